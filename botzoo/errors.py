@@ -1,0 +1,48 @@
+"""Every error that botzoo raises for its user, as one tree.
+
+A message is one line for the reader of a terminal: it names the bad value, the accepted ones and what to do. The command
+line prints it without a traceback and ends with status 2.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BotzooError(Exception):
+    """Base of all errors that a user can act on."""
+
+
+class ConfigError(BotzooError, ValueError):
+    """An option, recipe or combination of options that cannot be used."""
+
+
+class DataError(BotzooError, ValueError):
+    """A data set that cannot be found, read or trained on."""
+
+
+class ModelError(BotzooError, ValueError):
+    """A model name, tag or structure that does not exist or does not fit."""
+
+
+class CheckpointError(BotzooError):
+    """Weights or a training checkpoint that are missing, damaged or made for something else."""
+
+
+class NetworkError(BotzooError):
+    """The Hub cannot be reached or refuses the request."""
+
+
+class DivergedError(BotzooError):
+    """The loss became NaN or infinite."""
+
+
+class StoppedError(BotzooError):
+    """Training was asked to stop and has written a checkpoint; the message holds the command to resume."""
+
+
+def did_you_mean(value: str, accepted: Iterable[str], limit: int = 3) -> str:
+    """Return ``" Did you mean 'a' or 'b'?"`` for the accepted names closest to ``value``, or ``""`` if none is close."""
+    by_lower = {name.lower(): name for name in accepted}
+    close = get_close_matches(value.lower(), by_lower, n=limit, cutoff=0.6)
+    names = [repr(by_lower[name]) for name in close]
+    return f" Did you mean {' or '.join(names)}?" if names else ""

@@ -1,0 +1,349 @@
+"""The pretrained weights of the ``*_bot`` models: one table of where they are and how good, and a checked loader.
+
+timm loads a checkpoint strictly only while the number of classes agrees; otherwise keys that are missing from the
+backbone pass in silence, and training starts from noise. ``build_checked`` looks at every key in every case.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.error import URLError
+
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, IMAGENET_INCEPTION_MEAN
+from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_cfg
+from torch import nn
+
+from botzoo.errors import CheckpointError, ModelError, NetworkError, did_you_mean
+
+__all__ = ["EMBEDDED", "WEIGHTS", "KeyReport", "Weights", "build_checked", "compare_keys", "untrained_cfg"]
+
+WEIGHTS_DIR = Path(__file__).parent / "weights"
+EMBEDDED = "resnet10d_bot.bot_r64_tin100"
+"""The weights that come with the package and need no network."""
+
+_TIMM_RESULTS = "timm's re-evaluation, results/results-imagenet.csv at commit 7479d45, {size} px"
+_RA4_POST = "R. Wightman, 'Trick or ResNet Treat', huggingface.co/blog, October 2024, {size} px"
+
+_ModelT = TypeVar("_ModelT", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One set of weights: where it is, what it was made for and how good it was measured to be.
+
+    The licence is the weight file's own; the terms of the data it was trained on come on top.
+    """
+
+    name: str
+    """Model name and tag, ``resnet50d_bot.gluon_in1k``."""
+    hub_id: str | None = None
+    """Repository on the Hugging Face Hub, ``timm/resnet50d.gluon_in1k``; None for a packaged file."""
+    file: str | None = None
+    """File name in ``botzoo/models/weights``; None for weights on the Hub."""
+    license: str = "apache-2.0"
+    """SPDX name in lower case, as on the Hub."""
+    num_classes: int = 1000
+    input_size: tuple[int, int, int] = (3, 224, 224)
+    """Channels, height, width of the training images."""
+    crop_pct: float = 0.875
+    """Side of the centre crop over the shorter side of the resized image, in (0, 1]."""
+    test_input_size: tuple[int, int, int] | None = None
+    """Larger images at which these weights do better still; None where nobody measured any."""
+    test_crop_pct: float | None = None
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
+    """RGB, of images in [0, 1]."""
+    std: tuple[float, float, float] = IMAGENET_DEFAULT_STD
+    first_conv: str = "conv1"
+    """Module that sees the image, without ``.weight``."""
+    classifier: str = "fc"
+    """Module that makes the logits."""
+    top1: float | None = None
+    """Measured top-1 accuracy in per cent, one centre crop of ``input_size``; None where no source is known."""
+    top1_source: str = ""
+    """Who measured it, where it is written and at which image size; empty if ``top1`` is None."""
+
+    @property
+    def architecture(self) -> str:
+        return self.name.split(".", 1)[0]
+
+    @property
+    def tag(self) -> str:
+        return self.name.split(".", 1)[1]
+
+    @property
+    def path(self) -> Path | None:
+        """Absolute path of the packaged file, None for weights on the Hub."""
+        return WEIGHTS_DIR / self.file if self.file else None
+
+    def cfg(self) -> dict[str, Any]:
+        """Return the entry for timm's ``generate_default_cfgs``."""
+        return untrained_cfg(self.first_conv, self.classifier) | {
+            "hf_hub_id": self.hub_id,
+            "file": str(self.path) if self.path else None,
+            "license": self.license,
+            "num_classes": self.num_classes,
+            "input_size": self.input_size,
+            "pool_size": tuple(-(-side // 32) for side in self.input_size[1:]),
+            "crop_pct": self.crop_pct,
+            "test_input_size": self.test_input_size,
+            "test_crop_pct": self.test_crop_pct,
+            "interpolation": self.interpolation,
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+
+def untrained_cfg(first_conv: str = "conv1", classifier: str = "fc") -> dict[str, Any]:
+    """Return the timm entry of a network without weights: ImageNet's classes, size and normalisation."""
+    return {
+        "pool_size": (7, 7),
+        "first_conv": first_conv,
+        "classifier": classifier,
+        "paper_name": "Bag of Tricks for Image Classification with Convolutional Neural Networks",
+        "paper_ids": "arXiv:1812.01187",
+    }
+
+
+def _timm(network: str, tag: str, top1: float | None, source: str = _TIMM_RESULTS, **fields: Any) -> Weights:
+    """Weights that timm keeps on the Hub; ``network`` is timm's name, and a name without letter is the paper's B."""
+    letter = "" if network[-1] in "cd" else "b"
+    size = fields.get("input_size", (3, 224, 224))[-1]
+    return Weights(
+        name=f"{network}{letter}_bot.{tag}",
+        hub_id=f"timm/{network}.{tag}",
+        first_conv="conv1" if letter else "conv1.0",
+        top1=top1,
+        top1_source="" if top1 is None else source.format(size=size),
+        **fields,
+    )
+
+
+def _gluon(network: str, top1: float) -> Weights:
+    """GluonCV's weights, trained by the paper's authors with their tricks and converted by timm."""
+    return _timm(network, "gluon_in1k", top1)
+
+
+def _ra2(network: str, top1: float) -> Weights:
+    """timm's RandAugment recipe of 2020."""
+    return _timm(network, "ra2_in1k", top1, test_input_size=(3, 288, 288), test_crop_pct=0.95)
+
+
+def _ra2_256(network: str, top1: float) -> Weights:
+    """timm's RandAugment recipe of 2020 at 256 px, for the deep networks."""
+    train: dict[str, Any] = {"input_size": (3, 256, 256), "crop_pct": 0.95}
+    return _timm(network, "ra2_in1k", top1, **train, test_input_size=(3, 320, 320), test_crop_pct=1.0)
+
+
+def _ra4(network: str, top1: float | None, source: str = _RA4_POST, crop_pct: float = 0.9) -> Weights:
+    """timm's recipe of 2024: 3600 epochs at 224 px, images normalised to [-1, 1]."""
+    half = IMAGENET_INCEPTION_MEAN
+    sizes = {"crop_pct": crop_pct, "test_input_size": (3, 288, 288), "test_crop_pct": 1.0}
+    return _timm(network, "ra4_e3600_r224_in1k", top1, source, mean=half, std=half, **sizes)
+
+
+# The first entry of a network is what pretrained=True loads: where it exists, the paper's own training, so that the
+# figures compare. The further ones are stronger weights of the same network from later recipes.
+_TABLE = (
+    Weights(
+        name=EMBEDDED,
+        file=f"{EMBEDDED}.safetensors",
+        num_classes=100,
+        input_size=(3, 64, 64),
+        crop_pct=1.0,
+        first_conv="conv1.0",
+    ),
+    _gluon("resnet18", 70.84),
+    _ra2("resnet18d", 72.27),
+    _ra4("resnet18d", None),
+    _gluon("resnet34", 74.57),
+    _ra4("resnet34", 77.45),
+    _ra2("resnet34d", 77.10),
+    _gluon("resnet50", 77.58),
+    _gluon("resnet50c", 78.02),
+    _gluon("resnet50d", 79.08),
+    _ra2("resnet50d", 80.55),
+    _ra4("resnet50d", 80.96, source=_TIMM_RESULTS, crop_pct=0.95),
+    _gluon("resnet101", 79.31),
+    _gluon("resnet101c", 79.54),
+    _gluon("resnet101d", 80.47),
+    _ra2_256("resnet101d", 82.25),
+    _gluon("resnet152", 79.71),
+    _gluon("resnet152c", 79.91),
+    _gluon("resnet152d", 80.48),
+    _ra2_256("resnet152d", 83.16),
+)
+
+WEIGHTS: dict[str, Weights] = {weights.name: weights for weights in _TABLE}
+"""All weights by model name and tag; the first of a network is its default."""
+
+
+@dataclass(frozen=True)
+class KeyReport:
+    """How a state dict meets a model: the names of parameters and buffers, each in one field, in the order met."""
+
+    loaded: tuple[str, ...]
+    """In both, with the same shape."""
+    missing: tuple[str, ...]
+    """In the model only."""
+    unexpected: tuple[str, ...]
+    """In the state dict only."""
+    mismatched: tuple[str, ...]
+    """In both, with different shapes."""
+
+    @property
+    def fits(self) -> bool:
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def excusing(self, names: Iterable[str]) -> "KeyReport":
+        """Return the report without ``names`` among its complaints."""
+        excused = set(names)
+        complaints = (self.missing, self.unexpected, self.mismatched)
+        return KeyReport(self.loaded, *(tuple(n for n in kind if n not in excused) for kind in complaints))
+
+    def __str__(self) -> str:
+        """Return the complaints in words, the first three names of each kind."""
+        kinds = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.mismatched}
+        return ", ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names)
+
+
+def compare_keys(model: nn.Module, state_dict: Mapping[str, Any]) -> KeyReport:
+    """Compare the names and shapes of ``state_dict`` with those of ``model``, which may be any module. Loads nothing.
+
+    BatchNorm's ``num_batches_tracked`` is not called missing: older checkpoints lack it and torch does without.
+    """
+    own = model.state_dict()
+    same = {name for name in own.keys() & state_dict.keys() if _shape(own[name]) == _shape(state_dict[name])}
+    absent = (name for name in own if name not in state_dict)
+    return KeyReport(
+        loaded=tuple(name for name in own if name in same),
+        missing=tuple(name for name in absent if not name.endswith("num_batches_tracked")),
+        unexpected=tuple(name for name in state_dict if name not in own),
+        mismatched=tuple(name for name in own if name in state_dict and name not in same),
+    )
+
+
+def build_checked(model_cls: Callable[..., _ModelT], variant: str, pretrained: bool, **kwargs: Any) -> _ModelT:
+    """Build ``variant`` as timm's ``build_model_with_cfg`` does, and load no weights but those that fit.
+
+    Only the classifier may differ, when the number of classes does or ``features_only`` drops it, and the first
+    convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half precision weights fit.
+
+    Raises:
+        ModelError: the tag is unknown, or ``pretrained`` is True and there are no weights.
+        CheckpointError: the weights cannot be read, or keys are missing, unexpected or of another shape.
+        NetworkError: the Hub cannot be reached or refuses.
+    """
+    cfg = _resolve(variant, kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay"))
+    if not pretrained:
+        return _build(model_cls, variant, False, **kwargs)
+    if not (cfg.has_weights or cfg.state_dict):
+        raise ModelError(_no_weights(variant))
+    features_only = bool(kwargs.get("features_only"))
+    reading = False  # True between the construction of the model and the first look at the weights
+
+    def construct(**model_args: Any) -> _ModelT:
+        nonlocal reading
+        model = model_cls(**model_args)
+        reading = True
+        return model
+
+    def check(state_dict: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+        nonlocal reading
+        reading = False
+        return _fitting(state_dict, model, _source(cfg), features_only)
+
+    try:
+        return _build(construct, variant, True, pretrained_filter_fn=check, **kwargs)
+    except Exception as error:  # a damaged file can end in almost any of them
+        if reading:
+            raise _unreadable(error, cfg) from error
+        raise
+
+
+def _build(model_cls: Callable[..., _ModelT], variant: str, pretrained: bool, **kwargs: Any) -> _ModelT:
+    model: _ModelT = build_model_with_cfg(model_cls, variant, pretrained, **kwargs)
+    return model
+
+
+def _resolve(variant: str, pretrained_cfg: Any, overlay: dict[str, Any] | None) -> PretrainedCfg:
+    try:
+        return resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
+    except RuntimeError as error:  # timm's word for a tag that it does not know
+        tags = [weights.tag for weights in WEIGHTS.values() if weights.architecture == variant]
+        known = f"its tags are {', '.join(tags)}" if tags else "it has no tags, as there are no weights for it"
+        hint = did_you_mean(str(pretrained_cfg), tags)
+        raise ModelError(f"{variant} has no tag {str(pretrained_cfg)!r}: {known}.{hint}") from error
+
+
+def _no_weights(variant: str) -> str:
+    family = re.sub(r"[a-d]_bot$", "", variant)
+    trained = dict.fromkeys(weights.architecture for weights in WEIGHTS.values())
+    siblings = [name for name in trained if re.fullmatch(family + "[a-d]_bot", name)]
+    instead = f"take {' or '.join(siblings)}, which have them, or " if siblings else ""
+    return f"There are no pretrained weights for {variant}: {instead}train from scratch with pretrained=False."
+
+
+def _source(cfg: PretrainedCfg) -> str:
+    if cfg.state_dict:
+        return "the given state_dict"
+    return cfg.file or (f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url))
+
+
+def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, features_only: bool) -> dict[str, Any]:
+    """Return ``state_dict`` as a plain dict, for timm to adapt and load; raise CheckpointError unless it fits."""
+    if not isinstance(state_dict, Mapping):
+        raise CheckpointError(f"{source} holds a {type(state_dict).__name__}, not the weights of a network.")
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    report = compare_keys(model, state_dict).excusing(_adaptable(state_dict, model, cfg, features_only))
+    if not report.fits:
+        raise CheckpointError(
+            f"The weights from {source} do not fit {cfg['architecture']}: {report}. "
+            f"Give a checkpoint of this very network and of {cfg['num_classes']} classes, or pretrained=False."
+        )
+    return dict(state_dict)  # without torch's metadata, so that num_batches_tracked may be absent
+
+
+def _adaptable(state_dict: Mapping[str, Any], model: nn.Module, cfg: dict[str, Any], features_only: bool) -> set[str]:
+    """Names that timm replaces or adapts for this model, and that therefore need not fit."""
+    names: set[str] = set()
+    if features_only or model.num_classes != cfg["num_classes"]:
+        names |= {f"{cfg['classifier']}.{kind}" for kind in ("weight", "bias")}
+    channels = cfg["input_size"][0]
+    stem = f"{cfg['first_conv']}.weight"
+    if model.in_chans != channels and stem in state_dict:
+        out_channels, _, *kernel = model.state_dict()[stem].shape
+        names |= {stem} if _shape(state_dict[stem]) == (out_channels, channels, *kernel) else set()
+    return names
+
+
+def _unreadable(error: Exception, cfg: PretrainedCfg) -> CheckpointError | NetworkError:
+    reason = re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
+    if _is_network(error):
+        return NetworkError(
+            f"Cannot fetch the weights of {cfg.architecture} from {_source(cfg)} ({reason}). Check the connection and "
+            f"the name, or take resnet10d_bot, whose weights come with botzoo and need no network."
+        )
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"There are no weights at {_source(cfg)}. Check the path, or install botzoo again.")
+    return CheckpointError(
+        f"Cannot read weights from {_source(cfg)} ({reason}). The file is damaged or is no checkpoint: fetch it again."
+    )
+
+
+def _is_network(error: Exception) -> bool:
+    """Tell whether the Hub, the connection or offline mode is to blame."""
+    known = (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError, URLError)
+    client = type(error).__module__.split(".")[0]  # huggingface_hub has changed its HTTP client more than once
+    return isinstance(error, known) or client in ("httpx", "httpx2")
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if hasattr(value, "shape") else None
+
+
+def _first(names: tuple[str, ...], limit: int = 3) -> str:
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")

@@ -1,0 +1,144 @@
+"""Checkpoints that survive a kill at any moment: written beside, synced, renamed, and verified when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from botzoo.errors import CheckpointError
+
+log = logging.getLogger("botzoo")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, apart from its tensors.
+
+    Attributes:
+        step: optimizer steps taken.
+        best_accuracy: best validation top-1 so far, in per cent; -1 before the first evaluation.
+        best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first.
+        epochs_without_gain: epochs since it rose by more than min_delta.
+        seconds: time spent training and evaluating, over all sittings.
+        stopped_early: whether patience has run out.
+    """
+
+    step: int = 0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    epochs_without_gain: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+
+TENSORS = "tensors.pt"
+STATE = "state.json"
+
+
+def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -> Path:
+    """Write ``folder/step-00000120`` whole or not at all, then remove all but the newest ``keep``.
+
+    Args:
+        folder: the run's ``checkpoints`` folder.
+        progress: stands in state.json, beside the SHA-256 of the tensors' file.
+        tensors: state dicts, loadable with ``weights_only=True``.
+        keep: how many checkpoints to keep, >= 1.
+
+    Raises:
+        CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
+    """
+    final = folder / f"step-{progress.step:08d}"
+    beside = folder / f".{final.name}.part"
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        torch.save(tensors, beside / TENSORS)
+        state = {"progress": asdict(progress), "sha256": _sha256(beside / TENSORS)}
+        (beside / STATE).write_text(json.dumps(state, indent=2) + "\n")
+        for name in (TENSORS, STATE):
+            _sync(beside / name)
+        shutil.rmtree(final, ignore_errors=True)
+        beside.rename(final)
+        _sync(folder)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
+        shutil.rmtree(beside, ignore_errors=True)
+        raise CheckpointError(
+            f"The checkpoint {final} cannot be written ({_reason(error, folder)}). The checkpoints before it are kept: make "
+            f"room or mend the permissions, then go on with --resume {folder.parent}."
+        ) from error
+    for old in checkpoints(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in ``folder``, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name))
+
+
+def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
+    """Return the newest undamaged checkpoint, or None where there is none at all; say which damaged ones were passed over.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged.
+    """
+    found = checkpoints(folder)
+    for path in reversed(found):
+        try:
+            return load(path, device)
+        except CheckpointError as error:
+            log.warning("%s; the one before it is used.", error)
+    if found:
+        raise CheckpointError(f"All {len(found)} checkpoints in {folder} are damaged: start the run again.")
+    return None
+
+
+def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
+    """Return one checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing or was changed since it was written.
+    """
+    try:
+        state = json.loads((path / STATE).read_text())
+        if _sha256(path / TENSORS) != state["sha256"]:
+            raise CheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs)")
+        tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=device, weights_only=True)
+        return Progress(**state["progress"]), tensors
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"The checkpoint {path} is damaged ({error})") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    existing = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+    return "No space left on device" if shutil.disk_usage(existing).free < 1 << 20 else str(error).splitlines()[0]
+
+
+def to_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of the tensors on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}

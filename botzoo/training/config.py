@@ -1,0 +1,172 @@
+"""The options of a run, as frozen dataclasses that are checked when they are made.
+
+Importing this module is cheap: neither torch nor timm is needed to print ``--help`` or to refuse a wrong value. The string
+under each field is its help text.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from botzoo.errors import ConfigError
+
+
+def check(ok: bool, flag: str, value: Any, accepted: str) -> None:
+    """Raise ``ConfigError`` naming ``flag``, ``value`` and what is ``accepted`` unless ``ok``."""
+    if not ok:
+        raise ConfigError(f"--{flag.replace('_', '-')} is {value!r}: it must be {accepted}.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How images are found, split and augmented."""
+
+    image_column: str | None = None
+    """Column that holds the images; by default the one column of type Image."""
+    label_column: str | None = None
+    """Column that holds the labels; by default the one column of type ClassLabel."""
+    val_fraction: float = 0.2
+    """Share of the training images set aside, stratified by class, where there is no validation split."""
+    crop_min: float = 0.35
+    """Smallest area of the random training crop, as a share of the image; 1 trains on the centre crop."""
+    train_size: int | None = None
+    """Side of the training crops in pixels; by default the input's. A little smaller trains faster and evaluates as well,
+    since random crops show things larger than they are in evaluation (Touvron et al., 2019)."""
+    hflip: float | None = None
+    """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
+    cache_gib: float = 2.0
+    """Decoded images are kept in memory up to this many GiB in each process; beyond it they are decoded every epoch."""
+
+    def __post_init__(self) -> None:
+        check(0 < self.val_fraction < 1, "data.val_fraction", self.val_fraction, "between 0 and 1")
+        check(0 < self.crop_min <= 1, "data.crop_min", self.crop_min, "in (0, 1]")
+        check(self.train_size is None or self.train_size >= 8, "data.train_size", self.train_size, "8 or more")
+        check(self.hflip is None or 0 <= self.hflip <= 1, "data.hflip", self.hflip, "in [0, 1]")
+        check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The optimizer's own settings."""
+
+    momentum: float = 0.9
+    """Momentum, for the optimizers that have one."""
+    weight_decay: float = 1e-4
+    """Weight decay of convolution and linear weights (and of all parameters without --no-bias-decay)."""
+    clip_grad: float | None = None
+    """Clip the gradient to this norm."""
+
+    def __post_init__(self) -> None:
+        check(0 <= self.momentum < 1, "optim.momentum", self.momentum, "in [0, 1)")
+        check(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "0 or more")
+        check(self.clip_grad is None or self.clip_grad > 0, "optim.clip_grad", self.clip_grad, "greater than 0")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How the work is done; none of it changes what is learned."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes a GPU where there is one."""
+    channels_last: bool = True
+    """Store images with the channels last, the faster order on CPUs and tensor cores."""
+    workers: int | None = None
+    """Processes that decode and augment, for each training process; by default 0 on a CPU, up to 8 beside a GPU."""
+    micro_batch: int | None = None
+    """Images in one forward pass of one process; by default as many as the batch needs, halved while memory does not suffice."""
+    sync_bn: bool = False
+    """Take BatchNorm's statistics over all GPUs instead of each one's own share of the batch."""
+    log_every: int = 10
+    """Steps between two lines in metrics.jsonl."""
+
+    def __post_init__(self) -> None:
+        check(self.workers is None or self.workers >= 0, "engine.workers", self.workers, "0 or more")
+        check(self.micro_batch is None or self.micro_batch >= 1, "engine.micro_batch", self.micro_batch, "1 or more")
+        check(self.log_every >= 1, "engine.log_every", self.log_every, "1 or more")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run: what every kind of training has in common; one field per trick, named as its file."""
+
+    dataset: str = "digits"
+    """digits (built in), a short name such as cifar10, a Hub id such as owner/name, or a folder."""
+    model: str = "resnet10d_bot"
+    """Any model that timm can create: a name, name.tag, hf-hub:owner/name or local-dir:PATH."""
+    pretrained: str | None = None
+    """Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file; by default the model's own."""
+    scratch: bool = False
+    """Start from random weights instead of pretrained ones."""
+    output: str | None = None
+    """Folder of the run; by default runs/DATASET-MODEL, numbered where that exists."""
+    epochs: int | None = None
+    """Passes over the training images; by default enough for 500 steps, at least 3 and at most 30."""
+    batch_size: int = 64
+    """Images in one optimizer step, over all processes."""
+    lr: float = 0.01
+    """Peak learning rate, at a batch of 256 with --linear-scaling, else as it is."""
+    optimizer: str = "sgd"
+    """Any optimizer of timm by its name; sgd has Nesterov momentum."""
+    img_size: int | None = None
+    """Side of the square input in pixels; by default the model's own."""
+    seed: int = 0
+    """Seed of everything random: split, order, augmentation, new layers, mixup, dropout."""
+    linear_scaling: bool = True
+    """Trick: multiply the learning rate by batch size / 256."""
+    warmup: float = 0.5
+    """Trick: epochs over which the learning rate rises from 0; 0 for none."""
+    cosine: bool = True
+    """Trick: let the learning rate fall to 0 along a cosine after the warmup; otherwise it stays."""
+    zero_gamma: bool = True
+    """Trick: start every residual block as the identity; counts with --scratch only."""
+    no_bias_decay: bool = True
+    """Trick: weight decay on weights only, not on biases, gammas and betas."""
+    label_smoothing: float = 0.0
+    """Trick: share of the target spread evenly over the other classes; 0.1 in the paper."""
+    mixup: float = 0.0
+    """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
+    mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """Trick: arithmetic in half precision with fp32 weights; auto takes the fastest that is sound."""
+    ema: float | None = None
+    """Also average the weights with this decay, warmed up, and judge and keep the average."""
+    patience: int | None = None
+    """Stop after this many epochs without a better validation accuracy."""
+    min_delta: float = 0.0
+    """Gain in validation accuracy, in percentage points, that counts as better for --patience."""
+    skip_corrupt: bool = False
+    """Leave out images that cannot be read, and list them, instead of stopping."""
+    checkpoint_every: int | None = None
+    """Also write a checkpoint every so many steps; one is written after each epoch anyway."""
+    keep_checkpoints: int = 3
+    """How many checkpoints to keep, the newest."""
+    tracker: str | None = None
+    """Also log to a tracker of accelerate: tensorboard, wandb, trackio, mlflow, ..."""
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+
+    def __post_init__(self) -> None:
+        check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        check(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        check(0 < self.lr < 100, "lr", self.lr, "greater than 0 and less than 100")
+        check(self.img_size is None or self.img_size >= 8, "img_size", self.img_size, "8 or more")
+        check(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")
+        check(self.warmup >= 0, "warmup", self.warmup, "0 or more epochs")
+        check(
+            self.epochs is None or self.warmup < self.epochs, "warmup", self.warmup, f"less than --epochs {self.epochs}"
+        )
+        check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
+        check(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "between 0 and 1, such as 0.999")
+        check(self.patience is None or self.patience >= 1, "patience", self.patience, "1 or more epochs")
+        check(self.min_delta >= 0, "min_delta", self.min_delta, "0 or more percentage points")
+        check(
+            self.checkpoint_every is None or self.checkpoint_every >= 1,
+            "checkpoint_every",
+            self.checkpoint_every,
+            "1 or more steps",
+        )
+        check(self.keep_checkpoints >= 1, "keep_checkpoints", self.keep_checkpoints, "1 or more")
+        if self.scratch and self.pretrained is not None:
+            raise ConfigError(
+                f"--scratch starts from nothing and --pretrained {self.pretrained} from weights: give one of the two."
+            )

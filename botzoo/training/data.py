@@ -1,0 +1,400 @@
+"""From encoded images to batches: decoding, the two transforms, and an order that is a pure function of seed and step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from botzoo.errors import DataError
+from botzoo.training.sources import Encoded, Split, as_file
+
+Pixels = NDArray[np.uint8]
+Key = tuple[int, int]
+"""(epoch, index): all that an augmented image depends on besides the seed."""
+
+MAX_PIXELS = 500_000_000
+"""Larger images are refused as unreadable: decoded, they would take over 1.5 GB each."""
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels on; MAX_PIXELS takes its place
+
+
+def decode(encoded: Encoded) -> Image.Image:
+    """Return an image as 8-bit RGB, upright as its EXIF orientation says.
+
+    Greyscale, palette, CMYK and RGBA are converted as Pillow does; 16-bit, 32-bit and floating-point greyscale are scaled
+    to 8 bits first, which Pillow clips instead.
+
+    Raises:
+        OSError, ValueError, SyntaxError: the image is truncated, corrupt, too large or not an image (Pillow's own errors).
+    """
+    if isinstance(encoded, np.ndarray):
+        return Image.fromarray(encoded).convert("RGB")
+    image: Image.Image = Image.open(as_file(encoded))
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = Image.fromarray(_to_eight_bits(np.asarray(image, np.float64)))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _to_eight_bits(values: NDArray[np.float64]) -> Pixels:
+    top = values.max(initial=0)
+    scale = 255 if top <= 1 else 1 if top <= 255 else 255 / 65535
+    return np.clip(np.round(values * scale), 0, 255).astype(np.uint8)
+
+
+class Images:
+    """The readable images of a split, decoded once where they fit in memory.
+
+    Attributes:
+        labels: int64, shape (N,).
+        split: the split they come from, without the images left out.
+        fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
+    """
+
+    def __init__(self, split: Split, pixels: list[Pixels] | None, fingerprint: str) -> None:
+        self.split, self.labels, self.fingerprint = split, split.labels, fingerprint
+        self._pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def cached(self) -> bool:
+        """Whether decoded images are held in memory."""
+        return self._pixels is not None
+
+    def image(self, i: int) -> Image.Image:
+        """Return image i, decoded, RGB."""
+        if self._pixels is not None:
+            return Image.fromarray(self._pixels[i])
+        try:
+            return decode(self.split.read(i))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"{self.split.describe(i)} can no longer be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Checked:
+    digest: bytes
+    pixels: Pixels | None
+    size: int
+    problem: str | None
+
+
+def read_images(
+    split: Split,
+    *,
+    skip_corrupt: bool = False,
+    cache_bytes: int = 2 << 30,
+    progress: Callable[[Iterator[Any], int], Iterator[Any]] = lambda items, total: items,
+) -> tuple[Images, list[str]]:
+    """Decode every image of ``split`` once, so that a broken file is found before training and not in its middle.
+
+    Args:
+        split: what to read.
+        skip_corrupt: leave unreadable images out instead of raising.
+        cache_bytes: decoded images are kept if all of them take at most so many bytes.
+        progress: wraps the iterator over the images, given their number.
+
+    Returns:
+        The images, and a line for each one left out.
+
+    Raises:
+        DataError: an image cannot be read and ``skip_corrupt`` is False, or none is left.
+    """
+    budget = _Budget(cache_bytes)
+    with ThreadPoolExecutor() as pool:
+        results = list(
+            progress(pool.map(lambda i: _check(split, i, budget), range(len(split)), chunksize=64), len(split))
+        )
+    bad = [f"{split.describe(i)}: {result.problem}" for i, result in enumerate(results) if result.problem]
+    if bad and not skip_corrupt:
+        more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+        raise DataError(
+            f"{len(bad)} of {len(split)} images in the {split.name} split cannot be read: {'; '.join(bad[:10])}{more}. "
+            "Mend or remove them, or leave them out with --skip-corrupt."
+        )
+    kept = np.array([i for i, result in enumerate(results) if not result.problem], np.int64)
+    if not len(kept):
+        raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
+    good = split.take(kept) if bad else split
+    if lost := set(split.labels.tolist()) - set(good.labels.tolist()):
+        raise DataError(f"All {split.name} images of {len(lost)} class(es) are unreadable, such as {bad[0]}.")
+    sha = hashlib.sha256(good.labels.tobytes())
+    for i in kept:
+        sha.update(results[i].digest)
+    pixels = None if budget.spent else [results[i].pixels for i in kept]
+    return Images(good, pixels, sha.hexdigest()), bad  # type: ignore[arg-type]
+
+
+class _Budget:
+    """Bytes left for decoded images; once they do not suffice, nothing more is kept."""
+
+    def __init__(self, total: int) -> None:
+        self.left = total
+
+    @property
+    def spent(self) -> bool:
+        return self.left < 0
+
+    def take(self, pixels: Pixels) -> Pixels | None:
+        self.left -= pixels.nbytes
+        return None if self.spent else pixels
+
+
+def _check(split: Split, i: int, budget: _Budget) -> _Checked:
+    try:
+        encoded = split.read(i)
+        raw = encoded.read_bytes() if isinstance(encoded, Path) else encoded
+        digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
+        if isinstance(raw, bytes) and not raw:
+            return _Checked(digest, None, 0, "it is empty (0 bytes)")
+        pixels = np.asarray(decode(raw))
+    except (OSError, ValueError, SyntaxError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return _Checked(b"", None, 0, "it is not an image" if "cannot identify" in text else text)
+    return _Checked(digest, budget.take(pixels), pixels.nbytes, None)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the network's input; the same values stand in config.json.
+
+    Attributes:
+        size: side of the square input in pixels.
+        mean, std: of each RGB channel, on the scale 0..1.
+        crop_pct: share of the resized image that the centre crop of evaluation keeps, in (0, 1].
+        interpolation: "bilinear" or "bicubic".
+        crop_mode: how evaluation crops, as timm names it.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_pct: float
+    interpolation: str
+    crop_mode: str = "center"
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1) * 255
+        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1) * 255
+        return images.float().sub_(mean).div_(std)
+
+
+class TrainTransform:
+    """Random resized crop and horizontal flip, drawn from (seed, epoch, index) alone.
+
+    Args:
+        size: side of the square result in pixels.
+        interpolation: "bilinear" or "bicubic".
+        crop_min: smallest area of the crop as a share of the image, in (0, 1]; the aspect ratio is log-uniform in
+            [3/4, 4/3], as in torchvision's RandomResizedCrop. With 1 the whole image is resized.
+        hflip: probability of a flip.
+        seed: the run's seed.
+    """
+
+    def __init__(self, size: int, interpolation: str, crop_min: float, hflip: float, seed: int) -> None:
+        self.size, self.crop_min, self.hflip, self.seed = size, crop_min, hflip, seed
+        self.resample = Image.Resampling[interpolation.upper()]
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+        epoch, index = key
+        rng = random.Random((self.seed << 96) | (epoch << 64) | index)
+        box = random_crop_box(rng, image.width, image.height, self.crop_min)
+        pixels: Pixels = np.asarray(image.resize((self.size, self.size), self.resample, box=box))
+        return pixels[:, ::-1] if rng.random() < self.hflip else pixels
+
+
+def random_crop_box(rng: random.Random, width: int, height: int, crop_min: float) -> tuple[int, int, int, int]:
+    """Return (left, upper, right, lower) of a crop with area U[crop_min, 1] and log-uniform aspect ratio in [3/4, 4/3].
+
+    Ten tries, then the largest centred crop within those ratios, as torchvision does.
+    """
+    if crop_min >= 1:
+        return 0, 0, width, height
+    bound = math.log(4 / 3)
+    for _ in range(10):
+        area = width * height * rng.uniform(crop_min, 1)
+        ratio = math.exp(rng.uniform(-bound, bound))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+            return left, top, left + w, top + h
+    w, h = max(1, min(width, round(height * 4 / 3))), max(1, min(height, round(width * 4 / 3)))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+class EvalTransform:
+    """timm's own evaluation transform up to uint8, so that our figures are those of timm and transformers."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        from timm.data import create_transform
+
+        p = preprocessing
+        self.transform = create_transform(
+            (3, p.size, p.size),
+            interpolation=p.interpolation,
+            crop_pct=p.crop_pct,
+            crop_mode=p.crop_mode,
+            use_prefetcher=True,
+        )
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+        chw: Pixels = np.asarray(self.transform(image))
+        return chw.transpose(1, 2, 0)
+
+
+class _Keyed(Dataset[tuple[Pixels, int]]):
+    """Images behind a transform, addressed by (epoch, index)."""
+
+    def __init__(self, images: Images, transform: Callable[[Image.Image, Key], Pixels]) -> None:
+        self.images, self.transform = images, transform
+
+    def __getitem__(self, key: Key) -> tuple[Pixels, int]:
+        index = key[1]
+        return self.transform(self.images.image(index), key), int(self.images.labels[index])
+
+
+def _collate(rows: Sequence[tuple[Pixels, int]]) -> tuple[Tensor, Tensor]:
+    """Return images uint8 (N, 3, H, W), channels last in memory, and labels int64 (N,)."""
+    pixels = torch.from_numpy(np.stack([row[0] for row in rows]))
+    return pixels.permute(0, 3, 1, 2), torch.tensor([row[1] for row in rows])
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which images each process sees at which step, as a pure function of the seed.
+
+    The global batch of a step does not depend on the number of processes: process r of W takes every W-th image of it from
+    the r-th on, in ``accumulate`` micro-batches. The images that do not fill a last batch are left out of that epoch.
+
+    Attributes:
+        images: number of training images, >= batch_size.
+        batch_size: images in a global batch, a multiple of world_size * accumulate.
+        seed: the run's seed.
+        rank, world_size: this process and how many there are.
+        accumulate: micro-batches of a process in a step.
+    """
+
+    images: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    accumulate: int = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return self.images // self.batch_size
+
+    def global_batch(self, step: int) -> list[Key]:
+        """Return the keys of all images of optimizer step ``step``, counted from 0 over all epochs."""
+        epoch, k = divmod(step, self.steps_per_epoch)
+        return [
+            (epoch, i) for i in _permutation(self.images, self.seed, epoch)[k * self.batch_size :][: self.batch_size]
+        ]
+
+    def micro_batches(self, step: int) -> list[list[Key]]:
+        """Return the keys of this process at ``step``, one list for each micro-batch."""
+        mine = self.global_batch(step)[self.rank :: self.world_size]
+        size = len(mine) // self.accumulate
+        return [mine[i : i + size] for i in range(0, len(mine), size)]
+
+
+_last_permutation: dict[tuple[int, int, int], list[int]] = {}
+
+
+def _permutation(images: int, seed: int, epoch: int) -> list[int]:
+    key = (images, seed, epoch)
+    if key not in _last_permutation:
+        _last_permutation.clear()
+        _last_permutation[key] = np.random.default_rng((seed, epoch)).permutation(images).tolist()
+    return _last_permutation[key]
+
+
+class _Batches(Sampler[list[Key]]):
+    """The micro-batches of the steps [first, last), for torch's DataLoader."""
+
+    def __init__(self, order: Order, first: int, last: int) -> None:
+        self.order, self.first, self.last = order, first, last
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in range(self.first, self.last):
+            yield from self.order.micro_batches(step)
+
+
+class _Slice(Sampler[list[Key]]):
+    """Every W-th image from the r-th on, once, in batches."""
+
+    def __init__(self, images: int, batch_size: int, rank: int, world_size: int) -> None:
+        indices = range(rank, images, world_size)
+        self.batches = [[(0, i) for i in indices[k : k + batch_size]] for k in range(0, len(indices), batch_size)]
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self.batches)
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Leave Ctrl-C to the training process, which writes a checkpoint and then ends its workers."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def train_batches(
+    images: Images, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Yield, for each step of [first, last), this process's micro-batches: images uint8 (n, 3, H, W) and labels int64 (n,)."""
+    loader = _loader(images, transform, _Batches(order, first, last), workers, pin)
+    batches = iter(loader)
+    for _ in range(first, last):
+        yield [next(batches) for _ in range(order.accumulate)]
+
+
+def eval_batches(
+    images: Images, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield this process's share of the images in order, each exactly once over all processes, whatever their number."""
+    yield from _loader(images, transform, _Slice(len(images), batch_size, rank, world_size), workers, pin)
+
+
+def _loader(
+    images: Images,
+    transform: Callable[[Image.Image, Key], Pixels],
+    sampler: Sampler[list[Key]],
+    workers: int,
+    pin: bool,
+) -> DataLoader[tuple[Pixels, int]]:
+    return DataLoader(
+        _Keyed(images, transform),
+        batch_sampler=sampler,
+        collate_fn=_collate,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_ignore_interrupt,
+        prefetch_factor=4 if workers else None,
+    )

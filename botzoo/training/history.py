@@ -1,0 +1,79 @@
+"""What a run writes down as it goes: metrics.jsonl, and at its end the learning curve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class History:
+    """The lines of metrics.jsonl, one JSON object each.
+
+    Every record has ``step``, the optimizer steps taken when it was written, and ``split``: "train" (loss, lr,
+    images_per_second), "validation" or "test" (loss, top1, top5 in per cent).
+
+    Args:
+        path: the file; created at the first record.
+        enabled: False on all processes but the main one, which then only keep the records in memory.
+    """
+
+    def __init__(self, path: Path, enabled: bool = True) -> None:
+        self.path, self.enabled = path, enabled
+        self.records: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """Append one record to the file, at once."""
+        self.records.append(record)
+        if self.enabled:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Read the file and drop the records after ``step``, which a resumed run writes again."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        self.records = [record for line in lines if (record := _parsed(line)) and record["step"] <= step]
+        if self.enabled and lines:
+            beside = self.path.with_suffix(".part")
+            beside.write_text("".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8")
+            beside.rename(self.path)
+
+    def of(self, split: str) -> list[Record]:
+        """Return the records of one split."""
+        return [record for record in self.records if record["split"] == split]
+
+
+def _parsed(line: str) -> Record | None:
+    try:
+        record: Record = json.loads(line)
+    except ValueError:  # the last line of a run that was killed while it wrote
+        return None
+    return record
+
+
+def draw_learning_curve(history: History, path: Path, steps_per_epoch: int, title: str) -> None:
+    """Draw loss and accuracy over epochs as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    train, validation = history.of("train"), history.of("validation")
+    left.plot([r["step"] / steps_per_epoch for r in train], [r["loss"] for r in train], lw=1, label="training")
+    left.plot(
+        [r["step"] / steps_per_epoch for r in validation], [r["loss"] for r in validation], "o-", label="validation"
+    )
+    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
+    left.legend()
+    right.plot([r["step"] / steps_per_epoch for r in validation], [r["top1"] for r in validation], "o-", color="C1")
+    if validation:
+        best = max(validation, key=lambda r: r["top1"])
+        right.axhline(best["top1"], color="grey", lw=0.8, ls=":")
+        right.set_title(f"best {best['top1']:.2f} % after epoch {best['epoch']}", fontsize=10)
+    right.set(xlabel="epoch", ylabel="validation top-1 (%)")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.set_xlim(0, None)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path)

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM as a wish that the training loop grants between two steps."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+POLL_STEPS = 10
+"""With several processes, all of them agree on stopping every so many steps."""
+
+
+class StopRequest:
+    """While entered, remembers the first SIGINT or SIGTERM instead of dying of it; a second one acts as usual."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def granted(self, step: int) -> bool:
+        """Tell whether to stop after ``step`` steps, the same on every process."""
+        if self.accelerator.num_processes == 1:
+            return self.signal is not None
+        if step % POLL_STEPS:
+            return False
+        wishes = torch.tensor(float(self.signal is not None), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(wishes, "sum") > 0)

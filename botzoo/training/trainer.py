@@ -1,0 +1,253 @@
+"""One optimizer step and one evaluation, the same on one process or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from botzoo.training.data import Preprocessing
+from botzoo.training.objective import Objective
+from botzoo.training.optim import Schedule, set_lr
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Trainer:
+    """Takes optimizer steps; everything random in step k depends on (seed, k, rank) alone.
+
+    Args:
+        accelerator: device, precision and processes.
+        model: the bare network, already on the accelerator's device.
+        optimizer: over the network's parameters; may be prepared by the accelerator only here.
+        objective: targets and loss.
+        preprocessing: normalises the images on the device.
+        schedule: learning rate of each step.
+        seed: the run's seed.
+        clip_grad: largest norm of the gradient, None for no clipping.
+        ema_decay: decay of the averaged weights, None for no average.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        objective: Objective,
+        preprocessing: Preprocessing,
+        schedule: Schedule,
+        *,
+        seed: int,
+        clip_grad: float | None = None,
+        ema_decay: float | None = None,
+    ) -> None:
+        self.accelerator, self.model, self.objective = accelerator, model, objective
+        self.preprocessing, self.schedule, self.seed, self.clip_grad = preprocessing, schedule, seed, clip_grad
+        self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
+        self.optimizer = accelerator.prepare_optimizer(optimizer)
+        self.net: nn.Module | None = None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is evaluated and kept: the averaged one where there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def start_epoch(self, set_trainable: Callable[[nn.Module], bool]) -> None:
+        """Let ``set_trainable`` freeze and unfreeze parameters, and wrap the network anew if it says that any changed.
+
+        BatchNorm layers whose parameters are all frozen keep their statistics; requires_grad alone does not stop them.
+        """
+        if set_trainable(self.model) or self.net is None:
+            if self.net is not None:
+                self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)
+            self.net = self.accelerator.prepare_model(self.model)
+        self.net.train()
+        for module in self.model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                parameters = list(module.parameters())
+                if parameters and not any(p.requires_grad for p in parameters):
+                    module.eval()
+
+    def step(self, step: int, micro_batches: list[Batch]) -> Tensor:
+        """Take optimizer step ``step``, counted from 0, on this process's micro-batches; return their mean loss, detached."""
+        assert self.net is not None
+        torch.manual_seed(_seed(self.seed, step, self.accelerator.process_index))
+        set_lr(self.optimizer, self.schedule.lr(step))
+        total = torch.zeros((), device=self.accelerator.device)
+        for k, batch in enumerate(micro_batches):
+            if k < len(micro_batches) - 1:
+                with self.accelerator.no_sync(self.net):
+                    total += self._backward(step, batch, len(micro_batches))
+            else:
+                total += self._backward(step, batch, len(micro_batches))
+        if self.clip_grad is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.model, step=step + 1)
+        return total
+
+    def _backward(self, step: int, batch: Batch, parts: int) -> Tensor:
+        assert self.net is not None
+        device = self.accelerator.device
+        images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
+        images, targets = self.objective.prepare(self.preprocessing.normalise(images), labels, step)
+        loss = self.objective.loss(self.net(images), targets) / parts
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def probe(self, micro_batch: Batch) -> None:
+        """Run one forward and backward pass and leave no trace of it, to learn whether the memory suffices."""
+        assert self.net is not None
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+        with self.accelerator.no_sync(self.net):
+            self._backward(0, micro_batch, 1)
+        self.optimizer.zero_grad()
+        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+
+    def state(self) -> dict[str, Any]:
+        """Return every tensor that the rest of the run depends on."""
+        scaler = self.accelerator.scaler
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from what ``state`` returned."""
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
+
+
+def fit_micro_batch(probe: Callable[[int], None], largest: int, say: Callable[[str], None]) -> int:
+    """Return the largest of ``largest``, ``largest / 2``, ... that ``probe`` runs without running out of GPU memory.
+
+    Args:
+        probe: runs one pass over so many images; raises torch.OutOfMemoryError when memory does not suffice.
+        largest: micro-batch to begin with, >= 1.
+        say: is told of each halving.
+
+    Raises:
+        torch.OutOfMemoryError: not even one image fits.
+    """
+    size = largest
+    while True:
+        try:
+            probe(size)
+            return size
+        except torch.OutOfMemoryError:
+            if size % 2:
+                raise
+            size //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            say(f"out of GPU memory: micro-batch halved to {size} images, the global batch stays the same")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network said of each image of a split.
+
+    Attributes:
+        labels: int64, shape (N,).
+        predicted: int64, shape (N,), the likeliest class.
+        in_top5: bool, shape (N,), whether the label is among the five likeliest classes.
+        nll: float32, shape (N,), negative log-likelihood of the label, in nats.
+    """
+
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    in_top5: NDArray[np.bool_]
+    nll: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def correct(self) -> int:
+        """Number of images classified right."""
+        return int((self.labels == self.predicted).sum())
+
+    @property
+    def top1(self) -> float:
+        """Accuracy in per cent."""
+        return 100 * self.correct / len(self)
+
+    @property
+    def top5(self) -> float:
+        """Share of images whose label is among the five likeliest, in per cent."""
+        return 100 * float(self.in_top5.mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log-likelihood in nats."""
+        return float(self.nll.mean())
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the Wilson score interval of the top-1 accuracy, in per cent."""
+        from scipy.stats import binomtest
+
+        low, high = binomtest(self.correct, len(self)).proportion_ci(confidence, method="wilson")
+        return 100 * float(low), 100 * float(high)
+
+
+@torch.inference_mode()
+def evaluate(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Iterable[Batch],
+    preprocessing: Preprocessing,
+    total: int,
+) -> Evaluation:
+    """Evaluate ``model`` on this process's ``batches`` and gather the results of all processes.
+
+    Args:
+        batches: images rank, rank + W, rank + 2W, ... of the split, as ``eval_batches`` yields them.
+        total: images in the whole split; the gathered count must be equal to it.
+
+    Returns:
+        The evaluation of the whole split in its own order, the same on every process.
+    """
+    model.eval()
+    if accelerator.num_processes > 1:  # BatchNorm's statistics are those of rank 0, as in the saved weights
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)
+    rows: list[NDArray[np.float64]] = []
+    for images, labels in batches:
+        labels = labels.to(accelerator.device)
+        with accelerator.autocast():
+            logits = model(preprocessing.normalise(images.to(accelerator.device, non_blocking=True)))
+        log_p = logits.float().log_softmax(1)
+        top = log_p.topk(min(5, log_p.shape[1]), 1).indices
+        hit = (top == labels[:, None]).any(1)
+        nll = -log_p.gather(1, labels[:, None])[:, 0]
+        rows.append(torch.stack([labels.double(), top[:, 0].double(), hit.double(), nll.double()], 1).cpu().numpy())
+    mine = np.concatenate(rows) if rows else np.empty((0, 4))
+    shares = gather_object([mine])
+    table = np.empty((total, 4))
+    for rank, share in enumerate(shares):
+        table[rank :: len(shares)] = share
+    assert sum(map(len, shares)) == total, "each image is evaluated exactly once"
+    return Evaluation(
+        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2] > 0, table[:, 3].astype(np.float32)
+    )

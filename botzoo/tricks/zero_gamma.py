@@ -1,0 +1,23 @@
+"""Zero gamma (section 3.1, "Zero gamma"): every residual block starts as the identity."""
+
+from torch import nn
+
+
+def zero_gamma(model: nn.Module, value: float = 0.0) -> int:
+    """Set gamma of the last BatchNorm of every residual block to ``value``, in place; return how many were set.
+
+    A residual block is any module with timm's ``zero_init_last`` method whose last normalisation is ``bn3`` or ``bn2``.
+
+    Args:
+        model: a timm network; one without residual blocks is left as it is and 0 is returned.
+        value: 0.0 for the trick, 1.0 for the ordinary initialisation that the paper compares it with.
+    """
+    last_norms = [
+        getattr(block, "bn3", None) or getattr(block, "bn2", None)
+        for block in model.modules()
+        if hasattr(block, "zero_init_last")
+    ]
+    gammas = [norm.weight for norm in last_norms if norm is not None and norm.weight is not None]
+    for gamma in gammas:
+        nn.init.constant_(gamma, value)
+    return len(gammas)

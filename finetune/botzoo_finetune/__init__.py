@@ -1,0 +1,1 @@
+"""Fine-tuning of timm models on one's own images."""

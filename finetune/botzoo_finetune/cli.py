@@ -1,0 +1,30 @@
+"""The command ``botzoo-finetune``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from botzoo.training.command_line import guarded, make_parser, parse
+from botzoo_finetune.config import FinetuneConfig
+
+PROG = "botzoo-finetune"
+RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
+DESCRIPTION = "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load."
+
+
+def main() -> None:
+    """Entry point: parse, then import what is heavy, then run."""
+    sys.exit(guarded(PROG, _main, sys.argv[1:]))
+
+
+def _main(argv: list[str]) -> None:
+    parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, RECIPE)
+    config, resume = parse(parser, FinetuneConfig, argv)
+
+    from botzoo_finetune.run import finetune
+    from botzoo_finetune.summary import print_to_terminal
+
+    print_to_terminal()
+    finetune(config, command=shlex.join([PROG, *argv]), resume=resume)

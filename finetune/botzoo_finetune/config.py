@@ -1,0 +1,39 @@
+"""The options of fine-tuning: those of every training run, and what transfer adds."""
+
+from dataclasses import dataclass
+
+from botzoo.errors import ConfigError
+from botzoo.training.config import TrainConfig, check
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(TrainConfig):
+    """A training run that starts from pretrained weights."""
+
+    freeze: str = "none"
+    """What stays as it is: none, backbone (all but the classifier), or N, the stem and the first N stages."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each layer to the one below it; 1 trains all layers alike."""
+    head_lr_scale: float = 1.0
+    """Factor on the learning rate of the new classifier."""
+    unfreeze_every: int | None = None
+    """Gradual unfreezing: begin with the classifier alone and add one stage from the top every so many epochs."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.freeze not in ("none", "backbone") and not self.freeze.isdigit():
+            raise ConfigError(
+                f"--freeze is {self.freeze!r}: it must be none, backbone or a number of stages such as 2."
+            )
+        check(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "in (0, 1]")
+        check(self.head_lr_scale > 0, "head_lr_scale", self.head_lr_scale, "greater than 0")
+        check(
+            self.unfreeze_every is None or self.unfreeze_every >= 1,
+            "unfreeze_every",
+            self.unfreeze_every,
+            "1 or more epochs",
+        )
+        if self.unfreeze_every is not None and self.freeze == "backbone":
+            raise ConfigError(
+                "--unfreeze-every unfreezes what --freeze backbone keeps frozen: leave one of the two out."
+            )
