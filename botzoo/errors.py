@@ -37,7 +37,15 @@ class DivergedError(BotzooError):
 
 
 class StoppedError(BotzooError):
-    """Training was asked to stop and has written a checkpoint; the message holds the command to resume."""
+    """Training was asked to stop and has written a checkpoint; the message holds the command to resume.
+
+    Attributes:
+        exit_status: 130 after SIGINT, 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_status: int = 130) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 def did_you_mean(value: str, accepted: Iterable[str], limit: int = 3) -> str:

@@ -28,7 +28,8 @@ class Progress:
         step: optimizer steps taken.
         best_accuracy: best validation top-1 so far, in per cent; -1 before the first evaluation.
         best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first.
-        epochs_without_gain: epochs since it rose by more than min_delta.
+        reference_accuracy: accuracy that the next one has to beat by min_delta to count as better.
+        epochs_without_gain: epochs since that happened.
         seconds: time spent training and evaluating, over all sittings.
         stopped_early: whether patience has run out.
     """
@@ -36,6 +37,7 @@ class Progress:
     step: int = 0
     best_accuracy: float = -1.0
     best_epoch: int = 0
+    reference_accuracy: float = -1.0
     epochs_without_gain: int = 0
     seconds: float = 0.0
     stopped_early: bool = False
@@ -60,7 +62,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     final = folder / f"step-{progress.step:08d}"
     beside = folder / f".{final.name}.part"
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        for stale in folder.glob(".step-*.part"):  # of a run that was killed while it wrote
+            shutil.rmtree(stale)
         beside.mkdir(parents=True)
         torch.save(tensors, beside / TENSORS)
         state = {"progress": asdict(progress), "sha256": _sha256(beside / TENSORS)}
@@ -73,8 +76,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
         shutil.rmtree(beside, ignore_errors=True)
         raise CheckpointError(
-            f"The checkpoint {final} cannot be written ({_reason(error, folder)}). The checkpoints before it are kept: make "
-            f"room or mend the permissions, then go on with --resume {folder.parent}."
+            f"The checkpoint {final} cannot be written ({_reason(error, folder)}). The checkpoints before it are kept: "
+            f"make room or mend the permissions, then go on with --resume {folder.parent}."
         ) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
@@ -87,7 +90,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
-    """Return the newest undamaged checkpoint, or None where there is none at all; say which damaged ones were passed over.
+    """Return the newest undamaged checkpoint, or None where there is none at all; log which ones are passed over.
 
     Raises:
         CheckpointError: there are checkpoints, and all are damaged.
@@ -97,7 +100,7 @@ def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str,
         try:
             return load(path, device)
         except CheckpointError as error:
-            log.warning("%s; the one before it is used.", error)
+            log.warning("%s: passing it over.", error)
     if found:
         raise CheckpointError(f"All {len(found)} checkpoints in {folder} are damaged: start the run again.")
     return None
@@ -140,5 +143,5 @@ def _reason(error: Exception, folder: Path) -> str:
 
 
 def to_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies of the tensors on the CPU."""
-    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    """Return contiguous copies of the tensors on the CPU, as safetensors wants them."""
+    return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in state.items()}

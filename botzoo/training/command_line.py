@@ -1,46 +1,73 @@
 """A command line made from a configuration class: typed flags, ``--config``, ``--print-config``, strict errors.
 
-Nothing heavy is imported here, so that help and refusals come at once.
+A value means the same behind a flag and in a file: ``freeze: 2`` is the text 2, as ``--freeze 2`` is. Nothing heavy is
+imported here, so that help and refusals come at once.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import fields
+from argparse import SUPPRESS
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
-from botzoo.errors import BotzooError, ConfigError, did_you_mean
+from botzoo.errors import BotzooError, ConfigError, StoppedError, did_you_mean
 from botzoo.training.config import TrainConfig
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
+
+IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 
 
 class Parser(ArgumentParser):
     """jsonargparse with dashes in its flags; underscores are understood too."""
 
-    def format_help(self) -> str:
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
         """Return the help text, flags spelt with dashes."""
-        text: str = super().format_help()
+        text: str = super().format_help(*args, **kwargs)
         return re.sub(r"--[a-z][\w.]*", lambda found: found[0].replace("_", "-"), text)
 
 
 def make_parser(prog: str, description: str, config_class: type[ConfigT], recipe: Path) -> Parser:
     """Return a parser of all fields of ``config_class`` whose defaults are those of the file ``recipe``."""
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = Parser(
-        prog=prog, description=description, default_config_files=[str(recipe)], exit_on_error=False, default_env=False
-    )
+    parser = _parser(prog, description)
     parser.add_argument("--config", action="config", help="YAML file of options; flags after it override it.")
-    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
-    parser.add_argument("--resume", type=str | None, default=None, help="Go on with the run in this folder.")
+    parser.add_argument("--debug", action="store_true", default=SUPPRESS, help="Show the traceback of an error.")
+    parser.add_argument("--resume", type=str, default=SUPPRESS, help="Go on with the run in this folder.")
     parser.add_class_arguments(config_class)
+    groups = {name.split(".")[0] for name in _kinds(config_class) if "." in name}
+    for action in parser._actions:
+        if action.dest in groups:  # jsonargparse would read a file for each group
+            action.help = SUPPRESS
+    parser.set_defaults(yaml.safe_load(recipe.read_text(encoding="utf-8")))
     return parser
+
+
+def _parser(prog: str, description: str = "") -> Parser:
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    set_loader("as_flags", _load, (yaml.YAMLError,))
+    return Parser(
+        prog=prog,
+        description=description,
+        exit_on_error=False,
+        default_env=False,
+        allow_abbrev=False,
+        parser_mode="as_flags",
+    )
+
+
+def _load(text: str) -> Any:
+    """Read YAML; the values of a file stay text, which their fields then read as they read flags."""
+    plain = yaml.load(text, Loader=yaml.BaseLoader)
+    return plain if isinstance(plain, dict) else get_loader("yaml")(text)
 
 
 def parse(parser: Parser, config_class: type[ConfigT], argv: list[str]) -> tuple[ConfigT, Path | None]:
@@ -49,50 +76,88 @@ def parse(parser: Parser, config_class: type[ConfigT], argv: list[str]) -> tuple
     Raises:
         ConfigError: an option is unknown or of the wrong type or value, or stands beside --resume.
     """
-    flags = _spelled_out(argv, config_class)
-    try:
-        namespace = parser.parse_args(flags)
-    except ArgumentError as error:
-        raise ConfigError(_one_line(parser, str(error))) from error
-    if namespace.resume is not None:
-        return _resumed(namespace.resume, flags, config_class)
-    own = {field.name for field in fields(config_class)}
-    return _made({key: value for key, value in namespace.as_dict().items() if key in own}, config_class), None
+    kinds = _kinds(config_class)
+    flags = _spelled_out(argv, kinds)
+    values = _parsed(lambda: parser.parse_args(flags), kinds, f" See {parser.prog} --help.")
+    if "resume" in values:
+        return _resumed(values["resume"], flags, config_class)
+    return _made(values, config_class), None
 
 
-def _spelled_out(argv: list[str], config_class: type[TrainConfig]) -> list[str]:
+def _kinds(config_class: Any) -> dict[str, Any]:
+    """Return the type of every option by its name, dotted where it stands in a group."""
+    kinds: dict[str, Any] = {}
+    for name, kind in get_type_hints(config_class).items():
+        kinds |= {f"{name}.{key}": k for key, k in _kinds(kind).items()} if is_dataclass(kind) else {name: kind}
+    return kinds
+
+
+def _spelled_out(argv: list[str], kinds: dict[str, Any]) -> list[str]:
     """Return ``argv`` with underscores in its flags, and ``true`` behind a switch that stands alone."""
-    switches = {f"--{name}" for name, kind in get_type_hints(config_class).items() if kind is bool}
+    switches = {f"--{name}" for name, kind in kinds.items() if kind is bool}
     words: list[str] = []
-    for word, after in zip_longest(argv, argv[1:]):
+    for word, after in zip_longest(argv, argv[1:], fillvalue="--"):
         flag, equals, value = word.partition("=")
         if word.startswith("--"):
             word = flag.replace("-", "_").replace("__", "--", 1) + equals + value
-        alone = word in switches and after not in ("true", "false")
-        words += [word, "true"] if alone else [word]
+        words += [word, "true"] if word in switches and after.startswith("-") else [word]
     return words
+
+
+def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict[str, Any]:
+    """Return the values that ``read`` finds; what jsonargparse has against them becomes one line in our words."""
+    try:
+        values: dict[str, Any] = read().as_dict()
+    except (ArgumentError, UnicodeDecodeError) as error:
+        raise ConfigError(_one_line(" ".join(str(error).split()), kinds) + advice) from error
+    return values
 
 
 def _made(values: dict[str, Any], config_class: type[ConfigT]) -> ConfigT:
     """Return the configuration with these ``values``, the ones of its groups as dictionaries."""
-    groups = {f.name: f.default_factory for f in fields(config_class) if callable(f.default_factory)}
-    return config_class(**{key: groups[key](**value) if key in groups else value for key, value in values.items()})
+    own = {f.name: f.default_factory for f in fields(config_class)}
+    groups = {name: group for name, group in own.items() if callable(group)}
+    made = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}
+    return config_class(**made)
 
 
-def _one_line(parser: Parser, message: str) -> str:
-    known = [option for action in parser._actions for option in action.option_strings]
-    text = " ".join(message.split())
-    if found := re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", text):
-        flag = found[1]
-        hint = did_you_mean(flag, known)
-        return f"There is no option {flag.replace('_', '-')}.{hint.replace('_', '-')} See {parser.prog} --help."
-    return f"{text.rstrip('.')}. See {parser.prog} --help."
+def _one_line(text: str, kinds: dict[str, Any]) -> str:
+    """Say what ``text``, a message of jsonargparse, says; one that is not known here is passed on."""
+    if found := re.search(r"unrecognized arguments: (-[\w.-]+)", text, re.IGNORECASE):
+        known = [f"--{name}" for name in (*kinds, "config", "debug", "resume", "help", "print_config")]
+        return _dashed(f"There is no option {found[1]}.{did_you_mean(found[1], known)}")
+    if found := re.search(r"unrecognized arguments: (.+)", text, re.IGNORECASE):
+        return f"{found[1]!r} belongs to no flag: write --dataset, --model or another flag before each value."
+    if found := re.search(r"(?:Group '(\w+)' does not accept o|O)ption '([^']*)'", text):
+        name = f"{found[1]}.{found[2]}" if found[1] else found[2]
+        return f"There is no option {name!r} for a file.{did_you_mean(name, kinds)}"
+    if found := re.search(r"argument (--[\w.]+): expected one argument", text):
+        return _dashed(f"{found[1]} needs a value after it: {_accepted(kinds.get(found[1][2:], str))}.")
+    if (found := re.match(r'Parser key "([\w.]+)":(?:.*value: (.*))?', text)) and found[1] in kinds:
+        kind, value = kinds[found[1]], found[2] or ""
+        hint = did_you_mean(value, get_args(kind)) if get_origin(kind) is Literal else ""
+        return _dashed(f"--{found[1]}") + f" is {value!r}: it must be {_accepted(kind)}.{hint}"
+    if found and (inside := [name for name in kinds if name.startswith(found[1] + ".")]):
+        return f"{found[1]} is a group of options: give {', '.join(inside)}."
+    if re.search("Problems parsing config|can't decode|Unexpected config", text):
+        return f"The file of --config must be YAML, `name: value` on each line ({text.rstrip('.')})."
+    return re.sub(r'^Parser key "(\w+)": ', r"--\1: ", text).rstrip(".") + "."
+
+
+def _accepted(kind: Any) -> str:
+    parts = get_args(kind) or (kind,)
+    words = [str(part) if get_origin(kind) is Literal else IN_WORDS[part] for part in parts]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _dashed(text: str) -> str:
+    return re.sub(r"--?[\w.]+|'--[\w.]+'", lambda found: found[0].replace("_", "-"), text)
 
 
 def _resumed(folder: str, flags: list[str], config_class: type[ConfigT]) -> tuple[ConfigT, Path]:
     others = [flag for flag in flags if flag.startswith("--") and not re.match(r"--(resume|debug)\b", flag)]
     if others:
-        raise ConfigError(f"--resume goes on with a run as it was configured: leave {others[0].replace('_', '-')} out.")
+        raise ConfigError(f"--resume goes on with a run as it was configured: leave {_dashed(others[0])} out.")
     path = Path(folder).expanduser()
     file = path / "config.yaml"
     if not file.is_file():
@@ -104,25 +169,25 @@ def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
     """Return the configuration in a run's config.yaml.
 
     Raises:
-        ConfigError: the file is damaged or holds unknown keys.
+        ConfigError: the file is damaged or holds unknown keys or values.
     """
+    parser = _parser("botzoo")
+    parser.add_class_arguments(config_class)
     try:
-        values: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return _made(values, config_class)
-    except (yaml.YAMLError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as the options of a run ({str(error).splitlines()[0]}).") from error
+        text = file.read_text(encoding="utf-8")
+        return _made(_parsed(lambda: parser.parse_string(text), _kinds(config_class), ""), config_class)
+    except (ConfigError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
 
 
-def guarded(prog: str, main: Any, argv: list[str]) -> int:
-    """Call ``main(argv)`` and turn errors into one line on standard error and an exit status: 2, or 130 after Ctrl-C."""
-    from botzoo.errors import StoppedError
-
+def guarded(prog: str, main: Callable[[list[str]], object], argv: list[str]) -> int:
+    """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C."""
     try:
         main(argv)
         return 0
     except StoppedError as stopped:
         print(f"\n{prog}: {stopped}", file=sys.stderr)
-        return 130
+        return stopped.exit_status
     except BotzooError as error:
         if "--debug" in argv:
             raise

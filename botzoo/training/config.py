@@ -1,9 +1,10 @@
 """The options of a run, as frozen dataclasses that are checked when they are made.
 
-Importing this module is cheap: neither torch nor timm is needed to print ``--help`` or to refuse a wrong value. The string
-under each field is its help text.
+Importing this module is cheap: neither torch nor timm is needed to print ``--help`` or to refuse a wrong value. The
+string under each field is its help text.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,8 +12,8 @@ from botzoo.errors import ConfigError
 
 
 def check(ok: bool, flag: str, value: Any, accepted: str) -> None:
-    """Raise ``ConfigError`` naming ``flag``, ``value`` and what is ``accepted`` unless ``ok``."""
-    if not ok:
+    """Raise ``ConfigError`` naming ``flag``, ``value`` and what is ``accepted`` unless ``ok``; infinity never is."""
+    if not ok or (isinstance(value, float) and not math.isfinite(value)):
         raise ConfigError(f"--{flag.replace('_', '-')} is {value!r}: it must be {accepted}.")
 
 
@@ -29,8 +30,8 @@ class DataConfig:
     crop_min: float = 0.35
     """Smallest area of the random training crop, as a share of the image; 1 trains on the centre crop."""
     train_size: int | None = None
-    """Side of the training crops in pixels; by default the input's. A little smaller trains faster and evaluates as well,
-    since random crops show things larger than they are in evaluation (Touvron et al., 2019)."""
+    """Side of the training crops in pixels; by default the input's. A little smaller trains faster and evaluates as
+    well, since random crops show things larger than they are in evaluation (Touvron et al., 2019)."""
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
     cache_gib: float = 2.0
@@ -72,7 +73,7 @@ class EngineConfig:
     workers: int | None = None
     """Processes that decode and augment, for each training process; by default 0 on a CPU, up to 8 beside a GPU."""
     micro_batch: int | None = None
-    """Images in one forward pass of one process; by default as many as the batch needs, halved while memory does not suffice."""
+    """Images in one forward pass of one process; by default its share of the batch, halved while memory falls short."""
     sync_bn: bool = False
     """Take BatchNorm's statistics over all GPUs instead of each one's own share of the batch."""
     log_every: int = 10
@@ -93,7 +94,8 @@ class TrainConfig:
     model: str = "resnet10d_bot"
     """Any model that timm can create: a name, name.tag, hf-hub:owner/name or local-dir:PATH."""
     pretrained: str | None = None
-    """Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file; by default the model's own."""
+    """Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file; by default the model's
+    own."""
     scratch: bool = False
     """Start from random weights instead of pretrained ones."""
     output: str | None = None
@@ -145,6 +147,8 @@ class TrainConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self) -> None:
+        check(self.dataset != "", "dataset", self.dataset, "a name, a Hub id or a folder")
+        check(self.output != "", "output", self.output, "a folder")
         check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or more")
         check(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         check(0 < self.lr < 100, "lr", self.lr, "greater than 0 and less than 100")

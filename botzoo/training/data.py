@@ -1,20 +1,25 @@
-"""From encoded images to batches: decoding, the two transforms, and an order that is a pure function of seed and step."""
+"""From encoded images to batches: decoding, two transforms, and an order that is a pure function of seed and step."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 import random
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -31,32 +36,52 @@ MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels on; MAX_PIXELS takes its place
 
 
-def decode(encoded: Encoded) -> Image.Image:
-    """Return an image as 8-bit RGB, upright as its EXIF orientation says.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
+"""What is tried, the frequent ones first; Pillow reads more, some of it by running other programs."""
 
-    Greyscale, palette, CMYK and RGBA are converted as Pillow does; 16-bit, 32-bit and floating-point greyscale are scaled
-    to 8 bits first, which Pillow clips instead.
+
+def decode(encoded: Encoded) -> Image.Image:
+    """Return an image as 8-bit RGB, upright as its EXIF orientation says; the first one of an animation.
+
+    Greyscale, palette, CMYK and RGBA are converted as Pillow does; 16-bit, 32-bit and floating-point greyscale are
+    scaled to 8 bits first, which Pillow clips instead.
 
     Raises:
-        OSError, ValueError, SyntaxError: the image is truncated, corrupt, too large or not an image (Pillow's own errors).
+        ValueError: the image is truncated, corrupt, too large or not an image; the message says which.
     """
+    try:
+        return _decode(encoded)
+    except UnidentifiedImageError as error:
+        raise ValueError("it is not an image") from error
+    except Exception as error:  # besides OSError, decoders raise whatever a damaged file leads them to
+        raise ValueError(str(error).split("\n")[0] or type(error).__name__) from error
+
+
+def _decode(encoded: Encoded) -> Image.Image:
     if isinstance(encoded, np.ndarray):
         return Image.fromarray(encoded).convert("RGB")
-    image: Image.Image = Image.open(as_file(encoded))
+    image: Image.Image = Image.open(as_file(encoded), formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+        raise ValueError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
     image.load()
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = Image.fromarray(_to_eight_bits(np.asarray(image, np.float64)))
+        image = Image.fromarray(_to_eight_bits(np.asarray(image, np.float64), image.mode))
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+        image = image.convert("RGBA")  # else Pillow warns
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_eight_bits(values: NDArray[np.float64]) -> Pixels:
+def _to_eight_bits(values: NDArray[np.float64], mode: str) -> Pixels:
+    """Scale by the range that the mode has, or, where it could hold anything, by the one that the values suggest."""
+    values = np.nan_to_num(values)
     top = values.max(initial=0)
-    scale = 255 if top <= 1 else 1 if top <= 255 else 255 / 65535
+    if mode not in ("I", "F"):
+        scale = 255 / 65535
+    elif mode == "F" and top <= 1:
+        scale = 255
+    else:
+        scale = 1 if top <= 255 else 255 / 65535 if top <= 65535 else 255 / top
     return np.clip(np.round(values * scale), 0, 255).astype(np.uint8)
 
 
@@ -81,13 +106,18 @@ class Images:
         """Whether decoded images are held in memory."""
         return self._pixels is not None
 
+    @property
+    def cached_bytes(self) -> int:
+        """Size of the decoded images held in memory."""
+        return sum(pixels.nbytes for pixels in self._pixels or ())
+
     def image(self, i: int) -> Image.Image:
         """Return image i, decoded, RGB."""
         if self._pixels is not None:
             return Image.fromarray(self._pixels[i])
         try:
             return decode(self.split.read(i))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"{self.split.describe(i)} can no longer be read: {error}") from error
 
 
@@ -95,7 +125,6 @@ class Images:
 class _Checked:
     digest: bytes
     pixels: Pixels | None
-    size: int
     problem: str | None
 
 
@@ -121,10 +150,7 @@ def read_images(
         DataError: an image cannot be read and ``skip_corrupt`` is False, or none is left.
     """
     budget = _Budget(cache_bytes)
-    with ThreadPoolExecutor() as pool:
-        results = list(
-            progress(pool.map(lambda i: _check(split, i, budget), range(len(split)), chunksize=64), len(split))
-        )
+    results = list(progress(_check_all(split, budget), len(split)))
     bad = [f"{split.describe(i)}: {result.problem}" for i, result in enumerate(results) if result.problem]
     if bad and not skip_corrupt:
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
@@ -142,36 +168,50 @@ def read_images(
     for i in kept:
         sha.update(results[i].digest)
     pixels = None if budget.spent else [results[i].pixels for i in kept]
-    return Images(good, pixels, sha.hexdigest()), bad  # type: ignore[arg-type]
+    return Images(good, pixels, sha.hexdigest()), bad
 
 
 class _Budget:
-    """Bytes left for decoded images; once they do not suffice, nothing more is kept."""
+    """Bytes left for decoded images; once they do not suffice, nothing more is kept. Threads may share it."""
 
     def __init__(self, total: int) -> None:
-        self.left = total
+        self.left, self.lock = total, Lock()
 
     @property
     def spent(self) -> bool:
         return self.left < 0
 
     def take(self, pixels: Pixels) -> Pixels | None:
-        self.left -= pixels.nbytes
-        return None if self.spent else pixels
+        with self.lock:
+            self.left -= pixels.nbytes
+            return None if self.spent else pixels
+
+
+def _check_all(split: Split, budget: _Budget) -> Iterator[_Checked]:
+    """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same."""
+    chunks = [range(i, min(i + 16, len(split))) for i in range(0, len(split), 16)]
+    pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield from chain.from_iterable(pool.map(lambda rows: [_check(split, i, budget) for i in rows], chunks))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _check(split: Split, i: int, budget: _Budget) -> _Checked:
     try:
         encoded = split.read(i)
         raw = encoded.read_bytes() if isinstance(encoded, Path) else encoded
-        digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
         if isinstance(raw, bytes) and not raw:
-            return _Checked(digest, None, 0, "it is empty (0 bytes)")
+            return _Checked(b"", None, "it is empty (0 bytes)")
         pixels = np.asarray(decode(raw))
-    except (OSError, ValueError, SyntaxError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return _Checked(b"", None, 0, "it is not an image" if "cannot identify" in text else text)
-    return _Checked(digest, budget.take(pixels), pixels.nbytes, None)
+    except OSError as error:
+        return _Checked(b"", None, error.strerror or str(error))
+    except ValueError as error:
+        return _Checked(b"", None, str(error))
+    content = raw if isinstance(raw, bytes) else raw.tobytes()
+    return _Checked(hashlib.sha256(content).digest(), budget.take(pixels), None)
 
 
 @dataclass(frozen=True)
@@ -249,7 +289,7 @@ class EvalTransform:
     """timm's own evaluation transform up to uint8, so that our figures are those of timm and transformers."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
-        from timm.data import create_transform
+        from timm.data.transforms_factory import create_transform
 
         p = preprocessing
         self.transform = create_transform(
@@ -259,11 +299,27 @@ class EvalTransform:
             crop_mode=p.crop_mode,
             use_prefetcher=True,
         )
+        self.crops_centre = p.crop_mode == "center"
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
         """Return uint8 pixels of shape (size, size, 3)."""
+        if self.crops_centre:
+            image = _without_far_ends(image)
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
+
+
+def _without_far_ends(image: Image.Image, ratio: int = 8) -> Image.Image:
+    """Return the middle of an image longer than ``ratio`` times its shorter side.
+
+    Only a square of it is kept after resizing, and resizing a line of 1 x 20,000 pixels whole takes gigabytes.
+    """
+    width, height = image.size
+    w, h = min(width, ratio * height), min(height, ratio * width)
+    if (w, h) == image.size:
+        return image
+    left, top = (width - w) // 2, (height - h) // 2
+    return image.crop((left, top, left + w, top + h))
 
 
 class _Keyed(Dataset[tuple[Pixels, int]]):
@@ -287,8 +343,9 @@ def _collate(rows: Sequence[tuple[Pixels, int]]) -> tuple[Tensor, Tensor]:
 class Order:
     """Which images each process sees at which step, as a pure function of the seed.
 
-    The global batch of a step does not depend on the number of processes: process r of W takes every W-th image of it from
-    the r-th on, in ``accumulate`` micro-batches. The images that do not fill a last batch are left out of that epoch.
+    The global batch of a step does not depend on the number of processes: process r of W takes every W-th image of it
+    from the r-th on, in ``accumulate`` micro-batches. The images that do not fill a last batch are left out of that
+    epoch.
 
     Attributes:
         images: number of training images, >= batch_size.
@@ -309,6 +366,11 @@ class Order:
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
         return self.images // self.batch_size
+
+    @property
+    def micro_batch(self) -> int:
+        """Images of a process in one forward pass."""
+        return self.batch_size // (self.world_size * self.accumulate)
 
     def global_batch(self, step: int) -> list[Key]:
         """Return the keys of all images of optimizer step ``step``, counted from 0 over all epochs."""
@@ -357,18 +419,19 @@ class _Slice(Sampler[list[Key]]):
         return iter(self.batches)
 
 
-def _ignore_interrupt(worker: int) -> None:
+def _set_up_worker(worker: int) -> None:
     """Leave Ctrl-C to the training process, which writes a checkpoint and then ends its workers."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     torch.set_num_threads(1)
 
 
 def train_batches(
     images: Images, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Yield, for each step of [first, last), this process's micro-batches: images uint8 (n, 3, H, W) and labels int64 (n,)."""
+    """Yield this process's micro-batches of each step of [first, last): images uint8 (n, 3, H, W), labels int64."""
     loader = _loader(images, transform, _Batches(order, first, last), workers, pin)
     batches = iter(loader)
     for _ in range(first, last):
@@ -378,7 +441,7 @@ def train_batches(
 def eval_batches(
     images: Images, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield this process's share of the images in order, each exactly once over all processes, whatever their number."""
+    """Yield this process's share of the images in order, each exactly once over any number of processes."""
     yield from _loader(images, transform, _Slice(len(images), batch_size, rank, world_size), workers, pin)
 
 
@@ -395,6 +458,8 @@ def _loader(
         collate_fn=_collate,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=_set_up_worker,
+        # Forked workers share the images in memory; started otherwise, each would be sent a copy.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         prefetch_factor=4 if workers else None,
     )

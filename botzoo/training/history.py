@@ -32,9 +32,13 @@ class History:
                 file.write(json.dumps(record) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Read the file and drop the records after ``step``, which a resumed run writes again."""
+        """Read the file and drop what a resumed run writes again: the records after ``step``, and the test's."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        self.records = [record for line in lines if (record := _parsed(line)) and record["step"] <= step]
+        self.records = [
+            record
+            for line in lines
+            if (record := _parsed(line)) and record["step"] <= step and record["split"] != "test"
+        ]
         if self.enabled and lines:
             beside = self.path.with_suffix(".part")
             beside.write_text("".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8")

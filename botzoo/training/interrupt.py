@@ -21,6 +21,16 @@ class StopRequest:
         self.signal: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
+    @property
+    def name(self) -> str:
+        """The signal's name, or "another process" where a signal came to one."""
+        return self.signal.name if self.signal is not None else "another process"
+
+    @property
+    def exit_status(self) -> int:
+        """128 + the signal's number, as a shell reports it."""
+        return 128 + (self.signal or signal.SIGTERM)
+
     def __enter__(self) -> StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._remember)

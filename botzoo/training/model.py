@@ -1,4 +1,4 @@
-"""The network of a run: created by timm, filled with whatever weights were asked for, and written so that timm loads it."""
+"""The network of a run: created by timm, filled with the weights asked for, and written so that timm loads it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.data import resolve_model_data_config
-from timm.models.resnet import ResNet
+from timm.models import resolve_model_input_args
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, did_you_mean
 from botzoo.models.bot_resnet import timm_architecture
 from botzoo.models.pretrained import KeyReport, compare_keys
+from botzoo.models.pretrained import _is_network as is_network_error
 from botzoo.training.data import Preprocessing
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
@@ -51,10 +59,12 @@ def create_model(
 ) -> tuple[nn.Module, Preprocessing, Start]:
     """Create a timm network with a new classifier for ``num_classes`` classes.
 
+    The classifier of the weights is kept where it has as many classes.
+
     Args:
         name: a name, name.tag, ``hf-hub:owner/name`` or ``local-dir:PATH``.
         num_classes: K >= 2.
-        pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own weights.
+        pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own.
         scratch: start from random weights; ``zero_gamma`` then says how.
         img_size: side of the input in pixels, None for the weights' own.
 
@@ -67,121 +77,161 @@ def create_model(
         NetworkError: the weights are on the Hub, which cannot be reached.
     """
     address, weights_from = _address(name, pretrained, scratch)
-    kwargs: dict[str, Any] = {"num_classes": num_classes}
-    if img_size and _has_fixed_size(address):
-        kwargs["img_size"] = img_size
-    own_weights = not scratch and weights_from is None
-    model = _timm_create(address, own_weights, **kwargs)
-    cfg: dict[str, Any] = model.pretrained_cfg
+    weights = _read_weights(weights_from) if weights_from is not None else None
+    model = _timm_create(address, not scratch and weights is None, num_classes, img_size)
+    if (channels := getattr(model, "in_chans", 3)) != 3:
+        raise ModelError(f"{address} takes images of {channels} channel(s): give a model for RGB images, of 3.")
     if scratch:
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
         start = Start("random weights")
-    elif weights_from is not None:
-        state_dict, origin = _read_weights(weights_from)
-        report = load_what_fits(model, state_dict, weights_from)
-        start = Start(weights_from, report, origin)
+    elif weights is not None:
+        report = load_what_fits(model, weights.tensors, weights.source)
+        _adopt_preprocessing(model, weights.cfg)
+        start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
     else:
-        report = _own_report(model)
-        hub_id = cfg.get("hf_hub_id") or None
-        hub_id = f"timm/{cfg['architecture']}.{cfg['tag']}" if hub_id == "timm/" else hub_id
-        tagged = f"{cfg['architecture']}.{cfg['tag']}" if cfg.get("tag") else address
-        start = Start(tagged, report, hub_id, cfg.get("license"))
+        start = _own_start(model, address)
     return model, _preprocessing(model, img_size), start
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:
     """Return what timm is to create and, where the weights come from elsewhere, from where."""
+    if name.startswith("local-dir:"):
+        name = f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}"
     if pretrained is None or scratch:
         return name, None
     if ":" in pretrained or pretrained.endswith(".safetensors"):
         return name, pretrained
+    if ":" in name:
+        raise ModelError(f"--pretrained {pretrained} is a tag, and {name} has no tags: leave it out.")
     base = name.split(".", 1)[0]
-    known = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
-    if pretrained not in known:
-        raise ModelError(
-            f"{base} has no weights with the tag {pretrained!r}.{did_you_mean(pretrained, known)} "
-            f"Its tags: {', '.join(known) or 'none'}; or give hf-hub:owner/name, local-dir:PATH or a .safetensors file."
-        )
+    _check_name(f"{base}.{pretrained}", True)
     return f"{base}.{pretrained}", None
 
 
-def _timm_create(address: str, pretrained: bool, **kwargs: Any) -> Any:
-    is_name = ":" not in address
-    if is_name and not timm.is_model(address):
-        known = timm.list_models()
+def _check_name(name: str, pretrained: bool) -> None:
+    """Raise ModelError unless timm has the model, its tag if ``name`` has one, and weights where wanted."""
+    if not timm.is_model(name):
+        folder = f" It is a folder: give local-dir:{name}." if Path(name).is_dir() else ""
         raise ModelError(
-            f"timm has no model {address!r}.{did_you_mean(address, known)} Ours: timm.list_models('*_bot'); or give "
-            "hf-hub:owner/name or local-dir:PATH."
+            f"timm has no model {name!r}.{did_you_mean(name.split('.', 1)[0], timm.list_models())}{folder} "
+            "Ours: timm.list_models('*_bot'); or give hf-hub:owner/name or local-dir:PATH."
         )
-    base, _, tag = address.partition(".")
+    base, _, tag = name.partition(".")
+    tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise ModelError(
+            f"{base} has no weights with the tag {tag!r}.{did_you_mean(tag, tags)} "
+            f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: --pretrained hf-hub:owner/name, local-dir:PATH or a .safetensors file."
+        )
+    if pretrained and not tags:
+        raise ModelError(
+            f"There are no pretrained weights for {base}: start from nothing with --scratch, or give some with "
+            "--pretrained."
+        )
+
+
+def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int | None) -> Any:
+    is_name = ":" not in address
     if is_name:
-        tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
-        if tag and tag not in tags:
-            raise ModelError(
-                f"{base} has no tag {tag!r}.{did_you_mean(tag, tags)} Its tags: {', '.join(tags) or 'none'}."
-            )
-        if pretrained and not tags:
-            raise ModelError(
-                f"There are no pretrained weights for {base}: start from nothing with --scratch, or give some with "
-                "--pretrained."
-            )
+        _check_name(address, pretrained)
+    elif pretrained and address.startswith("local-dir:"):
+        _check_folder(Path(address.removeprefix("local-dir:")))
+    # timm loads weights from a folder or repository strictly only with as many classes as they have
+    kwargs: dict[str, Any] = {"num_classes": num_classes} if is_name or not pretrained else {}
     try:
-        return timm.create_model(address, pretrained=pretrained, **kwargs)
+        if img_size is not None and "img_size" in resolve_model_input_args(address, {"img_size": img_size}):
+            kwargs["img_size"] = img_size
+        model: Any = timm.create_model(address, pretrained=pretrained, **kwargs)
     except BotzooError:
         raise
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"The weights of {address} are damaged: {_first_line(error)}. Fetch them again."
-        ) from error
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{address} has no model in it: {_first_line(error)}") from error
-    except (RuntimeError, OSError, ConnectionError, KeyError, AssertionError) as error:
+    except Exception as error:  # a damaged folder or a failing network can end in almost any of them
         raise _explain(address, error) from error
+    if model.num_classes != num_classes:
+        model.reset_classifier(num_classes)
+    return model
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise CheckpointError unless ``folder`` holds weights as safetensors; timm would look for a pickle next."""
+    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"There is no model in {folder} (no {' and no '.join(missing)}): give one with both, as RUN/model."
+        )
 
 
 def _explain(address: str, error: Exception) -> BotzooError:
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    if isinstance(error, RepositoryNotFoundError):
+    """Return ours for an error of timm, safetensors or the Hub's client."""
+    if isinstance(error, GatedRepoError):
+        return NetworkError(f"{address} is gated: accept its terms on its page on the Hub, then run `hf auth login`.")
+    if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
         return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
-    if isinstance(error, (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError)):
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return CheckpointError(f"{address} has no model in it that timm can load: {_brief(error)}.")
+    if is_network_error(error):
         return NetworkError(
-            f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or use what "
-            "works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch."
+            f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
+            "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch."
         )
-    return CheckpointError(f"{address} cannot be loaded: {_first_line(error)}")
+    if isinstance(error, SafetensorError):
+        return CheckpointError(f"The weights of {address} are damaged ({_brief(error)}): fetch or copy them again.")
+    return CheckpointError(f"{address} cannot be created: {_brief(error)}.")
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+def _brief(error: Exception, longest: int = 200) -> str:
+    """Return the error's text on one line."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= longest else text[:longest] + " ..."
 
 
-def _has_fixed_size(address: str) -> bool:
-    return (
-        ":" not in address
-        and bool(timm.get_pretrained_cfg(address, allow_unregistered=True) or False)
-        and bool(getattr(timm.get_pretrained_cfg(address, allow_unregistered=True), "fixed_input_size", False))
-    )
+@dataclass(frozen=True)
+class _Weights:
+    """Weights from elsewhere; ``cfg`` is their entry in timm's schema, empty for a bare file."""
+
+    source: str
+    tensors: dict[str, Tensor]
+    cfg: dict[str, Any]
+    hub_id: str | None = None
 
 
-def _read_weights(source: str) -> tuple[dict[str, Tensor], str | None]:
-    """Return a state dict and, for a Hub repository, its id."""
-    path, origin = Path(source.removeprefix("local-dir:")), None
-    if source.startswith("hf-hub:"):
-        from huggingface_hub import hf_hub_download
-
-        origin = source.removeprefix("hf-hub:")
+def _read_weights(source: str) -> _Weights:
+    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file."""
+    kind, colon, place = source.partition(":")
+    if kind == "hf-hub":
+        hub_id, _, revision = place.partition("@")
         try:
-            path = Path(hf_hub_download(origin, "model.safetensors"))
+            file = Path(hf_hub_download(hub_id, "model.safetensors", revision=revision or None))
+            config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
         except Exception as error:
             raise _explain(source, error) from error
-    elif source.startswith("local-dir:"):
-        path = path / "model.safetensors"
-    elif ":" in source:
+        return _Weights(source, read_safetensors(file), _read_cfg(config), hub_id)
+    if kind == "local-dir":
+        folder = Path(place).expanduser()
+        _check_folder(folder)
+        return _Weights(source, read_safetensors(folder / "model.safetensors"), _read_cfg(folder / "config.json"))
+    if colon and not source.endswith(".safetensors"):
         raise ModelError(
-            f"--pretrained {source!r} is of no known kind: give a tag, hf-hub:, local-dir: or a .safetensors file."
+            f"--pretrained {source!r} is of no known kind: give a tag, hf-hub:owner/name, local-dir:PATH or a "
+            ".safetensors file."
         )
-    return read_safetensors(path), origin
+    return _Weights(source, read_safetensors(Path(source).expanduser()), {})
+
+
+def _read_cfg(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        return dict(config.get("pretrained_cfg", config))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"{file} is not a model's config.json ({_brief(error)}): fetch or copy it again."
+        ) from error
+
+
+def _adopt_preprocessing(model: Any, cfg: Mapping[str, Any]) -> None:
+    """Prepare images as for the weights that were loaded, at their size unless the network fixes its own."""
+    keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
+    keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
+    model.pretrained_cfg.update({key: cfg[key] for key in keys if key in cfg})
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -196,7 +246,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a complete safetensors file ({_first_line(error)}): fetch or copy it again."
+            f"{path} is not a complete safetensors file ({_brief(error)}): fetch or copy it again."
         ) from error
 
 
@@ -218,12 +268,16 @@ def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: s
     return report
 
 
-def _own_report(model: nn.Module) -> KeyReport:
-    """Report of weights that timm loaded and checked itself: the classifier is new where its size differs."""
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    head = set(head_names(model)) if cfg.get("num_classes") != model.num_classes else set()
+def _own_start(model: Any, address: str) -> Start:
+    """Describe weights that timm loaded and checked itself: the classifier is new where its size differs."""
+    cfg: dict[str, Any] = model.pretrained_cfg
+    new = set(head_names(model)) if cfg.get("num_classes") != model.num_classes else set()
     names = tuple(model.state_dict())
-    return KeyReport(tuple(n for n in names if n not in head), (), (), tuple(n for n in names if n in head))
+    report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
+    named = f"{cfg['architecture']}.{cfg['tag']}"
+    hub_id = cfg.get("hf_hub_id")
+    hub_id = f"timm/{named}" if hub_id == "timm/" else hub_id.split("@")[0] if hub_id else None
+    return Start(address if ":" in address else named, report, hub_id, cfg.get("license"))
 
 
 def head_names(model: nn.Module) -> list[str]:
@@ -256,7 +310,6 @@ def write_model_folder(
     *,
     tag: str,
     license: str | None,
-    num_classes: int | None = None,
 ) -> None:
     """Write ``model.safetensors`` and ``config.json`` so that timm, transformers and the Hub load them as they are.
 
@@ -282,9 +335,8 @@ def folder_config(
     """Return what goes into config.json."""
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     architecture, model_args = timm_architecture(cfg["architecture"]) or (cfg["architecture"], {})
-    if extra := getattr(model, "pretrained_model_args", None):
-        model_args = {**extra, **model_args}
     p = preprocessing
+    same_size = list(cfg.get("input_size", ())) == [3, p.size, p.size]
     pretrained_cfg = {
         "tag": tag,
         "custom_load": False,
@@ -296,23 +348,30 @@ def folder_config(
         "mean": list(p.mean),
         "std": list(p.std),
         "num_classes": len(class_names),
-        "pool_size": cfg.get("pool_size"),
+        "pool_size": cfg.get("pool_size") if same_size else None,
         "first_conv": cfg.get("first_conv"),
         "classifier": cfg.get("classifier"),
+        "license": license,
     }
-    if license is not None:
-        pretrained_cfg["license"] = license
     return {
         "architecture": architecture,
         "num_classes": len(class_names),
         "num_features": model.num_features,
-        "global_pool": getattr(model, "global_pool", None)
-        if isinstance(getattr(model, "global_pool", None), str)
-        else "avg",
+        "global_pool": pool if isinstance(pool := getattr(model, "global_pool", None), str) else "avg",
         "label_names": list(class_names),
-        "model_args": model_args,
-        "pretrained_cfg": pretrained_cfg,
+        "model_args": {**_creation_args(model), **model_args},
+        "pretrained_cfg": {key: value for key, value in pretrained_cfg.items() if value is not None},
     }
+
+
+def _creation_args(model: Any) -> dict[str, Any]:
+    """Return the arguments besides the name with which timm created ``model``, without the number of classes.
+
+    With num_classes among them transformers cannot load the folder, and in every loader the top level has it.
+    """
+    args = dict(getattr(model, "_model_args", {}))
+    args.pop("num_classes", None)
+    return args
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

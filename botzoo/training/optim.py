@@ -71,15 +71,22 @@ def make_optimizer(name: str, groups: list[ParamGroup], lr: float, momentum: flo
     """Create any of timm's optimizers over ``groups``.
 
     Raises:
-        ConfigError: timm has no optimizer of that name.
+        ConfigError: timm has no optimizer of that name, or it cannot work here.
     """
-    known = timm.optim.list_optimizers()
+    known = [str(known) for known in timm.optim.list_optimizers()]
     if name.lower() not in known:
         raise ConfigError(
-            f"--optimizer is {name!r}, which timm has not.{did_you_mean(name, known)} Common ones: sgd, adamw, lamb, lars, "
-            "rmsprop; all: python -c 'import timm.optim; print(timm.optim.list_optimizers())'."
+            f"--optimizer is {name!r}, which timm has not.{did_you_mean(name, known)} Common ones: sgd, adamw, lamb, "
+            "lars, rmsprop; all: python -c 'import timm.optim; print(timm.optim.list_optimizers())'."
         )
-    return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum)
+    if timm.optim.get_optimizer_info(name).second_order:
+        raise ConfigError(f"--optimizer {name} needs second derivatives, which are not taken here: use adamw or lamb.")
+    if name.lower() == "sgd" and momentum == 0:
+        name = "momentum"  # timm's name for SGD without Nesterov's momentum, which cannot be 0
+    try:
+        return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum)
+    except (AssertionError, ImportError, ValueError) as error:  # such as bnb* without a GPU and their package
+        raise ConfigError(f"--optimizer {name} does not work here ({error}): use sgd, adamw or lamb.") from error
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from glob import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,9 +29,11 @@ HUB_NAMES = {
     "imagenet-1k": "ILSVRC/imagenet-1k",
     "tiny-imagenet": "zh-plus/tiny-imagenet",
     "oxford-iiit-pet": "timm/oxford-iiit-pet",
-    "imagenette": "frgfm/imagenette",
+    "imagenette": "johnowhitaker/imagenette2-320",
 }
 """Short names of well-known data sets and their ids on the Hub."""
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 LABEL_COLUMNS = {"uoft-cs/cifar100": "fine_label", "timm/oxford-iiit-pet": "label"}
 """The label meant where a data set on the Hub has several."""
@@ -48,7 +53,15 @@ SPLIT_NAMES = {
 }
 """Names of splits, as found in folders and on the Hub, and which of the three each one is."""
 
+JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
+"""What operating systems leave in folders; passed over like names that begin with a dot."""
+
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
+"""Names of files that look like images where there is a choice; what is one is found out by decoding it."""
+
+UNLABELLED = -1
 
 
 @dataclass(frozen=True)
@@ -72,10 +85,62 @@ class Split:
 
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
-        read, describe = self.read, self.describe
-        return Split(
-            name or self.name, self.labels[rows], lambda i: read(int(rows[i])), lambda i: describe(int(rows[i]))
-        )
+        taken = _Taken(self, rows)
+        return Split(name or self.name, self.labels[rows], taken.read, taken.describe)
+
+
+# What reads a split is a class and not a closure: worker processes may have to be sent it.
+
+
+@dataclass(frozen=True)
+class _Taken:
+    split: Split
+    rows: NDArray[np.int64]
+
+    def read(self, i: int) -> Encoded:
+        return self.split.read(int(self.rows[i]))
+
+    def describe(self, i: int) -> str:
+        return self.split.describe(int(self.rows[i]))
+
+
+@dataclass(frozen=True)
+class _Digits:
+    pixels: NDArray[np.uint8]
+
+    def read(self, i: int) -> Encoded:
+        pixels: NDArray[np.uint8] = self.pixels[i]
+        return pixels
+
+    def describe(self, i: int) -> str:
+        return f"digit {i}"
+
+
+@dataclass(frozen=True)
+class _Files:
+    paths: list[str]
+
+    def read(self, i: int) -> Encoded:
+        return Path(self.paths[i])
+
+    def describe(self, i: int) -> str:
+        return self.paths[i]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    table: Any
+    column: str
+    role: str
+
+    def read(self, i: int) -> Encoded:
+        # Ten times as fast as the data set's own row access; Arrow tables may be read from several threads.
+        cell = self.table.data.column(self.column)[i].as_py() or {}
+        content, path = cell.get("bytes"), cell.get("path")
+        return content if content is not None else Path(path) if path else b""
+
+    def describe(self, i: int) -> str:
+        return f"row {i} of the {self.role} split"
 
 
 @dataclass(frozen=True)
@@ -120,8 +185,9 @@ def open_images(
     """Find the data set ``name`` and return it with a validation split.
 
     Args:
-        name: ``digits``, a key of ``HUB_NAMES``, a Hub id, or the path of a folder (of class folders, of parquet files, or
-            written by ``datasets.save_to_disk``).
+        name: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
+            are several), or the path of a folder (of class folders, of parquet files, or written by
+            ``datasets.save_to_disk``).
         val_fraction: share of the training images to set aside where there is no validation split.
         seed: decides which images are set aside.
         image_column, label_column: columns to use where the types leave a choice.
@@ -133,9 +199,9 @@ def open_images(
     path = Path(name).expanduser()
     if name == "digits" and not path.is_dir():
         data = _digits()
-    elif path.exists() or name.startswith((".", "/", "~")):
+    elif name and (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):
         data = _from_folder(name, path, image_column, label_column)
-    elif name in HUB_NAMES or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    elif name in HUB_NAMES or HUB_ID.fullmatch(name):
         data = _from_hub(name, HUB_NAMES.get(name, name), image_column, label_column)
     else:
         raise DataError(
@@ -152,40 +218,41 @@ def _digits() -> ImageData:
 
     bunch = load_digits()
     pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    train = Split("all", bunch.target.astype(np.int64), lambda i: pixels[i], lambda i: f"digit {i}")
+    digits = _Digits(pixels)
+    train = Split("all", bunch.target.astype(np.int64), digits.read, digits.describe)
     return ImageData("digits", tuple("0123456789"), train, license="cc-by-4.0", mirrored=False)
 
 
 def _from_folder(name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData:
     if not path.exists():
-        raise DataError(f"There is no folder {name}: check the path.")
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+        raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
     if not path.is_dir():
         raise DataError(f"{name} is a file: give the folder that holds the images.")
     if not any(path.iterdir()):
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        import datasets
-
-        return _from_tables(name, _as_splits(datasets.load_from_disk(str(path))), image_column, label_column)
-    if any(path.rglob("*.parquet")):
-        return _from_tables(name, _as_splits(_load_dataset(str(path))), image_column, label_column)
+        return _from_tables(name, _as_splits(name, _load_saved(path)), image_column, label_column)
+    if parquet := _parquet_files(path):
+        tables, ignored = _load_parquet(path, parquet)
+        data = _from_tables(name, tables, image_column, label_column)
+        return replace(data, notes=(*data.notes, *ignored))
     return _class_folders(name, path)
 
 
 def _class_folders(name: str, path: Path) -> ImageData:
-    from torchvision.datasets.folder import find_classes
-
-    folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    roots = {SPLIT_NAMES[folder.lower()]: path / folder for folder in folders if folder.lower() in SPLIT_NAMES}
-    is_split = "train" in roots and len(roots) == len(folders) and all(_subfolders(root) for root in roots.values())
-    if not is_split:
-        roots = {"train": path}
-    if not _subfolders(roots["train"]):
+    roots, notes = _split_roots(name, path)
+    classes = _subfolders(roots["train"])
+    if not classes:
         raise DataError(
             f"{name} has no class folders: put the images of each class into a folder of its own, "
             f"such as {path.name}/cat/1.jpg and {path.name}/dog/2.jpg."
         )
-    classes, class_to_index = find_classes(str(roots["train"]))
+    if len(classes) == 1 and len(inner := _subfolders(roots["train"] / classes[0])) > 1:
+        raise DataError(
+            f"{name} has one class, {classes[0]!r}, which holds the folders {_listing(inner)}: if those are the "
+            f"classes, give {path / classes[0]}."
+        )
     splits: dict[str, Split] = {}
     for role, root in roots.items():
         if unknown := sorted(set(_subfolders(root)) - set(classes)):
@@ -193,67 +260,197 @@ def _class_folders(name: str, path: Path) -> ImageData:
                 f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
                 f"{did_you_mean(unknown[0], classes)} every class needs training images."
             )
-        splits[role] = _folder_split(root, class_to_index)
-    return ImageData(name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"))
+        splits[role] = _folder_split(root, classes)
+        if stray := _images(root, deep=False):
+            notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
+    return ImageData(
+        name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
+    )
+
+
+def _split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return the folder of class folders of each split, and notes on what is not used.
+
+    A folder called train is a split if another split shares a class with it, or if nothing but its subfolders holds
+    images; otherwise it is a class, locomotives for one.
+    """
+    folders = _subfolders(path)
+    named = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
+    others = [folder for folder in folders if folder not in named]
+    roots: dict[str, Path] = {}
+    for folder in named:
+        role = SPLIT_NAMES[folder.lower()]
+        if role in roots:
+            raise DataError(f"{name} has two {role} splits, {roots[role].name!r} and {folder!r}: remove one.")
+        roots[role] = path / folder
+    classes = {role: set(_subfolders(root)) for role, root in roots.items()}
+    trained = classes.get("train", set())
+    shared = any(trained & found for role, found in classes.items() if role != "train")
+    is_split = shared or (
+        bool(trained) and not _images(roots["train"], deep=False) and not any(_images(path / other) for other in others)
+    )
+    if not is_split and len(named) > 1 and not others:
+        raise DataError(
+            f"{name} has the folders {_listing(named)}, and {roots.get('train', 'no train folder')} "
+            "with class folders in it is needed: put the images of each class into a folder of its own, "
+            f"such as {path.name}/train/cat/1.jpg."
+        )
+    if not is_split:
+        return {"train": path}, []
+    notes = [f"not used: {_listing(others)}, not named as a split"] if others else []
+    if "test" in roots and not classes["test"]:
+        notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")
+    if "validation" in roots and not classes["validation"]:
+        raise DataError(f"{roots['validation']} has no class folders: give it those of {roots['train']}, or remove it.")
+    return roots, notes
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
 
 
 def _subfolders(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not _ignored(entry.name))
 
 
-def _folder_split(root: Path, class_to_index: dict[str, int]) -> Split:
-    files: list[Path] = []
-    labels: list[int] = []
-    for class_name, index in class_to_index.items():
-        folder = root / class_name
-        found = (
-            sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
-            if folder.is_dir()
-            else []
-        )
-        files += found
-        labels += [index] * len(found)
-    return Split(root.name, np.array(labels, np.int64), lambda i: files[i], lambda i: str(files[i]))
+def _files(root: Path, deep: bool = True) -> Iterable[str]:
+    """Yield the files in ``root``, sorted folder by folder; links are followed, and dangling ones are yielded too."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+
+    for folder, inner, files in os.walk(root, onerror=refuse, followlinks=True):
+        inner[:] = sorted(name for name in inner if not _ignored(name)) if deep else []
+        yield from (os.path.join(folder, name) for name in sorted(files) if not _ignored(name))  # noqa: PTH118
+
+
+def _images(root: Path, deep: bool = True) -> list[str]:
+    return [file for file in _files(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def _folder_split(root: Path, classes: Sequence[str]) -> Split:
+    paths: list[str] = []
+    counts: list[int] = []
+    for class_name in classes:
+        found = list(_files(root / class_name)) if (root / class_name).is_dir() else []
+        paths += found
+        counts.append(len(found))
+    files = _Files(paths)
+    return Split(root.name, np.repeat(np.arange(len(classes)), counts).astype(np.int64), files.read, files.describe)
+
+
+def _parquet_files(path: Path) -> list[str]:
+    """Return the parquet files in ``path``, by their paths inside it."""
+    return [str(Path(file).relative_to(path)) for file in _files(path) if file.lower().endswith(".parquet")]
+
+
+def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the tables of a folder of parquet files by role, and notes on files that are not used.
+
+    The files are named to the library one by one: left to itself, it goes by what most files in the folder are.
+    """
+    for file in files:
+        _check_parquet(path / file)
+    card = path / "README.md"
+    if card.exists() and re.match(r"---\n(.*\n)*?(configs|dataset_info):", card.read_text("utf-8", "replace")):
+        return _as_splits(str(path), _load_dataset(str(path))), []
+    by_role: dict[str, list[str]] = {}
+    unnamed: list[str] = []
+    for file in files:
+        words = re.split(r"[^a-z]+", file.lower())
+        role = next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
+        (by_role.setdefault(role, []) if role else unnamed).append(escape(str((path / file).resolve())))
+    if "train" not in by_role:
+        by_role["train"], unnamed = unnamed, []
+    if not by_role["train"]:
+        raise DataError(f"{path} has no training split, only {_listing(files)}: name a file train.parquet.")
+    notes = [f"not used: {_listing(unnamed)}, not named as a split"] if unnamed else []
+    return dict(_load_dataset("parquet", by_role, str(path))), notes
+
+
+def _check_parquet(path: Path) -> None:
+    """Raise unless the file begins and ends as a parquet file does; the library's own error does not name the file."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(4)
+            file.seek(-4, os.SEEK_END)
+            whole = begins == file.read(4) == b"PAR1"
+    except OSError:
+        whole = False
+    if not whole:
+        raise DataError(f"{path} is damaged or not a parquet file: get it again, or remove it.")
+
+
+def _load_saved(path: Path) -> Any:
+    from datasets.load import load_from_disk
+
+    try:
+        return load_from_disk(str(path))
+    except Exception as error:  # whatever a damaged folder leads to
+        raise DataError(f"The saved data set {path} cannot be read: {_first_line(error)}") from error
 
 
 def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    import datasets
 
-    license = None
+    hub_id, _, configuration = hub_id.partition(":")
+    license, hindrance = _ask_hub(name, hub_id)
+    if hindrance is not None:
+        _go_offline()  # what is cached still works
+    try:
+        loaded = _load_dataset(hub_id, configuration=configuration or None, bars=sys.stderr.isatty())
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise NetworkError(
+            f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
+            "`hf auth login`."
+        ) from error
+    except (OSError, DataError) as error:
+        if hindrance is not None:
+            raise NetworkError(hindrance) from error
+        if isinstance(error, DataError):
+            raise
+        raise NetworkError(
+            f"The data set {hub_id} cannot be downloaded: {_first_line(error)} Try again later."
+        ) from error
+    data = _from_tables(name, _as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
+    return replace(data, hub_id=hub_id, license=license)
+
+
+def _ask_hub(name: str, hub_id: str) -> tuple[str | None, str | None]:
+    """Return the licence of a data set and None, or None and, for when it is not cached, why the Hub does not help."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
+
     try:
         info = HfApi().dataset_info(hub_id, timeout=10)
-        license = info.card_data.get("license") if info.card_data else None
-    except GatedRepoError as error:
-        raise NetworkError(
-            f"The data set {hub_id} is gated: accept its terms on its page on the Hub, then log in with `hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
+    except GatedRepoError:
+        return None, (
+            f"The data set {hub_id} is gated: accept its terms on its page on the Hub, then log in with "
+            "`hf auth login`."
+        )
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise DataError(
             f"There is no data set {hub_id!r} on the Hub, or it is private, and no folder of that name here."
             f"{did_you_mean(name, HUB_NAMES)} For a private one log in with `hf auth login`."
         ) from error
     except HfHubHTTPError as error:
-        raise NetworkError(
-            f"The Hub refused to answer for the data set {hub_id}: {str(error).splitlines()[0]}"
-        ) from error
-    except Exception as error:  # every HTTP client has connection errors of its own: what is cached still works
-        _go_offline()
-        offline_cause: Exception | None = error
-    else:
-        offline_cause = None
-    try:
-        tables = _as_splits(_load_dataset(hub_id))
-    except (ConnectionError, FileNotFoundError, DataError) as error:
-        if offline_cause is None:
-            raise
-        raise NetworkError(
-            f"The data set {hub_id} is not cached and the Hub cannot be reached: connect and try again, or use what "
-            "works without a network: --dataset digits, or a folder of images."
-        ) from error
-    column = label_column or LABEL_COLUMNS.get(hub_id)
-    data = _from_tables(name, tables, image_column, column)
-    return replace(data, hub_id=hub_id, license=license if isinstance(license, str) else None)
+        return None, (
+            f"The data set {hub_id} is not cached and the Hub refused to answer ({_first_line(error)}): try again "
+            "later, or log in anew with `hf auth login`."
+        )
+    except Exception:  # every HTTP client has connection errors of its own
+        return None, (
+            f"The data set {hub_id} is not cached, there is no folder of that name here, and the Hub cannot be "
+            "reached: connect and try again, or use what works without a network: --dataset digits, or a folder of "
+            "images."
+        )
+    license = info.card_data.get("license") if info.card_data else None
+    return ", ".join(license) if isinstance(license, list) else license, None
 
 
 def _go_offline() -> None:
@@ -265,27 +462,51 @@ def _go_offline() -> None:
     huggingface_hub.constants.HF_HUB_OFFLINE = True
 
 
-def _load_dataset(source: str) -> Any:
-    import datasets
+def _load_dataset(
+    source: str,
+    data_files: dict[str, list[str]] | None = None,
+    shown: str | None = None,
+    *,
+    configuration: str | None = None,
+    bars: bool = False,
+) -> Any:
+    """Return ``datasets.load_dataset``'s answer; raise ``DataError`` unless network or access are to blame."""
+    from datasets.exceptions import DatasetNotFoundError
+    from datasets.load import load_dataset
+    from datasets.utils.tqdm import disable_progress_bars
 
-    datasets.disable_progress_bars()
+    if not bars:
+        disable_progress_bars()
     try:
-        return datasets.load_dataset(source)
-    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+        return load_dataset(source, configuration, data_files=data_files)
+    except (ConnectionError, DatasetNotFoundError):
+        raise
+    except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
         cause = error.__cause__ or error
-        raise DataError(f"The data set {source} cannot be read: {str(cause).splitlines()[0]}") from error
+        hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
+        raise DataError(f"The data set {shown or source} cannot be read: {_one_line(cause)}{hint}") from error
 
 
-def _as_splits(loaded: Any) -> dict[str, Any]:
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _one_line(error: BaseException, limit: int = 300) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def _as_splits(name: str, loaded: Any) -> dict[str, Any]:
     """Return the tables of a DatasetDict or Dataset by role; raise where there is no training split."""
     tables = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
     roles: dict[str, Any] = {}
     for split_name, table in tables.items():
-        role = SPLIT_NAMES.get(str(split_name).lower())
+        role = SPLIT_NAMES.get(str(split_name).lower(), "train" if len(tables) == 1 else None)
         if role is not None:
             roles.setdefault(role, table)
     if "train" not in roles:
-        raise DataError(f"There is no training split, only {', '.join(map(str, tables))}: name one of them 'train'.")
+        raise DataError(f"{name} has no training split, only {_listing(list(map(str, tables)))}: name one 'train'.")
     return roles
 
 
@@ -293,33 +514,63 @@ def _from_tables(name: str, tables: dict[str, Any], image_column: str | None, la
     import datasets
 
     features = tables["train"].features
-    image = _pick_column(name, "image", image_column, features, [c for c in features if _is_image(features[c])])
+    images = [c for c in features if isinstance(features[c], datasets.Image)]
+    images = images or [c for c in features if _may_hold_images(features[c])]
+    image = _pick_column(name, "image", image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
     label = _pick_column(name, "label", label_column, features, by_type or by_name[:1])
-    raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
-    if isinstance(features[label], datasets.ClassLabel):
-        class_names = tuple(features[label].names)
-        encoded = {role: np.array([-1 if v is None else v for v in values], np.int64) for role, values in raw.items()}
-    else:
-        distinct = sorted({value for value in raw["train"] if value is not None})
-        index = {value: i for i, value in enumerate(distinct)}
-        class_names = tuple(str(value) for value in distinct)
-        encoded = {role: np.array([index.get(v, -1) for v in values], np.int64) for role, values in raw.items()}
     notes: list[str] = []
-    if "test" in encoded and len(encoded["test"]) and (encoded["test"] < 0).all():
-        del encoded["test"]
+    if "test" in tables and label not in tables["test"].features:
+        tables = {role: table for role, table in tables.items() if role != "test"}
+        notes.append(f"the test split has no column {label!r}, so it is not used")
+    for role, table in tables.items():
+        _check_features(name, role, table.features, features, image, label)
+    class_names, labels = _read_labels(tables, label)
+    if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
+        del labels["test"]
         notes.append("the test split has no labels, so it is not used")
-    splits = {role: _table_split(role, tables[role], image, labels) for role, labels in encoded.items()}
+    splits = {role: _table_split(name, role, tables[role], image, rows) for role, rows in labels.items()}
     return ImageData(
         name, class_names, splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
     )
 
 
-def _is_image(feature: Any) -> bool:
-    import datasets
+def _may_hold_images(feature: Any) -> bool:
+    """Tell whether a column of no declared type holds what an Image column is stored as, or plain bytes."""
+    if isinstance(feature, dict):
+        return set(feature) == {"bytes", "path"}
+    return getattr(feature, "dtype", None) in ("binary", "large_binary")
 
-    return isinstance(feature, datasets.Image)
+
+def _check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
+    """Raise unless a split's columns are those of the training split and can hold images and labels."""
+    for column in (image, label):
+        if column not in found:
+            raise DataError(f"The {role} split of {name} has no column {column!r}: it has {', '.join(found)}.")
+    names, expected = getattr(found[label], "names", None), getattr(features[label], "names", None)
+    if names != expected:
+        raise DataError(f"The {role} split of {name} has other classes than the training split, or another order.")
+    if getattr(found[label], "dtype", "").rstrip("0123456789") not in ("int", "uint", "string", "large_string", "bool"):
+        raise DataError(
+            f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text. "
+            "Name another one with --data.label-column."
+        )
+
+
+def _read_labels(tables: dict[str, Any], column: str) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
+    """Return the class names and the labels of each split; ``UNLABELLED`` where there is none."""
+    feature = tables["train"].features[column]
+    raw = {role: table.with_format(None)[column][:] for role, table in tables.items()}
+    names = getattr(feature, "names", None)
+    if names is not None:
+        return tuple(names), {
+            role: np.array([UNLABELLED if v is None else v for v in values], np.int64) for role, values in raw.items()
+        }
+    distinct = sorted({value for value in raw["train"] if value is not None})
+    index = {value: i for i, value in enumerate(distinct)}
+    labels = {role: [index.get(value, UNLABELLED) for value in values] for role, values in raw.items()}
+    return tuple(map(str, distinct)), {role: np.array(values, np.int64) for role, values in labels.items()}
 
 
 def _pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
@@ -336,18 +587,18 @@ def _pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str]
     raise DataError(f"{name} has {which}: name the one to use with --data.{kind}-column.")
 
 
-def _table_split(role: str, table: Any, column: str, labels: NDArray[np.int64]) -> Split:
+def _table_split(name: str, role: str, table: Any, column: str, labels: NDArray[np.int64]) -> Split:
     import datasets
 
-    encoded = table.with_format(None).select_columns([column]).cast_column(column, datasets.Image(decode=False))
-
-    def read(i: int) -> Encoded:
-        cell = encoded[i][column]
-        if cell is None:
-            return b""
-        return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"])
-
-    return Split(role, labels, read, lambda i: f"row {i} of the {role} split")
+    feature = table.features[column]
+    if not isinstance(feature, datasets.Image) and not _may_hold_images(feature) and feature.dtype != "string":
+        raise DataError(
+            f"Column {column!r} of {name} has type {feature}, which holds no images: name another one with "
+            "--data.image-column."
+        )
+    encoded = table.with_format(None).select_columns([column]).flatten_indices()
+    rows = _Rows(encoded.cast_column(column, datasets.Image(decode=False)), column, role)
+    return Split(role, labels, rows.read, rows.describe)
 
 
 def _checked(data: ImageData) -> ImageData:
@@ -366,8 +617,9 @@ def _checked(data: ImageData) -> ImageData:
         if len(wrong):
             i = int(wrong[0])
             raise DataError(
-                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for {len(names)} "
-                f"classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} split: mend or remove them."
+                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for "
+                f"{len(names)} classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} "
+                "split: mend or remove them."
             )
         missing = [names[k] for k in np.flatnonzero(np.bincount(split.labels, minlength=len(names)) == 0)]
         if missing and role == "train":
@@ -385,28 +637,28 @@ def _listing(names: Sequence[str], limit: int = 5) -> str:
 
 
 def _with_validation(data: ImageData, fraction: float, seed: int) -> ImageData:
-    """Set a stratified ``fraction`` of the training images aside where there is no validation split."""
+    """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation.
+
+    scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image.
+    """
     if data.validation is not None:
         return data
-    from sklearn.model_selection import train_test_split
-
-    labels = data.train.labels
-    counts = np.bincount(labels, minlength=len(data.class_names))
-    held = round(fraction * len(labels))
-    if counts.min() < 2 or held < len(counts) or len(labels) - held < len(counts):
-        rarest = data.class_names[int(counts.argmin())]
-        raise DataError(
-            f"{data.name} is too small to set {fraction:.0%} aside for validation: class {rarest!r} has {counts.min()} "
-            f"image(s) and there are {len(labels)} in {len(counts)} classes. Add images, or change --data.val-fraction."
-        )
-    kept, aside = train_test_split(np.arange(len(labels)), test_size=held, stratify=labels, random_state=seed)
-    kept.sort(), aside.sort()
-    note = f"no validation split: {held} of {len(labels)} training images ({fraction:.0%} of each class) are set aside"
+    labels, rng = data.train.labels, np.random.default_rng(seed)
+    aside = np.zeros(len(labels), bool)
+    for k, name in enumerate(data.class_names):
+        rows = np.flatnonzero(labels == k)
+        if len(rows) < 2:
+            raise DataError(
+                f"{data.name} is too small to set {fraction:.0%} aside for validation: class {name!r} has one image. "
+                "Add images, or a validation split."
+            )
+        aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
+    share = f"{aside.sum()} of {len(labels)} training images ({fraction:.0%} of each class)"
     return replace(
         data,
-        train=data.train.take(kept),
-        validation=data.train.take(aside, f"{fraction:.0%} of {data.train.name}"),
-        notes=(*data.notes, note),
+        train=data.train.take(np.flatnonzero(~aside)),
+        validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
+        notes=(*data.notes, f"no validation split: {share} are set aside"),
     )
 
 

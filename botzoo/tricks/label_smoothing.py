@@ -7,7 +7,7 @@ from torch.nn import functional as F
 def label_smoothing(labels: Tensor, num_classes: int, eps: float) -> Tensor:
     """Return target probabilities: ``1 - eps`` for the true class and ``eps / (K - 1)`` for each other one.
 
-    timm and torch spread eps over all K classes instead; their ``eps_t`` is the same as ``eps = eps_t * (K - 1) / K`` here.
+    timm and torch spread eps over all K classes instead; their ``eps_t`` is ``eps = eps_t * (K - 1) / K`` here.
 
     Args:
         labels: int64, shape (N,), values in [0, K).

@@ -4,5 +4,5 @@ from torch import nn
 
 
 def no_bias_decay(parameter: nn.Parameter, weight_decay: float) -> float:
-    """Return the weight decay of one parameter: 0 for biases, gammas and betas (at most one dimension), else ``weight_decay``."""
+    """Return the parameter's weight decay: 0 for biases, gammas and betas (at most one dimension), else as given."""
     return 0.0 if parameter.ndim <= 1 else weight_decay

@@ -17,7 +17,7 @@ def zero_gamma(model: nn.Module, value: float = 0.0) -> int:
         for block in model.modules()
         if hasattr(block, "zero_init_last")
     ]
-    gammas = [norm.weight for norm in last_norms if norm is not None and norm.weight is not None]
+    gammas = [gamma for norm in last_norms if (gamma := getattr(norm, "weight", None)) is not None]
     for gamma in gammas:
         nn.init.constant_(gamma, value)
     return len(gammas)

@@ -21,7 +21,7 @@ class FinetuneConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.freeze not in ("none", "backbone") and not self.freeze.isdigit():
+        if self.freeze not in ("none", "backbone") and not self.freeze.isdecimal():
             raise ConfigError(
                 f"--freeze is {self.freeze!r}: it must be none, backbone or a number of stages such as 2."
             )

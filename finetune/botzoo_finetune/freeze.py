@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from timm.models import group_parameters
 from torch import nn
@@ -34,7 +35,8 @@ def stages(model: nn.Module) -> Stages:
         raise ConfigError(f"{type(model).__name__} does not name its stages: use --freeze none or --freeze backbone.")
     head = tuple(head_names(model))
     layers: dict[int, list[str]] = {}
-    for name, layer in group_parameters(model, model.group_matcher(coarse=True), reverse=True).items():
+    matcher: Any = model.group_matcher
+    for name, layer in group_parameters(model, matcher(coarse=True), reverse=True).items():
         if name not in head:
             layers.setdefault(int(layer), []).append(name)
     return Stages(tuple(tuple(layers[layer]) for layer in sorted(layers)), head)
@@ -67,10 +69,10 @@ class Freezer:
 
     def check(self, model: nn.Module) -> None:
         """Raise ConfigError unless the network has as many stages as are to be frozen."""
-        if self.freeze.isdigit() and int(self.freeze) >= (n := len(stages(model).body)):
+        if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(model).body)):
             raise ConfigError(
-                f"--freeze is {self.freeze} and {type(model).__name__} has a stem and {n - 1} stages: give 0 (the stem) to "
-                f"{n - 1}, none or backbone."
+                f"--freeze is {self.freeze} and {type(model).__name__} has a stem and {n - 1} stages: give 0 (the "
+                f"stem) to {n - 1}, none or backbone."
             )
 
     def __call__(self, model: nn.Module, epoch: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.models import group_parameters
 from timm.optim import auto_group_layers
 from torch import nn
@@ -11,7 +13,7 @@ from botzoo.training.optim import LrScale
 
 
 def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:
-    """Return the factor on the learning rate of each parameter: ``decay ** (layers above it)``, the head's times ``head_scale``.
+    """Return the factor on each parameter's learning rate: ``decay ** (layers above)``, ``head_scale`` for the head.
 
     Layers are timm's own fine groups (``group_matcher(coarse=False)``): in a ResNet the stem, then each residual block,
     then the classifier, as in timm's ``param_groups_layer_decay``.
@@ -22,11 +24,10 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
         head_scale: > 0.
     """
     if hasattr(model, "group_matcher"):
-        layers = {
-            n: int(i) for n, i in group_parameters(model, model.group_matcher(coarse=False), reverse=True).items()
-        }
+        matcher: Any = model.group_matcher
+        layers = {n: int(i) for n, i in group_parameters(model, matcher(coarse=False), reverse=True).items()}
     else:
-        layers = auto_group_layers(model)
+        layers = auto_group_layers(model)  # type: ignore[no-untyped-call]
     top = max(layers.values())
     head = set(head_names(model))
 

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from torch import nn
 
+from botzoo.publishing.card import write_card
 from botzoo.training.run import Result, Transfer, train
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
+from botzoo_finetune.summary import summary
+
+log = logging.getLogger("botzoo")
 
 
 def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None) -> Result | None:
-    """Fine-tune as ``config`` says and return the result; see ``botzoo.training.run.train`` for the errors."""
+    """Fine-tune as ``config`` says, write the card and print the summary.
+
+    Args:
+        config: the options.
+        command: as typed, for the card and the command to resume.
+        resume: folder of a run to go on with, whose configuration is ``config``.
+
+    Returns:
+        The result, or None where the run to resume is complete already.
+
+    Raises:
+        BotzooError: see ``botzoo.training.run.train``.
+    """
+    if resume is not None and (resume / "model" / "README.md").is_file():
+        log.info("%s is complete: its model is in %s", resume, resume / "model")
+        return None
     freezer = Freezer(config.freeze, config.unfreeze_every)
 
     def describe(model: nn.Module) -> list[str]:
         freezer.check(model)
-        return []
+        lines = [f"frozen: {config.freeze}"] if config.freeze != "none" else []
+        lines += [f"one more stage is trained every {config.unfreeze_every} epoch(s)"] if config.unfreeze_every else []
+        scales = [f"{config.layer_decay:g} from layer to layer"] if config.layer_decay < 1 else []
+        scales += [f"{config.head_lr_scale:g} for the classifier"] if config.head_lr_scale != 1 else []
+        return lines + ([f"learning rate times {' and times '.join(scales)}"] if scales else [])
 
     transfer = Transfer(
         lr_scale=lambda model: layer_decay(model, config.layer_decay, config.head_lr_scale),
         set_trainable=freezer,
         describe=describe,
     )
-    return train(config, transfer=transfer, command=command, resume=resume)
+    result = train(config, transfer=transfer, command=command, resume=resume)
+    if result.job.accelerator.is_main_process:
+        write_card(result)
+        for line in summary(result):
+            log.info("%s", line)
+    return result

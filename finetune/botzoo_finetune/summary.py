@@ -1,7 +1,18 @@
-"""What the terminal shows."""
+"""What the terminal shows: the lines of the run as it goes, and its summary at the end."""
+
+from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from botzoo.publishing.card import ClassFigures
+    from botzoo.training.run import Result
+
+ROWS = 20
+"""At most so many classes are listed."""
 
 
 def print_to_terminal() -> None:
@@ -11,3 +22,55 @@ def print_to_terminal() -> None:
     logger = logging.getLogger("botzoo")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+def summary(result: Result) -> list[str]:
+    """Return the lines for the end of a run: how good, how long, where the model is, how to use it."""
+    from botzoo.publishing.card import class_figures
+
+    figures = class_figures(result.evaluation, result.job.data.class_names)
+    return ["", *_accuracy(result), *_classes(figures), *_where(result)]
+
+
+def _accuracy(result: Result) -> Iterator[str]:
+    from botzoo.publishing.card import accuracies, chosen_remark
+
+    for name, correct, n, low, high in accuracies(result):
+        head = "result" if name == "top-1" else ""
+        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
+        yield f"{head:10} {name} {share} on {n:,} {result.split} images ({interval})"
+    yield f"{'':10} {chosen_remark(result)}"
+
+
+def _classes(figures: list[ClassFigures]) -> Iterator[str]:
+    title = "classes"
+    if len(figures) > ROWS:
+        figures = sorted(figures, key=lambda f: f.f1)[:ROWS]
+        title = "worst"
+    names = [_fitted(f.name) for f in figures]
+    width = max(map(len, [*names, "class"]))
+    yield f"{title:10} {'class':{width}}  images  precision  recall      F1"
+    for name, f in zip(names, figures, strict=True):
+        precision = f"{f.precision:.1f} %" if f.answers else "no answer"
+        yield f"{'':10} {name:{width}}  {f.images:6}  {precision:>9}  {f.recall:4.1f} %  {f.f1:4.1f} %"
+
+
+def _where(result: Result) -> Iterator[str]:
+    from botzoo.publishing.card import needs_botzoo
+    from botzoo.training.plan import duration
+
+    folder = str(result.model_folder)
+    imports = "import botzoo, timm" if needs_botzoo(result.model_folder) else "import timm"
+    first = "import botzoo; " if needs_botzoo(result.model_folder) else ""
+    yield f"{'time':10} {duration(result.facts['seconds'])}; weights of epoch {result.best_epoch}"
+    yield f"{'model':10} {folder} (README.md is its card)"
+    yield f"{'load':10} {imports}"
+    yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
+    yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
+    yield f"{'':10} pipeline('image-classification', model={folder!r})('photo.jpg')"
+    yield f"{'':10} or with timm alone: the lines in the card"
+
+
+def _fitted(name: str, longest: int = 40) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -1,0 +1,522 @@
+"""The model card: what a finished run knows of itself, for people (README.md) and for the Hub (its front matter).
+
+Every sentence and figure comes from the ``Result`` of the run. What is not known is said to be unknown or left out; no
+field is left for somebody to fill in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from botzoo.training.model import count_parameters
+from botzoo.training.plan import duration
+from botzoo.training.run import Result
+from botzoo.training.sources import ImageData
+from botzoo.training.trainer import Evaluation
+
+HERE = "local-dir:."
+"""Address of the model in the card's code; a published copy has ``hf-hub:owner/name`` in its place."""
+
+FULL_TABLE = 30
+"""Up to so many classes are listed one by one; of more, the worst ones."""
+
+WORST = 15
+
+HUB_LICENSES = frozenset(
+    {
+        *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "mpl-2.0", "gpl-3.0", "agpl-3.0", "openrail"),
+        *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
+        *("apple-ascl", "apple-amlr", "gemma"),
+    }
+)
+"""Names that the Hub knows as ``license``; any other goes there as ``other`` with its name beside it."""
+
+NOT_SETTINGS = {
+    *("dataset", "model", "output", "scratch", "tracker", "checkpoint_every", "keep_checkpoints", "skip_corrupt"),
+    *("data.cache_gib", "engine.device", "engine.workers", "engine.log_every"),
+}
+"""Options that say nothing of what was learned, or that the card states elsewhere."""
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How one class of the evaluated split was recognised.
+
+    Attributes:
+        name: the class.
+        images: images of it, 1 or more.
+        answers: how often the network answered with it.
+        precision, recall, f1: in per cent; precision is 0 where there are no answers.
+    """
+
+    name: str
+    images: int
+    answers: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def write_card(result: Result) -> Path:
+    """Write ``README.md`` into the model folder, with confusion.png and, for many classes, per_class.csv beside it.
+
+    Args:
+        result: of a finished run, whose model folder holds config.json already.
+
+    Returns:
+        The path of the card.
+    """
+    folder = result.model_folder
+    figures = class_figures(result.evaluation, result.job.data.class_names)
+    draw_confusion(result.evaluation, result.job.data.class_names, folder / "confusion.png", _split_text(result))
+    if len(result.job.data.class_names) > FULL_TABLE:
+        _write_csv(folder / "per_class.csv", figures)
+    sections = (
+        _what(result),
+        _use(result),
+        _data(result),
+        _results(result, figures),
+        _training(result),
+        _limits(result, figures),
+        _licence(result),
+        _credit(result),
+    )
+    body = "\n\n".join(block for section in sections for block in section)
+    card = ModelCard(f"---\n{card_data(result).to_yaml()}\n---\n\n{body}\n")
+    card.save(folder / "README.md")
+    return folder / "README.md"
+
+
+def card_data(result: Result) -> ModelCardData:
+    """Return the front matter, for the Hub's search and widgets."""
+    license, base = known_license(result), result.job.start.base_model
+    listed = license is None or license in HUB_LICENSES
+    return ModelCardData(
+        model_name=result.job.folder.resolve().name,
+        library_name="timm",
+        pipeline_tag="image-classification",
+        tags=["image-classification", "timm", "botzoo"],
+        license=license if listed else "other",
+        license_name=None if listed else license,
+        base_model=base,
+        base_model_relation="finetune" if base else None,
+        datasets=[result.job.data.hub_id] if result.job.data.hub_id else None,
+        metrics=["accuracy"],
+        eval_results=_eval_results(result),
+    )
+
+
+def known_license(result: Result) -> str | None:
+    """Return the licence of the weights that the run started from, None where there are none or it is not known."""
+    license = result.job.start.license
+    return None if license in (None, "unknown") else license
+
+
+def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[ClassFigures]:
+    """Return the figures of every class that has images in the evaluated split, in the order of ``class_names``."""
+    every = range(len(class_names))
+    precision, recall, f1, images = precision_recall_fscore_support(
+        evaluation.labels, evaluation.predicted, labels=every, zero_division=0.0
+    )
+    answers = np.bincount(evaluation.predicted, minlength=len(class_names))
+    return [
+        ClassFigures(
+            class_names[k], int(images[k]), int(answers[k]), *(100 * float(x[k]) for x in (precision, recall, f1))
+        )
+        for k in every
+        if images[k]
+    ]
+
+
+def wilson(correct: int, images: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of ``correct / images``, in per cent."""
+    low, high = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    return 100 * float(low), 100 * float(high)
+
+
+# The figures
+
+
+def _eval_results(result: Result) -> list[EvalResult]:
+    """Return the figures for the Hub; the image size is in their names, since else the Hub merges them."""
+    return [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Image Classification",
+            dataset_type=result.job.data.hub_id or data_title(result.job.data),
+            dataset_name=data_title(result.job.data),
+            dataset_split=result.job.data.splits[result.split].name,
+            metric_type="accuracy" if name == "top-1" else "top_5_accuracy",
+            metric_name=f"{name} accuracy at {result.job.preprocessing.size} px",
+            metric_value=round(100 * correct / images, 3),
+            metric_args={"images": images, "interval_95": [round(low, 3), round(high, 3)]},
+        )
+        for name, correct, images, low, high in accuracies(result)
+    ]
+
+
+def accuracies(result: Result) -> Iterator[tuple[str, int, int, float, float]]:
+    """Yield name, images right, images and the 95 % interval in per cent of top-1, and of top-5 if classes > 5."""
+    n = len(result.evaluation)
+    rows = [("top-1", result.evaluation.correct)]
+    if len(result.job.data.class_names) > 5:
+        rows.append(("top-5", int(result.evaluation.in_top5.sum())))
+    for name, correct in rows:
+        yield name, correct, n, *wilson(correct, n)
+
+
+def confusions(evaluation: Evaluation, class_names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the images by class (rows) and answer (columns)."""
+    matrix: NDArray[np.int64] = confusion_matrix(
+        evaluation.labels, evaluation.predicted, labels=range(len(class_names))
+    )
+    return matrix
+
+
+def _commonest_confusions(result: Result, limit: int = 10) -> list[tuple[str, str, int, int]]:
+    """Return class, wrong answer, how often, and the images of the class; the commonest first."""
+    matrix = confusions(result.evaluation, result.job.data.class_names)
+    images = matrix.sum(1)
+    wrong = matrix - np.diag(np.diag(matrix))
+    names = result.job.data.class_names
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = [tuple(map(int, np.unravel_index(i, wrong.shape))) for i in order]
+    return [(names[i], names[j], int(wrong[i, j]), int(images[i])) for i, j in pairs if wrong[i, j]]
+
+
+def _write_csv(path: Path, figures: Iterable[ClassFigures]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", "images", "answers", "precision", "recall", "f1"])
+        for f in figures:
+            writer.writerow([f.name, f.images, f.answers, *(round(x, 2) for x in (f.precision, f.recall, f.f1))])
+
+
+def draw_confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path, title: str) -> None:
+    """Draw the confusion matrix as a PNG, shares by row as colours; counts in the cells up to 20 classes."""
+    from matplotlib.figure import Figure
+
+    matrix = confusions(evaluation, class_names)
+    share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    count = len(class_names)
+    side = min(max(4.5, 2.2 + 0.42 * count if count <= 30 else 2.2 + 0.13 * count), 22)
+    figure = Figure(figsize=(side + 1, side), dpi=100 if count <= 30 else 130, layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(picture, ax=axes, shrink=0.7, label="% of the class's images")
+    axes.set(xlabel="answer", ylabel="class")
+    axes.set_title(title, parse_math=False)
+    if count <= 150:
+        size = 9 if count <= 30 else 6
+        labels = [_drawable(name, k) for k, name in enumerate(class_names)]
+        axes.set_xticks(range(count), labels, rotation=90, fontsize=size, parse_math=False)
+        axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
+    if count <= 20:
+        for i, j in np.argwhere(matrix > 0).tolist():
+            colour = "white" if share[i, j] > 50 else "black"
+            axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path)
+
+
+def _drawable(name: str, number: int, longest: int = 24) -> str:
+    """Return ``name`` on one line, or the class's number where matplotlib's font lacks a letter of it."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    name = " ".join(name.split())
+    if not name or any(font.get_char_index(ord(letter)) == 0 for letter in name):
+        return str(number)
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+# The sections
+
+
+def _what(result: Result) -> Iterator[str]:
+    job, names, size = result.job, result.job.data.class_names, result.job.preprocessing.size
+    done = (
+        "trained from random weights" if job.start.report is None else f"fine-tuned from `{_short(job.start.source)}`"
+    )
+    some = ", ".join(_text(name) for name in names[:20])
+    rest = f", and {len(names) - 20} more (all in config.json)" if len(names) > 20 else ""
+    yield f"# {_text(job.folder.resolve().name)}"
+    yield (
+        f"An image classifier: `{job.architecture}` ({count_parameters(job.model)[0]:,} parameters), {done} on "
+        f"{_data_name(job.data)}. It takes RGB images at {size} x {size} pixels and answers with one of {len(names)} "
+        f"classes: {some}{rest}."
+    )
+
+
+def _use(result: Result) -> Iterator[str]:
+    ours = needs_botzoo(result.model_folder)
+    first = "import botzoo  # names the network to timm\n" if ours else ""
+    yield "## How to use it"
+    if ours:
+        yield "timm has no network of this name: `pip install botzoo`, and import it first."
+    yield f"""```python
+{first}import timm
+import torch
+from PIL import Image
+
+model = timm.create_model("{HERE}", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+label_names = model.pretrained_cfg["label_names"]  # as in config.json
+
+image = transform(Image.open("photo.jpg").convert("RGB"))
+with torch.inference_mode():
+    shares, classes = model(image[None]).softmax(1)[0].topk({min(3, len(result.job.data.class_names))})
+for share, k in zip(shares.tolist(), classes.tolist()):
+    print(f"{{label_names[k]}}: {{share:.1%}}")
+```"""
+    yield (
+        f"`{HERE}` is the folder that this card lies in, here the current one; the address of a published copy is "
+        "`hf-hub:owner/name`. With transformers:"
+    )
+    yield f"""```python
+{first}from transformers import pipeline
+
+print(pipeline("image-classification", model=".")("photo.jpg"))
+```"""
+
+
+def _data(result: Result) -> Iterator[str]:
+    data, facts = result.job.data, result.facts
+    yield "## Data"
+    yield _table(
+        ("split", "images", "SHA-256 of its images and labels in order"),
+        ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),
+    )
+    notes = [f"{note[0].upper()}{note[1:]}." for note in map(_text, data.notes)]
+    if not set_aside(data):
+        notes.append("The validation split is the data set's own.")
+    else:
+        notes.append(f"Which ones was drawn by chance, class by class, with seed {result.job.config.seed}.")
+    if lost := len(result.job.left_out):
+        notes.append(f"{lost:,} images could not be read and were left out.")
+    yield " ".join(notes)
+
+
+def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
+    yield "## Results"
+    yield _table(
+        (f"on {_split_text(result)}", "accuracy", "95 % interval", "images right"),
+        (
+            (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
+            for name, correct, n, low, high in accuracies(result)
+        ),
+    )
+    yield chosen_remark(result)
+    p = result.job.preprocessing
+    commonest = max(f.images for f in figures) / len(result.evaluation)
+    yield (
+        f"One {p.crop_mode} crop at {p.size} px after resizing ({p.interpolation}, crop {p.crop_pct:g}), in "
+        f"{result.job.precision.name}; the interval is Wilson's. Mean negative log-likelihood "
+        f"{result.evaluation.loss:.4f} nats. Always answering with the commonest class would reach {commonest:.1%}."
+    )
+    yield from _per_class(result, figures)
+    yield from _confusion_section(result)
+    yield "![Loss and validation accuracy over the epochs](learning_curve.png)"
+
+
+def chosen_remark(result: Result) -> str:
+    """Return a sentence on what the evaluated images were used for before."""
+    if result.chosen_on_split:
+        return "These images also chose the epoch, so expect a little less on new ones."
+    return "These images were looked at once, at the end: they chose neither the epoch nor any setting within the run."
+
+
+def _per_class(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
+    yield "### Class by class"
+    total = len(result.job.data.class_names)
+    if total > FULL_TABLE:
+        figures = sorted(figures, key=lambda f: f.f1)[:WORST]
+        yield f"The {len(figures)} classes with the lowest F1; all are in [per_class.csv](per_class.csv)."
+    elif len(figures) < total:
+        yield f"{total - len(figures)} classes have no images in this split and are not listed."
+    yield _table(
+        ("class", "images", "precision", "recall", "F1"),
+        (
+            (_text(f.name), f"{f.images:,}", f"{f.precision:.1f} %" if f.answers else "never answered",
+             f"{f.recall:.1f} %", f"{f.f1:.1f} %")
+            for f in figures
+        ),
+    )  # fmt: skip
+
+
+def _confusion_section(result: Result) -> Iterator[str]:
+    yield "### Confusions"
+    rows = _commonest_confusions(result)
+    if rows:
+        yield _table(
+            ("class", "answer", "images", "of the class"),
+            ((_text(a), _text(b), str(k), f"{k / n:.1%}") for a, b, k, n in rows),
+        )
+    else:
+        yield "No image was classified wrongly."
+    yield "![Confusion matrix](confusion.png)"
+
+
+def _training(result: Result) -> Iterator[str]:
+    facts, schedule = result.facts, result.job.schedule
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", facts["command"])), default=0))
+    decay = "falling to 0 along a cosine" if schedule.decay else "constant"
+    warm = f"{schedule.warmup_steps:,} steps of warmup, then " if schedule.warmup_steps else ""
+    early = " It stopped early, without a gain for some time." if result.steps < schedule.total_steps else ""
+    yield "## Training"
+    yield f"{fence}sh\n{facts['command']}\n{fence}"
+    yield (
+        f"{result.steps:,} steps over {result.job.epochs} epochs planned; the weights kept are those after epoch "
+        f"{result.best_epoch}, the best on the validation split.{early} Learning rate {schedule.peak:.4g}: {warm}"
+        f"{decay}. "
+        f"Arithmetic in {result.job.precision.name} ({result.job.precision.reason}), weights in fp32."
+    )
+    yield _table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in _settings(result)))
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    yield (
+        f"It took {duration(facts['seconds'])} on {_text(facts['hardware'])} and was finished on {facts['finished']}, "
+        f"with Python {facts['python']}, {versions}."
+    )
+
+
+def _settings(result: Result) -> Iterator[tuple[str, str]]:
+    values: dict[str, Any] = asdict(result.job.config) | {"epochs": result.job.epochs}
+    groups = {key: value for key, value in values.items() if isinstance(value, dict)}
+    flat = {key: value for key, value in values.items() if key not in groups}
+    flat |= {f"{group}.{key}": value for group, inner in groups.items() for key, value in inner.items()}
+    if not result.job.config.scratch:
+        del flat["zero_gamma"]
+    for key, value in flat.items():
+        if value is not None and key not in NOT_SETTINGS:
+            yield key, _short(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _limits(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
+    yield "## Limits and known failures"
+    yield "\n".join(f"- {line}" for line in _limit_lines(result, figures))
+
+
+def _limit_lines(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
+    worst = min(figures, key=lambda f: (f.recall, -f.images))
+    if worst.recall < 100:
+        yield (
+            f"Weakest class: of {worst.images:,} images of {_text(worst.name)} it recognised "
+            f"{round(worst.recall * worst.images / 100):,}."
+        )
+    for f in figures:
+        if not f.answers and len(figures) <= FULL_TABLE:
+            yield f"It never answered {_text(f.name)}, though there were {f.images:,} images of it."
+    _, _, n, low, high = next(accuracies(result))
+    if high - low > 2:
+        half = (high - low) / 2
+        yield f"{n:,} images decide accuracy to about ± {half:.1f} points; smaller differences mean nothing."
+    if (fewest := min(figures, key=lambda f: f.images)).images < 50:
+        yield f"Figures of single classes are rough: {_text(fewest.name)} was judged on {fewest.images} image(s)."
+    counts = np.bincount(result.job.data.train.labels, minlength=len(result.job.data.class_names))
+    if counts.max() >= 2 * counts.min():
+        many, few = (_text(result.job.data.class_names[int(k)]) for k in (counts.argmax(), counts.argmin()))
+        yield f"The training images are unbalanced: {counts.max():,} of {many}, {counts.min():,} of {few}."
+    yield "One run with one seed; another seed gives a somewhat different figure."
+    yield "It was measured on images of the same source as those it learned from; how it does on others is not known."
+    yield "It answers every image with one of its classes, also where none of them is right."
+
+
+def _licence(result: Result) -> Iterator[str]:
+    license, data, start = known_license(result), result.job.data, result.job.start
+    yield "## Licence"
+    if license is not None:
+        extra = ", which forbids commercial use" if "-nc" in license or "noncommercial" in license else ""
+        yield f"`{license}`{extra}: the licence of the weights that it started from, `{_short(start.source)}`."
+    else:
+        why = (
+            "it started from random weights"
+            if start.report is None
+            else f"that of `{_short(start.source)}` is not known"
+        )
+        yield (
+            f"The licence of these weights is not set, since {why}. Choose one before publishing, and write it as "
+            "`license:` into the first lines of this file."
+        )
+    if re.search(r"in(1k|12k|21k|22k)", result.job.start.source):
+        yield (
+            "The first weights were trained on ImageNet, whose terms of access (non-commercial research) are separate "
+            "from the licence of a weight file."
+        )
+    terms = f"`{data.license}`" if data.license else "not known to this card: look it up where the images come from"
+    yield f"The licence of the data set is separate; that of {_data_name(data)} is {terms}."
+
+
+def _credit(result: Result) -> Iterator[str]:
+    yield "## Credit"
+    lines = [
+        "Method: T. He, Z. Zhang, H. Zhang, Z. Zhang, J. Xie, M. Li, *Bag of Tricks for Image Classification with "
+        "Convolutional Neural Networks*, CVPR 2019, [arXiv:1812.01187](https://arxiv.org/abs/1812.01187).",
+        "Networks and layers: [timm](https://github.com/huggingface/pytorch-image-models) by Ross Wightman and others.",
+    ]
+    if "gluon" in result.job.start.source:
+        lines.append("First weights: [GluonCV](https://github.com/dmlc/gluon-cv), converted by timm.")
+    elif result.job.start.base_model:
+        hub_id = result.job.start.base_model
+        lines.append(f"First weights: [{hub_id}](https://huggingface.co/{hub_id}).")
+    lines.append("Trained with botzoo.")
+    yield "\n".join(f"- {line}" for line in lines)
+
+
+# Words
+
+
+def needs_botzoo(model_folder: Path) -> bool:
+    """Tell whether timm alone has no network of the name in config.json."""
+    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    return str(config["architecture"]).endswith("_bot")
+
+
+def set_aside(data: ImageData) -> bool:
+    """Tell whether the validation split was taken from the training images."""
+    return any(note.startswith("no validation split") for note in data.notes)
+
+
+def data_title(data: ImageData) -> str:
+    """Return the data set's name, of a folder the last part only: where it lay is nobody's business."""
+    return data.name if data.hub_id or data.name == "digits" else Path(data.name).expanduser().resolve().name
+
+
+def _data_name(data: ImageData) -> str:
+    if data.hub_id:
+        return f"[{data.hub_id}](https://huggingface.co/datasets/{data.hub_id})"
+    if data.name == "digits":
+        return "digits (8 x 8 pixel digits that come with scikit-learn)"
+    return f"the images in a folder named {_text(data_title(data))}"
+
+
+def _split_text(result: Result) -> str:
+    return f"{len(result.evaluation):,} {result.split} images"
+
+
+def _short(source: str) -> str:
+    """Return ``source`` without the folders before a path's last two parts, and on one line."""
+    kind, colon, rest = source.rpartition(":")
+    local = kind == "local-dir" or source.endswith(".safetensors")
+    return f"{kind}{colon}{'/'.join(Path(rest).parts[-2:])}" if local else source
+
+
+def _text(text: str) -> str:
+    """Return ``text`` as Markdown that shows it as it is, on one line."""
+    line = " ".join(text.split())
+    return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", line) or "(no name)"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

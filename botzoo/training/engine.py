@@ -1,0 +1,147 @@
+"""What the run computes on: device, precision, processes, memory, and trackers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from torch import nn
+
+from botzoo.errors import ConfigError, did_you_mean
+from botzoo.training.config import TrainConfig
+from botzoo.training.data import Order
+from botzoo.training.trainer import Trainer, fit_micro_batch
+from botzoo.tricks.mixed_precision import Precision, mixed_precision
+
+log = logging.getLogger("botzoo")
+
+
+def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
+    """Choose device and precision and make the one accelerator of the run.
+
+    Raises:
+        ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
+    """
+    device = _device(config.engine.device)
+    precision = mixed_precision(config.mixed_precision, device)
+    if config.tracker is not None:
+        _check_tracker(config.tracker)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", mixed_precision=precision.accelerate_name, log_with=config.tracker
+    )
+    return accelerator, precision
+
+
+def _device(wanted: str) -> torch.device:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, found in there.items() if found))
+    if not there[wanted]:
+        raise ConfigError(f"--engine.device is {wanted!r}, and there is none here: use auto or cpu.")
+    return torch.device(wanted)
+
+
+def _check_tracker(name: str) -> None:
+    known = [str(tracker) for tracker in LOGGER_TYPE_TO_CLASS]
+    if name not in known:
+        raise ConfigError(f"--tracker is {name!r}.{did_you_mean(name, known)} accelerate knows {', '.join(known)}.")
+    if name not in [str(tracker) for tracker in get_available_trackers()]:
+        raise ConfigError(f"--tracker {name} needs a package that is not installed: pip install {name}.")
+
+
+def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -> None:
+    """Begin to log to the tracker, if one was asked for; its files, if it writes any, go into ``folder``."""
+    if config.tracker is not None:
+        accelerator.project_configuration.set_directories(str(folder / "tracker"))
+        accelerator.init_trackers("botzoo", config=_flat(asdict(config)))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested options as one level of strings, which every tracker takes."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: str(value)}
+    return flat
+
+
+def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
+    """Return the network on its device, in its memory format, with synchronised BatchNorm if that was asked for.
+
+    Raises:
+        ConfigError: synchronised BatchNorm without a GPU.
+    """
+    if config.engine.sync_bn:
+        if accelerator.device.type != "cuda":
+            raise ConfigError("--engine.sync-bn needs GPUs: on a CPU leave it out, or freeze BatchNorm with --freeze.")
+        from timm.layers import convert_sync_batchnorm
+
+        model = convert_sync_batchnorm(model)
+    memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
+    return model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
+
+
+def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Order:
+    """Return the order of ``images`` training images for this process.
+
+    Raises:
+        ConfigError: the batch is larger than the data set, or cannot be shared evenly.
+    """
+    world, batch = accelerator.num_processes, config.batch_size
+    if batch > images:
+        raise ConfigError(f"--batch-size is {batch} and there are {images} training images: give {images} or fewer.")
+    if batch % world:
+        raise ConfigError(
+            f"--batch-size is {batch}, which {world} processes cannot share evenly: give a multiple of {world}."
+        )
+    share = batch // world
+    micro = min(config.engine.micro_batch or share, share)
+    if share % micro:
+        raise ConfigError(
+            f"--engine.micro-batch is {micro}, which does not divide the {share} images of each process: give a divisor."
+        )
+    return Order(images, batch, config.seed, accelerator.process_index, world, share // micro)
+
+
+def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
+    """On a GPU, halve the micro-batch until one of images ``size`` pixels wide fits; all processes take the smallest."""
+    accelerator = trainer.accelerator
+    if accelerator.device.type != "cuda":
+        return order
+    generator = torch.Generator().manual_seed(0)
+
+    def probe(micro: int) -> None:
+        pixels = torch.randint(0, 256, (micro, size, size, 3), dtype=torch.uint8, generator=generator)
+        trainer.probe((pixels.permute(0, 3, 1, 2), torch.zeros(micro, dtype=torch.long)))
+
+    fits = fit_micro_batch(probe, order.micro_batch, lambda text: log.info("%-11s %s", "memory", text))
+    smallest = int(accelerator.gather(torch.tensor([fits], device=accelerator.device)).min())
+    return replace(order, accumulate=order.batch_size // (order.world_size * smallest))
+
+
+def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
+    """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8."""
+    if config.engine.workers is not None:
+        return config.engine.workers
+    if accelerator.device.type == "cpu":
+        return 0
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(8, (os.cpu_count() or 1) // local - 1))
+
+
+def hardware(accelerator: Accelerator) -> str:
+    """Describe what the run computes on, for the card."""
+    n = accelerator.num_processes
+    if accelerator.device.type == "cuda":
+        return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    processes = "1 process" if n == 1 else f"{n} processes"
+    return f"{processes} with {torch.get_num_threads()} thread(s) on {name} ({os.cpu_count()} cores)"

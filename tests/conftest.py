@@ -1,0 +1,36 @@
+"""Fixtures that every test may use: tiny images in class folders, and the data sets beside the repository."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def write_photos(folder: Path, classes: int, each: int, size: int = 16, seed: int = 0) -> Path:
+    """Write ``each`` noisy PNGs of one colour for each class, named class0, class1, ..."""
+    rng = np.random.default_rng(seed)
+    for k in range(classes):
+        (folder / f"class{k}").mkdir(parents=True)
+        colour = np.eye(3)[k % 3] * 160 + 40
+        for i in range(each):
+            noise = rng.normal(0, 30, (size, size, 3))
+            pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"class{k}" / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes of 20 images each."""
+    return write_photos(tmp_path_factory.mktemp("data") / "photos", classes=3, each=20)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data sets; the test is skipped where it is missing."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the data sets are not at {SHARED_DATA}")
+    return SHARED_DATA

@@ -1,0 +1,102 @@
+"""The command botzoo-finetune, up to the moment where the work begins."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from botzoo.training.command_line import guarded, make_parser, parse
+from botzoo_finetune import cli
+from botzoo_finetune.config import FinetuneConfig
+
+RECIPES = sorted(cli.RECIPE.parent.glob("*.yaml"))
+HEAVY = ("torch", "torchvision", "timm", "datasets", "accelerate", "transformers", "sklearn", "matplotlib", "numpy")
+
+
+def config_of(*argv: str) -> FinetuneConfig:
+    parser = make_parser(cli.PROG, cli.DESCRIPTION, FinetuneConfig, cli.RECIPE)
+    return parse(parser, FinetuneConfig, list(argv))[0]
+
+
+def python(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_default_recipe_is_what_is_run() -> None:
+    recipe = yaml.safe_load(cli.RECIPE.read_text())
+    config = config_of()
+    assert {name: getattr(config, name) for name in recipe} == recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_can_be_given_with_config(recipe: Path) -> None:
+    assert config_of("--config", str(recipe)).lr > 0
+
+
+@pytest.mark.parametrize("freeze", ["none", "backbone", "0", "2"])
+def test_freeze_arrives_as_text(freeze: str) -> None:
+    assert config_of("--freeze", freeze).freeze == freeze
+
+
+def test_freeze_2_in_a_file_is_the_text_2(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("freeze: 2\n")
+    assert config_of("--config", str(tmp_path / "mine.yaml")).freeze == "2"
+
+
+def test_a_run_with_frozen_stages_can_be_resumed(tmp_path: Path) -> None:
+    config = FinetuneConfig(freeze="2", layer_decay=0.7, unfreeze_every=2)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(dataclasses.asdict(config)))
+    assert config_of("--resume", str(tmp_path)) == config
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--layer-decai 0.5", "There is no option --layer-decai. Did you mean '--layer-decay'"),
+        ("--layer 0.5", "There is no option --layer."),
+        ("--layer-decay 2", "--layer-decay is 2.0: it must be in (0, 1]."),
+        ("--freeze all", "--freeze is 'all': it must be none, backbone or a number of stages such as 2."),
+        ("--unfreeze-every soon", "--unfreeze-every is 'soon': it must be a whole number or null."),
+    ],
+)
+def test_a_wrong_option_ends_with_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    assert guarded(cli.PROG, cli._main, line.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"botzoo-finetune: {said}")
+    assert (captured.err.count("\n"), captured.out) == (1, "")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"""
+import sys
+from botzoo_finetune import cli
+sys.argv = ["botzoo-finetune", "--help"]
+try:
+    cli.main()
+except SystemExit as end:
+    print("status", end.code, [name for name in {HEAVY} if name in sys.modules])
+"""
+    done = python("-W", "error", "-c", code)
+    assert done.stdout.endswith("status 0 []\n"), done.stderr
+    assert "--unfreeze-every" in done.stdout
+    assert "begin with the classifier alone" in " ".join(done.stdout.split())
+
+
+def test_a_refusal_loads_nothing_heavy_and_shows_no_traceback() -> None:
+    code = f"""
+import atexit, sys
+from botzoo_finetune import cli
+atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))
+sys.argv = ["botzoo-finetune", "--epochs", "x"]
+cli.main()
+"""
+    done = python("-W", "error", "-c", code)
+    assert (done.returncode, done.stdout) == (2, "[]\n")
+    assert done.stderr == (
+        "botzoo-finetune: --epochs is 'x': it must be a whole number or null. See botzoo-finetune --help.\n"
+    )

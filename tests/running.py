@@ -1,0 +1,98 @@
+"""Training in processes of their own, forked from one that has imported everything, so that they can be killed cheaply."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["botzoo_finetune.run", "sklearn.model_selection", "torchvision.datasets"])
+
+TINY = {
+    "model": "test_resnet",
+    "scratch": True,
+    "img_size": 32,
+    "epochs": 3,
+    "batch_size": 8,
+    "lr": 0.5,
+    "checkpoint_every": 2,
+    "mixup": 0.2,
+    "ema": 0.9,
+}
+"""A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixup, BatchNorm."""
+
+
+def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:
+    """Run ``body`` in a process of its own; return its exit status, negative for a signal."""
+    return run_all([(body, args, env or {})])[0]
+
+
+def run_all(jobs: list[tuple[Callable[..., None], tuple[Any, ...], dict[str, str]]]) -> list[int]:
+    processes = [context.Process(target=_child, args=job) for job in jobs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    return [process.exitcode if process.exitcode is not None else 999 for process in processes]
+
+
+def run_distributed(world_size: int, body: Callable[..., None], *args: Any) -> list[int]:
+    """Run ``body`` in ``world_size`` processes with the environment that torchrun gives them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": str(world_size), "LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return run_all([(body, args, {**common, "RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(world_size)])
+
+
+def _child(body: Callable[..., None], args: tuple[Any, ...], env: dict[str, str]) -> None:
+    import torch
+
+    os.environ.update(env)
+    torch.set_num_threads(1)
+    body(*args)
+    sys.stdout.flush()
+
+
+def finetune(options: dict[str, Any], resume: str | None = None) -> None:
+    """Fine-tune in this process."""
+    from botzoo.training.command_line import _made
+    from botzoo_finetune.config import FinetuneConfig
+    from botzoo_finetune.run import finetune
+
+    finetune(_made(options, FinetuneConfig), command="botzoo-finetune", resume=Path(resume) if resume else None)
+
+
+def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:
+    """Fine-tune, and send this process the signal ``number`` right after it took optimizer step ``at_step``."""
+    from botzoo.errors import StoppedError
+    from botzoo.training.trainer import Trainer
+
+    take = Trainer.step
+
+    def step(self: Trainer, k: int, batches: Any) -> Tensor:
+        loss = take(self, k, batches)
+        if k + 1 == at_step:
+            os.kill(os.getpid(), number)
+        return loss
+
+    Trainer.step = step  # type: ignore[method-assign]
+    try:
+        finetune(options, resume)
+    except StoppedError as stopped:
+        Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
+
+
+def final_weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+SIGKILLED = -signal.SIGKILL

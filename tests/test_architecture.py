@@ -1,0 +1,97 @@
+"""Imports point one way: from a layer to those below it, never up, and never round in a circle."""
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import botzoo
+import botzoo_finetune
+
+ROOTS = {"botzoo": Path(botzoo.__path__[0]), "botzoo_finetune": Path(botzoo_finetune.__path__[0])}
+
+LAYERS: list[tuple[str, ...]] = [
+    ("botzoo.errors",),
+    ("botzoo.tricks*",),
+    ("botzoo.models*",),
+    ("botzoo.training", "botzoo.training.config", "botzoo.training.interrupt"),
+    ("botzoo.training.command_line", "botzoo.training.sources"),
+    ("botzoo.training.data",),
+    ("botzoo.training.model", "botzoo.training.objective", "botzoo.training.optim"),
+    ("botzoo.training.trainer", "botzoo.training.checkpoint", "botzoo.training.history"),
+    ("botzoo.training.engine",),
+    ("botzoo.training.folder", "botzoo.training.plan"),
+    ("botzoo.training.run",),
+    ("botzoo.training.*",),
+    ("botzoo.publishing*",),
+    ("botzoo.cli", "botzoo.__main__"),
+    ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),
+    ("botzoo_finetune.*",),
+]
+"""From the bottom up; a module belongs to the first layer that has a pattern for it."""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the two packages by its dotted name, the package botzoo itself left out."""
+    found: dict[str, Path] = {}
+    for root, folder in ROOTS.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = (root, *path.relative_to(folder).with_suffix("").parts)
+            found[".".join(parts).removesuffix(".__init__")] = path
+    del found["botzoo"]  # its only import happens when timm is imported
+    return found
+
+
+def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the imports below ``node`` that are ever executed."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        yield from statements(child)
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return the modules of ours that ``module`` imports anywhere, inside functions too."""
+    names: set[str] = set()
+    for statement in statements(ast.parse(modules()[module].read_text(encoding="utf-8"))):
+        if isinstance(statement, ast.Import):
+            names |= {alias.name for alias in statement.names}
+        else:
+            assert not statement.level, f"{module} imports relatively"
+            source = str(statement.module)
+            names |= {n if (n := f"{source}.{alias.name}") in modules() else source for alias in statement.names}
+    return frozenset(names & set(modules()) - {module})
+
+
+def layer(module: str) -> int:
+    return next(i for i, patterns in enumerate(LAYERS) if any(fnmatch(module, pattern) for pattern in patterns))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_module_imports_from_a_layer_above(module: str) -> None:
+    above = {other for other in imports(module) if layer(other) > layer(module)}
+    assert not above, f"{module} is below {', '.join(above)}"
+
+
+def test_there_are_no_cycles() -> None:
+    package_of = {m: {o for o in imports(m) if not m.startswith(o + ".")} for m in modules()}
+    assert len(list(TopologicalSorter(package_of).static_order())) == len(modules())
+
+
+def test_the_zoo_knows_nothing_of_transfer() -> None:
+    for name, path in modules().items():
+        if name.startswith("botzoo."):
+            assert not [s for s in statements(ast.parse(path.read_text())) if "botzoo_finetune" in ast.unparse(s)], name
+
+
+@pytest.mark.parametrize("trick", [m for m in modules() if m.startswith("botzoo.tricks.")])
+def test_a_trick_stands_alone(trick: str) -> None:
+    assert imports(trick) <= {"botzoo.errors"}

@@ -1,0 +1,100 @@
+"""Several processes do what one does: the same images, learning rates, gradients and evaluation."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from running import TINY, final_weights, run_distributed
+
+
+def train_and_record(options: dict[str, Any], folder: str) -> None:
+    """Train with frozen BatchNorm and write down, for this rank, the images, labels and learning rate of each step."""
+    from botzoo.training.command_line import _made
+    from botzoo.training.config import TrainConfig
+    from botzoo.training.run import Transfer, train
+    from botzoo.training.trainer import Trainer
+
+    take = Trainer.step
+    rows: list[Any] = []
+
+    def step(self: Trainer, k: int, batches: Any) -> torch.Tensor:
+        images = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for batch in batches for image in batch[0]]
+        loss = take(self, k, batches)
+        rows.append([images, self.optimizer.param_groups[0]["lr"]])
+        return loss
+
+    Trainer.step = step  # type: ignore[method-assign]
+    result = train(_made(options, TrainConfig), transfer=Transfer(set_trainable=freeze_batch_norm))
+    evaluation = result.evaluation
+    row = {"steps": rows, "evaluated": evaluation.labels.tolist(), "predicted": evaluation.predicted.tolist()}
+    Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps(row))
+
+
+def freeze_batch_norm(model: nn.Module, epoch: int) -> bool:
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(False)
+    return epoch == 0
+
+
+OPTIONS = {**TINY, "mixup": 0.0, "ema": None, "epochs": 2, "batch_size": 12, "mixed_precision": "fp32", "zero_gamma": False}
+
+
+def record(world_size: int, photos: Path, folder: Path, **options: Any) -> tuple[list[dict[str, Any]], Path]:
+    folder.mkdir()
+    run = folder / "run"
+    options = {**OPTIONS, "dataset": str(photos), "output": str(run), **options}
+    assert run_distributed(world_size, train_and_record, options, str(folder)) == [0] * world_size
+    return [json.loads((folder / f"rank{r}.json").read_text()) for r in range(world_size)], run
+
+
+@pytest.fixture(scope="module")
+def runs(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[dict[str, Any]], Path]]:
+    folder = tmp_path_factory.mktemp("distributed")
+    return {
+        "one": record(1, photos, folder / "one"),
+        "two": record(2, photos, folder / "two"),
+        "accumulated": record(2, photos, folder / "accumulated", engine={"micro_batch": 2}),
+    }
+
+
+@pytest.mark.parametrize("several", ["two", "accumulated"])
+def test_the_same_images_at_the_same_step(several: str, runs: dict[str, Any]) -> None:
+    (one,), ranks = runs["one"][0], runs[several][0]
+    for step, (images, _) in enumerate(one["steps"]):
+        assert sorted(images) == sorted(image for rank in ranks for image in rank["steps"][step][0])
+
+
+def test_the_same_learning_rate_at_the_same_step(runs: dict[str, Any]) -> None:
+    (one,), ranks = runs["one"][0], runs["two"][0]
+    for rank in ranks:
+        assert [lr for _, lr in rank["steps"]] == [lr for _, lr in one["steps"]]
+
+
+@pytest.mark.parametrize("several", ["two", "accumulated"])
+def test_gradients_average_to_those_of_one_process(several: str, runs: dict[str, Any]) -> None:
+    one, other = final_weights(runs["one"][1]), final_weights(runs[several][1])
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_learning_rate_is_the_end_of_the_cosine(runs: dict[str, Any]) -> None:
+    steps = runs["two"][0][0]["steps"]
+    assert 0 < steps[-1][1] < 0.1 * max(lr for _, lr in steps)
+
+
+@pytest.mark.parametrize("several", ["one", "two"])
+def test_every_image_is_evaluated_exactly_once(several: str, runs: dict[str, Any]) -> None:
+    for rank in runs[several][0]:  # 12 images of 3 classes are set aside
+        assert sorted(rank["evaluated"]) == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_all_processes_know_the_same_evaluation(runs: dict[str, Any]) -> None:
+    first, second = runs["two"][0]
+    assert first["predicted"] == second["predicted"]
