@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from botzoo.training.model import count_parameters
+from botzoo.training.model import Start, count_parameters
 from botzoo.training.plan import duration
 from botzoo.training.run import Result
 from botzoo.training.sources import ImageData
@@ -206,6 +206,7 @@ def _write_csv(path: Path, figures: Iterable[ClassFigures]) -> None:
 
 def draw_confusion(evaluation: Evaluation, class_names: Sequence[str], path: Path, title: str) -> None:
     """Draw the confusion matrix as a PNG, shares by row as colours; counts in the cells up to 20 classes."""
+    from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
     matrix = confusions(evaluation, class_names)
@@ -214,7 +215,7 @@ def draw_confusion(evaluation: Evaluation, class_names: Sequence[str], path: Pat
     side = min(max(4.5, 2.2 + 0.42 * count if count <= 30 else 2.2 + 0.13 * count), 22)
     figure = Figure(figsize=(side + 1, side), dpi=100 if count <= 30 else 130, layout="constrained")
     axes = figure.subplots()
-    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    picture = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100))  # shows the rare confusions too
     figure.colorbar(picture, ax=axes, shrink=0.7, label="% of the class's images")
     axes.set(xlabel="answer", ylabel="class")
     axes.set_title(title, parse_math=False)
@@ -225,7 +226,7 @@ def draw_confusion(evaluation: Evaluation, class_names: Sequence[str], path: Pat
         axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
     if count <= 20:
         for i, j in np.argwhere(matrix > 0).tolist():
-            colour = "white" if share[i, j] > 50 else "black"
+            colour = "white" if share[i, j] > 30 else "black"
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(path)
 
@@ -246,25 +247,31 @@ def _drawable(name: str, number: int, longest: int = 24) -> str:
 
 def _what(result: Result) -> Iterator[str]:
     job, names, size = result.job, result.job.data.class_names, result.job.preprocessing.size
-    done = (
-        "trained from random weights" if job.start.report is None else f"fine-tuned from `{_short(job.start.source)}`"
-    )
     some = ", ".join(_text(name) for name in names[:20])
     rest = f", and {len(names) - 20} more (all in config.json)" if len(names) > 20 else ""
     yield f"# {_text(job.folder.resolve().name)}"
     yield (
-        f"An image classifier: `{job.architecture}` ({count_parameters(job.model)[0]:,} parameters), {done} on "
-        f"{_data_name(job.data)}. It takes RGB images at {size} x {size} pixels and answers with one of {len(names)} "
-        f"classes: {some}{rest}."
+        f"An image classifier: `{job.architecture}` ({count_parameters(job.model)[0]:,} parameters), "
+        f"{_origin(job.start)} on {_data_name(job.data)}. It takes RGB images at {size} x {size} pixels and answers "
+        f"with one of {len(names)} classes: {some}{rest}."
     )
 
 
+def _origin(start: Start) -> str:
+    return "trained from random weights" if start.report is None else f"fine-tuned from `{_short(start.source)}`"
+
+
 def _use(result: Result) -> Iterator[str]:
+    config = folder_config(result.model_folder)
     ours = needs_botzoo(result.model_folder)
     first = "import botzoo  # names the network to timm\n" if ours else ""
     yield "## How to use it"
     if ours:
-        yield "timm has no network of this name: `pip install botzoo`, and import it first."
+        yield f"timm has no `{config['architecture']}`: `pip install botzoo`, and import it first."
+    elif config["model_args"] or config["architecture"] != result.job.architecture:
+        args = ", ".join(f"{key}={value!r}" for key, value in config["model_args"].items())
+        given = f" with `{args}`" if args else ""
+        yield f"To timm the network is `{config['architecture']}`{given}; loading it needs no botzoo."
     yield f"""```python
 {first}import timm
 import torch
@@ -276,7 +283,7 @@ label_names = model.pretrained_cfg["label_names"]  # as in config.json
 
 image = transform(Image.open("photo.jpg").convert("RGB"))
 with torch.inference_mode():
-    shares, classes = model(image[None]).softmax(1)[0].topk({min(3, len(result.job.data.class_names))})
+    shares, classes = model(image.unsqueeze(0)).softmax(1)[0].topk({min(3, len(result.job.data.class_names))})
 for share, k in zip(shares.tolist(), classes.tolist()):
     print(f"{{label_names[k]}}: {{share:.1%}}")
 ```"""
@@ -302,9 +309,9 @@ def _data(result: Result) -> Iterator[str]:
     if not set_aside(data):
         notes.append("The validation split is the data set's own.")
     else:
-        notes.append(f"Which ones was drawn by chance, class by class, with seed {result.job.config.seed}.")
+        notes.append(f"They were drawn at random, class by class, with seed {result.job.config.seed}.")
     if lost := len(result.job.left_out):
-        notes.append(f"{lost:,} images could not be read and were left out.")
+        notes.append(f"Left out as unreadable: {_count(lost, 'image')}.")
     yield " ".join(notes)
 
 
@@ -317,24 +324,32 @@ def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
             for name, correct, n, low, high in accuracies(result)
         ),
     )
-    yield chosen_remark(result)
+    yield f"{chosen_remark(result)}{_on_validation(result)}"
     p = result.job.preprocessing
-    commonest = max(f.images for f in figures) / len(result.evaluation)
+    commonest = 100 * max(f.images for f in figures) / len(result.evaluation)
     yield (
         f"One {p.crop_mode} crop at {p.size} px after resizing ({p.interpolation}, crop {p.crop_pct:g}), in "
         f"{result.job.precision.name}; the interval is Wilson's. Mean negative log-likelihood "
-        f"{result.evaluation.loss:.4f} nats. Always answering with the commonest class would reach {commonest:.1%}."
+        f"{result.evaluation.loss:.4f} nats. Always answering with the commonest class would reach {commonest:.1f} %."
     )
     yield from _per_class(result, figures)
     yield from _confusion_section(result)
-    yield "![Loss and validation accuracy over the epochs](learning_curve.png)"
+    if (result.model_folder / "learning_curve.png").exists():
+        yield "![Loss and validation accuracy over the epochs](learning_curve.png)"
+
+
+def _on_validation(result: Result) -> str:
+    chosen = [r for r in result.job.history.of("validation") if r["epoch"] == result.best_epoch]
+    if result.chosen_on_split or not chosen:
+        return ""
+    return f" The validation images, which did, gave {chosen[0]['top1']:.2f} %."
 
 
 def chosen_remark(result: Result) -> str:
-    """Return a sentence on what the evaluated images were used for before."""
+    """Return what the evaluated images were used for before."""
     if result.chosen_on_split:
         return "These images also chose the epoch, so expect a little less on new ones."
-    return "These images were looked at once, at the end: they chose neither the epoch nor any setting within the run."
+    return "These images were looked at once, at the end; they did not choose the epoch."
 
 
 def _per_class(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
@@ -361,7 +376,7 @@ def _confusion_section(result: Result) -> Iterator[str]:
     if rows:
         yield _table(
             ("class", "answer", "images", "of the class"),
-            ((_text(a), _text(b), str(k), f"{k / n:.1%}") for a, b, k, n in rows),
+            ((_text(a), _text(b), str(k), f"{100 * k / n:.1f} %") for a, b, k, n in rows),
         )
     else:
         yield "No image was classified wrongly."
@@ -369,18 +384,21 @@ def _confusion_section(result: Result) -> Iterator[str]:
 
 
 def _training(result: Result) -> Iterator[str]:
-    facts, schedule = result.facts, result.job.schedule
+    job, facts, schedule = result.job, result.facts, result.job.schedule
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", facts["command"])), default=0))
     decay = "falling to 0 along a cosine" if schedule.decay else "constant"
     warm = f"{schedule.warmup_steps:,} steps of warmup, then " if schedule.warmup_steps else ""
-    early = " It stopped early, without a gain for some time." if result.steps < schedule.total_steps else ""
+    early = "; it stopped early, without a gain for some time" if result.steps < schedule.total_steps else ""
     yield "## Training"
     yield f"{fence}sh\n{facts['command']}\n{fence}"
+    if job.start.report is not None:
+        loaded, new = len(job.start.report.loaded), len(job.model.state_dict()) - len(job.start.report.loaded)
+        yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
     yield (
-        f"{result.steps:,} steps over {result.job.epochs} epochs planned; the weights kept are those after epoch "
-        f"{result.best_epoch}, the best on the validation split.{early} Learning rate {schedule.peak:.4g}: {warm}"
-        f"{decay}. "
-        f"Arithmetic in {result.job.precision.name} ({result.job.precision.reason}), weights in fp32."
+        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({_count(job.epochs, 'epoch')}){early}. The weights kept "
+        f"are those after epoch {result.best_epoch}, the best on the validation split. Learning rate "
+        f"{schedule.peak:.4g}: {warm}{decay}. Arithmetic in {job.precision.name} ({job.precision.reason}), weights in "
+        "fp32. The settings as they took effect:"
     )
     yield _table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in _settings(result)))
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
@@ -391,11 +409,14 @@ def _training(result: Result) -> Iterator[str]:
 
 
 def _settings(result: Result) -> Iterator[tuple[str, str]]:
-    values: dict[str, Any] = asdict(result.job.config) | {"epochs": result.job.epochs}
+    job = result.job
+    values: dict[str, Any] = asdict(job.config)
     groups = {key: value for key, value in values.items() if isinstance(value, dict)}
     flat = {key: value for key, value in values.items() if key not in groups}
     flat |= {f"{group}.{key}": value for group, inner in groups.items() for key, value in inner.items()}
-    if not result.job.config.scratch:
+    flat |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
+    flat |= {"mixed_precision": job.precision.name, "data.train_size": job.train_size, "data.hflip": job.hflip}
+    if not job.config.scratch:
         del flat["zero_gamma"]
     for key, value in flat.items():
         if value is not None and key not in NOT_SETTINGS:
@@ -411,21 +432,22 @@ def _limit_lines(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
     worst = min(figures, key=lambda f: (f.recall, -f.images))
     if worst.recall < 100:
         yield (
-            f"Weakest class: of {worst.images:,} images of {_text(worst.name)} it recognised "
+            f"Weakest class: of {_count(worst.images, 'image')} of {_quoted(worst.name)} it recognised "
             f"{round(worst.recall * worst.images / 100):,}."
         )
     for f in figures:
         if not f.answers and len(figures) <= FULL_TABLE:
-            yield f"It never answered {_text(f.name)}, though there were {f.images:,} images of it."
+            yield f"It never answered {_quoted(f.name)}, though it saw {_count(f.images, 'image')} of it."
     _, _, n, low, high = next(accuracies(result))
     if high - low > 2:
         half = (high - low) / 2
-        yield f"{n:,} images decide accuracy to about ± {half:.1f} points; smaller differences mean nothing."
+        yield f"{n:,} images settle the accuracy to about ± {half:.1f} points; smaller differences mean nothing."
     if (fewest := min(figures, key=lambda f: f.images)).images < 50:
-        yield f"Figures of single classes are rough: {_text(fewest.name)} was judged on {fewest.images} image(s)."
+        rough = _count(fewest.images, "image")
+        yield f"Figures of single classes are rough: {_quoted(fewest.name)} was judged on {rough}."
     counts = np.bincount(result.job.data.train.labels, minlength=len(result.job.data.class_names))
     if counts.max() >= 2 * counts.min():
-        many, few = (_text(result.job.data.class_names[int(k)]) for k in (counts.argmax(), counts.argmin()))
+        many, few = (_quoted(result.job.data.class_names[int(k)]) for k in (counts.argmax(), counts.argmin()))
         yield f"The training images are unbalanced: {counts.max():,} of {many}, {counts.min():,} of {few}."
     yield "One run with one seed; another seed gives a somewhat different figure."
     yield "It was measured on images of the same source as those it learned from; how it does on others is not known."
@@ -448,10 +470,10 @@ def _licence(result: Result) -> Iterator[str]:
             f"The licence of these weights is not set, since {why}. Choose one before publishing, and write it as "
             "`license:` into the first lines of this file."
         )
-    if re.search(r"in(1k|12k|21k|22k)", result.job.start.source):
+    if re.search(r"in(1k|12k|21k|22k)|tin\d", start.source):
         yield (
-            "The first weights were trained on ImageNet, whose terms of access (non-commercial research) are separate "
-            "from the licence of a weight file."
+            "The first weights were trained on ImageNet or a part of it, whose terms of access (non-commercial "
+            "research) are separate from the licence of a weight file."
         )
     terms = f"`{data.license}`" if data.license else "not known to this card: look it up where the images come from"
     yield f"The licence of the data set is separate; that of {_data_name(data)} is {terms}."
@@ -476,10 +498,15 @@ def _credit(result: Result) -> Iterator[str]:
 # Words
 
 
+def folder_config(model_folder: Path) -> dict[str, Any]:
+    """Return config.json."""
+    config: dict[str, Any] = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
 def needs_botzoo(model_folder: Path) -> bool:
     """Tell whether timm alone has no network of the name in config.json."""
-    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    return str(config["architecture"]).endswith("_bot")
+    return str(folder_config(model_folder)["architecture"]).endswith("_bot")
 
 
 def set_aside(data: ImageData) -> bool:
@@ -514,7 +541,15 @@ def _short(source: str) -> str:
 def _text(text: str) -> str:
     """Return ``text`` as Markdown that shows it as it is, on one line."""
     line = " ".join(text.split())
-    return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", line) or "(no name)"
+    return re.sub(r"([\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line) or "(no name)"
+
+
+def _quoted(name: str) -> str:
+    return f'"{_text(name)}"'
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -101,9 +101,9 @@ class TrainConfig:
     output: str | None = None
     """Folder of the run; by default runs/DATASET-MODEL, numbered where that exists."""
     epochs: int | None = None
-    """Passes over the training images; by default enough for 500 steps, at least 3 and at most 30."""
-    batch_size: int = 64
-    """Images in one optimizer step, over all processes."""
+    """Passes over the training images; by default enough for 120 steps, at least 3 and at most 30."""
+    batch_size: int | None = None
+    """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps."""
     lr: float = 0.01
     """Peak learning rate, at a batch of 256 with --linear-scaling, else as it is."""
     optimizer: str = "sgd"
@@ -150,7 +150,7 @@ class TrainConfig:
         check(self.dataset != "", "dataset", self.dataset, "a name, a Hub id or a folder")
         check(self.output != "", "output", self.output, "a folder")
         check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or more")
-        check(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        check(self.batch_size is None or self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         check(0 < self.lr < 100, "lr", self.lr, "greater than 0 and less than 100")
         check(self.img_size is None or self.img_size >= 8, "img_size", self.img_size, "8 or more")
         check(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")

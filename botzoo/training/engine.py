@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from torch import nn
 
@@ -35,8 +36,12 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         _check_tracker(config.tracker)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+    AcceleratorState._reset_state()  # a second run in this process, as in a notebook, may choose another precision
     accelerator = Accelerator(
-        cpu=device.type == "cpu", mixed_precision=precision.accelerate_name, log_with=config.tracker
+        cpu=device.type == "cpu",
+        mixed_precision=precision.accelerate_name,
+        log_with=config.tracker,
+        project_dir="runs" if config.tracker else None,  # some trackers want one now; start_tracker names the real one
     )
     return accelerator, precision
 
@@ -61,7 +66,7 @@ def _check_tracker(name: str) -> None:
 def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -> None:
     """Begin to log to the tracker, if one was asked for; its files, if it writes any, go into ``folder``."""
     if config.tracker is not None:
-        accelerator.project_configuration.set_directories(str(folder / "tracker"))
+        accelerator.project_configuration.logging_dir = str(folder / "tracker")
         accelerator.init_trackers("botzoo", config=_flat(asdict(config)))
 
 
@@ -95,7 +100,7 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
     Raises:
         ConfigError: the batch is larger than the data set, or cannot be shared evenly.
     """
-    world, batch = accelerator.num_processes, config.batch_size
+    world, batch = accelerator.num_processes, config.batch_size or default_batch_size(images)
     if batch > images:
         raise ConfigError(f"--batch-size is {batch} and there are {images} training images: give {images} or fewer.")
     if batch % world:
@@ -109,6 +114,11 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
             f"--engine.micro-batch is {micro}, which does not divide the {share} images of each process: give a divisor."
         )
     return Order(images, batch, config.seed, accelerator.process_index, world, share // micro)
+
+
+def default_batch_size(images: int) -> int:
+    """Return 64, or the largest of 32, 16 and 8 that gives an epoch of 20 steps."""
+    return next((size for size in (64, 32, 16) if images >= 20 * size), min(8, images))
 
 
 def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:

@@ -79,6 +79,8 @@ def log_to(folder: Path, accelerator: Accelerator) -> logging.Handler | None:
     handler = _RunLog(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
     return handler
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -121,7 +123,8 @@ def _check_name(name: str, pretrained: bool) -> None:
     if tag and tag not in tags:
         raise ModelError(
             f"{base} has no weights with the tag {tag!r}.{did_you_mean(tag, tags)} "
-            f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: --pretrained hf-hub:owner/name, local-dir:PATH or a .safetensors file."
+            f"Its tags: {', '.join(tags) or 'none'}. "
+            "Weights from elsewhere: --pretrained hf-hub:owner/name, local-dir:PATH or a .safetensors file."
         )
     if pretrained and not tags:
         raise ModelError(
@@ -139,9 +142,10 @@ def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int
     # timm loads weights from a folder or repository strictly only with as many classes as they have
     kwargs: dict[str, Any] = {"num_classes": num_classes} if is_name or not pretrained else {}
     try:
-        if img_size is not None and "img_size" in resolve_model_input_args(address, {"img_size": img_size}):
-            kwargs["img_size"] = img_size
-        model: Any = timm.create_model(address, pretrained=pretrained, **kwargs)
+        with _cache_if_unreachable(_hub_id(address) if pretrained or not is_name else None):
+            if img_size is not None and "img_size" in resolve_model_input_args(address, {"img_size": img_size}):
+                kwargs["img_size"] = img_size
+            model: Any = timm.create_model(address, pretrained=pretrained, **kwargs)
     except BotzooError:
         raise
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
@@ -149,6 +153,31 @@ def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int
     if model.num_classes != num_classes:
         model.reset_classifier(num_classes)
     return model
+
+
+def _hub_id(address: str) -> str | None:
+    """Return the repository that the weights of ``address`` come from, None where it is no repository of the Hub."""
+    if address.startswith("hf-hub:"):
+        return address.removeprefix("hf-hub:").split("@")[0]
+    cfg = timm.get_pretrained_cfg(address) if ":" not in address else None
+    return cfg.hf_hub_id if cfg is not None else None
+
+
+@contextmanager
+def _cache_if_unreachable(hub_id: str | None) -> Iterator[None]:
+    """Let the Hub's client look into its cache only, at once, where it would first retry for most of a minute."""
+    before = constants.HF_HUB_OFFLINE
+    try:
+        if hub_id is not None and not before:
+            HfApi().model_info(hub_id, timeout=10)
+    except HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
+        pass
+    except Exception as error:
+        constants.HF_HUB_OFFLINE = is_network_error(error)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _check_folder(folder: Path) -> None:
@@ -200,8 +229,9 @@ def _read_weights(source: str) -> _Weights:
     if kind == "hf-hub":
         hub_id, _, revision = place.partition("@")
         try:
-            file = Path(hf_hub_download(hub_id, "model.safetensors", revision=revision or None))
-            config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
+            with _cache_if_unreachable(hub_id):
+                file = Path(hf_hub_download(hub_id, "model.safetensors", revision=revision or None))
+                config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
         except Exception as error:
             raise _explain(source, error) from error
         return _Weights(source, read_safetensors(file), _read_cfg(config), hub_id)
@@ -274,10 +304,8 @@ def _own_start(model: Any, address: str) -> Start:
     new = set(head_names(model)) if cfg.get("num_classes") != model.num_classes else set()
     names = tuple(model.state_dict())
     report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
-    named = f"{cfg['architecture']}.{cfg['tag']}"
-    hub_id = cfg.get("hf_hub_id")
-    hub_id = f"timm/{named}" if hub_id == "timm/" else hub_id.split("@")[0] if hub_id else None
-    return Start(address if ":" in address else named, report, hub_id, cfg.get("license"))
+    source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
+    return Start(source, report, _hub_id(source), cfg.get("license"))
 
 
 def head_names(model: nn.Module) -> list[str]:

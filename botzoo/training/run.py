@@ -181,7 +181,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     make_order(config, len(data.train), accelerator)
     images, left_out = _read_splits(config, data, accelerator)
     order = make_order(config, len(images["train"]), accelerator)
-    epochs = config.epochs or min(30, max(3, math.ceil(200 / order.steps_per_epoch)))
+    epochs = config.epochs or min(30, max(3, math.ceil(120 / order.steps_per_epoch)))
     schedule = _schedule(config, order, epochs)
     trainer = Trainer(
         accelerator,
@@ -240,7 +240,7 @@ def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator)
 
 
 def _schedule(config: TrainConfig, order: Order, epochs: int) -> Schedule:
-    peak = linear_scaling(config.lr, config.batch_size) if config.linear_scaling else config.lr
+    peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
     total = epochs * order.steps_per_epoch
     return Schedule(peak, total, min(round(config.warmup * order.steps_per_epoch), total - 1), config.cosine)
 

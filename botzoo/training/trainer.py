@@ -68,6 +68,7 @@ class Trainer:
         if set_trainable(self.model) or self.net is None:
             if self.net is not None:
                 self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)
+                self.accelerator._models.clear()  # or the old wrapper's gradient hooks would go on averaging
             self.net = self.accelerator.prepare_model(self.model)
         self.net.train()
         for module in self.model.modules():

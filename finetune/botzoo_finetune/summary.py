@@ -49,10 +49,10 @@ def _classes(figures: list[ClassFigures]) -> Iterator[str]:
         title = "worst"
     names = [_fitted(f.name) for f in figures]
     width = max(map(len, [*names, "class"]))
-    yield f"{title:10} {'class':{width}}  images  precision  recall      F1"
+    yield f"{title:10} {'class':{width}}  images  precision   recall       F1"
     for name, f in zip(names, figures, strict=True):
         precision = f"{f.precision:.1f} %" if f.answers else "no answer"
-        yield f"{'':10} {name:{width}}  {f.images:6}  {precision:>9}  {f.recall:4.1f} %  {f.f1:4.1f} %"
+        yield f"{'':10} {name:{width}}  {f.images:6}  {precision:>9}  {f.recall:5.1f} %  {f.f1:5.1f} %"
 
 
 def _where(result: Result) -> Iterator[str]:

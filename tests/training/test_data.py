@@ -1,9 +1,9 @@
 """Decoding against Pillow, transforms against torchvision and timm, and order as a pure function."""
 
+import contextlib
 import io
 import pickle
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +63,20 @@ def images(count: int) -> Images:
 RED = Image.new("RGB", (3, 2), (200, 30, 10))
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16", "I", "F", "CMYK", "YCbCr", "HSV"])
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF"])
-def test_every_mode_becomes_eight_bit_rgb(mode: str, form: str) -> None:
-    grey = RED.convert("L") if mode in ("I;16", "PA") else RED
-    image = grey.convert("P").convert("PA") if mode == "PA" else grey.convert(mode)
-    try:
-        encoded = encode(image, form)
-    except OSError:
-        return  # the format has no such mode
-    decoded = decode(encoded)
+MODES = {
+    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "I;16", "I", "F", "CMYK", "YCbCr", "LAB"],
+    "JPEG": ["L", "RGB", "CMYK", "YCbCr"],
+    "WEBP": ["RGB", "RGBA"],
+    "BMP": ["1", "L", "P", "RGB", "RGBA"],
+    "GIF": ["1", "L", "P", "RGB"],
+}
+
+
+@pytest.mark.parametrize(("form", "mode"), [(form, mode) for form, modes in MODES.items() for mode in modes])
+def test_every_mode_becomes_eight_bit_rgb(form: str, mode: str) -> None:
+    image = Image.new(mode, (3, 2)) if mode in ("I;16", "LAB") else RED.convert(mode)
+    decoded = decode(encode(image, form))
     assert (decoded.mode, decoded.size) == ("RGB", (3, 2))
 
 
@@ -148,10 +152,8 @@ def test_damage_of_any_kind_is_one_kind_of_error(form: str) -> None:
         damaged = bytearray(whole[: rng.choice([len(whole), rng.randrange(len(whole))])])
         for _ in range(3 if damaged else 0):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-        try:
-            decode(bytes(damaged))
-        except ValueError as error:
-            assert "\n" not in str(error)
+        with contextlib.suppress(ValueError):
+            assert decode(bytes(damaged)).mode == "RGB"
 
 
 def test_postscript_is_not_run() -> None:
@@ -281,10 +283,9 @@ def test_random_crops_are_distributed_as_torchvision_s(width: int, height: int) 
     ours = np.array([(left, upper, right - left, lower - upper) for left, upper, right, lower in boxes])
     got = [RandomResizedCrop.get_params(image, [0.35, 1], [3 / 4, 4 / 3]) for _ in range(4000)]
     theirs = np.array([(left, upper, w, h) for upper, left, h, w in got])
-    for measure in (ours_and_theirs := [lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 2] / b[:, 3], lambda b: b[:, 0]]):
-        a, b = measure(ours), measure(theirs)
+    for share in (lambda b: b[:, 2] * b[:, 3], lambda b: b[:, 2] / b[:, 3], lambda b: b[:, 0], lambda b: b[:, 1]):
+        a, b = share(ours), share(theirs)
         assert abs(a.mean() - b.mean()) <= 4 * np.hypot(a.std(), b.std()) / 4000**0.5 + 1e-9
-    assert ours_and_theirs
 
 
 def test_random_crops_lie_inside_the_image() -> None:

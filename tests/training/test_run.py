@@ -1,0 +1,212 @@
+"""The whole job on tiny images: what it writes, when it stops, and what it refuses."""
+
+import json
+import logging
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, DataError, DivergedError
+from botzoo.training.command_line import _made
+from botzoo.training.config import TrainConfig
+from botzoo.training.run import Result, Transfer, train
+from conftest import write_photos
+from running import TINY, run, run_distributed
+
+QUICK = {"model": "test_resnet", "scratch": True, "img_size": 32, "epochs": 1, "batch_size": 16}
+
+
+def quick(photos: Path, output: Path, **options: Any) -> Result:
+    return train(_made({**QUICK, "dataset": str(photos), "output": str(output), **options}, TrainConfig))
+
+
+@pytest.fixture(scope="module")
+def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return quick(photos, tmp_path_factory.mktemp("run") / "run", epochs=2)
+
+
+def test_a_run_folder_has_all_its_parts(result: Result) -> None:
+    names = {path.name for path in result.job.folder.iterdir()}
+    assert {"config.yaml", "metrics.jsonl", "log.txt", "run.json", "checkpoints", "model"} <= names
+
+
+def test_metrics_have_every_epoch(result: Result) -> None:
+    lines = (result.job.folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines if '"validation"' in line] == [1, 2]
+
+
+def test_the_plan_is_in_the_log(result: Result) -> None:
+    log = (result.job.folder / "log.txt").read_text()
+    for heading in ("data", "model", "input", "device", "optimizer", "tricks", "steps", "output"):
+        assert f"\n{heading} " in "\n" + log
+
+
+def test_the_learning_curve_is_a_picture(result: Result) -> None:
+    with Image.open(result.model_folder / "learning_curve.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_without_a_test_split_the_result_says_that_it_chose_the_epoch(result: Result) -> None:
+    assert result.split == "validation"
+    assert result.chosen_on_split
+
+
+def test_the_test_split_is_looked_at_once_at_the_end(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_photos(tmp_path / "data" / split, classes=2, each=10)
+    result = quick(tmp_path / "data", tmp_path / "run", epochs=2, batch_size=4)
+    splits = [json.loads(line)["split"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert splits.count("test") == 1
+    assert splits[-1] == "test"
+    assert result.split == "test"
+
+
+def test_the_best_epoch_is_kept(photos: Path, tmp_path: Path) -> None:
+    result = quick(photos, tmp_path / "run", epochs=4, lr=0.5, cosine=False)
+    top1 = [record["top1"] for record in result.job.history.of("validation")]
+    assert result.evaluation.top1 == max(top1)
+    assert result.best_epoch == 1 + int(np.argmax(top1))
+
+
+def test_patience_stops_the_run(photos: Path, tmp_path: Path) -> None:
+    result = quick(photos, tmp_path / "run", epochs=8, lr=1e-9, patience=2)
+    top1 = [record["top1"] for record in result.job.history.of("validation")]
+    assert len(top1) == 1 + int(np.argmax(top1)) + 2 < 8
+
+
+def test_min_delta_counts_small_gains_as_none(photos: Path, tmp_path: Path) -> None:
+    result = quick(photos, tmp_path / "run", epochs=8, lr=0.5, patience=1, min_delta=100.0)
+    assert len(result.job.history.of("validation")) == 2
+
+
+def test_the_last_checkpoints_are_kept(photos: Path, tmp_path: Path) -> None:
+    quick(photos, tmp_path / "run", epochs=4, keep_checkpoints=2)
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*"))
+    assert names == ["step-00000009", "step-00000012"]
+
+
+def test_an_existing_folder_is_left_as_it_is(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(ConfigError, match=r"exists already.*--resume"):
+        quick(photos, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_default_names_are_numbered(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [train(_made({**QUICK, "dataset": str(photos)}, TrainConfig)).job.folder for _ in range(2)]
+    assert [str(folder) for folder in folders] == ["runs/photos-test_resnet", "runs/photos-test_resnet-2"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/run cannot be made \(Not a directory\)"):
+        quick(photos, tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mixed_precision": "fp16"}, "bf16"),
+        ({"batch_size": 1000}, "there are 48 training images"),
+        ({"optimizer": "adamv"}, "adamw"),
+        ({"tracker": "tensorbord"}, "tensorboard"),
+        ({"engine": {"device": "cuda"}}, "none here"),
+        ({"engine": {"sync_bn": True}}, "needs GPUs"),
+        ({"engine": {"micro_batch": 7}}, "does not divide"),
+        ({"model": "test_resne"}, "test_resnet"),
+        ({"dataset": "cifar11"}, "cifar10"),
+    ],
+)
+def test_refusals_name_the_way_out_and_leave_no_folder(
+    options: dict[str, Any], message: str, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BotzooError, match=message):
+        quick(photos, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_corrupt_images_are_listed(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data", classes=2, each=10)
+    (data / "class0" / "zero.png").write_bytes(b"")
+    (data / "class1" / "note.jpg").write_text("not an image")
+    with pytest.raises(DataError, match=r"(?s)2 of .*zero\.png.*note\.jpg.*--skip-corrupt"):
+        quick(data, tmp_path / "run", data={"val_fraction": 0.5}, batch_size=4)
+
+
+def test_skipped_images_are_in_the_log(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data", classes=2, each=10)
+    (data / "class0" / "zero.png").write_bytes(b"")
+    quick(data, tmp_path / "run", skip_corrupt=True, batch_size=4)
+    assert "zero.png" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_an_infinite_loss_names_step_and_cause_and_keeps_the_checkpoint(photos: Path, tmp_path: Path) -> None:
+    options = {"epochs": 3, "lr": 0.1}
+    poisoned = Transfer(set_trainable=poison_in_third_epoch)
+    config = _made({**QUICK, "dataset": str(photos), "output": str(tmp_path / "run"), **options}, TrainConfig)
+    with pytest.raises(DivergedError, match=r"at step 7 .*learning rate.*step-00000006"):
+        train(config, transfer=poisoned)
+    assert (tmp_path / "run" / "checkpoints" / "step-00000006" / "state.json").is_file()
+
+
+def poison_in_third_epoch(model: torch.nn.Module, epoch: int) -> bool:
+    if epoch == 2:
+        model.get_parameter("fc.bias").data.fill_(float("nan"))
+    return False
+
+
+def test_changed_images_are_not_resumed(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data", classes=2, each=10)
+    result = quick(data, tmp_path / "run", batch_size=4)
+    Image.new("RGB", (16, 16)).save(data / "class0" / "0.png")
+    with pytest.raises(DataError, match="have changed since"):
+        train(result.job.config, resume=tmp_path / "run")
+
+
+def full_disk(photos: str, output: str, limit: int) -> None:
+    """Train where no file may grow beyond ``limit`` bytes; write down the error."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        quick(Path(photos), Path(output), epochs=2)
+    except CheckpointError as error:
+        Path(output, "error.txt").write_text(str(error)[: limit // 2])
+
+
+@pytest.mark.parametrize("limit", [50_000, 2_000_000])
+def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(limit: int, photos: Path, tmp_path: Path) -> None:
+    assert run(full_disk, str(photos), str(tmp_path / "run"), limit) == 0
+    assert "cannot be written" in (tmp_path / "run" / "error.txt").read_text()
+    assert not list((tmp_path / "run" / "checkpoints").glob("*.part"))
+
+
+def test_tensorboard_gets_the_figures(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    assert run(tracked, str(photos), str(tmp_path / "run")) == 0
+    assert list((tmp_path / "run" / "tracker").rglob("events.out.tfevents.*"))
+
+
+def tracked(photos: str, output: str) -> None:
+    quick(Path(photos), Path(output), tracker="tensorboard")
+
+
+def unfreeze_gradually(photos: str, output: str) -> None:
+    from botzoo_finetune.config import FinetuneConfig
+    from botzoo_finetune.run import finetune
+
+    options = {**TINY, "dataset": photos, "output": output, "ema": None, "unfreeze_every": 1}
+    finetune(_made(options, FinetuneConfig), command="botzoo-finetune")
+
+
+def test_gradual_unfreezing_works_on_two_processes(photos: Path, tmp_path: Path) -> None:
+    assert run_distributed(2, unfreeze_gradually, str(photos), str(tmp_path / "run")) == [0, 0]
+    assert (tmp_path / "run" / "model" / "README.md").is_file()
+
+
+def test_the_log_is_closed_when_a_run_ends(result: Result) -> None:
+    assert not [h for h in logging.getLogger("botzoo").handlers if isinstance(h, logging.FileHandler)]

@@ -1,0 +1,141 @@
+"""One optimizer step, the averaged weights, and evaluation."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from botzoo.training.data import Preprocessing
+from botzoo.training.objective import Objective
+from botzoo.training.optim import Schedule, make_optimizer, param_groups
+from botzoo.training.trainer import Evaluation, Trainer, evaluate, fit_micro_batch
+
+PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1.0, "bilinear")
+
+
+def make_trainer(**options: object) -> Trainer:
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=3)
+    optimizer = make_optimizer("sgd", param_groups(model, 1e-4, True), 0.1, 0.9)
+    schedule = Schedule(0.1, 10)
+    return Trainer(Accelerator(cpu=True), model, optimizer, Objective(3), PREPROCESSING, schedule, seed=0, **options)
+
+
+def batch(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, generator=generator), torch.arange(n) % 3
+
+
+def freeze_all_but_fc(model: nn.Module) -> bool:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("fc"))
+    return True
+
+
+def test_frozen_batch_norm_keeps_its_statistics() -> None:
+    trainer = make_trainer()
+    before = {name: buffer.clone() for name, buffer in trainer.model.named_buffers()}
+    trainer.start_epoch(freeze_all_but_fc)
+    trainer.step(0, [batch()])
+    assert all(torch.equal(buffer, before[name]) for name, buffer in trainer.model.named_buffers())
+
+
+def test_batch_norm_that_is_trained_moves_its_statistics() -> None:
+    trainer = make_trainer()
+    trainer.start_epoch(lambda model: False)
+    before = trainer.model.bn1.running_mean.clone()
+    trainer.step(0, [batch()])
+    assert not torch.equal(trainer.model.bn1.running_mean, before)
+
+
+def test_frozen_weights_do_not_change_and_the_others_do() -> None:
+    trainer = make_trainer()
+    trainer.start_epoch(freeze_all_but_fc)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer.step(0, [batch()])
+    changed = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_the_gradient_is_clipped_to_the_norm() -> None:
+    trainer = make_trainer(clip_grad=1e-3)
+    trainer.start_epoch(lambda model: False)
+    before = torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()])
+    trainer.step(0, [batch()])
+    after = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+    longest = trainer.schedule.lr(0) * (1 + 0.9) * (1e-3 + 1e-4 * before.norm())  # Nesterov, and the decay unclipped
+    assert 0 < (after - before).norm() <= longest * 1.001
+
+
+def test_averaged_weights_follow_the_warmed_up_decay() -> None:
+    trainer = make_trainer(ema_decay=0.9998)
+    trainer.start_epoch(lambda model: False)
+    for step in range(20):
+        trainer.step(step, [batch()])
+    start = make_trainer().model.fc.weight
+    ema, now = trainer.judged.fc.weight, trainer.model.fc.weight
+    assert (ema - now).norm() < 0.7 * (ema - start).norm()  # an unwarmed .9998 would still be at the start
+
+
+def test_the_averaged_network_is_the_one_judged() -> None:
+    trainer = make_trainer(ema_decay=0.99)
+    assert trainer.judged is trainer.ema.module
+
+
+def test_a_probe_leaves_no_trace() -> None:
+    trainer = make_trainer()
+    trainer.start_epoch(lambda model: False)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.probe(batch())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.model.state_dict().items())
+    assert all(p.grad is None for p in trainer.model.parameters())
+
+
+def test_micro_batches_are_halved_until_they_fit() -> None:
+    said: list[str] = []
+
+    def probe(size: int) -> None:
+        if size > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert fit_micro_batch(probe, 64, said.append) == 16
+    assert len(said) == 2
+    assert "32" in said[0]
+
+
+def test_one_image_that_does_not_fit_is_an_error() -> None:
+    def probe(size: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        fit_micro_batch(probe, 4, lambda text: None)
+
+
+class Echo(nn.Module):
+    """Classifies an image by the brightness of its first pixel: red 1, green 2, else 0."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :, 0, 0].roll(1, 1)
+
+
+def test_evaluation_counts_what_is_right() -> None:
+    images = torch.zeros(7, 3, 4, 4, dtype=torch.uint8)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    for i, label in enumerate([0, 1, 2, 0, 1, 0, 1]):  # the last two are wrong
+        images[i, (label - 1) % 3] = 255
+    parts = [(images[:4], labels[:4]), (images[4:], labels[4:])]
+    evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING, 7)
+    assert evaluation.correct == 5
+    assert evaluation.labels.tolist() == labels.tolist()
+
+
+def test_the_interval_is_wilsons() -> None:
+    labels = np.zeros(100, np.int64)
+    predicted = np.array([0] * 90 + [1] * 10)
+    evaluation = Evaluation(labels, predicted, np.ones(100, bool), np.ones(100, np.float32))
+    n, p, z = 100, 0.9, 1.959964
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    assert evaluation.interval() == pytest.approx((100 * (centre - half), 100 * (centre + half)))
