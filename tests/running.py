@@ -49,7 +49,12 @@ def run_distributed(world_size: int, body: Callable[..., None], *args: Any) -> l
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    common = {"WORLD_SIZE": str(world_size), "LOCAL_WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    common = {
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_WORLD_SIZE": str(world_size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     return run_all([(body, args, {**common, "RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(world_size)])
 
 

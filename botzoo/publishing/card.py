@@ -395,8 +395,8 @@ def _training(result: Result) -> Iterator[str]:
         loaded, new = len(job.start.report.loaded), len(job.model.state_dict()) - len(job.start.report.loaded)
         yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
     yield (
-        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({_count(job.epochs, 'epoch')}){early}. The weights kept "
-        f"are those after epoch {result.best_epoch}, the best on the validation split. Learning rate "
+        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({_count(job.epochs, 'epoch')}){early}. The "
+        f"weights kept are those after epoch {result.best_epoch}, the best on the validation split. Learning rate "
         f"{schedule.peak:.4g}: {warm}{decay}. Arithmetic in {job.precision.name} ({job.precision.reason}), weights in "
         "fp32. The settings as they took effect:"
     )

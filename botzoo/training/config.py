@@ -28,7 +28,7 @@ class DataConfig:
     val_fraction: float = 0.2
     """Share of the training images set aside, stratified by class, where there is no validation split."""
     crop_min: float = 0.35
-    """Smallest area of the random training crop, as a share of the image; 1 trains on the centre crop."""
+    """Smallest area of the random training crop, as a share of the image; 1 trains on whole images."""
     train_size: int | None = None
     """Side of the training crops in pixels; by default the input's. A little smaller trains faster and evaluates as
     well, since random crops show things larger than they are in evaluation (Touvron et al., 2019)."""

@@ -153,11 +153,7 @@ def read_images(
     results = list(progress(_check_all(split, budget), len(split)))
     bad = [f"{split.describe(i)}: {result.problem}" for i, result in enumerate(results) if result.problem]
     if bad and not skip_corrupt:
-        more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
-        raise DataError(
-            f"{len(bad)} of {len(split)} images in the {split.name} split cannot be read: {'; '.join(bad[:10])}{more}. "
-            "Mend or remove them, or leave them out with --skip-corrupt."
-        )
+        raise unreadable(bad, len(split))
     kept = np.array([i for i, result in enumerate(results) if not result.problem], np.int64)
     if not len(kept):
         raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
@@ -169,6 +165,15 @@ def read_images(
         sha.update(results[i].digest)
     pixels = None if budget.spent else [results[i].pixels for i in kept]
     return Images(good, pixels, sha.hexdigest()), bad
+
+
+def unreadable(bad: list[str], total: int) -> DataError:
+    """Return the error that lists the images that cannot be read."""
+    more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
+    return DataError(
+        f"{len(bad)} of {total} images cannot be read: {'; '.join(bad[:10])}{more}. Mend or remove them, or leave them out "
+        "with --skip-corrupt."
+    )
 
 
 class _Budget:

@@ -87,7 +87,8 @@ def _tricks(job: Job) -> Iterator[str]:
 def _steps(job: Job) -> Iterator[str]:
     order = job.order
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
-    yield f"{job.epochs} epochs x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps; batch {order.batch_size} = {parts}"
+    total = f"{job.epochs} epochs x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps"
+    yield f"{total}; batch {order.batch_size} = {parts}"
 
 
 def duration(seconds: float) -> str:

@@ -37,6 +37,7 @@ from botzoo.training.data import (
     eval_batches,
     read_images,
     train_batches,
+    unreadable,
 )
 from botzoo.training.engine import fit_memory, make_accelerator, make_order, place, start_tracker, worker_count
 from botzoo.training.folder import Facts, log_to, open_folder, record_facts, write_facts
@@ -233,9 +234,11 @@ def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator)
         def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
             return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
 
-        images[role], bad = read_images(split, skip_corrupt=config.skip_corrupt, cache_bytes=room, progress=bar)
+        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar)
         left_out += bad
         room -= images[role].cached_bytes
+    if left_out and not config.skip_corrupt:
+        raise unreadable(left_out, sum(map(len, data.splits.values())))
     return images, left_out
 
 

@@ -27,7 +27,7 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
         matcher: Any = model.group_matcher
         layers = {n: int(i) for n, i in group_parameters(model, matcher(coarse=False), reverse=True).items()}
     else:
-        layers = auto_group_layers(model)  # type: ignore[no-untyped-call]
+        layers = auto_group_layers(model)
     top = max(layers.values())
     head = set(head_names(model))
 

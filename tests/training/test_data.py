@@ -171,7 +171,7 @@ def test_every_broken_image_is_named_with_its_reason() -> None:
     with pytest.raises(DataError) as caught:
         read_images(split_of([JPEG, *BROKEN]))
     message = str(caught.value)
-    assert "5 of 6 images in the train split cannot be read" in message
+    assert "5 of 6 images cannot be read" in message
     assert "image 1: it is empty (0 bytes); image 2: it is not an image; image 3:" in message
     assert "image 5: No such file or directory" in message
     assert "--skip-corrupt" in message

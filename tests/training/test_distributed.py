@@ -43,7 +43,15 @@ def freeze_batch_norm(model: nn.Module, epoch: int) -> bool:
     return epoch == 0
 
 
-OPTIONS = {**TINY, "mixup": 0.0, "ema": None, "epochs": 2, "batch_size": 12, "mixed_precision": "fp32", "zero_gamma": False}
+OPTIONS = {
+    **TINY,
+    "mixup": 0.0,
+    "ema": None,
+    "epochs": 2,
+    "batch_size": 12,
+    "mixed_precision": "fp32",
+    "zero_gamma": False,
+}
 
 
 def record(world_size: int, photos: Path, folder: Path, **options: Any) -> tuple[list[dict[str, Any]], Path]:

@@ -1,0 +1,154 @@
+"""Speed of our loop, of the default settings and of the command line, as ratios within one run.
+
+    python tests/benchmarks/throughput.py --data FOLDER     # a folder of cifar10's parquet files; random images without it
+
+Every ratio compares two things that are measured in turn, round by round, in this process: machines are shared and their speed
+drifts, so the absolute figures mean little and the median of the ratios is the one to quote.
+
+- loop: our training loop, decoding, augmentation and data loading included, against the bare training step on tensors that
+  are already there, in the same precision and memory format (resnet18d_bot, 64 px, batch 128). 1 would be no cost at all.
+- defaults: a bare step with the default precision and memory format against fp32 with channels first.
+- help: wall time of ``botzoo-finetune --help`` against ``python -c "import torch"``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from accelerate import Accelerator
+
+import botzoo  # noqa: F401  (registers resnet18d_bot)
+from botzoo.training.data import Order, Preprocessing, TrainTransform, read_images, train_batches
+from botzoo.training.objective import Objective
+from botzoo.training.optim import Schedule, make_optimizer, param_groups
+from botzoo.training.sources import Split, open_images
+from botzoo.training.trainer import Trainer
+from botzoo.tricks.mixed_precision import mixed_precision
+
+BATCH, SIZE, CLASSES = 128, 64, 10
+PREPROCESSING = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1.0, "bicubic")
+
+
+def make_trainer(precision: str, memory_format: torch.memory_format) -> Trainer:
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    on_cpu = not torch.cuda.is_available()
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
+    model = timm.create_model("resnet18d_bot", num_classes=CLASSES)
+    model = model.to(accelerator.device, memory_format=memory_format)
+    optimizer = make_optimizer("sgd", param_groups(model, 1e-4, True), 0.1, 0.9)
+    trainer = Trainer(accelerator, model, optimizer, Objective(CLASSES), PREPROCESSING, Schedule(0.01, 10**6), seed=0)
+    trainer.start_epoch(lambda model: False)
+    return trainer
+
+
+def bare_step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor) -> Callable[[], None]:
+    """The step that any loop has to take: forward, loss, backward, update, on normalised tensors on the device."""
+    loss_of = torch.nn.CrossEntropyLoss()
+
+    def step() -> None:
+        loss = loss_of(trainer.net(images).float(), targets)
+        trainer.accelerator.backward(loss)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad()
+
+    return step
+
+
+def seconds(step: Callable[[], Any], times: int) -> float:
+    """Return the seconds of ``times`` steps."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(times):
+        step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def paired(a: Callable[[], Any], b: Callable[[], Any], rounds: int, steps: int) -> list[float]:
+    """Return time of b / time of a for each round, measured in turn, after a warm-up of each."""
+    seconds(a, 3), seconds(b, 3)
+    ratios = []
+    for i in range(rounds):
+        pair = (
+            [(seconds(a, steps), seconds(b, steps))] if i % 2 == 0 else [(seconds(b, steps), seconds(a, steps))[::-1]]
+        )
+        ratios.append(pair[0][1] / pair[0][0])
+    return ratios
+
+
+def show(name: str, ratios: list[float]) -> None:
+    low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+    print(f"{name:44} median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}", flush=True)
+
+
+def source(data: str | None) -> Split:
+    if data is not None:
+        return open_images(data).train
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8)
+    return Split("random", rng.integers(0, CLASSES, 10_000), lambda i: pixels[i], str)
+
+
+def loop(data: str | None, rounds: int, steps: int) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = mixed_precision("auto", device).name
+    trainer = make_trainer(precision, torch.channels_last)
+    images, _ = read_images(source(data))
+    workers = 0 if device.type == "cpu" else min(8, (os.cpu_count() or 2) - 1)
+    transform, order = TrainTransform(SIZE, "bicubic", 0.35, 0.5, 0), Order(len(images), BATCH, 0)
+    pin = device.type == "cuda"
+    batches = train_batches(images, transform, order, 0, 10**6, workers=workers, pin=pin)
+    count = itertools.count()
+    x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
+    bare = bare_step(trainer, x, torch.randint(0, CLASSES, (BATCH,), device=device))
+    ratios = paired(lambda: trainer.step(next(count), next(batches)), bare, rounds, steps)
+    show(f"loop / bare step, images/s, {precision}", ratios)
+
+
+def defaults(rounds: int, steps: int) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = mixed_precision("auto", device).name
+    x, y = torch.randn(BATCH, 3, SIZE, SIZE, device=device), torch.randint(0, CLASSES, (BATCH,), device=device)
+    fast = bare_step(make_trainer(precision, torch.channels_last), x.to(memory_format=torch.channels_last), y)
+    slow = bare_step(make_trainer("fp32", torch.contiguous_format), x, y)
+    show(f"{precision}, channels last / fp32, channels first", paired(fast, slow, rounds, steps))
+
+
+def help_time(rounds: int) -> None:
+    def run(*command: str) -> Callable[[], Any]:
+        return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    ours = run(str(Path(sys.executable).with_name("botzoo-finetune")), "--help")
+    torch_import = run(sys.executable, "-c", "import torch")
+    seconds(ours, 1), seconds(torch_import, 1)
+    show("--help / import torch, wall time", [seconds(ours, 1) / seconds(torch_import, 1) for _ in range(rounds)])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder of cifar10's parquet files")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=8, help="steps in a round")
+    options = parser.parse_args()
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cpu.get_capabilities().get('cpu_name')}"
+    )
+    help_time(options.rounds)
+    defaults(max(3, options.rounds // 2), max(2, options.steps // 2))
+    loop(options.data, options.rounds, options.steps)
