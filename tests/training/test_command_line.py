@@ -43,7 +43,7 @@ def file(folder: Path, text: str | bytes) -> str:
 def test_defaults_come_from_the_recipe_then_from_the_class(parser: Parser) -> None:
     config = config_of(parser)
     assert (config.lr, config.label_smoothing, config.optim.momentum) == (0.3, 0.1, 0.5)
-    assert (config.batch_size, config.optim.weight_decay) == (64, 1e-4)
+    assert (config.batch_size, config.optim.weight_decay) == (None, 1e-4)
 
 
 FLAGS: list[tuple[list[str], str, Any]] = [
@@ -148,7 +148,7 @@ REFUSED_FLAGS = {
     "digits": "'digits' belongs to no flag: write --dataset, --model or another flag before each value.",
     "--epochs x": "--epochs is 'x': it must be a whole number or null.",
     "--epochs 2.5": "--epochs is '2.5': it must be a whole number or null.",
-    "--batch-size many": "--batch-size is 'many': it must be a whole number.",
+    "--batch-size many": "--batch-size is 'many': it must be a whole number or null.",
     "--lr high": "--lr is 'high': it must be a number.",
     "--lr nan": "--lr is 'nan': it must be a number.",
     "--lr inf": "--lr is 'inf': it must be a number.",
