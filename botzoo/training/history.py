@@ -64,7 +64,9 @@ def draw_learning_curve(history: History, path: Path, steps_per_epoch: int, titl
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     train, validation = history.of("train"), history.of("validation")
-    left.plot([r["step"] / steps_per_epoch for r in train], [r["loss"] for r in train], lw=1, label="training")
+    left.plot(
+        [r["step"] / steps_per_epoch for r in train], [r["loss"] for r in train], ".-", lw=1, ms=3, label="training"
+    )
     left.plot(
         [r["step"] / steps_per_epoch for r in validation], [r["loss"] for r in validation], "o-", label="validation"
     )

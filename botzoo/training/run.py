@@ -456,7 +456,7 @@ def _finish(job: Job, progress: Progress) -> Result:
             tag=job.folder.name,
             license=job.start.license,
         )
-        title = f"{job.architecture} on {job.data.name}"
+        title = f"{job.architecture} on {Path(job.data.name).name}"
         draw_learning_curve(job.history, result.model_folder / "learning_curve.png", job.order.steps_per_epoch, title)
     accelerator.end_training()
     return result

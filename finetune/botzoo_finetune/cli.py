@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -26,5 +27,6 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
     from botzoo_finetune.summary import print_to_terminal
 
-    print_to_terminal()
+    if os.environ.get("RANK", "0") == "0":  # under a launcher, one process speaks for all
+        print_to_terminal()
     finetune(config, command=shlex.join([PROG, *argv]), resume=resume)

@@ -52,6 +52,9 @@ def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None
     result = train(config, transfer=transfer, command=command, resume=resume)
     if result.job.accelerator.is_main_process:
         write_card(result)
-        for line in summary(result):
+        lines = summary(result)
+        with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        for line in lines:
             log.info("%s", line)
     return result

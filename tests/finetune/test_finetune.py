@@ -1,0 +1,142 @@
+"""Fine-tuning as a user does it, from the command to the model folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from huggingface_hub import ModelCard
+
+from botzoo.training.command_line import guarded
+from botzoo_finetune import cli
+
+TINY = ["--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"]
+
+
+def command(*argv: str) -> int:
+    return guarded(cli.PROG, cli._main, list(argv))
+
+
+@pytest.fixture(scope="module")
+def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "run"
+    assert command("--dataset", str(photos), *TINY, "--output", str(folder)) == 0
+    return folder
+
+
+def test_the_model_folder_is_complete(folder: Path) -> None:
+    names = {path.name for path in (folder / "model").iterdir()}
+    assert {"model.safetensors", "config.json", "README.md", "learning_curve.png", "confusion.png"} <= names
+
+
+def test_config_json_has_the_names_of_the_classes(folder: Path) -> None:
+    config = json.loads((folder / "model" / "config.json").read_text())
+    assert config["label_names"] == ["class0", "class1", "class2"]
+    assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
+
+
+def test_the_card_has_the_exact_command(folder: Path, photos: Path) -> None:
+    card = ModelCard.load(folder / "model" / "README.md")
+    assert f"botzoo-finetune --dataset {photos} {' '.join(TINY)}" in card.text
+
+
+def test_the_model_loads_in_timm(folder: Path) -> None:
+    model = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+
+
+def test_the_summary_closes_the_log(folder: Path) -> None:
+    log = (folder / "log.txt").read_text()
+    assert "95 % interval" in log
+    assert "local-dir:" in log
+
+
+def test_resuming_a_complete_run_says_so_and_changes_nothing(folder: Path) -> None:
+    before = (folder / "model" / "model.safetensors").stat().st_mtime_ns
+    assert command("--resume", str(folder)) == 0
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_fine_tuning_goes_on_from_a_model_folder(folder: Path, photos: Path, tmp_path: Path) -> None:
+    weights = f"local-dir:{folder / 'model'}"
+    assert command("--dataset", str(photos), "--model", weights, "--epochs", "1", "--output", str(tmp_path / "b")) == 0
+
+
+def test_a_safetensors_file_that_fits_partly_is_reported(folder: Path, photos: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model" / "model.safetensors")
+    tensors.pop("bn1.bias")
+    tensors["fc.weight"] = tensors["fc.weight"][:2].clone()
+    save_file({**tensors, "extra": torch.zeros(1)}, tmp_path / "part.safetensors")
+    options = [option for option in TINY if option != "--scratch"]
+    run = tmp_path / "run"
+    weights = str(tmp_path / "part.safetensors")
+    assert command("--dataset", str(photos), *options, "--pretrained", weights, "--output", str(run)) == 0
+    (line,) = [line for line in (run / "log.txt").read_text().splitlines() if "tensors:" in line]
+    assert "1 (bn1.bias) missing, 1 (fc.weight) mismatched, 1 (extra) unexpected" in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--freeze", "backbone"], ["--freeze", "1"], ["--unfreeze-every", "1"], ["--ema", "0.9", "--mixup", "0.2"]],
+    ids=" ".join,
+)
+def test_ways_to_transfer_run_to_their_end(options: list[str], photos: Path, tmp_path: Path) -> None:
+    assert command("--dataset", str(photos), *TINY, *options, "--output", str(tmp_path / "run")) == 0
+
+
+def test_a_frozen_backbone_is_the_one_it_started_from(folder: Path, photos: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    weights = f"local-dir:{folder / 'model'}"
+    run = tmp_path / "run"
+    options = ["--model", weights, "--freeze", "backbone", "--epochs", "1", "--output", str(run)]
+    assert command("--dataset", str(photos), *options) == 0
+    before, after = (load_file(f / "model" / "model.safetensors") for f in (folder, run))
+    assert [name for name in before if not torch.equal(before[name], after[name])] == ["fc.bias", "fc.weight"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--dataset", "digit"], "digits"),
+        (["--model", "resnet50d_bo"], "resnet50d_bot"),
+        (["--model", "resnet50d_bot", "--pretrained", "gluon_in2k"], "gluon_in1k"),
+        (["--model", "resnet50a_bot"], "--scratch"),
+        (["--freeze", "9"], "stem"),
+        (["--mixed-precision", "fp16", "--engine.device", "cpu"], "bf16"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_input_is_one_line_and_status_2(
+    argv: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(*argv, "--output", str(tmp_path / "run")) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_torchrun_starts_two_processes(photos: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "botzoo_finetune"]
+    argv = [*torchrun, "--dataset", str(photos), *TINY, "--output", str(tmp_path / "run")]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2 process(es) x 1 micro-batch(es) x 8 images" in done.stdout
+    assert done.stdout.count("\nsteps ") == 1
+
+
+def test_the_default_run_reads_handwritten_digits(tmp_path: Path) -> None:
+    assert command("--output", str(tmp_path / "run")) == 0
+    results = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    best: Any = max((r for r in results if r["split"] == "validation"), key=lambda r: r["top1"])
+    assert best["images"] == 359
+    assert best["top1"] >= 97
