@@ -29,9 +29,9 @@ class DataConfig:
     """Share of the training images set aside, stratified by class, where there is no validation split."""
     crop_min: float = 0.35
     """Smallest area of the random training crop, as a share of the image; 1 trains on whole images."""
-    train_size: int | None = None
-    """Side of the training crops in pixels; by default the input's. A little smaller trains faster and evaluates as
-    well, since random crops show things larger than they are in evaluation (Touvron et al., 2019)."""
+    train_scale: float = 1.0
+    """Side of the training crops as a share of the input's, to the nearest 16 pixels. A little under 1 trains faster, and
+    random crops then show things about as large as evaluation does (Touvron et al., 2019). 1 for networks of fixed size."""
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
     cache_gib: float = 2.0
@@ -40,7 +40,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(0 < self.val_fraction < 1, "data.val_fraction", self.val_fraction, "between 0 and 1")
         check(0 < self.crop_min <= 1, "data.crop_min", self.crop_min, "in (0, 1]")
-        check(self.train_size is None or self.train_size >= 8, "data.train_size", self.train_size, "8 or more")
+        check(0.25 <= self.train_scale <= 2, "data.train_scale", self.train_scale, "between 0.25 and 2")
         check(self.hflip is None or 0 <= self.hflip <= 1, "data.hflip", self.hflip, "in [0, 1]")
         check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
 
@@ -101,7 +101,7 @@ class TrainConfig:
     output: str | None = None
     """Folder of the run; by default runs/DATASET-MODEL, numbered where that exists."""
     epochs: int | None = None
-    """Passes over the training images; by default enough for 120 steps, at least 3 and at most 30."""
+    """Passes over the training images; by default enough for 120 steps, at least 4 and at most 30."""
     batch_size: int | None = None
     """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps."""
     lr: float = 0.01

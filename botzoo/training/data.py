@@ -229,6 +229,7 @@ class Preprocessing:
         crop_pct: share of the resized image that the centre crop of evaluation keeps, in (0, 1].
         interpolation: "bilinear" or "bicubic".
         crop_mode: how evaluation crops, as timm names it.
+        fixed_size: whether the network takes images of this size only.
     """
 
     size: int
@@ -237,6 +238,13 @@ class Preprocessing:
     crop_pct: float
     interpolation: str
     crop_mode: str = "center"
+    fixed_size: bool = False
+
+    def train_size(self, scale: float) -> int:
+        """Return the side of training crops: ``scale`` times the input's, to the nearest 16 pixels, at least 16."""
+        if self.fixed_size or scale == 1:
+            return self.size
+        return max(16, int(self.size * scale / 16 + 0.5) * 16)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""

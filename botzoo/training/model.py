@@ -310,7 +310,7 @@ def _own_start(model: Any, address: str) -> Start:
 
 def head_names(model: nn.Module) -> list[str]:
     """Return the names of the classifier's parameters."""
-    classifier = model.get_classifier()  # type: ignore[operator]
+    classifier = model.get_classifier()  # type: ignore[union-attr, operator]
     parts = classifier if isinstance(classifier, tuple) else (classifier,)
     ours = {id(p) for part in parts if isinstance(part, nn.Module) for p in part.parameters()}
     return [name for name, parameter in model.named_parameters() if id(parameter) in ours]
@@ -327,6 +327,7 @@ def _preprocessing(model: nn.Module, img_size: int | None) -> Preprocessing:
         float(cfg["crop_pct"]),
         interpolation,
         cfg.get("crop_mode") or "center",
+        bool(model.pretrained_cfg.get("fixed_input_size", False)),  # type: ignore[union-attr, operator]
     )
 
 

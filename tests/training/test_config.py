@@ -37,7 +37,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (TrainConfig, {"scratch": True, "pretrained": "in1k"}, "--scratch starts from nothing and --pretrained in1k"),
     (DataConfig, {"val_fraction": 1.0}, "--data.val-fraction is 1.0: it must be between 0 and 1"),
     (DataConfig, {"crop_min": 0.0}, "--data.crop-min is 0.0: it must be in (0, 1]"),
-    (DataConfig, {"train_size": 4}, "--data.train-size is 4: it must be 8 or more"),
+    (DataConfig, {"train_scale": 0.1}, "--data.train-scale is 0.1: it must be between 0.25 and 2"),
     (DataConfig, {"hflip": 1.5}, "--data.hflip is 1.5: it must be in [0, 1]"),
     (DataConfig, {"cache_gib": -1.0}, "--data.cache-gib is -1.0: it must be 0 or more"),
     (DataConfig, {"cache_gib": inf}, "--data.cache-gib is inf: it must be 0 or more"),
