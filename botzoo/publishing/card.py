@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from botzoo.training.model import Start, count_parameters
 from botzoo.training.plan import duration
 from botzoo.training.run import Result
 from botzoo.training.sources import ImageData
-from botzoo.training.trainer import Evaluation
+from botzoo.training.trainer import Evaluation, wilson
 
 HERE = "local-dir:."
 """Address of the model in the card's code; a published copy has ``hf-hub:owner/name`` in its place."""
@@ -138,12 +137,6 @@ def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[Cl
         for k in every
         if images[k]
     ]
-
-
-def wilson(correct: int, images: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of ``correct / images``, in per cent."""
-    low, high = binomtest(correct, images).proportion_ci(0.95, method="wilson")
-    return 100 * float(low), 100 * float(high)
 
 
 # The figures

@@ -69,10 +69,10 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
         state = {"progress": asdict(progress), "sha256": _sha256(beside / TENSORS)}
         (beside / STATE).write_text(json.dumps(state, indent=2) + "\n")
         for name in (TENSORS, STATE):
-            _sync(beside / name)
+            sync(beside / name)
         shutil.rmtree(final, ignore_errors=True)
         beside.rename(final)
-        _sync(folder)
+        sync(folder)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
         shutil.rmtree(beside, ignore_errors=True)
         raise CheckpointError(
@@ -106,6 +106,14 @@ def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str,
     return None
 
 
+def set_aside(folder: Path, step: int) -> None:
+    """Rename the checkpoints after ``step``, which were passed over as damaged, so that they count for nothing."""
+    for path in checkpoints(folder):
+        if int(path.name.removeprefix("step-")) > step:
+            shutil.rmtree(folder / f"damaged-{path.name}", ignore_errors=True)
+            path.rename(folder / f"damaged-{path.name}")
+
+
 def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
     """Return one checkpoint.
 
@@ -127,7 +135,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,6 +6,7 @@ imported here, so that help and refusals come at once.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from argparse import SUPPRESS
@@ -186,12 +187,13 @@ def guarded(prog: str, main: Callable[[list[str]], object], argv: list[str]) -> 
         main(argv)
         return 0
     except StoppedError as stopped:
-        print(f"\n{prog}: {stopped}", file=sys.stderr)
+        if not _rank():
+            print(f"\n{prog}: {stopped}", file=sys.stderr)
         return stopped.exit_status
     except BotzooError as error:
         if "--debug" in argv:
             raise
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(f"{prog}{_rank()}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         if "--debug" in argv:
@@ -202,6 +204,21 @@ def guarded(prog: str, main: Callable[[list[str]], object], argv: list[str]) -> 
             file=sys.stderr,
         )
         return 2
+    except RuntimeError as error:
+        if "--debug" in argv or type(error).__name__ != "OutOfMemoryError":
+            raise
+        print(
+            f"{prog}{_rank()}: out of GPU memory in the middle of the run: go on with --resume, on a GPU that nothing else "
+            "uses, or begin a new run with a smaller --engine.micro-batch.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted before the first step; nothing is lost.", file=sys.stderr)
         return 130
+
+
+def _rank() -> str:
+    """Return which process speaks, where a launcher started several and it is not the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f" [rank {rank}]"

@@ -30,7 +30,7 @@ class DataConfig:
     crop_min: float = 0.35
     """Smallest area of the random training crop, as a share of the image; 1 trains on whole images."""
     train_scale: float = 1.0
-    """Side of the training crops as a share of the input's, to the nearest 16 pixels. A little under 1 trains faster, and
+    """Side of the training crops as a share of the input's, to the nearest 32 pixels. A little under 1 trains faster, and
     random crops then show things about as large as evaluation does (Touvron et al., 2019). 1 for networks of fixed size."""
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
@@ -64,7 +64,7 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """How the work is done; none of it changes what is learned."""
+    """How the work is done. Only BatchNorm's statistics and mixup's pairs, taken within a micro-batch, depend on it."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""

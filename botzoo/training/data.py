@@ -195,13 +195,19 @@ class _Budget:
 def _check_all(split: Split, budget: _Budget) -> Iterator[_Checked]:
     """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same."""
     chunks = [range(i, min(i + 16, len(split))) for i in range(0, len(split), 16)]
-    pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(16, cores()))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             yield from chain.from_iterable(pool.map(lambda rows: [_check(split, i, budget) for i in rows], chunks))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """Return how many processors each training process on this machine may use, at least 1."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _check(split: Split, i: int, budget: _Budget) -> _Checked:
@@ -241,10 +247,11 @@ class Preprocessing:
     fixed_size: bool = False
 
     def train_size(self, scale: float) -> int:
-        """Return the side of training crops: ``scale`` times the input's, to the nearest 16 pixels, at least 16."""
+        """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 if it is below 128."""
         if self.fixed_size or scale == 1:
             return self.size
-        return max(16, int(self.size * scale / 16 + 0.5) * 16)
+        multiple = 32 if self.size >= 128 else 16
+        return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
@@ -433,10 +440,11 @@ class _Slice(Sampler[list[Key]]):
 
 
 def _set_up_worker(worker: int) -> None:
-    """Leave Ctrl-C to the training process, which writes a checkpoint and then ends its workers."""
+    """Leave Ctrl-C and SIGTERM to the training process, which writes a checkpoint and then ends its workers."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or a scheduler signals the whole group
+        signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     torch.set_num_threads(1)
 
@@ -448,7 +456,10 @@ def train_batches(
     loader = _loader(images, transform, _Batches(order, first, last), workers, pin)
     batches = iter(loader)
     for _ in range(first, last):
-        yield [next(batches) for _ in range(order.accumulate)]
+        try:
+            yield [next(batches) for _ in range(order.accumulate)]
+        except DataError as error:  # from a worker it comes with the worker's traceback in front
+            raise DataError(str(error).strip().splitlines()[-1].removeprefix("botzoo.errors.DataError: ")) from error
 
 
 def eval_batches(

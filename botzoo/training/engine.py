@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import platform
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import nn
 
-from botzoo.errors import ConfigError, did_you_mean
+from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.training.config import TrainConfig
-from botzoo.training.data import Order
+from botzoo.training.data import Order, cores
 from botzoo.training.trainer import Trainer, fit_micro_batch
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 
 log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
 
 
 def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
@@ -43,7 +47,21 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         log_with=config.tracker,
         project_dir="runs" if config.tracker else None,  # some trackers want one now; start_tracker names the real one
     )
+    _check_launcher(accelerator)
     return accelerator, precision
+
+
+def _check_launcher(accelerator: Accelerator) -> None:
+    """Raise ConfigError where a launcher's own settings would change what is computed."""
+    sound = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in sound:
+        raise ConfigError(
+            f"The launcher asks for {accelerator.distributed_type}: only plain data parallelism is supported."
+        )
+    if accelerator.gradient_accumulation_steps != 1:
+        raise ConfigError(
+            "The launcher sets gradient accumulation: leave it out, and give --engine.micro-batch instead."
+        )
 
 
 def _device(wanted: str) -> torch.device:
@@ -132,9 +150,51 @@ def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
         pixels = torch.randint(0, 256, (micro, size, size, 3), dtype=torch.uint8, generator=generator)
         trainer.probe((pixels.permute(0, 3, 1, 2), torch.zeros(micro, dtype=torch.long)))
 
-    fits = fit_micro_batch(probe, order.micro_batch, lambda text: log.info("%-11s %s", "memory", text))
-    smallest = int(accelerator.gather(torch.tensor([fits], device=accelerator.device)).min())
-    return replace(order, accumulate=order.batch_size // (order.world_size * smallest))
+    def everywhere(fits: bool) -> bool:
+        return bool(accelerator.gather(torch.tensor([fits], device=accelerator.device)).all())
+
+    fits = fit_micro_batch(probe, order.micro_batch, lambda text: log.info("%-10s %s", "memory", text), everywhere)
+    return replace(order, accumulate=order.batch_size // (order.world_size * fits))
+
+
+def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
+    """Raise ConfigError unless the network takes square images of all these ``sizes``, in pixels."""
+    trainer.model.eval()
+    for size in sizes:
+        image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=trainer.accelerator.device)
+        try:
+            with torch.inference_mode(), trainer.accelerator.autocast():
+                trainer.model(trainer.normalise(image))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ConfigError(
+                f"{type(trainer.model).__name__} does not take images of {size} x {size} px "
+                f"({next(iter(str(error).splitlines()), 'it fails')}): give another --img-size, or --data.train-scale 1."
+            ) from error
+
+
+def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
+    """Run ``action`` on the main process; raise its BotzooError on every process, so that none waits for the others."""
+    outcome: list[Any] = [None]
+    result: T | None = None
+    if accelerator.is_main_process:
+        try:
+            result = action()
+        except BotzooError as error:
+            outcome = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(outcome)
+    if outcome[0] is not None:
+        raise outcome[0]
+    return result
+
+
+def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str) -> None:
+    """Raise DataError on every process unless all of them found the same ``value``."""
+    found = gather_object([value])
+    if any(other != found[0] for other in found):
+        raise DataError(
+            f"The processes found different {what}: {where} must be the same for all, on a disk that all see."
+        )
 
 
 def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
@@ -143,8 +203,7 @@ def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
         return config.engine.workers
     if accelerator.device.type == "cpu":
         return 0
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(8, (os.cpu_count() or 1) // local - 1))
+    return max(1, min(8, cores() - 1))
 
 
 def hardware(accelerator: Accelerator) -> str:
@@ -152,6 +211,7 @@ def hardware(accelerator: Accelerator) -> str:
     n = accelerator.num_processes
     if accelerator.device.type == "cuda":
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
-    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    name = able.get("cpu_name") or platform.processor() or platform.machine()
     processes = "1 process" if n == 1 else f"{n} processes"
     return f"{processes} with {torch.get_num_threads()} thread(s) on {name} ({os.cpu_count()} cores)"

@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 from botzoo.errors import ConfigError, DataError
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Images
-from botzoo.training.engine import hardware
+from botzoo.training.engine import hardware, on_main
 
 log = logging.getLogger("botzoo")
 
@@ -33,7 +33,8 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
     """
     if resume is not None:
         return resume
-    chosen = [str(_new_folder(config)) if accelerator.is_main_process else ""]
+    made = on_main(accelerator, lambda: _new_folder(config))
+    chosen = [str(made)]
     broadcast_object_list(chosen)
     folder = Path(chosen[0])
     if accelerator.is_main_process:
@@ -100,6 +101,8 @@ def record_facts(
             raise DataError(
                 f"The images have changed since {folder} began (their SHA-256 differs): put them back, or begin a new run."
             )
+        if (now := hardware(accelerator)) not in before["hardware"]:
+            before["hardware"] += f"; resumed on {now}"
         return before
     facts = {
         "command": command,

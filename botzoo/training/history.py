@@ -81,5 +81,5 @@ def draw_learning_curve(history: History, path: Path, steps_per_epoch: int, titl
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, None)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     figure.savefig(path)

@@ -310,7 +310,7 @@ def _own_start(model: Any, address: str) -> Start:
 
 def head_names(model: nn.Module) -> list[str]:
     """Return the names of the classifier's parameters."""
-    classifier = model.get_classifier()  # type: ignore[union-attr, operator]
+    classifier = model.get_classifier()  # type: ignore[operator]
     parts = classifier if isinstance(classifier, tuple) else (classifier,)
     ours = {id(p) for part in parts if isinstance(part, nn.Module) for p in part.parameters()}
     return [name for name, parameter in model.named_parameters() if id(parameter) in ours]

@@ -67,8 +67,10 @@ def param_groups(
     return list(groups.values())
 
 
-def make_optimizer(name: str, groups: list[ParamGroup], lr: float, momentum: float) -> torch.optim.Optimizer:
-    """Create any of timm's optimizers over ``groups``.
+def make_optimizer(
+    name: str, groups: list[ParamGroup], lr: float, momentum: float, *, fused: bool = False
+) -> torch.optim.Optimizer:
+    """Create any of timm's optimizers over ``groups``; ``fused`` takes torch's fused kernel where there is one.
 
     Raises:
         ConfigError: timm has no optimizer of that name, or it cannot work here.
@@ -84,7 +86,8 @@ def make_optimizer(name: str, groups: list[ParamGroup], lr: float, momentum: flo
     if name.lower() == "sgd" and momentum == 0:
         name = "momentum"  # timm's name for SGD without Nesterov's momentum, which cannot be 0
     try:
-        return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum)
+        kernel: dict[str, Any] = {"fused": True} if fused and name.lower() in ("sgd", "momentum", "adam", "adamw") else {}
+        return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum, **kernel)
     except (AssertionError, ImportError, ValueError) as error:  # such as bnb* without a GPU and their package
         raise ConfigError(f"--optimizer {name} does not work here ({error}): use sgd, adamw or lamb.") from error
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -39,11 +40,21 @@ from botzoo.training.data import (
     train_batches,
     unreadable,
 )
-from botzoo.training.engine import fit_memory, make_accelerator, make_order, place, start_tracker, worker_count
+from botzoo.training.engine import (
+    check_sizes,
+    fit_memory,
+    make_accelerator,
+    make_order,
+    on_main,
+    place,
+    same_everywhere,
+    start_tracker,
+    worker_count,
+)
 from botzoo.training.folder import Facts, log_to, open_folder, record_facts, write_facts
 from botzoo.training.history import History, draw_learning_curve
 from botzoo.training.interrupt import StopRequest
-from botzoo.training.model import Start, count_parameters, create_model, write_model_folder
+from botzoo.training.model import Start, create_model, write_model_folder
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_groups
 from botzoo.training.plan import duration, plan
@@ -154,6 +165,10 @@ def train(
         log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resume else "")
         progress = _loop(job, progress, command)
         return _finish(job, progress)
+    except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step
+        raise StoppedError(
+            f"Interrupted. Go on from the newest checkpoint with: {_resume_command(job, command)}"
+        ) from error
     finally:
         if handler is not None:
             log.removeHandler(handler)
@@ -178,7 +193,8 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     model = place(model, config, accelerator)
     transfer.describe(model)
     groups = param_groups(model, config.optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
-    optimizer = make_optimizer(config.optimizer, groups, config.lr, config.optim.momentum)
+    fused = accelerator.device.type == "cuda"
+    optimizer = make_optimizer(config.optimizer, groups, config.lr, config.optim.momentum, fused=fused)
     make_order(config, len(data.train), accelerator)
     images, left_out = _read_splits(config, data, accelerator)
     order = make_order(config, len(images["train"]), accelerator)
@@ -194,7 +210,10 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         seed=config.seed,
         clip_grad=config.optim.clip_grad,
         ema_decay=config.ema,
+        channels_last=config.engine.channels_last,
     )
+    train_size = preprocessing.train_size(config.data.train_scale)
+    check_sizes(trainer, {preprocessing.size, train_size})
     folder = open_folder(config, accelerator, resume)
     facts = record_facts(folder, command, images, accelerator, resumed=resume is not None)
     start_tracker(config, accelerator, folder)
@@ -211,7 +230,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         architecture,
         preprocessing,
         start,
-        preprocessing.train_size(config.data.train_scale),
+        train_size,
         hflip,
         order,
         epochs,
@@ -237,6 +256,7 @@ def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator)
         images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar)
         left_out += bad
         room -= images[role].cached_bytes
+    same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
     if left_out and not config.skip_corrupt:
         raise unreadable(left_out, sum(map(len, data.splits.values())))
     return images, left_out
@@ -256,6 +276,9 @@ def _restore(job: Job) -> Progress:
     """Take up the newest undamaged checkpoint, or begin again where there is none."""
     found = checkpoint.load_newest(job.folder / "checkpoints", job.accelerator.device)
     progress, tensors = found or (Progress(), None)
+    same_everywhere(job.accelerator, progress.step, "checkpoint", "the run's folder")
+    if job.accelerator.is_main_process:
+        checkpoint.set_aside(job.folder / "checkpoints", progress.step)
     if tensors is not None:
         job.trainer.load_state(tensors)
     job.history.rewind(progress.step)
@@ -288,8 +311,8 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
             if ends_epoch:
                 progress = _judge_epoch(job, progress, epoch + 1, done, watch)
             progress = replace(progress, step=done, seconds=watch.seconds)
-            if saves and accelerator.is_main_process:
-                checkpoint.save(job.folder / "checkpoints", progress, trainer.state(), config.keep_checkpoints)
+            if saves:
+                _save(job, progress)
             if stopping:
                 raise _stopped(job, done, stop, command)
             if progress.stopped_early:
@@ -298,6 +321,14 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
             if saves:
                 watch.restart()
     return progress
+
+
+def _save(job: Job, progress: Progress) -> None:
+    """Write a checkpoint, unless the last update has ruined the weights."""
+    state, keep = job.trainer.state(), job.config.keep_checkpoints
+    if not all(bool(p.isfinite().all()) for p in job.model.parameters() if p.requires_grad):
+        raise _diverged(job, progress.step)
+    on_main(job.accelerator, lambda: checkpoint.save(job.folder / "checkpoints", progress, state, keep))
 
 
 class _Watch:
@@ -338,16 +369,18 @@ def _judge(job: Job, role: str) -> Evaluation:
         workers=worker_count(job.config, job.accelerator),
         pin=job.accelerator.device.type == "cuda",
     )
-    return evaluate(job.accelerator, job.trainer.judged, batches, job.preprocessing, len(job.images[role]))
+    trainer = job.trainer
+    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, len(job.images[role]))
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:
     """Evaluate on the validation split, keep the weights if they are the best so far, and count the epochs without gain."""
     evaluation = _judge(job, "validation")
+    if not math.isfinite(evaluation.loss):
+        raise _diverged(job, step)
     top1, better = evaluation.top1, evaluation.top1 > progress.best_accuracy
     if better:
-        if job.accelerator.is_main_process:
-            _save_best(_best(job), job.trainer.judged)
+        on_main(job.accelerator, lambda: _save_best(_best(job), job.trainer.judged))
         progress = replace(progress, best_accuracy=top1, best_epoch=epoch)
     if top1 > progress.reference_accuracy + job.config.min_delta:
         progress = replace(progress, reference_accuracy=top1, epochs_without_gain=0)
@@ -371,6 +404,7 @@ def _save_best(path: Path, model: nn.Module) -> None:
     beside = path.with_suffix(".part")
     try:
         save_file(checkpoint.to_cpu(model.state_dict()), beside)
+        checkpoint.sync(beside)
         beside.rename(path)
     except Exception as error:  # safetensors reports a full disk by an error of its own
         beside.unlink(missing_ok=True)
@@ -378,6 +412,16 @@ def _save_best(path: Path, model: nn.Module) -> None:
             f"The best weights cannot be written to {path} ({str(error).splitlines()[0]}). The checkpoints so far are kept: "
             f"make room or mend the permissions, then go on with --resume {path.parent.parent}."
         ) from error
+
+
+def _load_best(job: Job, progress: Progress) -> Progress:
+    """Load the best weights; where their file is damaged, say so and keep the last ones."""
+    try:
+        job.trainer.judged.load_state_dict(load_file(_best(job)))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        log.warning("The best weights in %s are damaged (%s): the last ones are kept instead.", _best(job), error)
+        return replace(progress, best_epoch=progress.step // job.order.steps_per_epoch)
+    return progress
 
 
 def _log_train(job: Job, step: int, loss: float, speed: float, seconds: float) -> None:
@@ -399,27 +443,36 @@ def _mean_loss(job: Job, losses: list[Tensor], done: int) -> float:
     every: Tensor = job.accelerator.reduce(torch.stack(losses), "mean").cpu()
     if bool(every.isfinite().all()):
         return float(every.mean())
-    step = done - len(losses) + int((~every.isfinite()).nonzero()[0]) + 1
+    raise _diverged(job, done - len(losses) + int((~every.isfinite()).nonzero()[0]) + 1)
+
+
+def _diverged(job: Job, step: int) -> DivergedError:
     lr = job.schedule.lr(step - 1)
     cause = (
         "the weights it started from or the images are the likely cause, since it has hardly begun"
         if step <= 2
-        else "a learning rate that is too high is the likely cause: try a tenth of --lr, a longer --warmup, or "
-        "--optim.clip-grad 1"
+        else "a learning rate that is too high is the likely cause"
     )
     saved = checkpoint.checkpoints(job.folder / "checkpoints")
-    kept = f"The last good checkpoint is kept: {saved[-1]}." if saved else "There was no checkpoint yet."
-    raise DivergedError(f"The loss became NaN or infinite at step {step:,} (learning rate {lr:.3g}); {cause}. {kept}")
+    kept = f"The last good checkpoint is kept: {saved[-1]}. " if saved else ""
+    return DivergedError(
+        f"The loss became NaN or infinite at step {step:,} (learning rate {lr:.3g}); {cause}. {kept}"
+        f"Begin a new run with a tenth of --lr, a longer --warmup or --optim.clip-grad 1"
+        + (f", from --pretrained {_best(job)} if you like." if _best(job).exists() else ".")
+    )
 
 
 def _stopped(job: Job, step: int, stop: StopRequest, command: str) -> StoppedError:
-    program = shlex.split(command)[0]
-    launcher = "" if job.order.world_size == 1 else " (under the same launcher)"
     return StoppedError(
         f"Stopped by {stop.name} after step {step:,} of {job.schedule.total_steps:,}; the checkpoint is written. "
-        f"Go on with{launcher}: {program} --resume {shlex.quote(str(job.folder))}",
+        f"Go on with: {_resume_command(job, command)}",
         stop.exit_status,
     )
+
+
+def _resume_command(job: Job, command: str) -> str:
+    launcher = "" if job.order.world_size == 1 else " (under the same launcher)"
+    return f"{shlex.split(command)[0]} --resume {shlex.quote(str(job.folder))}{launcher}"
 
 
 def _bar(job: Job, progress: Progress) -> Any:
@@ -435,7 +488,7 @@ def _finish(job: Job, progress: Progress) -> Result:
     """Take the best weights, look at the test split for the first time, and write the model folder."""
     accelerator, judged = job.accelerator, job.trainer.judged
     if accelerator.is_main_process:
-        judged.load_state_dict(load_file(_best(job)))
+        progress = _load_best(job, progress)
     if accelerator.num_processes > 1:
         for tensor in judged.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
@@ -456,12 +509,7 @@ def _finish(job: Job, progress: Progress) -> Result:
             tag=job.folder.name,
             license=job.start.license,
         )
-        title = f"{job.architecture} on {Path(job.data.name).name}"
+        title = f"{job.architecture} on {Path(job.data.name).resolve().name}"
         draw_learning_curve(job.history, result.model_folder / "learning_curve.png", job.order.steps_per_epoch, title)
     accelerator.end_training()
     return result
-
-
-def parameters(result: Result) -> int:
-    """Return the number of parameters of the kept network."""
-    return count_parameters(result.job.model)[0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from glob import escape
 from io import BytesIO
@@ -395,10 +396,9 @@ def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: st
 
     hub_id, _, configuration = hub_id.partition(":")
     license, hindrance = _ask_hub(name, hub_id)
-    if hindrance is not None:
-        _go_offline()  # what is cached still works
     try:
-        loaded = _load_dataset(hub_id, configuration=configuration or None, bars=sys.stderr.isatty())
+        with _cache_only(hindrance is not None):  # what is cached still works
+            loaded = _load_dataset(hub_id, configuration=configuration or None, bars=sys.stderr.isatty())
     except datasets.exceptions.DatasetNotFoundError as error:
         raise NetworkError(
             f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
@@ -453,13 +453,19 @@ def _ask_hub(name: str, hub_id: str) -> tuple[str | None, str | None]:
     return ", ".join(license) if isinstance(license, list) else license, None
 
 
-def _go_offline() -> None:
-    """Let the libraries look into their caches only, at once, instead of retrying for half a minute."""
+@contextmanager
+def _cache_only(offline: bool) -> Iterator[None]:
+    """Let the libraries look into their caches only, at once, instead of retrying for half a minute, if ``offline``."""
     import datasets
-    import huggingface_hub.constants
+    import huggingface_hub.constants as hub
 
-    datasets.config.HF_HUB_OFFLINE = True
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
+    before = datasets.config.HF_HUB_OFFLINE, hub.HF_HUB_OFFLINE
+    if offline:
+        datasets.config.HF_HUB_OFFLINE = hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, hub.HF_HUB_OFFLINE = before
 
 
 def _load_dataset(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
+from botzoo.errors import ConfigError
 from botzoo.training.data import Preprocessing
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, set_lr
@@ -34,6 +35,7 @@ class Trainer:
         seed: the run's seed.
         clip_grad: largest norm of the gradient, None for no clipping.
         ema_decay: decay of the averaged weights, None for no average.
+        channels_last: memory format of the images.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Trainer:
         seed: int,
         clip_grad: float | None = None,
         ema_decay: float | None = None,
+        channels_last: bool = True,
     ) -> None:
         self.accelerator, self.model, self.objective = accelerator, model, objective
         self.preprocessing, self.schedule, self.seed, self.clip_grad = preprocessing, schedule, seed, clip_grad
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
         self.optimizer = accelerator.prepare_optimizer(optimizer)
         self.net: nn.Module | None = None
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     @property
     def judged(self) -> nn.Module:
@@ -101,20 +105,42 @@ class Trainer:
         assert self.net is not None
         device = self.accelerator.device
         images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
-        images, targets = self.objective.prepare(self.preprocessing.normalise(images), labels, step)
+        images, targets = self.objective.prepare(self.normalise(images), labels, step)
         loss = self.objective.loss(self.net(images), targets) / parts
         self.accelerator.backward(loss)
         return loss.detach()
 
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return the network's input, float32, of uint8 images (N, 3, H, W) on the device."""
+        return self.preprocessing.normalise(images).contiguous(memory_format=self.memory_format)
+
     def probe(self, micro_batch: Batch) -> None:
-        """Run one forward and backward pass and leave no trace of it, to learn whether the memory suffices."""
+        """Run a forward and backward pass of this process alone, leaving no trace, to learn whether the memory suffices.
+
+        Everything is trained in it and room is taken for the optimizer's state, as it may be later in the run. BatchNorm is in
+        evaluation mode, so that nothing is exchanged between processes.
+        """
         assert self.net is not None
-        buffers = [buffer.clone() for buffer in self.model.buffers()]
-        with self.accelerator.no_sync(self.net):
-            self._backward(0, micro_batch, 1)
-        self.optimizer.zero_grad()
-        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
-            buffer.copy_(before)
+        frozen = [p for p in self.model.parameters() if not p.requires_grad]
+        modes = {module: module.training for module in self.model.modules()}
+        try:
+            self.model.requires_grad_(True)
+            self.model.train()
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+            reserve = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
+            images, labels = (tensor.to(self.accelerator.device) for tensor in micro_batch)
+            images, targets = self.objective.prepare(self.normalise(images), labels, 0)
+            with self.accelerator.autocast():
+                logits = self.model(images)
+            torch.autograd.grad(self.objective.loss(logits, targets), list(self.model.parameters()), allow_unused=True)
+            del reserve
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            for module, training in modes.items():
+                module.training = training
 
     def state(self) -> dict[str, Any]:
         """Return every tensor that the rest of the run depends on."""
@@ -140,29 +166,41 @@ def _seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
 
 
-def fit_micro_batch(probe: Callable[[int], None], largest: int, say: Callable[[str], None]) -> int:
-    """Return the largest of ``largest``, ``largest / 2``, ... that ``probe`` runs without running out of GPU memory.
+def fit_micro_batch(
+    probe: Callable[[int], None],
+    largest: int,
+    say: Callable[[str], None],
+    everywhere: Callable[[bool], bool] = lambda fits: fits,
+) -> int:
+    """Return the largest divisor of ``largest``, at each try at most half the last, that ``probe`` has GPU memory for.
 
     Args:
         probe: runs one pass over so many images; raises torch.OutOfMemoryError when memory does not suffice.
         largest: micro-batch to begin with, >= 1.
         say: is told of each halving.
+        everywhere: tells whether it fits on every process, given whether it does on this one.
 
     Raises:
-        torch.OutOfMemoryError: not even one image fits.
+        ConfigError: not even one image fits.
     """
     size = largest
     while True:
-        try:
-            probe(size)
+        if everywhere(_fits(probe, size)):
             return size
-        except torch.OutOfMemoryError:
-            if size % 2:
-                raise
-            size //= 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            say(f"out of GPU memory: micro-batch halved to {size} images, the global batch stays the same")
+        if size == 1:
+            raise ConfigError("The GPU's memory does not suffice for one image: give a smaller --model or --img-size.")
+        size = max(d for d in range(1, size // 2 + 1) if largest % d == 0)
+        say(f"out of GPU memory: micro-batch halved to {size} images, the global batch stays the same")
+
+
+def _fits(probe: Callable[[int], None], size: int) -> bool:
+    try:
+        probe(size)
+    except torch.OutOfMemoryError:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -204,12 +242,17 @@ class Evaluation:
         """Mean negative log-likelihood in nats."""
         return float(self.nll.mean())
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the Wilson score interval of the top-1 accuracy, in per cent."""
-        from scipy.stats import binomtest
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of the top-1 accuracy, in per cent."""
+        return wilson(self.correct, len(self))
 
-        low, high = binomtest(self.correct, len(self)).proportion_ci(confidence, method="wilson")
-        return 100 * float(low), 100 * float(high)
+
+def wilson(correct: int, images: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of ``correct / images``, in per cent."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    return 100 * float(low), 100 * float(high)
 
 
 @torch.inference_mode()
@@ -217,13 +260,14 @@ def evaluate(
     accelerator: Accelerator,
     model: nn.Module,
     batches: Iterable[Batch],
-    preprocessing: Preprocessing,
+    normalise: Callable[[Tensor], Tensor],
     total: int,
 ) -> Evaluation:
     """Evaluate ``model`` on this process's ``batches`` and gather the results of all processes.
 
     Args:
         batches: images rank, rank + W, rank + 2W, ... of the split, as ``eval_batches`` yields them.
+        normalise: makes the network's input of uint8 images on the device.
         total: images in the whole split; the gathered count must be equal to it.
 
     Returns:
@@ -237,12 +281,13 @@ def evaluate(
     for images, labels in batches:
         labels = labels.to(accelerator.device)
         with accelerator.autocast():
-            logits = model(preprocessing.normalise(images.to(accelerator.device, non_blocking=True)))
+            logits = model(normalise(images.to(accelerator.device, non_blocking=True)))
         log_p = logits.float().log_softmax(1)
         top = log_p.topk(min(5, log_p.shape[1]), 1).indices
         hit = (top == labels[:, None]).any(1)
         nll = -log_p.gather(1, labels[:, None])[:, 0]
-        rows.append(torch.stack([labels.double(), top[:, 0].double(), hit.double(), nll.double()], 1).cpu().numpy())
+        columns = [column.cpu().double() for column in (labels, top[:, 0], hit, nll)]  # float64 is unknown to MPS
+        rows.append(torch.stack(columns, 1).numpy())
     mine = np.concatenate(rows) if rows else np.empty((0, 4))
     shares = gather_object([mine])
     table = np.empty((total, 4))

@@ -56,6 +56,6 @@ def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
+        able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     return False

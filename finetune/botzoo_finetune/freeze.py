@@ -68,7 +68,9 @@ class Freezer:
         self.freeze, self.unfreeze_every = freeze, unfreeze_every
 
     def check(self, model: nn.Module) -> None:
-        """Raise ConfigError unless the network has as many stages as are to be frozen."""
+        """Raise ConfigError unless the network has as many stages as are to be frozen, and says what they are."""
+        if self.unfreeze_every is not None:
+            stages(model)
         if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(model).body)):
             raise ConfigError(
                 f"--freeze is {self.freeze} and {type(model).__name__} has a stem and {n - 1} stages: give 0 (the "

@@ -1,15 +1,18 @@
 """A run that was killed and resumed ends as if nothing had happened."""
 
 import json
+import os
 import random
 import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
+from running import SIGKILLED, TINY, context, final_weights, finetune, finetune_and_signal, run
 
 STEPS = 3 * 6  # epochs x batches of 8 in the 48 images left for training
 
@@ -85,3 +88,32 @@ def test_a_damaged_checkpoint_is_passed_over(options: dict[str, Any], uninterrup
     newest.write_bytes(newest.read_bytes()[:-100])
     assert run(finetune, options, options["output"]) == 0
     assert same_weights(tmp_path / "run", uninterrupted)
+
+
+def test_a_signal_to_the_whole_group_spares_the_workers(options: dict[str, Any], tmp_path: Path) -> None:
+    options = {**options, "output": str(tmp_path / "run"), "engine": {"workers": 2}, "epochs": 400}
+    process = context.Process(target=own_group, args=(options,))
+    process.start()
+    while not list((tmp_path / "run").glob("checkpoints/step-*")):
+        time.sleep(0.1)
+    subprocess.run(["kill", "-TERM", "--", f"-{process.pid}"], check=True)  # not from this process, the workers' parent
+    process.join(60)
+    assert json.loads((tmp_path / "run" / "stopped.json").read_text())[1] == 143
+
+
+def own_group(options: dict[str, Any]) -> None:
+    os.setsid()
+    finetune_and_signal(options, signal.SIGTERM, -1)
+
+
+def test_damaged_best_weights_are_replaced_by_the_last(options: dict[str, Any], tmp_path: Path) -> None:
+    options = {**options, "output": str(tmp_path / "run")}
+    run(finetune_and_signal, options, signal.SIGKILL, STEPS - 1)
+    best = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    best.write_bytes(best.read_bytes()[:-100])
+    newest = tmp_path / "run" / "checkpoints" / f"step-{STEPS - 2:08d}"
+    progress = json.loads((newest / "state.json").read_text())
+    progress["progress"]["best_accuracy"] = 101.0  # so that the last epoch does not write it anew
+    (newest / "state.json").write_text(json.dumps(progress))
+    assert run(finetune, options, options["output"]) == 0
+    assert "best weights in" in (tmp_path / "run" / "log.txt").read_text()

@@ -15,6 +15,7 @@ from botzoo.errors import BotzooError, CheckpointError, ConfigError, DataError, 
 from botzoo.training.command_line import _made
 from botzoo.training.config import TrainConfig
 from botzoo.training.run import Result, Transfer, train
+from botzoo.training.trainer import Trainer
 from conftest import write_photos
 from running import TINY, run, run_distributed
 
@@ -159,6 +160,28 @@ def poison_in_third_epoch(model: torch.nn.Module, epoch: int) -> bool:
     if epoch == 2:
         model.get_parameter("fc.bias").data.fill_(float("nan"))
     return False
+
+
+def test_weights_that_the_last_step_ruined_are_not_saved(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Trainer.step
+
+    def step(self: Trainer, k: int, batches: Any) -> torch.Tensor:
+        loss = take(self, k, batches)
+        if k + 1 == 6:  # the last step of the second epoch
+            self.model.get_parameter("fc.bias").data.fill_(float("inf"))
+        return loss
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(DivergedError, match="at step 6 "):
+        quick(photos, tmp_path / "run", epochs=3)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-00000003"]
+
+
+def test_a_size_that_the_network_does_not_take_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not take images of 176 x 176"):
+        quick(photos, tmp_path / "run", model="hrnet_w18_small", img_size=176)
 
 
 def test_changed_images_are_not_resumed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from botzoo.errors import ConfigError
 from botzoo.training.data import Preprocessing
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, make_optimizer, param_groups
@@ -109,8 +110,16 @@ def test_one_image_that_does_not_fit_is_an_error() -> None:
     def probe(size: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(ConfigError, match="one image"):
         fit_micro_batch(probe, 4, lambda text: None)
+
+
+def test_an_odd_micro_batch_falls_to_a_divisor() -> None:
+    def probe(size: int) -> None:
+        if size > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert fit_micro_batch(probe, 75, lambda text: None) == 5
 
 
 class Echo(nn.Module):
@@ -126,7 +135,7 @@ def test_evaluation_counts_what_is_right() -> None:
     for i, label in enumerate([0, 1, 2, 0, 1, 0, 1]):  # the last two are wrong
         images[i, (label - 1) % 3] = 255
     parts = [(images[:4], labels[:4]), (images[4:], labels[4:])]
-    evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING, 7)
+    evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 7)
     assert evaluation.correct == 5
     assert evaluation.labels.tolist() == labels.tolist()
 
