@@ -4,6 +4,7 @@ timm loads a checkpoint strictly only while the number of classes agrees; otherw
 backbone pass in silence, and training starts from noise. ``build_checked`` looks at every key in every case.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -79,12 +80,21 @@ class Weights:
         """Absolute path of the packaged file, None for weights on the Hub."""
         return WEIGHTS_DIR / self.file if self.file else None
 
+    @property
+    def label_names(self) -> list[str] | None:
+        """The names of the classes, from the JSON file beside the packaged weights; None for weights on the Hub."""
+        if self.path is None:
+            return None
+        names: list[str] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))["label_names"]
+        return names
+
     def cfg(self) -> dict[str, Any]:
         """Return the entry for timm's ``generate_default_cfgs``."""
         return untrained_cfg(self.first_conv, self.classifier) | {
             "hf_hub_id": self.hub_id,
             "file": str(self.path) if self.path else None,
             "license": self.license,
+            "label_names": self.label_names,
             "num_classes": self.num_classes,
             "input_size": self.input_size,
             "pool_size": tuple(-(-side // 32) for side in self.input_size[1:]),

@@ -27,11 +27,12 @@ class DataConfig:
     """Column that holds the labels; by default the one column of type ClassLabel."""
     val_fraction: float = 0.2
     """Share of the training images set aside, stratified by class, where there is no validation split."""
-    crop_min: float = 0.35
-    """Smallest area of the random training crop, as a share of the image; 1 trains on whole images."""
+    crop_min: float | None = None
+    """Smallest area of the random training crop, as a share of the image; by default 0.35, and 0.8 for data sets of
+    characters, which fill their images. 1 trains on whole images."""
     train_scale: float = 1.0
-    """Side of the training crops as a share of the input's, to the nearest 32 pixels. A little under 1 trains faster, and
-    random crops then show things about as large as evaluation does (Touvron et al., 2019). 1 for networks of fixed size."""
+    """Side of the training crops as a share of the input's, to the nearest 32 pixels. Less than 1 trains faster, on images
+    that are unlike those of evaluation: finish with some epochs at 1. Without effect on networks of fixed size."""
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
     cache_gib: float = 2.0
@@ -39,7 +40,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(0 < self.val_fraction < 1, "data.val_fraction", self.val_fraction, "between 0 and 1")
-        check(0 < self.crop_min <= 1, "data.crop_min", self.crop_min, "in (0, 1]")
+        check(self.crop_min is None or 0 < self.crop_min <= 1, "data.crop_min", self.crop_min, "in (0, 1]")
         check(0.25 <= self.train_scale <= 2, "data.train_scale", self.train_scale, "between 0.25 and 2")
         check(self.hflip is None or 0 <= self.hflip <= 1, "data.hflip", self.hflip, "in [0, 1]")
         check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
@@ -101,7 +102,7 @@ class TrainConfig:
     output: str | None = None
     """Folder of the run; by default runs/DATASET-MODEL, numbered where that exists."""
     epochs: int | None = None
-    """Passes over the training images; by default enough for 120 steps, at least 4 and at most 30."""
+    """Passes over the training images; by default enough for 120 steps, at least 3 and at most 30."""
     batch_size: int | None = None
     """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps."""
     lr: float = 0.01

@@ -86,7 +86,9 @@ def make_optimizer(
     if name.lower() == "sgd" and momentum == 0:
         name = "momentum"  # timm's name for SGD without Nesterov's momentum, which cannot be 0
     try:
-        kernel: dict[str, Any] = {"fused": True} if fused and name.lower() in ("sgd", "momentum", "adam", "adamw") else {}
+        kernel: dict[str, Any] = (
+            {"fused": True} if fused and name.lower() in ("sgd", "momentum", "adam", "adamw") else {}
+        )
         return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum, **kernel)
     except (AssertionError, ImportError, ValueError) as error:  # such as bnb* without a GPU and their package
         raise ConfigError(f"--optimizer {name} does not work here ({error}): use sgd, adamw or lamb.") from error

@@ -52,7 +52,7 @@ def _named(names: tuple[str, ...]) -> str:
 
 
 def _input(job: Job) -> Iterator[str]:
-    size, crop_min = job.preprocessing.size, job.config.data.crop_min
+    size, crop_min = job.preprocessing.size, job.crop_min
     smaller = f", trained at {job.train_size} px" if job.train_size != size else ""
     crop = f"random crops of {crop_min:.0%} to 100%" if crop_min < 1 else "whole images"
     yield f"{size} x {size} px{smaller}; {crop}, flipped with probability {job.hflip:g}"

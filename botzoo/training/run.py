@@ -97,6 +97,7 @@ class Job:
     preprocessing: Preprocessing
     start: Start
     train_size: int
+    crop_min: float
     hflip: float
     order: Order
     epochs: int
@@ -198,7 +199,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     make_order(config, len(data.train), accelerator)
     images, left_out = _read_splits(config, data, accelerator)
     order = make_order(config, len(images["train"]), accelerator)
-    epochs = config.epochs or min(30, max(4, math.ceil(120 / order.steps_per_epoch)))
+    epochs = config.epochs or min(30, max(3, math.ceil(120 / order.steps_per_epoch)))
     schedule = _schedule(config, order, epochs)
     trainer = Trainer(
         accelerator,
@@ -217,6 +218,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     folder = open_folder(config, accelerator, resume)
     facts = record_facts(folder, command, images, accelerator, resumed=resume is not None)
     start_tracker(config, accelerator, folder)
+    crop_min = config.data.crop_min or (0.35 if data.mirrored else 0.8)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
     return Job(
         config,
@@ -231,6 +233,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         preprocessing,
         start,
         train_size,
+        crop_min,
         hflip,
         order,
         epochs,
@@ -351,7 +354,7 @@ class _Watch:
 
 def _train_batches(job: Job, first: int, last: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
     transform = TrainTransform(
-        job.train_size, job.preprocessing.interpolation, job.config.data.crop_min, job.hflip, job.config.seed
+        job.train_size, job.preprocessing.interpolation, job.crop_min, job.hflip, job.config.seed
     )
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)

@@ -80,6 +80,7 @@ def a_result(folder: Path, names: tuple[str, ...] = NAMES, judged: Evaluation | 
         "preprocessing": preprocessing,
         "start": SCRATCH,
         "train_size": 32,
+        "crop_min": 0.35,
         "hflip": 0.5,
         "order": Order(600, 60, 0),
         "epochs": 3,
