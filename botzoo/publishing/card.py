@@ -408,12 +408,7 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
     flat = {key: value for key, value in values.items() if key not in groups}
     flat |= {f"{group}.{key}": value for group, inner in groups.items() for key, value in inner.items()}
     flat |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
-    flat |= {
-        "mixed_precision": job.precision.name,
-        "data.train_size": job.train_size,
-        "data.hflip": job.hflip,
-        "data.crop_min": job.crop_min,
-    }
+    flat |= {"mixed_precision": job.precision.name, "data.hflip": job.hflip, "data.crop_min": job.crop_min}
     if not job.config.scratch:
         del flat["zero_gamma"]
     for key, value in flat.items():

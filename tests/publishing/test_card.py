@@ -225,7 +225,7 @@ def test_a_network_that_timm_has_under_another_name_is_named(tmp_path: Path) -> 
         "These images also chose the epoch, so expect a little less on new ones.",
         "30 of 30 planned steps (3 epochs). The weights kept are those after epoch 2",
         "| `batch_size` | `60` |",
-        "| `data.train_size` | `32` |",
+        "| `data.crop_min` | `0.35` |",
         "2 min 05 s on 1 x Abacus and was finished on 2026-01-31, with Python 3.11.7, botzoo 0.1.0, torch 2.15.0",
         "commonest class would reach 16.7 %",
         'Weakest class: of 20 images of "ant" it recognised 16.',
