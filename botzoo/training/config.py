@@ -102,7 +102,7 @@ class TrainConfig:
     output: str | None = None
     """Folder of the run; by default runs/DATASET-MODEL, numbered where that exists."""
     epochs: int | None = None
-    """Passes over the training images; by default enough for 120 steps, at least 3 and at most 30."""
+    """Passes over the training images; by default enough for 100 steps, at least 3 and at most 30."""
     batch_size: int | None = None
     """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps."""
     lr: float = 0.01

@@ -199,7 +199,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     make_order(config, len(data.train), accelerator)
     images, left_out = _read_splits(config, data, accelerator)
     order = make_order(config, len(images["train"]), accelerator)
-    epochs = config.epochs or min(30, max(3, math.ceil(120 / order.steps_per_epoch)))
+    epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
     schedule = _schedule(config, order, epochs)
     trainer = Trainer(
         accelerator,
