@@ -83,7 +83,7 @@ class Weights:
     @property
     def label_names(self) -> list[str] | None:
         """The names of the classes, from the JSON file beside the packaged weights; None for weights on the Hub."""
-        if self.path is None:
+        if self.path is None or not self.path.with_suffix(".json").exists():
             return None
         names: list[str] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))["label_names"]
         return names

@@ -268,15 +268,15 @@ def _use(result: Result) -> Iterator[str]:
     yield f"""```python
 {first}import timm
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 model = timm.create_model("{HERE}", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 label_names = model.pretrained_cfg["label_names"]  # as in config.json
 
-image = transform(Image.open("photo.jpg").convert("RGB"))
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as in training
 with torch.inference_mode():
-    shares, classes = model(image.unsqueeze(0)).softmax(1)[0].topk({min(3, len(result.job.data.class_names))})
+    shares, classes = model(transform(image).unsqueeze(0)).softmax(1)[0].topk({min(3, len(result.job.data.class_names))})
 for share, k in zip(shares.tolist(), classes.tolist()):
     print(f"{{label_names[k]}}: {{share:.1%}}")
 ```"""

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
+from botzoo import __version__
 from botzoo.errors import BotzooError, ConfigError, StoppedError, did_you_mean
 from botzoo.training.config import TrainConfig
 
@@ -57,6 +58,7 @@ def _parser(prog: str, description: str = "") -> Parser:
     set_loader("as_flags", _load, (yaml.YAMLError,))
     return Parser(
         prog=prog,
+        version=f"%(prog)s {__version__}",
         description=description,
         exit_on_error=False,
         default_env=False,
@@ -205,11 +207,11 @@ def guarded(prog: str, main: Callable[[list[str]], object], argv: list[str]) -> 
         )
         return 2
     except RuntimeError as error:
-        if "--debug" in argv or type(error).__name__ != "OutOfMemoryError":
+        if "--debug" in argv or (type(error).__name__ != "OutOfMemoryError" and "allocate memory" not in str(error)):
             raise
         print(
-            f"{prog}{_rank()}: out of GPU memory in the middle of the run: go on with --resume, on a GPU that nothing else "
-            "uses, or begin a new run with a smaller --engine.micro-batch.",
+            f"{prog}{_rank()}: out of memory in the middle of the run: go on with --resume where nothing else takes memory, "
+            "or begin a new run with a smaller --engine.micro-batch.",
             file=sys.stderr,
         )
         return 2

@@ -160,16 +160,30 @@ def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
 def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
     """Raise ConfigError unless the network takes square images of all these ``sizes``, in pixels."""
     trainer.model.eval()
+    accelerator, single = trainer.accelerator, []
+
+    def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if max(module.kernel_size) > 1 and max(module.stride) > 1 and inputs[0].shape[-2:].numel() == 1:  # type: ignore[arg-type]
+            single.append(module)
+
+    hooks = [m.register_forward_pre_hook(look) for m in trainer.model.modules() if isinstance(m, nn.Conv2d)]
     for size in sizes:
-        image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=trainer.accelerator.device)
         try:
-            with torch.inference_mode(), trainer.accelerator.autocast():
+            image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=accelerator.device)
+            with torch.inference_mode(), accelerator.autocast():
                 trainer.model(trainer.normalise(image))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ConfigError(
                 f"{type(trainer.model).__name__} does not take images of {size} x {size} px "
                 f"({next(iter(str(error).splitlines()), 'it fails')}): give another --img-size, or --data.train-scale 1."
             ) from error
+        if single and accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
+            raise ConfigError(
+                f"At {size} px a strided convolution sees a single pixel, whose gradients are wrong in bf16 on CPUs: give a "
+                "larger --img-size, or --mixed-precision fp32."
+            )
+    for hook in hooks:
+        hook.remove()
 
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:

@@ -103,6 +103,10 @@ def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str
         return name, None
     if ":" in pretrained or pretrained.endswith(".safetensors"):
         return name, pretrained
+    if Path(pretrained).expanduser().exists():
+        raise ModelError(
+            f"--pretrained {pretrained} is a path: give local-dir:{pretrained} for a model folder, or a .safetensors file."
+        )
     if ":" in name:
         raise ModelError(f"--pretrained {pretrained} is a tag, and {name} has no tags: leave it out.")
     base = name.split(".", 1)[0]
@@ -284,15 +288,16 @@ def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: s
     """Load the tensors of ``state_dict`` whose name and shape are the network's, in place, and report on all of them.
 
     Raises:
-        CheckpointError: nothing besides the classifier fits.
+        CheckpointError: less than half of the tensors besides the classifier fit, so it was made for another network.
     """
     report = compare_keys(model, state_dict)
-    head = set(head_names(model))
-    if not set(report.loaded) - head:
+    backbone = set(model.state_dict()) - set(head_names(model))
+    fits = len(backbone & set(report.loaded))
+    if 2 * fits < len(backbone):
         first = next(iter(state_dict), "nothing")
         raise CheckpointError(
-            f"Nothing in {source} fits this model (the file starts with {first!r}, the model with "
-            f"{next(iter(model.state_dict()))!r}): give the --model that it was made for."
+            f"{source} was made for another network: {fits} of {len(backbone)} tensors fit (it starts with {first!r}, this "
+            f"model with {next(iter(model.state_dict()))!r}). Give the --model that it was made for."
         )
     model.load_state_dict({name: state_dict[name] for name in report.loaded}, strict=False)
     return report

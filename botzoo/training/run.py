@@ -454,7 +454,7 @@ def _diverged(job: Job, step: int) -> DivergedError:
     cause = (
         "the weights it started from or the images are the likely cause, since it has hardly begun"
         if step <= 2
-        else "a learning rate that is too high is the likely cause"
+        else "a learning rate that is too high is the likely cause, and --mixed-precision fp32 would tell"
     )
     saved = checkpoint.checkpoints(job.folder / "checkpoints")
     kept = f"The last good checkpoint is kept: {saved[-1]}. " if saved else ""

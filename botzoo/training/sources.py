@@ -384,7 +384,9 @@ def _check_parquet(path: Path) -> None:
 
 def _load_saved(path: Path) -> Any:
     from datasets.load import load_from_disk
+    from datasets.utils.tqdm import disable_progress_bars
 
+    disable_progress_bars()
     try:
         return load_from_disk(str(path))
     except Exception as error:  # whatever a damaged folder leads to

@@ -31,7 +31,7 @@ def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
-    if resume is not None and (resume / "model" / "README.md").is_file():
+    if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
     freezer = Freezer(config.freeze, config.unfreeze_every)

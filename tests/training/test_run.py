@@ -184,6 +184,11 @@ def test_a_size_that_the_network_does_not_take_is_refused(photos: Path, tmp_path
         quick(photos, tmp_path / "run", model="hrnet_w18_small", img_size=176)
 
 
+def test_a_size_at_which_bf16_is_wrong_on_cpus_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="single pixel"):
+        quick(photos, tmp_path / "run", img_size=16, mixed_precision="bf16")
+
+
 def test_changed_images_are_not_resumed(tmp_path: Path) -> None:
     data = write_photos(tmp_path / "data", classes=2, each=10)
     result = quick(data, tmp_path / "run", batch_size=4)
