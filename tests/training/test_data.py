@@ -369,6 +369,7 @@ def collected(first: int, last: int, workers: int, accumulate: int = 1) -> list[
 SOME = images(10)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of one core
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("first", [1, 4])
 def test_batches_from_a_step_on_equal_those_from_the_start(first: int, workers: int) -> None:
