@@ -128,7 +128,7 @@ class TrainConfig:
     mixup: float = 0.0
     """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """Trick: arithmetic in half precision with fp32 weights; auto takes the fastest that is sound."""
+    """Trick: arithmetic in half precision with fp32 weights; auto takes bf16 where the processor has it."""
     ema: float | None = None
     """Also average the weights with this decay, warmed up, and judge and keep the average."""
     patience: int | None = None

@@ -29,7 +29,7 @@ class Precision:
 
 
 def mixed_precision(requested: Requested, device: torch.device) -> Precision:
-    """Choose the fastest precision that is sound on ``device``, or check the one asked for.
+    """Choose a precision that is sound on ``device`` and mostly the fastest, or check the one asked for.
 
     bf16 where the processor multiplies it natively, else fp16 with loss scaling on CUDA, else fp32.
 
