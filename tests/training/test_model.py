@@ -226,7 +226,7 @@ def test_a_file_that_fits_partly_is_loaded_where_it_fits(tmp_path: Path) -> None
 
 def test_a_file_with_nothing_that_fits_is_refused(tmp_path: Path) -> None:
     file = saved(tmp_path / "w.safetensors", scratch("test_vit")[0].state_dict())
-    with pytest.raises(CheckpointError, match=r"w\.safetensors was made for another network: 0 of .*starts with 'blocks.*'conv1"):
+    with pytest.raises(CheckpointError, match=r"w\.safetensors was made for another.* 0 of .*'blocks.*'conv1"):
         create_model("test_resnet", 3, pretrained=file)
 
 
