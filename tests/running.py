@@ -26,6 +26,7 @@ TINY = {
     "checkpoint_every": 2,
     "mixup": 0.2,
     "ema": 0.9,
+    "mixed_precision": "bf16",
 }
 """A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixup, BatchNorm."""
 

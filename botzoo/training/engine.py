@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
@@ -35,7 +35,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
     device = _device(config.engine.device)
-    precision = mixed_precision(config.mixed_precision, device)
+    precision = _agreed_precision(config, device)
     if config.tracker is not None:
         _check_tracker(config.tracker)
     if device.type == "cuda":
@@ -49,6 +49,15 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     )
     _check_launcher(accelerator)
     return accelerator, precision
+
+
+def _agreed_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """Choose the precision; where it is measured, the main process measures for all."""
+    if config.mixed_precision != "auto":
+        return mixed_precision(config.mixed_precision, device)
+    chosen = [mixed_precision("auto", device) if PartialState(cpu=device.type == "cpu").is_main_process else None]
+    broadcast_object_list(chosen)
+    return chosen[0]  # type: ignore[return-value]
 
 
 def _check_launcher(accelerator: Accelerator) -> None:

@@ -179,6 +179,7 @@ def train(
 def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path | None) -> Job:
     """Settle everything, cheapest refusals first; the run's folder is made last, when nothing can be refused any more."""
     accelerator, precision = make_accelerator(config)
+    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
     data = open_images(config.dataset, val_fraction=config.data.val_fraction, seed=config.seed, **columns)
     torch.manual_seed(config.seed)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from botzoo.errors import ConfigError
-from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
+from botzoo.tricks.mixed_precision import Precision, Requested, bf16_speedup, mixed_precision
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
@@ -17,21 +17,24 @@ def gpu_of(monkeypatch: pytest.MonkeyPatch, *capability: int) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
 
 
-def test_auto_takes_bf16_where_this_cpu_multiplies_it() -> None:
-    able = torch.cpu.get_capabilities()
-    native = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
-    assert mixed_precision("auto", CPU).name == ("bf16" if native else "fp32")
+@pytest.mark.parametrize(("gain", "name"), [(2.5, "bf16"), (1.2, "bf16"), (1.1, "fp32"), (0.7, "fp32")])
+def test_auto_takes_bf16_on_a_cpu_where_it_is_measured_to_be_faster(
+    monkeypatch: pytest.MonkeyPatch, gain: float, name: str
+) -> None:
+    cpu_that_can(monkeypatch, avx512_bf16=True)
+    assert mixed_precision("auto", CPU, lambda: gain).name == name
 
 
-@pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_any_bf16_instructions_of_a_cpu_do(monkeypatch: pytest.MonkeyPatch, instructions: str) -> None:
+@pytest.mark.parametrize("instructions", ["avx512_bf16", "amx_bf16", "bf16", "sve_bf16"])
+def test_any_bf16_instructions_of_a_cpu_are_tried(monkeypatch: pytest.MonkeyPatch, instructions: str) -> None:
     cpu_that_can(monkeypatch, **{instructions: True})
-    assert mixed_precision("auto", CPU).name == "bf16"
+    assert "2.0 times" in mixed_precision("auto", CPU, lambda: 2.0).reason
 
 
-def test_a_cpu_without_them_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu_that_can(monkeypatch, avx2=True, avx512_bf16=False)
-    assert mixed_precision("auto", CPU) == Precision("fp32", "this CPU has no native bf16")
+def test_measuring_leaves_the_random_numbers_alone() -> None:
+    torch.manual_seed(3)
+    assert bf16_speedup() > 0
+    assert torch.equal(torch.rand(4), torch.rand(4, generator=torch.Generator().manual_seed(3)))
 
 
 @pytest.mark.parametrize(
