@@ -25,7 +25,7 @@ def _main(argv: list[str]) -> None:
     config, resume = parse(parser, FinetuneConfig, argv)
 
     from botzoo_finetune.run import finetune
-    from botzoo_finetune.summary import print_to_terminal
+    from botzoo.publishing.summary import print_to_terminal
 
     if os.environ.get("RANK", "0") == "0":  # under a launcher, one process speaks for all
         print_to_terminal()

@@ -1,20 +1,16 @@
-"""Fine-tuning from end to end: the job of ``botzoo.training.run`` with transfer added, then the card and the summary."""
+"""Fine-tuning: a training run of botzoo with transfer added."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from torch import nn
 
-from botzoo.publishing.card import write_card
-from botzoo.training.run import Result, Transfer, train
+from botzoo.publishing.job import train_and_describe
+from botzoo.training.run import Result, Transfer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
-from botzoo_finetune.summary import summary
-
-log = logging.getLogger("botzoo")
 
 
 def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None) -> Result | None:
@@ -31,9 +27,10 @@ def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
-    if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
-        log.info("%s is complete: its model is in %s", resume, resume / "model")
-        return None
+    return train_and_describe(config, command=command, transfer=_transfer(config), resume=resume)
+
+
+def _transfer(config: FinetuneConfig) -> Transfer:
     freezer = Freezer(config.freeze, config.unfreeze_every)
 
     def describe(model: nn.Module) -> list[str]:
@@ -44,17 +41,8 @@ def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None
         scales += [f"{config.head_lr_scale:g} for the classifier"] if config.head_lr_scale != 1 else []
         return lines + ([f"learning rate times {' and times '.join(scales)}"] if scales else [])
 
-    transfer = Transfer(
+    return Transfer(
         lr_scale=lambda model: layer_decay(model, config.layer_decay, config.head_lr_scale),
         set_trainable=freezer,
         describe=describe,
     )
-    result = train(config, transfer=transfer, command=command, resume=resume)
-    if result.job.accelerator.is_main_process:
-        write_card(result)
-        lines = summary(result)
-        with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        for line in lines:
-            log.info("%s", line)
-    return result

@@ -25,7 +25,7 @@ from botzoo.training.run import Job, Result, Transfer
 from botzoo.training.sources import ImageData, Split
 from botzoo.training.trainer import Evaluation
 from botzoo.tricks.mixed_precision import Precision
-from botzoo_finetune.summary import summary
+from botzoo.publishing.summary import summary
 
 NAMES = ("ant", "bee", "cat", "dog", "eel", "fox")
 FACTS = {
