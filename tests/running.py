@@ -70,11 +70,11 @@ def _child(body: Callable[..., None], args: tuple[Any, ...], env: dict[str, str]
 
 def finetune(options: dict[str, Any], resume: str | None = None) -> None:
     """Fine-tune in this process."""
-    from botzoo.training.command_line import _made
+    from botzoo.training.command_line import made
     from botzoo_finetune.config import FinetuneConfig
     from botzoo_finetune.run import finetune
 
-    finetune(_made(options, FinetuneConfig), command="botzoo-finetune", resume=Path(resume) if resume else None)
+    finetune(made(options, FinetuneConfig), command="botzoo-finetune", resume=Path(resume) if resume else None)
 
 
 def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:

@@ -38,8 +38,8 @@ class Parser(ArgumentParser):
         return re.sub(r"--[a-z][\w.]*", lambda found: found[0].replace("_", "-"), text)
 
 
-def make_parser(prog: str, description: str, config_class: type[ConfigT], recipe: Path) -> Parser:
-    """Return a parser of all fields of ``config_class`` whose defaults are those of the file ``recipe``."""
+def make_parser(prog: str, description: str, config_class: type[ConfigT], defaults: dict[str, Any]) -> Parser:
+    """Return a parser of all fields of ``config_class`` with the ``defaults`` of a recipe, which are not checked here."""
     parser = _parser(prog, description)
     parser.add_argument("--config", action="config", help="YAML file of options; flags after it override it.")
     parser.add_argument("--debug", action="store_true", default=SUPPRESS, help="Show the traceback of an error.")
@@ -49,8 +49,25 @@ def make_parser(prog: str, description: str, config_class: type[ConfigT], recipe
     for action in parser._actions:
         if action.dest in groups:  # jsonargparse would read a file for each group
             action.help = SUPPRESS
-    parser.set_defaults(yaml.safe_load(recipe.read_text(encoding="utf-8")))
+    parser.set_defaults(defaults)
     return parser
+
+
+def check_options(options: dict[str, Any], config_class: type[ConfigT], where: str) -> None:
+    """Raise ConfigError unless ``options``, the ones of a group as a dictionary, are of names and types that exist.
+
+    Args:
+        options: such as a recipe's.
+        config_class: whose fields they should be.
+        where: names the file in the message.
+    """
+    parser = _parser("botzoo")
+    parser.add_class_arguments(config_class)
+    text = yaml.safe_dump(options)
+    try:
+        _parsed(lambda: parser.parse_string(text, defaults=False), _kinds(config_class), "")
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _parser(prog: str, description: str = "") -> Parser:
@@ -84,7 +101,32 @@ def parse(parser: Parser, config_class: type[ConfigT], argv: list[str]) -> tuple
     values = _parsed(lambda: parser.parse_args(flags), kinds, f" See {parser.prog} --help.")
     if "resume" in values:
         return _resumed(values["resume"], flags, config_class)
-    return _made(values, config_class), None
+    return made(values, config_class), None
+
+
+def given(parser: Parser, config_class: type[ConfigT], argv: list[str]) -> dict[str, Any]:
+    """Return the options that ``argv`` and its --config name, without defaults, the ones of a group as a dictionary.
+
+    Raises:
+        ConfigError: as ``parse``.
+    """
+    kinds = _kinds(config_class)
+    flags = _spelled_out(argv, kinds)
+    values = _parsed(lambda: parser.parse_args(flags, defaults=False), kinds, f" See {parser.prog} --help.")
+    own = {f.name for f in fields(config_class)}
+    return {name: value for name, value in values.items() if name in own}
+
+
+def made(values: dict[str, Any], config_class: type[ConfigT]) -> ConfigT:
+    """Return the configuration with these ``values``, the ones of its groups as dictionaries.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    own = {f.name: f.default_factory for f in fields(config_class)}
+    groups = {name: group for name, group in own.items() if callable(group)}
+    parts = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}
+    return config_class(**parts)
 
 
 def _kinds(config_class: Any) -> dict[str, Any]:
@@ -114,14 +156,6 @@ def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict
     except (ArgumentError, UnicodeDecodeError) as error:
         raise ConfigError(_one_line(" ".join(str(error).split()), kinds) + advice) from error
     return values
-
-
-def _made(values: dict[str, Any], config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration with these ``values``, the ones of its groups as dictionaries."""
-    own = {f.name: f.default_factory for f in fields(config_class)}
-    groups = {name: group for name, group in own.items() if callable(group)}
-    made = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}
-    return config_class(**made)
 
 
 def _one_line(text: str, kinds: dict[str, Any]) -> str:
@@ -178,7 +212,7 @@ def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
     parser.add_class_arguments(config_class)
     try:
         text = file.read_text(encoding="utf-8")
-        return _made(_parsed(lambda: parser.parse_string(text), _kinds(config_class), ""), config_class)
+        return made(_parsed(lambda: parser.parse_string(text), _kinds(config_class), ""), config_class)
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
 

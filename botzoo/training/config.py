@@ -175,3 +175,40 @@ class TrainConfig:
             raise ConfigError(
                 f"--scratch starts from nothing and --pretrained {self.pretrained} from weights: give one of the two."
             )
+
+
+@dataclass(frozen=True)
+class AblateConfig(TrainConfig):
+    """A ladder of training runs; the options of ``TrainConfig`` that are given hold for every rung."""
+
+    ladder: str = "table6"
+    """table4, table5, table6, or a YAML file of your own."""
+    seeds: str = "3"
+    """How many seeds, from 0 on, or a list of them such as 0,1,5."""
+    rungs: str | None = None
+    """Only these rungs, such as efficient,cosine."""
+    leave_one_out: bool = False
+    """Compare the top rung with all its tricks but one, instead of rung by rung."""
+    teacher: str | None = None
+    """Teacher of the rungs with distillation, in place of the ladder's own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        seed_list(self.seeds)
+        check(self.seed == 0, "seed", self.seed, "left out: --seeds names those of an ablation")
+        check(self.epochs is not None, "epochs", self.epochs, "given: every rung is trained as long")
+
+
+def seed_list(text: str) -> list[int]:
+    """Return the seeds that ``text``, a count or a list, asks for.
+
+    Raises:
+        ConfigError: it is neither, or a seed is repeated.
+    """
+    parts = text.split(",")
+    accepted = "a count such as 3, or different whole numbers such as 0,1,5"
+    check(all(part.strip().isdecimal() for part in parts), "seeds", text, accepted)
+    numbers = [int(part) for part in parts]
+    seeds = numbers if len(numbers) > 1 else list(range(numbers[0]))
+    check(bool(seeds) and len(set(seeds)) == len(seeds) and max(seeds) < 2**32, "seeds", text, accepted)
+    return seeds

@@ -211,6 +211,13 @@ def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
     return result
 
 
+def from_main(accelerator: Accelerator, action: Callable[[], T]) -> T:
+    """Run ``action`` on the main process as ``on_main`` does, and return its result on every process."""
+    found: list[Any] = [on_main(accelerator, action)]
+    broadcast_object_list(found)
+    return found[0]  # type: ignore[no-any-return]
+
+
 def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str) -> None:
     """Raise DataError on every process unless all of them found the same ``value``."""
     found = gather_object([value])

@@ -13,12 +13,11 @@ from typing import Any
 
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
 from botzoo.errors import ConfigError, DataError
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Images
-from botzoo.training.engine import hardware, on_main
+from botzoo.training.engine import from_main, hardware
 
 log = logging.getLogger("botzoo")
 
@@ -33,10 +32,7 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
     """
     if resume is not None:
         return resume
-    made = on_main(accelerator, lambda: _new_folder(config))
-    chosen = [str(made)]
-    broadcast_object_list(chosen)
-    folder = Path(chosen[0])
+    folder = from_main(accelerator, lambda: _new_folder(config))
     if accelerator.is_main_process:
         (folder / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
     return folder

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ from botzoo.training.engine import (
 from botzoo.training.folder import Facts, log_to, open_folder, record_facts, write_facts
 from botzoo.training.history import History, draw_learning_curve
 from botzoo.training.interrupt import StopRequest
+from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import Start, create_model, write_model_folder
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_groups
@@ -118,7 +120,7 @@ class Result:
         evaluation: of the kept weights.
         best_epoch: the epoch that they are of, counted from 1.
         steps: optimizer steps taken; fewer than planned after early stopping.
-        facts: command, versions, hardware, seconds and fingerprints, as in run.json.
+        facts: command, versions, hardware, seconds, peak memory and fingerprints, as in run.json.
     """
 
     job: Job
@@ -216,6 +218,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     )
     train_size = preprocessing.train_size(config.data.train_scale)
     check_sizes(trainer, {preprocessing.size, train_size})
+    reset_peak_memory(accelerator.device)
     folder = open_folder(config, accelerator, resume)
     facts = record_facts(folder, command, images, accelerator, resumed=resume is not None)
     start_tracker(config, accelerator, folder)
@@ -476,7 +479,8 @@ def _stopped(job: Job, step: int, stop: StopRequest, command: str) -> StoppedErr
 
 def _resume_command(job: Job, command: str) -> str:
     launcher = "" if job.order.world_size == 1 else " (under the same launcher)"
-    return f"{shlex.split(command)[0]} --resume {shlex.quote(str(job.folder))}{launcher}"
+    program = " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
+    return f"{program} --resume {shlex.quote(str(job.folder))}{launcher}"
 
 
 def _bar(job: Job, progress: Progress) -> Any:
@@ -501,7 +505,8 @@ def _finish(job: Job, progress: Progress) -> Result:
     evaluation = _judge(job, split)
     if split == "test":
         _log_evaluation(job, "test", evaluation, progress.best_epoch, progress.step, watch.seconds)
-    facts = job.facts | {"seconds": round(watch.seconds, 1), "finished": time.strftime("%Y-%m-%d")}
+    memory = {"peak_memory_bytes": peak_memory(accelerator.device)}
+    facts = job.facts | memory | {"seconds": round(watch.seconds, 1), "finished": time.strftime("%Y-%m-%d")}
     write_facts(job.folder, facts, accelerator)
     result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts)
     if accelerator.is_main_process:

@@ -7,6 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import yaml
+
 from botzoo.training.command_line import guarded, make_parser, parse
 from botzoo_finetune.config import FinetuneConfig
 
@@ -21,11 +23,11 @@ def main() -> None:
 
 
 def _main(argv: list[str]) -> None:
-    parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, RECIPE)
+    parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
     config, resume = parse(parser, FinetuneConfig, argv)
 
-    from botzoo_finetune.run import finetune
     from botzoo.publishing.summary import print_to_terminal
+    from botzoo_finetune.run import finetune
 
     if os.environ.get("RANK", "0") == "0":  # under a launcher, one process speaks for all
         print_to_terminal()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from botzoo.models.pretrained import KeyReport
 from botzoo.publishing.card import class_figures, wilson, write_card
+from botzoo.publishing.summary import summary
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Order, Preprocessing
 from botzoo.training.history import History
@@ -25,7 +26,6 @@ from botzoo.training.run import Job, Result, Transfer
 from botzoo.training.sources import ImageData, Split
 from botzoo.training.trainer import Evaluation
 from botzoo.tricks.mixed_precision import Precision
-from botzoo.publishing.summary import summary
 
 NAMES = ("ant", "bee", "cat", "dog", "eel", "fox")
 FACTS = {

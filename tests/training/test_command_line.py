@@ -11,15 +11,13 @@ from botzoo.errors import BotzooError, ConfigError, StoppedError
 from botzoo.training.command_line import Parser, guarded, load_config, make_parser, parse
 from botzoo.training.config import TrainConfig
 
-RECIPE = "lr: 0.3\nlabel_smoothing: 0.1\noptim:\n  momentum: 0.5\n"
+RECIPE = {"lr": 0.3, "label_smoothing": 0.1, "optim": {"momentum": 0.5}}
 
 
 @pytest.fixture(scope="module")
-def parser(tmp_path_factory: pytest.TempPathFactory) -> Parser:
+def parser() -> Parser:
     """A parser with a recipe of its own."""
-    recipe = tmp_path_factory.mktemp("recipes") / "default.yaml"
-    recipe.write_text(RECIPE)
-    return make_parser("prog", "What it does.", TrainConfig, recipe)
+    return make_parser("prog", "What it does.", TrainConfig, RECIPE)
 
 
 def config_of(parser: Parser, *argv: str) -> TrainConfig:

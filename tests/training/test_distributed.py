@@ -15,7 +15,7 @@ from running import TINY, final_weights, run_distributed
 
 def train_and_record(options: dict[str, Any], folder: str) -> None:
     """Train with frozen BatchNorm and write down, for this rank, the images, labels and learning rate of each step."""
-    from botzoo.training.command_line import _made
+    from botzoo.training.command_line import made
     from botzoo.training.config import TrainConfig
     from botzoo.training.run import Transfer, train
     from botzoo.training.trainer import Trainer
@@ -30,7 +30,7 @@ def train_and_record(options: dict[str, Any], folder: str) -> None:
         return loss
 
     Trainer.step = step  # type: ignore[method-assign]
-    result = train(_made(options, TrainConfig), transfer=Transfer(set_trainable=freeze_batch_norm))
+    result = train(made(options, TrainConfig), transfer=Transfer(set_trainable=freeze_batch_norm))
     evaluation = result.evaluation
     row = {"steps": rows, "evaluated": evaluation.labels.tolist(), "predicted": evaluation.predicted.tolist()}
     Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps(row))

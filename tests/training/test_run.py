@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, DataError, DivergedError
-from botzoo.training.command_line import _made
+from botzoo.training.command_line import made
 from botzoo.training.config import TrainConfig
 from botzoo.training.run import Result, Transfer, train
 from botzoo.training.trainer import Trainer
@@ -23,7 +23,7 @@ QUICK = {"model": "test_resnet", "scratch": True, "img_size": 32, "epochs": 1, "
 
 
 def quick(photos: Path, output: Path, **options: Any) -> Result:
-    return train(_made({**QUICK, "dataset": str(photos), "output": str(output), **options}, TrainConfig))
+    return train(made({**QUICK, "dataset": str(photos), "output": str(output), **options}, TrainConfig))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_an_existing_folder_is_left_as_it_is(photos: Path, tmp_path: Path) -> No
 
 def test_default_names_are_numbered(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = [train(_made({**QUICK, "dataset": str(photos)}, TrainConfig)).job.folder for _ in range(2)]
+    folders = [train(made({**QUICK, "dataset": str(photos)}, TrainConfig)).job.folder for _ in range(2)]
     assert [str(folder) for folder in folders] == ["runs/photos-test_resnet", "runs/photos-test_resnet-2"]
 
 
@@ -150,7 +150,7 @@ def test_skipped_images_are_in_the_log(tmp_path: Path) -> None:
 def test_an_infinite_loss_names_step_and_cause_and_keeps_the_checkpoint(photos: Path, tmp_path: Path) -> None:
     options = {"epochs": 3, "lr": 0.1}
     poisoned = Transfer(set_trainable=poison_in_third_epoch)
-    config = _made({**QUICK, "dataset": str(photos), "output": str(tmp_path / "run"), **options}, TrainConfig)
+    config = made({**QUICK, "dataset": str(photos), "output": str(tmp_path / "run"), **options}, TrainConfig)
     with pytest.raises(DivergedError, match=r"at step 7 .*learning rate.*step-00000006"):
         train(config, transfer=poisoned)
     assert (tmp_path / "run" / "checkpoints" / "step-00000006" / "state.json").is_file()
@@ -228,7 +228,7 @@ def unfreeze_gradually(photos: str, output: str) -> None:
     from botzoo_finetune.run import finetune
 
     options = {**TINY, "dataset": photos, "output": output, "ema": None, "unfreeze_every": 1}
-    finetune(_made(options, FinetuneConfig), command="botzoo-finetune")
+    finetune(made(options, FinetuneConfig), command="botzoo-finetune")
 
 
 def test_gradual_unfreezing_works_on_two_processes(photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""Recipes: options by name, each a few lines that differ from the recipe it is based on.
+
+One file is one recipe, one row of the paper's Tables 2, 4 and 6. Its keys:
+
+- about, section: what it adds in a few words, and where the paper has it;
+- base: the recipe it builds on; without one it stands alone;
+- options: those of ``botzoo.training.config.TrainConfig`` that differ from the base's;
+- paper: the paper's top-1 and top-5 accuracy on ImageNet in per cent, by network;
+- measured: what we measured with it, if we did: top1, interval, n and the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from botzoo.errors import ConfigError, did_you_mean
+
+FOLDER = Path(__file__).parent
+KEYS = ("about", "section", "base", "options", "paper", "measured")
+
+Options = dict[str, Any]
+"""Options by name, those of a group as a dictionary of its own."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe.
+
+    Attributes:
+        name: of the file, or its path where a user wrote it.
+        about, section: what it adds, and the paper's section and tables.
+        base: the recipe it builds on.
+        options: its own, those that differ from the base's.
+        paper: (top-1, top-5) in per cent by network.
+        measured: top1 in per cent, interval, n, command and so on; empty where nothing was measured.
+    """
+
+    name: str
+    about: str = ""
+    section: str = ""
+    base: Recipe | None = None
+    options: Options = field(default_factory=dict)
+    paper: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolved(self) -> Options:
+        """Return all options, those of the bases included."""
+        return merged(self.base.resolved() if self.base else {}, self.options)
+
+
+def merged(below: Options, above: Options) -> Options:
+    """Return ``below`` with the options of ``above`` in it, group by group."""
+    both = dict(below)
+    for key, value in above.items():
+        both[key] = merged(both.get(key) or {}, value) if isinstance(value, dict) else value
+    return both
+
+
+def names() -> list[str]:
+    """Return the names of all recipes, each behind the one it is based on."""
+    found = {path.stem: load(path.stem) for path in FOLDER.glob("*.yaml")}
+    return sorted(found, key=lambda name: [recipe.name for recipe in chain(found[name])])
+
+
+def chain(recipe: Recipe) -> list[Recipe]:
+    """Return the recipe's bases from the first on, and the recipe itself."""
+    return [*(chain(recipe.base) if recipe.base else []), recipe]
+
+
+def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
+    """Return a recipe by its name, or from a YAML file of one's own by its path.
+
+    Raises:
+        ConfigError: there is none, or the file is not a recipe.
+    """
+    path = _path(name)
+    if str(path) in _seen:
+        raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
+    values = read_yaml(path, KEYS)
+    base = values.pop("base", None)
+    if base is not None and not isinstance(base, str):
+        raise ConfigError(f"{path}: base is {base!r}; it must be the name or the path of a recipe.")
+    if not isinstance(values.get("options", {}), dict):
+        raise ConfigError(f"{path}: options must be `name: value` lines.")
+    if "paper" in values:
+        values["paper"] = {model: tuple(pair) for model, pair in values["paper"].items()}
+    shown = path.stem if path.parent == FOLDER else name
+    return Recipe(shown, base=load(_beside(path, base), (*_seen, str(path))) if base else None, **values)
+
+
+def _beside(path: Path, base: str) -> str:
+    """Return ``base`` as a path relative to the file that names it, unless it is a name."""
+    return str(path.parent / base) if base.endswith((".yaml", ".yml")) and not Path(base).is_absolute() else base
+
+
+def _path(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name).expanduser()
+    known = [path.stem for path in FOLDER.glob("*.yaml")]
+    if name not in known:
+        raise ConfigError(
+            f"There is no recipe {name!r}.{did_you_mean(name, known)} There are {', '.join(names())}; a file of your own "
+            "ends in .yaml."
+        )
+    return FOLDER / f"{name}.yaml"
+
+
+def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the mapping in a YAML file that may hold no other than these ``keys``.
+
+    Raises:
+        ConfigError: it cannot be read, is no mapping, or holds another key.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold `name: value` lines, with the names {', '.join(keys)}.")
+    for key in values:
+        if key not in keys:
+            raise ConfigError(f"{path}: there is no key {key!r}.{did_you_mean(str(key), keys)} Give {', '.join(keys)}.")
+    return values

@@ -1,0 +1,175 @@
+"""Ladders: recipes, or sets of options, that are compared rung by rung.
+
+A file of ``ladders/`` or of a user's own is one ladder. Its keys:
+
+- about: what is compared;
+- recipe: the recipe that all rungs start from, where they are not recipes themselves;
+- model: the network whose figures in the recipes are the paper's for this ladder;
+- rungs: from the bottom up, each with ``recipe``, the name of one, or with ``name`` and ``options``; ``below`` names the rung
+  that it is compared with (by default the recipe's base, or else the rung before it) and ``paper`` gives the paper's top-1
+  and top-5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from botzoo import recipes
+from botzoo.errors import ConfigError, did_you_mean
+from botzoo.recipes import Options, merged, read_yaml
+
+FOLDER = recipes.FOLDER / "ladders"
+KEYS = ("about", "recipe", "model", "rungs")
+RUNG_KEYS = ("recipe", "name", "options", "below", "paper", "about")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One set of options to train with.
+
+    Attributes:
+        name: of the rung.
+        options: all of them, the recipe's included.
+        below: name of the rung it is compared with, None for the lowest.
+        about: what it adds.
+        paper: the paper's top-1 accuracy on ImageNet in per cent, where it has one.
+    """
+
+    name: str
+    options: Options
+    below: str | None = None
+    about: str = ""
+    paper: float | None = None
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Rungs from the bottom up.
+
+    Attributes:
+        name: of the ladder, or the path of its file.
+        about: what is compared.
+        rungs: one or more, each above the one it is compared with.
+    """
+
+    name: str
+    about: str
+    rungs: tuple[Rung, ...]
+
+    def rung(self, name: str) -> Rung:
+        """Return the rung of that name."""
+        return next(rung for rung in self.rungs if rung.name == name)
+
+    def varied(self) -> set[str]:
+        """Return the names of the options that differ from rung to rung, dotted where they stand in a group."""
+        flats = [flat(rung.options) for rung in self.rungs]
+        return {name for one in flats for name in one if any(other.get(name) != one[name] for other in flats)}
+
+
+def flat(options: Options, prefix: str = "") -> dict[str, Any]:
+    """Return nested options as one level, with dotted names."""
+    level: dict[str, Any] = {}
+    for key, value in options.items():
+        level |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return level
+
+
+def nested(level: dict[str, Any]) -> Options:
+    """Return the options of which ``level`` is the flat form."""
+    options: Options = {}
+    for name, value in level.items():
+        group, _, key = name.rpartition(".")
+        (options.setdefault(group, {}) if group else options)[key] = value
+    return options
+
+
+def load_ladder(name: str, model: str | None = None) -> Ladder:
+    """Return a ladder by its name, or from a YAML file of one's own by its path.
+
+    Args:
+        name: table4, table5, table6, or a path that ends in .yaml.
+        model: the network whose figures are the paper's; by default the ladder's own.
+
+    Raises:
+        ConfigError: there is none, or the file is not a ladder.
+    """
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    own = name.endswith((".yaml", ".yml"))
+    if not own and name not in known:
+        raise ConfigError(
+            f"There is no ladder {name!r}.{did_you_mean(name, known)} There are {', '.join(known)}; a file of your own "
+            "ends in .yaml."
+        )
+    path = Path(name).expanduser() if own else FOLDER / f"{name}.yaml"
+    values = read_yaml(path, KEYS)
+    entries = values.get("rungs")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
+    base = recipes.load(values["recipe"]).resolved() if values.get("recipe") else {}
+    rungs: list[Rung] = []
+    for entry in entries:
+        rungs.append(_rung(path, entry, base, rungs, model or values.get("model")))
+    return Ladder(name, str(values.get("about", "")), tuple(rungs))
+
+
+def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], model: str | None) -> Rung:
+    for key in entry:
+        if key not in RUNG_KEYS:
+            raise ConfigError(f"{path}: a rung has no key {key!r}.{did_you_mean(str(key), RUNG_KEYS)}")
+    recipe = recipes.load(str(entry["recipe"])) if "recipe" in entry else None
+    name = str(entry.get("name") or (recipe.name if recipe else ""))
+    names = [rung.name for rung in lower]
+    if not name or name in names or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+        raise ConfigError(f"{path}: each rung needs a name of its own that can be a folder's, and {name!r} is not one.")
+    options = merged(recipe.resolved() if recipe else base, entry.get("options") or {})
+    own_base = recipe.base.name if recipe and recipe.base else None
+    below = entry.get("below") or (own_base if own_base in names else names[-1] if names else None)
+    if below is not None and below not in names:
+        raise ConfigError(f"{path}: {name} stands on {below!r}, which is not among the rungs before it.")
+    figures = entry.get("paper") or (recipe.paper.get(model or "") if recipe else None)
+    about = str(entry.get("about") or (recipe.about if recipe else ""))
+    return Rung(name, options, below, about, float(figures[0]) if figures else None)
+
+
+def leave_one_out(ladder: Ladder) -> Ladder:
+    """Return the top rung and, on it, one rung for each trick that led to it, with all but that trick.
+
+    The tricks are those of the rungs from the bottom to the last one, along ``below``.
+    """
+    top = ladder.rungs[-1]
+    way = [top]
+    while way[-1].below is not None:
+        way.append(ladder.rung(way[-1].below))
+    whole, rungs = flat(top.options), [replace(top, below=None)]
+    for upper, lower in pairwise(way):
+        before, after = flat(lower.options), flat(upper.options)
+        added = {name for name in after if before.get(name) != after[name] and name != "epochs"}
+        kept = {name: value for name, value in whole.items() if name not in added or name in before}
+        without = nested(kept | {name: before[name] for name in added if name in before})
+        tricks = [name for name in added if "." not in name]
+        trick = tricks[0].replace("_", "-") if len(tricks) == 1 else upper.name
+        rungs.append(Rung(f"without {trick}", without, top.name, f"all but: {upper.about or upper.name}"))
+    return Ladder(f"{ladder.name}, leave one out", ladder.about, tuple(rungs))
+
+
+def select(ladder: Ladder, names: list[str]) -> Ladder:
+    """Return the ladder with these rungs only; each stands on the nearest one below it that is left.
+
+    Raises:
+        ConfigError: the ladder has no such rung.
+    """
+    known = [rung.name for rung in ladder.rungs]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{ladder.name} has no rung {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}."
+            )
+
+    def nearest(below: str | None) -> str | None:
+        return below if below is None or below in names else nearest(ladder.rung(below).below)
+
+    kept = tuple(replace(rung, below=nearest(rung.below)) for rung in ladder.rungs if rung.name in names)
+    return replace(ladder, rungs=kept)

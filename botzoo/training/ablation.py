@@ -1,0 +1,286 @@
+"""An ablation: every rung of a ladder trained with every seed, on the same images in the same order.
+
+The rungs of one seed share the split, the order of the images and, where the network is the same, its first weights, so
+that the differences between them are paired. A cell is one rung with one seed, a run of its own; finished cells are not
+trained again, and one that was cut short goes on from its newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from botzoo.errors import ConfigError, StoppedError
+from botzoo.recipes import Options, merged
+from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, select
+from botzoo.training.command_line import check_options, load_config, made
+from botzoo.training.config import AblateConfig, TrainConfig, seed_list
+from botzoo.training.engine import from_main, make_accelerator, on_main
+from botzoo.training.plan import duration
+from botzoo.training.run import Result, train
+
+log = logging.getLogger("botzoo")
+
+OWN = ("ladder", "seeds", "rungs", "leave_one_out", "teacher", "output", "seed", "epochs")
+"""Options of the ablation itself, which every run gets in its own way."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one run of one rung came to, on the validation images after its last epoch.
+
+    Attributes:
+        rung: its name.
+        seed: of the run.
+        top1, top5: accuracy in per cent; nothing was chosen on these images.
+        loss: mean negative log-likelihood in nats.
+        images: validation images.
+        images_per_second: median over the training steps.
+        minutes_per_epoch: wall time, evaluation included.
+        peak_memory_gib: the most in use by the main process, or on its GPU.
+    """
+
+    rung: str
+    seed: int
+    top1: float
+    top5: float
+    loss: float
+    images: int
+    images_per_second: float
+    minutes_per_epoch: float
+    peak_memory_gib: float
+
+
+@dataclass
+class Ablation:
+    """A ladder and what is known of it so far.
+
+    Attributes:
+        ladder: what is compared.
+        options: of each rung's runs, by its name.
+        seeds: of the runs.
+        folder: where everything is.
+        command: as typed.
+        cells: finished runs by rung and seed.
+        facts: of the newest finished run: hardware, versions, fingerprints.
+    """
+
+    ladder: Ladder
+    options: dict[str, Options]
+    seeds: list[int]
+    folder: Path
+    command: str
+    cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def place(self, rung: str, seed: int) -> Path:
+        """Return the folder of a run."""
+        return self.folder / "cells" / rung / f"seed-{seed}"
+
+
+def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | None) -> dict[str, Options]:
+    """Return the options of each rung's runs: its own, with those given for all of them.
+
+    ``epochs`` holds for every rung. The warmup, which recipes give in epochs, keeps its share of the lowest rung's run.
+
+    Args:
+        ladder: what is compared.
+        common: options given for every rung, the ones of a group as a dictionary.
+        epochs: of every run.
+        teacher: of the rungs with distillation, None for their own.
+
+    Raises:
+        ConfigError: an option given for all is one that the ladder varies, or a value is wrong.
+    """
+    varied = ladder.varied() - {"epochs"}
+    for name in flat(common):
+        if name in varied:
+            advice = " Give --teacher instead." if name == "distillation" else ""
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag} is what the ladder {ladder.name} varies: leave it out.{advice}")
+    lowest = ladder.rungs[0].options.get("epochs")
+    share = epochs / lowest if lowest else 1.0
+    every: dict[str, Options] = {}
+    for rung in ladder.rungs:
+        check_options(rung.options, TrainConfig, f"Rung {rung.name}")
+        own: Options = {"epochs": epochs}
+        own |= {"warmup": rung.options["warmup"] * share} if "warmup" in rung.options else {}
+        own |= {"distillation": teacher} if teacher and rung.options.get("distillation") else {}
+        every[rung.name] = merged(merged(rung.options, own), common)
+        _checked(every[rung.name], rung.name)
+    return every
+
+
+def _checked(options: Options, rung: str) -> TrainConfig:
+    try:
+        return made(options, TrainConfig)
+    except ConfigError as error:
+        raise ConfigError(f"Rung {rung}: {error}") from error
+
+
+def ablate(config: AblateConfig, common: Options, command: str, report: Callable[[Ablation], None]) -> Ablation:
+    """Train what is missing of a ladder, and report after each run.
+
+    Args:
+        config: the options of the ablation; those of its runs come from ``common`` and the ladder.
+        common: the options that were given, the ones of a group as a dictionary.
+        command: as typed.
+        report: called on the main process with what is known so far.
+
+    Raises:
+        StoppedError: SIGINT or SIGTERM came; the run's checkpoint is written.
+        BotzooError: a rung cannot be trained, or the folder holds results of another ladder.
+    """
+    ladder = _ladder(config, common.get("model"))
+    shared = {name: value for name, value in common.items() if name not in OWN}
+    assert config.epochs is not None
+    options = rung_options(ladder, shared, config.epochs, config.teacher)
+    accelerator, precision = make_accelerator(config)
+    options = {name: _settled(one, precision.name) for name, one in options.items()}
+    dataset = Path(config.dataset).expanduser().resolve().name
+    name = Path(ladder.name.replace(", ", "-").replace(" ", "-")).stem
+    folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
+    ablation = Ablation(ladder, options, seed_list(config.seeds), folder, command)
+    on_main(accelerator, lambda: _claim(ablation))
+    accelerator.wait_for_everyone()
+    _train_all(ablation, accelerator, report)
+    return ablation
+
+
+def _ladder(config: AblateConfig, model: str | None) -> Ladder:
+    ladder = load_ladder(config.ladder, model)
+    if config.rungs is not None:
+        ladder = select(ladder, [name.strip() for name in config.rungs.split(",")])
+    return leave_one_out(ladder) if config.leave_one_out else ladder
+
+
+def _settled(options: Options, precision: str) -> Options:
+    """Put the measured precision in place of "auto": measured anew for each run, it could differ between them."""
+    return options | {"mixed_precision": precision} if options.get("mixed_precision", "auto") == "auto" else options
+
+
+def _claim(ablation: Ablation) -> None:
+    """Take the folder, or go on with it if its runs were trained with the same options.
+
+    Raises:
+        ConfigError: it holds something else, or cannot be written.
+    """
+    folder, path = ablation.folder, ablation.folder / "ladder.json"
+    try:
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+        elif folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"--output {folder} holds something else and is left as it is: give another folder.")
+        else:
+            before = {}
+        for rung in before.keys() & ablation.options.keys():
+            _same(folder, rung, before[rung], ablation.options[rung])
+        if before and not before.keys() & ablation.options.keys():
+            raise ConfigError(
+                f"--output {folder} holds results of another ladder ({', '.join(before)}): give another folder."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(before | ablation.options, indent=2))
+    except OSError as error:
+        raise ConfigError(f"--output {folder} cannot be written ({error.strerror}): give another folder.") from error
+
+
+def _same(folder: Path, rung: str, before: Options, now: Options) -> None:
+    old, new = flat(before), flat(now)
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            raise ConfigError(
+                f"--output {folder} holds results of another ladder: its rung {rung} has {name} = {old.get(name)}, not "
+                f"{new.get(name)}. Give another folder, or the same options as before."
+            )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text + "\n", encoding="utf-8")
+    beside.rename(path)
+
+
+def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[Ablation], None]) -> None:
+    """Train seed by seed, so that whole ladders are there early."""
+    plan = [(rung.name, seed) for seed in ablation.seeds for rung in ablation.ladder.rungs]
+    missing = from_main(accelerator, lambda: _read_finished(ablation, plan))
+    log.info("%s: %d rungs x %d seeds = %d runs, %d of them done", ablation.ladder.name, len(ablation.ladder.rungs),
+             len(ablation.seeds), len(plan), len(plan) - len(missing))  # fmt: skip
+    began = time.perf_counter()
+    for k, at in enumerate(missing):
+        left = f"; about {duration((time.perf_counter() - began) / k * (len(missing) - k))} left" if k else ""
+        log.info("")
+        log.info("run %d of %d: %s, seed %d%s", len(plan) - len(missing) + k + 1, len(plan), *at, left)
+        result = _train_cell(ablation, accelerator, *at)
+        on_main(accelerator, lambda at=at, result=result: _keep(ablation, at, result, report))  # type: ignore[misc]
+    if not missing:
+        on_main(accelerator, lambda: report(ablation))
+
+
+def _read_finished(ablation: Ablation, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Take up the runs that are finished; return the others."""
+    for at in plan:
+        place = ablation.place(*at)
+        if (place / "cell.json").exists():
+            ablation.cells[at] = Cell(**json.loads((place / "cell.json").read_text(encoding="utf-8")))
+            ablation.facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    return [at for at in plan if at not in ablation.cells]
+
+
+def _train_cell(ablation: Ablation, accelerator: Accelerator, rung: str, seed: int) -> Result:
+    place = ablation.place(rung, seed)
+    config = _checked(ablation.options[rung] | {"output": str(place), "seed": seed, "keep_checkpoints": 1}, rung)
+    resume = from_main(accelerator, lambda: _half_done(place))
+    if resume is not None:
+        config = load_config(place / "config.yaml", TrainConfig)
+    try:
+        return train(config, command=ablation.command, resume=resume)
+    except StoppedError as stopped:
+        done = str(stopped).split(" Go on ")[0]
+        again = f"{done} Finished runs are kept; go on with the same command: {ablation.command}"
+        raise StoppedError(again, stopped.exit_status) from stopped
+
+
+def _half_done(place: Path) -> Path | None:
+    """Return the folder of a run that was cut short, None where it has not begun."""
+    if (place / "config.yaml").exists():
+        return place
+    if place.exists():  # cut short between making the folder and writing into it
+        shutil.rmtree(place)
+    return None
+
+
+def _keep(ablation: Ablation, at: tuple[str, int], result: Result, report: Callable[[Ablation], None]) -> None:
+    """Record a finished run, report, and drop the run's checkpoints, which nothing needs any more."""
+    place = ablation.place(*at)
+    ablation.cells[at], ablation.facts = _cell(*at, result), result.facts
+    write_whole(place / "cell.json", json.dumps(asdict(ablation.cells[at]), indent=2))
+    report(ablation)
+    shutil.rmtree(place / "checkpoints")
+
+
+def _cell(rung: str, seed: int, result: Result) -> Cell:
+    speeds = [row["images_per_second"] for row in result.job.history.of("train")]
+    last = result.job.history.of("validation")[-1]
+    return Cell(
+        rung,
+        seed,
+        last["top1"],
+        last["top5"],
+        last["loss"],
+        last["images"],
+        statistics.median(speeds),
+        last["seconds"] / 60 / result.job.epochs,
+        result.facts["peak_memory_bytes"] / 2**30,
+    )
