@@ -46,6 +46,12 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
+def accuracy(runs: Sequence[Cell]) -> Estimate:
+    """Return the mean top-1 of runs in per cent; its interval stays within 0 and 100."""
+    found = estimate([run.top1 for run in runs])
+    return found if found.n == 1 else Estimate(found.mean, max(0.0, found.low), min(100.0, found.high), found.n)
+
+
 def write_report(ablation: Ablation) -> None:
     """Write ablation.json, ablation.md and ablation.png into the ablation's folder."""
     write_whole(ablation.folder / "ablation.json", json.dumps(as_json(ablation), indent=2))
@@ -94,7 +100,7 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
         "below": rung.below,
         "options": ablation.options[rung.name],
         "runs": [asdict(run) for run in runs],
-        "top1": _estimate_json(estimate([run.top1 for run in runs])) if runs else None,
+        "top1": _estimate_json(accuracy(runs)) if runs else None,
         "difference": _estimate_json(gain) | {"within_noise": gain.within_noise} if gain else None,
         "paper": rung.paper,
         "paper_difference": paper_difference(ablation, rung),
@@ -139,7 +145,7 @@ def _table(ablation: Ablation) -> Iterator[str]:
 
 
 def _cells(ablation: Ablation, rung: Rung, runs: list[Cell]) -> list[str]:
-    top1, gain = estimate([run.top1 for run in runs]), difference(ablation, rung)
+    top1, gain = accuracy(runs), difference(ablation, rung)
     paper = paper_difference(ablation, rung)
     return [
         rung.name,
@@ -191,9 +197,9 @@ def draw(ablation: Ablation, path: Path) -> None:
     figure = Figure(figsize=(10, 1.6 + 0.42 * len(rungs)), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for y, rung in enumerate(rungs):
-        values = [run.top1 for run in runs_of(ablation, rung.name)]
-        left.plot(values, [y] * len(values), "o", color="C0", alpha=0.35, ms=5)
-        _draw_estimate(left, y, estimate(values), "C0")
+        runs = runs_of(ablation, rung.name)
+        left.plot([run.top1 for run in runs], [y] * len(runs), "o", color="C0", alpha=0.35, ms=5)
+        _draw_estimate(left, y, accuracy(runs), "C0")
         if (gain := difference(ablation, rung)) is not None:
             _draw_estimate(right, y, gain, "grey" if gain.within_noise else "C0")
         if (paper := paper_difference(ablation, rung)) is not None:
@@ -201,7 +207,7 @@ def draw(ablation: Ablation, path: Path) -> None:
     left.set_yticks(range(len(rungs)), [rung.name for rung in rungs], parse_math=False)
     left.set(xlabel="top-1 (%)", ylim=(-0.6, len(rungs) - 0.4))
     right.axvline(0, color="black", lw=0.8)
-    right.set_xlabel("difference to the rung it stands on (points); diamonds: the paper's")
+    right.set_xlabel("difference to the rung it stands on (points)\ndiamonds: the paper's, on ImageNet")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     title = f"{ablation.ladder.about or ablation.ladder.name}: dots are seeds, bars 95 % intervals"

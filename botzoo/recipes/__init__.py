@@ -85,12 +85,25 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
     base = values.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise ConfigError(f"{path}: base is {base!r}; it must be the name or the path of a recipe.")
-    if not isinstance(values.get("options", {}), dict):
-        raise ConfigError(f"{path}: options must be `name: value` lines.")
+    for key in ("options", "paper", "measured"):
+        if not isinstance(values.get(key, {}), dict):
+            raise ConfigError(f"{path}: {key} must be `name: value` lines.")
     if "paper" in values:
-        values["paper"] = {model: tuple(pair) for model, pair in values["paper"].items()}
+        values["paper"] = {model: accuracies(pair, path) for model, pair in dict(values["paper"]).items()}
     shown = path.stem if path.parent == FOLDER else name
     return Recipe(shown, base=load(_beside(path, base), (*_seen, str(path))) if base else None, **values)
+
+
+def accuracies(pair: Any, path: Path) -> tuple[float, float]:
+    """Return the top-1 and top-5 that a file gives as a list of two numbers, in per cent.
+
+    Raises:
+        ConfigError: it gives something else.
+    """
+    numbers = isinstance(pair, list) and all(isinstance(value, int | float) for value in pair)
+    if not numbers or len(pair) != 2:
+        raise ConfigError(f"{path}: paper is {pair!r}; it must be [top-1, top-5] in per cent.")
+    return float(pair[0]), float(pair[1])
 
 
 def _beside(path: Path, base: str) -> str:

@@ -109,9 +109,11 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
     base = recipes.load(values["recipe"]).resolved() if values.get("recipe") else {}
+    named = [recipes.load(str(entry["recipe"])) for entry in entries if "recipe" in entry]
+    shown = model if any(model in recipe.paper for recipe in named) else values.get("model")
     rungs: list[Rung] = []
     for entry in entries:
-        rungs.append(_rung(path, entry, base, rungs, model or values.get("model")))
+        rungs.append(_rung(path, entry, base, rungs, shown))
     return Ladder(name, str(values.get("about", "")), tuple(rungs))
 
 
@@ -124,14 +126,17 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
     names = [rung.name for rung in lower]
     if not name or name in names or set(name) & set('/\\:*?"<>|') or name.startswith("."):
         raise ConfigError(f"{path}: each rung needs a name of its own that can be a folder's, and {name!r} is not one.")
+    if not isinstance(entry.get("options", {}), dict):
+        raise ConfigError(f"{path}: options of the rung {name} must be `name: value` lines.")
     options = merged(recipe.resolved() if recipe else base, entry.get("options") or {})
     own_base = recipe.base.name if recipe and recipe.base else None
     below = entry.get("below") or (own_base if own_base in names else names[-1] if names else None)
     if below is not None and below not in names:
         raise ConfigError(f"{path}: {name} stands on {below!r}, which is not among the rungs before it.")
-    figures = entry.get("paper") or (recipe.paper.get(model or "") if recipe else None)
+    own = recipes.accuracies(entry["paper"], path) if "paper" in entry else None
+    figures = own or (recipe.paper.get(model or "") if recipe else None)
     about = str(entry.get("about") or (recipe.about if recipe else ""))
-    return Rung(name, options, below, about, float(figures[0]) if figures else None)
+    return Rung(name, options, below, about, figures[0] if figures else None)
 
 
 def leave_one_out(ladder: Ladder) -> Ladder:

@@ -1,0 +1,123 @@
+"""Ladders: which rung stands on which, what leaving one trick out means, and files of a user's own."""
+
+from pathlib import Path
+
+import pytest
+
+from botzoo import recipes
+from botzoo.errors import ConfigError
+from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, nested, select
+
+
+def own(folder: Path, text: str) -> Ladder:
+    (folder / "mine.yaml").write_text(text)
+    return load_ladder(str(folder / "mine.yaml"))
+
+
+def below(ladder: Ladder) -> dict[str, str | None]:
+    return {rung.name: rung.below for rung in ladder.rungs}
+
+
+def test_table_4_stacks_the_tricks_of_efficient_training() -> None:
+    ladder = load_ladder("table4")
+    assert [(rung.name, rung.paper) for rung in ladder.rungs] == [
+        *(("linear-scaling", 75.17), ("warmup", 75.93), ("zero-gamma", 76.37), ("no-bias-decay", 76.03)),
+        ("efficient", 76.21),
+    ]
+    assert ladder.varied() == {"warmup", "zero_gamma", "no_bias_decay", "mixed_precision"}
+
+
+def test_table_5_varies_the_network_alone() -> None:
+    ladder = load_ladder("table5")
+    assert ladder.varied() == {"model"}
+    assert [rung.paper for rung in ladder.rungs] == [76.21, 76.66, 76.87, 77.16]
+
+
+def test_table_6_puts_distillation_and_mixup_on_label_smoothing() -> None:
+    assert below(load_ladder("table6")) == {
+        **{"efficient": None, "cosine": "efficient", "label-smoothing": "cosine"},
+        **{"distill": "label-smoothing", "mixup": "label-smoothing", "distill-mixup": "mixup"},
+    }
+
+
+def test_the_papers_figures_follow_the_network() -> None:
+    assert [rung.paper for rung in load_ladder("table6", "mobilenet_v1_bot").rungs] == [
+        *(71.90, 72.83, 72.93),
+        *(71.97, 73.28, 72.51),
+    ]
+
+
+def test_a_network_that_is_not_in_the_paper_has_the_ladders_figures() -> None:
+    assert load_ladder("table6", "resnet18d_bot").rungs[1].paper == 77.91
+
+
+def test_left_out_tricks_are_those_of_the_rung_below() -> None:
+    ladder = leave_one_out(load_ladder("table6"))
+    top = flat(recipes.load("distill-mixup").resolved())
+    changed = {r.name: {k for k in top if flat(r.options).get(k) != top[k]} for r in ladder.rungs}
+    assert changed == {
+        "distill-mixup": set(),
+        "without distillation": {"distillation"},
+        "without mixup": {"mixup"},
+        "without label-smoothing": {"label_smoothing"},
+        "without cosine": {"cosine", "optim.decay"},
+    }
+
+
+def test_each_left_out_trick_is_compared_with_all_of_them() -> None:
+    assert set(below(leave_one_out(load_ladder("table4"))).values()) == {None, "efficient"}
+
+
+def test_a_selected_rung_stands_on_the_nearest_one_left() -> None:
+    ladder = select(load_ladder("table6"), ["efficient", "label-smoothing", "mixup"])
+    assert below(ladder) == {"efficient": None, "label-smoothing": "efficient", "mixup": "label-smoothing"}
+
+
+def test_an_unknown_rung_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"table6 has no rung 'mixupp'\. Did you mean 'mixup'"):
+        select(load_ladder("table6"), ["mixupp"])
+
+
+def test_flat_and_nested_are_inverse() -> None:
+    options = recipes.load("mixup").resolved()
+    assert nested(flat(options)) == options
+
+
+def test_a_ladder_of_ones_own(tmp_path: Path) -> None:
+    ladder = own(tmp_path, "recipe: mixup\nrungs:\n- {name: a}\n- {name: b, options: {lr: 1}, paper: [80, 95]}\n")
+    assert below(ladder) == {"a": None, "b": "a"}
+    assert ladder.rung("b").options == recipes.load("mixup").resolved() | {"lr": 1}
+    assert (ladder.rung("a").paper, ladder.rung("b").paper) == (None, 80)
+
+
+REFUSED = {
+    "rungs: 3\n": "rungs must be a list",
+    "rungs: []\n": "rungs must be a list",
+    "rungs:\n- {nam: a}\n": "no key 'nam'. Did you mean 'name'",
+    "rungs:\n- {options: {}}\n": "needs a name",
+    "rungs:\n- {name: a/b}\n": "needs a name",
+    "rungs:\n- {name: ..}\n": "needs a name",
+    "rungs:\n- {name: a}\n- {name: a}\n": "needs a name of its own",
+    "rungs:\n- {name: a, below: b}\n": "stands on 'b'",
+    "rungs:\n- {recipe: cosin}\n": "no recipe 'cosin'",
+    "rungs:\n- {name: a, paper: 70}\n": "paper is 70; it must be [top-1, top-5]",
+    "rungs:\n- {name: a, options: 3}\n": "options of the rung a must be",
+    "rung:\n- {name: a}\n": "no key 'rung'",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_file_that_is_no_ladder_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        own(tmp_path, text)
+    assert REFUSED[text] in str(refusal.value)
+
+
+def test_an_unknown_ladder_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no ladder 'table7'.*There are table4, table5, table6"):
+        load_ladder("table7")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
+        load_ladder(str(tmp_path / "gone.yaml"))

@@ -1,0 +1,161 @@
+"""Ablations: what each rung is trained with, what is refused, and going on after a kill."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botzoo.errors import ConfigError
+from botzoo.recipes.ladders import Ladder, Rung, load_ladder
+from botzoo.training.ablation import Ablation, ablate, rung_options
+from botzoo.training.command_line import made
+from botzoo.training.config import AblateConfig, seed_list
+from running import SIGKILLED, run
+
+LADDER = """
+rungs:
+- {name: plain, options: {scratch: true, cosine: false}}
+- {name: cosine, options: {scratch: true, cosine: true}}
+"""
+
+
+def options(folder: Path, photos: Path) -> dict[str, Any]:
+    (folder / "mine.yaml").write_text(LADDER)
+    quick = {"model": "test_resnet", "img_size": 32, "batch_size": 16, "checkpoint_every": 1, "mixed_precision": "fp32"}
+    return quick | {"ladder": str(folder / "mine.yaml"), "dataset": str(photos), "output": str(folder / "out")}
+
+
+def go(given: dict[str, Any], epochs: int = 1, seeds: str = "1", report: Any = lambda so_far: None) -> Ablation:
+    return ablate(made(given | {"epochs": epochs, "seeds": seeds}, AblateConfig), given, "botzoo ablate", report)
+
+
+def go_and_die_at_step(given: dict[str, Any], step: int) -> None:
+    """Run the ladder in this process and kill it after optimizer step ``step``, counted over all runs."""
+    import os
+    import signal
+
+    from botzoo.training.trainer import Trainer
+
+    take, taken = Trainer.step, []
+
+    def counted(self: Trainer, k: int, batches: Any) -> Any:
+        loss = take(self, k, batches)
+        taken.append(k)
+        if len(taken) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    Trainer.step = counted  # type: ignore[method-assign]
+    go(given)
+
+
+def test_the_epochs_hold_for_every_rung_and_the_warmup_keeps_its_share() -> None:
+    every = rung_options(load_ladder("table4"), {}, 12, None)
+    assert {(o["epochs"], o["warmup"]) for o in every.values()} == {(12, 0), (12, 0.5)}
+
+
+def test_options_given_hold_for_every_rung() -> None:
+    every = rung_options(
+        load_ladder("table6"), {"model": "resnet10d_bot", "optim": {"momentum": 0.8}}, 4, "local-dir:t"
+    )
+    assert {(o["model"], o["optim"]["momentum"]) for o in every.values()} == {("resnet10d_bot", 0.8)}
+
+
+def test_the_teacher_goes_to_the_rungs_that_have_one() -> None:
+    every = rung_options(load_ladder("table6"), {}, 4, "local-dir:teacher")
+    taught = {name for name, o in every.items() if o.get("distillation") == "local-dir:teacher"}
+    assert taught == {"distill", "distill-mixup"}
+
+
+@pytest.mark.parametrize(
+    ("ladder", "given", "message"),
+    [
+        ("table5", {"model": "resnet18d_bot"}, "--model is what the ladder table5 varies"),
+        ("table6", {"label_smoothing": 0.2}, "--label-smoothing is what the ladder table6 varies"),
+        ("table6", {"distillation": "x"}, "Give --teacher instead"),
+    ],
+)
+def test_what_a_ladder_varies_cannot_be_given(ladder: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rung_options(load_ladder(ladder), given, 4, None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mixupp": 0.2}, "Rung a: There is no option 'mixupp'.*Did you mean 'mixup'"),
+        ({"lr": "high"}, "Rung a: --lr is 'high'"),
+        ({"mixup": -1}, "Rung a: --mixup is -1"),
+    ],
+)
+def test_a_rung_with_a_wrong_option_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        rung_options(Ladder("mine", "", (Rung("a", wrong),)), {}, 4, None)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", [0, 1, 2]), ("0,1,5", [0, 1, 5]), ("4, 2", [4, 2])])
+def test_seeds_are_a_count_or_a_list(text: str, seeds: list[int]) -> None:
+    assert seed_list(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["0", "1,1", "two", "-1", "1,,2", ""])
+def test_other_seeds_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--seeds is .* different whole numbers"):
+        seed_list(text)
+
+
+def test_epochs_have_to_be_given() -> None:
+    with pytest.raises(ConfigError, match="--epochs is None: it must be given"):
+        AblateConfig()
+
+
+def test_a_seed_of_its_own_makes_no_sense() -> None:
+    with pytest.raises(ConfigError, match=r"--seed is 3: .*--seeds"):
+        AblateConfig(epochs=1, seed=3)
+
+
+def test_finished_runs_are_not_trained_again(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    first = go(given)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
+    again = go(given)
+    assert again.cells == first.cells
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")} == before
+
+
+def test_a_killed_ablation_ends_as_one_that_was_not(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole, killed = (options(tmp_path / name, photos) for name in ("whole", "killed"))
+    assert run(go_and_die_at_step, killed, 5) == SIGKILLED
+    expected, found = go(whole).cells, go(killed).cells
+    assert [(c.top1, c.loss) for c in found.values()] == [(c.top1, c.loss) for c in expected.values()]
+
+
+def test_the_report_follows_every_run(tmp_path: Path, photos: Path) -> None:
+    seen: list[int] = []
+    go(options(tmp_path, photos), report=lambda so_far: seen.append(len(so_far.cells)))
+    assert seen == [1, 2]
+
+
+def test_a_folder_of_other_options_is_refused(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    go(given | {"rungs": "plain"})
+    with pytest.raises(ConfigError, match=r"results of another ladder: its rung plain has epochs = 1, not 2"):
+        go(given | {"rungs": "plain"}, epochs=2)
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="holds something else"):
+        go(options(tmp_path, photos))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_results_of_a_ladder_with_other_rungs_are_refused(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ladder.json").write_text(json.dumps({"other": {}}))
+    with pytest.raises(ConfigError, match=r"results of another ladder \(other\)"):
+        go(options(tmp_path, photos))
