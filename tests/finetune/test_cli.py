@@ -18,7 +18,7 @@ HEAVY = ("torch", "torchvision", "timm", "datasets", "accelerate", "transformers
 
 
 def config_of(*argv: str) -> FinetuneConfig:
-    parser = make_parser(cli.PROG, cli.DESCRIPTION, FinetuneConfig, cli.RECIPE)
+    parser = make_parser(cli.PROG, cli.DESCRIPTION, FinetuneConfig, yaml.safe_load(cli.RECIPE.read_text()))
     return parse(parser, FinetuneConfig, list(argv))[0]
 
 

@@ -1,0 +1,100 @@
+"""The command ``botzoo``: its commands, their help, and what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from botzoo import __version__, cli
+
+RECIPE = """
+base: label-smoothing
+options: {epochs: 1, warmup: 0, batch_size: 16, lr: 0.5, model: test_resnet, img_size: 32}
+"""
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *argv: str) -> tuple[int, str, str]:
+    """Return exit status, standard output and standard error of ``botzoo argv``."""
+    monkeypatch.setattr(sys, "argv", ["botzoo", *argv])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("argv", [(), ("--help",), ("-h",)])
+def test_help_lists_the_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
+) -> None:
+    status, out, _ = call(capsys, monkeypatch, *argv)
+    assert status == 0
+    assert all(f"  {name} " in out for name in cli.COMMANDS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(capsys, monkeypatch, "--version") == (0, f"botzoo {__version__}\n", "")
+
+
+WRONG = {
+    ("trian",): "botzoo: There is no command 'trian'. Did you mean 'train'?",
+    ("recipes", "cosin"): "botzoo recipes: There is no recipe 'cosin'. Did you mean 'cosine'?",
+    ("recipes", "cosine", "mixup"): "botzoo recipes: Give one recipe, not 2",
+    ("train", "--recipe", "cosin"): "botzoo train: There is no recipe 'cosin'.",
+    ("train", "--recipe=cosin"): "botzoo train: There is no recipe 'cosin'.",
+    ("train", "--recipe", "cosine", "--epochs", "3"): "botzoo train: --warmup is 5: it must be less than --epochs 3.",
+    ("train", "--epochs", "0"): "botzoo train: --epochs is 0: it must be 1 or more.",
+    ("ablate",): "botzoo ablate: --epochs is None: it must be given",
+    ("ablate", "--epochs", "2", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",
+    ("ablate", "--epochs", "2", "--seeds", "1,1"): "botzoo ablate: --seeds is '1,1'",
+    ("ablate", "--resume", "runs/x"): "botzoo ablate: ",
+}
+
+
+@pytest.mark.parametrize("argv", WRONG)
+def test_wrong_input_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...]
+) -> None:
+    status, _, err = call(capsys, monkeypatch, *argv)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith(WRONG[argv])
+
+
+def test_the_recipes_are_a_ladder(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, out, _ = call(capsys, monkeypatch, "recipes")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["+", "zero-gamma", "76.37", "+0.44"] in [words[:4] for words in lines]
+    assert ["+", "distill-mixup", "79.29", "+0.14"] in [words[:4] for words in lines]
+
+
+def test_a_printed_recipe_is_a_recipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from botzoo import recipes
+
+    _, out, _ = call(capsys, monkeypatch, "recipes", "mixup")
+    (tmp_path / "mine.yaml").write_text(out)
+    assert recipes.load(str(tmp_path / "mine.yaml")).resolved() == recipes.load("mixup").resolved()
+
+
+def test_train_trains_by_a_recipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    argv = ["--recipe", str(tmp_path / "mine.yaml"), "--dataset", str(photos), "--output", str(tmp_path / "run")]
+    status, out, _ = call(capsys, monkeypatch, "train", *argv)
+    assert status == 0
+    assert "label_smoothing 0.1" in out
+    assert "botzoo train --recipe" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys; from botzoo.cli import _main; _main(['train', '--help'])\n"
+    finished = subprocess.run(
+        [sys.executable, "-c", f"try:\n  {code}except SystemExit: pass\nassert 'torch' not in sys.modules"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "--recipe" in finished.stdout
