@@ -26,7 +26,7 @@ from timm.models import resolve_model_input_args
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, did_you_mean
-from botzoo.models.bot_resnet import timm_architecture
+from botzoo.models.architecture import timm_architecture
 from botzoo.models.pretrained import KeyReport, compare_keys
 from botzoo.models.pretrained import _is_network as is_network_error
 from botzoo.training.data import Preprocessing
