@@ -18,7 +18,6 @@ output_stride (8, 16, 32), global_pool, drop_rate, drop_path_rate, zero_init_las
 the weights are checked; ``botzoo.models.pretrained.build_checked`` names the errors.
 """
 
-from copy import deepcopy
 from typing import Any
 
 from timm.models import generate_default_cfgs, register_model
@@ -26,7 +25,7 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from botzoo.models.pretrained import WEIGHTS, build_checked, untrained_cfg
 
-__all__ = ["BottleneckA", "timm_architecture"]  # timm adds every registered model
+__all__ = ["IN_TIMM", "BottleneckA"]  # timm adds every registered model
 
 _C: dict[str, Any] = {"stem_width": 32, "stem_type": "deep"}
 _D: dict[str, Any] = {**_C, "avg_down": True}
@@ -57,18 +56,12 @@ _TIMM_MODEL_ARGS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet34c_bot": ("resnet34", _C),
 }
 
-
-def timm_architecture(model_name: str) -> tuple[str, dict[str, Any]] | None:
-    """Return the name and model_args with which timm alone builds the same network, or None where it cannot.
-
-    The state dict fits as it is, so a checkpoint that names this architecture loads without botzoo. ``model_name`` may
-    carry a tag. None for ResNet-A and for names that are not of this module.
-    """
-    name = model_name.split(".", 1)[0]
-    if _ARCHITECTURES.get(name, "a") == "a":
-        return None
-    timm_name, model_args = _TIMM_MODEL_ARGS.get(name, (name.removesuffix("_bot").removesuffix("b"), {}))
-    return timm_name, deepcopy(model_args)
+IN_TIMM: dict[str, tuple[str, dict[str, Any]]] = {
+    name: _TIMM_MODEL_ARGS.get(name, (name.removesuffix("_bot").removesuffix("b"), {}))
+    for name, variant in _ARCHITECTURES.items()
+    if variant != "a"
+}
+"""Name and model_args with which plain timm builds the same network; ResNet-A is not among them."""
 
 
 class BottleneckA(Bottleneck):

@@ -13,7 +13,12 @@ from typing import Any, TypeVar
 from urllib.error import URLError
 
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, IMAGENET_INCEPTION_MEAN
+from timm.data.constants import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    IMAGENET_INCEPTION_MEAN,
+    IMAGENET_INCEPTION_STD,
+)
 from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
@@ -49,6 +54,8 @@ class Weights:
     num_classes: int = 1000
     input_size: tuple[int, int, int] = (3, 224, 224)
     """Channels, height, width of the training images."""
+    pool_size: tuple[int, int] | None = None
+    """Height and width of the last features of such an image; None for a 32nd of the image's, rounded up."""
     crop_pct: float = 0.875
     """Side of the centre crop over the shorter side of the resized image, in (0, 1]."""
     test_input_size: tuple[int, int, int] | None = None
@@ -97,7 +104,7 @@ class Weights:
             "label_names": self.label_names,
             "num_classes": self.num_classes,
             "input_size": self.input_size,
-            "pool_size": tuple(-(-side // 32) for side in self.input_size[1:]),
+            "pool_size": self.pool_size or tuple(-(-side // 32) for side in self.input_size[1:]),
             "crop_pct": self.crop_pct,
             "test_input_size": self.test_input_size,
             "test_crop_pct": self.test_crop_pct,
@@ -187,6 +194,27 @@ _TABLE = (
     _gluon("resnet152c", 79.91),
     _gluon("resnet152d", 80.48),
     _ra2_256("resnet152d", 83.16),
+    Weights(
+        name="inception_v3_bot.gluon_in1k",
+        hub_id="timm/inception_v3.gluon_in1k",
+        input_size=(3, 299, 299),
+        pool_size=(8, 8),
+        first_conv="Conv2d_1a_3x3.conv",
+        top1=78.80,
+        top1_source=_TIMM_RESULTS.format(size=299),
+    ),
+    Weights(
+        name="mobilenet_v1_bot.ra4_e3600_r224_in1k",
+        hub_id="timm/mobilenetv1_100.ra4_e3600_r224_in1k",
+        test_input_size=(3, 256, 256),
+        test_crop_pct=0.95,
+        mean=IMAGENET_INCEPTION_MEAN,
+        std=IMAGENET_INCEPTION_STD,
+        first_conv="conv_stem",
+        classifier="classifier",
+        top1=75.38,
+        top1_source=_TIMM_RESULTS.format(size=224),
+    ),
 )
 
 WEIGHTS: dict[str, Weights] = {weights.name: weights for weights in _TABLE}
@@ -238,11 +266,14 @@ def compare_keys(model: nn.Module, state_dict: Mapping[str, Any]) -> KeyReport:
     )
 
 
-def build_checked(model_cls: Callable[..., _ModelT], variant: str, pretrained: bool, **kwargs: Any) -> _ModelT:
+def build_checked(
+    model_cls: Callable[..., _ModelT], variant: str, pretrained: bool, *, headless: bool = False, **kwargs: Any
+) -> _ModelT:
     """Build ``variant`` as timm's ``build_model_with_cfg`` does, and load no weights but those that fit.
 
-    Only the classifier may differ, when the number of classes does or ``features_only`` drops it, and the first
-    convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half precision weights fit.
+    Only the classifier may differ, when the number of classes does, ``features_only`` drops it or ``model_cls`` has none
+    (``headless``), and the first convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half
+    precision weights fit.
 
     Raises:
         ModelError: the tag is unknown, or ``pretrained`` is True and there are no weights.
@@ -254,7 +285,7 @@ def build_checked(model_cls: Callable[..., _ModelT], variant: str, pretrained: b
         return _build(model_cls, variant, False, **kwargs)
     if not (cfg.has_weights or cfg.state_dict):
         raise ModelError(_no_weights(variant))
-    features_only = bool(kwargs.get("features_only"))
+    features_only = headless or bool(kwargs.get("features_only"))
     reading = False  # True between the construction of the model and the first look at the weights
 
     def construct(**model_args: Any) -> _ModelT:

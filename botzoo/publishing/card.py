@@ -410,7 +410,7 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
     flat |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
     flat |= {"mixed_precision": job.precision.name, "data.hflip": job.hflip, "data.crop_min": job.crop_min}
     if not job.config.scratch:
-        del flat["zero_gamma"]
+        del flat["zero_gamma"], flat["xavier_init"]
     for key, value in flat.items():
         if value is not None and key not in NOT_SETTINGS:
             yield key, _short(value) if isinstance(value, str) else json.dumps(value)

@@ -121,12 +121,18 @@ class TrainConfig:
     """Trick: let the learning rate fall to 0 along a cosine after the warmup; otherwise it stays."""
     zero_gamma: bool = True
     """Trick: start every residual block as the identity; counts with --scratch only."""
+    xavier_init: bool = False
+    """Trick: draw convolution and linear weights uniformly after Xavier, biases 0; counts with --scratch only. Without it
+    they start as timm draws them: the convolutions of ResNets and MobileNet are Kaiming normal by fan-out already, those of
+    Inception-V3 normal with deviation 0.1."""
     no_bias_decay: bool = True
     """Trick: weight decay on weights only, not on biases, gammas and betas."""
     label_smoothing: float = 0.0
     """Trick: share of the target spread evenly over the other classes; 0.1 in the paper."""
     mixup: float = 0.0
     """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
+    drop_rate: float = 0.0
+    """Dropout before the classifier: share of its inputs set to 0 in training, in [0, 1)."""
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Trick: arithmetic in half precision with fp32 weights; auto takes bf16 where the processor has it."""
     ema: float | None = None
@@ -161,6 +167,7 @@ class TrainConfig:
         )
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
+        check(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "in [0, 1)")
         check(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "between 0 and 1, such as 0.999")
         check(self.patience is None or self.patience >= 1, "patience", self.patience, "1 or more epochs")
         check(self.min_delta >= 0, "min_delta", self.min_delta, "0 or more percentage points")

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -178,12 +179,10 @@ def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
     hooks = [m.register_forward_pre_hook(look) for m in trainer.model.modules() if isinstance(m, nn.Conv2d)]
     for size in sizes:
         try:
-            image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=accelerator.device)
-            with torch.inference_mode(), accelerator.autocast():
-                trainer.model(trainer.normalise(image))
-        except (RuntimeError, AssertionError, ValueError) as error:
+            _forward(trainer, size)
+        except _TOO_SMALL as error:
             raise ConfigError(
-                f"{type(trainer.model).__name__} does not take images of {size} x {size} px "
+                f"{type(trainer.model).__name__} does not take images of {size} x {size} px{_but_of(trainer, size)} "
                 f"({next(iter(str(error).splitlines()), 'it fails')}): give another --img-size, or --data.train-scale 1."
             ) from error
         if single and accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
@@ -193,6 +192,26 @@ def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
             )
     for hook in hooks:
         hook.remove()
+
+
+_TOO_SMALL = (RuntimeError, AssertionError, ValueError)
+
+
+def _forward(trainer: Trainer, size: int) -> None:
+    """Show the network one image ``size`` pixels wide."""
+    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=trainer.accelerator.device)
+    with torch.inference_mode(), trainer.accelerator.autocast():
+        trainer.model(trainer.normalise(image))
+
+
+def _but_of(trainer: Trainer, size: int) -> str:
+    """Name the first of the next four multiples of 32 that the network takes, nothing where it takes none."""
+    first = size // 32 * 32 + 32
+    for larger in range(first, first + 128, 32):
+        with suppress(*_TOO_SMALL):
+            _forward(trainer, larger)
+            return f" but of {larger} x {larger}"
+    return ""
 
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:

@@ -25,11 +25,12 @@ from timm.data import resolve_model_data_config
 from timm.models import resolve_model_input_args
 from torch import Tensor, nn
 
-from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, did_you_mean
-from botzoo.models.bot_resnet import timm_architecture
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError, did_you_mean
+from botzoo.models.architecture import timm_architecture
 from botzoo.models.pretrained import KeyReport, compare_keys
 from botzoo.models.pretrained import _is_network as is_network_error
 from botzoo.training.data import Preprocessing
+from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
 
@@ -58,6 +59,8 @@ def create_model(
     scratch: bool = False,
     img_size: int | None = None,
     zero_gamma: bool = True,
+    xavier_init: bool = False,
+    drop_rate: float = 0.0,
 ) -> tuple[nn.Module, Preprocessing, Start]:
     """Create a timm network with a new classifier for ``num_classes`` classes.
 
@@ -67,23 +70,27 @@ def create_model(
         name: a name, name.tag, ``hf-hub:owner/name`` or ``local-dir:PATH``.
         num_classes: K >= 2.
         pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own.
-        scratch: start from random weights; ``zero_gamma`` then says how.
+        scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
+        drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
 
     Returns:
         The network, how its input is prepared, and what it started from.
 
     Raises:
+        ConfigError: a ``drop_rate`` for a network without such dropout.
         ModelError: timm has no such model or tag, or it has no weights.
         CheckpointError: the weights cannot be read, or none of them fits.
         NetworkError: the weights are on the Hub, which cannot be reached.
     """
     address, weights_from = _address(name, pretrained, scratch)
     weights = _read_weights(weights_from) if weights_from is not None else None
-    model = _timm_create(address, not scratch and weights is None, num_classes, img_size)
+    model = _timm_create(address, not scratch and weights is None, num_classes, img_size, drop_rate)
     if (channels := getattr(model, "in_chans", 3)) != 3:
         raise ModelError(f"{address} takes images of {channels} channel(s): give a model for RGB images, of 3.")
     if scratch:
+        if xavier_init:
+            draw_after_xavier(model)
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
         start = Start("random weights")
     elif weights is not None:
@@ -137,7 +144,7 @@ def _check_name(name: str, pretrained: bool) -> None:
         )
 
 
-def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int | None) -> Any:
+def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int | None, drop_rate: float) -> Any:
     is_name = ":" not in address
     if is_name:
         _check_name(address, pretrained)
@@ -145,6 +152,7 @@ def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int
         _check_folder(Path(address.removeprefix("local-dir:")))
     # timm loads weights from a folder or repository strictly only with as many classes as they have
     kwargs: dict[str, Any] = {"num_classes": num_classes} if is_name or not pretrained else {}
+    kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
     try:
         with _cache_if_unreachable(_hub_id(address) if pretrained or not is_name else None):
             if img_size is not None and "img_size" in resolve_model_input_args(address, {"img_size": img_size}):
@@ -153,10 +161,26 @@ def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int
     except BotzooError:
         raise
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
+        if isinstance(error, TypeError) and "'drop_rate'" in str(error):
+            raise _no_dropout(address, drop_rate) from error
         raise _explain(address, error) from error
+    if drop_rate and not drops_out(model, drop_rate):
+        raise _no_dropout(address, drop_rate)
     if model.num_classes != num_classes:
         model.reset_classifier(num_classes)
     return model
+
+
+def drops_out(model: nn.Module, rate: float) -> bool:
+    """Tell whether ``rate`` has arrived anywhere: in a dropout layer, or as the attribute that timm's forward reads."""
+    return any(
+        rate in (getattr(module, "drop_rate", None), module.p if isinstance(module, nn.Dropout) else None)
+        for module in model.modules()
+    )
+
+
+def _no_dropout(address: str, rate: float) -> ConfigError:
+    return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
 
 
 def _hub_id(address: str) -> str | None:
@@ -399,13 +423,13 @@ def folder_config(
 
 
 def _creation_args(model: Any) -> dict[str, Any]:
-    """Return the arguments besides the name with which timm created ``model``, without the number of classes.
+    """Return the arguments besides the name with which timm created ``model``, without the number of classes and dropout.
 
-    With num_classes among them transformers cannot load the folder, and in every loader the top level has it.
+    With num_classes among them transformers cannot load the folder, and in every loader the top level has it. Dropout
+    belongs to this training: whoever starts from the folder would inherit it unasked.
     """
     args = dict(getattr(model, "_model_args", {}))
-    args.pop("num_classes", None)
-    return args
+    return {key: value for key, value in args.items() if key not in ("num_classes", "drop_rate")}
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

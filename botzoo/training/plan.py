@@ -77,9 +77,11 @@ def _tricks(job: Job) -> Iterator[str]:
     config = job.config
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
     names += [
-        f"{name} {getattr(config, name):g}" for name in ("warmup", "label_smoothing", "mixup") if getattr(config, name)
+        f"{name} {getattr(config, name):g}"
+        for name in ("warmup", "label_smoothing", "mixup", "drop_rate")
+        if getattr(config, name)
     ]
-    names += ["zero_gamma"] if config.scratch and config.zero_gamma else []
+    names += [name for name in ("zero_gamma", "xavier_init") if config.scratch and getattr(config, name)]
     names += [f"ema {config.ema:g}"] if config.ema else []
     yield ", ".join(names) or "none"
 

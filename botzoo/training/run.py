@@ -192,6 +192,8 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         scratch=config.scratch,
         img_size=config.img_size,
         zero_gamma=config.zero_gamma,
+        xavier_init=config.xavier_init,
+        drop_rate=config.drop_rate,
     )
     architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
     model = place(model, config, accelerator)

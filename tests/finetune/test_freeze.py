@@ -10,7 +10,13 @@ from torch import nn
 from botzoo.errors import ConfigError
 from botzoo_finetune.freeze import Freezer, frozen_stages, stages
 
-NETWORKS = {"resnet18d": ("fc.", 5), "test_vit": ("head.", 7), "test_efficientnet": ("classifier.", 6)}
+NETWORKS = {
+    "resnet18d": ("fc.", 5),
+    "test_vit": ("head.", 7),
+    "test_efficientnet": ("classifier.", 6),
+    "mobilenet_v1_bot": ("classifier.", 6),
+    "inception_v3_bot": ("fc.", 13),
+}
 """Prefix of the classifier, and how many parts the body has, the stem included."""
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from botzoo.training.optim import param_groups
 from botzoo_finetune.layer_decay import layer_decay
 
-NAMES = ["resnet18d", "test_resnet", "test_vit", "test_efficientnet", "test_convnext"]
+NAMES = ["resnet18d", "test_resnet", "test_vit", "test_efficientnet", "test_convnext", "inception_v3_bot"]
 
 
 def network(name: str) -> Any:

@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from botzoo.errors import CheckpointError, ModelError, NetworkError
+from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError
 from botzoo.training.data import EvalTransform, Preprocessing
-from botzoo.training.model import create_model, head_names, load_what_fits, write_model_folder
+from botzoo.training.model import create_model, drops_out, head_names, load_what_fits, write_model_folder
 
 NAMES = ("cat", "dog", "Käuzchen", "a|b", "x")
 
@@ -69,6 +69,8 @@ FOLDERS = {
     "vit": ("test_vit", {}),
     "vit-resized": ("test_vit", {"img_size": 96}),
     "convnext": ("test_convnext", {"img_size": 64}),
+    "mobilenet": ("mobilenet_v1_bot", {"img_size": 64}),
+    "inception": ("inception_v3_bot", {"img_size": 96}),
 }
 
 
@@ -123,9 +125,17 @@ def test_config_json_holds_names_and_the_true_input(folders: dict[str, Any]) -> 
     assert (cfg["tag"], cfg["license"]) == ("mine", "mit")
 
 
-def test_ours_is_written_under_timms_name(folders: dict[str, Any]) -> None:
-    found = config(folders["a-run of/model 1"][0])
-    assert (found["architecture"], found["model_args"]) == ("resnet18d", {"layers": [1, 1, 1, 1]})
+@pytest.mark.parametrize(
+    ("place", "name", "args"),
+    [
+        ("a-run of/model 1", "resnet18d", {"layers": [1, 1, 1, 1]}),
+        ("mobilenet", "mobilenetv1_100", {}),
+        ("inception", "inception_v3", {}),
+    ],
+)
+def test_ours_is_written_under_timms_name(place: str, name: str, args: dict[str, Any], folders: dict[str, Any]) -> None:
+    found = config(folders[place][0])
+    assert (found["architecture"], found["model_args"]) == (name, args)
 
 
 def test_an_unknown_licence_leaves_the_key_out(tmp_path: Path) -> None:
@@ -341,6 +351,69 @@ def test_zero_gamma_counts_from_scratch(zero: bool, gamma: float) -> None:
         gamma
     }
     assert (start.source, start.report, start.license) == ("random weights", None, None)
+
+
+@pytest.mark.parametrize(("zero", "gamma"), [(True, 0.0), (False, 1.0)])
+def test_xavier_counts_from_scratch_and_zero_gamma_comes_after_it(zero: bool, gamma: float) -> None:
+    model = create_model("resnet10d_bot", 3, scratch=True, zero_gamma=zero, xavier_init=True)[0]
+    bound = (6 / (64 * 9 + 64 * 9)) ** 0.5
+    assert 0.98 * bound < float(model.layer1[0].conv1.weight.detach().abs().max()) <= bound
+    assert model.fc.bias.tolist() == [0.0] * 3
+    assert model.layer1[0].bn2.weight.tolist() == [gamma] * 64
+
+
+def test_xavier_leaves_given_weights_as_they_are(folders: dict[str, Any]) -> None:
+    path, expected, _, preprocessing = folders["basic"]
+    model = create_model(f"local-dir:{path}", len(NAMES), xavier_init=True)[0]
+    torch.testing.assert_close(logits(model, preprocessing.size), expected)
+
+
+# Dropout
+
+
+@torch.inference_mode()
+def drops(model: nn.Module, size: int) -> bool:
+    """Tell whether two looks at one image differ in training, whose BatchNorm is the same for both."""
+    x = torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(1))
+    features = model.eval().forward_features(x)
+    model.train()
+    return not torch.equal(model.forward_head(features), model.forward_head(features))
+
+
+@pytest.mark.parametrize("name", ["resnet10d_bot", "mobilenet_v1_bot", "inception_v3_bot", "test_vit", "test_convnext"])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_drop_rate_reaches_the_classifier(name: str, rate: float) -> None:
+    model = create_model(name, 3, scratch=True, img_size=96, drop_rate=rate)[0]
+    torch.manual_seed(0)
+    assert drops(model, 96) is (rate > 0)
+
+
+@pytest.mark.parametrize("place", ["basic", "inception"])
+def test_a_result_can_be_trained_on_with_dropout_and_other_classes(place: str, folders: dict[str, Any]) -> None:
+    path, _, _, preprocessing = folders[place]
+    model = create_model(f"local-dir:{path}", 3, drop_rate=0.5)[0]
+    torch.manual_seed(0)
+    assert drops(model, preprocessing.size)
+
+
+def test_dropout_changes_no_logits_and_is_not_handed_on(folders: dict[str, Any], tmp_path: Path) -> None:
+    path, expected, _, preprocessing = folders["basic"]
+    model = create_model(f"local-dir:{path}", len(NAMES), drop_rate=0.5)[0]
+    torch.testing.assert_close(logits(model, preprocessing.size), expected)
+    write_model_folder(tmp_path, model, preprocessing, NAMES, tag="mine", license=None)
+    assert "drop_rate" not in config(tmp_path)["model_args"]
+    assert not drops(create_model(f"local-dir:{tmp_path}", 3)[0], preprocessing.size)
+
+
+def test_a_network_without_dropout_refuses_a_drop_rate() -> None:
+    with pytest.raises(ConfigError, match=r"--drop-rate is 0\.1 and gemma4_vit_167m_enc has no dropout: leave it out"):
+        create_model("gemma4_vit_167m_enc", 3, scratch=True, drop_rate=0.1)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_a_drop_rate_that_has_not_arrived_is_noticed(name: str) -> None:
+    assert drops_out(timm.create_model(name, drop_rate=0.3), 0.3)
+    assert not drops_out(timm.create_model(name, drop_path_rate=0.3), 0.3)
 
 
 def test_a_fixed_size_network_is_made_for_the_size_asked_for() -> None:

@@ -19,7 +19,7 @@ STEPS = 3 * 6  # epochs x batches of 8 in the 48 images left for training
 
 @pytest.fixture(scope="module")
 def options(photos: Path) -> dict[str, Any]:
-    return {**TINY, "dataset": str(photos)}
+    return {**TINY, "drop_rate": 0.2, "xavier_init": True, "dataset": str(photos)}
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,23 @@ def test_a_folder_that_cannot_be_made_is_named(photos: Path, tmp_path: Path) -> 
         quick(photos, tmp_path / "file" / "run")
 
 
+def tricks(result: Result) -> list[str]:
+    lines = (result.job.folder / "log.txt").read_text().splitlines()
+    return next(line for line in lines if line.startswith("tricks")).removeprefix("tricks").strip().split(", ")
+
+
+def test_the_plan_names_initialisation_and_dropout(result: Result, photos: Path, tmp_path: Path) -> None:
+    named = tricks(quick(photos, tmp_path / "run", xavier_init=True, drop_rate=0.25))
+    assert {"zero_gamma", "xavier_init", "drop_rate 0.25"} <= set(named)
+    assert not {"xavier_init", "drop_rate 0"} & set(tricks(result))
+
+
+def test_mobilenet_trains_on_small_images(photos: Path, tmp_path: Path) -> None:
+    result = quick(photos, tmp_path / "run", model="mobilenet_v1_bot", xavier_init=True, drop_rate=0.2)
+    assert result.steps == 3
+    assert json.loads((result.model_folder / "config.json").read_text())["architecture"] == "mobilenetv1_100"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -121,6 +138,10 @@ def test_a_folder_that_cannot_be_made_is_named(photos: Path, tmp_path: Path) -> 
         ({"engine": {"sync_bn": True}}, "needs GPUs"),
         ({"engine": {"micro_batch": 7}}, "does not divide"),
         ({"model": "test_resne"}, "test_resnet"),
+        (
+            {"model": "inception_v3_bot", "img_size": 64},
+            "does not take images of 64 x 64 px but of 96 x 96 .*--img-size",
+        ),
         ({"dataset": "cifar11"}, "cifar10"),
     ],
 )
