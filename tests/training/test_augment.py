@@ -220,11 +220,18 @@ def test_evaluation_has_no_colours() -> None:
     assert {len(batch) for batch in batches} == {2}
 
 
-def test_the_trick_leaves_which_images_are_flipped_to_its_own_stream() -> None:
+def test_colours_say_nothing_of_flips() -> None:
     image = Image.fromarray(photo(16))
-    whole = [TrainTransform(16, "bilinear", 1, 0.5, 0, paper=paper) for paper in (False, True)]
-    for key in ((0, i) for i in range(20)):
-        assert np.array_equal(*(crop(image, key) for crop in whole))
+    whole = TrainTransform(16, "bilinear", 1, 0.5, 0, paper=True)
+    flipped = [key for key in ((0, i) for i in range(60)) if not np.array_equal(whole(image, key), photo(16))]
+    assert 15 < len(flipped) < 45
+    assert 5 < sum(whole.colour(key)[0] < 1 for key in flipped) < len(flipped) - 5
+
+
+def test_each_image_is_augmented_by_a_seed_of_its_own() -> None:
+    image = Image.fromarray(photo(16))
+    whole = TrainTransform(16, "bilinear", 1, 0, 0, augment=augment(16, noise=0.1))
+    assert len({whole(image, (0, i)).tobytes() for i in range(10)}) == 10
 
 
 @pytest.mark.parametrize("paper", [False, True])
