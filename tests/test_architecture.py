@@ -21,7 +21,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.recipes*",),
     ("botzoo.training", "botzoo.training.config", "botzoo.training.interrupt", "botzoo.training.memory"),
     ("botzoo.training.command_line", "botzoo.training.sources"),
-    ("botzoo.training.data",),
+    ("botzoo.training.augment", "botzoo.training.data"),
     ("botzoo.training.model", "botzoo.training.objective", "botzoo.training.optim"),
     ("botzoo.training.trainer", "botzoo.training.checkpoint", "botzoo.training.history"),
     ("botzoo.training.engine",),

@@ -412,7 +412,8 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
     if not job.config.scratch:
         del flat["zero_gamma"], flat["xavier_init"]
     for key, value in flat.items():
-        if value is not None and key not in NOT_SETTINGS:
+        unused = value is None or (key.startswith("augment.") and not value)
+        if not unused and key not in NOT_SETTINGS:
             yield key, _short(value) if isinstance(value, str) else json.dumps(value)
 
 

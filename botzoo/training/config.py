@@ -28,8 +28,8 @@ class DataConfig:
     val_fraction: float = 0.2
     """Share of the training images set aside, stratified by class, where there is no validation split."""
     crop_min: float | None = None
-    """Smallest area of the random training crop, as a share of the image; by default 0.35, and 0.8 for data sets of
-    characters, which fill their images. 1 trains on whole images."""
+    """Smallest area of the random training crop, as a share of the image; by default 0.35, 0.8 for data sets of
+    characters, which fill their images, and 0.08 with --paper-augment. 1 trains on whole images."""
     train_scale: float = 1.0
     """Side of the training crops as a share of the input's, to the nearest 32 pixels. Less than 1 trains faster, on images
     that are unlike those of evaluation: finish with some epochs at 1. Without effect on networks of fixed size."""
@@ -44,6 +44,38 @@ class DataConfig:
         check(0.25 <= self.train_scale <= 2, "data.train_scale", self.train_scale, "between 0.25 and 2")
         check(self.hflip is None or 0 <= self.hflip <= 1, "data.hflip", self.hflip, "in [0, 1]")
         check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to training images besides crop and flip, in this order and before --paper-augment's colours."""
+
+    vflip: float = 0.0
+    """Probability of a vertical flip."""
+    rotate90: bool = False
+    """Turn images by 0, 90, 180 or 270 degrees, each as likely."""
+    randaugment: int = 0
+    """RandAugment: two random operations of this magnitude, up to 30; 9 is usual, 0 for none."""
+    trivialaugment: bool = False
+    """TrivialAugment: one random operation of random magnitude."""
+    color_jitter: float = 0.0
+    """Scale brightness, contrast and saturation by factors up to this far from 1; 0.4 is usual."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur, sigma 0.1 to 2 pixels within a tenth of the image's side."""
+    noise: float = 0.0
+    """Standard deviation of Gaussian noise, as a share of the range from black to white; 0.05 is much."""
+    random_erasing: float = 0.0
+    """Probability that a rectangle of 2 to 33 % of the image gets the mean colour; 0.25 is usual."""
+
+    def __post_init__(self) -> None:
+        for name in ("vflip", "color_jitter", "blur", "noise", "random_erasing"):
+            check(0 <= getattr(self, name) <= 1, f"augment.{name}", getattr(self, name), "in [0, 1]")
+        check(0 <= self.randaugment <= 30, "augment.randaugment", self.randaugment, "in 0 ... 30")
+        if self.randaugment and self.trivialaugment:
+            raise ConfigError(
+                f"--augment.randaugment {self.randaugment} and --augment.trivialaugment each choose the operations: give one "
+                "of the two."
+            )
 
 
 @dataclass(frozen=True)
@@ -133,6 +165,9 @@ class TrainConfig:
     """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
     drop_rate: float = 0.0
     """Dropout before the classifier: share of its inputs set to 0 in training, in [0, 1)."""
+    paper_augment: bool = False
+    """Trick: crop and colour images as the paper does: crops from 8 % on, hue, saturation and brightness scaled by 0.6 to
+    1.4, PCA noise; with --scratch its mean and std too, else those of the weights."""
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Trick: arithmetic in half precision with fp32 weights; auto takes bf16 where the processor has it."""
     ema: float | None = None
@@ -150,6 +185,7 @@ class TrainConfig:
     tracker: str | None = None
     """Also log to a tracker of accelerate: tensorboard, wandb, trackio, mlflow, ..."""
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
@@ -178,6 +214,11 @@ class TrainConfig:
             "1 or more steps",
         )
         check(self.keep_checkpoints >= 1, "keep_checkpoints", self.keep_checkpoints, "1 or more")
+        if self.paper_augment and self.augment.color_jitter:
+            raise ConfigError(
+                f"--paper-augment scales brightness and saturation already: leave --augment.color-jitter "
+                f"{self.augment.color_jitter:g} out."
+            )
         if self.scratch and self.pretrained is not None:
             raise ConfigError(
                 f"--scratch starts from nothing and --pretrained {self.pretrained} from weights: give one of the two."

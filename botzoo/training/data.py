@@ -24,9 +24,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from botzoo.errors import DataError
+from botzoo.training.augment import Augment, Pixels
 from botzoo.training.sources import Encoded, Split, as_file
+from botzoo.tricks import paper_augment
 
-Pixels = NDArray[np.uint8]
 Key = tuple[int, int]
 """(epoch, index): all that an augmented image depends on besides the seed."""
 
@@ -261,41 +262,74 @@ class Preprocessing:
 
 
 class TrainTransform:
-    """Random resized crop and horizontal flip, drawn from (seed, epoch, index) alone.
+    """Random resized crop, horizontal flip and what ``augment`` adds, drawn from (seed, epoch, index) alone.
 
     Args:
         size: side of the square result in pixels.
         interpolation: "bilinear" or "bicubic".
-        crop_min: smallest area of the crop as a share of the image, in (0, 1]; the aspect ratio is log-uniform in
-            [3/4, 4/3], as in torchvision's RandomResizedCrop. With 1 the whole image is resized.
+        crop_min: smallest area of the crop as a share of the image, in (0, 1]. With 1 the whole image is resized.
         hflip: probability of a flip.
         seed: the run's seed.
+        paper: crop with the paper's aspect ratios and draw its colours, which the training device applies to batches.
+        augment: what else is done to the pixels, given a seed of theirs.
     """
 
-    def __init__(self, size: int, interpolation: str, crop_min: float, hflip: float, seed: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        interpolation: str,
+        crop_min: float,
+        hflip: float,
+        seed: int,
+        *,
+        paper: bool = False,
+        augment: Augment | None = None,
+    ) -> None:
         self.size, self.crop_min, self.hflip, self.seed = size, crop_min, hflip, seed
+        self.paper, self.augment = paper, augment
+        self.aspect_ratio = paper_augment.aspect_ratio if paper else log_uniform_aspect_ratio
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
         """Return uint8 pixels of shape (size, size, 3)."""
-        epoch, index = key
-        rng = random.Random((self.seed << 96) | (epoch << 64) | index)
-        box = random_crop_box(rng, image.width, image.height, self.crop_min)
+        rng = self._rng(key, 0)
+        box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio)
         pixels: Pixels = np.asarray(image.resize((self.size, self.size), self.resample, box=box))
-        return pixels[:, ::-1] if rng.random() < self.hflip else pixels
+        if rng.random() < self.hflip:
+            pixels = pixels[:, ::-1]
+        return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return the six colour parameters of ``paper_augment`` for an image, none where it is off."""
+        return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
+
+    def _rng(self, key: Key, stream: int) -> random.Random:
+        epoch, index = key
+        return random.Random((stream << 128) | (self.seed << 96) | (epoch << 64) | index)
 
 
-def random_crop_box(rng: random.Random, width: int, height: int, crop_min: float) -> tuple[int, int, int, int]:
-    """Return (left, upper, right, lower) of a crop with area U[crop_min, 1] and log-uniform aspect ratio in [3/4, 4/3].
+def log_uniform_aspect_ratio(rng: random.Random) -> float:
+    """Draw the width of a crop over its height, log-uniform in [3/4, 4/3], as torchvision's RandomResizedCrop does."""
+    bound = math.log(4 / 3)
+    return math.exp(rng.uniform(-bound, bound))
+
+
+def random_crop_box(
+    rng: random.Random,
+    width: int,
+    height: int,
+    crop_min: float,
+    aspect_ratio: Callable[[random.Random], float] = log_uniform_aspect_ratio,
+) -> tuple[int, int, int, int]:
+    """Return (left, upper, right, lower) of a crop with area U[crop_min, 1] and an aspect ratio drawn from [3/4, 4/3].
 
     Ten tries, then the largest centred crop within those ratios, as torchvision does.
     """
     if crop_min >= 1:
         return 0, 0, width, height
-    bound = math.log(4 / 3)
     for _ in range(10):
         area = width * height * rng.uniform(crop_min, 1)
-        ratio = math.exp(rng.uniform(-bound, bound))
+        ratio = aspect_ratio(rng)
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             left, top = rng.randint(0, width - w), rng.randint(0, height - h)
@@ -328,6 +362,10 @@ class EvalTransform:
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
 
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return no parameters: colours stay as they are."""
+        return ()
+
 
 def _without_far_ends(image: Image.Image, ratio: int = 8) -> Image.Image:
     """Return the middle of an image longer than ``ratio`` times its shorter side.
@@ -342,21 +380,30 @@ def _without_far_ends(image: Image.Image, ratio: int = 8) -> Image.Image:
     return image.crop((left, top, left + w, top + h))
 
 
-class _Keyed(Dataset[tuple[Pixels, int]]):
+Row = tuple[Pixels, int, tuple[float, ...]]
+"""Pixels, label and colour parameters, if any, of an image."""
+
+Batch = tuple[Tensor, ...]
+"""Images uint8 (N, 3, H, W), labels int64 (N,) and, with paper_augment, colour parameters float32 (N, 6)."""
+
+
+class _Keyed(Dataset[Row]):
     """Images behind a transform, addressed by (epoch, index)."""
 
-    def __init__(self, images: Images, transform: Callable[[Image.Image, Key], Pixels]) -> None:
+    def __init__(self, images: Images, transform: TrainTransform | EvalTransform) -> None:
         self.images, self.transform = images, transform
 
-    def __getitem__(self, key: Key) -> tuple[Pixels, int]:
+    def __getitem__(self, key: Key) -> Row:
         index = key[1]
-        return self.transform(self.images.image(index), key), int(self.images.labels[index])
+        pixels = self.transform(self.images.image(index), key)
+        return pixels, int(self.images.labels[index]), self.transform.colour(key)
 
 
-def _collate(rows: Sequence[tuple[Pixels, int]]) -> tuple[Tensor, Tensor]:
-    """Return images uint8 (N, 3, H, W), channels last in memory, and labels int64 (N,)."""
-    pixels = torch.from_numpy(np.stack([row[0] for row in rows]))
-    return pixels.permute(0, 3, 1, 2), torch.tensor([row[1] for row in rows])
+def _collate(rows: Sequence[Row]) -> Batch:
+    """Return a batch; its images have the channels last in memory."""
+    pixels, labels, colours = zip(*rows, strict=True)
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(labels)
+    return (*batch, torch.tensor(colours)) if any(colours) else batch
 
 
 @dataclass(frozen=True)
@@ -451,8 +498,8 @@ def _set_up_worker(worker: int) -> None:
 
 def train_batches(
     images: Images, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
-) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Yield this process's micro-batches of each step of [first, last): images uint8 (n, 3, H, W), labels int64."""
+) -> Iterator[list[Batch]]:
+    """Yield this process's micro-batches of each step of [first, last)."""
     loader = _loader(images, transform, _Batches(order, first, last), workers, pin)
     batches = iter(loader)
     for _ in range(first, last):
@@ -464,18 +511,18 @@ def train_batches(
 
 def eval_batches(
     images: Images, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Batch]:
     """Yield this process's share of the images in order, each exactly once over any number of processes."""
     yield from _loader(images, transform, _Slice(len(images), batch_size, rank, world_size), workers, pin)
 
 
 def _loader(
     images: Images,
-    transform: Callable[[Image.Image, Key], Pixels],
+    transform: TrainTransform | EvalTransform,
     sampler: Sampler[list[Key]],
     workers: int,
     pin: bool,
-) -> DataLoader[tuple[Pixels, int]]:
+) -> DataLoader[Row]:
     return DataLoader(
         _Keyed(images, transform),
         batch_sampler=sampler,

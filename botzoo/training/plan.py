@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,7 +56,17 @@ def _input(job: Job) -> Iterator[str]:
     size, crop_min = job.preprocessing.size, job.crop_min
     smaller = f", trained at {job.train_size} px" if job.train_size != size else ""
     crop = f"random crops of {crop_min:.0%} to 100%" if crop_min < 1 else "whole images"
-    yield f"{size} x {size} px{smaller}; {crop}, flipped with probability {job.hflip:g}"
+    steps = [f"{size} x {size} px{smaller}; {crop}", f"flipped with probability {job.hflip:g}", *_augmentations(job)]
+    yield ", ".join(steps)
+
+
+def _augmentations(job: Job) -> Iterator[str]:
+    for name, value in asdict(job.config.augment).items():
+        if value:
+            yield name if value is True else f"{name} {value:g}"
+    if job.config.paper_augment:
+        whose = "the paper's" if job.config.scratch else "the weights' own"
+        yield f"coloured as in the paper with {whose} mean and std"
 
 
 def _device(job: Job) -> Iterator[str]:
@@ -82,6 +93,7 @@ def _tricks(job: Job) -> Iterator[str]:
         if getattr(config, name)
     ]
     names += [name for name in ("zero_gamma", "xavier_init") if config.scratch and getattr(config, name)]
+    names += ["paper_augment"] if config.paper_augment else []
     names += [f"ema {config.ema:g}"] if config.ema else []
     yield ", ".join(names) or "none"
 

@@ -28,9 +28,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from botzoo.errors import CheckpointError, DivergedError, StoppedError
 from botzoo.training import checkpoint
+from botzoo.training.augment import make_augment
 from botzoo.training.checkpoint import Progress
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import (
+    Batch,
     EvalTransform,
     Images,
     Order,
@@ -62,6 +64,7 @@ from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_group
 from botzoo.training.plan import duration, plan
 from botzoo.training.sources import ImageData, open_images
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
+from botzoo.tricks import paper_augment
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
 
@@ -195,6 +198,8 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         xavier_init=config.xavier_init,
         drop_rate=config.drop_rate,
     )
+    if config.paper_augment and config.scratch:
+        preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
     architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
     model = place(model, config, accelerator)
     transfer.describe(model)
@@ -224,7 +229,8 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     folder = open_folder(config, accelerator, resume)
     facts = record_facts(folder, command, images, accelerator, resumed=resume is not None)
     start_tracker(config, accelerator, folder)
-    crop_min = config.data.crop_min or (0.35 if data.mirrored else 0.8)
+    usual_crop = paper_augment.CROP_MIN if config.paper_augment else 0.35 if data.mirrored else 0.8
+    crop_min = config.data.crop_min or usual_crop
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
     return Job(
         config,
@@ -358,9 +364,15 @@ class _Watch:
         self.window = time.perf_counter()
 
 
-def _train_batches(job: Job, first: int, last: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def _train_batches(job: Job, first: int, last: int) -> Iterator[list[Batch]]:
     transform = TrainTransform(
-        job.train_size, job.preprocessing.interpolation, job.crop_min, job.hflip, job.config.seed
+        job.train_size,
+        job.preprocessing.interpolation,
+        job.crop_min,
+        job.hflip,
+        job.config.seed,
+        paper=job.config.paper_augment,
+        augment=make_augment(job.config.augment, job.train_size, job.preprocessing.mean),
     )
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)

@@ -15,11 +15,10 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from botzoo.errors import ConfigError
-from botzoo.training.data import Preprocessing
+from botzoo.training.data import Batch, Preprocessing
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, set_lr
-
-Batch = tuple[Tensor, Tensor]
+from botzoo.tricks.paper_augment import paper_augment
 
 
 class Trainer:
@@ -104,15 +103,17 @@ class Trainer:
     def _backward(self, step: int, batch: Batch, parts: int) -> Tensor:
         assert self.net is not None
         device = self.accelerator.device
-        images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
-        images, targets = self.objective.prepare(self.normalise(images), labels, step)
+        images, labels, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
+        images, targets = self.objective.prepare(self.normalise(images, *colour), labels, step)
         loss = self.objective.loss(self.net(images), targets) / parts
         self.accelerator.backward(loss)
         return loss.detach()
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Return the network's input, float32, of uint8 images (N, 3, H, W) on the device."""
-        return self.preprocessing.normalise(images).contiguous(memory_format=self.memory_format)
+    def normalise(self, images: Tensor, colour: Tensor | None = None) -> Tensor:
+        """Return the network's input, float32, of uint8 images (N, 3, H, W) on the device, coloured where ``colour`` says."""
+        p = self.preprocessing
+        plain = p.normalise(images) if colour is None else paper_augment(images, colour, p.mean, p.std)
+        return plain.contiguous(memory_format=self.memory_format)
 
     def probe(self, micro_batch: Batch) -> None:
         """Run a forward and backward pass of this process alone, leaving no trace, to learn whether the memory suffices.

@@ -7,6 +7,7 @@ drifts, so the absolute figures mean little and the median of the ratios is the 
 
 - loop: our training loop, decoding, augmentation and data loading included, against the bare training step on tensors that
   are already there, in the same precision and memory format (resnet18d_bot, 64 px, batch 128). 1 would be no cost at all.
+- loop with paper_augment: the same with the paper's crops and colours.
 - defaults: a bare step with the default precision and memory format against fp32 with channels first.
 - help: wall time of ``botzoo-finetune --help`` against ``python -c "import torch"``.
 """
@@ -36,6 +37,7 @@ from botzoo.training.optim import Schedule, make_optimizer, param_groups
 from botzoo.training.sources import Split, open_images
 from botzoo.training.trainer import Trainer
 from botzoo.tricks.mixed_precision import mixed_precision
+from botzoo.tricks.paper_augment import CROP_MIN
 
 BATCH, SIZE, CLASSES = 128, 64, 10
 PREPROCESSING = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1.0, "bicubic")
@@ -94,7 +96,7 @@ def paired(a: Callable[[], Any], b: Callable[[], Any], rounds: int, steps: int) 
 
 def show(name: str, ratios: list[float]) -> None:
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-    print(f"{name:44} median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}", flush=True)
+    print(f"{name:52} median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}", flush=True)
 
 
 def source(data: str | None) -> Split:
@@ -105,20 +107,21 @@ def source(data: str | None) -> Split:
     return Split("random", rng.integers(0, CLASSES, 10_000), lambda i: pixels[i], str)
 
 
-def loop(data: str | None, rounds: int, steps: int) -> None:
+def loop(data: str | None, rounds: int, steps: int, paper: bool = False) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = mixed_precision("auto", device).name
     trainer = make_trainer(precision, torch.channels_last)
     images, _ = read_images(source(data))
     workers = 0 if device.type == "cpu" else min(8, (os.cpu_count() or 2) - 1)
-    transform, order = TrainTransform(SIZE, "bicubic", 0.35, 0.5, 0), Order(len(images), BATCH, 0)
+    transform = TrainTransform(SIZE, "bicubic", CROP_MIN if paper else 0.35, 0.5, 0, paper=paper)
+    order = Order(len(images), BATCH, 0)
     pin = device.type == "cuda"
     batches = train_batches(images, transform, order, 0, 10**6, workers=workers, pin=pin)
     count = itertools.count()
     x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     bare = bare_step(trainer, x, torch.randint(0, CLASSES, (BATCH,), device=device))
     ratios = paired(lambda: trainer.step(next(count), next(batches)), bare, rounds, steps)
-    show(f"loop / bare step, images/s, {precision}", ratios)
+    show(f"loop{' with paper_augment' if paper else ''} / bare step, images/s, {precision}", ratios)
 
 
 def defaults(rounds: int, steps: int) -> None:
@@ -152,3 +155,4 @@ if __name__ == "__main__":
     help_time(options.rounds)
     defaults(max(3, options.rounds // 2), max(2, options.steps // 2))
     loop(options.data, options.rounds, options.steps)
+    loop(options.data, options.rounds, options.steps, paper=True)

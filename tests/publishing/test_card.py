@@ -17,7 +17,7 @@ from PIL import Image
 from botzoo.models.pretrained import KeyReport
 from botzoo.publishing.card import class_figures, wilson, write_card
 from botzoo.publishing.summary import summary
-from botzoo.training.config import TrainConfig
+from botzoo.training.config import AugmentConfig, TrainConfig
 from botzoo.training.data import Order, Preprocessing
 from botzoo.training.history import History
 from botzoo.training.model import Start, write_model_folder
@@ -236,6 +236,14 @@ def test_a_network_that_timm_has_under_another_name_is_named(tmp_path: Path) -> 
 )
 def test_the_card_says(card: ModelCard, said: str) -> None:
     assert said in card.text
+
+
+def test_augmentations_are_settings_where_they_are_on(tmp_path: Path) -> None:
+    config = TrainConfig(scratch=True, paper_augment=True, augment=AugmentConfig(rotate90=True, blur=0.25))
+    text = card_of(a_result(tmp_path, config=config)).text
+    for row in ("| `paper_augment` | `true` |", "| `augment.rotate90` | `true` |", "| `augment.blur` | `0.25` |"):
+        assert row in text
+    assert "augment.noise" not in text
 
 
 def test_a_test_split_is_said_to_be_untouched(tmp_path: Path) -> None:

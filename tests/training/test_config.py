@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from botzoo.errors import ConfigError
-from botzoo.training.config import DataConfig, EngineConfig, OptimConfig, TrainConfig
+from botzoo.training.config import AugmentConfig, DataConfig, EngineConfig, OptimConfig, TrainConfig
 from botzoo_finetune.config import FinetuneConfig
 
 WRONG: list[tuple[type, dict[str, Any], str]] = [
@@ -44,6 +44,14 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (DataConfig, {"hflip": 1.5}, "--data.hflip is 1.5: it must be in [0, 1]"),
     (DataConfig, {"cache_gib": -1.0}, "--data.cache-gib is -1.0: it must be 0 or more"),
     (DataConfig, {"cache_gib": inf}, "--data.cache-gib is inf: it must be 0 or more"),
+    (AugmentConfig, {"vflip": -0.1}, "--augment.vflip is -0.1: it must be in [0, 1]"),
+    (AugmentConfig, {"color_jitter": 1.5}, "--augment.color-jitter is 1.5: it must be in [0, 1]"),
+    (AugmentConfig, {"blur": 2.0}, "--augment.blur is 2.0: it must be in [0, 1]"),
+    (AugmentConfig, {"noise": nan}, "--augment.noise is nan: it must be in [0, 1]"),
+    (AugmentConfig, {"random_erasing": -1.0}, "--augment.random-erasing is -1.0: it must be in [0, 1]"),
+    (AugmentConfig, {"randaugment": 31}, "--augment.randaugment is 31: it must be in 0 ... 30"),
+    (AugmentConfig, {"randaugment": 9, "trivialaugment": True}, "--augment.randaugment 9 and --augment.trivialaugment"),
+    (TrainConfig, {"paper_augment": True, "augment": AugmentConfig(color_jitter=0.4)}, "--paper-augment scales"),
     (OptimConfig, {"momentum": 1.0}, "--optim.momentum is 1.0: it must be in [0, 1)"),
     (OptimConfig, {"weight_decay": -1e-4}, "--optim.weight-decay is -0.0001: it must be 0 or more"),
     (OptimConfig, {"clip_grad": 0.0}, "--optim.clip-grad is 0.0: it must be greater than 0"),
@@ -84,7 +92,9 @@ def test_what_can_be_frozen(freeze: str) -> None:
     assert FinetuneConfig(freeze=freeze).freeze == freeze
 
 
-@pytest.mark.parametrize("config", [DataConfig(), OptimConfig(), EngineConfig(), TrainConfig(), FinetuneConfig()])
+@pytest.mark.parametrize(
+    "config", [DataConfig(), AugmentConfig(), OptimConfig(), EngineConfig(), TrainConfig(), FinetuneConfig()]
+)
 def test_a_configuration_is_frozen(config: Any) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(config, fields(config)[0].name, 1)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import resource
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,25 @@ def test_the_plan_is_in_the_log(result: Result) -> None:
     log = (result.job.folder / "log.txt").read_text()
     for heading in ("data", "model", "input", "device", "optimizer", "tricks", "steps", "output"):
         assert f"\n{heading} " in "\n" + log
+
+
+def test_the_papers_augmentation_brings_its_crops_mean_and_std(photos: Path, tmp_path: Path) -> None:
+    result = quick(photos, tmp_path / "run", paper_augment=True, augment={"vflip": 0.5, "rotate90": True})
+    config = json.loads((result.model_folder / "config.json").read_text())["pretrained_cfg"]
+    assert [255 * value for value in config["mean"]] == pytest.approx([123.68, 116.779, 103.939])
+    assert [255 * value for value in config["std"]] == pytest.approx([58.393, 57.12, 57.375])
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "crops of 8% to 100%, flipped with probability 0.5, vflip 0.5, rotate90, coloured as in the paper" in log
+    assert re.search(r"\ntricks .*\bpaper_augment\b", log)
+
+
+def test_pretrained_weights_keep_their_mean_and_a_wish_for_crops_wins(
+    result: Result, photos: Path, tmp_path: Path
+) -> None:
+    options = {"scratch": False, "pretrained": f"local-dir:{result.model_folder}", "data": {"crop_min": 0.5}}
+    later = quick(photos, tmp_path / "run", paper_augment=True, **options)
+    assert (later.job.preprocessing.mean, later.job.crop_min) == (result.job.preprocessing.mean, 0.5)
+    assert "with the weights' own mean and std" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_the_learning_curve_is_a_picture(result: Result) -> None:

@@ -12,6 +12,7 @@ from botzoo.training.data import Preprocessing
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, make_optimizer, param_groups
 from botzoo.training.trainer import Evaluation, Trainer, evaluate, fit_micro_batch
+from botzoo.tricks.paper_augment import paper_augment
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1.0, "bilinear")
 
@@ -33,6 +34,15 @@ def freeze_all_but_fc(model: nn.Module) -> bool:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("fc"))
     return True
+
+
+def test_a_step_colours_its_images_before_the_network_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, seen = make_trainer(), []
+    trainer.start_epoch(lambda model: False)
+    monkeypatch.setattr(Objective, "prepare", lambda self, x, y, step: (seen.append(x), (x, torch.eye(3)[y]))[1])
+    colour = torch.tensor([[0.7, 1.2, 0.9, 0.1, -0.1, 0.2]] * 4)
+    trainer.step(0, [(*batch(), colour)])
+    assert torch.equal(seen[0], paper_augment(batch()[0], colour, PREPROCESSING.mean, PREPROCESSING.std))
 
 
 def test_frozen_batch_norm_keeps_its_statistics() -> None:
