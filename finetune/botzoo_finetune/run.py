@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from botzoo.publishing.card import write_card
-from botzoo.training.run import Result, Transfer, train
+from botzoo.training.run import Result, Transfer, rehearse, train
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
@@ -17,16 +17,19 @@ from botzoo_finetune.summary import summary
 log = logging.getLogger("botzoo")
 
 
-def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None) -> Result | None:
+def finetune(
+    config: FinetuneConfig, *, command: str, resume: Path | None = None, dry_run: bool = False
+) -> Result | None:
     """Fine-tune as ``config`` says, write the card and print the summary.
 
     Args:
         config: the options.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
+        dry_run: stop after the plan and draw the learning rate.
 
     Returns:
-        The result, or None where the run to resume is complete already.
+        The result, or None after a dry run and where the run to resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
@@ -49,6 +52,9 @@ def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None
         set_trainable=freezer,
         describe=describe,
     )
+    if dry_run:
+        rehearse(config, transfer=transfer)
+        return None
     result = train(config, transfer=transfer, command=command, resume=resume)
     if result.job.accelerator.is_main_process:
         write_card(result)
