@@ -10,7 +10,7 @@ from collections.abc import Callable
 from botzoo import __version__, recipes
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.recipes import Recipe
-from botzoo.training.command_line import check_options, given, guarded, make_parser, parse
+from botzoo.training.command_line import check_options, given, guarded, make_parser, parse, wants_dry_run
 from botzoo.training.config import AblateConfig, TrainConfig
 
 DEFAULT_RECIPE = "label-smoothing"
@@ -67,7 +67,8 @@ def _train(argv: list[str]) -> None:
     from botzoo.publishing.job import train_and_describe
 
     _speak()
-    train_and_describe(config, command=shlex.join(["botzoo", "train", *argv]), resume=resume)
+    command = shlex.join(["botzoo", "train", *argv])
+    train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv))
 
 
 def _recipe_name(argv: list[str]) -> str:
@@ -138,6 +139,8 @@ def _ablate(argv: list[str]) -> None:
     config, resume = parse(parser, AblateConfig, argv)
     if resume is not None:
         raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")
+    if wants_dry_run(argv):
+        raise ConfigError("--dry-run shows the plan of one run: give it to botzoo train.")
     options = given(parser, AblateConfig, argv)
 
     from botzoo.publishing.ablation_report import as_table, write_report

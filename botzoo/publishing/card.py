@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from botzoo.training.model import Start, count_parameters
-from botzoo.training.plan import duration
+from botzoo.training.plan import decay_words, duration
 from botzoo.training.run import Result
 from botzoo.training.sources import ImageData
 from botzoo.training.trainer import Evaluation, wilson
@@ -379,7 +379,7 @@ def _confusion_section(result: Result) -> Iterator[str]:
 def _training(result: Result) -> Iterator[str]:
     job, facts, schedule = result.job, result.facts, result.job.schedule
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", facts["command"])), default=0))
-    decay = "falling to 0 along a cosine" if schedule.decay else "constant"
+    decay = decay_words(job.config, job.epochs)
     warm = f"{schedule.warmup_steps:,} steps of warmup, then " if schedule.warmup_steps else ""
     early = "; it stopped early, without a gain for some time" if result.steps < schedule.total_steps else ""
     yield "## Training"
@@ -409,11 +409,18 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
     flat |= {f"{group}.{key}": value for group, inner in groups.items() for key, value in inner.items()}
     flat |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
     flat |= {"mixed_precision": job.precision.name, "data.hflip": job.hflip, "data.crop_min": job.crop_min}
-    if not job.config.scratch:
-        del flat["zero_gamma"], flat["xavier_init"]
+    config, decay = job.config, job.config.optim.decay
+    without_effect = {
+        "zero_gamma": not config.scratch,
+        "xavier_init": not config.scratch,
+        "label_smoothing_over": not config.label_smoothing,
+        "optim.decay": config.cosine,
+        "optim.decay_every": decay != "exponential",
+        "optim.decay_patience": decay != "plateau",
+    }
+    without_effect |= {key: not value for key, value in flat.items() if key.startswith("augment.")}
     for key, value in flat.items():
-        unused = value is None or (key.startswith("augment.") and not value)
-        if not unused and key not in NOT_SETTINGS:
+        if value is not None and key not in NOT_SETTINGS and not without_effect.get(key):
             yield key, _short(value) if isinstance(value, str) else json.dumps(value)
 
 

@@ -8,13 +8,18 @@ from pathlib import Path
 from botzoo.publishing.card import write_card
 from botzoo.publishing.summary import summary
 from botzoo.training.config import TrainConfig
-from botzoo.training.run import Result, Transfer, train
+from botzoo.training.run import Result, Transfer, rehearse, train
 
 log = logging.getLogger("botzoo")
 
 
 def train_and_describe(
-    config: TrainConfig, *, command: str, transfer: Transfer | None = None, resume: Path | None = None
+    config: TrainConfig,
+    *,
+    command: str,
+    transfer: Transfer | None = None,
+    resume: Path | None = None,
+    dry_run: bool = False,
 ) -> Result | None:
     """Train as ``config`` says, write the card and print the summary.
 
@@ -23,15 +28,19 @@ def train_and_describe(
         command: as typed, for the card and the command to resume.
         transfer: what transfer learning adds, if anything.
         resume: folder of a run to go on with, whose configuration is ``config``.
+        dry_run: stop after the plan and draw the learning rate.
 
     Returns:
-        The result, or None where the run to resume is complete already.
+        The result, or None after a dry run and where the run to resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
     if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
+        return None
+    if dry_run:
+        rehearse(config, transfer=transfer)
         return None
     result = train(config, transfer=transfer, command=command, resume=resume)
     if result.job.accelerator.is_main_process:

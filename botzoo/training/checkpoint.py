@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Progress:
         epochs_without_gain: epochs since that happened.
         seconds: time spent training and evaluating, over all sittings.
         stopped_early: whether patience has run out.
+        lr_falls: the steps at which the learning rate has fallen on a plateau.
     """
 
     step: int = 0
@@ -41,6 +42,7 @@ class Progress:
     epochs_without_gain: int = 0
     seconds: float = 0.0
     stopped_early: bool = False
+    lr_falls: tuple[int, ...] = ()
 
 
 TENSORS = "tensors.pt"
@@ -125,7 +127,8 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
         if _sha256(path / TENSORS) != state["sha256"]:
             raise CheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs)")
         tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=device, weights_only=True)
-        return Progress(**state["progress"]), tensors
+        progress = Progress(**state["progress"])
+        return replace(progress, lr_falls=tuple(progress.lr_falls)), tensors  # JSON knows lists only
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged ({error})") from error
 

@@ -43,6 +43,9 @@ def make_parser(prog: str, description: str, config_class: type[ConfigT], defaul
     parser = _parser(prog, description)
     parser.add_argument("--config", action="config", help="YAML file of options; flags after it override it.")
     parser.add_argument("--debug", action="store_true", default=SUPPRESS, help="Show the traceback of an error.")
+    parser.add_argument(
+        "--dry_run", action="store_true", default=SUPPRESS, help="Print the plan, draw the learning rate, and stop."
+    )
     parser.add_argument("--resume", type=str, default=SUPPRESS, help="Go on with the run in this folder.")
     parser.add_class_arguments(config_class)
     groups = {name.split(".")[0] for name in _kinds(config_class) if "." in name}
@@ -94,13 +97,16 @@ def parse(parser: Parser, config_class: type[ConfigT], argv: list[str]) -> tuple
     """Return the configuration that ``argv`` asks for, and the run to resume if there is one.
 
     Raises:
-        ConfigError: an option is unknown or of the wrong type or value, or stands beside --resume.
+        ConfigError: an option is unknown or of the wrong type or value, or stands beside --resume, or a file asks for a dry
+            run.
     """
     kinds = _kinds(config_class)
     flags = _spelled_out(argv, kinds)
     values = _parsed(lambda: parser.parse_args(flags), kinds, f" See {parser.prog} --help.")
     if "resume" in values:
         return _resumed(values["resume"], flags, config_class)
+    if "dry_run" in values and not wants_dry_run(argv):
+        raise ConfigError("dry_run cannot stand in a file: give --dry-run on the command line.")
     return made(values, config_class), None
 
 
@@ -127,6 +133,11 @@ def made(values: dict[str, Any], config_class: type[ConfigT]) -> ConfigT:
     groups = {name: group for name, group in own.items() if callable(group)}
     parts = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}
     return config_class(**parts)
+
+
+def wants_dry_run(argv: list[str]) -> bool:
+    """Return whether ``argv`` asks to stop after the plan."""
+    return "--dry-run" in argv or "--dry_run" in argv
 
 
 def _kinds(config_class: Any) -> dict[str, Any]:
@@ -161,7 +172,7 @@ def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict
 def _one_line(text: str, kinds: dict[str, Any]) -> str:
     """Say what ``text``, a message of jsonargparse, says; one that is not known here is passed on."""
     if found := re.search(r"unrecognized arguments: (-[\w.-]+)", text, re.IGNORECASE):
-        known = [f"--{name}" for name in (*kinds, "config", "debug", "resume", "help", "print_config")]
+        known = [f"--{name}" for name in (*kinds, "config", "debug", "dry_run", "resume", "help", "print_config")]
         return _dashed(f"There is no option {found[1]}.{did_you_mean(found[1], known)}")
     if found := re.search(r"unrecognized arguments: (.+)", text, re.IGNORECASE):
         return f"{found[1]!r} belongs to no flag: write --dataset, --model or another flag before each value."
@@ -182,8 +193,11 @@ def _one_line(text: str, kinds: dict[str, Any]) -> str:
 
 
 def _accepted(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        each = [part for part in get_args(kind) if part is not ...]
+        return f"{'a list of' if len(each) == 1 else len(each)} {IN_WORDS[each[0]].removeprefix('a ')}s in brackets"
     parts = get_args(kind) or (kind,)
-    words = [str(part) if get_origin(kind) is Literal else IN_WORDS[part] for part in parts]
+    words = [str(part) if get_origin(kind) is Literal else IN_WORDS.get(part) or _accepted(part) for part in parts]
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 

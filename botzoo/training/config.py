@@ -82,17 +82,50 @@ class AugmentConfig:
 class OptimConfig:
     """The optimizer's own settings."""
 
+    decay: Literal["constant", "step", "exponential", "plateau"] = "constant"
+    """How the learning rate falls with --cosine false: not at all; at --optim.milestones; every --optim.decay-every epochs;
+    or after --optim.decay-patience epochs without a better validation accuracy."""
+    milestones: tuple[int, ...] | None = None
+    """For decay step: the epochs, such as [30,60,90], after which the rate falls; by default every quarter of the run."""
+    decay_factor: float | None = None
+    """Factor on the learning rate at each fall; by default 0.1, and 0.94 for decay exponential."""
+    decay_every: int = 2
+    """For decay exponential: epochs from one fall to the next."""
+    decay_patience: int = 5
+    """For decay plateau: epochs without a better validation accuracy before each fall, judged as for --patience."""
     momentum: float = 0.9
     """Momentum, for the optimizers that have one."""
+    betas: tuple[float, float] | None = None
+    """Betas of Adam and its kind, such as [0.9,0.95]; by default the optimizer's own."""
     weight_decay: float = 1e-4
     """Weight decay of convolution and linear weights (and of all parameters without --no-bias-decay)."""
     clip_grad: float | None = None
     """Clip the gradient to this norm."""
 
+    @property
+    def factor(self) -> float:
+        """Factor on the learning rate at each fall."""
+        if self.decay_factor is not None:
+            return self.decay_factor
+        return 0.94 if self.decay == "exponential" else 0.1
+
     def __post_init__(self) -> None:
+        self._check_decay()
         check(0 <= self.momentum < 1, "optim.momentum", self.momentum, "in [0, 1)")
+        check(
+            self.betas is None or all(0 <= beta < 1 for beta in self.betas), "optim.betas", self.betas, "two in [0, 1)"
+        )
         check(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "0 or more")
         check(self.clip_grad is None or self.clip_grad > 0, "optim.clip_grad", self.clip_grad, "greater than 0")
+
+    def _check_decay(self) -> None:
+        marks, factor = self.milestones and list(self.milestones), self.decay_factor
+        rising = marks is None or (marks and marks == sorted({*marks}) and marks[0] >= 1)
+        check(bool(rising), "optim.milestones", marks, "rising epochs of 1 or more, such as [30,60,90]")
+        check(marks is None or self.decay == "step", "optim.milestones", marks, "left out without --optim.decay step")
+        check(factor is None or 0 < factor < 1, "optim.decay_factor", factor, "between 0 and 1")
+        check(self.decay_every >= 1, "optim.decay_every", self.decay_every, "1 or more epochs")
+        check(self.decay_patience >= 1, "optim.decay_patience", self.decay_patience, "1 or more epochs")
 
 
 @dataclass(frozen=True)
@@ -150,7 +183,7 @@ class TrainConfig:
     warmup: float = 0.5
     """Trick: epochs over which the learning rate rises from 0; 0 for none."""
     cosine: bool = True
-    """Trick: let the learning rate fall to 0 along a cosine after the warmup; otherwise it stays."""
+    """Trick: let the learning rate fall to 0 along a cosine after the warmup; otherwise see --optim.decay."""
     zero_gamma: bool = True
     """Trick: start every residual block as the identity; counts with --scratch only."""
     xavier_init: bool = False
@@ -161,6 +194,8 @@ class TrainConfig:
     """Trick: weight decay on weights only, not on biases, gammas and betas."""
     label_smoothing: float = 0.0
     """Trick: share of the target spread evenly over the other classes; 0.1 in the paper."""
+    label_smoothing_over: Literal["others", "all"] = "others"
+    """The classes that the share is spread over: all but the true one, as in the paper, or all, as in timm and torch."""
     mixup: float = 0.0
     """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
     drop_rate: float = 0.0
@@ -198,9 +233,9 @@ class TrainConfig:
         check(self.img_size is None or self.img_size >= 8, "img_size", self.img_size, "8 or more")
         check(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")
         check(self.warmup >= 0, "warmup", self.warmup, "0 or more epochs")
-        check(
-            self.epochs is None or self.warmup < self.epochs, "warmup", self.warmup, f"less than --epochs {self.epochs}"
-        )
+        if self.epochs is not None:
+            check_epochs(self, self.epochs, f"--epochs {self.epochs}")
+        self._check_falls()
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
         check(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "in [0, 1)")
@@ -223,6 +258,25 @@ class TrainConfig:
             raise ConfigError(
                 f"--scratch starts from nothing and --pretrained {self.pretrained} from weights: give one of the two."
             )
+
+    def _check_falls(self) -> None:
+        optim = self.optim
+        if self.cosine and optim.decay != "constant":
+            raise ConfigError(
+                f"--optim.decay is {optim.decay!r} and the learning rate falls along a cosine already: add --cosine false."
+            )
+        if optim.decay == "plateau" and self.patience is not None and self.patience <= optim.decay_patience:
+            raise ConfigError(
+                f"--patience {self.patience} stops before the learning rate falls, which takes --optim.decay-patience "
+                f"{optim.decay_patience} epochs: give a longer --patience."
+            )
+
+
+def check_epochs(config: TrainConfig, epochs: int, named: str) -> None:
+    """Raise ConfigError where ``epochs``, called ``named``, are too few for the warmup or the milestones."""
+    marks = config.optim.milestones and list(config.optim.milestones)
+    check(config.warmup < epochs, "warmup", config.warmup, f"less than {named}")
+    check(marks is None or marks[-1] < epochs, "optim.milestones", marks, f"less than {named}")
 
 
 @dataclass(frozen=True)

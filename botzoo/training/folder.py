@@ -38,14 +38,20 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
     return folder
 
 
+def check_output(config: TrainConfig) -> None:
+    """Raise ConfigError where the folder that --output names is in use."""
+    folder = Path(config.output or "").expanduser()
+    if config.output is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"--output {folder} exists already and is left as it is: give another folder, or go on with the run in "
+            f"it by --resume {folder}."
+        )
+
+
 def _new_folder(config: TrainConfig) -> Path:
-    folder = Path(config.output).expanduser() if config.output is not None else _free_name(config)
+    folder = Path(config.output).expanduser() if config.output is not None else _default_name(config)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(
-                f"--output {folder} exists already and is left as it is: give another folder, or go on with the run in "
-                f"it by --resume {folder}."
-            )
+        check_output(config)
         (folder / "checkpoints").mkdir(parents=True)
     except OSError as error:
         raise ConfigError(
@@ -54,12 +60,18 @@ def _new_folder(config: TrainConfig) -> Path:
     return folder
 
 
-def _free_name(config: TrainConfig) -> Path:
+def _default_name(config: TrainConfig) -> Path:
     """Return runs/DATASET-MODEL, with a number behind it where that exists."""
     parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (config.dataset, config.model))
-    base = Path("runs") / "-".join(parts)
-    numbered = (base.with_name(f"{base.name}-{n}") for n in range(2, 100_000))
-    return base if not base.exists() else next(folder for folder in numbered if not folder.exists())
+    return free_name(Path("runs") / "-".join(parts))
+
+
+def free_name(path: Path, ending: str = "") -> Path:
+    """Return ``path`` and ``ending``, with a number between them where that exists."""
+    numbered = (
+        path.with_name(f"{path.name}{number}{ending}") for number in ("", *(f"-{n}" for n in range(2, 100_000)))
+    )
+    return next(name for name in numbered if not name.exists())
 
 
 class _RunLog(logging.FileHandler):

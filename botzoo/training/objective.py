@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,16 +21,18 @@ class Objective:
         smoothing: eps of label smoothing, in [0, 1).
         mixup_alpha: alpha of mixup, 0 for none.
         seed: the run's seed.
+        smoothing_over: the classes that share eps: all but the true one, or all.
     """
 
     num_classes: int
     smoothing: float = 0.0
     mixup_alpha: float = 0.0
     seed: int = 0
+    smoothing_over: Literal["others", "all"] = "others"
 
     def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the images to train on, float (N, 3, H, W), and their targets, float32 probabilities (N, K)."""
-        targets = label_smoothing(labels, self.num_classes, self.smoothing)
+        targets = label_smoothing(labels, self.num_classes, self.smoothing, self.smoothing_over)
         if not self.mixup_alpha:
             return images, targets
         return mixup(images, targets, mixup_lambda(self.mixup_alpha, self.seed, step))

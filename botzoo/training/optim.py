@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from botzoo.errors import ConfigError, did_you_mean
+from botzoo.training.swats import make_swats
 from botzoo.tricks.cosine import cosine
 from botzoo.tricks.no_bias_decay import no_bias_decay
 from botzoo.tricks.warmup import warmup
@@ -28,20 +30,41 @@ class Schedule:
         peak: learning rate after the warmup.
         total_steps: optimizer steps of the whole run.
         warmup_steps: steps of the warmup, less than total_steps.
-        decay: whether it falls to 0 along a cosine after the warmup.
+        cosine: whether it falls to 0 along a cosine after the warmup.
+        falls: the steps, rising, from each of which on it is ``factor`` times what it was. They are known before the run
+            except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
+        factor: of each fall, in (0, 1].
     """
 
     peak: float
     total_steps: int
     warmup_steps: int = 0
-    decay: bool = True
+    cosine: bool = True
+    falls: tuple[int, ...] = ()
+    factor: float = 1.0
 
     def lr(self, step: int) -> float:
         """Return the learning rate of step ``step``, counted from 0."""
         after = step - self.warmup_steps
         if after < 0:
-            return self.peak * warmup(step, self.warmup_steps)
-        return self.peak * cosine(after, self.total_steps - self.warmup_steps) if self.decay else self.peak
+            decay = warmup(step, self.warmup_steps)
+        else:
+            decay = cosine(after, self.total_steps - self.warmup_steps) if self.cosine else 1.0
+        return self.peak * decay * self.factor ** bisect_right(self.falls, step)
+
+
+def fall_epochs(decay: str, epochs: int, milestones: tuple[int, ...] | None = None, every: int = 2) -> list[int]:
+    """Return the whole epochs, warmup included, after which the learning rate falls in a run of ``epochs``.
+
+    Args:
+        decay: "step" falls at ``milestones``, by default every quarter of the run as in the paper (30, 60 and 90 of 120);
+            "exponential" every ``every`` epochs, a staircase; "constant" never; "plateau" at epochs not known beforehand.
+        epochs: of the whole run.
+    """
+    if decay == "step":
+        quarters = sorted({-(-epochs * k // 4) for k in (1, 2, 3)})
+        return [epoch for epoch in milestones or quarters if epoch < epochs]
+    return list(range(every, epochs, every)) if decay == "exponential" else []
 
 
 def param_groups(
@@ -68,28 +91,47 @@ def param_groups(
 
 
 def make_optimizer(
-    name: str, groups: list[ParamGroup], lr: float, momentum: float, *, fused: bool = False
+    name: str,
+    groups: list[ParamGroup],
+    lr: float,
+    momentum: float,
+    betas: tuple[float, float] | None = None,
+    *,
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
-    """Create any of timm's optimizers over ``groups``; ``fused`` takes torch's fused kernel where there is one.
+    """Create any of timm's optimizers, or swats, over ``groups``.
+
+    Args:
+        name: in any case.
+        groups: as ``param_groups`` makes them.
+        lr: replaced by the schedule's before each step.
+        momentum: for the optimizers that have one.
+        betas: of Adam and its kind; None for the optimizer's own.
+        fused: take torch's fused kernel where there is one.
 
     Raises:
-        ConfigError: timm has no optimizer of that name, or it cannot work here.
+        ConfigError: there is no optimizer of that name, it has no pair of betas, or it cannot work here.
     """
+    more: dict[str, Any] = {"betas": betas} if betas is not None else {}
+    if name.lower() == "swats":
+        return make_swats(groups, lr, **more)
     known = [str(known) for known in timm.optim.list_optimizers()]
     if name.lower() not in known:
         raise ConfigError(
-            f"--optimizer is {name!r}, which timm has not.{did_you_mean(name, known)} Common ones: sgd, adamw, lamb, "
-            "lars, rmsprop; all: python -c 'import timm.optim; print(timm.optim.list_optimizers())'."
+            f"--optimizer is {name!r}, which timm has not.{did_you_mean(name, [*known, 'swats'])} Common ones: sgd, "
+            "adamw, lamb, lars, rmsprop; all: python -c 'import timm.optim; print(timm.optim.list_optimizers())'."
         )
-    if timm.optim.get_optimizer_info(name).second_order:
+    info = timm.optim.get_optimizer_info(name)
+    if info.second_order:
         raise ConfigError(f"--optimizer {name} needs second derivatives, which are not taken here: use adamw or lamb.")
+    if betas is not None and not (info.has_betas and info.num_betas == 2):
+        raise ConfigError(f"--optimizer {name} has no pair of betas: leave --optim.betas out.")
     if name.lower() == "sgd" and momentum == 0:
         name = "momentum"  # timm's name for SGD without Nesterov's momentum, which cannot be 0
     try:
-        kernel: dict[str, Any] = (
-            {"fused": True} if fused and name.lower() in ("sgd", "momentum", "adam", "adamw") else {}
-        )
-        return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum, **kernel)
+        if fused and name.lower() in ("sgd", "momentum", "adam", "adamw"):
+            more["fused"] = True
+        return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum, **more)
     except (AssertionError, ImportError, ValueError) as error:  # such as bnb* without a GPU and their package
         raise ConfigError(f"--optimizer {name} does not work here ({error}): use sgd, adamw or lamb.") from error
 

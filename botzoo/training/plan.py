@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from botzoo.training.config import TrainConfig
+from botzoo.training.cost import Memory, count_macs, estimate_memory
 from botzoo.training.model import count_parameters
+from botzoo.training.optim import fall_epochs, make_optimizer
 
 if TYPE_CHECKING:
-    from botzoo.training.run import Job
+    from botzoo.training.run import Settled
 
 
-def plan(job: Job) -> Iterator[str]:
+def plan(job: Settled) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
     for heading, lines in {
         "data": _data(job),
@@ -24,12 +27,13 @@ def plan(job: Job) -> Iterator[str]:
         "optimizer": _optimizer(job),
         "tricks": _tricks(job),
         "steps": _steps(job),
+        "memory": _memory(job),
     }.items():
         for i, line in enumerate(lines):
             yield f"{'' if i else heading:<10} {line}"
 
 
-def _data(job: Job) -> Iterator[str]:
+def _data(job: Settled) -> Iterator[str]:
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in job.images.items())
     yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes"
     yield from job.data.notes
@@ -38,9 +42,12 @@ def _data(job: Job) -> Iterator[str]:
         yield from (f"  {line}" for line in job.left_out)
 
 
-def _model(job: Job) -> Iterator[str]:
+def _model(job: Settled) -> Iterator[str]:
     total, trained = count_parameters(job.model)
     yield f"{job.architecture}: {total:,} parameters, {trained:,} of them trained; from {job.start.source}"
+    size = job.preprocessing.size
+    macs = count_macs(job.model, size) / 1e6
+    yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} x {size} px"
     if (report := job.start.report) is not None:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
@@ -52,7 +59,7 @@ def _named(names: tuple[str, ...]) -> str:
     return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else "0"
 
 
-def _input(job: Job) -> Iterator[str]:
+def _input(job: Settled) -> Iterator[str]:
     size, crop_min = job.preprocessing.size, job.crop_min
     smaller = f", trained at {job.train_size} px" if job.train_size != size else ""
     crop = f"random crops of {crop_min:.0%} to 100%" if crop_min < 1 else "whole images"
@@ -60,7 +67,7 @@ def _input(job: Job) -> Iterator[str]:
     yield ", ".join(steps)
 
 
-def _augmentations(job: Job) -> Iterator[str]:
+def _augmentations(job: Settled) -> Iterator[str]:
     for name, value in asdict(job.config.augment).items():
         if value:
             yield name if value is True else f"{name} {value:g}"
@@ -69,7 +76,7 @@ def _augmentations(job: Job) -> Iterator[str]:
         yield f"coloured as in the paper with {whose} mean and std"
 
 
-def _device(job: Job) -> Iterator[str]:
+def _device(job: Settled) -> Iterator[str]:
     device = job.accelerator.device
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     layout = "channels last" if job.config.engine.channels_last else "channels first"
@@ -77,14 +84,37 @@ def _device(job: Job) -> Iterator[str]:
     yield f"{device}{threads}; {job.precision.name}: {job.precision.reason}; {layout}; images {cache}"
 
 
-def _optimizer(job: Job) -> Iterator[str]:
-    schedule, optim = job.schedule, job.config.optim
-    warm = f" after {schedule.warmup_steps} steps of warmup" if schedule.warmup_steps else ""
-    decay = "along a cosine to 0" if schedule.decay else "constant"
-    yield f"{job.config.optimizer}, learning rate {schedule.peak:.4g}{warm}, then {decay}; weight decay {optim.weight_decay:g}"
+def _optimizer(job: Settled) -> Iterator[str]:
+    config, schedule, batch = job.config, job.schedule, job.order.batch_size
+    scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
+    warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
+    yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay_words(config, job.epochs)}"
+    yield _weight_decay(job)
+    if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
+        yield f"LARS is made for batches above 16 k images; with {batch}, sgd is the usual choice"
 
 
-def _tricks(job: Job) -> Iterator[str]:
+def _weight_decay(job: Settled) -> str:
+    counts = {True: 0, False: 0}
+    for group in job.trainer.optimizer.param_groups:
+        counts[group["weight_decay"] > 0] += sum(p.numel() for p in group["params"])
+    return f"weight decay {job.config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
+
+
+def decay_words(config: TrainConfig, epochs: int) -> str:
+    """Return what the learning rate does after the warmup in a run of ``epochs``."""
+    optim = config.optim
+    if config.cosine:
+        return "falling to 0 along a cosine"
+    if optim.decay == "plateau":
+        return f"times {optim.factor:g} after every {optim.decay_patience} epochs without a better validation accuracy"
+    if optim.decay == "exponential":
+        return f"times {optim.factor:g} after every {optim.decay_every} epochs"
+    falls = fall_epochs(optim.decay, epochs, optim.milestones)
+    return f"times {optim.factor:g} after epochs {', '.join(map(str, falls))}" if falls else "constant"
+
+
+def _tricks(job: Settled) -> Iterator[str]:
     config = job.config
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
     names += [
@@ -98,11 +128,33 @@ def _tricks(job: Job) -> Iterator[str]:
     yield ", ".join(names) or "none"
 
 
-def _steps(job: Job) -> Iterator[str]:
+def _steps(job: Settled) -> Iterator[str]:
     order = job.order
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
     total = f"{job.epochs} epochs x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps"
     yield f"{total}; batch {order.batch_size} = {parts}"
+
+
+def _memory(job: Settled) -> Iterator[str]:
+    config, optim, trainer = job.config, job.config.optim, job.trainer
+    empty = torch.zeros(2, 3, job.train_size, job.train_size, dtype=torch.uint8, device=job.accelerator.device)
+    memory = estimate_memory(
+        job.model,
+        lambda images: trainer.forward(trainer.normalise(empty[:images])),
+        lambda groups: make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas),
+        job.order.micro_batch,
+        averaged=config.ema is not None,
+    )
+    yield f"estimate for each process: {_mib(memory.total)} MiB = {_parts(memory)}, {job.order.micro_batch} images at once"
+
+
+def _parts(memory: Memory) -> str:
+    parts = {name.replace("_", " "): size for name, size in asdict(memory).items() if size}
+    return " + ".join(f"{name} {_mib(size)}" for name, size in parts.items())
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.{0 if size >= 10 << 20 else 1}f}"
 
 
 def duration(seconds: float) -> str:

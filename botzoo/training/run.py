@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -30,7 +30,7 @@ from botzoo.errors import CheckpointError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
 from botzoo.training.checkpoint import Progress
-from botzoo.training.config import TrainConfig
+from botzoo.training.config import TrainConfig, check_epochs
 from botzoo.training.data import (
     Batch,
     EvalTransform,
@@ -54,14 +54,14 @@ from botzoo.training.engine import (
     start_tracker,
     worker_count,
 )
-from botzoo.training.folder import Facts, log_to, open_folder, record_facts, write_facts
-from botzoo.training.history import History, draw_learning_curve
+from botzoo.training.folder import Facts, check_output, free_name, log_to, open_folder, record_facts, write_facts
+from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import Start, create_model, write_model_folder
 from botzoo.training.objective import Objective
-from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_groups
-from botzoo.training.plan import duration, plan
+from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
+from botzoo.training.plan import decay_words, duration, plan
 from botzoo.training.sources import ImageData, open_images
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
 from botzoo.tricks import paper_augment
@@ -69,6 +69,8 @@ from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
 
 log = logging.getLogger("botzoo")
+
+SettledT = TypeVar("SettledT", bound="Settled")
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Transfer:
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything that a run has settled before its first step."""
+class Settled:
+    """Everything that a run has settled before it makes its folder."""
 
     config: TrainConfig
     transfer: Transfer
@@ -108,6 +110,12 @@ class Job:
     epochs: int
     schedule: Schedule
     trainer: Trainer
+
+
+@dataclass(frozen=True)
+class Job(Settled):
+    """Everything that a run has settled before its first step."""
+
     folder: Path
     facts: Facts
     history: History
@@ -160,14 +168,11 @@ def train(
         DivergedError: the loss became NaN or infinite.
         BotzooError: anything else that a user can mend, in one line.
     """
-    job = _prepare(config, transfer or Transfer(), command, resume)
+    job = _open(_prepare(config, transfer or Transfer()), command, resume)
     handler = log_to(job.folder, job.accelerator)
     try:
         progress = _restore(job) if resume else Progress()
-        job.trainer.start_epoch(lambda model: job.transfer.set_trainable(model, _epoch(job, progress.step)))
-        job = replace(job, order=fit_memory(job.trainer, job.order, job.train_size))
-        for line in plan(job):
-            log.info("%s", line)
+        job = _say_plan(job, progress.step)
         log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resume else "")
         progress = _loop(job, progress, command)
         return _finish(job, progress)
@@ -181,8 +186,36 @@ def train(
             handler.close()
 
 
-def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path | None) -> Job:
-    """Settle everything, cheapest refusals first; the run's folder is made last, when nothing can be refused any more."""
+def rehearse(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
+    """Say the plan of a run and draw its learning rate as lr_curve.png here; train nothing and make no run folder.
+
+    Raises:
+        BotzooError: what ``train`` would raise before its first step.
+    """
+    check_output(config)
+    settled = _say_plan(_prepare(config, transfer or Transfer()), 0)
+    title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
+
+    def draw() -> None:
+        path = free_name(Path("lr_curve"), ".png")
+        draw_lr_curve(settled.schedule, settled.order.steps_per_epoch, path, title)
+        log.info("%-10s none: a dry run; its learning rate is drawn in %s", "output", path)
+
+    on_main(settled.accelerator, draw)
+    settled.accelerator.end_training()
+
+
+def _say_plan(settled: SettledT, step: int) -> SettledT:
+    """Ready the network for ``step``, fit the micro-batch to the memory, and log what is to happen."""
+    settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, _epoch(settled, step)))
+    settled = replace(settled, order=fit_memory(settled.trainer, settled.order, settled.train_size))
+    for line in plan(settled):
+        log.info("%s", line)
+    return settled
+
+
+def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
+    """Settle everything that can be refused, cheapest first; nothing is written."""
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
@@ -205,17 +238,20 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     transfer.describe(model)
     groups = param_groups(model, config.optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
     fused = accelerator.device.type == "cuda"
-    optimizer = make_optimizer(config.optimizer, groups, config.lr, config.optim.momentum, fused=fused)
-    make_order(config, len(data.train), accelerator)
+    optim = config.optim
+    optimizer = make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
+    _epochs(config, make_order(config, len(data.train), accelerator))
     images, left_out = _read_splits(config, data, accelerator)
     order = make_order(config, len(images["train"]), accelerator)
-    epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
+    epochs = _epochs(config, order)
     schedule = _schedule(config, order, epochs)
     trainer = Trainer(
         accelerator,
         model,
         optimizer,
-        Objective(len(data.class_names), config.label_smoothing, config.mixup, config.seed),
+        Objective(
+            len(data.class_names), config.label_smoothing, config.mixup, config.seed, config.label_smoothing_over
+        ),
         preprocessing,
         schedule,
         seed=config.seed,
@@ -225,14 +261,10 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     )
     train_size = preprocessing.train_size(config.data.train_scale)
     check_sizes(trainer, {preprocessing.size, train_size})
-    reset_peak_memory(accelerator.device)
-    folder = open_folder(config, accelerator, resume)
-    facts = record_facts(folder, command, images, accelerator, resumed=resume is not None)
-    start_tracker(config, accelerator, folder)
     usual_crop = paper_augment.CROP_MIN if config.paper_augment else 0.35 if data.mirrored else 0.8
     crop_min = config.data.crop_min or usual_crop
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
-    return Job(
+    return Settled(
         config,
         transfer,
         accelerator,
@@ -251,10 +283,18 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         epochs,
         schedule,
         trainer,
-        folder,
-        facts,
-        History(folder / "metrics.jsonl", accelerator.is_main_process),
     )
+
+
+def _open(settled: Settled, command: str, resume: Path | None) -> Job:
+    """Make the run's folder, or take up the one to resume, now that nothing can be refused any more."""
+    accelerator = settled.accelerator
+    reset_peak_memory(accelerator.device)
+    folder = open_folder(settled.config, accelerator, resume)
+    facts = record_facts(folder, command, settled.images, accelerator, resumed=resume is not None)
+    start_tracker(settled.config, accelerator, folder)
+    history = History(folder / "metrics.jsonl", accelerator.is_main_process)
+    return Job(**vars(settled), folder=folder, facts=facts, history=history)
 
 
 def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator) -> tuple[dict[str, Images], list[str]]:
@@ -277,13 +317,28 @@ def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator)
     return images, left_out
 
 
+def _epochs(config: TrainConfig, order: Order) -> int:
+    """Return the epochs asked for, or enough for 100 steps, at least 3 and at most 30.
+
+    Raises:
+        ConfigError: they are too few for the warmup or the milestones.
+    """
+    epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
+    check_epochs(config, epochs, f"the {epochs} epochs that such a data set gets by default; or give --epochs")
+    return epochs
+
+
 def _schedule(config: TrainConfig, order: Order, epochs: int) -> Schedule:
+    optim = config.optim
     peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
     total = epochs * order.steps_per_epoch
-    return Schedule(peak, total, min(round(config.warmup * order.steps_per_epoch), total - 1), config.cosine)
+    warmup_steps = min(round(config.warmup * order.steps_per_epoch), total - 1)
+    falls = fall_epochs(optim.decay, epochs, optim.milestones, optim.decay_every)
+    steps = tuple(epoch * order.steps_per_epoch for epoch in falls)
+    return Schedule(peak, total, warmup_steps, config.cosine, steps, optim.factor)
 
 
-def _epoch(job: Job, step: int) -> int:
+def _epoch(job: Settled, step: int) -> int:
     return step // job.order.steps_per_epoch
 
 
@@ -296,6 +351,7 @@ def _restore(job: Job) -> Progress:
         checkpoint.set_aside(job.folder / "checkpoints", progress.step)
     if tensors is not None:
         job.trainer.load_state(tensors)
+        _let_fall(job, progress)
     job.history.rewind(progress.step)
     return progress
 
@@ -414,7 +470,25 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
         *(len(str(job.epochs)), epoch, job.epochs, top1, evaluation.loss, duration(watch.seconds)),
         " (best so far)" if better else "",
     )
-    return replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
+    progress = replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
+    return _judge_plateau(job, progress, step)
+
+
+def _judge_plateau(job: Job, progress: Progress, step: int) -> Progress:
+    """Where --optim.decay is plateau, let the learning rate fall after every decay_patience epochs in a row without gain."""
+    optim, waited = job.config.optim, progress.epochs_without_gain
+    if optim.decay != "plateau" or not waited or waited % optim.decay_patience:
+        return progress
+    progress = replace(progress, lr_falls=(*progress.lr_falls, step))
+    _let_fall(job, progress)
+    log.info("no better for %d epochs: the learning rate falls to %.3g", waited, job.trainer.schedule.lr(step))
+    return progress
+
+
+def _let_fall(job: Job, progress: Progress) -> None:
+    """Give the trainer the falls of the learning rate that only the run itself could know."""
+    if progress.lr_falls:
+        job.trainer.schedule = replace(job.schedule, falls=progress.lr_falls)
 
 
 def _best(job: Job) -> Path:
@@ -446,7 +520,7 @@ def _load_best(job: Job, progress: Progress) -> Progress:
 
 
 def _log_train(job: Job, step: int, loss: float, speed: float, seconds: float) -> None:
-    lr = job.schedule.lr(step - 1)
+    lr = job.trainer.schedule.lr(step - 1)
     figures = {"loss": loss, "lr": lr, "images_per_second": round(speed, 1)}
     job.history.add({"step": step, "split": "train", **figures, "seconds": round(seconds, 2)})
     job.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step)
@@ -468,7 +542,7 @@ def _mean_loss(job: Job, losses: list[Tensor], done: int) -> float:
 
 
 def _diverged(job: Job, step: int) -> DivergedError:
-    lr = job.schedule.lr(step - 1)
+    lr = job.trainer.schedule.lr(step - 1)
     cause = (
         "the weights it started from or the images are the likely cause, since it has hardly begun"
         if step <= 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Trainer:
         optimizer: over the network's parameters; may be prepared by the accelerator only here.
         objective: targets and loss.
         preprocessing: normalises the images on the device.
-        schedule: learning rate of each step.
+        schedule: learning rate of each step; may be replaced between steps.
         seed: the run's seed.
         clip_grad: largest norm of the gradient, None for no clipping.
         ema_decay: decay of the averaged weights, None for no average.
@@ -118,30 +119,30 @@ class Trainer:
     def probe(self, micro_batch: Batch) -> None:
         """Run a forward and backward pass of this process alone, leaving no trace, to learn whether the memory suffices.
 
-        Everything is trained in it and room is taken for the optimizer's state, as it may be later in the run. BatchNorm is in
-        evaluation mode, so that nothing is exchanged between processes.
+        Everything is trained in it and room is taken for the optimizer's state, as it may be later in the run.
         """
         assert self.net is not None
         frozen = [p for p in self.model.parameters() if not p.requires_grad]
-        modes = {module: module.training for module in self.model.modules()}
-        try:
-            self.model.requires_grad_(True)
-            self.model.train()
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-            reserve = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
-            images, labels = (tensor.to(self.accelerator.device) for tensor in micro_batch)
-            images, targets = self.objective.prepare(self.normalise(images), labels, 0)
-            with self.accelerator.autocast():
-                logits = self.model(images)
-            torch.autograd.grad(self.objective.loss(logits, targets), list(self.model.parameters()), allow_unused=True)
-            del reserve
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(False)
-            for module, training in modes.items():
-                module.training = training
+        with probing(self.model):
+            try:
+                self.model.requires_grad_(True)
+                reserve = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
+                images, labels = (tensor.to(self.accelerator.device) for tensor in micro_batch)
+                images, targets = self.objective.prepare(self.normalise(images), labels, 0)
+                logits = self.forward(images)
+                torch.autograd.grad(
+                    self.objective.loss(logits, targets), list(self.model.parameters()), allow_unused=True
+                )
+                del reserve
+            finally:
+                for parameter in frozen:
+                    parameter.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of the bare network, in the run's precision, for normalised images on the device."""
+        with self.accelerator.autocast():
+            logits: Tensor = self.model(images)
+        return logits
 
     def state(self) -> dict[str, Any]:
         """Return every tensor that the rest of the run depends on."""
@@ -161,6 +162,24 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+@contextmanager
+def probing(model: nn.Module) -> Iterator[None]:
+    """Put ``model`` in training mode for passes that leave no trace, then back as it was.
+
+    BatchNorm is in evaluation mode, so that it takes a single image and nothing is exchanged between processes.
+    """
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.train()
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def _seed(seed: int, step: int, rank: int) -> int:

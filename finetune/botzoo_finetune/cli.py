@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from botzoo.training.command_line import guarded, make_parser, parse
+from botzoo.training.command_line import guarded, make_parser, parse, wants_dry_run
 from botzoo_finetune.config import FinetuneConfig
 
 PROG = "botzoo-finetune"
@@ -31,4 +31,4 @@ def _main(argv: list[str]) -> None:
 
     if os.environ.get("RANK", "0") == "0":  # under a launcher, one process speaks for all
         print_to_terminal()
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume)
+    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))

@@ -13,21 +13,24 @@ from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
 
 
-def finetune(config: FinetuneConfig, *, command: str, resume: Path | None = None) -> Result | None:
+def finetune(
+    config: FinetuneConfig, *, command: str, resume: Path | None = None, dry_run: bool = False
+) -> Result | None:
     """Fine-tune as ``config`` says, write the card and print the summary.
 
     Args:
         config: the options.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
+        dry_run: stop after the plan and draw the learning rate.
 
     Returns:
-        The result, or None where the run to resume is complete already.
+        The result, or None after a dry run and where the run to resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
-    return train_and_describe(config, command=command, transfer=_transfer(config), resume=resume)
+    return train_and_describe(config, command=command, transfer=_transfer(config), resume=resume, dry_run=dry_run)
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:

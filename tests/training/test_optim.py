@@ -63,7 +63,7 @@ def test_the_last_rate_is_small_but_not_0(warmup: int) -> None:
 
 
 def test_without_decay_the_rate_stays_at_its_peak() -> None:
-    schedule = Schedule(0.4, 100, 10, decay=False)
+    schedule = Schedule(0.4, 100, 10, cosine=False)
     assert {schedule.lr(step) for step in range(9, 100)} == {0.4}
 
 
