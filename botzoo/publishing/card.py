@@ -387,6 +387,7 @@ def _training(result: Result) -> Iterator[str]:
     if job.start.report is not None:
         loaded, new = len(job.start.report.loaded), len(job.model.state_dict()) - len(job.start.report.loaded)
         yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
+    yield from _teacher(result)
     yield (
         f"{result.steps:,} of {schedule.total_steps:,} planned steps ({_count(job.epochs, 'epoch')}){early}. The "
         f"weights kept are those after epoch {result.best_epoch}, the best on the validation split. Learning rate "
@@ -401,6 +402,19 @@ def _training(result: Result) -> Iterator[str]:
     )
 
 
+def _teacher(result: Result) -> Iterator[str]:
+    teacher, constants = result.job.teacher, result.job.config.distill
+    if teacher is None:
+        return
+    license = teacher.start.license
+    licensed = f"licence `{license}`" if license not in (None, "unknown") else "of unknown licence"
+    yield (
+        f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
+        f"`{_short(teacher.start.source)}` ({count_parameters(teacher.model)[0]:,} parameters, {licensed}), which answered to "
+        f"the same images at {teacher.size} px. SHA-256 of its tensors: `{teacher.sha256}`."
+    )
+
+
 def _settings(result: Result) -> Iterator[tuple[str, str]]:
     job = result.job
     values: dict[str, Any] = asdict(job.config)
@@ -411,6 +425,10 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
     flat |= {"mixed_precision": job.precision.name, "data.hflip": job.hflip, "data.crop_min": job.crop_min}
     if not job.config.scratch:
         del flat["zero_gamma"]
+    if job.teacher is not None:
+        flat["distillation"] = job.teacher.start.source
+    else:
+        flat = {key: value for key, value in flat.items() if not key.startswith("distill.")}
     for key, value in flat.items():
         if value is not None and key not in NOT_SETTINGS:
             yield key, _short(value) if isinstance(value, str) else json.dumps(value)

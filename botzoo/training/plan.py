@@ -45,6 +45,9 @@ def _model(job: Job) -> Iterator[str]:
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
         yield f"tensors: {len(report.loaded)} loaded, {named}"
     yield from job.transfer.describe(job.model)
+    if (teacher := job.teacher) is not None:
+        count = count_parameters(teacher.model)[0]
+        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
 
 
 def _named(names: tuple[str, ...]) -> str:
@@ -77,8 +80,13 @@ def _tricks(job: Job) -> Iterator[str]:
     config = job.config
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
     names += [
-        f"{name} {getattr(config, name):g}" for name in ("warmup", "label_smoothing", "mixup") if getattr(config, name)
+        f"{name} {getattr(config, name):g}"
+        for name in ("warmup", "label_smoothing", "mixup", "cutmix")
+        if getattr(config, name)
     ]
+    if job.teacher is not None:
+        constants = f"T {config.distill.temperature:g}, weight {config.distill.weight:g}"
+        names.append(f"distillation from {job.teacher.start.source} ({constants})")
     names += ["zero_gamma"] if config.scratch and config.zero_gamma else []
     names += [f"ema {config.ema:g}"] if config.ema else []
     yield ", ".join(names) or "none"

@@ -59,6 +59,7 @@ from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_groups
 from botzoo.training.plan import duration, plan
 from botzoo.training.sources import ImageData, open_images
+from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
@@ -106,6 +107,7 @@ class Job:
     folder: Path
     facts: Facts
     history: History
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,8 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
     model = place(model, config, accelerator)
     transfer.describe(model)
+    train_size = preprocessing.train_size(config.data.train_scale)
+    teacher = _teacher(config, data, preprocessing, train_size, accelerator)
     groups = param_groups(model, config.optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
     fused = accelerator.device.type == "cuda"
     optimizer = make_optimizer(config.optimizer, groups, config.lr, config.optim.momentum, fused=fused)
@@ -206,18 +210,27 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         accelerator,
         model,
         optimizer,
-        Objective(len(data.class_names), config.label_smoothing, config.mixup, config.seed),
+        Objective(
+            len(data.class_names),
+            config.label_smoothing,
+            config.mixup,
+            config.seed,
+            cutmix_alpha=config.cutmix,
+            temperature=config.distill.temperature,
+            distill_weight=config.distill.weight,
+        ),
         preprocessing,
         schedule,
         seed=config.seed,
         clip_grad=config.optim.clip_grad,
         ema_decay=config.ema,
         channels_last=config.engine.channels_last,
+        teacher=teacher,
     )
-    train_size = preprocessing.train_size(config.data.train_scale)
     check_sizes(trainer, {preprocessing.size, train_size})
     folder = open_folder(config, accelerator, resume)
-    facts = record_facts(folder, command, images, accelerator, resumed=resume is not None)
+    identity = teacher.identity if teacher is not None else None
+    facts = record_facts(folder, command, images, accelerator, resumed=resume is not None, teacher=identity)
     start_tracker(config, accelerator, folder)
     crop_min = config.data.crop_min or (0.35 if data.mirrored else 0.8)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
@@ -243,7 +256,17 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
         folder,
         facts,
         History(folder / "metrics.jsonl", accelerator.is_main_process),
+        teacher=teacher,
     )
+
+
+def _teacher(
+    config: TrainConfig, data: ImageData, student: Preprocessing, crop: int, accelerator: Accelerator
+) -> Teacher | None:
+    if config.distillation is None:
+        return None
+    memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
+    return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
 
 
 def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator) -> tuple[dict[str, Images], list[str]]:

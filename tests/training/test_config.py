@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from botzoo.errors import ConfigError
-from botzoo.training.config import DataConfig, EngineConfig, OptimConfig, TrainConfig
+from botzoo.training.config import DataConfig, DistillConfig, EngineConfig, OptimConfig, TrainConfig
 from botzoo_finetune.config import FinetuneConfig
 
 WRONG: list[tuple[type, dict[str, Any], str]] = [
@@ -29,6 +29,8 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (TrainConfig, {"label_smoothing": 1.0}, "--label-smoothing is 1.0: it must be in [0, 1)"),
     (TrainConfig, {"mixup": -0.2}, "--mixup is -0.2: it must be 0 or more"),
     (TrainConfig, {"mixup": inf}, "--mixup is inf: it must be 0 or more"),
+    (TrainConfig, {"cutmix": -1.0}, "--cutmix is -1.0: it must be 0 or more"),
+    (TrainConfig, {"distillation": ""}, "--distillation is '': it must be a model or the folder of a run"),
     (TrainConfig, {"ema": 1.0}, "--ema is 1.0: it must be between 0 and 1"),
     (TrainConfig, {"patience": 0}, "--patience is 0: it must be 1 or more"),
     (TrainConfig, {"min_delta": -1.0}, "--min-delta is -1.0: it must be 0 or more"),
@@ -44,6 +46,8 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (OptimConfig, {"momentum": 1.0}, "--optim.momentum is 1.0: it must be in [0, 1)"),
     (OptimConfig, {"weight_decay": -1e-4}, "--optim.weight-decay is -0.0001: it must be 0 or more"),
     (OptimConfig, {"clip_grad": 0.0}, "--optim.clip-grad is 0.0: it must be greater than 0"),
+    (DistillConfig, {"temperature": 0.0}, "--distill.temperature is 0.0: it must be greater than 0"),
+    (DistillConfig, {"weight": -1.0}, "--distill.weight is -1.0: it must be greater than 0"),
     (EngineConfig, {"workers": -1}, "--engine.workers is -1: it must be 0 or more"),
     (EngineConfig, {"micro_batch": 0}, "--engine.micro-batch is 0: it must be 1 or more"),
     (EngineConfig, {"log_every": 0}, "--engine.log-every is 0: it must be 1 or more"),
@@ -54,6 +58,8 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (FinetuneConfig, {"head_lr_scale": 0.0}, "--head-lr-scale is 0.0: it must be greater than 0"),
     (FinetuneConfig, {"unfreeze_every": 0}, "--unfreeze-every is 0: it must be 1 or more"),
     (FinetuneConfig, {"unfreeze_every": 1, "freeze": "backbone"}, "--unfreeze-every unfreezes what --freeze backbone"),
+    (FinetuneConfig, {"scratch": True, "freeze": "backbone"}, "--scratch starts from random weights, which --freeze"),
+    (FinetuneConfig, {"scratch": True, "freeze": "0"}, "--scratch starts from random weights, which --freeze 0 would"),
     (FinetuneConfig, {"epochs": 0}, "--epochs is 0"),
 ]
 
@@ -92,5 +98,15 @@ def test_every_trick_in_the_configuration_is_a_file_of_that_name() -> None:
 
     files = {path.stem for path in Path(botzoo.tricks.__path__[0]).glob("[a-z]*.py")}
     tricks = {f.name for f in fields(TrainConfig) if not is_dataclass(f.type)} & files
-    assert tricks >= {"linear_scaling", "warmup", "cosine", "zero_gamma", "no_bias_decay", "label_smoothing", "mixup"}
-    assert files - tricks <= {"distillation", "paper_augment", "xavier_init"}
+    names = {
+        "linear_scaling",
+        "warmup",
+        "cosine",
+        "zero_gamma",
+        "no_bias_decay",
+        "label_smoothing",
+        "mixup",
+        "distillation",
+    }
+    assert tricks >= names
+    assert files - tricks <= {"paper_augment", "xavier_init"}
