@@ -25,10 +25,11 @@ TINY = {
     "lr": 0.5,
     "checkpoint_every": 2,
     "mixup": 0.2,
+    "cutmix": 1.0,
     "ema": 0.9,
     "mixed_precision": "bf16",
 }
-"""A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixup, BatchNorm."""
+"""A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixing, BatchNorm."""
 
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:
@@ -102,3 +103,20 @@ def final_weights(folder: Path) -> dict[str, Tensor]:
 
 
 SIGKILLED = -signal.SIGKILL
+
+
+def write_teacher(folder: Path, name: str = "test_resnet", size: int = 32, classes: int = 3) -> Path:
+    """Write the model folder of a network with random weights and BatchNorm statistics, for class0, class1, ..."""
+    import torch
+
+    from botzoo.training.data import Preprocessing
+    from botzoo.training.model import create_model, write_model_folder
+
+    torch.manual_seed(5)
+    model, _, _ = create_model(name, classes, scratch=True, img_size=size, zero_gamma=False)
+    for _ in range(3):
+        model.train()(torch.randn(8, 3, size, size))
+    names = tuple(f"class{k}" for k in range(classes))
+    preprocessing = Preprocessing(size, (0.45, 0.5, 0.55), (0.25, 0.3, 0.2), 1.0, "bilinear")
+    write_model_folder(folder, model, preprocessing, names, tag="teacher", license="mit")
+    return folder

@@ -387,6 +387,7 @@ def _training(result: Result) -> Iterator[str]:
     if job.start.report is not None:
         loaded, new = len(job.start.report.loaded), len(job.model.state_dict()) - len(job.start.report.loaded)
         yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
+    yield from _teacher(result)
     yield (
         f"{result.steps:,} of {schedule.total_steps:,} planned steps ({_count(job.epochs, 'epoch')}){early}. The "
         f"weights kept are those after epoch {result.best_epoch}, the best on the validation split. Learning rate "
@@ -398,6 +399,19 @@ def _training(result: Result) -> Iterator[str]:
     yield (
         f"It took {duration(facts['seconds'])} on {_text(facts['hardware'])} and was finished on {facts['finished']}, "
         f"with Python {facts['python']}, {versions}."
+    )
+
+
+def _teacher(result: Result) -> Iterator[str]:
+    teacher, constants = result.job.teacher, result.job.config.distill
+    if teacher is None:
+        return
+    license = teacher.start.license
+    licensed = f"licence `{license}`" if license not in (None, "unknown") else "of unknown licence"
+    yield (
+        f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
+        f"`{_short(teacher.start.source)}` ({count_parameters(teacher.model)[0]:,} parameters, {licensed}), which answered to "
+        f"the same images at {teacher.size} px. SHA-256 of its tensors: `{teacher.sha256}`."
     )
 
 
@@ -419,6 +433,9 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
         "optim.decay_patience": decay != "plateau",
     }
     without_effect |= {key: not value for key, value in flat.items() if key.startswith("augment.")}
+    without_effect |= {key: job.teacher is None for key in flat if key.startswith("distill.")}
+    if job.teacher is not None:
+        flat["distillation"] = job.teacher.start.source
     for key, value in flat.items():
         if value is not None and key not in NOT_SETTINGS and not without_effect.get(key):
             yield key, _short(value) if isinstance(value, str) else json.dumps(value)

@@ -129,8 +129,22 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """The constants of --distillation; without a teacher they count for nothing."""
+
+    temperature: float = 20.0
+    """What the logits of teacher and student are divided by, so that the teacher's small answers count; 20 in the paper."""
+    weight: float = 1.0
+    """Factor on the teacher's part of the loss, besides the square of the temperature; 1 in the paper."""
+
+    def __post_init__(self) -> None:
+        check(self.temperature > 0, "distill.temperature", self.temperature, "greater than 0")
+        check(self.weight > 0, "distill.weight", self.weight, "greater than 0")
+
+
+@dataclass(frozen=True)
 class EngineConfig:
-    """How the work is done. Only BatchNorm's statistics and mixup's pairs, taken within a micro-batch, depend on it."""
+    """How the work is done. Only BatchNorm's statistics and the pairs that are mixed, within a micro-batch, depend on it."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
@@ -203,6 +217,12 @@ class TrainConfig:
     paper_augment: bool = False
     """Trick: crop and colour images as the paper does: crops from 8 % on, hue, saturation and brightness scaled by 0.6 to
     1.4, PCA noise; with --scratch its mean and std too, else those of the weights."""
+    cutmix: float = 0.0
+    """Alpha of CutMix, which puts a box of one image into another; 1 is usual, 0 for none. With --mixup each takes half of
+    the steps."""
+    distillation: str | None = None
+    """Trick: teacher whose answers are learned too, of the same classes: any model of timm with weights, name or name.tag,
+    hf-hub:owner/name, local-dir:PATH, or the folder of a finished run."""
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Trick: arithmetic in half precision with fp32 weights; auto takes bf16 where the processor has it."""
     ema: float | None = None
@@ -222,6 +242,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self) -> None:
@@ -239,6 +260,8 @@ class TrainConfig:
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
         check(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "in [0, 1)")
+        check(self.cutmix >= 0, "cutmix", self.cutmix, "0 or more")
+        check(self.distillation != "", "distillation", self.distillation, "a model or the folder of a run")
         check(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "between 0 and 1, such as 0.999")
         check(self.patience is None or self.patience >= 1, "patience", self.patience, "1 or more epochs")
         check(self.min_delta >= 0, "min_delta", self.min_delta, "0 or more percentage points")

@@ -141,6 +141,11 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
         raise ConfigError(
             f"--engine.micro-batch is {micro}, which does not divide the {share} images of each process: give a divisor."
         )
+    if micro == 1 and (config.mixup or config.cutmix):
+        raise ConfigError(
+            "--mixup and --cutmix mix the images of a micro-batch, and each would have 1: give a larger --batch-size or "
+            "--engine.micro-batch, or leave them out."
+        )
     return Order(images, batch, config.seed, accelerator.process_index, world, share // micro)
 
 

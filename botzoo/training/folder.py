@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from accelerate import Accelerator
 
-from botzoo.errors import ConfigError, DataError
+from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Images
 from botzoo.training.engine import from_main, hardware
@@ -94,12 +94,19 @@ def log_to(folder: Path, accelerator: Accelerator) -> logging.Handler | None:
 
 
 def record_facts(
-    folder: Path, command: str, images: dict[str, Images], accelerator: Accelerator, *, resumed: bool
+    folder: Path,
+    command: str,
+    images: dict[str, Images],
+    accelerator: Accelerator,
+    *,
+    resumed: bool,
+    teacher: dict[str, str] | None = None,
 ) -> Facts:
-    """Write command, versions, hardware and data to run.json; when resuming, check that the data is still the same.
+    """Write command, versions, hardware, data and teacher to run.json; when resuming, check that the last two are the same.
 
     Raises:
         DataError: the images are not those that the run began with.
+        CheckpointError: the teacher's weights are not.
     """
     fingerprints = {role: split.fingerprint for role, split in images.items()}
     path = folder / "run.json"
@@ -109,6 +116,11 @@ def record_facts(
             raise DataError(
                 f"The images have changed since {folder} began (their SHA-256 differs): put them back, or begin a new run."
             )
+        if teacher is not None and before.get("teacher", teacher)["sha256"] != teacher["sha256"]:
+            raise CheckpointError(
+                f"The weights of the teacher {teacher['name']} have changed since {folder} began (their SHA-256 differs): put "
+                "them back, or begin a new run."
+            )
         if (now := hardware(accelerator)) not in before["hardware"]:
             before["hardware"] += f"; resumed on {now}"
         return before
@@ -117,6 +129,7 @@ def record_facts(
         "started": time.strftime("%Y-%m-%d"),
         "fingerprints": fingerprints,
         "images": {role: len(split) for role, split in images.items()},
+        **({"teacher": teacher} if teacher is not None else {}),
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
         "versions": {

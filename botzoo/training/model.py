@@ -154,7 +154,10 @@ def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int
     kwargs: dict[str, Any] = {"num_classes": num_classes} if is_name or not pretrained else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
     try:
-        with _cache_if_unreachable(_hub_id(address) if pretrained or not is_name else None):
+        hub_id = _hub_id(address)
+        with _cache_if_unreachable(hub_id if pretrained or not is_name else None):
+            if pretrained and hub_id is not None:  # without it timm would look for a pickle next
+                hf_hub_download(hub_id, "model.safetensors", revision=address.partition("@")[2] or None)
             if img_size is not None and "img_size" in resolve_model_input_args(address, {"img_size": img_size}):
                 kwargs["img_size"] = img_size
             model: Any = timm.create_model(address, pretrained=pretrained, **kwargs)

@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy against targets that label smoothing and mixup may have softened."""
+"""What is minimised: cross-entropy against targets that label smoothing and mixing may have softened, and a teacher's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
+from botzoo.training.mixing import mix
+from botzoo.tricks.distillation import distillation, distillation_floor
 from botzoo.tricks.label_smoothing import label_smoothing
-from botzoo.tricks.mixup import mixup, mixup_lambda
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Objective:
         mixup_alpha: alpha of mixup, 0 for none.
         seed: the run's seed.
         smoothing_over: the classes that share eps: all but the true one, or all.
+        cutmix_alpha: alpha of CutMix, 0 for none.
+        temperature: T of distillation, > 0.
+        distill_weight: factor on the teacher's part of the loss, > 0.
     """
 
     num_classes: int
@@ -29,14 +33,24 @@ class Objective:
     mixup_alpha: float = 0.0
     seed: int = 0
     smoothing_over: Literal["others", "all"] = "others"
+    cutmix_alpha: float = 0.0
+    temperature: float = 20.0
+    distill_weight: float = 1.0
 
     def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the images to train on, float (N, 3, H, W), and their targets, float32 probabilities (N, K)."""
         targets = label_smoothing(labels, self.num_classes, self.smoothing, self.smoothing_over)
-        if not self.mixup_alpha:
-            return images, targets
-        return mixup(images, targets, mixup_lambda(self.mixup_alpha, self.seed, step))
+        return mix(images, targets, self.mixup_alpha, self.cutmix_alpha, self.seed, step)
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy over the batch, a float32 scalar; ``logits`` are (N, K) of any float dtype."""
-        return F.cross_entropy(logits.float(), targets)
+    def loss(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+        """Return the mean cross-entropy over the batch, a float32 scalar; ``logits`` are (N, K) of any float dtype.
+
+        With a teacher's logits of the same images it is the loss of distillation above its floor, a constant without
+        gradient that would hide all the rest: 1,842 nats for 100 classes.
+        """
+        if teacher_logits is None:
+            return F.cross_entropy(logits.float(), targets)
+        constants = self.temperature, self.distill_weight
+        return distillation(logits, teacher_logits, targets, *constants) - distillation_floor(
+            teacher_logits, *constants
+        )

@@ -53,6 +53,9 @@ def _model(job: Settled) -> Iterator[str]:
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
         yield f"tensors: {len(report.loaded)} loaded, {named}"
     yield from job.transfer.describe(job.model)
+    if (teacher := job.teacher) is not None:
+        count = count_parameters(teacher.model)[0]
+        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
 
 
 def _named(names: tuple[str, ...]) -> str:
@@ -119,9 +122,12 @@ def _tricks(job: Settled) -> Iterator[str]:
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
     names += [
         f"{name} {getattr(config, name):g}"
-        for name in ("warmup", "label_smoothing", "mixup", "drop_rate")
+        for name in ("warmup", "label_smoothing", "mixup", "cutmix", "drop_rate")
         if getattr(config, name)
     ]
+    if job.teacher is not None:
+        constants = f"T {config.distill.temperature:g}, weight {config.distill.weight:g}"
+        names.append(f"distillation from {job.teacher.start.source} ({constants})")
     names += [name for name in ("zero_gamma", "xavier_init") if config.scratch and getattr(config, name)]
     names += ["paper_augment"] if config.paper_augment else []
     names += [f"ema {config.ema:g}"] if config.ema else []

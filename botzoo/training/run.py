@@ -13,7 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +63,7 @@ from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
 from botzoo.training.plan import decay_words, duration, plan
 from botzoo.training.sources import ImageData, open_images
+from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
 from botzoo.tricks import paper_augment
 from botzoo.tricks.linear_scaling import linear_scaling
@@ -110,6 +111,7 @@ class Settled:
     epochs: int
     schedule: Schedule
     trainer: Trainer
+    teacher: Teacher | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,8 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
     model = place(model, config, accelerator)
     transfer.describe(model)
+    train_size = preprocessing.train_size(config.data.train_scale)
+    teacher = _teacher(config, data, preprocessing, train_size, accelerator)
     groups = param_groups(model, config.optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
     fused = accelerator.device.type == "cuda"
     optim = config.optim
@@ -250,7 +254,14 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         model,
         optimizer,
         Objective(
-            len(data.class_names), config.label_smoothing, config.mixup, config.seed, config.label_smoothing_over
+            len(data.class_names),
+            config.label_smoothing,
+            config.mixup,
+            config.seed,
+            config.label_smoothing_over,
+            cutmix_alpha=config.cutmix,
+            temperature=config.distill.temperature,
+            distill_weight=config.distill.weight,
         ),
         preprocessing,
         schedule,
@@ -258,8 +269,8 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         clip_grad=config.optim.clip_grad,
         ema_decay=config.ema,
         channels_last=config.engine.channels_last,
+        teacher=teacher,
     )
-    train_size = preprocessing.train_size(config.data.train_scale)
     check_sizes(trainer, {preprocessing.size, train_size})
     usual_crop = paper_augment.CROP_MIN if config.paper_augment else 0.35 if data.mirrored else 0.8
     crop_min = config.data.crop_min or usual_crop
@@ -283,7 +294,17 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         epochs,
         schedule,
         trainer,
+        teacher=teacher,
     )
+
+
+def _teacher(
+    config: TrainConfig, data: ImageData, student: Preprocessing, crop: int, accelerator: Accelerator
+) -> Teacher | None:
+    if config.distillation is None:
+        return None
+    memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
+    return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
 
 
 def _open(settled: Settled, command: str, resume: Path | None) -> Job:
@@ -291,7 +312,8 @@ def _open(settled: Settled, command: str, resume: Path | None) -> Job:
     accelerator = settled.accelerator
     reset_peak_memory(accelerator.device)
     folder = open_folder(settled.config, accelerator, resume)
-    facts = record_facts(folder, command, settled.images, accelerator, resumed=resume is not None)
+    teacher = settled.teacher.identity if settled.teacher is not None else None
+    facts = record_facts(folder, command, settled.images, accelerator, resumed=resume is not None, teacher=teacher)
     start_tracker(settled.config, accelerator, folder)
     history = History(folder / "metrics.jsonl", accelerator.is_main_process)
     return Job(**vars(settled), folder=folder, facts=facts, history=history)

@@ -36,6 +36,7 @@ class Trainer:
         clip_grad: largest norm of the gradient, None for no clipping.
         ema_decay: decay of the averaged weights, None for no average.
         channels_last: memory format of the images.
+        teacher: returns a teacher's logits (N, K), without gradients, of the network's input; None without distillation.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class Trainer:
         clip_grad: float | None = None,
         ema_decay: float | None = None,
         channels_last: bool = True,
+        teacher: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.accelerator, self.model, self.objective = accelerator, model, objective
+        self.accelerator, self.model, self.objective, self.teacher = accelerator, model, objective, teacher
         self.preprocessing, self.schedule, self.seed, self.clip_grad = preprocessing, schedule, seed, clip_grad
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
         self.optimizer = accelerator.prepare_optimizer(optimizer)
@@ -106,7 +108,8 @@ class Trainer:
         device = self.accelerator.device
         images, labels, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
         images, targets = self.objective.prepare(self.normalise(images, *colour), labels, step)
-        loss = self.objective.loss(self.net(images), targets) / parts
+        taught = self.teacher(images) if self.teacher is not None else None
+        loss = self.objective.loss(self.net(images), targets, taught) / parts
         self.accelerator.backward(loss)
         return loss.detach()
 
@@ -129,10 +132,9 @@ class Trainer:
                 reserve = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
                 images, labels = (tensor.to(self.accelerator.device) for tensor in micro_batch)
                 images, targets = self.objective.prepare(self.normalise(images), labels, 0)
-                logits = self.forward(images)
-                torch.autograd.grad(
-                    self.objective.loss(logits, targets), list(self.model.parameters()), allow_unused=True
-                )
+                taught = self.teacher(images) if self.teacher is not None else None
+                loss = self.objective.loss(self.forward(images), targets, taught)
+                torch.autograd.grad(loss, list(self.model.parameters()), allow_unused=True)
                 del reserve
             finally:
                 for parameter in frozen:

@@ -25,6 +25,10 @@ class FinetuneConfig(TrainConfig):
             raise ConfigError(
                 f"--freeze is {self.freeze!r}: it must be none, backbone or a number of stages such as 2."
             )
+        if self.scratch and self.freeze != "none":
+            raise ConfigError(
+                f"--scratch starts from random weights, which --freeze {self.freeze} would keep: leave one of the two out."
+            )
         check(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "in (0, 1]")
         check(self.head_lr_scale > 0, "head_lr_scale", self.head_lr_scale, "greater than 0")
         check(

@@ -87,8 +87,19 @@ def test_a_safetensors_file_that_fits_partly_is_reported(folder: Path, photos: P
     [["--freeze", "backbone"], ["--freeze", "1"], ["--unfreeze-every", "1"], ["--ema", "0.9", "--mixup", "0.2"]],
     ids=" ".join,
 )
-def test_ways_to_transfer_run_to_their_end(options: list[str], photos: Path, tmp_path: Path) -> None:
-    assert command("--dataset", str(photos), *TINY, *options, "--output", str(tmp_path / "run")) == 0
+def test_ways_to_transfer_run_to_their_end(options: list[str], folder: Path, photos: Path, tmp_path: Path) -> None:
+    start = ["--model", f"local-dir:{folder / 'model'}", "--epochs", "1", "--batch-size", "16"]
+    assert command("--dataset", str(photos), *start, *options, "--output", str(tmp_path / "run")) == 0
+
+
+def test_a_run_is_the_teacher_of_the_next_and_its_card_says_so(folder: Path, photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert command("--dataset", str(photos), *TINY, "--distillation", str(folder), "--output", str(run)) == 0
+    card = (run / "model" / "README.md").read_text()
+    sha256 = json.loads((run / "run.json").read_text())["teacher"]["sha256"]
+    assert "It learned from a teacher too (distillation, T = 20, weight 1): `local-dir:run/model`" in card
+    assert f"SHA-256 of its tensors: `{sha256}`" in card
+    assert f"distillation from local-dir:{folder}/model (T 20, weight 1)" in (run / "log.txt").read_text()
 
 
 def test_a_frozen_backbone_is_the_one_it_started_from(folder: Path, photos: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from running import TINY, final_weights, run_distributed
+from running import TINY, final_weights, run_distributed, write_teacher
 
 
 def train_and_record(options: dict[str, Any], folder: str) -> None:
@@ -46,6 +46,7 @@ def freeze_batch_norm(model: nn.Module, epoch: int) -> bool:
 OPTIONS = {
     **TINY,
     "mixup": 0.0,
+    "cutmix": 0.0,
     "ema": None,
     "epochs": 2,
     "batch_size": 12,
@@ -65,10 +66,11 @@ def record(world_size: int, photos: Path, folder: Path, **options: Any) -> tuple
 @pytest.fixture(scope="module")
 def runs(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[dict[str, Any]], Path]]:
     folder = tmp_path_factory.mktemp("distributed")
+    taught = {"distillation": f"local-dir:{write_teacher(folder / 'teacher')}"}
     return {
-        "one": record(1, photos, folder / "one"),
-        "two": record(2, photos, folder / "two"),
-        "accumulated": record(2, photos, folder / "accumulated", engine={"micro_batch": 2}),
+        "one": record(1, photos, folder / "one", **taught),
+        "two": record(2, photos, folder / "two", **taught),
+        "accumulated": record(2, photos, folder / "accumulated", engine={"micro_batch": 2}, **taught),
     }
 
 

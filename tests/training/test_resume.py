@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import torch
 
-from running import SIGKILLED, TINY, context, final_weights, finetune, finetune_and_signal, run
+from running import SIGKILLED, TINY, context, final_weights, finetune, finetune_and_signal, run, write_teacher
 
 STEPS = 3 * 6  # epochs x batches of 8 in the 48 images left for training
 
 
 @pytest.fixture(scope="module")
-def options(photos: Path) -> dict[str, Any]:
-    return {**TINY, "drop_rate": 0.2, "xavier_init": True, "dataset": str(photos)}
+def options(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    teacher = write_teacher(tmp_path_factory.mktemp("teacher"))
+    new = {"drop_rate": 0.2, "xavier_init": True, "distillation": f"local-dir:{teacher}"}
+    return {**TINY, **new, "dataset": str(photos)}
 
 
 @pytest.fixture(scope="module")

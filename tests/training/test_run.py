@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, DataError, DivergedError
 from botzoo.training.command_line import made
@@ -18,7 +19,7 @@ from botzoo.training.config import TrainConfig
 from botzoo.training.run import Result, Transfer, train
 from botzoo.training.trainer import Trainer
 from conftest import write_photos
-from running import TINY, run, run_distributed
+from running import TINY, run, run_distributed, write_teacher
 
 QUICK = {"model": "test_resnet", "scratch": True, "img_size": 32, "epochs": 1, "batch_size": 16}
 
@@ -157,6 +158,9 @@ def test_mobilenet_trains_on_small_images(photos: Path, tmp_path: Path) -> None:
         ({"engine": {"device": "cuda"}}, "none here"),
         ({"engine": {"sync_bn": True}}, "needs GPUs"),
         ({"engine": {"micro_batch": 7}}, "does not divide"),
+        ({"engine": {"micro_batch": 1}, "mixup": 0.2}, "each would have 1: give a larger --batch-size"),
+        ({"engine": {"micro_batch": 1}, "cutmix": 1.0}, "each would have 1: give a larger --batch-size"),
+        ({"distillation": "test_resnet.r160_in1k"}, "knows 1000 classes and the data set has 3: fine-tune it"),
         ({"model": "test_resne"}, "test_resnet"),
         (
             {"model": "inception_v3_bot", "img_size": 64},
@@ -236,6 +240,24 @@ def test_changed_images_are_not_resumed(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16)).save(data / "class0" / "0.png")
     with pytest.raises(DataError, match="have changed since"):
         train(result.job.config, resume=tmp_path / "run")
+
+
+def test_a_changed_teacher_is_not_resumed(photos: Path, tmp_path: Path) -> None:
+    teacher = write_teacher(tmp_path / "teacher")
+    result = quick(photos, tmp_path / "run", distillation=f"local-dir:{teacher}")
+    tensors = load_file(teacher / "model.safetensors")
+    save_file({**tensors, "fc.bias": tensors["fc.bias"] + 1}, teacher / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"weights of the teacher .* have changed since"):
+        train(result.job.config, resume=tmp_path / "run")
+
+
+def test_the_plan_names_the_teacher_and_what_is_mixed(photos: Path, tmp_path: Path) -> None:
+    address = f"local-dir:{write_teacher(tmp_path / 'teacher')}"
+    quick(photos, tmp_path / "run", distillation=address, mixup=0.2, cutmix=1.0, batch_size=15)
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"teacher: {address}, " in log
+    assert "parameters, sees 32 x 32 px" in log
+    assert f"mixup 0.2, cutmix 1, distillation from {address} (T 20, weight 1)" in log
 
 
 def full_disk(photos: str, output: str, limit: int) -> None:

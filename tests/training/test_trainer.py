@@ -17,12 +17,13 @@ from botzoo.tricks.paper_augment import paper_augment
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1.0, "bilinear")
 
 
-def make_trainer(**options: object) -> Trainer:
+def make_trainer(objective: Objective | None = None, **options: object) -> Trainer:
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=3)
     optimizer = make_optimizer("sgd", param_groups(model, 1e-4, True), 0.1, 0.9)
     schedule = Schedule(0.1, 10)
-    return Trainer(Accelerator(cpu=True), model, optimizer, Objective(3), PREPROCESSING, schedule, seed=0, **options)
+    objective = objective or Objective(3)
+    return Trainer(Accelerator(cpu=True), model, optimizer, objective, PREPROCESSING, schedule, seed=0, **options)
 
 
 def batch(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,6 +103,26 @@ def test_a_probe_leaves_no_trace() -> None:
     trainer.probe(batch())
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.model.state_dict().items())
     assert all(p.grad is None for p in trainer.model.parameters())
+
+
+def test_a_step_learns_from_what_the_teacher_says_to_the_mixed_images() -> None:
+    objective, said = Objective(3, mixup_alpha=0.4), torch.randn(4, 3, generator=torch.Generator().manual_seed(2))
+    asked: list[torch.Tensor] = []
+    trainer = make_trainer(objective, teacher=lambda images: asked.append(images) or said)
+    images, targets = objective.prepare(PREPROCESSING.normalise(batch()[0]), batch()[1], 5)
+    trainer.start_epoch(lambda model: False)
+    expected = objective.loss(trainer.model(images), targets, said)
+    loss = trainer.step(5, [batch()])
+    assert torch.equal(asked[0], images)
+    torch.testing.assert_close(loss, expected.detach())
+
+
+def test_a_probe_asks_the_teacher_too() -> None:
+    asked: list[torch.Tensor] = []
+    trainer = make_trainer(teacher=lambda images: asked.append(images) or torch.zeros(4, 3))
+    trainer.start_epoch(lambda model: False)
+    trainer.probe(batch())
+    assert len(asked) == 1
 
 
 def test_micro_batches_are_halved_until_they_fit() -> None:

@@ -7,7 +7,8 @@ from timm.data import Mixup
 from torch import Tensor
 from torch.nn import functional as F
 
-from botzoo.tricks.mixup import mixup, mixup_lambda
+from botzoo.errors import ConfigError
+from botzoo.tricks.mixup import mixup, mixup_lambda, partners
 
 
 def batch(n: int = 6) -> tuple[Tensor, Tensor]:
@@ -18,22 +19,36 @@ def test_it_is_timms_for_the_same_lambda(monkeypatch: pytest.MonkeyPatch) -> Non
     images, labels = batch()
     timms = Mixup(mixup_alpha=0.2, label_smoothing=0.0, num_classes=4)
     monkeypatch.setattr(timms, "_params_per_batch", lambda: (0.3, False))
-    mixed, targets = mixup(images, F.one_hot(labels, 4).float(), 0.3)
+    order = [0, 1, 2, 5, 4, 3]  # in which ours pairs those that timm pairs; it undoes itself
+    mixed, targets = mixup(images[order], F.one_hot(labels[order], 4).float(), 0.3)
     theirs, their_targets = timms(images.clone(), labels)
-    torch.testing.assert_close(mixed, theirs)
-    torch.testing.assert_close(targets, their_targets)
+    torch.testing.assert_close(mixed[order], theirs)
+    torch.testing.assert_close(targets[order], their_targets)
 
 
-def test_only_mixed_examples_come_back() -> None:
-    images, labels = batch()
-    mixed, targets = mixup(images, F.one_hot(labels, 4).float(), 0.6)
+@pytest.mark.parametrize("n", [2, 3, 6, 7])
+def test_only_mixed_examples_come_back(n: int) -> None:
+    images, _ = batch(n)
+    mixed, targets = mixup(images, torch.eye(n), 0.6)
     assert mixed.shape == images.shape
-    assert not any(torch.allclose(mixed[i], images[i]) for i in range(6))
+    assert not any(torch.allclose(mixed[i], images[j]) for i in range(n) for j in range(n))
     assert bool((targets.max(1).values < 1).all())
 
 
-@pytest.mark.parametrize(("lam", "order"), [(1.0, [0, 1, 2]), (0.0, [2, 1, 0])])
-def test_lambda_1_keeps_the_batch_and_0_turns_it_round(lam: float, order: list[int]) -> None:
+@pytest.mark.parametrize("n", [2, 3, 6, 7])
+def test_every_example_is_a_partner_once_and_of_another(n: int) -> None:
+    order = partners(torch.arange(n)).tolist()
+    assert sorted(order) == list(range(n))
+    assert all(i != k for i, k in enumerate(order))
+
+
+def test_one_example_has_no_partner() -> None:
+    with pytest.raises(ConfigError, match=r"here it has 1: give a larger --engine.micro-batch or --batch-size"):
+        mixup(*batch(1), 0.5)
+
+
+@pytest.mark.parametrize(("lam", "order"), [(1.0, [0, 1, 2]), (0.0, [1, 2, 0])])
+def test_lambda_1_keeps_the_batch_and_0_gives_the_partners(lam: float, order: list[int]) -> None:
     images, labels = batch(3)
     mixed, _ = mixup(images, F.one_hot(labels, 4).float(), lam)
     torch.testing.assert_close(mixed, images[order])

@@ -1,0 +1,191 @@
+"""The teacher of distillation: a trained network that answers to the images that the student sees, and learns nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from accelerate import Accelerator
+from huggingface_hub.errors import GatedRepoError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
+from botzoo.training.data import Preprocessing
+from botzoo.training.engine import same_everywhere
+from botzoo.training.model import Start, create_model
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network in evaluation mode, without gradients, and how it is shown the student's input.
+
+    Attributes:
+        model: the network.
+        start: where its weights are from and their licence.
+        size: side of its input in pixels; the student's images are brought to it.
+        scale, shift: from the student's normalisation to its own, float32, shape (1, 3, 1, 1).
+        sha256: of its parameters and buffers, in hexadecimal.
+        accelerator: its device and precision.
+    """
+
+    model: nn.Module
+    start: Start
+    size: int
+    scale: Tensor
+    shift: Tensor
+    sha256: str
+    accelerator: Accelerator
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the logits, (N, K), without a graph, of the student's normalised input, float32 (N, 3, H, W)."""
+        images = images * self.scale + self.shift
+        if images.shape[-1] != self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear")
+        with self.accelerator.autocast():
+            logits: Tensor = self.model(images)
+        return logits
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What run.json keeps of it."""
+        return {"name": self.start.source, "sha256": self.sha256}
+
+
+def make_teacher(
+    name: str,
+    class_names: tuple[str, ...],
+    student: Preprocessing,
+    crop: int,
+    accelerator: Accelerator,
+    memory_format: torch.memory_format = torch.channels_last,
+) -> Teacher:
+    """Create the teacher ``name`` with its own weights, all of which must fit.
+
+    It sees the student's images at its own input's size where that is larger than the training crops, enlarged; else as
+    they are. Normalisation is affine, and so commutes with mixing: the student's mixed images need only be normalised anew.
+
+    Args:
+        name: a name or name.tag of timm, ``hf-hub:owner/name``, ``local-dir:PATH`` or the folder of a finished run.
+        class_names: the student's classes, which must be the teacher's.
+        student: how the student's images are normalised.
+        crop: side of the training crops in pixels.
+        accelerator: device, precision and processes.
+        memory_format: of the network.
+
+    Raises:
+        ConfigError: its classes or the size of its input are not the student's.
+        ModelError: there is no such model, or it has no weights as safetensors.
+        CheckpointError: the weights cannot be read or do not fit, or they are not the same for all processes.
+        NetworkError: the weights are on the Hub, which cannot be reached.
+    """
+    address = _address(name)
+    _check_classes(name, _known_cfg(address), class_names)
+    model, preprocessing, start = _load(name, address, len(class_names))
+    _check_classes(name, model.pretrained_cfg, class_names)  # type: ignore[arg-type]
+    sha256 = fingerprint(model)
+    same_everywhere(accelerator, sha256, "teachers", f"--distillation {name}")
+    if preprocessing.fixed_size and preprocessing.size < crop:
+        raise ConfigError(
+            f"The teacher {name} takes images of {preprocessing.size} px only, and the student trains on {crop} px: give a "
+            f"teacher for {crop} px or more, or --img-size {preprocessing.size}."
+        )
+    model = model.eval().requires_grad_(False)
+    model = model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload]
+    scale, shift = _renormalisation(student, preprocessing, accelerator.device)
+    teacher = Teacher(model, start, max(preprocessing.size, crop), scale, shift, sha256, accelerator)
+    _check_answer(name, teacher, crop, len(class_names))
+    return teacher
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return the SHA-256, in hexadecimal, of the names, types, shapes and values of all parameters and buffers."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
+
+
+def _address(name: str) -> str:
+    """Return ``name`` as a model's address: of a run's folder, that of the model in it."""
+    folder = Path(name).expanduser()
+    if ":" in name or timm.is_model(name) or not (folder / "config.yaml").is_file():
+        return name
+    if not (folder / "model" / "model.safetensors").is_file():
+        raise CheckpointError(f"The teacher {name} is a run that has not finished: go on with it by --resume {name}.")
+    return f"local-dir:{folder / 'model'}"
+
+
+def _known_cfg(address: str) -> dict[str, Any]:
+    """Return what timm knows of the weights before they are fetched: nothing of those that are not in its own tables."""
+    cfg = timm.get_pretrained_cfg(address) if timm.is_model(address) else None
+    if cfg is None or not cfg.has_weights:
+        return {}
+    if cfg.hf_hub_id is None and cfg.file is None:
+        raise ModelError(f"The weights of the teacher {address} are a pickle, which is not read: give another teacher.")
+    return {"num_classes": cfg.num_classes, "label_names": cfg.label_names}
+
+
+def _load(name: str, address: str, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
+    """Create the network; errors speak of the teacher, since the advice for students is not for it."""
+    try:
+        return create_model(address, num_classes)
+    except NetworkError as error:
+        if isinstance(error.__cause__, GatedRepoError):
+            raise
+        raise NetworkError(
+            f"The weights of the teacher {name} are not cached and the Hub cannot be reached: connect and try again, or give "
+            "--distillation a local-dir:PATH or the folder of a finished run."
+        ) from error
+    except BotzooError as error:
+        if timm.is_model(address) and not timm.is_model_pretrained(address):
+            raise ModelError(
+                f"The teacher {name} has no trained weights: train it first, and give the folder of that run."
+            ) from error
+        raise type(error)(f"The teacher cannot be had. {error}") from error
+
+
+def _check_classes(name: str, cfg: dict[str, Any], class_names: tuple[str, ...]) -> None:
+    """Raise ConfigError unless the classes in ``cfg``, as far as it says, are ``class_names`` in their order."""
+    how = f"fine-tune it on this data set first (--model {name}), and give the folder of that run to --distillation"
+    count, names = cfg.get("num_classes"), cfg.get("label_names")
+    if count is not None and count != len(class_names):
+        raise ConfigError(f"The teacher {name} knows {count} classes and the data set has {len(class_names)}: {how}.")
+    names = list(names.values() if isinstance(names, dict) else names or class_names)
+    for k, (theirs, ours) in enumerate(zip(names, class_names, strict=False)):
+        if theirs != ours:
+            raise ConfigError(
+                f"Class {k} is {theirs!r} to the teacher {name} and {ours!r} in the data set; names and order must be the "
+                f"same: {how}."
+            )
+
+
+def _renormalisation(student: Preprocessing, teacher: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return scale and shift: ``(x * std + mean - mean') / std'`` is ``x * scale + shift``."""
+    mean, std, to_mean, to_std = (
+        torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
+        for values in (student.mean, student.std, teacher.mean, teacher.std)
+    )
+    return (std / to_std).float().to(device), ((mean - to_mean) / to_std).float().to(device)
+
+
+def _check_answer(name: str, teacher: Teacher, crop: int, num_classes: int) -> None:
+    """Raise unless the teacher answers an image of ``crop`` pixels with finite logits."""
+    try:
+        logits = teacher(torch.zeros(1, 3, crop, crop, device=teacher.scale.device))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigError(
+            f"The teacher {name} does not take images of {teacher.size} x {teacher.size} px "
+            f"({next(iter(str(error).splitlines()), 'it fails')}): give another teacher, or another --img-size."
+        ) from error
+    if logits.shape != (1, num_classes) or not bool(logits.isfinite().all()):
+        raise CheckpointError(
+            f"The teacher {name} does not answer an image with {num_classes} finite logits: its weights are damaged, or it is "
+            "no classifier."
+        )
