@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.tricks*",),
     ("botzoo.models*",),
     ("botzoo.training", "botzoo.training.config", "botzoo.training.interrupt"),
-    ("botzoo.training.command_line", "botzoo.training.sources"),
+    ("botzoo.training.command_line", "botzoo.training.sources", "botzoo.training.decoded"),
     ("botzoo.training.data",),
     ("botzoo.training.model", "botzoo.training.objective", "botzoo.training.optim"),
     ("botzoo.training.trainer", "botzoo.training.checkpoint", "botzoo.training.history"),

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from botzoo.training.engine import (
     fit_memory,
     make_accelerator,
     make_order,
+    on_each_node,
     on_main,
     place,
     same_everywhere,
@@ -58,7 +60,7 @@ from botzoo.training.model import Start, create_model, write_model_folder
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_groups
 from botzoo.training.plan import duration, plan
-from botzoo.training.sources import ImageData, open_images
+from botzoo.training.sources import ImageData, Split, find_images, with_validation
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
@@ -89,7 +91,7 @@ class Job:
     transfer: Transfer
     accelerator: Accelerator
     precision: Precision
-    data: ImageData
+    data: ImageData[Split]
     images: dict[str, Images]
     left_out: list[str]
     model: nn.Module
@@ -181,7 +183,8 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
-    data = open_images(config.dataset, val_fraction=config.data.val_fraction, seed=config.seed, **columns)
+    found = find_images(config.dataset, **columns)
+    data = with_validation(found, config.data.val_fraction, config.seed)
     torch.manual_seed(config.seed)
     model, preprocessing, start = create_model(
         config.model,
@@ -198,7 +201,7 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     fused = accelerator.device.type == "cuda"
     optimizer = make_optimizer(config.optimizer, groups, config.lr, config.optim.momentum, fused=fused)
     make_order(config, len(data.train), accelerator)
-    images, left_out = _read_splits(config, data, accelerator)
+    data, images, left_out = _read_splits(config, found, accelerator)
     order = make_order(config, len(images["train"]), accelerator)
     epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
     schedule = _schedule(config, order, epochs)
@@ -246,24 +249,33 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     )
 
 
-def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator) -> tuple[dict[str, Images], list[str]]:
-    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end."""
+def _read_splits(
+    config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
+) -> tuple[ImageData[Split], dict[str, Images], list[str]]:
+    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
+
+    The validation split, where it has to be set aside, is drawn from the images that can be read.
+    """
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     images: dict[str, Images] = {}
     left_out: list[str] = []
     room = int(config.data.cache_gib * (1 << 30))
-    for role, split in data.splits.items():
+    for role, split in found.splits.items():
 
         def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
             return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
 
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar)
+        first = partial(on_each_node, accelerator)
+        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=first)
         left_out += bad
         room -= images[role].cached_bytes
     same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
     if left_out and not config.skip_corrupt:
-        raise unreadable(left_out, sum(map(len, data.splits.values())))
-    return images, left_out
+        raise unreadable(left_out, sum(map(len, found.splits.values())))
+    readable: dict[str, Any] = {role: read.split for role, read in images.items()}
+    data = with_validation(replace(found, **readable), config.data.val_fraction, config.seed)
+    kept = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    return data, kept, left_out
 
 
 def _schedule(config: TrainConfig, order: Order, epochs: int) -> Schedule:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from glob import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,11 @@ JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
-"""Names of files that look like images where there is a choice; what is one is found out by decoding it."""
+_SUFFIXES = (
+    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl"
+)
+IMAGE_SUFFIXES = tuple(f".{suffix}" for suffix in _SUFFIXES.split(" "))
+"""Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
 
 UNLABELLED = -1
 
@@ -74,12 +77,14 @@ class Split:
         labels: int64, shape (N,), indices into the class names.
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
         describe: names image i for error messages.
+        rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
     """
 
     name: str
     labels: NDArray[np.int64]
     read: Callable[[int], Encoded]
     describe: Callable[[int], str]
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,7 +92,11 @@ class Split:
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
         taken = _Taken(self, rows)
-        return Split(name or self.name, self.labels[rows], taken.read, taken.describe)
+        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows)
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+        return np.bincount(self.labels, minlength=classes)
 
 
 # What reads a split is a class and not a closure: worker processes may have to be sent it.
@@ -144,14 +153,31 @@ class _Rows:
         return f"row {i} of the {self.role} split"
 
 
+class Labelled(Protocol):
+    """What is asked of a split of any kind."""
+
+    @property
+    def name(self) -> str:
+        """The split's name in its source."""
+
+    def __len__(self) -> int: ...
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+
+
+SplitT = TypeVar("SplitT", bound=Labelled)
+
+
 @dataclass(frozen=True)
-class ImageData:
+class ImageData(Generic[SplitT]):
     """A labelled image data set.
 
     Attributes:
         name: as the user gave it.
         class_names: K names, K >= 2; label k means ``class_names[k]``.
         train, validation, test: its splits; ``open_images`` always sets ``validation``.
+        declared: whether the data itself lists its classes, so that one without images is a class all the same.
         hub_id: its id on the Hub, if it came from there.
         license: its licence, if it is known.
         mirrored: whether a mirrored image means the same.
@@ -160,16 +186,17 @@ class ImageData:
 
     name: str
     class_names: tuple[str, ...]
-    train: Split
-    validation: Split | None = None
-    test: Split | None = None
+    train: SplitT
+    validation: SplitT | None = None
+    test: SplitT | None = None
     hub_id: str | None = None
     license: str | None = None
     mirrored: bool = True
     notes: tuple[str, ...] = field(default=())
+    declared: bool = False
 
     @property
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> dict[str, SplitT]:
         """The splits that are there, by role: train, validation, test."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {role: split for role, split in found.items() if split is not None}
@@ -182,15 +209,27 @@ def open_images(
     seed: int = 0,
     image_column: str | None = None,
     label_column: str | None = None,
-) -> ImageData:
+) -> ImageData[Split]:
     """Find the data set ``name`` and return it with a validation split.
+
+    Args:
+        val_fraction, seed: see ``with_validation``.
+        name, image_column, label_column: see ``find_images``.
+
+    Raises:
+        DataError, NetworkError: see both.
+    """
+    found = find_images(name, image_column=image_column, label_column=label_column)
+    return with_validation(found, val_fraction, seed)
+
+
+def find_images(name: str, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:
+    """Find the data set ``name`` and return its splits as they are.
 
     Args:
         name: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
             are several), or the path of a folder (of class folders, of parquet files, or written by
             ``datasets.save_to_disk``).
-        val_fraction: share of the training images to set aside where there is no validation split.
-        seed: decides which images are set aside.
         image_column, label_column: columns to use where the types leave a choice.
 
     Raises:
@@ -210,11 +249,10 @@ def open_images(
             f"{did_you_mean(name, ['digits', *HUB_NAMES])} Give a folder, a Hub id (owner/name) or one of digits, "
             f"{', '.join(HUB_NAMES)}."
         )
-    data = replace(data, mirrored=data.mirrored and (data.hub_id or data.name) not in CHARACTERS)
-    return _with_validation(_checked(data), val_fraction, seed)
+    return _checked(replace(data, mirrored=data.mirrored and (data.hub_id or data.name) not in CHARACTERS))
 
 
-def _digits() -> ImageData:
+def _digits() -> ImageData[Split]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -224,7 +262,7 @@ def _digits() -> ImageData:
     return ImageData("digits", tuple("0123456789"), train, license="cc-by-4.0", mirrored=False)
 
 
-def _from_folder(name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData:
+def _from_folder(name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
@@ -241,7 +279,7 @@ def _from_folder(name: str, path: Path, image_column: str | None, label_column: 
     return _class_folders(name, path)
 
 
-def _class_folders(name: str, path: Path) -> ImageData:
+def _class_folders(name: str, path: Path) -> ImageData[Split]:
     roots, notes = _split_roots(name, path)
     classes = _subfolders(roots["train"])
     if not classes:
@@ -261,7 +299,11 @@ def _class_folders(name: str, path: Path) -> ImageData:
                 f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
                 f"{did_you_mean(unknown[0], classes)} every class needs training images."
             )
-        splits[role] = _folder_split(root, classes)
+        splits[role], others = _folder_split(root, classes)
+        if others:
+            notes.append(
+                f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
+            )
         if stray := _images(root, deep=False):
             notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
     return ImageData(
@@ -329,15 +371,24 @@ def _images(root: Path, deep: bool = True) -> list[str]:
     return [file for file in _files(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
 
 
-def _folder_split(root: Path, classes: Sequence[str]) -> Split:
+def _folder_split(root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]:
+    """Return the images in the folders of the classes, and the other files there, from text to tables."""
     paths: list[str] = []
+    others: list[str] = []
     counts: list[int] = []
     for class_name in classes:
         found = list(_files(root / class_name)) if (root / class_name).is_dir() else []
-        paths += found
-        counts.append(len(found))
+        images = [file for file in found if _may_be_image(file)]
+        paths += images
+        others += [file for file in found if not _may_be_image(file)]
+        counts.append(len(images))
     files = _Files(paths)
-    return Split(root.name, np.repeat(np.arange(len(classes)), counts).astype(np.int64), files.read, files.describe)
+    labels = np.repeat(np.arange(len(classes)), counts).astype(np.int64)
+    return Split(root.name, labels, files.read, files.describe), others
+
+
+def _may_be_image(file: str) -> bool:
+    return file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix
 
 
 def _parquet_files(path: Path) -> list[str]:
@@ -393,7 +444,7 @@ def _load_saved(path: Path) -> Any:
         raise DataError(f"The saved data set {path} cannot be read: {_first_line(error)}") from error
 
 
-def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData:
+def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData[Split]:
     import datasets
 
     hub_id, _, configuration = hub_id.partition(":")
@@ -518,7 +569,9 @@ def _as_splits(name: str, loaded: Any) -> dict[str, Any]:
     return roles
 
 
-def _from_tables(name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None) -> ImageData:
+def _from_tables(
+    name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None
+) -> ImageData[Split]:
     import datasets
 
     features = tables["train"].features
@@ -540,7 +593,13 @@ def _from_tables(name: str, tables: dict[str, Any], image_column: str | None, la
         notes.append("the test split has no labels, so it is not used")
     splits = {role: _table_split(name, role, tables[role], image, rows) for role, rows in labels.items()}
     return ImageData(
-        name, class_names, splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
+        name,
+        class_names,
+        splits["train"],
+        splits.get("validation"),
+        splits.get("test"),
+        notes=tuple(notes),
+        declared=getattr(features[label], "names", None) is not None,
     )
 
 
@@ -609,7 +668,7 @@ def _table_split(name: str, role: str, table: Any, column: str, labels: NDArray[
     return Split(role, labels, rows.read, rows.describe)
 
 
-def _checked(data: ImageData) -> ImageData:
+def _checked(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
@@ -629,14 +688,27 @@ def _checked(data: ImageData) -> ImageData:
                 f"{len(names)} classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} "
                 "split: mend or remove them."
             )
-        missing = [names[k] for k in np.flatnonzero(np.bincount(split.labels, minlength=len(names)) == 0)]
-        if missing and role == "train":
-            raise DataError(
-                f"{data.name} has no training images of {_listing(missing)}: add some, or remove the class."
-            )
-        if missing:
-            notes.append(f"the {role} split has no images of {_listing(missing)}, so nothing is known of them")
+        notes += missing_classes(data, role, split, names)
     return replace(data, notes=tuple(notes))
+
+
+def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:
+    """Return notes on classes of which a split has no images; raise where they cannot be learned or should have been."""
+    counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
+    if counts is None or trained is None:
+        return []
+    missing = [names[k] for k in np.flatnonzero(counts == 0)]
+    if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
+        raise DataError(
+            f"The {role} split of {data.name} has images of {_listing(untaught)}, of which there are no training images: "
+            "add some, or remove the class."
+        )
+    if missing and role == "train" and not data.declared:
+        raise DataError(f"{data.name} has no training images of {_listing(missing)}: add some, or remove the class.")
+    if missing and role == "train":
+        return [f"no training images of {_listing(missing)}, which the data declares: classes that are never learned"]
+    unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
+    return [f"the {role} split has no images of {_listing(unknown)}, so nothing is known of them"] if unknown else []
 
 
 def _listing(names: Sequence[str], limit: int = 5) -> str:
@@ -644,10 +716,18 @@ def _listing(names: Sequence[str], limit: int = 5) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
-def _with_validation(data: ImageData, fraction: float, seed: int) -> ImageData:
-    """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation.
+def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:
+    """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation split.
 
     scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image.
+
+    Args:
+        data: the data set.
+        fraction: share of the training images to set aside.
+        seed: decides which images.
+
+    Raises:
+        DataError: a class has a single image.
     """
     if data.validation is not None:
         return data
@@ -655,6 +735,8 @@ def _with_validation(data: ImageData, fraction: float, seed: int) -> ImageData:
     aside = np.zeros(len(labels), bool)
     for k, name in enumerate(data.class_names):
         rows = np.flatnonzero(labels == k)
+        if not len(rows):
+            continue  # declared only
         if len(rows) < 2:
             raise DataError(
                 f"{data.name} is too small to set {fraction:.0%} aside for validation: class {name!r} has one image. "
