@@ -294,8 +294,10 @@ print(pipeline("image-classification", model=".")("photo.jpg"))
 def _data(result: Result) -> Iterator[str]:
     data, facts = result.job.data, result.facts
     yield "## Data"
+    streamed = result.job.config.data.streaming
+    hashed = "the names, sizes and image counts of its shards" if streamed else "its images and labels in order"
     yield _table(
-        ("split", "images", "SHA-256 of its images and labels in order"),
+        ("split", "images", f"SHA-256 of {hashed}"),
         ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),
     )
     notes = [f"{note[0].upper()}{note[1:]}." for note in map(_text, data.notes)]

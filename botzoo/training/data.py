@@ -444,7 +444,7 @@ class _Keyed(Dataset[tuple[Pixels, int]]):
         return self.transform(self.images.image(index), key), int(self.images.labels[index])
 
 
-def _collate(rows: Sequence[tuple[Pixels, int]]) -> tuple[Tensor, Tensor]:
+def collate(rows: Sequence[tuple[Pixels, int]]) -> tuple[Tensor, Tensor]:
     """Return images uint8 (N, 3, H, W), channels last in memory, and labels int64 (N,)."""
     pixels = torch.from_numpy(np.stack([row[0] for row in rows]))
     return pixels.permute(0, 3, 1, 2), torch.tensor([row[1] for row in rows])
@@ -549,7 +549,7 @@ def train_batches(
     images: Images, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Yield this process's micro-batches of each step of [first, last): images uint8 (n, 3, H, W), labels int64."""
-    loader = _loader(images, transform, _Batches(order, first, last), workers, pin)
+    loader = make_loader(_Keyed(images, transform), _Batches(order, first, last), collate, workers, pin)
     batches = iter(loader)
     for _ in range(first, last):
         try:
@@ -562,20 +562,22 @@ def eval_batches(
     images: Images, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield this process's share of the images in order, each exactly once over any number of processes."""
-    yield from _loader(images, transform, _Slice(len(images), batch_size, rank, world_size), workers, pin)
+    batches = _Slice(len(images), batch_size, rank, world_size)
+    yield from make_loader(_Keyed(images, transform), batches, collate, workers, pin)
 
 
-def _loader(
-    images: Images,
-    transform: Callable[[Image.Image, Key], Pixels],
-    sampler: Sampler[list[Key]],
+def make_loader(
+    dataset: Dataset[Any],
+    batches: Sampler[list[Any]],
+    collate: Callable[[list[Any]], Any],
     workers: int,
     pin: bool,
-) -> DataLoader[tuple[Pixels, int]]:
+) -> DataLoader[Any]:
+    """Return torch's loader: ``dataset[row]`` for the rows of each batch, put together by ``collate``, in worker processes."""
     return DataLoader(
-        _Keyed(images, transform),
-        batch_sampler=sampler,
-        collate_fn=_collate,
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=_set_up_worker,

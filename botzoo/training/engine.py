@@ -211,6 +211,13 @@ def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
     return result
 
 
+def on_main_for_all(accelerator: Accelerator, action: Callable[[], T]) -> T:
+    """Run ``action`` on the main process and return its answer on every process; its BotzooError is raised on all."""
+    answer = [on_main(accelerator, action)]
+    broadcast_object_list(answer)
+    return answer[0]  # type: ignore[return-value]
+
+
 def on_each_node(accelerator: Accelerator, action: Callable[[], T]) -> T:
     """Run ``action`` on one process of each machine and return its answer on all of them there.
 

@@ -19,6 +19,7 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Images
 from botzoo.training.engine import hardware, on_main
+from botzoo.training.stream import Stream
 
 log = logging.getLogger("botzoo")
 
@@ -86,7 +87,12 @@ def log_to(folder: Path, accelerator: Accelerator) -> logging.Handler | None:
 
 
 def record_facts(
-    folder: Path, command: str, images: dict[str, Images], accelerator: Accelerator, *, resumed: bool
+    folder: Path,
+    command: str,
+    images: dict[str, Images] | dict[str, Stream],
+    accelerator: Accelerator,
+    *,
+    resumed: bool,
 ) -> Facts:
     """Write command, versions, hardware and data to run.json; when resuming, check that the data is still the same.
 

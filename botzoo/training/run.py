@@ -48,6 +48,7 @@ from botzoo.training.engine import (
     make_order,
     on_each_node,
     on_main,
+    on_main_for_all,
     place,
     same_everywhere,
     start_tracker,
@@ -60,7 +61,9 @@ from botzoo.training.model import Start, create_model, write_model_folder
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, make_optimizer, param_groups
 from botzoo.training.plan import duration, plan
+from botzoo.training.shards import Shards, find_shards
 from botzoo.training.sources import ImageData, Split, find_images, with_validation
+from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
@@ -91,8 +94,8 @@ class Job:
     transfer: Transfer
     accelerator: Accelerator
     precision: Precision
-    data: ImageData[Split]
-    images: dict[str, Images]
+    data: ImageData[Split] | ImageData[Shards]
+    images: dict[str, Images] | dict[str, Stream]
     left_out: list[str]
     model: nn.Module
     architecture: str
@@ -183,8 +186,15 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
-    found = find_images(config.dataset, **columns)
-    data = with_validation(found, config.data.val_fraction, config.seed)
+    found: ImageData[Any]
+    if config.data.streaming:
+        found = on_main_for_all(
+            accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns)
+        )
+        data = found
+    else:
+        found = find_images(config.dataset, **columns)
+        data = with_validation(found, config.data.val_fraction, config.seed)
     torch.manual_seed(config.seed)
     model, preprocessing, start = create_model(
         config.model,
@@ -201,8 +211,13 @@ def _prepare(config: TrainConfig, transfer: Transfer, command: str, resume: Path
     fused = accelerator.device.type == "cuda"
     optimizer = make_optimizer(config.optimizer, groups, config.lr, config.optim.momentum, fused=fused)
     make_order(config, len(data.train), accelerator)
-    data, images, left_out = _read_splits(config, found, accelerator)
-    order = make_order(config, len(images["train"]), accelerator)
+    images: dict[str, Images] | dict[str, Stream]
+    left_out: list[str] = []
+    if config.data.streaming:
+        images = _streams(config, data, accelerator)
+    else:
+        data, images, left_out = _read_splits(config, found, accelerator)
+    order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
     epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
     schedule = _schedule(config, order, epochs)
     trainer = Trainer(
@@ -276,6 +291,13 @@ def _read_splits(
     data = with_validation(replace(found, **readable), config.data.val_fraction, config.seed)
     kept = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
     return data, kept, left_out
+
+
+def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:
+    buffer, skip = config.data.shuffle_buffer, config.skip_corrupt
+    streams = {role: Stream(shards, buffer, skip) for role, shards in data.splits.items()}
+    same_everywhere(accelerator, [stream.fingerprint for stream in streams.values()], "shards", "the data set")
+    return streams
 
 
 def _schedule(config: TrainConfig, order: Order, epochs: int) -> Schedule:
@@ -371,13 +393,18 @@ def _train_batches(job: Job, first: int, last: int) -> Iterator[list[tuple[Tenso
     )
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)
-    return train_batches(job.images["train"], transform, job.order, first, last, workers=workers, pin=pin)
+    images = job.images["train"]
+    if isinstance(images, Stream):
+        return stream_train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
+    return train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
 
 
 def _judge(job: Job, role: str) -> Evaluation:
     """Evaluate the judged network on every image of a split."""
-    batches = eval_batches(
-        job.images[role],
+    images, trainer = job.images[role], job.trainer
+    read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
+    batches = read(
+        images,
         EvalTransform(job.preprocessing),
         2 * job.order.micro_batch,
         rank=job.order.rank,
@@ -385,8 +412,8 @@ def _judge(job: Job, role: str) -> Evaluation:
         workers=worker_count(job.config, job.accelerator),
         pin=job.accelerator.device.type == "cuda",
     )
-    trainer = job.trainer
-    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, len(job.images[role]))
+    total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
+    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total)
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from glob import escape
 from io import BytesIO
 from pathlib import Path
@@ -153,6 +154,9 @@ class _Rows:
         return f"row {i} of the {self.role} split"
 
 
+T = TypeVar("T")
+
+
 class Labelled(Protocol):
     """What is asked of a split of any kind."""
 
@@ -272,10 +276,13 @@ def _from_folder(name: str, path: Path, image_column: str | None, label_column: 
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         return _from_tables(name, _as_splits(name, _load_saved(path)), image_column, label_column)
-    if parquet := _parquet_files(path):
+    shards = shard_files(path, ".parquet", ".tar")
+    if parquet := [file for file in shards if file.lower().endswith(".parquet")]:
         tables, ignored = _load_parquet(path, parquet)
         data = _from_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *ignored))
+    if shards and not _images(path):
+        raise DataError(f"{name} holds .tar shards: read them with --data.streaming true.")
     return _class_folders(name, path)
 
 
@@ -289,7 +296,7 @@ def _class_folders(name: str, path: Path) -> ImageData[Split]:
         )
     if len(classes) == 1 and len(inner := _subfolders(roots["train"] / classes[0])) > 1:
         raise DataError(
-            f"{name} has one class, {classes[0]!r}, which holds the folders {_listing(inner)}: if those are the "
+            f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}: if those are the "
             f"classes, give {path / classes[0]}."
         )
     splits: dict[str, Split] = {}
@@ -334,13 +341,13 @@ def _split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     )
     if not is_split and len(named) > 1 and not others:
         raise DataError(
-            f"{name} has the folders {_listing(named)}, and {roots.get('train', 'no train folder')} "
+            f"{name} has the folders {listing(named)}, and {roots.get('train', 'no train folder')} "
             "with class folders in it is needed: put the images of each class into a folder of its own, "
             f"such as {path.name}/train/cat/1.jpg."
         )
     if not is_split:
         return {"train": path}, []
-    notes = [f"not used: {_listing(others)}, not named as a split"] if others else []
+    notes = [f"not used: {listing(others)}, not named as a split"] if others else []
     if "test" in roots and not classes["test"]:
         notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")
     if "validation" in roots and not classes["validation"]:
@@ -391,9 +398,36 @@ def _may_be_image(file: str) -> bool:
     return file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix
 
 
-def _parquet_files(path: Path) -> list[str]:
-    """Return the parquet files in ``path``, by their paths inside it."""
-    return [str(Path(file).relative_to(path)) for file in _files(path) if file.lower().endswith(".parquet")]
+def shard_files(path: Path, *suffixes: str) -> list[str]:
+    """Return the files in ``path`` whose names end so, by their paths inside it."""
+    return [str(Path(file).relative_to(path)) for file in _files(path) if file.lower().endswith(suffixes)]
+
+
+def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Sort files by the split that their names tell; return them by role, and those that are not used.
+
+    Where no name tells the training files, they are those whose names tell nothing.
+    """
+    roles: dict[str, list[str]] = {}
+    unnamed: list[str] = []
+    for file in files:
+        words = re.split(r"[^a-z]+", file.lower())
+        role = next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
+        (roles.setdefault(role, []) if role else unnamed).append(file)
+    if "train" not in roles:
+        roles["train"], unnamed = unnamed, []
+    if not roles["train"]:
+        raise DataError(
+            f"{name} has no training split, only {listing(list(files))}: name a file train{Path(next(iter(files))).suffix}."
+        )
+    return roles, unnamed
+
+
+def has_configurations(folder: Path) -> bool:
+    """Tell whether the card in a folder says which files belong to which split."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8", "replace") if card.exists() else ""
+    return re.match(r"---\n(.*\n)*?(configs|dataset_info):", text) is not None
 
 
 def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -403,21 +437,12 @@ def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[st
     """
     for file in files:
         _check_parquet(path / file)
-    card = path / "README.md"
-    if card.exists() and re.match(r"---\n(.*\n)*?(configs|dataset_info):", card.read_text("utf-8", "replace")):
+    if has_configurations(path):
         return _as_splits(str(path), _load_dataset(str(path))), []
-    by_role: dict[str, list[str]] = {}
-    unnamed: list[str] = []
-    for file in files:
-        words = re.split(r"[^a-z]+", file.lower())
-        role = next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
-        (by_role.setdefault(role, []) if role else unnamed).append(escape(str((path / file).resolve())))
-    if "train" not in by_role:
-        by_role["train"], unnamed = unnamed, []
-    if not by_role["train"]:
-        raise DataError(f"{path} has no training split, only {_listing(files)}: name a file train.parquet.")
-    notes = [f"not used: {_listing(unnamed)}, not named as a split"] if unnamed else []
-    return dict(_load_dataset("parquet", by_role, str(path))), notes
+    roles, unnamed = by_role(str(path), files)
+    escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
+    notes = [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
+    return dict(_load_dataset("parquet", escaped, str(path))), notes
 
 
 def _check_parquet(path: Path) -> None:
@@ -445,13 +470,26 @@ def _load_saved(path: Path) -> Any:
 
 
 def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+
+    hub_id, license, loaded = from_hub(name, hub_id, partial(_load_dataset, bars=sys.stderr.isatty()))
+    data = _from_tables(name, _as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
+    return replace(data, hub_id=hub_id, license=license)
+
+
+def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str | None, T]:
+    """Return the id and licence of a data set on the Hub and what ``load`` makes of it, from the cache where need be.
+
+    Raises:
+        DataError: it does not exist or cannot be read.
+        NetworkError: it is not cached, and the Hub cannot be reached or refuses it.
+    """
     import datasets
 
     hub_id, _, configuration = hub_id.partition(":")
     license, hindrance = _ask_hub(name, hub_id)
     try:
         with _cache_only(hindrance is not None):  # what is cached still works
-            loaded = _load_dataset(hub_id, configuration=configuration or None, bars=sys.stderr.isatty())
+            return hub_id, license, load(hub_id, configuration=configuration or None)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise NetworkError(
             f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
@@ -465,8 +503,6 @@ def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: st
         raise NetworkError(
             f"The data set {hub_id} cannot be downloaded: {_first_line(error)} Try again later."
         ) from error
-    data = _from_tables(name, _as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
-    return replace(data, hub_id=hub_id, license=license)
 
 
 def _ask_hub(name: str, hub_id: str) -> tuple[str | None, str | None]:
@@ -529,21 +565,29 @@ def _load_dataset(
     configuration: str | None = None,
     bars: bool = False,
 ) -> Any:
-    """Return ``datasets.load_dataset``'s answer; raise ``DataError`` unless network or access are to blame."""
-    from datasets.exceptions import DatasetNotFoundError
+    """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
     from datasets.load import load_dataset
     from datasets.utils.tqdm import disable_progress_bars
 
     if not bars:
         disable_progress_bars()
-    try:
+    with library_errors(shown or source):
         return load_dataset(source, configuration, data_files=data_files)
+
+
+@contextmanager
+def library_errors(shown: str) -> Iterator[None]:
+    """Raise what the library raises as ``DataError``, unless network or access are to blame."""
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        yield
     except (ConnectionError, DatasetNotFoundError):
         raise
     except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
         cause = error.__cause__ or error
         hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
-        raise DataError(f"The data set {shown or source} cannot be read: {_one_line(cause)}{hint}") from error
+        raise DataError(f"The data set {shown} cannot be read: {one_line(cause)}{hint}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -551,7 +595,8 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _one_line(error: BaseException, limit: int = 300) -> str:
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """Return what an error says, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else f"{text[:limit]}..."
 
@@ -565,28 +610,21 @@ def _as_splits(name: str, loaded: Any) -> dict[str, Any]:
         if role is not None:
             roles.setdefault(role, table)
     if "train" not in roles:
-        raise DataError(f"{name} has no training split, only {_listing(list(map(str, tables)))}: name one 'train'.")
+        raise DataError(f"{name} has no training split, only {listing(list(map(str, tables)))}: name one 'train'.")
     return roles
 
 
 def _from_tables(
     name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None
 ) -> ImageData[Split]:
-    import datasets
-
     features = tables["train"].features
-    images = [c for c in features if isinstance(features[c], datasets.Image)]
-    images = images or [c for c in features if _may_hold_images(features[c])]
-    image = _pick_column(name, "image", image_column, features, images)
-    by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
-    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
-    label = _pick_column(name, "label", label_column, features, by_type or by_name[:1])
+    image, label = pick_columns(name, features, image_column, label_column)
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
         notes.append(f"the test split has no column {label!r}, so it is not used")
     for role, table in tables.items():
-        _check_features(name, role, table.features, features, image, label)
+        check_features(name, role, table.features, features, image, label)
     class_names, labels = _read_labels(tables, label)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
@@ -603,6 +641,22 @@ def _from_tables(
     )
 
 
+def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
+    """Return the columns of images and labels: those asked for, or the only ones that their types allow.
+
+    Raises:
+        DataError: there is no such column, or there are several.
+    """
+    import datasets
+
+    images = [c for c in features if isinstance(features[c], datasets.Image)]
+    images = images or [c for c in features if _may_hold_images(features[c])]
+    image = pick_column(name, "image", image_column, features, images)
+    by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
+    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
+    return image, pick_column(name, "label", label_column, features, by_type or by_name[:1])
+
+
 def _may_hold_images(feature: Any) -> bool:
     """Tell whether a column of no declared type holds what an Image column is stored as, or plain bytes."""
     if isinstance(feature, dict):
@@ -610,7 +664,7 @@ def _may_hold_images(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("binary", "large_binary")
 
 
-def _check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
+def check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
     """Raise unless a split's columns are those of the training split and can hold images and labels."""
     for column in (image, label):
         if column not in found:
@@ -640,7 +694,8 @@ def _read_labels(tables: dict[str, Any], column: str) -> tuple[tuple[str, ...], 
     return tuple(map(str, distinct)), {role: np.array(values, np.int64) for role, values in labels.items()}
 
 
-def _pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
+def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
+    """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
     if asked is not None:
         if asked not in columns:
             raise DataError(
@@ -700,18 +755,19 @@ def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tup
     missing = [names[k] for k in np.flatnonzero(counts == 0)]
     if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
         raise DataError(
-            f"The {role} split of {data.name} has images of {_listing(untaught)}, of which there are no training images: "
+            f"The {role} split of {data.name} has images of {listing(untaught)}, of which there are no training images: "
             "add some, or remove the class."
         )
     if missing and role == "train" and not data.declared:
-        raise DataError(f"{data.name} has no training images of {_listing(missing)}: add some, or remove the class.")
+        raise DataError(f"{data.name} has no training images of {listing(missing)}: add some, or remove the class.")
     if missing and role == "train":
-        return [f"no training images of {_listing(missing)}, which the data declares: classes that are never learned"]
+        return [f"no training images of {listing(missing)}, which the data declares: classes that are never learned"]
     unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
-    return [f"the {role} split has no images of {_listing(unknown)}, so nothing is known of them"] if unknown else []
+    return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []
 
 
-def _listing(names: Sequence[str], limit: int = 5) -> str:
+def listing(names: Sequence[str], limit: int = 5) -> str:
+    """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
