@@ -1,5 +1,6 @@
 """Fixtures that every test may use: tiny images in class folders, and the data sets beside the repository."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,15 @@ def write_photos(folder: Path, classes: int, each: int, size: int = 16, seed: in
             pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"class{k}" / f"{i}.png")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what is decoded out of the user's own cache, also in the processes that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("botzoo")
+        patch.setenv("BOTZOO_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -294,8 +294,10 @@ print(pipeline("image-classification", model=".")("photo.jpg"))
 def _data(result: Result) -> Iterator[str]:
     data, facts = result.job.data, result.facts
     yield "## Data"
+    streamed = result.job.config.data.streaming
+    hashed = "the names, sizes and image counts of its shards" if streamed else "its images and labels in order"
     yield _table(
-        ("split", "images", "SHA-256 of its images and labels in order"),
+        ("split", "images", f"SHA-256 of {hashed}"),
         ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),
     )
     notes = [f"{note[0].upper()}{note[1:]}." for note in map(_text, data.notes)]
@@ -463,8 +465,8 @@ def _limit_lines(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
     if (fewest := min(figures, key=lambda f: f.images)).images < 50:
         rough = _count(fewest.images, "image")
         yield f"Figures of single classes are rough: {_quoted(fewest.name)} was judged on {rough}."
-    counts = np.bincount(result.job.data.train.labels, minlength=len(result.job.data.class_names))
-    if counts.max() >= 2 * counts.min():
+    counts = result.job.data.train.class_counts(len(result.job.data.class_names))
+    if counts is not None and counts.max() >= 2 * counts.min():
         many, few = (_quoted(result.job.data.class_names[int(k)]) for k in (counts.argmax(), counts.argmin()))
         yield f"The training images are unbalanced: {counts.max():,} of {many}, {counts.min():,} of {few}."
     yield "One run with one seed; another seed gives a somewhat different figure."
@@ -527,17 +529,17 @@ def needs_botzoo(model_folder: Path) -> bool:
     return str(folder_config(model_folder)["architecture"]).endswith("_bot")
 
 
-def set_aside(data: ImageData) -> bool:
+def set_aside(data: ImageData[Any]) -> bool:
     """Tell whether the validation split was taken from the training images."""
     return any(note.startswith("no validation split") for note in data.notes)
 
 
-def data_title(data: ImageData) -> str:
+def data_title(data: ImageData[Any]) -> str:
     """Return the data set's name, of a folder the last part only: where it lay is nobody's business."""
     return data.name if data.hub_id or data.name == "digits" else Path(data.name).expanduser().resolve().name
 
 
-def _data_name(data: ImageData) -> str:
+def _data_name(data: ImageData[Any]) -> str:
     if data.hub_id:
         return f"[{data.hub_id}](https://huggingface.co/datasets/{data.hub_id})"
     if data.name == "digits":

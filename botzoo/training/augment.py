@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 
 from botzoo.training.config import AugmentConfig
-
-Pixels = NDArray[np.uint8]
+from botzoo.training.decoded import Pixels
 
 
 class Augment:

@@ -36,7 +36,15 @@ class DataConfig:
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
     cache_gib: float = 2.0
-    """Decoded images are kept in memory up to this many GiB in each process; beyond it they are decoded every epoch."""
+    """Decoded images are kept, mapped from the disk, up to this many GiB; beyond it they are decoded every epoch."""
+    streaming: bool = False
+    """Read .tar or .parquet shards, in a folder or on the Hub, from front to back instead of loading the data set."""
+    shuffle_buffer: int = 2048
+    """Streaming: images from which each process draws the next one at random; held in memory, still encoded."""
+    epoch_images: int | None = None
+    """Streaming: images in an epoch; by default all of them."""
+    classes: str | None = None
+    """Streaming: number of classes, or a text file with the name of one on each line, where the shards do not name them."""
 
     def __post_init__(self) -> None:
         check(0 < self.val_fraction < 1, "data.val_fraction", self.val_fraction, "between 0 and 1")
@@ -44,6 +52,13 @@ class DataConfig:
         check(0.25 <= self.train_scale <= 2, "data.train_scale", self.train_scale, "between 0.25 and 2")
         check(self.hflip is None or 0 <= self.hflip <= 1, "data.hflip", self.hflip, "in [0, 1]")
         check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
+        check(self.shuffle_buffer >= 1, "data.shuffle_buffer", self.shuffle_buffer, "1 or more")
+        check(self.epoch_images is None or self.epoch_images >= 1, "data.epoch_images", self.epoch_images, "1 or more")
+        for flag in ("epoch_images", "classes"):
+            if getattr(self, flag) is not None and not self.streaming:
+                raise ConfigError(
+                    f"--data.{flag.replace('_', '-')} counts with --data.streaming only: give both, or neither."
+                )
 
 
 @dataclass(frozen=True)

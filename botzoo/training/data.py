@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import random
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,9 +24,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from botzoo.errors import DataError
-from botzoo.training.augment import Augment, Pixels
+from botzoo.training.augment import Augment
+from botzoo.training.decoded import Decoded, Index, Pixels, key_of, open_decoded, path_of, writing
 from botzoo.training.sources import Encoded, Split, as_file
 from botzoo.tricks import paper_augment
+
+log = logging.getLogger("botzoo")
 
 Key = tuple[int, int]
 """(epoch, index): all that an augmented image depends on besides the seed."""
@@ -87,7 +90,7 @@ def _to_eight_bits(values: NDArray[np.float64], mode: str) -> Pixels:
 
 
 class Images:
-    """The readable images of a split, decoded once where they fit in memory.
+    """The readable images of a split, decoded once where there is room for their pixels.
 
     Attributes:
         labels: int64, shape (N,).
@@ -95,38 +98,54 @@ class Images:
         fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
     """
 
-    def __init__(self, split: Split, pixels: list[Pixels] | None, fingerprint: str) -> None:
-        self.split, self.labels, self.fingerprint = split, split.labels, fingerprint
-        self._pixels = pixels
+    def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64]) -> None:
+        self.split, self.labels, self.decoded, self.rows = split, split.labels, decoded, rows
+        sha = hashlib.sha256(split.labels.tobytes())
+        sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
+        self.fingerprint = sha.hexdigest()
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def only(self, split: Split) -> Images:
+        """Return those images that are in ``split``, which was taken from this one's."""
+        return self if split is self.split else Images(split, self.decoded, self.rows[split.rows])
+
     @property
     def cached(self) -> bool:
-        """Whether decoded images are held in memory."""
-        return self._pixels is not None
+        """Whether decoded images are at hand, in memory or mapped from a file."""
+        return self.decoded.kept
+
+    @property
+    def kept_in(self) -> str:
+        """Where the pixels are, in words."""
+        mapped = self.decoded.path
+        return "decoded in every epoch" if not self.cached else f"decoded in {mapped.parent}" if mapped else "in memory"
 
     @property
     def cached_bytes(self) -> int:
-        """Size of the decoded images held in memory."""
-        return sum(pixels.nbytes for pixels in self._pixels or ())
+        """Size of the decoded images at hand."""
+        return int(3 * self.decoded.index.shapes[self.rows].astype(np.int64).prod(1).sum()) if self.cached else 0
+
+    def pixels(self, i: int) -> Pixels:
+        """Return image i, uint8 (H, W, 3) in RGB, to be read only; where it is cached, a view."""
+        if self.cached:
+            return self.decoded.pixels(int(self.rows[i]))
+        return np.asarray(self._decode(i))
 
     def image(self, i: int) -> Image.Image:
         """Return image i, decoded, RGB."""
-        if self._pixels is not None:
-            return Image.fromarray(self._pixels[i])
+        return Image.fromarray(self.pixels(i)) if self.cached else self._decode(i)
+
+    def _decode(self, i: int) -> Image.Image:
         try:
             return decode(self.split.read(i))
         except (OSError, ValueError) as error:
             raise DataError(f"{self.split.describe(i)} can no longer be read: {error}") from error
 
 
-@dataclass(frozen=True)
-class _Checked:
-    digest: bytes
-    pixels: Pixels | None
-    problem: str | None
+Progress = Callable[[Iterator[Any], int], Iterator[Any]]
+"""Wraps the iterator over all images, given their number."""
 
 
 def read_images(
@@ -134,15 +153,20 @@ def read_images(
     *,
     skip_corrupt: bool = False,
     cache_bytes: int = 2 << 30,
-    progress: Callable[[Iterator[Any], int], Iterator[Any]] = lambda items, total: items,
+    progress: Progress = lambda items, total: items,
+    first: Callable[[Callable[[], str | None]], str | None] = lambda work: work(),
 ) -> tuple[Images, list[str]]:
     """Decode every image of ``split`` once, so that a broken file is found before training and not in its middle.
+
+    What was decoded once is taken from the disk, as long as not a byte of the encoded images has changed; see
+    ``botzoo.training.decoded``.
 
     Args:
         split: what to read.
         skip_corrupt: leave unreadable images out instead of raising.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
-        progress: wraps the iterator over the images, given their number.
+        progress: is told of the reading and then, where that is needed, of the decoding.
+        first: does the work on one process of each machine and gives its answer to the others there.
 
     Returns:
         The images, and a line for each one left out.
@@ -150,22 +174,29 @@ def read_images(
     Raises:
         DataError: an image cannot be read and ``skip_corrupt`` is False, or none is left.
     """
-    budget = _Budget(cache_bytes)
-    results = list(progress(_check_all(split, budget), len(split)))
-    bad = [f"{split.describe(i)}: {result.problem}" for i, result in enumerate(results) if result.problem]
+    mine: list[Decoded] = []
+
+    def work() -> str | None:
+        mine.append(_decoded(split, cache_bytes, progress))
+        return mine[0].path.stem if mine[0].path else None
+
+    key = first(work)
+    decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, cache_bytes, progress)
+    return _readable(split, _within(decoded, cache_bytes), skip_corrupt)
+
+
+def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Images, list[str]]:
+    index = decoded.index
+    bad = [f"{split.describe(i)}: {problem}" for i, problem in sorted(index.problems.items())]
     if bad and not skip_corrupt:
         raise unreadable(bad, len(split))
-    kept = np.array([i for i, result in enumerate(results) if not result.problem], np.int64)
+    kept = np.setdiff1d(np.arange(len(split)), list(index.problems))
     if not len(kept):
         raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
     good = split.take(kept) if bad else split
     if lost := set(split.labels.tolist()) - set(good.labels.tolist()):
         raise DataError(f"All {split.name} images of {len(lost)} class(es) are unreadable, such as {bad[0]}.")
-    sha = hashlib.sha256(good.labels.tobytes())
-    for i in kept:
-        sha.update(results[i].digest)
-    pixels = None if budget.spent else [results[i].pixels for i in kept]
-    return Images(good, pixels, sha.hexdigest()), bad
+    return Images(good, decoded, kept), bad
 
 
 def unreadable(bad: list[str], total: int) -> DataError:
@@ -177,53 +208,114 @@ def unreadable(bad: list[str], total: int) -> DataError:
     )
 
 
-class _Budget:
-    """Bytes left for decoded images; once they do not suffice, nothing more is kept. Threads may share it."""
-
-    def __init__(self, total: int) -> None:
-        self.left, self.lock = total, Lock()
-
-    @property
-    def spent(self) -> bool:
-        return self.left < 0
-
-    def take(self, pixels: Pixels) -> Pixels | None:
-        with self.lock:
-            self.left -= pixels.nbytes
-            return None if self.spent else pixels
+def _within(decoded: Decoded, cache_bytes: int) -> Decoded:
+    """Return what was decoded without its pixels, if they are more than ``cache_bytes``."""
+    return Decoded(decoded.index) if decoded.index.offsets[-1] > cache_bytes else decoded
 
 
-def _check_all(split: Split, budget: _Budget) -> Iterator[_Checked]:
-    """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same."""
-    chunks = [range(i, min(i + 16, len(split))) for i in range(0, len(split), 16)]
-    pool = ThreadPoolExecutor(min(16, cores()))
+def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
+    """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
+    read = list(progress(_in_order(lambda i: _digest(split, i), len(split)), len(split)))
+    digests = np.frombuffer(b"".join(digest for digest, _ in read), np.uint8).reshape(-1, 32)
+    problems = {i: problem for i, (_, problem) in enumerate(read) if problem}
+    key = key_of(digests)
+    found = open_decoded(key)
+    if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
+        return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
+
+    def check() -> Iterator[tuple[Pixels, str | None]]:
+        return iter(progress(_in_order(lambda i: _check(split, i, problems.get(i)), len(split)), len(split)))
+
+    if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
+        try:
+            with writing(key) as writer:
+                index, kept = _decode_all(check(), digests, cache_bytes, writer.add)
+                writer.finish(index, keep=kept)
+            return Decoded(index, path=path_of(key))
+        except OSError as error:
+            log.warning(
+                "Decoded images are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error
+            )
+    pixels: list[Pixels] = []
+    index, kept = _decode_all(check(), digests, cache_bytes, pixels.append)
+    return Decoded(index, pixels if kept else None)
+
+
+def _decode_all(
+    checked: Iterator[tuple[Pixels, str | None]],
+    digests: Pixels,
+    cache_bytes: int,
+    keep: Callable[[Pixels], None],
+) -> tuple[Index, bool]:
+    """Give the pixels of each image to ``keep`` while they are within ``cache_bytes``; return the index and if all were."""
+    left, shapes, problems = cache_bytes, [], {}
+    for i, (pixels, problem) in enumerate(checked):
+        shapes.append(pixels.shape[:2])
+        left -= pixels.nbytes
+        if problem:
+            problems[i] = problem
+        if left >= 0:
+            keep(pixels)
+    return Index(digests, np.array(shapes, np.int32).reshape(-1, 2), problems), left >= 0
+
+
+T = TypeVar("T")
+
+
+def _in_order(work: Callable[[int], T], count: int) -> Iterator[T]:
+    """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same.
+
+    Threads work ahead, but not far: what they have ready is held in memory.
+    """
+    chunks = [range(i, min(i + 8, count)) for i in range(0, count, 8)]
+    threads = min(16, cores(shared=False))
+    pool = ThreadPoolExecutor(threads)
+    ready: deque[Future[list[T]]] = deque()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            yield from chain.from_iterable(pool.map(lambda rows: [_check(split, i, budget) for i in rows], chunks))
+            for chunk in chunks:
+                ready.append(pool.submit(lambda rows: [work(i) for i in rows], chunk))
+                if len(ready) > 2 * threads:
+                    yield from ready.popleft().result()
+            while ready:
+                yield from ready.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def cores() -> int:
-    """Return how many processors each training process on this machine may use, at least 1."""
+def cores(*, shared: bool = True) -> int:
+    """Return how many processors a training process may use, at least 1; with ``shared`` its share of the machine's."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) if shared else usable
 
 
-def _check(split: Split, i: int, budget: _Budget) -> _Checked:
+def _digest(split: Split, i: int) -> tuple[bytes, str | None]:
+    """Return the SHA-256 of an encoded image and None, or zeros and why there is none."""
     try:
-        encoded = split.read(i)
-        raw = encoded.read_bytes() if isinstance(encoded, Path) else encoded
-        if isinstance(raw, bytes) and not raw:
-            return _Checked(b"", None, "it is empty (0 bytes)")
-        pixels = np.asarray(decode(raw))
+        raw = _raw(split, i)
     except OSError as error:
-        return _Checked(b"", None, error.strerror or str(error))
+        return bytes(32), error.strerror or str(error)
+    if isinstance(raw, bytes) and not raw:
+        return bytes(32), "it is empty (0 bytes)"
+    return hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest(), None
+
+
+def _raw(split: Split, i: int) -> bytes | Pixels:
+    encoded = split.read(i)
+    return encoded.read_bytes() if isinstance(encoded, Path) else encoded
+
+
+def _check(split: Split, i: int, problem: str | None) -> tuple[Pixels, str | None]:
+    """Return the pixels of an image and None, or no pixels and what is wrong with it."""
+    try:
+        if not problem:
+            return np.asarray(decode(_raw(split, i))), None
+    except OSError as error:
+        problem = error.strerror or str(error)
     except ValueError as error:
-        return _Checked(b"", None, str(error))
-    content = raw if isinstance(raw, bytes) else raw.tobytes()
-    return _Checked(hashlib.sha256(content).digest(), budget.take(pixels), None)
+        problem = str(error)
+    return np.empty((0, 0, 3), np.uint8), problem
 
 
 @dataclass(frozen=True)
@@ -399,7 +491,7 @@ class _Keyed(Dataset[Row]):
         return pixels, int(self.images.labels[index]), self.transform.colour(key)
 
 
-def _collate(rows: Sequence[Row]) -> Batch:
+def collate(rows: Sequence[Row]) -> Batch:
     """Return a batch; its images have the channels last in memory."""
     pixels, labels, colours = zip(*rows, strict=True)
     batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(labels)
@@ -475,11 +567,16 @@ class _Batches(Sampler[list[Key]]):
             yield from self.order.micro_batches(step)
 
 
+def share(images: int, rank: int, world_size: int) -> range:
+    """Return which images of a split process ``rank`` evaluates: the rank-th of W parts, all but equal in size."""
+    return range(images * rank // world_size, images * (rank + 1) // world_size)
+
+
 class _Slice(Sampler[list[Key]]):
-    """Every W-th image from the r-th on, once, in batches."""
+    """The images of a process, once, in batches."""
 
     def __init__(self, images: int, batch_size: int, rank: int, world_size: int) -> None:
-        indices = range(rank, images, world_size)
+        indices = share(images, rank, world_size)
         self.batches = [[(0, i) for i in indices[k : k + batch_size]] for k in range(0, len(indices), batch_size)]
 
     def __iter__(self) -> Iterator[list[Key]]:
@@ -500,7 +597,7 @@ def train_batches(
     images: Images, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
 ) -> Iterator[list[Batch]]:
     """Yield this process's micro-batches of each step of [first, last)."""
-    loader = _loader(images, transform, _Batches(order, first, last), workers, pin)
+    loader = make_loader(_Keyed(images, transform), _Batches(order, first, last), collate, workers, pin)
     batches = iter(loader)
     for _ in range(first, last):
         try:
@@ -513,20 +610,22 @@ def eval_batches(
     images: Images, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
 ) -> Iterator[Batch]:
     """Yield this process's share of the images in order, each exactly once over any number of processes."""
-    yield from _loader(images, transform, _Slice(len(images), batch_size, rank, world_size), workers, pin)
+    batches = _Slice(len(images), batch_size, rank, world_size)
+    yield from make_loader(_Keyed(images, transform), batches, collate, workers, pin)
 
 
-def _loader(
-    images: Images,
-    transform: TrainTransform | EvalTransform,
-    sampler: Sampler[list[Key]],
+def make_loader(
+    dataset: Dataset[Any],
+    batches: Sampler[list[Any]],
+    collate: Callable[[list[Any]], Any],
     workers: int,
     pin: bool,
-) -> DataLoader[Row]:
+) -> DataLoader[Any]:
+    """Return torch's loader: ``dataset[row]`` for the rows of each batch, put together by ``collate``, in worker processes."""
     return DataLoader(
-        _Keyed(images, transform),
-        batch_sampler=sampler,
-        collate_fn=_collate,
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=_set_up_worker,

@@ -242,6 +242,25 @@ def from_main(accelerator: Accelerator, action: Callable[[], T]) -> T:
     return found[0]  # type: ignore[no-any-return]
 
 
+def on_each_node(accelerator: Accelerator, action: Callable[[], T]) -> T:
+    """Run ``action`` on one process of each machine and return its answer on all of them there.
+
+    A BotzooError of any machine is raised on every process, so that none waits for the others.
+    """
+    outcome: Any = None
+    if accelerator.is_local_main_process:
+        try:
+            outcome = action()
+        except BotzooError as error:
+            outcome = error
+    found = gather_object([outcome])
+    for problem in found:
+        if isinstance(problem, BotzooError):
+            raise problem
+    answer: T = found[accelerator.process_index - accelerator.local_process_index]
+    return answer
+
+
 def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str) -> None:
     """Raise DataError on every process unless all of them found the same ``value``."""
     found = gather_object([value])

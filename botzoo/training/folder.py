@@ -18,6 +18,7 @@ from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Images
 from botzoo.training.engine import from_main, hardware
+from botzoo.training.stream import Stream
 
 log = logging.getLogger("botzoo")
 
@@ -96,7 +97,7 @@ def log_to(folder: Path, accelerator: Accelerator) -> logging.Handler | None:
 def record_facts(
     folder: Path,
     command: str,
-    images: dict[str, Images],
+    images: dict[str, Images] | dict[str, Stream],
     accelerator: Accelerator,
     *,
     resumed: bool,

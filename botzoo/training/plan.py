@@ -83,8 +83,7 @@ def _device(job: Settled) -> Iterator[str]:
     device = job.accelerator.device
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
     layout = "channels last" if job.config.engine.channels_last else "channels first"
-    cache = "in memory" if job.images["train"].cached else "decoded in every epoch"
-    yield f"{device}{threads}; {job.precision.name}: {job.precision.reason}; {layout}; images {cache}"
+    yield f"{device}{threads}; {job.precision.name}: {job.precision.reason}; {layout}; images {job.images['train'].kept_in}"
 
 
 def _optimizer(job: Settled) -> Iterator[str]:

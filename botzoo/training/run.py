@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +47,10 @@ from botzoo.training.data import (
 from botzoo.training.engine import (
     check_sizes,
     fit_memory,
+    from_main,
     make_accelerator,
     make_order,
+    on_each_node,
     on_main,
     place,
     same_everywhere,
@@ -62,7 +65,9 @@ from botzoo.training.model import Start, create_model, write_model_folder
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
 from botzoo.training.plan import decay_words, duration, plan
-from botzoo.training.sources import ImageData, open_images
+from botzoo.training.shards import Shards, find_shards
+from botzoo.training.sources import ImageData, Split, find_images, with_validation
+from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Evaluation, Trainer, evaluate
 from botzoo.tricks import paper_augment
@@ -97,8 +102,8 @@ class Settled:
     transfer: Transfer
     accelerator: Accelerator
     precision: Precision
-    data: ImageData
-    images: dict[str, Images]
+    data: ImageData[Split] | ImageData[Shards]
+    images: dict[str, Images] | dict[str, Stream]
     left_out: list[str]
     model: nn.Module
     architecture: str
@@ -221,7 +226,13 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
-    data = open_images(config.dataset, val_fraction=config.data.val_fraction, seed=config.seed, **columns)
+    found: ImageData[Any]
+    if config.data.streaming:
+        found = from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
+        data = found
+    else:
+        found = find_images(config.dataset, **columns)
+        data = with_validation(found, config.data.val_fraction, config.seed)
     torch.manual_seed(config.seed)
     model, preprocessing, start = create_model(
         config.model,
@@ -244,9 +255,14 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     fused = accelerator.device.type == "cuda"
     optim = config.optim
     optimizer = make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
-    _epochs(config, make_order(config, len(data.train), accelerator))
-    images, left_out = _read_splits(config, data, accelerator)
-    order = make_order(config, len(images["train"]), accelerator)
+    _epochs(config, make_order(config, config.data.epoch_images or len(data.train), accelerator))
+    images: dict[str, Images] | dict[str, Stream]
+    left_out: list[str] = []
+    if config.data.streaming:
+        images = _streams(config, data, accelerator)
+    else:
+        data, images, left_out = _read_splits(config, found, accelerator)
+    order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
     epochs = _epochs(config, order)
     schedule = _schedule(config, order, epochs)
     trainer = Trainer(
@@ -299,7 +315,7 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
 
 
 def _teacher(
-    config: TrainConfig, data: ImageData, student: Preprocessing, crop: int, accelerator: Accelerator
+    config: TrainConfig, data: ImageData[Any], student: Preprocessing, crop: int, accelerator: Accelerator
 ) -> Teacher | None:
     if config.distillation is None:
         return None
@@ -319,24 +335,40 @@ def _open(settled: Settled, command: str, resume: Path | None) -> Job:
     return Job(**vars(settled), folder=folder, facts=facts, history=history)
 
 
-def _read_splits(config: TrainConfig, data: ImageData, accelerator: Accelerator) -> tuple[dict[str, Images], list[str]]:
-    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end."""
+def _read_splits(
+    config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
+) -> tuple[ImageData[Split], dict[str, Images], list[str]]:
+    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
+
+    The validation split, where it has to be set aside, is drawn from the images that can be read.
+    """
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     images: dict[str, Images] = {}
     left_out: list[str] = []
     room = int(config.data.cache_gib * (1 << 30))
-    for role, split in data.splits.items():
+    for role, split in found.splits.items():
 
         def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
             return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
 
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar)
+        first = partial(on_each_node, accelerator)
+        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=first)
         left_out += bad
         room -= images[role].cached_bytes
     same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
     if left_out and not config.skip_corrupt:
-        raise unreadable(left_out, sum(map(len, data.splits.values())))
-    return images, left_out
+        raise unreadable(left_out, sum(map(len, found.splits.values())))
+    readable: dict[str, Any] = {role: read.split for role, read in images.items()}
+    data = with_validation(replace(found, **readable), config.data.val_fraction, config.seed)
+    kept = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    return data, kept, left_out
+
+
+def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:
+    buffer, skip = config.data.shuffle_buffer, config.skip_corrupt
+    streams = {role: Stream(shards, buffer, skip) for role, shards in data.splits.items()}
+    same_everywhere(accelerator, [stream.fingerprint for stream in streams.values()], "shards", "the data set")
+    return streams
 
 
 def _epochs(config: TrainConfig, order: Order) -> int:
@@ -454,13 +486,18 @@ def _train_batches(job: Job, first: int, last: int) -> Iterator[list[Batch]]:
     )
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)
-    return train_batches(job.images["train"], transform, job.order, first, last, workers=workers, pin=pin)
+    images = job.images["train"]
+    if isinstance(images, Stream):
+        return stream_train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
+    return train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
 
 
 def _judge(job: Job, role: str) -> Evaluation:
     """Evaluate the judged network on every image of a split."""
-    batches = eval_batches(
-        job.images[role],
+    images, trainer = job.images[role], job.trainer
+    read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
+    batches = read(
+        images,
         EvalTransform(job.preprocessing),
         2 * job.order.micro_batch,
         rank=job.order.rank,
@@ -468,8 +505,8 @@ def _judge(job: Job, role: str) -> Evaluation:
         workers=worker_count(job.config, job.accelerator),
         pin=job.accelerator.device.type == "cuda",
     )
-    trainer = job.trainer
-    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, len(job.images[role]))
+    total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
+    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total)
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:

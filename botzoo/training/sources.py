@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from glob import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +60,11 @@ JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2")
-"""Names of files that look like images where there is a choice; what is one is found out by decoding it."""
+_SUFFIXES = (
+    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl"
+)
+IMAGE_SUFFIXES = tuple(f".{suffix}" for suffix in _SUFFIXES.split(" "))
+"""Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
 
 UNLABELLED = -1
 
@@ -74,12 +78,14 @@ class Split:
         labels: int64, shape (N,), indices into the class names.
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
         describe: names image i for error messages.
+        rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
     """
 
     name: str
     labels: NDArray[np.int64]
     read: Callable[[int], Encoded]
     describe: Callable[[int], str]
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,7 +93,11 @@ class Split:
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
         taken = _Taken(self, rows)
-        return Split(name or self.name, self.labels[rows], taken.read, taken.describe)
+        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows)
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+        return np.bincount(self.labels, minlength=classes)
 
 
 # What reads a split is a class and not a closure: worker processes may have to be sent it.
@@ -144,14 +154,34 @@ class _Rows:
         return f"row {i} of the {self.role} split"
 
 
+T = TypeVar("T")
+
+
+class Labelled(Protocol):
+    """What is asked of a split of any kind."""
+
+    @property
+    def name(self) -> str:
+        """The split's name in its source."""
+
+    def __len__(self) -> int: ...
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+
+
+SplitT = TypeVar("SplitT", bound=Labelled)
+
+
 @dataclass(frozen=True)
-class ImageData:
+class ImageData(Generic[SplitT]):
     """A labelled image data set.
 
     Attributes:
         name: as the user gave it.
         class_names: K names, K >= 2; label k means ``class_names[k]``.
         train, validation, test: its splits; ``open_images`` always sets ``validation``.
+        declared: whether the data itself lists its classes, so that one without images is a class all the same.
         hub_id: its id on the Hub, if it came from there.
         license: its licence, if it is known.
         mirrored: whether a mirrored image means the same.
@@ -160,16 +190,17 @@ class ImageData:
 
     name: str
     class_names: tuple[str, ...]
-    train: Split
-    validation: Split | None = None
-    test: Split | None = None
+    train: SplitT
+    validation: SplitT | None = None
+    test: SplitT | None = None
     hub_id: str | None = None
     license: str | None = None
     mirrored: bool = True
     notes: tuple[str, ...] = field(default=())
+    declared: bool = False
 
     @property
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> dict[str, SplitT]:
         """The splits that are there, by role: train, validation, test."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {role: split for role, split in found.items() if split is not None}
@@ -182,15 +213,27 @@ def open_images(
     seed: int = 0,
     image_column: str | None = None,
     label_column: str | None = None,
-) -> ImageData:
+) -> ImageData[Split]:
     """Find the data set ``name`` and return it with a validation split.
+
+    Args:
+        val_fraction, seed: see ``with_validation``.
+        name, image_column, label_column: see ``find_images``.
+
+    Raises:
+        DataError, NetworkError: see both.
+    """
+    found = find_images(name, image_column=image_column, label_column=label_column)
+    return with_validation(found, val_fraction, seed)
+
+
+def find_images(name: str, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:
+    """Find the data set ``name`` and return its splits as they are.
 
     Args:
         name: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
             are several), or the path of a folder (of class folders, of parquet files, or written by
             ``datasets.save_to_disk``).
-        val_fraction: share of the training images to set aside where there is no validation split.
-        seed: decides which images are set aside.
         image_column, label_column: columns to use where the types leave a choice.
 
     Raises:
@@ -210,11 +253,10 @@ def open_images(
             f"{did_you_mean(name, ['digits', *HUB_NAMES])} Give a folder, a Hub id (owner/name) or one of digits, "
             f"{', '.join(HUB_NAMES)}."
         )
-    data = replace(data, mirrored=data.mirrored and (data.hub_id or data.name) not in CHARACTERS)
-    return _with_validation(_checked(data), val_fraction, seed)
+    return _checked(replace(data, mirrored=data.mirrored and (data.hub_id or data.name) not in CHARACTERS))
 
 
-def _digits() -> ImageData:
+def _digits() -> ImageData[Split]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -224,7 +266,7 @@ def _digits() -> ImageData:
     return ImageData("digits", tuple("0123456789"), train, license="cc-by-4.0", mirrored=False)
 
 
-def _from_folder(name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData:
+def _from_folder(name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
@@ -234,14 +276,17 @@ def _from_folder(name: str, path: Path, image_column: str | None, label_column: 
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         return _from_tables(name, _as_splits(name, _load_saved(path)), image_column, label_column)
-    if parquet := _parquet_files(path):
+    shards = shard_files(path, ".parquet", ".tar")
+    if parquet := [file for file in shards if file.lower().endswith(".parquet")]:
         tables, ignored = _load_parquet(path, parquet)
         data = _from_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *ignored))
+    if shards and not _images(path):
+        raise DataError(f"{name} holds .tar shards: read them with --data.streaming true.")
     return _class_folders(name, path)
 
 
-def _class_folders(name: str, path: Path) -> ImageData:
+def _class_folders(name: str, path: Path) -> ImageData[Split]:
     roots, notes = _split_roots(name, path)
     classes = _subfolders(roots["train"])
     if not classes:
@@ -251,7 +296,7 @@ def _class_folders(name: str, path: Path) -> ImageData:
         )
     if len(classes) == 1 and len(inner := _subfolders(roots["train"] / classes[0])) > 1:
         raise DataError(
-            f"{name} has one class, {classes[0]!r}, which holds the folders {_listing(inner)}: if those are the "
+            f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}: if those are the "
             f"classes, give {path / classes[0]}."
         )
     splits: dict[str, Split] = {}
@@ -261,7 +306,11 @@ def _class_folders(name: str, path: Path) -> ImageData:
                 f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
                 f"{did_you_mean(unknown[0], classes)} every class needs training images."
             )
-        splits[role] = _folder_split(root, classes)
+        splits[role], others = _folder_split(root, classes)
+        if others:
+            notes.append(
+                f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
+            )
         if stray := _images(root, deep=False):
             notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
     return ImageData(
@@ -292,13 +341,13 @@ def _split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     )
     if not is_split and len(named) > 1 and not others:
         raise DataError(
-            f"{name} has the folders {_listing(named)}, and {roots.get('train', 'no train folder')} "
+            f"{name} has the folders {listing(named)}, and {roots.get('train', 'no train folder')} "
             "with class folders in it is needed: put the images of each class into a folder of its own, "
             f"such as {path.name}/train/cat/1.jpg."
         )
     if not is_split:
         return {"train": path}, []
-    notes = [f"not used: {_listing(others)}, not named as a split"] if others else []
+    notes = [f"not used: {listing(others)}, not named as a split"] if others else []
     if "test" in roots and not classes["test"]:
         notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")
     if "validation" in roots and not classes["validation"]:
@@ -329,20 +378,56 @@ def _images(root: Path, deep: bool = True) -> list[str]:
     return [file for file in _files(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
 
 
-def _folder_split(root: Path, classes: Sequence[str]) -> Split:
+def _folder_split(root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]:
+    """Return the images in the folders of the classes, and the other files there, from text to tables."""
     paths: list[str] = []
+    others: list[str] = []
     counts: list[int] = []
     for class_name in classes:
         found = list(_files(root / class_name)) if (root / class_name).is_dir() else []
-        paths += found
-        counts.append(len(found))
+        images = [file for file in found if _may_be_image(file)]
+        paths += images
+        others += [file for file in found if not _may_be_image(file)]
+        counts.append(len(images))
     files = _Files(paths)
-    return Split(root.name, np.repeat(np.arange(len(classes)), counts).astype(np.int64), files.read, files.describe)
+    labels = np.repeat(np.arange(len(classes)), counts).astype(np.int64)
+    return Split(root.name, labels, files.read, files.describe), others
 
 
-def _parquet_files(path: Path) -> list[str]:
-    """Return the parquet files in ``path``, by their paths inside it."""
-    return [str(Path(file).relative_to(path)) for file in _files(path) if file.lower().endswith(".parquet")]
+def _may_be_image(file: str) -> bool:
+    return file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix
+
+
+def shard_files(path: Path, *suffixes: str) -> list[str]:
+    """Return the files in ``path`` whose names end so, by their paths inside it."""
+    return [str(Path(file).relative_to(path)) for file in _files(path) if file.lower().endswith(suffixes)]
+
+
+def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Sort files by the split that their names tell; return them by role, and those that are not used.
+
+    Where no name tells the training files, they are those whose names tell nothing.
+    """
+    roles: dict[str, list[str]] = {}
+    unnamed: list[str] = []
+    for file in files:
+        words = re.split(r"[^a-z]+", file.lower())
+        role = next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
+        (roles.setdefault(role, []) if role else unnamed).append(file)
+    if "train" not in roles:
+        roles["train"], unnamed = unnamed, []
+    if not roles["train"]:
+        raise DataError(
+            f"{name} has no training split, only {listing(list(files))}: name a file train{Path(next(iter(files))).suffix}."
+        )
+    return roles, unnamed
+
+
+def has_configurations(folder: Path) -> bool:
+    """Tell whether the card in a folder says which files belong to which split."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8", "replace") if card.exists() else ""
+    return re.match(r"---\n(.*\n)*?(configs|dataset_info):", text) is not None
 
 
 def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -352,21 +437,12 @@ def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[st
     """
     for file in files:
         _check_parquet(path / file)
-    card = path / "README.md"
-    if card.exists() and re.match(r"---\n(.*\n)*?(configs|dataset_info):", card.read_text("utf-8", "replace")):
+    if has_configurations(path):
         return _as_splits(str(path), _load_dataset(str(path))), []
-    by_role: dict[str, list[str]] = {}
-    unnamed: list[str] = []
-    for file in files:
-        words = re.split(r"[^a-z]+", file.lower())
-        role = next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
-        (by_role.setdefault(role, []) if role else unnamed).append(escape(str((path / file).resolve())))
-    if "train" not in by_role:
-        by_role["train"], unnamed = unnamed, []
-    if not by_role["train"]:
-        raise DataError(f"{path} has no training split, only {_listing(files)}: name a file train.parquet.")
-    notes = [f"not used: {_listing(unnamed)}, not named as a split"] if unnamed else []
-    return dict(_load_dataset("parquet", by_role, str(path))), notes
+    roles, unnamed = by_role(str(path), files)
+    escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
+    notes = [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
+    return dict(_load_dataset("parquet", escaped, str(path))), notes
 
 
 def _check_parquet(path: Path) -> None:
@@ -393,14 +469,27 @@ def _load_saved(path: Path) -> Any:
         raise DataError(f"The saved data set {path} cannot be read: {_first_line(error)}") from error
 
 
-def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData:
+def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+
+    hub_id, license, loaded = from_hub(name, hub_id, partial(_load_dataset, bars=sys.stderr.isatty()))
+    data = _from_tables(name, _as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
+    return replace(data, hub_id=hub_id, license=license)
+
+
+def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str | None, T]:
+    """Return the id and licence of a data set on the Hub and what ``load`` makes of it, from the cache where need be.
+
+    Raises:
+        DataError: it does not exist or cannot be read.
+        NetworkError: it is not cached, and the Hub cannot be reached or refuses it.
+    """
     import datasets
 
     hub_id, _, configuration = hub_id.partition(":")
     license, hindrance = _ask_hub(name, hub_id)
     try:
         with _cache_only(hindrance is not None):  # what is cached still works
-            loaded = _load_dataset(hub_id, configuration=configuration or None, bars=sys.stderr.isatty())
+            return hub_id, license, load(hub_id, configuration=configuration or None)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise NetworkError(
             f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
@@ -414,8 +503,6 @@ def _from_hub(name: str, hub_id: str, image_column: str | None, label_column: st
         raise NetworkError(
             f"The data set {hub_id} cannot be downloaded: {_first_line(error)} Try again later."
         ) from error
-    data = _from_tables(name, _as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
-    return replace(data, hub_id=hub_id, license=license)
 
 
 def _ask_hub(name: str, hub_id: str) -> tuple[str | None, str | None]:
@@ -478,21 +565,29 @@ def _load_dataset(
     configuration: str | None = None,
     bars: bool = False,
 ) -> Any:
-    """Return ``datasets.load_dataset``'s answer; raise ``DataError`` unless network or access are to blame."""
-    from datasets.exceptions import DatasetNotFoundError
+    """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
     from datasets.load import load_dataset
     from datasets.utils.tqdm import disable_progress_bars
 
     if not bars:
         disable_progress_bars()
-    try:
+    with library_errors(shown or source):
         return load_dataset(source, configuration, data_files=data_files)
+
+
+@contextmanager
+def library_errors(shown: str) -> Iterator[None]:
+    """Raise what the library raises as ``DataError``, unless network or access are to blame."""
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        yield
     except (ConnectionError, DatasetNotFoundError):
         raise
     except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
         cause = error.__cause__ or error
         hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
-        raise DataError(f"The data set {shown or source} cannot be read: {_one_line(cause)}{hint}") from error
+        raise DataError(f"The data set {shown} cannot be read: {one_line(cause)}{hint}") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -500,7 +595,8 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _one_line(error: BaseException, limit: int = 300) -> str:
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """Return what an error says, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else f"{text[:limit]}..."
 
@@ -514,34 +610,51 @@ def _as_splits(name: str, loaded: Any) -> dict[str, Any]:
         if role is not None:
             roles.setdefault(role, table)
     if "train" not in roles:
-        raise DataError(f"{name} has no training split, only {_listing(list(map(str, tables)))}: name one 'train'.")
+        raise DataError(f"{name} has no training split, only {listing(list(map(str, tables)))}: name one 'train'.")
     return roles
 
 
-def _from_tables(name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None) -> ImageData:
-    import datasets
-
+def _from_tables(
+    name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None
+) -> ImageData[Split]:
     features = tables["train"].features
-    images = [c for c in features if isinstance(features[c], datasets.Image)]
-    images = images or [c for c in features if _may_hold_images(features[c])]
-    image = _pick_column(name, "image", image_column, features, images)
-    by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
-    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
-    label = _pick_column(name, "label", label_column, features, by_type or by_name[:1])
+    image, label = pick_columns(name, features, image_column, label_column)
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
         notes.append(f"the test split has no column {label!r}, so it is not used")
     for role, table in tables.items():
-        _check_features(name, role, table.features, features, image, label)
+        check_features(name, role, table.features, features, image, label)
     class_names, labels = _read_labels(tables, label)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
         notes.append("the test split has no labels, so it is not used")
     splits = {role: _table_split(name, role, tables[role], image, rows) for role, rows in labels.items()}
     return ImageData(
-        name, class_names, splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
+        name,
+        class_names,
+        splits["train"],
+        splits.get("validation"),
+        splits.get("test"),
+        notes=tuple(notes),
+        declared=getattr(features[label], "names", None) is not None,
     )
+
+
+def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
+    """Return the columns of images and labels: those asked for, or the only ones that their types allow.
+
+    Raises:
+        DataError: there is no such column, or there are several.
+    """
+    import datasets
+
+    images = [c for c in features if isinstance(features[c], datasets.Image)]
+    images = images or [c for c in features if _may_hold_images(features[c])]
+    image = pick_column(name, "image", image_column, features, images)
+    by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
+    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
+    return image, pick_column(name, "label", label_column, features, by_type or by_name[:1])
 
 
 def _may_hold_images(feature: Any) -> bool:
@@ -551,7 +664,7 @@ def _may_hold_images(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("binary", "large_binary")
 
 
-def _check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
+def check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
     """Raise unless a split's columns are those of the training split and can hold images and labels."""
     for column in (image, label):
         if column not in found:
@@ -581,7 +694,8 @@ def _read_labels(tables: dict[str, Any], column: str) -> tuple[tuple[str, ...], 
     return tuple(map(str, distinct)), {role: np.array(values, np.int64) for role, values in labels.items()}
 
 
-def _pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
+def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
+    """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
     if asked is not None:
         if asked not in columns:
             raise DataError(
@@ -609,7 +723,7 @@ def _table_split(name: str, role: str, table: Any, column: str, labels: NDArray[
     return Split(role, labels, rows.read, rows.describe)
 
 
-def _checked(data: ImageData) -> ImageData:
+def _checked(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
@@ -629,25 +743,47 @@ def _checked(data: ImageData) -> ImageData:
                 f"{len(names)} classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} "
                 "split: mend or remove them."
             )
-        missing = [names[k] for k in np.flatnonzero(np.bincount(split.labels, minlength=len(names)) == 0)]
-        if missing and role == "train":
-            raise DataError(
-                f"{data.name} has no training images of {_listing(missing)}: add some, or remove the class."
-            )
-        if missing:
-            notes.append(f"the {role} split has no images of {_listing(missing)}, so nothing is known of them")
+        notes += missing_classes(data, role, split, names)
     return replace(data, notes=tuple(notes))
 
 
-def _listing(names: Sequence[str], limit: int = 5) -> str:
+def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:
+    """Return notes on classes of which a split has no images; raise where they cannot be learned or should have been."""
+    counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
+    if counts is None or trained is None:
+        return []
+    missing = [names[k] for k in np.flatnonzero(counts == 0)]
+    if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
+        raise DataError(
+            f"The {role} split of {data.name} has images of {listing(untaught)}, of which there are no training images: "
+            "add some, or remove the class."
+        )
+    if missing and role == "train" and not data.declared:
+        raise DataError(f"{data.name} has no training images of {listing(missing)}: add some, or remove the class.")
+    if missing and role == "train":
+        return [f"no training images of {listing(missing)}, which the data declares: classes that are never learned"]
+    unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
+    return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []
+
+
+def listing(names: Sequence[str], limit: int = 5) -> str:
+    """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
-def _with_validation(data: ImageData, fraction: float, seed: int) -> ImageData:
-    """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation.
+def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:
+    """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation split.
 
     scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image.
+
+    Args:
+        data: the data set.
+        fraction: share of the training images to set aside.
+        seed: decides which images.
+
+    Raises:
+        DataError: a class has a single image.
     """
     if data.validation is not None:
         return data
@@ -655,6 +791,8 @@ def _with_validation(data: ImageData, fraction: float, seed: int) -> ImageData:
     aside = np.zeros(len(labels), bool)
     for k, name in enumerate(data.class_names):
         rows = np.flatnonzero(labels == k)
+        if not len(rows):
+            continue  # declared only
         if len(rows) < 2:
             raise DataError(
                 f"{data.name} is too small to set {fraction:.0%} aside for validation: class {name!r} has one image. "

@@ -283,14 +283,14 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
     normalise: Callable[[Tensor], Tensor],
-    total: int,
+    total: int | None,
 ) -> Evaluation:
     """Evaluate ``model`` on this process's ``batches`` and gather the results of all processes.
 
     Args:
-        batches: images rank, rank + W, rank + 2W, ... of the split, as ``eval_batches`` yields them.
+        batches: this process's part of the split, in order, as ``eval_batches`` yields it.
         normalise: makes the network's input of uint8 images on the device.
-        total: images in the whole split; the gathered count must be equal to it.
+        total: images in the whole split; the gathered count must be equal to it, unless it is None.
 
     Returns:
         The evaluation of the whole split in its own order, the same on every process.
@@ -311,11 +311,8 @@ def evaluate(
         columns = [column.cpu().double() for column in (labels, top[:, 0], hit, nll)]  # float64 is unknown to MPS
         rows.append(torch.stack(columns, 1).numpy())
     mine = np.concatenate(rows) if rows else np.empty((0, 4))
-    shares = gather_object([mine])
-    table = np.empty((total, 4))
-    for rank, share in enumerate(shares):
-        table[rank :: len(shares)] = share
-    assert sum(map(len, shares)) == total, "each image is evaluated exactly once"
+    table = np.concatenate(gather_object([mine]))
+    assert total in (None, len(table)), "each image is evaluated exactly once"
     return Evaluation(
         table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2] > 0, table[:, 3].astype(np.float32)
     )

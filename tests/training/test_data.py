@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import os
 import pickle
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +214,107 @@ def test_the_fingerprint_depends_on_every_byte_label_and_place() -> None:
     assert read_images(split_of(*variants[0]), cache_bytes=0)[0].fingerprint in fingerprints
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that no other test has filled."""
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "decoded"
+
+
+def refuse(*args: object) -> Image.Image:
+    raise AssertionError("an image was decoded")
+
+
+def test_the_second_reading_decodes_nothing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = split_of([*pictures(9), b"not an image"])
+    once = read_images(split, skip_corrupt=True)
+    pixels = [once[0].pixels(i).tolist() for i in range(9)]
+    monkeypatch.setattr(module, "decode", refuse)
+    again = read_images(split, skip_corrupt=True)
+    assert again[1] == once[1]
+    assert again[0].fingerprint == once[0].fingerprint
+    assert [again[0].pixels(i).tolist() for i in range(9)] == pixels
+    assert len(list(own_cache.iterdir())) == 1
+
+
+def test_decoded_pixels_are_those_of_the_encoded_images(own_cache: Path) -> None:
+    encoded = [encode(noise(5 + i, 20 - i, i), "JPEG") for i in range(9)]
+    found, _ = read_images(split_of(list(encoded)))
+    assert all(np.array_equal(found.pixels(i), np.asarray(decode(encoded[i]))) for i in range(9))
+    assert not found.pixels(0).flags.writeable
+
+
+def test_other_bytes_are_decoded_anew(own_cache: Path) -> None:
+    a, b = pictures(2)
+    first = read_images(split_of([a, b]))[0].pixels(0).tolist()
+    assert read_images(split_of([b, a]))[0].pixels(1).tolist() == first
+    assert len(list(own_cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[1:], lambda c: c[:-200] + bytes(100) + c[-100:], len])
+def test_a_damaged_cache_is_decoded_again_and_said(
+    own_cache: Path, damage: Callable[[bytes], bytes | int], caplog: pytest.LogCaptureFixture
+) -> None:
+    split = split_of(pictures(5))
+    whole = read_images(split)[0]
+    pixels = whole.pixels(3).tolist()
+    (path,) = own_cache.iterdir()
+    path.write_bytes(bytes(damage(path.read_bytes())))
+    assert read_images(split)[0].pixels(3).tolist() == pixels
+    assert "are damaged" in caplog.text
+    caplog.clear()
+    assert read_images(split)[0].cached
+    assert not caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "file"))
+    found, _ = read_images(split_of(pictures(5)))
+    assert found.kept_in == "in memory"
+    assert found.image(4).tobytes() == decode(pictures(5)[4]).tobytes()
+    assert "are held in memory: they cannot be kept in" in caplog.text
+
+
+def test_beyond_the_budget_only_the_checks_are_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = split_of([*pictures(40), b""])
+    for _ in range(2):
+        found, bad = read_images(split, skip_corrupt=True, cache_bytes=1000)
+        assert (found.cached, len(found), len(bad)) == (False, 40, 1)
+        monkeypatch.setattr(module, "_check", refuse)
+    assert sum(path.stat().st_size for path in own_cache.iterdir()) < 41 * 60
+    monkeypatch.undo()
+    assert read_images(split, skip_corrupt=True)[0].cached
+
+
+def test_pixels_at_hand_are_not_decoded_to_disk(own_cache: Path) -> None:
+    assert read_images(split_of([np.zeros((4, 4), np.uint8)] * 2))[0].kept_in == "in memory"
+    assert not own_cache.exists()
+
+
+def test_the_oldest_files_make_room(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(3):
+        read_images(split_of([encode(noise(20, 20, seed))] * 4))
+        for path in own_cache.iterdir():
+            os.utime(path, (path.stat().st_mtime - 100,) * 2)
+    kept = sorted(own_cache.iterdir(), key=lambda path: path.stat().st_mtime)[1:]
+    monkeypatch.setenv("BOTZOO_CACHE_GIB", str(3 * 5200 / (1 << 30)))
+    read_images(split_of([encode(noise(20, 20, 3))] * 4))
+    assert {*kept} < {*own_cache.iterdir()}
+    assert len(list(own_cache.iterdir())) == 3
+
+
+def test_mapped_images_can_be_sent_and_divided(own_cache: Path) -> None:
+    whole, _ = read_images(split_of(pictures(6)))
+    part = whole.only(whole.split.take(np.array([4, 1])))
+    sent = pickle.dumps(part.decoded)
+    assert len(sent) < 6 * 12 * 10 * 3
+    assert pickle.loads(sent).pixels(4).tolist() == part.pixels(0).tolist() == whole.pixels(4).tolist()
+    assert part.fingerprint == read_images(part.split)[0].fingerprint
+
+
 def test_caching_changes_nothing_but_the_memory_held() -> None:
     size = 12 * 10 * 3 * 5
     cached, _ = read_images(split_of(pictures(5)), cache_bytes=size)
@@ -230,10 +333,15 @@ def test_an_image_lost_after_reading_is_named(tmp_path: Path) -> None:
         found.image(1)
 
 
-def test_progress_sees_every_image() -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_progress_sees_every_image_read_and_every_image_decoded() -> None:
     seen: list[int] = []
-    read_images(split_of(pictures(40)), progress=lambda items, total: (seen.append(total) or item for item in items))  # type: ignore[func-returns-value]
-    assert seen == [40] * 40
+    for passes in (2, 3):
+        read_images(
+            split_of(pictures(40)),
+            progress=lambda items, total: (seen.append(total) or item for item in items),  # type: ignore[func-returns-value]
+        )
+        assert seen == [40] * 40 * passes
 
 
 def test_cifar10_is_read_as_pillow_reads_it(shared_data: Path) -> None:

@@ -74,6 +74,38 @@ def runs(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
     }
 
 
+def test_one_process_decodes_for_all(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "by").mkdir()
+    assert run_distributed(2, read_and_record, str(photos), str(tmp_path)) == [0, 0]
+    (who,) = (tmp_path / "by").iterdir()
+    first, second = (json.loads((tmp_path / f"rank{r}.json").read_text()) for r in range(2))
+    assert who.name == "0"
+    assert first == second
+    assert first[0].startswith("decoded in")
+
+
+def read_and_record(photos: str, folder: str) -> None:
+    """Read images in one of several processes; write down who decodes, where the pixels are, and what they are."""
+    from accelerate import Accelerator
+
+    from botzoo.training import data
+    from botzoo.training.config import TrainConfig
+    from botzoo.training.run import _read_splits
+    from botzoo.training.sources import find_images
+
+    os.environ["BOTZOO_CACHE"] = folder
+    decode = data.decode
+
+    def recorded(encoded: Any) -> Any:
+        Path(folder, "by", os.environ["RANK"]).touch()
+        return decode(encoded)
+
+    data.decode = recorded
+    _, images, _ = _read_splits(TrainConfig(), find_images(photos), Accelerator(cpu=True))
+    sha = hashlib.sha256(images["train"].pixels(3).tobytes()).hexdigest()
+    Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps([images["train"].kept_in, sha]))
+
+
 @pytest.mark.parametrize("several", ["two", "accumulated"])
 def test_the_same_images_at_the_same_step(several: str, runs: dict[str, Any]) -> None:
     (one,), ranks = runs["one"][0], runs[several][0]

@@ -185,6 +185,18 @@ def test_corrupt_images_are_listed(tmp_path: Path) -> None:
         quick(data, tmp_path / "run", data={"val_fraction": 0.5}, batch_size=4)
 
 
+def test_the_images_set_aside_are_drawn_from_the_readable_ones(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data", classes=2, each=10)
+    for i in range(5):
+        (data / "class0" / f"{i}.png").write_bytes(b"")
+    result = quick(data, tmp_path / "run", skip_corrupt=True, batch_size=4)
+    assert result.job.data.notes == ("no validation split: 3 of 15 training images (20% of each class) are set aside",)
+    assert {role: np.bincount(split.labels).tolist() for role, split in result.job.images.items()} == {
+        "train": [4, 8],
+        "validation": [1, 2],
+    }
+
+
 def test_skipped_images_are_in_the_log(tmp_path: Path) -> None:
     data = write_photos(tmp_path / "data", classes=2, each=10)
     (data / "class0" / "zero.png").write_bytes(b"")

@@ -158,8 +158,18 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
     assert sum(len(split) for split in data.splits.values()) == 6
 
 
-def test_a_text_file_among_images_is_kept_so_that_reading_reports_it(tmp_path: Path) -> None:
-    (write(tmp_path, "cat dog") / "cat" / "notes.txt").write_text("nice cat")
+@pytest.mark.parametrize("stray", ["notes.txt", "boxes.json", "about.md", "LIST.CSV"])
+def test_a_file_that_is_no_image_by_its_name_is_counted_and_not_used(tmp_path: Path, stray: str) -> None:
+    (write(tmp_path, "cat dog") / "cat" / stray).write_text("nice cat")
+    data = open_images(str(tmp_path))
+    assert sum(len(split) for split in data.splits.values()) == 6
+    assert data.notes[0].startswith(f"not used: 1 file(s) in {tmp_path}")
+    assert stray in data.notes[0]
+
+
+@pytest.mark.parametrize("name", ["notes.heic", "photo.JPG", "scan"])
+def test_a_file_that_may_be_an_image_is_kept_so_that_reading_reports_it(tmp_path: Path, name: str) -> None:
+    (write(tmp_path, "cat dog") / "cat" / name).write_text("nice cat")
     assert sum(len(split) for split in open_images(str(tmp_path)).splits.values()) == 7
 
 
@@ -426,6 +436,26 @@ def test_splits_that_number_the_classes_differently_are_refused(tmp_path: Path) 
 def test_a_data_set_without_a_training_split_is_refused(tmp_path: Path) -> None:
     datasets.DatasetDict({"test": table(), "extra": table()}).save_to_disk(tmp_path / "saved")
     assert "has no training split, only 'test', 'extra'" in refusal(tmp_path / "saved")
+
+
+def subset(split: str, labels: list[int]) -> datasets.Dataset:
+    """Rows of a data set that declares three classes."""
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog", "eel"])})
+    cells = [{"bytes": b"image", "path": None}] * len(labels)
+    return datasets.Dataset.from_dict({"image": cells, "label": labels}, features, split=split)
+
+
+def test_a_declared_class_without_images_stays_a_class(tmp_path: Path) -> None:
+    data = open_images(_saved(subset("train", [0, 1] * 5), tmp_path / "saved"))
+    assert data.class_names == ("cat", "dog", "eel")
+    assert data.notes[0] == "no training images of 'eel', which the data declares: classes that are never learned"
+    assert np.bincount(data.splits["validation"].labels, minlength=3).tolist() == [1, 1, 0]
+
+
+def test_a_declared_class_with_images_for_validation_only_is_refused(tmp_path: Path) -> None:
+    both = datasets.DatasetDict({"train": subset("train", [0, 1] * 5), "validation": subset("validation", [0, 2])})
+    both.save_to_disk(tmp_path / "saved")
+    assert "has images of 'eel', of which there are no training images" in refusal(tmp_path / "saved")
 
 
 # What can be wrong: the Hub

@@ -1,0 +1,235 @@
+"""Decoded images on disk, mapped into memory: a data set is decoded once, for all later runs and all processes.
+
+A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` in the folder ``decoded`` of
+``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``). Its parts, one after the other:
+
+    pixels   uint8, (H, W, 3) of each readable image in order; nothing where they were more than the run would keep
+    index    SHA-256 of each encoded image, its height and width (int32, 0 where it is unreadable), and JSON: the rest
+    footer   sizes of both, number of images, SHA-256 of the index, version and magic
+
+It is written beside and renamed, so there is never half of one, and checked when it is opened. Files not used for the longest
+time are removed when a new one makes all of them larger than ``$BOTZOO_CACHE_GIB`` (by default 20); removing the folder clears
+the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+log = logging.getLogger("botzoo")
+
+Pixels = NDArray[np.uint8]
+
+VERSION = 1
+"""Of the file's layout and of how images are decoded; a file of another version is not looked at."""
+MAGIC = b"BOTZOOPX"
+FOOTER = struct.Struct("<QQQ32sI4x8s")
+STALE_SECONDS = 24 * 3600
+"""Age from which an unfinished file counts as left behind by a run that was killed."""
+
+
+def cache_folder() -> Path:
+    """Return ``$BOTZOO_CACHE``, or ``botzoo`` in ``$XDG_CACHE_HOME``, or ``~/.cache/botzoo``."""
+    own, shared = os.environ.get("BOTZOO_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "botzoo"
+
+
+def cache_limit() -> float:
+    """Return how many bytes all files of decoded images may take: ``$BOTZOO_CACHE_GIB``, by default 20 GiB."""
+    with suppress(ValueError):
+        return float(os.environ.get("BOTZOO_CACHE_GIB", "20")) * (1 << 30)
+    return 20.0 * (1 << 30)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of each image of a split.
+
+    Attributes:
+        digests: uint8, shape (N, 32), SHA-256 of each encoded image; zeros where there was nothing to read.
+        shapes: int32, shape (N, 2), height and width; 0 where the image is unreadable.
+        problems: what is wrong with the unreadable ones, by place.
+    """
+
+    digests: NDArray[np.uint8]
+    shapes: NDArray[np.int32]
+    problems: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where the pixels of each image begin, shape (N + 1,); the last is the size of all of them."""
+        return np.concatenate([[0], np.cumsum(3 * self.shapes.astype(np.int64).prod(1))])
+
+
+class Decoded:
+    """The decoded images of a split: in memory, mapped from a file, or not kept and only checked.
+
+    Attributes:
+        index: what is known of each image.
+        path: the file, if there is one.
+    """
+
+    def __init__(self, index: Index, pixels: list[Pixels] | None = None, path: Path | None = None) -> None:
+        self.index, self.path, self._held, self._map = index, path, pixels, _mapped(index, path)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the pixels are at hand."""
+        return self._held is not None or self._map is not None
+
+    def pixels(self, i: int) -> Pixels:
+        """Return image i, uint8 (H, W, 3), to be read only."""
+        if self._held is not None:
+            return self._held[i]
+        assert self._map is not None
+        begin, end = self.index.offsets[i : i + 2]
+        return self._map[begin:end].reshape(*self.index.shapes[i], 3)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mapped file out: a process that is sent this one maps it anew."""
+        return self.__dict__ | {"_map": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._map = _mapped(self.index, self.path)
+
+
+def _mapped(index: Index, path: Path | None) -> Pixels | None:
+    size = int(index.offsets[-1])
+    if path is None or _sizes(path)[0] != size:
+        return None
+    return np.memmap(path, np.uint8, "r", shape=(size,)) if size else np.empty(0, np.uint8)
+
+
+def key_of(digests: NDArray[np.uint8]) -> str:
+    """Return the name of the file for these encoded images: it changes with them, with VERSION and with Pillow's."""
+    return hashlib.sha256(f"{VERSION} {PIL.__version__} ".encode() + digests.tobytes()).hexdigest()
+
+
+def path_of(key: str) -> Path:
+    """Return the file of the split with this key."""
+    return cache_folder() / "decoded" / f"{key}.pixels"
+
+
+def open_decoded(key: str) -> Decoded | None:
+    """Return what was decoded before, or None where there is nothing; a damaged file is removed, and that is said."""
+    path = path_of(key)
+    try:
+        decoded = Decoded(_read_index(path), path=path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        log.warning("The decoded images in %s are damaged (%s): they are decoded again.", path, error)
+        with suppress(OSError):
+            path.unlink()
+        return None
+    with suppress(OSError):
+        os.utime(path)  # the last to be removed
+    return decoded
+
+
+def _footer(file: BinaryIO) -> tuple[Any, ...]:
+    file.seek(-FOOTER.size, os.SEEK_END)
+    return FOOTER.unpack(file.read(FOOTER.size))
+
+
+def _sizes(path: Path) -> tuple[int, int]:
+    with path.open("rb") as file:
+        pixels, index, *_ = _footer(file)
+    return pixels, index
+
+
+def _read_index(path: Path) -> Index:
+    with path.open("rb") as file:
+        pixels, size, count, checksum, version, magic = _footer(file)
+        if (magic, version) != (MAGIC, VERSION):
+            raise ValueError("it is not of this version")
+        if path.stat().st_size != pixels + size + FOOTER.size:
+            raise ValueError("its size is wrong")
+        file.seek(pixels)
+        content = file.read(size)
+    if hashlib.sha256(content).digest() != checksum:
+        raise ValueError("its SHA-256 differs")
+    digests = np.frombuffer(content, np.uint8, 32 * count).reshape(count, 32)
+    shapes = np.frombuffer(content, np.int32, 2 * count, 32 * count).reshape(count, 2)
+    problems = json.loads(content[40 * count :])
+    index = Index(digests, shapes, {int(i): str(text) for i, text in problems.items()})
+    if pixels not in (0, index.offsets[-1]):
+        raise ValueError("its pixels are not those of its index")
+    return index
+
+
+class Writer:
+    """A file of decoded images in the making; see ``writing``."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def add(self, pixels: Pixels) -> None:
+        """Write the next image's pixels."""
+        self.file.write(np.ascontiguousarray(pixels).data)
+
+    def finish(self, index: Index, *, keep: bool) -> None:
+        """Write the index, after the pixels or, unless ``keep``, in their place."""
+        if not keep:
+            self.file.seek(0)
+            self.file.truncate()
+        content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(index.problems).encode()
+        size = int(index.offsets[-1]) if keep else 0
+        self.file.write(content)
+        checksum = hashlib.sha256(content).digest()
+        self.file.write(FOOTER.pack(size, len(content), len(index), checksum, VERSION, MAGIC))
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+
+@contextmanager
+def writing(key: str) -> Iterator[Writer]:
+    """Give a writer for the file of this key, which takes its place at the end; raises OSError, leaving nothing behind."""
+    path = path_of(key)
+    beside = path.with_name(f".{key}.{platform.node()}-{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with beside.open("wb") as file:
+            yield Writer(file)
+        beside.rename(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    prune(path.parent, cache_limit(), spare=path)
+
+
+def prune(folder: Path, limit: float, *, spare: Path) -> None:
+    """Remove the files not used for the longest time until all take at most ``limit`` bytes, and what killed runs left.
+
+    ``spare`` stays in any case. A run that has mapped a file keeps it until it ends.
+    """
+    with suppress(OSError):
+        for part in folder.glob(".*.part"):
+            if part.stat().st_mtime < time.time() - STALE_SECONDS:
+                part.unlink()
+        files = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
+        total = sum(path.stat().st_size for path in files)
+        for path in files:
+            if total > limit and path != spare:
+                total -= path.stat().st_size
+                path.unlink()
