@@ -43,6 +43,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (DataConfig, {"cache_gib": inf}, "--data.cache-gib is inf: it must be 0 or more"),
     (OptimConfig, {"momentum": 1.0}, "--optim.momentum is 1.0: it must be in [0, 1)"),
     (OptimConfig, {"weight_decay": -1e-4}, "--optim.weight-decay is -0.0001: it must be 0 or more"),
+    (OptimConfig, {"betas": (0.9, 1.0)}, "--optim.betas is (0.9, 1.0): it must be two in [0, 1)"),
     (OptimConfig, {"clip_grad": 0.0}, "--optim.clip-grad is 0.0: it must be greater than 0"),
     (EngineConfig, {"workers": -1}, "--engine.workers is -1: it must be 0 or more"),
     (EngineConfig, {"micro_batch": 0}, "--engine.micro-batch is 0: it must be 1 or more"),
