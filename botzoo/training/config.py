@@ -134,7 +134,8 @@ class OptimConfig:
         check(self.clip_grad is None or self.clip_grad > 0, "optim.clip_grad", self.clip_grad, "greater than 0")
 
     def _check_decay(self) -> None:
-        marks, factor = self.milestones and list(self.milestones), self.decay_factor
+        marks = None if self.milestones is None else list(self.milestones)
+        factor = self.decay_factor
         rising = marks is None or (marks and marks == sorted({*marks}) and marks[0] >= 1)
         check(bool(rising), "optim.milestones", marks, "rising epochs of 1 or more, such as [30,60,90]")
         check(marks is None or self.decay == "step", "optim.milestones", marks, "left out without --optim.decay step")
@@ -312,7 +313,7 @@ class TrainConfig:
 
 def check_epochs(config: TrainConfig, epochs: int, named: str) -> None:
     """Raise ConfigError where ``epochs``, called ``named``, are too few for the warmup or the milestones."""
-    marks = config.optim.milestones and list(config.optim.milestones)
+    marks = None if config.optim.milestones is None else list(config.optim.milestones)
     check(config.warmup < epochs, "warmup", config.warmup, f"less than {named}")
     check(marks is None or marks[-1] < epochs, "optim.milestones", marks, f"less than {named}")
 

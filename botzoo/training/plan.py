@@ -94,6 +94,8 @@ def _optimizer(job: Settled) -> Iterator[str]:
     yield _weight_decay(job)
     if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
         yield f"LARS is made for batches above 16 k images; with {batch}, sgd is the usual choice"
+    if config.optimizer.lower() == "swats" and config.cosine:
+        yield "SWATS turns to SGD when its steps have become steady, which a falling rate hinders: consider --cosine false"
 
 
 def _weight_decay(job: Settled) -> str:

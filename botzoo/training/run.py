@@ -536,7 +536,8 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
 def _judge_plateau(job: Job, progress: Progress, step: int) -> Progress:
     """Where --optim.decay is plateau, let the learning rate fall after every decay_patience epochs in a row without gain."""
     optim, waited = job.config.optim, progress.epochs_without_gain
-    if optim.decay != "plateau" or not waited or waited % optim.decay_patience:
+    goes_on = step < job.schedule.total_steps and not progress.stopped_early
+    if optim.decay != "plateau" or not goes_on or not waited or waited % optim.decay_patience:
         return progress
     progress = replace(progress, lr_falls=(*progress.lr_falls, step))
     _let_fall(job, progress)

@@ -72,6 +72,15 @@ def test_a_wrong_option_ends_with_one_line_and_status_2(
     assert (captured.err.count("\n"), captured.out) == (1, "")
 
 
+@pytest.mark.parametrize(("flags", "dry"), [([], False), (["--dry-run"], True), (["--dry_run"], True)])
+def test_dry_run_stops_after_the_plan(monkeypatch: pytest.MonkeyPatch, flags: list[str], dry: bool) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, dry_run, **others: asked.append(dry_run))
+    monkeypatch.setattr("botzoo_finetune.summary.print_to_terminal", lambda: None)
+    assert guarded(cli.PROG, cli._main, ["--epochs", "2", *flags]) == 0
+    assert asked == [dry]
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import sys

@@ -1,6 +1,7 @@
 """The command line: what is typed or written in a file arrives as meant, and everything else is one readable line."""
 
 import dataclasses
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,16 @@ FLAGS: list[tuple[list[str], str, Any]] = [
     (["--model", "hf-hub:timm/resnet18d.ra2_in1k"], "model", "hf-hub:timm/resnet18d.ra2_in1k"),
     (["--tracker", "null"], "tracker", None),
     (["--mixed-precision", "bf16"], "mixed_precision", "bf16"),
+    (["--optim.decay", "step", "--cosine", "false"], "optim.decay", "step"),
+    (["--optim.betas", "[0.9,0.95]"], "optim.betas", (0.9, 0.95)),
+    (["--optim.betas=[0.9, 0.95]"], "optim.betas", (0.9, 0.95)),
+    (["--optim.milestones", "null", "--dry-run"], "optim.milestones", None),
 ]
 
 
 @pytest.mark.parametrize(("argv", "name", "value"), FLAGS, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
 def test_a_flag_arrives_as_meant(parser: Parser, argv: list[str], name: str, value: Any) -> None:
-    found: Any = config_of(parser, *argv)
-    for part in name.split("."):
-        found = getattr(found, part)
+    found = attrgetter(name)(config_of(parser, *argv))
     assert (found, type(found)) == (value, type(value))
 
 
@@ -93,6 +96,7 @@ FILES: list[tuple[str, str, Any]] = [
     ("output: 2024-01-01", "output", "2024-01-01"),
     ("output: 'null'", "output", None),
     ("model: no", "model", "no"),
+    ("cosine: false\noptim: {decay: step, milestones: [30, 60]}", "optim.milestones", (30, 60)),
 ]
 
 
@@ -100,7 +104,7 @@ FILES: list[tuple[str, str, Any]] = [
 def test_a_value_in_a_file_means_what_it_means_behind_a_flag(
     parser: Parser, tmp_path: Path, text: str, name: str, value: Any
 ) -> None:
-    assert getattr(config_of(parser, "--config", file(tmp_path, text)), name) == value
+    assert attrgetter(name)(config_of(parser, "--config", file(tmp_path, text))) == value
 
 
 def test_a_file_overrides_the_recipe_only_where_it_speaks(parser: Parser, tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_print_config_prints_yaml_and_ends_with_0(
 def test_what_print_config_prints_can_be_given_back(
     parser: Parser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ["--dataset", "2024", "--lr", "1e-5", "--ema", "0.9", "--scratch", "--data.hflip", "0"]
+    argv = ["--dataset", "2024", "--lr", "1e-5", "--ema", "0.9", "--scratch", "--optim.betas", "[0.9,0.95]"]
     with pytest.raises(SystemExit):
         parse(parser, TrainConfig, [*argv, "--print-config"])
     path = file(tmp_path, capsys.readouterr().out)
@@ -156,6 +160,11 @@ REFUSED_FLAGS = {
     "--scratch maybe": "--scratch is 'maybe': it must be true or false.",
     "--mixed-precision bf17": "--mixed-precision is 'bf17': it must be auto, bf16, fp16 or fp32. Did you mean 'bf16'?",
     "--optim.momentum x": "--optim.momentum is 'x': it must be a number.",
+    "--optim.milestones 30": "--optim.milestones is '30': it must be a list of whole numbers in brackets or null.",
+    "--optim.betas [0.9]": "--optim.betas is '[0.9]': it must be 2 numbers in brackets or null.",
+    "--optim.decay stp": "--optim.decay is 'stp': it must be constant, step, exponential or plateau. Did you mean 'step'?",
+    "--dryrun": "There is no option --dryrun. Did you mean '--dry-run'?",
+    "--resume nowhere --dry-run": "--resume goes on with a run as it was configured: leave --dry-run out.",
     "--optim 3": "optim is a group of options: give optim.decay, optim.milestones, ",
     "--epochs": "--epochs needs a value after it: a whole number or null.",
     "--epochs --lr 0.1": "--epochs needs a value after it: a whole number or null.",
@@ -185,6 +194,7 @@ REFUSED_FILES: dict[str | bytes, str] = {
     "output: ''": "--output is '': it must be a folder.",
     "resume: runs/x": "--resume goes on with a run as it was configured: leave --config out.",
     "a: [1,\n b: }": "The file of --config must be YAML",
+    "dry_run: true": "dry_run cannot stand in a file: give --dry-run on the command line.",
     "- a\n- b": "The file of --config must be YAML",
     "just words": "The file of --config must be YAML",
     "": "The file of --config must be YAML",

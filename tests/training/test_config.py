@@ -56,6 +56,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (TrainConfig, {"paper_augment": True, "augment": AugmentConfig(color_jitter=0.4)}, "--paper-augment scales"),
     (OptimConfig, {"momentum": 1.0}, "--optim.momentum is 1.0: it must be in [0, 1)"),
     (OptimConfig, {"weight_decay": -1e-4}, "--optim.weight-decay is -0.0001: it must be 0 or more"),
+    (OptimConfig, {"betas": (0.9, 1.0)}, "--optim.betas is (0.9, 1.0): it must be two in [0, 1)"),
     (OptimConfig, {"clip_grad": 0.0}, "--optim.clip-grad is 0.0: it must be greater than 0"),
     (DistillConfig, {"temperature": 0.0}, "--distill.temperature is 0.0: it must be greater than 0"),
     (DistillConfig, {"weight": -1.0}, "--distill.weight is -1.0: it must be greater than 0"),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from botzoo.training.history import History, draw_learning_curve
+from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
+from botzoo.training.optim import Schedule
 
 
 def train(step: int) -> dict[str, Any]:
@@ -107,3 +108,21 @@ def test_the_learning_curve_is_a_png(tmp_path: Path, records: list[dict[str, Any
     with Image.open(tmp_path / "curve.png") as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
+
+
+@pytest.mark.parametrize("total", [1, 2, 300_000])
+def test_the_lr_curve_is_a_png(tmp_path: Path, total: int) -> None:
+    schedule = Schedule(0.4, total, total // 10, cosine=False, falls=(total // 2,), factor=0.1)
+    draw_lr_curve(schedule, max(1, total // 3), tmp_path / "lr_curve.png", "resnet10d_bot on digits")
+    with Image.open(tmp_path / "lr_curve.png") as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+
+
+def test_the_lr_curve_shows_the_rate_on_both_sides_of_a_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[float]] = []
+    monkeypatch.setattr("matplotlib.axes.Axes.plot", lambda self, x, y, *args, **kwargs: drawn.append(y))
+    schedule = Schedule(0.4, 300_000, 1000, cosine=False, falls=(150_001,), factor=0.5)
+    draw_lr_curve(schedule, 100_000, tmp_path / "lr_curve.png", "")
+    assert set(drawn[0][10:]) == {0.4, 0.2}
+    assert len(drawn[0]) < 3000

@@ -34,6 +34,14 @@ def test_with_label_smoothing_it_is_torchs_with_eps_k_over_k_minus_1() -> None:
     torch.testing.assert_close(objective.loss(logits, targets), expected)
 
 
+def test_with_label_smoothing_over_all_classes_it_is_torchs() -> None:
+    images, labels, logits = batch()
+    objective = Objective(3, smoothing=0.1, smoothing_over="all")
+    _, targets = objective.prepare(images, labels, 0)
+    expected = F.cross_entropy(logits, labels, label_smoothing=0.1)
+    torch.testing.assert_close(objective.loss(logits, targets), expected)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_with_mixup_it_is_the_weighted_sum_of_two_losses(smoothing: float) -> None:
     images, labels, logits = batch()

@@ -108,7 +108,23 @@ def test_a_step_moves_each_layer_by_its_factor() -> None:
     assert moved == [False] * 4 + [True] * 2
 
 
-@pytest.mark.parametrize("name", ["sgd", "SGD", "momentum", "adamw", "adam", "lamb", "lars", "rmsprop", "lion", "muon"])
+NAMES = [
+    "sgd",
+    "SGD",
+    "nesterov",
+    "momentum",
+    "adam",
+    "adamw",
+    "nadam",
+    "adagrad",
+    "adadelta",
+    "rmsprop",
+    "lars",
+    "lamb",
+]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "lion", "muon"])
 def test_timms_optimizers_take_a_step(name: str) -> None:
     model = small()
     optimizer = make_optimizer(name, param_groups(model, 1e-4, True), 0.1, 0.9)
@@ -121,6 +137,24 @@ def test_timms_optimizers_take_a_step(name: str) -> None:
 def test_sgd_is_nesterovs_with_the_momentum_asked_for() -> None:
     group = make_optimizer("sgd", param_groups(small(), 1e-4, True), 0.1, 0.8).param_groups[0]
     assert (group["nesterov"], group["momentum"]) == (True, 0.8)
+
+
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "momentum", "rmsprop", "lars"])
+def test_momentum_reaches_those_that_have_one(name: str) -> None:
+    groups = make_optimizer(name, param_groups(small(), 1e-4, True), 0.1, 0.8).param_groups
+    assert {group["momentum"] for group in groups} == {0.8}
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "nadam", "lamb", "swats"])
+def test_betas_reach_those_that_have_them(name: str) -> None:
+    groups = make_optimizer(name, param_groups(small(), 1e-4, True), 0.1, 0.9, (0.8, 0.95)).param_groups
+    assert {tuple(group["betas"]) for group in groups} == {(0.8, 0.95)}
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adan"])
+def test_betas_of_an_optimizer_without_a_pair_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"--optimizer {name} has no pair of betas"):
+        make_optimizer(name, param_groups(small(), 1e-4, True), 0.1, 0.9, (0.8, 0.95))
 
 
 def test_momentum_0_is_plain_sgd() -> None:

@@ -1,0 +1,199 @@
+"""Steps, staircases and plateaus against torch's and timm's, alone, under the warmup and in a run that is killed."""
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from timm.scheduler import StepLRScheduler
+from torch import nn
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, MultiStepLR, ReduceLROnPlateau, StepLR
+
+from botzoo.errors import ConfigError
+from botzoo.training.checkpoint import Progress
+from botzoo.training.command_line import _made
+from botzoo.training.config import OptimConfig, TrainConfig
+from botzoo.training.data import Order
+from botzoo.training.optim import Schedule, fall_epochs
+from botzoo.training.run import _epochs, _judge_plateau, _schedule
+from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
+
+SPE = 5  # steps per epoch
+
+
+def optimizer(lr: float = 0.4) -> torch.optim.Optimizer:
+    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def schedule(epochs: int, warmup: float = 0.0, **optim: Any) -> Schedule:
+    config = TrainConfig(
+        lr=0.4, linear_scaling=False, epochs=epochs, warmup=warmup, cosine=False, optim=OptimConfig(**optim)
+    )
+    return _schedule(config, Order(50, 10, 0), epochs)
+
+
+def by_epoch(scheduler: LRScheduler, epochs: int) -> list[float]:
+    """Return the rate of each step under a scheduler of torch's that is stepped once an epoch."""
+    rates = []
+    for _ in range(epochs):
+        rates += [scheduler.get_last_lr()[0]] * SPE
+        scheduler.optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("milestones", [(3,), (2, 3, 7), (1, 8)])
+def test_step_is_torchs_multi_step(milestones: tuple[int, ...]) -> None:
+    ours = schedule(9, decay="step", milestones=milestones)
+    theirs = by_epoch(MultiStepLR(optimizer(), milestones, gamma=0.1), 9)
+    assert [ours.lr(step) for step in range(9 * SPE)] == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("options", [{}, {"decay_every": 1, "decay_factor": 0.5}])
+def test_exponential_is_torchs_staircase(options: dict[str, Any]) -> None:
+    ours = schedule(9, decay="exponential", **options)
+    theirs = StepLR(optimizer(), options.get("decay_every", 2), gamma=options.get("decay_factor", 0.94))
+    assert [ours.lr(step) for step in range(9 * SPE)] == pytest.approx(by_epoch(theirs, 9))
+
+
+def test_exponential_every_epoch_is_torchs_exponential() -> None:
+    ours = schedule(6, decay="exponential", decay_every=1)
+    theirs = by_epoch(ExponentialLR(optimizer(), 0.94), 6)
+    assert [ours.lr(step) for step in range(6 * SPE)] == pytest.approx(theirs)
+
+
+def test_with_a_warmup_it_is_timms_staircase_over_the_whole_run() -> None:
+    ours = schedule(12, warmup=2, decay="exponential", decay_every=3)
+    sgd = optimizer()
+    timms = StepLRScheduler(
+        sgd, decay_t=3 * SPE, decay_rate=0.94, warmup_t=2 * SPE, warmup_prefix=False, t_in_epochs=False
+    )
+    for step in range(2 * SPE, 12 * SPE):
+        timms.step_update(step)
+        assert ours.lr(step) == pytest.approx(sgd.param_groups[0]["lr"]), step
+
+
+def test_the_warmup_multiplies_the_falls() -> None:
+    warm, cold = (schedule(6, warmup, decay="step", milestones=(1,)) for warmup in (2, 0))
+    assert [warm.lr(k) for k in range(10)] == pytest.approx([cold.lr(k) * (k + 1) / 10 for k in range(10)])
+    assert [warm.lr(k) for k in range(10, 30)] == [cold.lr(k) for k in range(10, 30)]
+
+
+@pytest.mark.parametrize(("epochs", "falls"), [(120, [30, 60, 90]), (30, [8, 15, 23]), (3, [1, 2]), (2, [1]), (1, [])])
+def test_by_default_it_falls_every_quarter_of_the_run(epochs: int, falls: list[int]) -> None:
+    assert fall_epochs("step", epochs) == falls
+
+
+@pytest.mark.parametrize("decay", ["constant", "plateau"])
+def test_without_a_plan_to_fall_the_rate_stays(decay: str) -> None:
+    assert {schedule(4, decay=decay).lr(step) for step in range(4 * SPE)} == {0.4}
+
+
+# Plateau: the accuracy of each epoch, against torch's scheduler
+
+ACCURACIES = [50.0, 51, 51, 50, 51.4, 51.6, 49, 49, 49, 49, 49, 49, 60, 60, 60, 61]
+
+
+class Trained:
+    """As much of a job and a trainer as the plateau looks at."""
+
+    def __init__(self, patience: int, min_delta: float) -> None:
+        optim = OptimConfig(decay="plateau", decay_patience=patience)
+        self.config = TrainConfig(cosine=False, min_delta=min_delta, optim=optim)
+        self.schedule = Schedule(0.4, 100, cosine=False, factor=optim.factor)
+        self.trainer: Any = type("", (), {"schedule": self.schedule})()
+
+
+def judged(progress: Progress, top1: float, min_delta: float) -> Progress:
+    """Count the epochs without gain as ``_judge_epoch`` does."""
+    if top1 > progress.reference_accuracy + min_delta:
+        return replace(progress, reference_accuracy=top1, epochs_without_gain=0)
+    return replace(progress, epochs_without_gain=progress.epochs_without_gain + 1)
+
+
+@pytest.mark.parametrize("min_delta", [0.0, 0.5])
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_plateau_is_torchs(patience: int, min_delta: float) -> None:
+    job: Any = Trained(patience, min_delta)
+    sgd, progress = optimizer(), Progress()
+    theirs = ReduceLROnPlateau(  # torch falls after more than so many epochs without gain
+        sgd, "max", 0.1, patience - 1, min_delta, "abs", eps=0
+    )
+    for epoch, top1 in enumerate(ACCURACIES):
+        theirs.step(top1)
+        step = (epoch + 1) * SPE
+        progress = _judge_plateau(job, judged(progress, top1, min_delta), step)
+        assert job.trainer.schedule.lr(step) == pytest.approx(sgd.param_groups[0]["lr"]), epoch
+
+
+PLATEAU = {
+    **TINY,
+    "epochs": 4,
+    "cosine": False,
+    "min_delta": 1000.0,  # so that no epoch counts as better
+    "optim": {"decay": "plateau", "decay_patience": 1, "decay_factor": 0.5},
+}
+
+
+def rates(folder: Path) -> list[float]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [record["lr"] for record in records if record["split"] == "train"]
+
+
+def test_a_plateau_survives_a_kill_to_the_bit(photos: Path, tmp_path: Path) -> None:
+    options = {**PLATEAU, "dataset": str(photos)}
+    whole, killed = ({**options, "output": str(tmp_path / name)} for name in ("whole", "killed"))
+    assert run(finetune, whole) == 0
+    assert run(finetune_and_signal, killed, signal.SIGKILL, 15) == SIGKILLED  # after two falls, in the third epoch
+    assert run(finetune, killed, killed["output"]) == 0
+    ours, theirs = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert rates(tmp_path / "whole") == rates(tmp_path / "killed")
+    peak = rates(tmp_path / "whole")[2]  # 6 steps an epoch, a line after every second
+    assert rates(tmp_path / "whole")[2::3] == [peak, peak / 2, peak / 4, peak / 8]
+
+
+# What is refused
+
+WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"decay": "step"}, "--optim.decay is 'step' and the learning rate falls along a cosine already: add --cosine"),
+    ({"cosine": False, "patience": 5}, {"decay": "plateau"}, "--patience 5 stops before the learning rate falls"),
+    (
+        {"cosine": False, "epochs": 90, "warmup": 0.0},
+        {"decay": "step", "milestones": (30, 90)},
+        "--optim.milestones is [30, 90]: it must be less than --epochs 90.",
+    ),
+    ({}, {"milestones": (3,)}, "--optim.milestones is [3]: it must be left out without --optim.decay step."),
+    ({}, {"decay": "step", "milestones": ()}, "--optim.milestones is []: it must be rising epochs"),
+    ({}, {"decay": "step", "milestones": (3, 3)}, "--optim.milestones is [3, 3]: it must be rising epochs"),
+    ({}, {"decay": "step", "milestones": (0, 3)}, "--optim.milestones is [0, 3]: it must be rising epochs"),
+    ({}, {"decay_factor": 1.0}, "--optim.decay-factor is 1.0: it must be between 0 and 1."),
+    ({}, {"decay_every": 0}, "--optim.decay-every is 0: it must be 1 or more epochs."),
+    ({}, {"decay_patience": 0}, "--optim.decay-patience is 0: it must be 1 or more epochs."),
+]
+
+
+@pytest.mark.parametrize(("options", "optim", "message"), WRONG)
+def test_a_wrong_schedule_is_refused_in_one_line(options: Any, optim: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _made({**options, "optim": optim}, TrainConfig)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (TrainConfig(warmup=3.0), "--warmup is 3.0: it must be less than the 3 epochs that such a data set gets"),
+        (
+            TrainConfig(cosine=False, optim=OptimConfig(decay="step", milestones=(2, 3))),
+            r"--optim.milestones is \[2, 3\]: it must be less than the 3 epochs that such",
+        ),
+    ],
+)
+def test_too_few_epochs_by_default_are_refused(config: TrainConfig, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _epochs(config, Order(50 * 8, 8, 0))
