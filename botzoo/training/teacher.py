@@ -85,9 +85,9 @@ def make_teacher(
         NetworkError: the weights are on the Hub, which cannot be reached.
     """
     address = _address(name)
-    _check_classes(name, _known_cfg(address), class_names)
+    _check_classes(address, _known_cfg(address), class_names)
     model, preprocessing, start = _load(name, address, len(class_names))
-    _check_classes(name, model.pretrained_cfg, class_names)  # type: ignore[arg-type]
+    _check_classes(address, model.pretrained_cfg, class_names)  # type: ignore[arg-type]
     sha256 = fingerprint(model)
     same_everywhere(accelerator, sha256, "teachers", f"--distillation {name}")
     if preprocessing.fixed_size and preprocessing.size < crop:
@@ -151,17 +151,19 @@ def _load(name: str, address: str, num_classes: int) -> tuple[nn.Module, Preproc
         raise type(error)(f"The teacher cannot be had. {error}") from error
 
 
-def _check_classes(name: str, cfg: dict[str, Any], class_names: tuple[str, ...]) -> None:
+def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ...]) -> None:
     """Raise ConfigError unless the classes in ``cfg``, as far as it says, are ``class_names`` in their order."""
-    how = f"fine-tune it on this data set first (--model {name}), and give the folder of that run to --distillation"
+    how = f"fine-tune it on this data set first (--model {address}), and give the folder of that run to --distillation"
     count, names = cfg.get("num_classes"), cfg.get("label_names")
     if count is not None and count != len(class_names):
-        raise ConfigError(f"The teacher {name} knows {count} classes and the data set has {len(class_names)}: {how}.")
+        raise ConfigError(
+            f"The teacher {address} knows {count} classes and the data set has {len(class_names)}: {how}."
+        )
     names = list(names.values() if isinstance(names, dict) else names or class_names)
     for k, (theirs, ours) in enumerate(zip(names, class_names, strict=False)):
         if theirs != ours:
             raise ConfigError(
-                f"Class {k} is {theirs!r} to the teacher {name} and {ours!r} in the data set; names and order must be the "
+                f"Class {k} is {theirs!r} to the teacher {address} and {ours!r} in the data set; names and order must be the "
                 f"same: {how}."
             )
 

@@ -9,6 +9,7 @@ drifts, so the absolute figures mean little and the median of the ratios is the 
   are already there, in the same precision and memory format (resnet18d_bot, 64 px, batch 128). 1 would be no cost at all.
 - loop with paper_augment: the same with the paper's crops and colours.
 - defaults: a bare step with the default precision and memory format against fp32 with channels first.
+- distillation: what a teacher, resnet34d_bot, adds to our step, against its bare forward pass. 1 would be no more than that.
 - help: wall time of ``botzoo-finetune --help`` against ``python -c "import torch"``.
 """
 
@@ -32,9 +33,11 @@ from accelerate import Accelerator
 
 import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.training.data import Order, Preprocessing, TrainTransform, read_images, train_batches
+from botzoo.training.model import Start
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, make_optimizer, param_groups
 from botzoo.training.sources import Split, open_images
+from botzoo.training.teacher import Teacher
 from botzoo.training.trainer import Trainer
 from botzoo.tricks.mixed_precision import mixed_precision
 from botzoo.tricks.paper_augment import CROP_MIN
@@ -133,6 +136,39 @@ def defaults(rounds: int, steps: int) -> None:
     show(f"{precision}, channels last / fp32, channels first", paired(fast, slow, rounds, steps))
 
 
+def distillation(rounds: int, steps: int) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = mixed_precision("auto", device).name
+    trainer, count = make_trainer(precision, torch.channels_last), itertools.count()
+    network = timm.create_model("resnet34d_bot", num_classes=CLASSES).eval().requires_grad_(False)
+    network = network.to(device, memory_format=torch.channels_last)
+    one, zero = torch.ones(1, 3, 1, 1, device=device), torch.zeros(1, 3, 1, 1, device=device)
+    teacher = Teacher(network, Start("random weights"), SIZE, one, zero, "", trainer.accelerator)
+    pixels = torch.randint(0, 256, (BATCH, SIZE, SIZE, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    batch = pixels, torch.randint(0, CLASSES, (BATCH,))
+    x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
+
+    def step(by: Teacher | None) -> Callable[[], Any]:
+        def take() -> None:
+            trainer.teacher = by
+            trainer.step(next(count), [batch])
+
+        return take
+
+    def forward() -> None:
+        with torch.no_grad(), trainer.accelerator.autocast():
+            network(x)
+
+    alone, taught = step(None), step(teacher)
+    for warm_up in (alone, taught, forward):
+        seconds(warm_up, 3)
+    ratios = []
+    for i in range(rounds):
+        took = {run: seconds(run, steps) for run in (alone, taught, forward)[:: 1 if i % 2 == 0 else -1]}
+        ratios.append((took[taught] - took[alone]) / took[forward])
+    show(f"teacher's share of a step / its forward, {precision}", ratios)
+
+
 def help_time(rounds: int) -> None:
     def run(*command: str) -> Callable[[], Any]:
         return lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -156,3 +192,4 @@ if __name__ == "__main__":
     defaults(max(3, options.rounds // 2), max(2, options.steps // 2))
     loop(options.data, options.rounds, options.steps)
     loop(options.data, options.rounds, options.steps, paper=True)
+    distillation(options.rounds, options.steps)

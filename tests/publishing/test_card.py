@@ -126,6 +126,11 @@ def test_results_have_value_interval_and_images(card: ModelCard) -> None:
     assert (top5.metric_value, top5.metric_name) == (100.0, "top-5 accuracy at 32 px")
 
 
+def test_a_run_without_a_teacher_does_not_mention_one(card: ModelCard) -> None:
+    assert "distill" not in card.text
+    assert "teacher" not in card.text
+
+
 def test_five_classes_have_no_top_five(tmp_path: Path) -> None:
     card = card_of(a_result(tmp_path, NAMES[:5]))
     assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy at 32 px"]
