@@ -1,10 +1,14 @@
 """Shards: found, counted, divided among processes, resumed, and read in flat memory; every way in which they can be wrong."""
 
+import http.server
 import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import tarfile
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -325,6 +329,91 @@ def test_a_shard_on_another_machine_is_opened_again_where_it_fails(
     monkeypatch.setattr(module.ParquetForm, "_group", flaky)
     assert sorted(n for rows in numbers(found, Order(40, 8, 3), 0, 5) for n in rows) == list(range(40))
     assert not failures[0]
+
+
+class OneDataSet(http.server.BaseHTTPRequestHandler):
+    """A Hub that has one data set, ``someone/cats``: the files below ``root``."""
+
+    root: Path
+    commit = "a" * 40
+
+    def do_GET(self) -> None:
+        path, _, _ = self.path.partition("?")
+        if path.startswith("/datasets/someone/cats/resolve/"):
+            self.send_file(self.root / path.split("/", 6)[6])
+        elif path.startswith("/api/datasets/someone/cats/tree/"):
+            self.send_json([self.entry(file) for file in sorted(self.root.rglob("*"))])
+        else:
+            files = [{"rfilename": self.entry(file)["path"]} for file in self.root.rglob("*.parquet")]
+            self.send_json(
+                {"id": "someone/cats", "sha": self.commit, "cardData": {"license": "mit"}, "siblings": files}
+            )
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_json([self.entry(self.root / path) for path in body.get("paths", []) if (self.root / path).exists()])
+
+    def entry(self, file: Path) -> dict[str, Any]:
+        kind = "directory" if file.is_dir() else "file"
+        return {"type": kind, "path": str(file.relative_to(self.root)), "oid": "0" * 40, "size": file.stat().st_size}
+
+    def send_json(self, answer: Any) -> None:
+        self.send(200, json.dumps(answer).encode(), {})
+
+    def send_file(self, file: Path) -> None:
+        if not file.is_file():
+            return self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
+        content = file.read_bytes()
+        first, _, last = self.headers.get("Range", f"bytes=0-{len(content)}").removeprefix("bytes=").partition("-")
+        part = content[int(first) : int(last) + 1]
+        return self.send(206, part, {"Content-Range": f"bytes {first}-{last}/{len(content)}"})
+
+    def send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {
+            **headers,
+            "Content-Length": str(len(content)),
+            "ETag": '"0"',
+            "X-Repo-Commit": self.commit,
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+FROM_HUB = """
+import json
+import numpy as np
+from botzoo.training.shards import find_shards
+data = find_shards("someone/cats")
+train = data.train
+labels = [label for k, size in enumerate(train.images) for _, _, label in train.cells(k, np.ones(size, bool), 0)]
+print(json.dumps([data.class_names, data.license, len(data.splits["validation"]), labels]))
+"""
+
+
+def test_a_data_set_on_the_hub_is_read_there(tables: Path, tmp_path: Path) -> None:
+    handler = type("Handler", (OneDataSet,), {"root": tables.parent})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        env = {
+            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        command = [sys.executable, "-c", FROM_HUB]
+        done = subprocess.run(
+            command, env=os.environ | env | {"HF_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [["a", "b", "c"], "mit", 10, [i % 3 for i in range(40)]]
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
 # What can be wrong
