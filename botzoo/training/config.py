@@ -220,6 +220,9 @@ class TrainConfig:
     """Trick: draw convolution and linear weights uniformly after Xavier, biases 0; counts with --scratch only. Without it
     they start as timm draws them: the convolutions of ResNets and MobileNet are Kaiming normal by fan-out already, those of
     Inception-V3 normal with deviation 0.1."""
+    paper_augment: bool = False
+    """Trick: crop and colour images as the paper does: crops from 8 % on, hue, saturation and brightness scaled by 0.6 to
+    1.4, PCA noise; with --scratch its mean and std too, else those of the weights."""
     no_bias_decay: bool = True
     """Trick: weight decay on weights only, not on biases, gammas and betas."""
     label_smoothing: float = 0.0
@@ -228,11 +231,6 @@ class TrainConfig:
     """The classes that the share is spread over: all but the true one, as in the paper, or all, as in timm and torch."""
     mixup: float = 0.0
     """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
-    drop_rate: float = 0.0
-    """Dropout before the classifier: share of its inputs set to 0 in training, in [0, 1)."""
-    paper_augment: bool = False
-    """Trick: crop and colour images as the paper does: crops from 8 % on, hue, saturation and brightness scaled by 0.6 to
-    1.4, PCA noise; with --scratch its mean and std too, else those of the weights."""
     cutmix: float = 0.0
     """Alpha of CutMix, which puts a box of one image into another; 1 is usual, 0 for none. With --mixup each takes half of
     the steps."""
@@ -240,7 +238,9 @@ class TrainConfig:
     """Trick: teacher whose answers are learned too, of the same classes: any model of timm with weights, name or name.tag,
     hf-hub:owner/name, local-dir:PATH, or the folder of a finished run."""
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """Trick: arithmetic in half precision with fp32 weights; auto takes bf16 where the processor has it."""
+    """Trick: arithmetic in half precision with fp32 weights; auto takes the fastest that is sound here."""
+    drop_rate: float = 0.0
+    """Dropout before the classifier: share of its inputs set to 0 in training, in [0, 1)."""
     ema: float | None = None
     """Also average the weights with this decay, warmed up, and judge and keep the average."""
     patience: int | None = None
