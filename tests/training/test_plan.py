@@ -9,7 +9,7 @@ import pytest
 import timm
 
 from botzoo.errors import BotzooError
-from botzoo.training.command_line import _made
+from botzoo.training.command_line import made
 from botzoo.training.config import OptimConfig, TrainConfig
 from botzoo.training.plan import decay_words
 from botzoo.training.run import rehearse
@@ -31,7 +31,7 @@ def said(photos: Path, folder: Path, **options: Any) -> list[str]:
     logger.setLevel(logging.INFO)
     os.chdir(folder)
     try:
-        rehearse(_made({**QUICK, "dataset": str(photos), **options}, TrainConfig))
+        rehearse(made({**QUICK, "dataset": str(photos), **options}, TrainConfig))
     finally:
         os.chdir(here)
         logger.removeHandler(handler)

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, MultiStepLR, Re
 
 from botzoo.errors import ConfigError
 from botzoo.training.checkpoint import Progress
-from botzoo.training.command_line import _made
+from botzoo.training.command_line import made
 from botzoo.training.config import OptimConfig, TrainConfig
 from botzoo.training.data import Order
 from botzoo.training.optim import Schedule, fall_epochs
@@ -179,7 +179,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 @pytest.mark.parametrize(("options", "optim", "message"), WRONG)
 def test_a_wrong_schedule_is_refused_in_one_line(options: Any, optim: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        _made({**options, "optim": optim}, TrainConfig)
+        made({**options, "optim": optim}, TrainConfig)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 

@@ -652,7 +652,7 @@ def test_what_is_streamed_is_in_log_and_card(uninterrupted: Path) -> None:
 def stream_and_record(options: dict[str, Any], folder: str) -> None:
     """Train, and write down the numbers of the images that this process trained on and how many were evaluated."""
     from botzoo.training import stream as streams
-    from botzoo.training.command_line import _made
+    from botzoo.training.command_line import made
     from botzoo.training.config import TrainConfig
     from botzoo.training.run import train
 
@@ -665,7 +665,7 @@ def stream_and_record(options: dict[str, Any], folder: str) -> None:
             yield rows
 
     streams.Stream.micro_batches = recorded  # type: ignore[method-assign]
-    result = train(_made(options, TrainConfig))
+    result = train(made(options, TrainConfig))
     rows = [trained, result.evaluation.labels.tolist()]
     Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps(rows))
 
