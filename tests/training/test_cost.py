@@ -89,7 +89,7 @@ def test_activations_grow_with_the_micro_batch_and_nothing_else_does() -> None:
 
 
 def test_weights_that_autocast_rounds_are_counted_once() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5, bias=False))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5, bias=False), nn.Linear(5, 3, bias=False))
 
     def forward(images: int) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -97,7 +97,7 @@ def test_weights_that_autocast_rounds_are_counted_once() -> None:
         return logits
 
     memory = estimate_memory(model, forward, lambda groups: torch.optim.SGD(groups, 0.1), 10)
-    assert memory.activations == 10 * 12 * 2  # the images as bf16; the gradient needs no rounded weight
+    assert memory.activations == 10 * (12 + 5) * 2 + 5 * 3 * 2  # both layers' inputs, and the second's weight, as bf16
 
 
 def test_weights_gradients_and_average_are_the_size_of_the_network() -> None:
