@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import re
 import time
 from dataclasses import asdict
 from importlib.metadata import version
@@ -61,7 +62,10 @@ def _new_folder(config: TrainConfig) -> Path:
 
 def _free_name(config: TrainConfig) -> Path:
     """Return runs/DATASET-MODEL, with a number behind it where that exists."""
-    parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (config.dataset, config.model))
+    dataset = (
+        re.split(r"[{*?\[]", config.dataset)[0] if config.data.streaming else config.dataset
+    )  # it may be a pattern
+    parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (dataset, config.model))
     base = Path("runs") / "-".join(parts)
     numbered = (base.with_name(f"{base.name}-{n}") for n in range(2, 100_000))
     return base if not base.exists() else next(folder for folder in numbered if not folder.exists())
