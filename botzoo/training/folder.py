@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import re
 import time
 from dataclasses import asdict
 from importlib.metadata import version
@@ -63,7 +64,9 @@ def _new_folder(config: TrainConfig) -> Path:
 
 def _default_name(config: TrainConfig) -> Path:
     """Return runs/DATASET-MODEL, with a number behind it where that exists."""
-    parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (config.dataset, config.model))
+    streamed = config.data.streaming
+    dataset = re.split(r"[{*?\[]", config.dataset)[0] if streamed else config.dataset  # it may be a pattern
+    parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (dataset, config.model))
     return free_name(Path("runs") / "-".join(parts))
 
 

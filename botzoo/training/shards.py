@@ -410,7 +410,8 @@ def find_shards(
     by_name = {label: i for i, label in enumerate(class_names)}
     splits = {role: replace(split, label_of=by_name, classes=len(class_names)) for role, split in splits.items()}
     known = {"hub_id": source.hub_id, "license": source.license, "declared": True}
-    data = ImageData(name, class_names, splits["train"], splits["validation"], splits.get("test"), **known)  # type: ignore[arg-type]
+    shown = source.folder or name
+    data = ImageData(shown, class_names, splits["train"], splits["validation"], splits.get("test"), **known)  # type: ignore[arg-type]
     for role, split in splits.items():
         _check_labels(name, split)
         notes += missing_classes(data, role, split, class_names)
@@ -424,6 +425,7 @@ class _Source:
     class_names: tuple[str, ...] | None = None
     hub_id: str | None = None
     license: str | None = None
+    folder: str | None = None
 
 
 def _find(name: str) -> _Source:
@@ -478,7 +480,8 @@ def _behind_pattern(name: str) -> _Source:
     fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
     parts, unused = by_role(name, [file[fixed:] for file in found])
     notes = (f"not used: {listing(unused)}, not named as a split",) if unused else ()
-    return _Source({role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}, notes)
+    urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
+    return _Source(urls, notes, folder=found[0][:fixed] or ".")
 
 
 def _expanded(pattern: str) -> list[str]:

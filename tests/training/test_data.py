@@ -251,7 +251,15 @@ def test_other_bytes_are_decoded_anew(own_cache: Path) -> None:
     assert len(list(own_cache.iterdir())) == 2
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[1:], lambda c: c[:-200] + bytes(100) + c[-100:], len])
+def flipped(content: bytes) -> bytes:
+    """One bit of the index, behind the pixels of five images, is another."""
+    place = 5 * 12 * 10 * 3 + 10
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[:-1], lambda c: c[1:], lambda c: c[:-200] + bytes(100) + c[-100:], len, flipped]
+)
 def test_a_damaged_cache_is_decoded_again_and_said(
     own_cache: Path, damage: Callable[[bytes], bytes | int], caplog: pytest.LogCaptureFixture
 ) -> None:
