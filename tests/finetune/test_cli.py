@@ -76,7 +76,7 @@ def test_a_wrong_option_ends_with_one_line_and_status_2(
 def test_dry_run_stops_after_the_plan(monkeypatch: pytest.MonkeyPatch, flags: list[str], dry: bool) -> None:
     asked: list[bool] = []
     monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, dry_run, **others: asked.append(dry_run))
-    monkeypatch.setattr("botzoo_finetune.summary.print_to_terminal", lambda: None)
+    monkeypatch.setattr("botzoo.publishing.summary.print_to_terminal", lambda: None)
     assert guarded(cli.PROG, cli._main, ["--epochs", "2", *flags]) == 0
     assert asked == [dry]
 

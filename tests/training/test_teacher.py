@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -32,7 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make(name: str | Path, crop: int = 32, names: tuple[str, ...] = NAMES, student: Preprocessing = STUDENT) -> Teacher:
     name = name if isinstance(name, str) else f"local-dir:{name}"
-    return make_teacher(name, names, student, crop, Accelerator(cpu=True))
+    AcceleratorState._reset_state()  # a run before this one may have chosen another precision
+    return make_teacher(name, names, student, crop, Accelerator(cpu=True, mixed_precision="no"))
 
 
 def pixels(size: int = 32, n: int = 4) -> Tensor:
