@@ -28,8 +28,9 @@ class DataConfig:
     val_fraction: float = 0.2
     """Share of the training images set aside, stratified by class, where there is no validation split."""
     crop_min: float | None = None
-    """Smallest area of the random training crop, as a share of the image; by default 0.35, 0.8 for data sets of
-    characters, which fill their images, and 0.08 with --paper-augment. 1 trains on whole images."""
+    """Smallest area of the random training crop, as a share of the image; by default 0.35 from ten epochs on and 0.7
+    below, 0.8 for data sets of characters, which fill their images, and 0.08 with --paper-augment. 1 trains on whole
+    images."""
     train_scale: float = 1.0
     """Side of the training crops as a share of the input's, to the nearest 32 pixels. Less than 1 trains faster, on images
     that are unlike those of evaluation: finish with some epochs at 1. Without effect on networks of fixed size."""

@@ -76,6 +76,9 @@ from botzoo.tricks.mixed_precision import Precision
 
 log = logging.getLogger("botzoo")
 
+LONG = 10
+"""Epochs from which on a run gains by strong crops."""
+
 SettledT = TypeVar("SettledT", bound="Settled")
 
 
@@ -288,8 +291,7 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         teacher=teacher,
     )
     check_sizes(trainer, {preprocessing.size, train_size})
-    usual_crop = paper_augment.CROP_MIN if config.paper_augment else 0.35 if data.mirrored else 0.8
-    crop_min = config.data.crop_min or usual_crop
+    crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
     return Settled(
         config,
@@ -312,6 +314,15 @@ def _prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         trainer,
         teacher=teacher,
     )
+
+
+def _usual_crop(config: TrainConfig, mirrored: bool, epochs: int) -> float:
+    """Return the smallest training crop where none is given: few epochs do not suffice to learn from small pieces."""
+    if config.paper_augment:
+        return paper_augment.CROP_MIN
+    if not mirrored:  # characters fill their images
+        return 0.8
+    return 0.35 if epochs >= LONG else 0.7
 
 
 def _teacher(
