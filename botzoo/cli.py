@@ -57,8 +57,8 @@ def _help() -> str:
 def _train(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
     recipe = recipes.load(_recipe_name(argv))
-    check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
-    parser = make_parser("botzoo train", TRAIN, TrainConfig, recipe.resolved())
+    options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
+    parser = make_parser("botzoo train", TRAIN, TrainConfig, options)
     parser.add_argument(
         "--recipe", type=str, default=DEFAULT_RECIPE, help="Name of a recipe, or a YAML file of your own."
     )
@@ -72,13 +72,14 @@ def _train(argv: list[str]) -> None:
 
 
 def _recipe_name(argv: list[str]) -> str:
-    """Return what follows --recipe: it has to be known before the other options, whose defaults it sets."""
+    """Return what follows the last --recipe: it has to be known before the other options, whose defaults it sets."""
+    name = DEFAULT_RECIPE
     for word, after in zip(argv, [*argv[1:], ""], strict=True):
         if word == "--recipe" and after and not after.startswith("--"):
-            return after
+            name = after
         if word.startswith("--recipe="):
-            return word.partition("=")[2]
-    return DEFAULT_RECIPE
+            name = word.partition("=")[2]
+    return name
 
 
 def _speak() -> None:
@@ -113,7 +114,7 @@ def _ladder() -> str:
     every = [recipes.load(name) for name in recipes.names()]
     width = max(len(recipe.name) for recipe in every)
     blocks = []
-    for model, title in (("resnet50b_bot", "ResNet-50"), ("resnet50d_bot", "ResNet-50-D")):
+    for model, title in (("resnet50a_bot", "ResNet-50"), ("resnet50d_bot", "ResNet-50-D")):
         rows = [f"{title + ', ImageNet':{width + 4}}  paper   gain   ours  adds"]
         for recipe in every:
             if model in recipe.paper:

@@ -28,6 +28,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training.trainer", "botzoo.training.checkpoint", "botzoo.training.history"),
     ("botzoo.training.engine", "botzoo.training.cost"),
     ("botzoo.training.folder", "botzoo.training.plan", "botzoo.training.teacher"),
+    ("botzoo.training.prepare",),
     ("botzoo.training.run",),
     ("botzoo.training.*",),
     ("botzoo.publishing", "botzoo.publishing.card"),

@@ -42,7 +42,7 @@ WRONG = {
     ("recipes", "cosine", "mixup"): "botzoo recipes: Give one recipe, not 2",
     ("train", "--recipe", "cosin"): "botzoo train: There is no recipe 'cosin'.",
     ("train", "--recipe=cosin"): "botzoo train: There is no recipe 'cosin'.",
-    ("train", "--recipe", "cosine", "--epochs", "3"): "botzoo train: --warmup is 5: it must be less than --epochs 3.",
+    ("train", "--recipe", "cosine", "--epochs", "3"): "botzoo train: --warmup is 5.0: it must be less than --epochs 3.",
     ("train", "--epochs", "0"): "botzoo train: --epochs is 0: it must be 1 or more.",
     ("ablate",): "botzoo ablate: --epochs is None: it must be given",
     ("ablate", "--epochs", "2", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",

@@ -101,7 +101,9 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
         "options": ablation.options[rung.name],
         "runs": [asdict(run) for run in runs],
         "top1": _estimate_json(accuracy(runs)) if runs else None,
-        "difference": _estimate_json(gain) | {"within_noise": gain.within_noise} if gain else None,
+        "difference": _estimate_json(gain) | {"within_noise": gain.within_noise if gain.n > 1 else None}
+        if gain
+        else None,
         "paper": rung.paper,
         "paper_difference": paper_difference(ablation, rung),
     }
@@ -178,7 +180,7 @@ def _notes(ablation: Ablation) -> Iterator[str]:
     yield (
         f"Top-1 is on {one.images:,} validation images after the last epoch; nothing was chosen on them. Differences are "
         "paired: the rungs of one seed see the same images in the same order. Intervals are Student's over the seeds, "
-        "for the differences over the pairs; they do not cover the choice of the validation images."
+        "for the differences over the pairs. Where the data has no validation split, each seed sets aside other images."
     )
     yield ""
     versions = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())

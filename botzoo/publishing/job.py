@@ -8,7 +8,8 @@ from pathlib import Path
 from botzoo.publishing.card import write_card
 from botzoo.publishing.summary import summary
 from botzoo.training.config import TrainConfig
-from botzoo.training.run import Result, Transfer, rehearse, train
+from botzoo.training.prepare import Transfer
+from botzoo.training.run import Result, rehearse, train
 
 log = logging.getLogger("botzoo")
 

@@ -57,7 +57,8 @@ def merged(below: Options, above: Options) -> Options:
     """Return ``below`` with the options of ``above`` in it, group by group."""
     both = dict(below)
     for key, value in above.items():
-        both[key] = merged(both.get(key) or {}, value) if isinstance(value, dict) else value
+        group = isinstance(value, dict) and isinstance(both.get(key, {}), dict)
+        both[key] = merged(both.get(key, {}), value) if group else value
     return both
 
 
@@ -133,7 +134,7 @@ def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold `name: value` lines, with the names {', '.join(keys)}.")

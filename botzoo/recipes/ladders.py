@@ -108,9 +108,9 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     entries = values.get("rungs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
-    base = recipes.load(values["recipe"]).resolved() if values.get("recipe") else {}
+    base = recipes.load(str(values["recipe"])).resolved() if values.get("recipe") else {}
     named = [recipes.load(str(entry["recipe"])) for entry in entries if "recipe" in entry]
-    shown = model if any(model in recipe.paper for recipe in named) else values.get("model")
+    shown = model if named and all(model in recipe.paper for recipe in named) else values.get("model")
     rungs: list[Rung] = []
     for entry in entries:
         rungs.append(_rung(path, entry, base, rungs, shown))
@@ -155,6 +155,10 @@ def leave_one_out(ladder: Ladder) -> Ladder:
         kept = {name: value for name, value in whole.items() if name not in added or name in before}
         without = nested(kept | {name: before[name] for name in added if name in before})
         tricks = [name for name in added if "." not in name]
+        if any(rung.name == f"without {tricks[0].replace('_', '-')}" for rung in rungs if tricks):
+            raise ConfigError(
+                f"{ladder.name} changes {tricks[0]} more than once: leaving one change out means nothing."
+            )
         trick = tricks[0].replace("_", "-") if len(tricks) == 1 else upper.name
         rungs.append(Rung(f"without {trick}", without, top.name, f"all but: {upper.about or upper.name}"))
     return Ladder(f"{ladder.name}, leave one out", ladder.about, tuple(rungs))

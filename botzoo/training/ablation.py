@@ -7,16 +7,18 @@ trained again, and one that was cut short goes on from its newest checkpoint.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import shutil
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from botzoo.errors import ConfigError, StoppedError
@@ -101,6 +103,10 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
     Raises:
         ConfigError: an option given for all is one that the ladder varies, or a value is wrong.
     """
+    checked = [
+        replace(rung, options=check_options(rung.options, TrainConfig, f"Rung {rung.name}")) for rung in ladder.rungs
+    ]
+    ladder = replace(ladder, rungs=tuple(checked))
     varied = ladder.varied() - {"epochs"}
     for name in flat(common):
         if name in varied:
@@ -111,7 +117,6 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
     share = epochs / lowest if lowest else 1.0
     every: dict[str, Options] = {}
     for rung in ladder.rungs:
-        check_options(rung.options, TrainConfig, f"Rung {rung.name}")
         own: Options = {"epochs": epochs}
         own |= {"warmup": rung.options["warmup"] * share} if "warmup" in rung.options else {}
         own |= {"distillation": teacher} if teacher and rung.options.get("distillation") else {}
@@ -145,13 +150,11 @@ def ablate(config: AblateConfig, common: Options, command: str, report: Callable
     assert config.epochs is not None
     options = rung_options(ladder, shared, config.epochs, config.teacher)
     accelerator, precision = make_accelerator(config)
-    options = {name: _settled(one, precision.name) for name, one in options.items()}
     dataset = Path(config.dataset).expanduser().resolve().name
-    name = Path(ladder.name.replace(", ", "-").replace(" ", "-")).stem
+    name = Path(config.ladder).stem + ("-leave-one-out" if config.leave_one_out else "")
     folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
     ablation = Ablation(ladder, options, seed_list(config.seeds), folder, command)
-    on_main(accelerator, lambda: _claim(ablation))
-    accelerator.wait_for_everyone()
+    ablation.options = from_main(accelerator, lambda: _claim(ablation, precision.name))
     _train_all(ablation, accelerator, report)
     return ablation
 
@@ -163,35 +166,50 @@ def _ladder(config: AblateConfig, model: str | None) -> Ladder:
     return leave_one_out(ladder) if config.leave_one_out else ladder
 
 
-def _settled(options: Options, precision: str) -> Options:
-    """Put the measured precision in place of "auto": measured anew for each run, it could differ between them."""
-    return options | {"mixed_precision": precision} if options.get("mixed_precision", "auto") == "auto" else options
+def _claim(ablation: Ablation, precision: str) -> dict[str, Options]:
+    """Take the folder, or go on with it if its runs were trained with the same options; return the options.
 
-
-def _claim(ablation: Ablation) -> None:
-    """Take the folder, or go on with it if its runs were trained with the same options.
+    ``precision`` takes the place of "auto", and what was measured when the ladder began that of ``precision``.
 
     Raises:
         ConfigError: it holds something else, or cannot be written.
     """
     folder, path = ablation.folder, ablation.folder / "ladder.json"
     try:
-        if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-        elif folder.exists() and any(folder.iterdir()):
+        before = _claimed(path)
+        if before is None and folder.exists() and any(not p.name.endswith(".part") for p in folder.iterdir()):
             raise ConfigError(f"--output {folder} holds something else and is left as it is: give another folder.")
-        else:
-            before = {}
-        for rung in before.keys() & ablation.options.keys():
-            _same(folder, rung, before[rung], ablation.options[rung])
-        if before and not before.keys() & ablation.options.keys():
+        name, rungs = ablation.ladder.name, (before or {}).get("rungs", {})
+        if before is not None and before.get("ladder") != name:
             raise ConfigError(
-                f"--output {folder} holds results of another ladder ({', '.join(before)}): give another folder."
+                f"--output {folder} holds results of another ladder, {before.get('ladder')}: give another folder."
             )
+        options: dict[str, Options] = json.loads(json.dumps(ablation.options))
+        for rung, own in options.items():
+            if own.get("mixed_precision", "auto") == "auto":
+                own["mixed_precision"] = rungs.get(rung, {}).get("mixed_precision", precision)
+        begun = [rung for rung in rungs.keys() & options.keys() if (folder / "cells" / rung).exists()]
+        for rung in begun:  # the options of a rung without a run may still change
+            _same(folder, rung, rungs[rung], options[rung])
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(before | ablation.options, indent=2))
+        write_whole(path, json.dumps({"ladder": name, "rungs": rungs | options}, indent=2))
+        return options
     except OSError as error:
         raise ConfigError(f"--output {folder} cannot be written ({error.strerror}): give another folder.") from error
+
+
+def _claimed(path: Path) -> dict[str, Any] | None:
+    """Return what ladder.json says, None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rungs = before["rungs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is damaged: give another --output, or put it back.") from error
+    if not isinstance(rungs, dict):
+        raise ConfigError(f"{path} is damaged: give another --output, or put it back.")
+    return before
 
 
 def _same(folder: Path, rung: str, before: Options, now: Options) -> None:
@@ -222,8 +240,10 @@ def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[A
         left = f"; about {duration((time.perf_counter() - began) / k * (len(missing) - k))} left" if k else ""
         log.info("")
         log.info("run %d of %d: %s, seed %d%s", len(plan) - len(missing) + k + 1, len(plan), *at, left)
-        result = _train_cell(ablation, accelerator, *at)
-        on_main(accelerator, lambda at=at, result=result: _keep(ablation, at, result, report))  # type: ignore[misc]
+        _train_cell(ablation, accelerator, *at, report)
+        gc.collect()  # the next run's memory is measured without what this one held
+        if accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
     if not missing:
         on_main(accelerator, lambda: report(ablation))
 
@@ -238,18 +258,22 @@ def _read_finished(ablation: Ablation, plan: list[tuple[str, int]]) -> list[tupl
     return [at for at in plan if at not in ablation.cells]
 
 
-def _train_cell(ablation: Ablation, accelerator: Accelerator, rung: str, seed: int) -> Result:
+def _train_cell(
+    ablation: Ablation, accelerator: Accelerator, rung: str, seed: int, report: Callable[[Ablation], None]
+) -> None:
+    """Train one run and record it."""
     place = ablation.place(rung, seed)
     config = _checked(ablation.options[rung] | {"output": str(place), "seed": seed, "keep_checkpoints": 1}, rung)
     resume = from_main(accelerator, lambda: _half_done(place))
     if resume is not None:
         config = load_config(place / "config.yaml", TrainConfig)
     try:
-        return train(config, command=ablation.command, resume=resume)
+        result = train(config, command=ablation.command, resume=resume)
     except StoppedError as stopped:
         done = str(stopped).split(" Go on ")[0]
         again = f"{done} Finished runs are kept; go on with the same command: {ablation.command}"
         raise StoppedError(again, stopped.exit_status) from stopped
+    on_main(accelerator, lambda: _keep(ablation, (rung, seed), result, report))
 
 
 def _half_done(place: Path) -> Path | None:

@@ -56,19 +56,24 @@ def make_parser(prog: str, description: str, config_class: type[ConfigT], defaul
     return parser
 
 
-def check_options(options: dict[str, Any], config_class: type[ConfigT], where: str) -> None:
-    """Raise ConfigError unless ``options``, the ones of a group as a dictionary, are of names and types that exist.
+def check_options(options: dict[str, Any], config_class: type[ConfigT], where: str) -> dict[str, Any]:
+    """Return ``options``, the ones of a group as a dictionary, as the types of their fields.
+
+    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds.
 
     Args:
         options: such as a recipe's.
         config_class: whose fields they should be.
         where: names the file in the message.
+
+    Raises:
+        ConfigError: a name does not exist or a value is of another type.
     """
     parser = _parser("botzoo")
     parser.add_class_arguments(config_class)
     text = yaml.safe_dump(options)
     try:
-        _parsed(lambda: parser.parse_string(text, defaults=False), _kinds(config_class), "")
+        return _parsed(lambda: parser.parse_string(text, defaults=False), _kinds(config_class), "")
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

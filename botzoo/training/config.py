@@ -339,6 +339,7 @@ class AblateConfig(TrainConfig):
         seed_list(self.seeds)
         check(self.seed == 0, "seed", self.seed, "left out: --seeds names those of an ablation")
         check(self.epochs is not None, "epochs", self.epochs, "given: every rung is trained as long")
+        check(self.patience is None, "patience", self.patience, "left out: every rung is trained as long")
 
 
 def seed_list(text: str) -> list[int]:

@@ -21,6 +21,7 @@ from torch import nn
 from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Order, cores
+from botzoo.training.memory import keep_freed_memory
 from botzoo.training.trainer import Trainer, fit_micro_batch
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 
@@ -41,6 +42,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         _check_tracker(config.tracker)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+    else:
+        keep_freed_memory()
     AcceleratorState._reset_state()  # a second run in this process, as in a notebook, may choose another precision
     accelerator = Accelerator(
         cpu=device.type == "cpu",
@@ -96,6 +99,19 @@ def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -
     if config.tracker is not None:
         accelerator.project_configuration.logging_dir = str(folder / "tracker")
         accelerator.init_trackers("botzoo", config=_flat(asdict(config)))
+
+
+def end_trackers(accelerator: Accelerator) -> None:
+    """Close the trackers; the processes stay together, since another run may follow in them."""
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.wait_for_everyone()
+
+
+def leave_group() -> None:
+    """Part from the other processes at the end of a command."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,13 +1,28 @@
-"""The most memory that was in use: the GPU's where one computes, else this process's."""
+"""Memory: kept from step to step, and the most that was in use."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
 import torch
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h of the GNU C library
+
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def keep_freed_memory() -> bool:
+    """Let the GNU C library keep the memory that one step frees for the next; return whether it does.
+
+    By default it gives the large buffers of activations back to the system after every step, which has to fill them with
+    zeros for the next. Other systems are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return False
+    return all([mallopt(M_MMAP_THRESHOLD, 1 << 30), mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1), mallopt(M_ARENA_MAX, 1)])
 
 
 def reset_peak_memory(device: torch.device) -> None:

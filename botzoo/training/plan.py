@@ -14,7 +14,7 @@ from botzoo.training.model import count_parameters
 from botzoo.training.optim import fall_epochs, make_optimizer
 
 if TYPE_CHECKING:
-    from botzoo.training.run import Settled
+    from botzoo.training.prepare import Settled
 
 
 def plan(job: Settled) -> Iterator[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from botzoo.publishing.job import train_and_describe
-from botzoo.training.run import Result, Transfer
+from botzoo.training.prepare import Transfer
+from botzoo.training.run import Result
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay

@@ -22,7 +22,8 @@ from botzoo.training.data import Order, Preprocessing
 from botzoo.training.history import History
 from botzoo.training.model import Start, write_model_folder
 from botzoo.training.optim import Schedule
-from botzoo.training.run import Job, Result, Transfer
+from botzoo.training.prepare import Transfer
+from botzoo.training.run import Job, Result
 from botzoo.training.sources import ImageData, Split
 from botzoo.training.trainer import Evaluation
 from botzoo.tricks.mixed_precision import Precision

@@ -121,3 +121,8 @@ def test_an_unknown_ladder_lists_the_known_ones() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
         load_ladder(str(tmp_path / "gone.yaml"))
+
+
+def test_leaving_out_what_changes_twice_means_nothing() -> None:
+    with pytest.raises(ConfigError, match="table5 changes model more than once"):
+        leave_one_out(load_ladder("table5"))

@@ -26,16 +26,16 @@ STEPS: dict[str, tuple[str | None, dict[str, Any]]] = {
 
 PAPER = {
     "baseline": {
-        "resnet50b_bot": (75.87, 92.70),
+        "resnet50a_bot": (75.87, 92.70),
         "inception_v3_bot": (77.32, 93.43),
         "mobilenet_v1_bot": (69.03, 88.71),
     },
-    "linear-scaling": {"resnet50b_bot": (75.17, 92.54)},
-    "warmup": {"resnet50b_bot": (75.93, 92.84)},
-    "zero-gamma": {"resnet50b_bot": (76.37, 92.96)},
-    "no-bias-decay": {"resnet50b_bot": (76.03, 92.86)},
+    "linear-scaling": {"resnet50a_bot": (75.17, 92.54)},
+    "warmup": {"resnet50a_bot": (75.93, 92.84)},
+    "zero-gamma": {"resnet50a_bot": (76.37, 92.96)},
+    "no-bias-decay": {"resnet50a_bot": (76.03, 92.86)},
     "efficient": {
-        **{"resnet50b_bot": (76.21, 92.97), "resnet50d_bot": (77.16, 93.52)},
+        **{"resnet50a_bot": (76.21, 92.97), "resnet50d_bot": (77.16, 93.52)},
         **{"inception_v3_bot": (77.50, 93.60), "mobilenet_v1_bot": (71.90, 90.53)},
     },
     "cosine": {"resnet50d_bot": (77.91, 93.81), "inception_v3_bot": (78.19, 94.06), "mobilenet_v1_bot": (72.83, 91.00)},

@@ -11,7 +11,7 @@ from botzoo.recipes.ladders import Ladder, Rung, load_ladder
 from botzoo.training.ablation import Ablation, ablate, rung_options
 from botzoo.training.command_line import made
 from botzoo.training.config import AblateConfig, seed_list
-from running import SIGKILLED, run
+from running import SIGKILLED, run, run_distributed
 
 LADDER = """
 rungs:
@@ -48,6 +48,12 @@ def go_and_die_at_step(given: dict[str, Any], step: int) -> None:
 
     Trainer.step = counted  # type: ignore[method-assign]
     go(given)
+
+
+def results(folder: Path) -> list[tuple[str, float, float]]:
+    """Return name, accuracy and loss of every run."""
+    cells = [json.loads(path.read_text()) for path in sorted(folder.glob("cells/*/*/cell.json"))]
+    return [(cell["rung"], cell["top1"], cell["loss"]) for cell in cells]
 
 
 def test_the_epochs_hold_for_every_rung_and_the_warmup_keeps_its_share() -> None:
@@ -129,8 +135,9 @@ def test_a_killed_ablation_ends_as_one_that_was_not(tmp_path: Path, photos: Path
     (tmp_path / "killed").mkdir()
     whole, killed = (options(tmp_path / name, photos) for name in ("whole", "killed"))
     assert run(go_and_die_at_step, killed, 5) == SIGKILLED
-    expected, found = go(whole).cells, go(killed).cells
-    assert [(c.top1, c.loss) for c in found.values()] == [(c.top1, c.loss) for c in expected.values()]
+    assert run(go, killed) == run(go, whole) == 0
+    expected, found = (results(tmp_path / name / "out") for name in ("whole", "killed"))
+    assert found == expected
 
 
 def test_the_report_follows_every_run(tmp_path: Path, photos: Path) -> None:
@@ -156,6 +163,35 @@ def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path, photos: Pat
 
 def test_results_of_a_ladder_with_other_rungs_are_refused(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "ladder.json").write_text(json.dumps({"other": {}}))
-    with pytest.raises(ConfigError, match=r"results of another ladder \(other\)"):
+    (tmp_path / "out" / "ladder.json").write_text(json.dumps({"ladder": "other", "rungs": {}}))
+    with pytest.raises(ConfigError, match=r"results of another ladder, other"):
         go(options(tmp_path, photos))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"ladder": "x", "rungs": 3}'])
+def test_a_damaged_record_of_the_ladder_is_named(tmp_path: Path, photos: Path, text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ladder.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"ladder\.json is damaged"):
+        go(options(tmp_path, photos))
+
+
+def test_options_of_a_rung_without_a_run_may_still_change(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    go(given | {"rungs": "plain"})
+    before = (tmp_path / "mine.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(before.replace("cosine: true", "cosine: true, label_smoothing: 0.1"))
+    assert len(go(given | {"rungs": "plain"}).cells) == 1
+    assert len(go(given).cells) == 2
+
+
+def test_two_processes_train_the_whole_ladder(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    assert run_distributed(2, go, given) == [0, 0]
+    assert len(list((tmp_path / "out" / "cells").glob("*/*/cell.json"))) == 2
+
+
+def test_text_of_a_ladder_becomes_what_its_option_holds() -> None:
+    ladder = Ladder("mine", "", (Rung("a", {"lr": "1e-3", "cosine": "false", "warmup": "1"}),))
+    found = rung_options(ladder, {}, 4, None)["a"]
+    assert (found["lr"], found["cosine"], found["warmup"]) == (0.001, False, 1.0)

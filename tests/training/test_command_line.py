@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from botzoo.errors import BotzooError, ConfigError, StoppedError
-from botzoo.training.command_line import Parser, guarded, load_config, make_parser, parse
+from botzoo.training.command_line import Parser, check_options, given, guarded, load_config, make_parser, parse
 from botzoo.training.config import TrainConfig
 
 RECIPE = {"lr": 0.3, "label_smoothing": 0.1, "optim": {"momentum": 0.5}}
@@ -285,3 +285,24 @@ def test_success_is_status_0() -> None:
 def test_a_mistake_of_ours_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         guarded("prog", raising(ZeroDivisionError()), [])
+
+
+def test_given_names_only_what_was_given(parser: Parser, tmp_path: Path) -> None:
+    path = file(tmp_path, "optim:\n  weight_decay: 0.1\nepochs: 3\n")
+    found = given(parser, TrainConfig, ["--config", path, "--lr", "0.5", "--optim.momentum", "0.8"])
+    assert found == {"epochs": 3, "lr": 0.5, "optim": {"weight_decay": 0.1, "momentum": 0.8}}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lrr": 1}, "mine.yaml: There is no option 'lrr' for a file. Did you mean 'lr'"),
+        ({"lr": "high"}, "mine.yaml: --lr is 'high': it must be a number"),
+        ({"optim": {"mom": 1}}, "mine.yaml: There is no option 'optim.mom'"),
+        ({"optim": 3}, "mine.yaml: optim is a group of options"),
+    ],
+)
+def test_options_of_a_recipe_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_options(options, TrainConfig, "mine.yaml")
+    assert message in str(refused.value)

@@ -17,7 +17,8 @@ def train_and_record(options: dict[str, Any], folder: str) -> None:
     """Train with frozen BatchNorm and write down, for this rank, the images, labels and learning rate of each step."""
     from botzoo.training.command_line import made
     from botzoo.training.config import TrainConfig
-    from botzoo.training.run import Transfer, train
+    from botzoo.training.prepare import Transfer
+    from botzoo.training.run import train
     from botzoo.training.trainer import Trainer
 
     take = Trainer.step
@@ -90,7 +91,7 @@ def read_and_record(photos: str, folder: str) -> None:
 
     from botzoo.training import data
     from botzoo.training.config import TrainConfig
-    from botzoo.training.run import _read_splits
+    from botzoo.training.prepare import read_splits
     from botzoo.training.sources import find_images
 
     os.environ["BOTZOO_CACHE"] = folder
@@ -101,7 +102,7 @@ def read_and_record(photos: str, folder: str) -> None:
         return decode(encoded)
 
     data.decode = recorded
-    _, images, _ = _read_splits(TrainConfig(), find_images(photos), Accelerator(cpu=True))
+    _, images, _ = read_splits(TrainConfig(), find_images(photos), Accelerator(cpu=True))
     sha = hashlib.sha256(images["train"].pixels(3).tobytes()).hexdigest()
     Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps([images["train"].kept_in, sha]))
 

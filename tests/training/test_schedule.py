@@ -18,7 +18,8 @@ from botzoo.training.command_line import made
 from botzoo.training.config import OptimConfig, TrainConfig
 from botzoo.training.data import Order
 from botzoo.training.optim import Schedule, fall_epochs
-from botzoo.training.run import _epochs, _judge_plateau, _schedule
+from botzoo.training.prepare import make_schedule, settle_epochs
+from botzoo.training.run import _judge_plateau
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
 
 SPE = 5  # steps per epoch
@@ -32,7 +33,7 @@ def schedule(epochs: int, warmup: float = 0.0, **optim: Any) -> Schedule:
     config = TrainConfig(
         lr=0.4, linear_scaling=False, epochs=epochs, warmup=warmup, cosine=False, optim=OptimConfig(**optim)
     )
-    return _schedule(config, Order(50, 10, 0), epochs)
+    return make_schedule(config, Order(50, 10, 0), epochs)
 
 
 def by_epoch(scheduler: LRScheduler, epochs: int) -> list[float]:
@@ -196,4 +197,4 @@ def test_a_wrong_schedule_is_refused_in_one_line(options: Any, optim: Any, messa
 )
 def test_too_few_epochs_by_default_are_refused(config: TrainConfig, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        _epochs(config, Order(50 * 8, 8, 0))
+        settle_epochs(config, Order(50 * 8, 8, 0))

@@ -1,0 +1,266 @@
+"""Everything that a run settles before its first step: data, network, optimizer, schedule; nothing is written yet."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from tqdm import tqdm
+
+from botzoo.training.config import TrainConfig, check_epochs
+from botzoo.training.data import Images, Order, Preprocessing, read_images, unreadable
+from botzoo.training.engine import (
+    check_sizes,
+    from_main,
+    make_accelerator,
+    make_order,
+    on_each_node,
+    place,
+    same_everywhere,
+)
+from botzoo.training.model import Start, create_model
+from botzoo.training.objective import Objective
+from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
+from botzoo.training.shards import Shards, find_shards
+from botzoo.training.sources import ImageData, Split, find_images, with_validation
+from botzoo.training.stream import Stream
+from botzoo.training.teacher import Teacher, make_teacher
+from botzoo.training.trainer import Trainer
+from botzoo.tricks import paper_augment
+from botzoo.tricks.linear_scaling import linear_scaling
+from botzoo.tricks.mixed_precision import Precision
+
+LONG = 10
+"""Epochs from which on a run gains by strong crops."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What transfer learning adds to training.
+
+    Attributes:
+        lr_scale: given the network, returns the factor on the learning rate of each parameter by name.
+        set_trainable: given the network and the epoch, freezes and unfreezes its parameters; returns whether any changed.
+        describe: given the network, returns lines for the plan.
+    """
+
+    lr_scale: Callable[[nn.Module], LrScale] = lambda model: lambda name: 1.0
+    set_trainable: Callable[[nn.Module, int], bool] = lambda model, epoch: False
+    describe: Callable[[nn.Module], list[str]] = lambda model: []
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Everything that a run has settled before it makes its folder."""
+
+    config: TrainConfig
+    transfer: Transfer
+    accelerator: Accelerator
+    precision: Precision
+    data: ImageData[Split] | ImageData[Shards]
+    images: dict[str, Images] | dict[str, Stream]
+    left_out: list[str]
+    model: nn.Module
+    architecture: str
+    preprocessing: Preprocessing
+    start: Start
+    train_size: int
+    crop_min: float
+    hflip: float
+    order: Order
+    epochs: int
+    schedule: Schedule
+    trainer: Trainer
+    teacher: Teacher | None = field(default=None, kw_only=True)
+
+
+def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
+    """Settle everything that can be refused, cheapest first."""
+    accelerator, precision = make_accelerator(config)
+    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
+    found = _find(config, accelerator)
+    data: ImageData[Any] = found
+    if not config.data.streaming:
+        data = with_validation(found, config.data.val_fraction, config.seed)
+    model, preprocessing, start = _make_model(config, len(data.class_names))
+    architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
+    model = place(model, config, accelerator)
+    transfer.describe(model)
+    train_size = preprocessing.train_size(config.data.train_scale)
+    teacher = _make_teacher(config, data, preprocessing, train_size, accelerator)
+    optimizer = _make_optimizer(config, model, transfer, accelerator)
+    settle_epochs(config, make_order(config, config.data.epoch_images or len(data.train), accelerator))
+    images: dict[str, Images] | dict[str, Stream]
+    left_out: list[str] = []
+    if config.data.streaming:
+        images = _streams(config, data, accelerator)
+    else:
+        data, images, left_out = read_splits(config, found, accelerator)
+    order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
+    epochs = settle_epochs(config, order)
+    schedule = make_schedule(config, order, epochs)
+    trainer = Trainer(
+        accelerator,
+        model,
+        optimizer,
+        _make_objective(config, len(data.class_names)),
+        preprocessing,
+        schedule,
+        seed=config.seed,
+        clip_grad=config.optim.clip_grad,
+        ema_decay=config.ema,
+        channels_last=config.engine.channels_last,
+        teacher=teacher,
+    )
+    check_sizes(trainer, {preprocessing.size, train_size})
+    crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
+    hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
+    return Settled(
+        config,
+        transfer,
+        accelerator,
+        precision,
+        data,
+        images,
+        left_out,
+        model,
+        architecture,
+        preprocessing,
+        start,
+        train_size,
+        crop_min,
+        hflip,
+        order,
+        epochs,
+        schedule,
+        trainer,
+        teacher=teacher,
+    )
+
+
+def _find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
+    """Find the data set; shards are counted by the main process for all."""
+    columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
+    if config.data.streaming:
+        return from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
+    return find_images(config.dataset, **columns)
+
+
+def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
+    torch.manual_seed(config.seed)
+    model, preprocessing, start = create_model(
+        config.model,
+        num_classes,
+        pretrained=config.pretrained,
+        scratch=config.scratch,
+        img_size=config.img_size,
+        zero_gamma=config.zero_gamma,
+        xavier_init=config.xavier_init,
+        drop_rate=config.drop_rate,
+    )
+    if config.paper_augment and config.scratch:
+        preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
+    return model, preprocessing, start
+
+
+def _make_optimizer(
+    config: TrainConfig, model: nn.Module, transfer: Transfer, accelerator: Accelerator
+) -> torch.optim.Optimizer:
+    optim, fused = config.optim, accelerator.device.type == "cuda"
+    groups = param_groups(model, optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
+    return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
+
+
+def _make_objective(config: TrainConfig, num_classes: int) -> Objective:
+    return Objective(
+        num_classes,
+        config.label_smoothing,
+        config.mixup,
+        config.seed,
+        config.label_smoothing_over,
+        cutmix_alpha=config.cutmix,
+        temperature=config.distill.temperature,
+        distill_weight=config.distill.weight,
+    )
+
+
+def _usual_crop(config: TrainConfig, mirrored: bool, epochs: int) -> float:
+    """Return the smallest training crop where none is given: few epochs do not suffice to learn from small pieces."""
+    if config.paper_augment:
+        return paper_augment.CROP_MIN
+    if not mirrored:  # characters fill their images
+        return 0.8
+    return 0.35 if epochs >= LONG else 0.7
+
+
+def _make_teacher(
+    config: TrainConfig, data: ImageData[Any], student: Preprocessing, crop: int, accelerator: Accelerator
+) -> Teacher | None:
+    if config.distillation is None:
+        return None
+    memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
+    return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
+
+
+def read_splits(
+    config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
+) -> tuple[ImageData[Split], dict[str, Images], list[str]]:
+    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
+
+    The validation split, where it has to be set aside, is drawn from the images that can be read.
+    """
+    quiet = not (accelerator.is_main_process and sys.stderr.isatty())
+    images: dict[str, Images] = {}
+    left_out: list[str] = []
+    room = int(config.data.cache_gib * (1 << 30))
+    for role, split in found.splits.items():
+
+        def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
+            return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
+
+        first = partial(on_each_node, accelerator)
+        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=first)
+        left_out += bad
+        room -= images[role].cached_bytes
+    same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
+    if left_out and not config.skip_corrupt:
+        raise unreadable(left_out, sum(map(len, found.splits.values())))
+    readable: dict[str, Any] = {role: read.split for role, read in images.items()}
+    data = with_validation(replace(found, **readable), config.data.val_fraction, config.seed)
+    kept = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    return data, kept, left_out
+
+
+def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:
+    buffer, skip = config.data.shuffle_buffer, config.skip_corrupt
+    streams = {role: Stream(shards, buffer, skip) for role, shards in data.splits.items()}
+    same_everywhere(accelerator, [stream.fingerprint for stream in streams.values()], "shards", "the data set")
+    return streams
+
+
+def settle_epochs(config: TrainConfig, order: Order) -> int:
+    """Return the epochs asked for, or enough for 100 steps, at least 3 and at most 30.
+
+    Raises:
+        ConfigError: they are too few for the warmup or the milestones.
+    """
+    epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
+    check_epochs(config, epochs, f"the {epochs} epochs that such a data set gets by default; or give --epochs")
+    return epochs
+
+
+def make_schedule(config: TrainConfig, order: Order, epochs: int) -> Schedule:
+    optim = config.optim
+    peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
+    total = epochs * order.steps_per_epoch
+    warmup_steps = min(round(config.warmup * order.steps_per_epoch), total - 1)
+    falls = fall_epochs(optim.decay, epochs, optim.milestones, optim.decay_every)
+    steps = tuple(epoch * order.steps_per_epoch for epoch in falls)
+    return Schedule(peak, total, warmup_steps, config.cosine, steps, optim.factor)
