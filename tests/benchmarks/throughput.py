@@ -33,6 +33,7 @@ from accelerate import Accelerator
 
 import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.training.data import Order, Preprocessing, TrainTransform, read_images, train_batches
+from botzoo.training.memory import keep_freed_memory
 from botzoo.training.model import Start
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, make_optimizer, param_groups
@@ -188,6 +189,7 @@ if __name__ == "__main__":
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cpu.get_capabilities().get('cpu_name')}"
     )
+    keep_freed_memory()  # as every run does
     help_time(options.rounds)
     defaults(max(3, options.rounds // 2), max(2, options.steps // 2))
     loop(options.data, options.rounds, options.steps)
