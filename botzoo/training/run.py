@@ -165,7 +165,6 @@ def _say_plan(settled: SettledT, step: int) -> SettledT:
 def _open(settled: Settled, command: str, resume: Path | None) -> Job:
     """Make the run's folder, or take up the one to resume, now that nothing can be refused any more."""
     accelerator = settled.accelerator
-    reset_peak_memory(accelerator.device)
     folder = open_folder(settled.config, accelerator, resume)
     teacher = settled.teacher.identity if settled.teacher is not None else None
     facts = record_facts(folder, command, settled.images, accelerator, resumed=resume is not None, teacher=teacher)
@@ -197,6 +196,7 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
     config, order, trainer, accelerator = job.config, job.order, job.trainer, job.accelerator
     total = progress.step if progress.stopped_early else job.schedule.total_steps
     watch = _Watch(progress.seconds, order.batch_size)
+    reset_peak_memory(accelerator.device)
     losses: list[Tensor] = []
     with StopRequest(accelerator) as stop, _bar(job, progress) as bar, logging_redirect_tqdm([log]):
         for step, micro_batches in enumerate(_train_batches(job, progress.step, total), progress.step):
