@@ -65,10 +65,12 @@ def _train(argv: list[str]) -> None:
     config, resume = parse(parser, TrainConfig, argv)
 
     from botzoo.publishing.job import train_and_describe
+    from botzoo.training.engine import leave_group
 
     _speak()
     command = shlex.join(["botzoo", "train", *argv])
     train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv))
+    leave_group()
 
 
 def _recipe_name(argv: list[str]) -> str:
@@ -146,9 +148,11 @@ def _ablate(argv: list[str]) -> None:
 
     from botzoo.publishing.ablation_report import as_table, write_report
     from botzoo.training.ablation import ablate
+    from botzoo.training.engine import leave_group
 
     _speak()
     ablation = ablate(config, options, shlex.join(["botzoo", "ablate", *argv]), write_report)
+    leave_group()
     if os.environ.get("RANK", "0") == "0":
         print(
             f"\n{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
+from botzoo.errors import ConfigError
 from botzoo.training.config import TrainConfig, check_epochs
 from botzoo.training.data import Images, Order, Preprocessing, read_images, unreadable
 from botzoo.training.engine import (
@@ -104,6 +105,10 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     else:
         data, images, left_out = read_splits(config, found, accelerator)
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
+    if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
+        raise ConfigError(
+            f"--batch-size is {order.batch_size} and there are {len(images['train'])} training images: give as many or fewer."
+        )
     epochs = settle_epochs(config, order)
     schedule = make_schedule(config, order, epochs)
     trainer = Trainer(

@@ -27,8 +27,10 @@ def _main(argv: list[str]) -> None:
     config, resume = parse(parser, FinetuneConfig, argv)
 
     from botzoo.publishing.summary import print_to_terminal
+    from botzoo.training.engine import leave_group
     from botzoo_finetune.run import finetune
 
     if os.environ.get("RANK", "0") == "0":  # under a launcher, one process speaks for all
         print_to_terminal()
     finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))
+    leave_group()
