@@ -32,8 +32,11 @@ class DataConfig:
     below, 0.8 for data sets of characters, which fill their images, and 0.08 with --paper-augment. 1 trains on whole
     images."""
     train_scale: float = 1.0
-    """Side of the training crops as a share of the input's, to the nearest 32 pixels. Less than 1 trains faster, on images
-    that are unlike those of evaluation: finish with some epochs at 1. Without effect on networks of fixed size."""
+    """Side of the training crops as a share of the input's, to the nearest 32 pixels, or 16 where the input is below 128.
+    Less than 1 trains faster, on images that are unlike those of evaluation. Without effect on networks of fixed size."""
+    train_scale_epochs: int | None = None
+    """Progressive resizing: epochs, from the first on, that --data.train-scale holds for; by default all of them. The rest
+    are trained on crops of the input's own size, from which the network learns what objects look like at that size."""
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
     cache_gib: float = 2.0
@@ -51,6 +54,14 @@ class DataConfig:
         check(0 < self.val_fraction < 1, "data.val_fraction", self.val_fraction, "between 0 and 1")
         check(self.crop_min is None or 0 < self.crop_min <= 1, "data.crop_min", self.crop_min, "in (0, 1]")
         check(0.25 <= self.train_scale <= 2, "data.train_scale", self.train_scale, "between 0.25 and 2")
+        small = self.train_scale_epochs
+        check(small is None or small >= 1, "data.train_scale_epochs", small, "1 or more")
+        check(
+            small is None or self.train_scale != 1,
+            "data.train_scale_epochs",
+            small,
+            "left out without --data.train-scale",
+        )
         check(self.hflip is None or 0 <= self.hflip <= 1, "data.hflip", self.hflip, "in [0, 1]")
         check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
         check(self.shuffle_buffer >= 1, "data.shuffle_buffer", self.shuffle_buffer, "1 or more")
@@ -313,8 +324,10 @@ class TrainConfig:
 
 
 def check_epochs(config: TrainConfig, epochs: int, named: str) -> None:
-    """Raise ConfigError where ``epochs``, called ``named``, are too few for the warmup or the milestones."""
+    """Raise ConfigError where ``epochs``, called ``named``, are too few for warmup, milestones or progressive resizing."""
     marks = None if config.optim.milestones is None else list(config.optim.milestones)
+    small = config.data.train_scale_epochs
+    check(small is None or small < epochs, "data.train_scale_epochs", small, f"less than {named}")
     check(config.warmup < epochs, "warmup", config.warmup, f"less than {named}")
     check(marks is None or marks[-1] < epochs, "optim.milestones", marks, f"less than {named}")
 

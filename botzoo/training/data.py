@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -479,10 +479,44 @@ Batch = tuple[Tensor, ...]
 """Images uint8 (N, 3, H, W), labels int64 (N,) and, with paper_augment, colour parameters float32 (N, 6)."""
 
 
+class Transform(Protocol):
+    """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return the six colour parameters of ``paper_augment``, or none."""
+
+
+class ProgressiveResizing:
+    """One transform for the first epochs and another, of larger or smaller images, from then on.
+
+    Args:
+        first: transform of the first epochs.
+        epochs: how many they are; of streamed images, how many passes over them.
+        then: transform of the others.
+    """
+
+    def __init__(self, first: Transform, epochs: int, then: Transform) -> None:
+        self.first, self.epochs, self.then = first, epochs, then
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3), with the size of the key's epoch."""
+        return self._of(key)(image, key)
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return what the transform of the key's epoch returns."""
+        return self._of(key).colour(key)
+
+    def _of(self, key: Key) -> Transform:
+        return self.first if key[0] < self.epochs else self.then
+
+
 class _Keyed(Dataset[Row]):
     """Images behind a transform, addressed by (epoch, index)."""
 
-    def __init__(self, images: Images, transform: TrainTransform | EvalTransform) -> None:
+    def __init__(self, images: Images, transform: Transform) -> None:
         self.images, self.transform = images, transform
 
     def __getitem__(self, key: Key) -> Row:
@@ -594,7 +628,7 @@ def _set_up_worker(worker: int) -> None:
 
 
 def train_batches(
-    images: Images, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
+    images: Images, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
 ) -> Iterator[list[Batch]]:
     """Yield this process's micro-batches of each step of [first, last)."""
     loader = make_loader(_Keyed(images, transform), _Batches(order, first, last), collate, workers, pin)

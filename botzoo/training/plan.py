@@ -64,7 +64,9 @@ def _named(names: tuple[str, ...]) -> str:
 
 def _input(job: Settled) -> Iterator[str]:
     size, crop_min = job.preprocessing.size, job.crop_min
-    smaller = f", trained at {job.train_size} px" if job.train_size != size else ""
+    first = job.config.data.train_scale_epochs
+    when = f" in the first {first} epochs" if first is not None else ""
+    smaller = f", trained at {job.train_size} px{when}" if job.train_size != size else ""
     crop = f"random crops of {crop_min:.0%} to 100%" if crop_min < 1 else "whole images"
     steps = [f"{size} x {size} px{smaller}; {crop}", f"flipped with probability {job.hflip:g}", *_augmentations(job)]
     yield ", ".join(steps)
@@ -144,7 +146,7 @@ def _steps(job: Settled) -> Iterator[str]:
 
 def _memory(job: Settled) -> Iterator[str]:
     config, optim, trainer = job.config, job.config.optim, job.trainer
-    empty = torch.zeros(2, 3, job.train_size, job.train_size, dtype=torch.uint8, device=job.accelerator.device)
+    empty = torch.zeros(2, 3, job.largest_size, job.largest_size, dtype=torch.uint8, device=job.accelerator.device)
     memory = estimate_memory(
         job.model,
         lambda images: trainer.forward(trainer.normalise(empty[:images])),

@@ -59,7 +59,12 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Settled:
-    """Everything that a run has settled before it makes its folder."""
+    """Everything that a run has settled before it makes its folder.
+
+    Attributes:
+        train_size: side of the training crops in pixels; with progressive resizing of those of the first epochs.
+        later_size: side of the training crops of the last epochs.
+    """
 
     config: TrainConfig
     transfer: Transfer
@@ -73,6 +78,7 @@ class Settled:
     preprocessing: Preprocessing
     start: Start
     train_size: int
+    later_size: int
     crop_min: float
     hflip: float
     order: Order
@@ -80,6 +86,11 @@ class Settled:
     schedule: Schedule
     trainer: Trainer
     teacher: Teacher | None = field(default=None, kw_only=True)
+
+    @property
+    def largest_size(self) -> int:
+        """Side of the largest training crops of any epoch, in pixels."""
+        return max(self.train_size, self.later_size)
 
 
 def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
@@ -95,7 +106,8 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     model = place(model, config, accelerator)
     transfer.describe(model)
     train_size = preprocessing.train_size(config.data.train_scale)
-    teacher = _make_teacher(config, data, preprocessing, train_size, accelerator)
+    later_size = preprocessing.size if config.data.train_scale_epochs is not None else train_size
+    teacher = _make_teacher(config, data, preprocessing, max(train_size, later_size), accelerator)
     optimizer = _make_optimizer(config, model, transfer, accelerator)
     settle_epochs(config, make_order(config, config.data.epoch_images or len(data.train), accelerator))
     images: dict[str, Images] | dict[str, Stream]
@@ -140,6 +152,7 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         preprocessing,
         start,
         train_size,
+        later_size,
         crop_min,
         hflip,
         order,

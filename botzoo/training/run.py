@@ -33,7 +33,9 @@ from botzoo.training.config import TrainConfig
 from botzoo.training.data import (
     Batch,
     EvalTransform,
+    ProgressiveResizing,
     TrainTransform,
+    Transform,
     eval_batches,
     train_batches,
 )
@@ -156,7 +158,7 @@ def rehearse(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
 def _say_plan(settled: SettledT, step: int) -> SettledT:
     """Ready the network for ``step``, fit the micro-batch to the memory, and log what is to happen."""
     settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, _epoch(settled, step)))
-    settled = replace(settled, order=fit_memory(settled.trainer, settled.order, settled.train_size))
+    settled = replace(settled, order=fit_memory(settled.trainer, settled.order, settled.largest_size))
     for line in plan(settled):
         log.info("%s", line)
     return settled
@@ -257,21 +259,28 @@ class _Watch:
 
 
 def _train_batches(job: Job, first: int, last: int) -> Iterator[list[Batch]]:
-    transform = TrainTransform(
-        job.train_size,
-        job.preprocessing.interpolation,
-        job.crop_min,
-        job.hflip,
-        job.config.seed,
-        paper=job.config.paper_augment,
-        augment=make_augment(job.config.augment, job.train_size, job.preprocessing.mean),
-    )
+    transform: Transform = _train_transform(job, job.train_size)
+    small_epochs = job.config.data.train_scale_epochs
+    if small_epochs is not None:
+        transform = ProgressiveResizing(transform, small_epochs, _train_transform(job, job.later_size))
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)
     images = job.images["train"]
     if isinstance(images, Stream):
         return stream_train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
     return train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
+
+
+def _train_transform(job: Job, size: int) -> TrainTransform:
+    return TrainTransform(
+        size,
+        job.preprocessing.interpolation,
+        job.crop_min,
+        job.hflip,
+        job.config.seed,
+        paper=job.config.paper_augment,
+        augment=make_augment(job.config.augment, size, job.preprocessing.mean),
+    )
 
 
 def _judge(job: Job, role: str) -> Evaluation:

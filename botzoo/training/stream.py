@@ -31,7 +31,7 @@ from botzoo.training.data import (
     EvalTransform,
     Key,
     Order,
-    TrainTransform,
+    Transform,
     collate,
     decode,
     make_loader,
@@ -184,7 +184,7 @@ class _Ahead(Sampler[list[Row]]):
 class _Decoding(Dataset[Any]):
     """Rows behind a transform; what is wrong with an image in place of an unreadable one."""
 
-    def __init__(self, transform: TrainTransform | EvalTransform) -> None:
+    def __init__(self, transform: Transform) -> None:
         self.transform = transform
 
     def __getitem__(self, row: Row) -> Decoded | str:
@@ -210,7 +210,7 @@ def _collate_readable(rows: Sequence[Decoded | str], fill: bool) -> tuple[Batch 
 
 
 def stream_train_batches(
-    stream: Stream, transform: TrainTransform, order: Order, first: int, last: int, *, workers: int, pin: bool
+    stream: Stream, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
 ) -> Iterator[list[Batch]]:
     """Yield this process's micro-batches of each step of [first, last).
 

@@ -43,6 +43,13 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (DataConfig, {"val_fraction": 1.0}, "--data.val-fraction is 1.0: it must be between 0 and 1"),
     (DataConfig, {"crop_min": 0.0}, "--data.crop-min is 0.0: it must be in (0, 1]"),
     (DataConfig, {"train_scale": 0.1}, "--data.train-scale is 0.1: it must be between 0.25 and 2"),
+    (DataConfig, {"train_scale": 0.5, "train_scale_epochs": 0}, "--data.train-scale-epochs is 0: it must be 1 or more"),
+    (DataConfig, {"train_scale_epochs": 2}, "--data.train-scale-epochs is 2: it must be left out without"),
+    (
+        TrainConfig,
+        {"epochs": 3, "data": DataConfig(train_scale=0.5, train_scale_epochs=3)},
+        "--data.train-scale-epochs is 3: it must be less than --epochs 3",
+    ),
     (DataConfig, {"hflip": 1.5}, "--data.hflip is 1.5: it must be in [0, 1]"),
     (DataConfig, {"cache_gib": -1.0}, "--data.cache-gib is -1.0: it must be 0 or more"),
     (DataConfig, {"cache_gib": inf}, "--data.cache-gib is inf: it must be 0 or more"),

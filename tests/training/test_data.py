@@ -23,6 +23,7 @@ from botzoo.training.data import (
     Images,
     Order,
     Preprocessing,
+    ProgressiveResizing,
     TrainTransform,
     decode,
     eval_batches,
@@ -492,6 +493,13 @@ def test_batches_from_a_step_on_equal_those_from_the_start(first: int, workers: 
     whole, rest = collected(0, 6, workers=0), collected(first, 6, workers)
     assert len(rest) == 2 * (6 - first)
     assert all(torch.equal(a, b) for a, b in zip(whole[2 * first :], rest, strict=True))
+
+
+def test_progressive_resizing_changes_the_size_after_its_epochs() -> None:
+    small, full = (TrainTransform(size, "bilinear", 0.3, 0.5, seed=1) for size in (8, 16))
+    order = Order(images=10, batch_size=4, seed=1)
+    steps = train_batches(SOME, ProgressiveResizing(small, 2, full), order, 0, 6, workers=0, pin=False)
+    assert [step[0][0].shape[-1] for step in steps] == [8, 8, 8, 8, 16, 16]
 
 
 def test_micro_batches_together_are_the_whole_batch() -> None:

@@ -21,6 +21,7 @@ STEPS = 3 * 6  # epochs x batches of 8 in the 48 images left for training
 def options(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     teacher = write_teacher(tmp_path_factory.mktemp("teacher"))
     new = {"drop_rate": 0.2, "xavier_init": True, "distillation": f"local-dir:{teacher}"}
+    new |= {"data": {"train_scale": 1.5, "train_scale_epochs": 1}}
     return {**TINY, **new, "dataset": str(photos)}
 
 
