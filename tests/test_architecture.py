@@ -34,6 +34,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.publishing", "botzoo.publishing.card"),
     ("botzoo.publishing.summary",),
     ("botzoo.publishing.*",),
+    ("botzoo.commands*",),
     ("botzoo.cli", "botzoo.__main__"),
     ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),
     ("botzoo_finetune.*",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ ROWS = 20
 
 
 def print_to_terminal() -> None:
-    """Show the lines of the logger "botzoo" as they are."""
+    """Show the lines of the logger "botzoo" as they are; under a launcher, one process speaks for all."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("botzoo")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -30,7 +29,6 @@ def _main(argv: list[str]) -> None:
     from botzoo.training.engine import leave_group
     from botzoo_finetune.run import finetune
 
-    if os.environ.get("RANK", "0") == "0":  # under a launcher, one process speaks for all
-        print_to_terminal()
+    print_to_terminal()
     finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))
     leave_group()

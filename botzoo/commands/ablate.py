@@ -1,0 +1,36 @@
+"""botzoo ablate: every rung of a ladder with every seed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from botzoo.errors import ConfigError
+from botzoo.training.command_line import given, make_parser, parse, wants_dry_run
+from botzoo.training.config import AblateConfig
+
+DESCRIPTION = "Train every rung of a ladder with every seed; the options given hold for every run. Killed, it goes on where it was."
+
+
+def run(argv: list[str]) -> None:
+    """Train every rung of a ladder with every seed and compare them."""
+    parser = make_parser("botzoo ablate", DESCRIPTION, AblateConfig, {})
+    config, resume = parse(parser, AblateConfig, argv)
+    if resume is not None:
+        raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")
+    if wants_dry_run(argv):
+        raise ConfigError("--dry-run shows the plan of one run: give it to botzoo train.")
+    options = given(parser, AblateConfig, argv)
+
+    from botzoo.publishing.ablation_report import as_table, write_report
+    from botzoo.publishing.summary import print_to_terminal
+    from botzoo.training.ablation import ablate
+    from botzoo.training.engine import leave_group
+
+    print_to_terminal()
+    ablation = ablate(config, options, shlex.join(["botzoo", "ablate", *argv]), write_report)
+    leave_group()
+    if os.environ.get("RANK", "0") == "0":
+        print(
+            f"\n{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."
+        )
