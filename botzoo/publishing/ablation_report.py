@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from botzoo.recipes.ladders import Rung
+from botzoo.recipes.ladders import Rung, flat
 from botzoo.training.ablation import Ablation, Cell, write_whole
 
 
@@ -64,6 +64,11 @@ def runs_of(ablation: Ablation, rung: str) -> list[Cell]:
     return [ablation.cells[rung, seed] for seed in ablation.seeds if (rung, seed) in ablation.cells]
 
 
+def _diverged(ablation: Ablation, rung: str) -> list[int]:
+    """Return the seeds with which a rung's loss became NaN or infinite."""
+    return [seed for seed in ablation.seeds if (rung, seed) in ablation.diverged]
+
+
 def difference(ablation: Ablation, rung: Rung) -> Estimate | None:
     """Return the gain in top-1 over the rung below, in percentage points, over the seeds that both were trained with."""
     if rung.below is None:
@@ -87,9 +92,15 @@ def as_json(ablation: Ablation) -> dict[str, Any]:
         "command": ablation.command,
         "metric": "top-1 accuracy in per cent on the validation images after the last epoch",
         "seeds": ablation.seeds,
-        **{key: ablation.facts.get(key) for key in ("hardware", "python", "versions", "images", "fingerprints")},
+        **{key: _newest(ablation).get(key) for key in ("hardware", "python", "versions", "images")},
+        "fingerprints": {str(seed): facts.get("fingerprints") for seed, facts in sorted(ablation.facts.items())},
         "rungs": [_rung_json(ablation, rung) for rung in ablation.ladder.rungs],
     }
+
+
+def _newest(ablation: Ablation) -> dict[str, Any]:
+    """Return the facts of the newest seed."""
+    return next(reversed(ablation.facts.values()), {})
 
 
 def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
@@ -100,6 +111,7 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
         "below": rung.below,
         "options": ablation.options[rung.name],
         "runs": [asdict(run) for run in runs],
+        "diverged": _diverged(ablation, rung.name),
         "top1": _estimate_json(accuracy(runs)) if runs else None,
         "difference": _estimate_json(gain) | {"within_noise": gain.within_noise if gain.n > 1 else None}
         if gain
@@ -122,7 +134,7 @@ def as_markdown(ablation: Ablation) -> str:
 def as_table(ablation: Ablation) -> str:
     """Return the table for a terminal."""
     rows = [["rung", "top-1", "n", "difference", "95 % interval", "", "the paper's"]]
-    rows += [_cells(ablation, r, runs)[:7] for r in ablation.ladder.rungs if (runs := runs_of(ablation, r.name))]
+    rows += [_cells(ablation, rung)[:7] for rung in _ended(ablation)]
     widths = [max(len(row[k]) for row in rows) for k in range(7)]
     return "\n".join("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -141,22 +153,32 @@ def _table(ablation: Ablation) -> Iterator[str]:
         "| peak memory |"
     )
     yield "| --- " * 10 + "|"
-    for rung in ablation.ladder.rungs:
-        if runs := runs_of(ablation, rung.name):
-            yield f"| {' | '.join(_cells(ablation, rung, runs))} |"
+    for rung in _ended(ablation):
+        yield f"| {' | '.join(_cells(ablation, rung))} |"
 
 
-def _cells(ablation: Ablation, rung: Rung, runs: list[Cell]) -> list[str]:
-    top1, gain = accuracy(runs), difference(ablation, rung)
+def _ended(ablation: Ablation) -> list[Rung]:
+    """Return the rungs of which a run has ended, well or not."""
+    return [r for r in ablation.ladder.rungs if runs_of(ablation, r.name) or _diverged(ablation, r.name)]
+
+
+def _cells(ablation: Ablation, rung: Rung) -> list[str]:
+    runs, gain = runs_of(ablation, rung.name), difference(ablation, rung)
     paper = paper_difference(ablation, rung)
+    lost = len(_diverged(ablation, rung.name))
+    count = f"{len(runs)}, {lost} diverged" if lost else str(len(runs))
+    shown = f"{paper:+.2f}" if paper is not None else ""
+    if not runs:
+        return [rung.name, "", count, "", "", "diverged", shown, "", "", ""]
+    top1 = accuracy(runs)
     return [
         rung.name,
         f"{top1.mean:.2f} %{_interval(top1, '.2f')}",
-        str(top1.n),
+        count,
         f"{gain.mean:+.2f} to {rung.below}" if gain else "",
         _interval(gain, "+.2f").strip(" ()") if gain else "",
-        verdict(gain) if gain else "",
-        f"{paper:+.2f}" if paper is not None else "",
+        _verdict(ablation, rung, gain) if gain else "",
+        shown,
         f"{statistics.median(run.images_per_second for run in runs):,.0f}",
         f"{statistics.median(run.minutes_per_epoch for run in runs):.2f}",
         f"{max(run.peak_memory_gib for run in runs):.2f} GiB",
@@ -167,6 +189,11 @@ def _interval(found: Estimate, form: str) -> str:
     return "" if math.isnan(found.low) else f" ({found.low:{form}} to {found.high:{form}})"
 
 
+def _verdict(ablation: Ablation, rung: Rung, gain: Estimate) -> str:
+    same = rung.below and flat(ablation.options[rung.name]) == flat(ablation.options[rung.below])
+    return "the same options on this hardware" if same else verdict(gain)
+
+
 def verdict(gain: Estimate) -> str:
     """Say in words what a difference is worth."""
     if gain.n == 1:
@@ -175,13 +202,19 @@ def verdict(gain: Estimate) -> str:
 
 
 def _notes(ablation: Ablation) -> Iterator[str]:
-    facts, one = ablation.facts, next(iter(ablation.cells.values()))
+    facts, one = _newest(ablation), next(iter(ablation.cells.values()))
     images = facts.get("images", {})
     yield (
         f"Top-1 is on {one.images:,} validation images after the last epoch; nothing was chosen on them. Differences are "
         "paired: the rungs of one seed see the same images in the same order. Intervals are Student's over the seeds, "
         "for the differences over the pairs. Where the data has no validation split, each seed sets aside other images."
     )
+    if ablation.diverged:
+        yield ""
+        yield (
+            "A run counts as diverged when its loss becomes NaN or infinite. It is left out of mean and difference, which "
+            "flatters its rung."
+        )
     yield ""
     versions = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
     yield (

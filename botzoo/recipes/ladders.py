@@ -53,11 +53,13 @@ class Ladder:
         name: of the ladder, or the path of its file.
         about: what is compared.
         rungs: one or more, each above the one it is compared with.
+        epochs: those of the lowest rung as the file has it, in which its warmup is counted.
     """
 
     name: str
     about: str
     rungs: tuple[Rung, ...]
+    epochs: float | None = None
 
     def rung(self, name: str) -> Rung:
         """Return the rung of that name."""
@@ -114,7 +116,7 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     rungs: list[Rung] = []
     for entry in entries:
         rungs.append(_rung(path, entry, base, rungs, shown))
-    return Ladder(name, str(values.get("about", "")), tuple(rungs))
+    return Ladder(name, str(values.get("about", "")), tuple(rungs), rungs[0].options.get("epochs"))
 
 
 def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], model: str | None) -> Rung:
@@ -161,7 +163,7 @@ def leave_one_out(ladder: Ladder) -> Ladder:
             )
         trick = tricks[0].replace("_", "-") if len(tricks) == 1 else upper.name
         rungs.append(Rung(f"without {trick}", without, top.name, f"all but: {upper.about or upper.name}"))
-    return Ladder(f"{ladder.name}, leave one out", ladder.about, tuple(rungs))
+    return replace(ladder, name=f"{ladder.name}, leave one out", rungs=tuple(rungs))
 
 
 def select(ladder: Ladder, names: list[str]) -> Ladder:

@@ -21,13 +21,15 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from botzoo.errors import ConfigError, StoppedError
+from botzoo.errors import ConfigError, DivergedError, StoppedError
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, select
 from botzoo.training.command_line import check_options, load_config, made
 from botzoo.training.config import AblateConfig, TrainConfig, seed_list
 from botzoo.training.engine import from_main, make_accelerator, on_main
+from botzoo.training.folder import Facts, working_in
 from botzoo.training.plan import duration
+from botzoo.training.prepare import preflight
 from botzoo.training.run import Result, train
 
 log = logging.getLogger("botzoo")
@@ -73,7 +75,8 @@ class Ablation:
         folder: where everything is.
         command: as typed.
         cells: finished runs by rung and seed.
-        facts: of the newest finished run: hardware, versions, fingerprints.
+        diverged: what was said of the runs whose loss became NaN or infinite, by rung and seed.
+        facts: of the newest finished run of each seed: hardware, versions, fingerprints.
     """
 
     ladder: Ladder
@@ -82,7 +85,8 @@ class Ablation:
     folder: Path
     command: str
     cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    diverged: dict[tuple[str, int], str] = field(default_factory=dict)
+    facts: dict[int, Facts] = field(default_factory=dict)
 
     def place(self, rung: str, seed: int) -> Path:
         """Return the folder of a run."""
@@ -92,7 +96,8 @@ class Ablation:
 def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | None) -> dict[str, Options]:
     """Return the options of each rung's runs: its own, with those given for all of them.
 
-    ``epochs`` holds for every rung. The warmup, which recipes give in epochs, keeps its share of the lowest rung's run.
+    ``epochs`` holds for every rung. The warmup, which recipes give in epochs, keeps its share of the run of the ladder's
+    lowest rung, whichever rungs of it are trained.
 
     Args:
         ladder: what is compared.
@@ -101,7 +106,8 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
         teacher: of the rungs with distillation, None for their own.
 
     Raises:
-        ConfigError: an option given for all is one that the ladder varies, or a value is wrong.
+        ConfigError: an option given for all is one that the ladder varies, no rung has a teacher to replace, or a value is
+            wrong.
     """
     checked = [
         replace(rung, options=check_options(rung.options, TrainConfig, f"Rung {rung.name}")) for rung in ladder.rungs
@@ -113,8 +119,9 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
             advice = " Give --teacher instead." if name == "distillation" else ""
             flag = name.replace("_", "-")
             raise ConfigError(f"--{flag} is what the ladder {ladder.name} varies: leave it out.{advice}")
-    lowest = ladder.rungs[0].options.get("epochs")
-    share = epochs / lowest if lowest else 1.0
+    if teacher and not any(rung.options.get("distillation") for rung in ladder.rungs):
+        raise ConfigError(f"--teacher {teacher}: no rung learns from a teacher here; leave it out.")
+    share = epochs / ladder.epochs if ladder.epochs else 1.0
     every: dict[str, Options] = {}
     for rung in ladder.rungs:
         own: Options = {"epochs": epochs}
@@ -127,7 +134,12 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
 
 def _checked(options: Options, rung: str) -> TrainConfig:
     try:
-        return made(options, TrainConfig)
+        config = made(options, TrainConfig)
+        if config.optim.decay == "plateau":
+            raise ConfigError(
+                "--optim.decay plateau looks at the very images that the rungs are compared on: take another one."
+            )
+        return config
     except ConfigError as error:
         raise ConfigError(f"Rung {rung}: {error}") from error
 
@@ -154,8 +166,10 @@ def ablate(config: AblateConfig, common: Options, command: str, report: Callable
     name = Path(config.ladder).stem + ("-leave-one-out" if config.leave_one_out else "")
     folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
     ablation = Ablation(ladder, options, seed_list(config.seeds), folder, command)
-    ablation.options = from_main(accelerator, lambda: _claim(ablation, precision.name))
-    _train_all(ablation, accelerator, report)
+    on_main(accelerator, lambda: _make_folder(folder))
+    with working_in(folder, accelerator):
+        ablation.options = from_main(accelerator, lambda: _claim(ablation, precision.name))
+        _train_all(ablation, accelerator, report)
     return ablation
 
 
@@ -166,19 +180,32 @@ def _ladder(config: AblateConfig, model: str | None) -> Ladder:
     return leave_one_out(ladder) if config.leave_one_out else ladder
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the ablation's folder, unless it is there.
+
+    Raises:
+        ConfigError: it holds something else, or cannot be made.
+    """
+    try:
+        ours = not folder.exists() or (folder / "ladder.json").exists()
+        if not ours and any(path.name != ".lock" and path.suffix != ".part" for path in folder.iterdir()):
+            raise ConfigError(f"--output {folder} holds something else and is left as it is: give another folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--output {folder} cannot be written ({error.strerror}): give another folder.") from error
+
+
 def _claim(ablation: Ablation, precision: str) -> dict[str, Options]:
-    """Take the folder, or go on with it if its runs were trained with the same options; return the options.
+    """Write down what the rungs are, or go on if the runs were trained with the same options; return the options.
 
     ``precision`` takes the place of "auto", and what was measured when the ladder began that of ``precision``.
 
     Raises:
-        ConfigError: it holds something else, or cannot be written.
+        ConfigError: the folder has results of other options, or cannot be written.
     """
     folder, path = ablation.folder, ablation.folder / "ladder.json"
     try:
         before = _claimed(path)
-        if before is None and folder.exists() and any(not p.name.endswith(".part") for p in folder.iterdir()):
-            raise ConfigError(f"--output {folder} holds something else and is left as it is: give another folder.")
         name, rungs = ablation.ladder.name, (before or {}).get("rungs", {})
         if before is not None and before.get("ladder") != name:
             raise ConfigError(
@@ -191,7 +218,6 @@ def _claim(ablation: Ablation, precision: str) -> dict[str, Options]:
         begun = [rung for rung in rungs.keys() & options.keys() if (folder / "cells" / rung).exists()]
         for rung in begun:  # the options of a rung without a run may still change
             _same(folder, rung, rungs[rung], options[rung])
-        folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps({"ladder": name, "rungs": rungs | options}, indent=2))
         return options
     except OSError as error:
@@ -232,7 +258,11 @@ def write_whole(path: Path, text: str) -> None:
 def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[Ablation], None]) -> None:
     """Train seed by seed, so that whole ladders are there early."""
     plan = [(rung.name, seed) for seed in ablation.seeds for rung in ablation.ladder.rungs]
-    missing = from_main(accelerator, lambda: _read_finished(ablation, plan))
+    missing, ablation.cells, ablation.diverged, ablation.facts = from_main(
+        accelerator, lambda: (_read_finished(ablation, plan), ablation.cells, ablation.diverged, ablation.facts)
+    )
+    for rung in dict.fromkeys(rung for rung, _ in missing):  # a teacher that does not fit is named now, not in hours
+        preflight(_checked(ablation.options[rung], rung), accelerator)
     log.info("%s: %d rungs x %d seeds = %d runs, %d of them done", ablation.ladder.name, len(ablation.ladder.rungs),
              len(ablation.seeds), len(plan), len(plan) - len(missing))  # fmt: skip
     began = time.perf_counter()
@@ -246,6 +276,8 @@ def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[A
             torch.cuda.empty_cache()
     if not missing:
         on_main(accelerator, lambda: report(ablation))
+    if not ablation.cells:
+        raise DivergedError(f"Every run of the ladder diverged; the first: {next(iter(ablation.diverged.values()))}")
 
 
 def _read_finished(ablation: Ablation, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -253,9 +285,22 @@ def _read_finished(ablation: Ablation, plan: list[tuple[str, int]]) -> list[tupl
     for at in plan:
         place = ablation.place(*at)
         if (place / "cell.json").exists():
-            ablation.cells[at] = Cell(**json.loads((place / "cell.json").read_text(encoding="utf-8")))
-            ablation.facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    return [at for at in plan if at not in ablation.cells]
+            try:
+                _take_up(ablation, at, json.loads((place / "cell.json").read_text(encoding="utf-8")), place)
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                raise ConfigError(
+                    f"The result of a run in {place} is damaged (cell.json or run.json): remove that folder to train it again."
+                ) from error
+    return [at for at in plan if at not in ablation.cells and at not in ablation.diverged]
+
+
+def _take_up(ablation: Ablation, at: tuple[str, int], values: dict[str, Any], place: Path) -> None:
+    if "diverged" in values:
+        ablation.diverged[at] = str(values["diverged"])
+        return
+    ablation.cells[at] = Cell(**values)
+    facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    ablation.facts[at[1]] = facts | {"fingerprints": dict(facts["fingerprints"])}
 
 
 def _train_cell(
@@ -268,12 +313,20 @@ def _train_cell(
     if resume is not None:
         config = load_config(place / "config.yaml", TrainConfig)
     try:
-        result = train(config, command=ablation.command, resume=resume)
+        result = train(config, command=ablation.command, resume=resume, images_of=ablation.facts.get(seed))
+    except DivergedError as error:
+        ablation.diverged[rung, seed] = str(error)
+        log.warning("%s, seed %d diverged and counts as such: %s", rung, seed, error)
+        on_main(
+            accelerator, lambda: _record(ablation, (rung, seed), {"diverged": ablation.diverged[rung, seed]}, report)
+        )
+        return
     except StoppedError as stopped:
         done = str(stopped).split(" Go on ")[0]
         again = f"{done} Finished runs are kept; go on with the same command: {ablation.command}"
         raise StoppedError(again, stopped.exit_status) from stopped
-    on_main(accelerator, lambda: _keep(ablation, (rung, seed), result, report))
+    ablation.cells[rung, seed], ablation.facts[seed] = _cell(rung, seed, result), result.facts
+    on_main(accelerator, lambda: _record(ablation, (rung, seed), asdict(ablation.cells[rung, seed]), report))
 
 
 def _half_done(place: Path) -> Path | None:
@@ -285,12 +338,14 @@ def _half_done(place: Path) -> Path | None:
     return None
 
 
-def _keep(ablation: Ablation, at: tuple[str, int], result: Result, report: Callable[[Ablation], None]) -> None:
-    """Record a finished run, report, and drop the run's checkpoints, which nothing needs any more."""
+def _record(
+    ablation: Ablation, at: tuple[str, int], values: dict[str, Any], report: Callable[[Ablation], None]
+) -> None:
+    """Record how a run ended, report, and drop the run's checkpoints, which nothing needs any more."""
     place = ablation.place(*at)
-    ablation.cells[at], ablation.facts = _cell(*at, result), result.facts
-    write_whole(place / "cell.json", json.dumps(asdict(ablation.cells[at]), indent=2))
-    report(ablation)
+    write_whole(place / "cell.json", json.dumps(values, indent=2))
+    if ablation.cells:
+        report(ablation)
     shutil.rmtree(place / "checkpoints")
 
 

@@ -7,6 +7,8 @@ import logging
 import platform
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +16,20 @@ from typing import Any
 
 import yaml
 from accelerate import Accelerator
+from filelock import BaseFileLock, FileLock, Timeout
 
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import Images
-from botzoo.training.engine import from_main, hardware
+from botzoo.training.engine import from_main, hardware, on_main
 from botzoo.training.stream import Stream
 
 log = logging.getLogger("botzoo")
 
 Facts = dict[str, Any]
+
+PATIENCE = 10
+"""Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
 
 def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | None) -> Path:
@@ -76,6 +82,32 @@ def free_name(path: Path, ending: str = "") -> Path:
         path.with_name(f"{path.name}{number}{ending}") for number in ("", *(f"-{n}" for n in range(2, 100_000)))
     )
     return next(name for name in numbered if not name.exists())
+
+
+@contextmanager
+def working_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Keep every other process that would write into ``folder`` out of it, until this one leaves it or dies.
+
+    Raises:
+        ConfigError: another one is at work in it, or it cannot be written.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        on_main(accelerator, lambda: _acquire(lock, folder))
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: BaseFileLock, folder: Path) -> None:
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout as error:
+        raise ConfigError(
+            f"Another process is at work in {folder}: wait until it ends, or stop it; this one has changed nothing."
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}): mend its permissions.") from error
 
 
 class _RunLog(logging.FileHandler):

@@ -93,10 +93,23 @@ class Settled:
         return max(self.train_size, self.later_size)
 
 
-def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
-    """Settle everything that can be refused, cheapest first."""
-    accelerator, precision = make_accelerator(config)
-    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
+@dataclass(frozen=True)
+class _Draft:
+    """What is settled before a single image is read."""
+
+    found: ImageData[Any]
+    data: ImageData[Any]
+    model: nn.Module
+    architecture: str
+    preprocessing: Preprocessing
+    start: Start
+    train_size: int
+    later_size: int
+    teacher: Teacher | None
+    optimizer: torch.optim.Optimizer
+
+
+def _draft(config: TrainConfig, transfer: Transfer, accelerator: Accelerator) -> _Draft:
     found = _find(config, accelerator)
     data: ImageData[Any] = found
     if not config.data.streaming:
@@ -110,12 +123,26 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     teacher = _make_teacher(config, data, preprocessing, max(train_size, later_size), accelerator)
     optimizer = _make_optimizer(config, model, transfer, accelerator)
     settle_epochs(config, make_order(config, config.data.epoch_images or len(data.train), accelerator))
+    return _Draft(found, data, model, architecture, preprocessing, start, train_size, later_size, teacher, optimizer)
+
+
+def preflight(config: TrainConfig, accelerator: Accelerator) -> None:
+    """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
+    _draft(config, Transfer(), accelerator)
+
+
+def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
+    """Settle everything that can be refused, cheapest first."""
+    accelerator, precision = make_accelerator(config)
+    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
+    draft = _draft(config, transfer, accelerator)
+    data, model, preprocessing = draft.data, draft.model, draft.preprocessing
     images: dict[str, Images] | dict[str, Stream]
     left_out: list[str] = []
     if config.data.streaming:
         images = _streams(config, data, accelerator)
     else:
-        data, images, left_out = read_splits(config, found, accelerator)
+        data, images, left_out = read_splits(config, draft.found, accelerator)
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
@@ -126,7 +153,7 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     trainer = Trainer(
         accelerator,
         model,
-        optimizer,
+        draft.optimizer,
         _make_objective(config, len(data.class_names)),
         preprocessing,
         schedule,
@@ -134,9 +161,9 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         clip_grad=config.optim.clip_grad,
         ema_decay=config.ema,
         channels_last=config.engine.channels_last,
-        teacher=teacher,
+        teacher=draft.teacher,
     )
-    check_sizes(trainer, {preprocessing.size, train_size})
+    check_sizes(trainer, {preprocessing.size, draft.train_size})
     crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
     return Settled(
@@ -148,18 +175,18 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         images,
         left_out,
         model,
-        architecture,
+        draft.architecture,
         preprocessing,
-        start,
-        train_size,
-        later_size,
+        draft.start,
+        draft.train_size,
+        draft.later_size,
         crop_min,
         hflip,
         order,
         epochs,
         schedule,
         trainer,
-        teacher=teacher,
+        teacher=draft.teacher,
     )
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import CheckpointError, DivergedError, StoppedError
+from botzoo.errors import CheckpointError, DataError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
 from botzoo.training.checkpoint import Progress
@@ -47,7 +47,16 @@ from botzoo.training.engine import (
     start_tracker,
     worker_count,
 )
-from botzoo.training.folder import Facts, check_output, free_name, log_to, open_folder, record_facts, write_facts
+from botzoo.training.folder import (
+    Facts,
+    check_output,
+    free_name,
+    log_to,
+    open_folder,
+    record_facts,
+    working_in,
+    write_facts,
+)
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.memory import peak_memory, reset_peak_memory
@@ -103,7 +112,12 @@ class Result:
 
 
 def train(
-    config: TrainConfig, *, transfer: Transfer | None = None, command: str = "botzoo", resume: Path | None = None
+    config: TrainConfig,
+    *,
+    transfer: Transfer | None = None,
+    command: str = "botzoo",
+    resume: Path | None = None,
+    images_of: Facts | None = None,
 ) -> Result:
     """Run the whole job and return its result, the same on every process.
 
@@ -112,18 +126,28 @@ def train(
         transfer: what is frozen and how fast each layer learns; None trains everything alike.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
+        images_of: facts of another run, whose images this one must be trained and judged on too.
 
     Raises:
+        DataError: the images are not those of ``images_of``.
         StoppedError: SIGINT or SIGTERM came; the checkpoint is written.
         DivergedError: the loss became NaN or infinite.
         BotzooError: anything else that a user can mend, in one line.
     """
-    job = _open(prepare(config, transfer or Transfer()), command, resume)
+    settled = prepare(config, transfer or Transfer())
+    if images_of is not None:
+        _check_images(settled, images_of)
+    folder = open_folder(settled.config, settled.accelerator, resume)
+    with working_in(folder, settled.accelerator):
+        return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
+
+
+def _train(job: Job, command: str, resumed: bool) -> Result:
     handler = log_to(job.folder, job.accelerator)
     try:
-        progress = _restore(job) if resume else Progress()
+        progress = _restore(job) if resumed else Progress()
         job = _say_plan(job, progress.step)
-        log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resume else "")
+        log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resumed else "")
         progress = _loop(job, progress, command)
         return _finish(job, progress)
     except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step
@@ -164,12 +188,20 @@ def _say_plan(settled: SettledT, step: int) -> SettledT:
     return settled
 
 
-def _open(settled: Settled, command: str, resume: Path | None) -> Job:
-    """Make the run's folder, or take up the one to resume, now that nothing can be refused any more."""
+def _check_images(settled: Settled, facts: Facts) -> None:
+    now = {role: split.fingerprint for role, split in settled.images.items()}
+    if now != facts["fingerprints"]:
+        raise DataError(
+            f"The images of {settled.config.dataset} have changed since the runs that this one is compared with (their "
+            "SHA-256 differ): put them back, or begin anew in another --output."
+        )
+
+
+def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
+    """Record what the run is in its folder."""
     accelerator = settled.accelerator
-    folder = open_folder(settled.config, accelerator, resume)
     teacher = settled.teacher.identity if settled.teacher is not None else None
-    facts = record_facts(folder, command, settled.images, accelerator, resumed=resume is not None, teacher=teacher)
+    facts = record_facts(folder, command, settled.images, accelerator, resumed=resumed, teacher=teacher)
     start_tracker(settled.config, accelerator, folder)
     history = History(folder / "metrics.jsonl", accelerator.is_main_process)
     return Job(**vars(settled), folder=folder, facts=facts, history=history)

@@ -26,8 +26,8 @@ def ablation(folder: Path, seeds: int = 3) -> Ablation:
     """Three rungs: the second far above the first, the third not to be told from the second."""
     rungs = (
         Rung("plain", {"lr": 1.0}, None, "nothing", 77.16),
-        Rung("cosine", {"lr": 1.0}, "plain", "a cosine", 77.91),
-        Rung("noise", {"lr": 1.0}, "cosine", "nothing at all"),
+        Rung("cosine", {"lr": 2.0}, "plain", "a cosine", 77.91),
+        Rung("noise", {"lr": 3.0}, "cosine", "nothing at all"),
     )
     cells = {
         (name, seed): Cell(name, seed, top1, 90.0, 1.0, 5000, 100.0 + seed, 2.0, 0.5)
@@ -36,7 +36,7 @@ def ablation(folder: Path, seeds: int = 3) -> Ablation:
     }
     options = {rung.name: rung.options for rung in rungs}
     ladder = Ladder("mine.yaml", "A ladder", rungs)
-    return Ablation(ladder, options, list(range(seeds)), folder, "botzoo ablate", cells, FACTS)
+    return Ablation(ladder, options, list(range(seeds)), folder, "botzoo ablate", cells, {}, {0: FACTS})
 
 
 def test_the_interval_is_students() -> None:
@@ -64,6 +64,29 @@ def test_what_is_within_noise_is_called_so(tmp_path: Path, rung: str, noise: boo
 def test_one_seed_leaves_the_noise_unknown(tmp_path: Path) -> None:
     table = as_markdown(ablation(tmp_path, seeds=1))
     assert "| cosine | 72.00 % | 1 | +2.00 to plain |  | one seed: noise unknown | +0.75 |" in table
+
+
+def test_diverged_runs_are_counted_and_left_out(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    del results.cells["cosine", 2]
+    results.diverged["cosine", 2] = "NaN"
+    row = next(line for line in as_markdown(results).splitlines() if line.startswith("| cosine "))
+    assert "| 72.55 %" in row
+    assert "| 2, 1 diverged |" in row
+
+
+def test_a_rung_that_only_diverged_is_shown(tmp_path: Path) -> None:
+    results = ablation(tmp_path, seeds=1)
+    del results.cells["noise", 0]
+    results.diverged["noise", 0] = "NaN"
+    write_report(results)
+    assert "noise   " in as_table(results)
+
+
+def test_rungs_that_come_to_the_same_options_are_called_so(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    results.options["cosine"] = results.options["plain"]
+    assert "the same options on this hardware" in as_table(results)
 
 
 def test_a_missing_seed_drops_out_of_the_pairs_only(tmp_path: Path) -> None:

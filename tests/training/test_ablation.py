@@ -1,13 +1,15 @@
 """Ablations: what each rung is trained with, what is refused, and going on after a kill."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
-from botzoo.errors import ConfigError
-from botzoo.recipes.ladders import Ladder, Rung, load_ladder
+from botzoo.errors import ConfigError, DataError
+from botzoo.recipes.ladders import Ladder, Rung, load_ladder, select
 from botzoo.training.ablation import Ablation, ablate, rung_options
 from botzoo.training.command_line import made
 from botzoo.training.config import AblateConfig, seed_list
@@ -189,6 +191,66 @@ def test_two_processes_train_the_whole_ladder(tmp_path: Path, photos: Path) -> N
     given = options(tmp_path, photos)
     assert run_distributed(2, go, given) == [0, 0]
     assert len(list((tmp_path / "out" / "cells").glob("*/*/cell.json"))) == 2
+
+
+def test_the_warmup_keeps_its_share_when_the_lowest_rung_is_left_out() -> None:
+    ladder = select(load_ladder("table6"), ["mixup"])  # whose recipe has 200 epochs, the lowest one's 120
+    assert rung_options(ladder, {}, 12, None)["mixup"]["warmup"] == pytest.approx(0.5)
+
+
+def test_a_teacher_without_a_rung_that_learns_from_it_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--teacher x: no rung learns from a teacher"):
+        rung_options(load_ladder("table4"), {}, 4, "x")
+
+
+def test_decay_on_a_plateau_is_refused() -> None:
+    with pytest.raises(ConfigError, match="plateau looks at the very images"):
+        rung_options(load_ladder("table4"), {"cosine": False, "optim": {"decay": "plateau"}}, 4, None)
+
+
+def test_a_missing_teacher_is_named_before_the_first_run(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    taught = "- {name: taught, options: {scratch: true, distillation: resnet10d_bot}}\n"  # of 100 other classes
+    (tmp_path / "mine.yaml").write_text(LADDER + taught)
+    with pytest.raises(ConfigError, match="teacher"):
+        go(given)
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_diverged_run_is_recorded_and_the_ladder_goes_on(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    (tmp_path / "mine.yaml").write_text(LADDER.replace("cosine: false", "cosine: false, linear_scaling: false, lr: 99"))
+    first = go(given | {"optim": {"weight_decay": 1e3}}, epochs=2)
+    again = go(given | {"optim": {"weight_decay": 1e3}}, epochs=2)
+    assert set(first.diverged) == {("plain", 0)}
+    assert (again.diverged, set(again.cells)) == (first.diverged, {("cosine", 0)})
+
+
+def test_other_images_than_those_of_the_finished_runs_are_refused(tmp_path: Path, photos: Path) -> None:
+    given, data = options(tmp_path, photos), tmp_path / "data"
+    shutil.copytree(photos, data)
+    go(given | {"dataset": str(data), "rungs": "plain"})
+    next(data.rglob("*.png")).unlink()
+    with pytest.raises(DataError, match="have changed since the runs"):
+        go(given | {"dataset": str(data)})
+
+
+def test_a_damaged_result_is_named(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    go(given | {"rungs": "plain"})
+    next((tmp_path / "out").rglob("cell.json")).write_text("{")
+    with pytest.raises(ConfigError, match=r"The result of a run in .*plain/seed-0 is damaged"):
+        go(given)
+
+
+def test_a_second_ablation_in_the_same_folder_is_refused(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botzoo.training.folder.PATIENCE", 0.1)
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(ConfigError, match="Another process is at work in"):
+        go(options(tmp_path, photos))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_text_of_a_ladder_becomes_what_its_option_holds() -> None:

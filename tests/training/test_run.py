@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -253,6 +254,15 @@ def test_changed_images_are_not_resumed(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16)).save(data / "class0" / "0.png")
     with pytest.raises(DataError, match="have changed since"):
         train(result.job.config, resume=tmp_path / "run")
+
+
+def test_a_folder_that_another_process_works_in_is_left_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botzoo.training.folder.PATIENCE", 0.1)
+    config = quick(photos, tmp_path / "run").job.config
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(ConfigError, match="Another process is at work in"):
+        train(config, resume=tmp_path / "run")
 
 
 def test_a_changed_teacher_is_not_resumed(photos: Path, tmp_path: Path) -> None:
