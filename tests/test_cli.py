@@ -60,6 +60,14 @@ def test_wrong_input_is_one_line_and_status_2(
     assert err.startswith(WRONG[argv])
 
 
+def test_a_recipe_in_a_file_of_options_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "options.yaml").write_text("recipe: cosine")
+    status, _, err = call(capsys, monkeypatch, "train", "--config", str(tmp_path / "options.yaml"))
+    assert (status, "recipe cannot stand in a file: give --recipe cosine" in err) == (2, True)
+
+
 def test_the_recipes_are_a_ladder(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     _, out, _ = call(capsys, monkeypatch, "recipes")
     lines = [line.split() for line in out.splitlines()]

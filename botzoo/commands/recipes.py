@@ -6,6 +6,14 @@ from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.recipes import Recipe
 
+NETWORKS = {
+    "resnet50a_bot": "ResNet-50",
+    "resnet50d_bot": "ResNet-50-D",
+    "inception_v3_bot": "Inception-V3",
+    "mobilenet_v1_bot": "MobileNet",
+}
+"""The networks that the paper gives figures of, recipe by recipe."""
+
 
 def run(argv: list[str]) -> None:
     """List the recipes as a ladder, or print one: botzoo recipes [NAME]."""
@@ -31,21 +39,28 @@ def _ladder() -> str:
     every = [recipes.load(name) for name in recipes.names()]
     width = max(len(recipe.name) for recipe in every)
     blocks = []
-    for model, title in (("resnet50a_bot", "ResNet-50"), ("resnet50d_bot", "ResNet-50-D")):
-        rows = [f"{title + ', ImageNet':{width + 4}}  paper   gain   ours  adds"]
-        for recipe in every:
-            if model in recipe.paper:
-                depth = len([r for r in recipes.chain(recipe) if model in r.paper]) - 1
-                name = f"{'+ ' if depth else ''}{recipe.name}"
-                rows.append(f"{name:{width + 4}}  {_figures(recipe, model)}  {recipe.about}")
+    for model, title in NETWORKS.items():
+        rows = [f"{title + ', ImageNet':{width + 4}}  paper   gain  adds"]
+        rows += [
+            f"{_indented(recipe, model):{width + 4}}  {_figures(recipe, model)}  {recipe.about}"
+            for recipe in every
+            if model in recipe.paper
+        ]
         blocks.append("\n".join(rows))
-    notes = "paper: top-1 in per cent; gain: over the recipe it is based on; ours: `botzoo ablate`, see the README"
+    notes = "paper: top-1 in per cent; gain: over the nearest recipe below it with a figure"
     return "\n\n".join([*blocks, notes])
 
 
+def _indented(recipe: Recipe, model: str) -> str:
+    return f"{'+ ' if _below(recipe, model) else ''}{recipe.name}"
+
+
 def _figures(recipe: Recipe, model: str) -> str:
-    top1 = recipe.paper[model][0]
-    below = recipe.base.paper.get(model) if recipe.base else None
-    gain = f"{top1 - below[0]:+.2f}" if below else ""
-    ours = f"{recipe.measured['top1']:.2f}" if recipe.measured else "-"
-    return f"{top1:5.2f}  {gain:>5}  {ours:>5}"
+    top1, below = recipe.paper[model][0], _below(recipe, model)
+    gain = f"{top1 - below.paper[model][0]:+.2f}" if below else ""
+    return f"{top1:5.2f}  {gain:>5}"
+
+
+def _below(recipe: Recipe, model: str) -> Recipe | None:
+    """Return the nearest recipe that this one builds on and that the paper has a figure of, for ``model``."""
+    return next((base for base in reversed(recipes.chain(recipe)[:-1]) if model in base.paper), None)

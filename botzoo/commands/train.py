@@ -16,13 +16,12 @@ DESCRIPTION = "Train a network from scratch by one of the paper's recipes (`botz
 
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
-    recipe = recipes.load(_recipe_name(argv))
+    name = _recipe_name(argv)
+    recipe = recipes.load(name)
     options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
     parser = make_parser("botzoo train", DESCRIPTION, TrainConfig, options)
-    parser.add_argument(
-        "--recipe", type=str, default=DEFAULT_RECIPE, help="Name of a recipe, or a YAML file of your own."
-    )
-    config, resume = parse(parser, TrainConfig, argv)
+    parser.add_argument("--recipe", type=str, default=name, help="Name of a recipe, or a YAML file of your own.")
+    config, resume = parse(parser, TrainConfig, argv, settled={"recipe": name})
 
     from botzoo.publishing.job import train_and_describe
     from botzoo.publishing.summary import print_to_terminal

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from argparse import SUPPRESS
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -98,18 +98,29 @@ def _load(text: str) -> Any:
     return plain if isinstance(plain, dict) else get_loader("yaml")(text)
 
 
-def parse(parser: Parser, config_class: type[ConfigT], argv: list[str]) -> tuple[ConfigT, Path | None]:
+def parse(
+    parser: Parser, config_class: type[ConfigT], argv: list[str], *, settled: Mapping[str, str] | None = None
+) -> tuple[ConfigT, Path | None]:
     """Return the configuration that ``argv`` asks for, and the run to resume if there is one.
 
+    Args:
+        parser: made by ``make_parser``.
+        config_class: that it was made for.
+        argv: the words of the command line.
+        settled: further options, by name, with the values that the command line gives them; no file may say otherwise.
+
     Raises:
-        ConfigError: an option is unknown or of the wrong type or value, or stands beside --resume, or a file asks for a dry
-            run.
+        ConfigError: an option is unknown or of the wrong type or value, or stands beside --resume, or a file says what only
+            the command line may.
     """
     kinds = _kinds(config_class)
     flags = _spelled_out(argv, kinds)
     values = _parsed(lambda: parser.parse_args(flags), kinds, f" See {parser.prog} --help.")
     if "resume" in values:
         return _resumed(values["resume"], flags, config_class)
+    for name, value in (settled or {}).items():
+        if values[name] != value:
+            raise ConfigError(f"{name} cannot stand in a file: give --{name} {values[name]} on the command line.")
     if "dry_run" in values and not wants_dry_run(argv):
         raise ConfigError("dry_run cannot stand in a file: give --dry-run on the command line.")
     return made(values, config_class), None

@@ -12,6 +12,7 @@ from botzoo.training.config import TrainConfig
 from botzoo.training.cost import Memory, count_macs, estimate_memory
 from botzoo.training.model import count_parameters
 from botzoo.training.optim import fall_epochs, make_optimizer
+from botzoo.tricks.zero_gamma import last_gammas
 
 if TYPE_CHECKING:
     from botzoo.training.prepare import Settled
@@ -131,7 +132,8 @@ def _tricks(job: Settled) -> Iterator[str]:
     if job.teacher is not None:
         constants = f"T {config.distill.temperature:g}, weight {config.distill.weight:g}"
         names.append(f"distillation from {job.teacher.start.source} ({constants})")
-    names += [name for name in ("zero_gamma", "xavier_init") if config.scratch and getattr(config, name)]
+    names += ["zero_gamma"] if config.scratch and config.zero_gamma and last_gammas(job.model) else []
+    names += ["xavier_init"] if config.scratch and config.xavier_init else []
     names += ["paper_augment"] if config.paper_augment else []
     names += [f"ema {config.ema:g}"] if config.ema else []
     yield ", ".join(names) or "none"

@@ -37,6 +37,11 @@ class FinetuneConfig(TrainConfig):
             self.unfreeze_every,
             "1 or more epochs",
         )
+        if self.scratch and self.unfreeze_every is not None:
+            raise ConfigError(
+                "--scratch starts from random weights, which --unfreeze-every would keep for some epochs: leave one of the "
+                "two out."
+            )
         if self.unfreeze_every is not None and self.freeze == "backbone":
             raise ConfigError(
                 "--unfreeze-every unfreezes what --freeze backbone keeps frozen: leave one of the two out."

@@ -78,6 +78,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (FinetuneConfig, {"unfreeze_every": 0}, "--unfreeze-every is 0: it must be 1 or more"),
     (FinetuneConfig, {"unfreeze_every": 1, "freeze": "backbone"}, "--unfreeze-every unfreezes what --freeze backbone"),
     (FinetuneConfig, {"scratch": True, "freeze": "backbone"}, "--scratch starts from random weights, which --freeze"),
+    (FinetuneConfig, {"scratch": True, "unfreeze_every": 2}, "--scratch starts from random weights, which --unfreeze"),
     (FinetuneConfig, {"scratch": True, "freeze": "0"}, "--scratch starts from random weights, which --freeze 0 would"),
     (FinetuneConfig, {"epochs": 0}, "--epochs is 0"),
 ]
