@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,10 @@ log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
 
+WAIT = timedelta(hours=24)
+"""How long processes wait for each other: one reads and checks all images while the others wait. The launcher ends them
+anyway when one of them dies."""
+
 
 def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     """Choose device and precision and make the one accelerator of the run.
@@ -37,6 +42,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
     device = _device(config.engine.device)
+    PartialState(cpu=device.type == "cpu", timeout=WAIT)
     precision = _agreed_precision(config, device)
     if config.tracker is not None:
         _check_tracker(config.tracker)

@@ -141,3 +141,16 @@ def test_every_image_is_evaluated_exactly_once(several: str, runs: dict[str, Any
 def test_all_processes_know_the_same_evaluation(runs: dict[str, Any]) -> None:
     first, second = runs["two"][0]
     assert first["predicted"] == second["predicted"]
+
+
+def check_how_long_processes_wait() -> None:
+    from botzoo.training.config import TrainConfig
+    from botzoo.training.engine import WAIT, make_accelerator
+
+    make_accelerator(TrainConfig(mixed_precision="fp32"))
+    group = torch.distributed.distributed_c10d._get_default_group()
+    assert group._get_backend(torch.device("cpu")).options._timeout == WAIT
+
+
+def test_processes_wait_while_one_reads_all_images() -> None:
+    assert run_distributed(2, check_how_long_processes_wait) == [0, 0]
