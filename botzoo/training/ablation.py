@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from botzoo.errors import ConfigError, DivergedError, StoppedError
+from botzoo.errors import BotzooError, ConfigError, DivergedError, StoppedError
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, select
 from botzoo.training.command_line import check_options, load_config, made
@@ -166,11 +166,21 @@ def ablate(config: AblateConfig, common: Options, command: str, report: Callable
     name = Path(config.ladder).stem + ("-leave-one-out" if config.leave_one_out else "")
     folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
     ablation = Ablation(ladder, options, seed_list(config.seeds), folder, command)
+    for rung in ladder.rungs:  # a teacher that does not fit is named now, not in hours
+        _preflight(rung.name, options[rung.name], accelerator)
     on_main(accelerator, lambda: _make_folder(folder))
     with working_in(folder, accelerator):
         ablation.options = from_main(accelerator, lambda: _claim(ablation, precision.name))
         _train_all(ablation, accelerator, report)
     return ablation
+
+
+def _preflight(rung: str, options: Options, accelerator: Accelerator) -> None:
+    try:
+        preflight(_checked(options, rung), accelerator)
+    except BotzooError as error:
+        advice = " For all rungs at once: --teacher." if options.get("distillation") and "teacher" in str(error) else ""
+        raise ConfigError(f"Rung {rung}: {str(error).removeprefix(f'Rung {rung}: ')}{advice}") from error
 
 
 def _ladder(config: AblateConfig, model: str | None) -> Ladder:
@@ -261,8 +271,6 @@ def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[A
     missing, ablation.cells, ablation.diverged, ablation.facts = from_main(
         accelerator, lambda: (_read_finished(ablation, plan), ablation.cells, ablation.diverged, ablation.facts)
     )
-    for rung in dict.fromkeys(rung for rung, _ in missing):  # a teacher that does not fit is named now, not in hours
-        preflight(_checked(ablation.options[rung], rung), accelerator)
     log.info("%s: %d rungs x %d seeds = %d runs, %d of them done", ablation.ladder.name, len(ablation.ladder.rungs),
              len(ablation.seeds), len(plan), len(plan) - len(missing))  # fmt: skip
     began = time.perf_counter()

@@ -212,9 +212,9 @@ def test_a_missing_teacher_is_named_before_the_first_run(tmp_path: Path, photos:
     given = options(tmp_path, photos)
     taught = "- {name: taught, options: {scratch: true, distillation: resnet10d_bot}}\n"  # of 100 other classes
     (tmp_path / "mine.yaml").write_text(LADDER + taught)
-    with pytest.raises(ConfigError, match="teacher"):
+    with pytest.raises(ConfigError, match="Rung taught: The teacher resnet10d_bot knows 100 classes"):
         go(given)
-    assert not (tmp_path / "out" / "cells").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_diverged_run_is_recorded_and_the_ladder_goes_on(tmp_path: Path, photos: Path) -> None:
