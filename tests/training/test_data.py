@@ -142,8 +142,8 @@ def test_pixels_are_taken_as_they_are() -> None:
 
 
 def test_a_huge_image_is_read_without_a_warning(tmp_path: Path) -> None:
-    Image.new("1", (12_000, 9_000)).save(tmp_path / "huge.png")
-    assert decode(tmp_path / "huge.png").size == (12_000, 9_000)
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "huge.png", compress_level=1)
+    assert decode(tmp_path / "huge.png").size == (10_000, 9_000)
 
 
 def test_an_image_beyond_the_limit_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

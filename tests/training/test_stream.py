@@ -669,7 +669,7 @@ def test_names_that_lead_out_of_the_folder_are_only_names(tmp_path: Path) -> Non
 
 # Memory
 
-STREAM_MUCH = 200 << 20
+STREAM_MUCH = 100 << 20
 
 
 def stream_and_measure(folder: str, result: str) -> None:
@@ -714,7 +714,7 @@ def test_memory_stays_flat_on_data_larger_than_the_bound(kind: str, tmp_path: Pa
     assert run(stream_and_measure, str(tmp_path), str(tmp_path / "result.json")) == 0
     seen, grown = json.loads((tmp_path / "result.json").read_text())
     assert seen > 0.95 * STREAM_MUCH
-    assert grown < 60 << 20
+    assert grown < 30 << 20
 
 
 # The whole job
@@ -738,12 +738,9 @@ def uninterrupted(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.parametrize(("at_step", "workers"), [(3, 0), (8, 2)])
-def test_killed_and_resumed_weights_are_identical_to_the_bit(
-    tars: Path, uninterrupted: Path, tmp_path: Path, at_step: int, workers: int
-) -> None:
-    options = {**options_for(tars, tmp_path / "run"), "engine": {"workers": workers}}
-    assert run(finetune_and_signal, options, signal.SIGKILL, at_step) == SIGKILLED
+def test_killed_and_resumed_weights_are_identical_to_the_bit(tars: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    options = {**options_for(tars, tmp_path / "run"), "engine": {"workers": 2}}
+    assert run(finetune_and_signal, options, signal.SIGKILL, 8) == SIGKILLED  # in the second pass
     assert run(finetune, options, options["output"]) == 0
     ours, theirs = final_weights(tmp_path / "run"), final_weights(uninterrupted)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -779,12 +776,12 @@ def stream_and_record(options: dict[str, Any], folder: str) -> None:
 
 
 def test_two_processes_train_on_each_image_once_and_evaluate_each_once(tars: Path, tmp_path: Path) -> None:
-    options = {**options_for(tars, tmp_path / "run", epoch_images=24), "epochs": 5}
+    options = {**options_for(tars, tmp_path / "run", epoch_images=16), "epochs": 5}
     assert run_distributed(2, stream_and_record, options, str(tmp_path)) == [0, 0]
     first, second = (json.loads((tmp_path / f"rank{r}.json").read_text()) for r in range(2))
-    for k in range(3):  # 5 epochs of 24 images are 3 passes over 40
+    for k in range(2):  # 5 epochs of 16 images are 2 passes over 40
         assert sorted(first[0][20 * k : 20 * k + 20] + second[0][20 * k : 20 * k + 20]) == list(range(40))
-    assert len(first[0]) + len(second[0]) == 120
+    assert len(first[0]) + len(second[0]) == 80
     assert first[1] == second[1] == [i % 3 for i in range(10)]
 
 
