@@ -13,8 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from threading import Condition
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -52,9 +54,12 @@ def decode(encoded: Encoded) -> Image.Image:
 
     Raises:
         ValueError: the image is truncated, corrupt, too large or not an image; the message says which.
+        MemoryError: there is no room for it now.
     """
     try:
         return _decode(encoded)
+    except MemoryError as error:
+        raise MemoryError("there is not memory enough to decode it") from error
     except UnidentifiedImageError as error:
         raise ValueError("it is not an image") from error
     except Exception as error:  # besides OSError, decoders raise whatever a damaged file leads them to
@@ -140,8 +145,8 @@ class Images:
     def _decode(self, i: int) -> Image.Image:
         try:
             return decode(self.split.read(i))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.split.describe(i)} can no longer be read: {error}") from error
+        except (OSError, ValueError, MemoryError) as error:
+            raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
 
 
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
@@ -223,64 +228,109 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
         return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
-    def check() -> Iterator[tuple[Pixels, str | None]]:
-        return iter(progress(_in_order(lambda i: _check(split, i, problems.get(i)), len(split)), len(split)))
+    def check() -> Iterator[_Checked]:
+        checked = _in_order(lambda i: _check(split, i, problems.get(i)), len(split), lambda image: image.pixels.nbytes)
+        return iter(progress(checked, len(split)))
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
         try:
             with writing(key) as writer:
-                index, kept = _decode_all(check(), digests, cache_bytes, writer.add)
+                index, kept = _decode_all(check(), cache_bytes, writer.add)
                 writer.finish(index, keep=kept)
-            return Decoded(index, path=path_of(key))
+            return Decoded(index, path=writer.path)
         except OSError as error:
             log.warning(
                 "Decoded images are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error
             )
     pixels: list[Pixels] = []
-    index, kept = _decode_all(check(), digests, cache_bytes, pixels.append)
+    index, kept = _decode_all(check(), cache_bytes, pixels.append)
     return Decoded(index, pixels if kept else None)
 
 
-def _decode_all(
-    checked: Iterator[tuple[Pixels, str | None]],
-    digests: Pixels,
-    cache_bytes: int,
-    keep: Callable[[Pixels], None],
-) -> tuple[Index, bool]:
+class _Checked(NamedTuple):
+    """An image that was decoded: the SHA-256 of what it was decoded from, its pixels or none, and what is wrong with it."""
+
+    digest: bytes
+    pixels: Pixels
+    problem: str | None
+
+
+def _decode_all(checked: Iterator[_Checked], cache_bytes: int, keep: Callable[[Pixels], None]) -> tuple[Index, bool]:
     """Give the pixels of each image to ``keep`` while they are within ``cache_bytes``; return the index and if all were."""
-    left, shapes, problems = cache_bytes, [], {}
-    for i, (pixels, problem) in enumerate(checked):
+    left, digests, shapes, problems = cache_bytes, bytearray(), [], {}
+    for i, (digest, pixels, problem) in enumerate(checked):
+        digests += digest
         shapes.append(pixels.shape[:2])
         left -= pixels.nbytes
         if problem:
             problems[i] = problem
         if left >= 0:
             keep(pixels)
-    return Index(digests, np.array(shapes, np.int32).reshape(-1, 2), problems), left >= 0
+    encoded = np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32)
+    return Index(encoded, np.array(shapes, np.int32).reshape(-1, 2), problems), left >= 0
 
 
 T = TypeVar("T")
 
 
-def _in_order(work: Callable[[int], T], count: int) -> Iterator[T]:
+AHEAD_BYTES = 512 << 20
+"""Decoded images that may be held before their turn has come, apart from the one that each thread is at work on."""
+
+
+class _Ahead:
+    """Room for results that have to wait for their turn; whose turn it is needs none, so that the others move up."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.turn, self._changed = room, 0, Condition()
+
+    def wait(self, chunk: int) -> None:
+        """Wait until there is room, or it is the turn of ``chunk``."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.room > 0 or self.turn >= chunk)
+
+    def move(self, held: int, turn: int = 0) -> None:
+        """Note that so many bytes more are held, and whose turn it is, counting on."""
+        with self._changed:
+            self.room -= held
+            self.turn += turn
+            self._changed.notify_all()
+
+
+def _in_order(work: Callable[[int], T], count: int, size: Callable[[T], int] = lambda result: 0) -> Iterator[T]:
     """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same.
 
-    Threads work ahead, but not far: what they have ready is held in memory.
+    Threads work ahead, but not far: what they have ready is held in memory, ``size`` bytes of it for each result.
     """
-    chunks = [range(i, min(i + 8, count)) for i in range(0, count, 8)]
+    ahead = _Ahead(AHEAD_BYTES)
+
+    def chunk(number: int) -> list[T]:
+        results = []
+        for i in range(8 * number, min(8 * number + 8, count)):
+            ahead.wait(number)
+            results.append(work(i))
+            ahead.move(size(results[-1]))
+        return results
+
     threads = min(16, cores(shared=False))
     pool = ThreadPoolExecutor(threads)
     ready: deque[Future[list[T]]] = deque()
+
+    def next_chunk() -> list[T]:
+        results = ready.popleft().result()
+        ahead.move(-sum(map(size, results)), turn=1)
+        return results
+
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            for chunk in chunks:
-                ready.append(pool.submit(lambda rows: [work(i) for i in rows], chunk))
+            for number in range(math.ceil(count / 8)):
+                ready.append(pool.submit(chunk, number))
                 if len(ready) > 2 * threads:
-                    yield from ready.popleft().result()
+                    yield from next_chunk()
             while ready:
-                yield from ready.popleft().result()
+                yield from next_chunk()
     finally:
+        ahead.move(0, turn=count)  # none waits any longer
         pool.shutdown(cancel_futures=True)
 
 
@@ -290,15 +340,34 @@ def cores(*, shared: bool = True) -> int:
     return max(1, usable // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) if shared else usable
 
 
+NO_DIGEST = bytes(32)
+"""In place of the SHA-256 of an image whose bytes cannot be blamed: nothing that is kept under it is ever taken for theirs."""
+
+
 def _digest(split: Split, i: int) -> tuple[bytes, str | None]:
     """Return the SHA-256 of an encoded image and None, or zeros and why there is none."""
     try:
         raw = _raw(split, i)
-    except OSError as error:
-        return bytes(32), error.strerror or str(error)
+    except (OSError, MemoryError) as error:
+        return NO_DIGEST, _reason(error)
     if isinstance(raw, bytes) and not raw:
-        return bytes(32), "it is empty (0 bytes)"
-    return hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest(), None
+        return NO_DIGEST, "it is empty (0 bytes)"
+    return _sha256(raw), None
+
+
+def _check(split: Split, i: int, problem: str | None) -> _Checked:
+    """Decode an image, unless there is a problem already; the digest is of the bytes read now, which may be others."""
+    digest, pixels = NO_DIGEST, np.empty((0, 0, 3), np.uint8)
+    try:
+        if not problem:
+            raw = _raw(split, i)
+            digest = _sha256(raw)
+            pixels = np.asarray(decode(raw))
+    except (OSError, MemoryError) as error:
+        digest, problem = NO_DIGEST, _reason(error)
+    except ValueError as error:
+        problem = str(error)
+    return _Checked(digest, pixels, problem)
 
 
 def _raw(split: Split, i: int) -> bytes | Pixels:
@@ -306,16 +375,12 @@ def _raw(split: Split, i: int) -> bytes | Pixels:
     return encoded.read_bytes() if isinstance(encoded, Path) else encoded
 
 
-def _check(split: Split, i: int, problem: str | None) -> tuple[Pixels, str | None]:
-    """Return the pixels of an image and None, or no pixels and what is wrong with it."""
-    try:
-        if not problem:
-            return np.asarray(decode(_raw(split, i))), None
-    except OSError as error:
-        problem = error.strerror or str(error)
-    except ValueError as error:
-        problem = str(error)
-    return np.empty((0, 0, 3), np.uint8), problem
+def _sha256(raw: bytes | Pixels) -> bytes:
+    return hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "there is not memory enough for it"
 
 
 @dataclass(frozen=True)
@@ -348,9 +413,15 @@ class Preprocessing:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1) * 255
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1) * 255
+        mean, std = _on_device(self.mean, images.device), _on_device(self.std, images.device)
         return images.float().sub_(mean).div_(std)
+
+
+@cache
+def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return values of each channel, on the scale 0..1, for pixels of 0..255: float32, shape (1, C, 1, 1)."""
+    with torch.inference_mode(False):  # an evaluation may come first, and what is made in it is of no use to training
+        return (torch.tensor(values).view(1, -1, 1, 1) * 255).to(device)
 
 
 class TrainTransform:

@@ -9,7 +9,7 @@ A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` 
 
 It is written beside and renamed, so there is never half of one, and checked when it is opened. Files not used for the longest
 time are removed when a new one makes all of them larger than ``$BOTZOO_CACHE_GIB`` (by default 20); removing the folder clears
-the cache.
+the cache. A file that is mapped is locked: on a folder that machines share, a process would die of a page that is gone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import PIL
 from numpy.typing import NDArray
+
+from botzoo.errors import DataError
 
 log = logging.getLogger("botzoo")
 
@@ -86,38 +88,68 @@ class Decoded:
     Attributes:
         index: what is known of each image.
         path: the file, if there is one.
+        kept: whether the pixels are at hand.
     """
 
     def __init__(self, index: Index, pixels: list[Pixels] | None = None, path: Path | None = None) -> None:
         self.index, self.path, self._held, self._map = index, path, pixels, _mapped(index, path)
-
-    @property
-    def kept(self) -> bool:
-        """Whether the pixels are at hand."""
-        return self._held is not None or self._map is not None
+        self.kept = self._held is not None or self._map is not None
 
     def pixels(self, i: int) -> Pixels:
-        """Return image i, uint8 (H, W, 3), to be read only."""
+        """Return image i, uint8 (H, W, 3), to be read only.
+
+        Raises:
+            DataError: this process was sent the images, and their file is gone.
+        """
         if self._held is not None:
             return self._held[i]
-        assert self._map is not None
+        if self._map is None:
+            self._map = self._mapped_anew()
         begin, end = self.index.offsets[i : i + 2]
         return self._map[begin:end].reshape(*self.index.shapes[i], 3)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the mapped file out: a process that is sent this one maps it anew."""
+        """Leave the mapped file out: a process that is sent this one maps it anew, where its errors are reported."""
         return self.__dict__ | {"_map": None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self._map = _mapped(self.index, self.path)
+    def _mapped_anew(self) -> Pixels:
+        try:
+            if (found := _mapped(self.index, self.path)) is not None:
+                return found
+            reason = "its size has changed"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        raise DataError(
+            f"The decoded images in {self.path} can no longer be read ({reason}): go on with --resume, which decodes "
+            "them again."
+        )
 
 
 def _mapped(index: Index, path: Path | None) -> Pixels | None:
     size = int(index.offsets[-1])
-    if path is None or _sizes(path)[0] != size:
+    if path is None:
         return None
-    return np.memmap(path, np.uint8, "r", shape=(size,)) if size else np.empty(0, np.uint8)
+    with path.open("rb") as file:
+        if _footer(file)[0] != size:
+            return None
+        _lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
+        return np.memmap(file, np.uint8, "r", shape=(size,)) if size else np.empty(0, np.uint8)
+
+
+def _lock(file: BinaryIO, *, shared: bool) -> bool:
+    """Lock an open file, without waiting; return False where a lock of another kind is in the way.
+
+    Where there are no locks, as on Windows and on some file systems, a file counts as not in use.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def key_of(digests: NDArray[np.uint8]) -> str:
@@ -131,13 +163,16 @@ def path_of(key: str) -> Path:
 
 
 def open_decoded(key: str) -> Decoded | None:
-    """Return what was decoded before, or None where there is nothing; a damaged file is removed, and that is said."""
+    """Return what was decoded before, or None where that cannot be read; a damaged file is removed, and that is said."""
     path = path_of(key)
     try:
         decoded = Decoded(_read_index(path), path=path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except OSError as error:
+        log.warning("The decoded images in %s cannot be read (%s): they are decoded again.", path, error)
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         log.warning("The decoded images in %s are damaged (%s): they are decoded again.", path, error)
         with suppress(OSError):
             path.unlink()
@@ -179,7 +214,13 @@ def _read_index(path: Path) -> Index:
 
 
 class Writer:
-    """A file of decoded images in the making; see ``writing``."""
+    """A file of decoded images in the making; see ``writing``.
+
+    Attributes:
+        path: where it will be, once it is finished.
+    """
+
+    path: Path | None = None
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -200,28 +241,38 @@ class Writer:
         self.file.write(FOOTER.pack(size, len(content), len(index), checksum, VERSION, MAGIC))
         self.file.flush()
         os.fsync(self.file.fileno())
+        self.path = path_of(key_of(index.digests))
 
 
 @contextmanager
 def writing(key: str) -> Iterator[Writer]:
-    """Give a writer for the file of this key, which takes its place at the end; raises OSError, leaving nothing behind."""
+    """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind.
+
+    Its place is that of the images that were decoded, which may be others by then than those of this key.
+    """
     path = path_of(key)
     beside = path.with_name(f".{key}.{platform.node()}-{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with beside.open("wb") as file:
-            yield Writer(file)
-        beside.rename(path)
-    except BaseException:
+            yield (writer := Writer(file))
+        if writer.path is not None and not _is_kept(writer.path):
+            beside.replace(writer.path)
+    finally:
         beside.unlink(missing_ok=True)
-        raise
-    prune(path.parent, cache_limit(), spare=path)
+    prune(path.parent, cache_limit(), spare=writer.path)
 
 
-def prune(folder: Path, limit: float, *, spare: Path) -> None:
+def _is_kept(path: Path) -> bool:
+    """Tell whether the pixels are there already, as another machine may have mapped them: they must not be replaced."""
+    found = open_decoded(path.stem)
+    return found is not None and found.kept
+
+
+def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
     """Remove the files not used for the longest time until all take at most ``limit`` bytes, and what killed runs left.
 
-    ``spare`` stays in any case. A run that has mapped a file keeps it until it ends.
+    ``spare`` and the files that are mapped stay in any case.
     """
     with suppress(OSError):
         for part in folder.glob(".*.part"):
@@ -230,6 +281,14 @@ def prune(folder: Path, limit: float, *, spare: Path) -> None:
         files = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
-            if total > limit and path != spare:
+            if total > limit and path != spare and not _in_use(path):
                 total -= path.stat().st_size
                 path.unlink()
+
+
+def _in_use(path: Path) -> bool:
+    try:
+        with path.open("rb+") as file:
+            return not _lock(file, shared=False)
+    except OSError:  # it is another user's, or gone
+        return True

@@ -141,6 +141,7 @@ def record_facts(
     """Write command, versions, hardware, data and teacher to run.json; when resuming, check that the last two are the same.
 
     Raises:
+        ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
         DataError: the images are not those that the run began with.
         CheckpointError: the teacher's weights are not.
     """
@@ -148,6 +149,7 @@ def record_facts(
     path = folder / "run.json"
     if resumed and path.exists():
         before: Facts = json.loads(path.read_text(encoding="utf-8"))
+        _check_processes(folder, before, images["train"], accelerator.num_processes)
         if before["fingerprints"] != fingerprints:
             raise DataError(
                 f"The images have changed since {folder} began (their SHA-256 differs): put them back, or begin a new run."
@@ -166,6 +168,7 @@ def record_facts(
         "fingerprints": fingerprints,
         "images": {role: len(split) for role, split in images.items()},
         **({"teacher": teacher} if teacher is not None else {}),
+        "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
         "versions": {
@@ -174,6 +177,15 @@ def record_facts(
     }
     write_facts(folder, facts, accelerator)
     return facts
+
+
+def _check_processes(folder: Path, before: Facts, images: Images | Stream, now: int) -> None:
+    began = before.get("processes", now)
+    if isinstance(images, Stream) and began != now:
+        raise ConfigError(
+            f"{folder} streams its images and began with {began} process(es), which decides what each step sees: resume it "
+            f"with {began} instead of {now} (accelerate launch --num_processes {began}), or begin a new run."
+        )
 
 
 def write_facts(folder: Path, facts: Facts, accelerator: Accelerator) -> None:

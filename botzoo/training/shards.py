@@ -14,15 +14,16 @@ import re
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from glob import glob
 from itertools import accumulate
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,15 @@ log = logging.getLogger("botzoo")
 RETRY_SECONDS = (1, 4, 16)
 """How long to wait before a shard on another machine is opened again."""
 
+MAX_PART = 1 << 30
+"""Bytes that are read at once of a tar file, as of an image in it; what claims to be larger is refused."""
+MAX_TEXT = 64 << 20
+"""Bytes of a label's file, and of ``_info.json``."""
+MAX_LABEL, MAX_LABELS = 1000, 1_000_000
+"""Characters of a label that is text; different labels in a shard."""
+UNKNOWN_SIZE = 16 << 30
+"""What a shard has at most, where its size is not known, for a bound on its images."""
+
 Cell = tuple[int, bytes, Any]
 """Number of an image in its shard, counted from 0; its encoded bytes, empty where there are none; its label as it stands."""
 
@@ -79,11 +89,27 @@ class Count:
 class Form(Protocol):
     """How a kind of shard is read."""
 
+    @property
+    def label(self) -> str:
+        """The column of labels, or the ending of the names of files that hold them."""
+
     def cells(self, file: BinaryIO, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
         """Yield the wanted ones of the first ``end`` images in their order; raise whatever a damaged file leads to."""
 
     def count(self, file: BinaryIO) -> Count:
         """Return what the shard holds."""
+
+
+def _tally(labels: Iterable[Any]) -> dict[Any, int]:
+    """Count each label; raise ValueError where they are too long or too many to be those of classes."""
+    counts: Counter[Any] = Counter()
+    for label in labels:
+        counts[label] += 1
+        if isinstance(label, str) and len(label) > MAX_LABEL:
+            raise ValueError(f"a label in it has {len(label):,} characters, more than {MAX_LABEL:,}")
+        if len(counts) > MAX_LABELS:
+            raise ValueError(f"it has more than {MAX_LABELS:,} different labels")
+    return dict(counts)
 
 
 # Tar files, as the library webdataset writes them: NAME.jpg and NAME.cls, one after the other, are an image and its label.
@@ -112,10 +138,9 @@ class TarForm:
 
     def count(self, file: BinaryIO) -> Count:
         """See ``Form``; only labels are read."""
-        labels: Counter[Any] = Counter()
-        for _, fields in _samples(file, lambda number, kind: kind == self.label):
-            labels[self._label(fields.get(self.label))] += 1
-        return Count(labels.total(), dict(labels))
+        samples = _samples(file, lambda number, kind: kind == self.label)
+        labels = _tally(self._label(fields.get(self.label)) for _, fields in samples)
+        return Count(sum(labels.values()), labels)
 
     def _uses(self, kind: str) -> bool:
         return kind == self.label or self._is_image(kind)
@@ -126,6 +151,8 @@ class TarForm:
     def _label(self, content: bytes | None) -> Any:
         if content is None:
             return None
+        if len(content) > MAX_TEXT:
+            raise ValueError(f"a label in it has {len(content):,} bytes, more than {MAX_TEXT:,}")
         value = json.loads(content).get(self.key) if self.key else content.decode("utf-8", "replace").strip()
         return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
 
@@ -160,8 +187,10 @@ def _name_and_kind(member: str) -> tuple[str, str]:
 
 def _members(file: BinaryIO) -> Generator[tuple[str, Callable[[], bytes]]]:
     """Yield name of each file in a tar file, and what reads it; raise ValueError unless it ends as a tar file does."""
-    with tarfile.open(fileobj=file, mode="r:") as tar:
+    with tarfile.open(fileobj=cast(BinaryIO, _InParts(file)), mode="r:") as tar:
         while (member := tar.next()) is not None:
+            if member.size < 0:  # it would be read for ever
+                raise ValueError(f"it is damaged at byte {member.offset:,}")
             if member.isfile():
                 yield member.name, partial(_content, tar, member)
             tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
@@ -170,7 +199,24 @@ def _members(file: BinaryIO) -> Generator[tuple[str, Callable[[], bytes]]]:
             raise ValueError(f"it is cut off or damaged at byte {tar.offset:,}")
 
 
+class _InParts:
+    """A file of which no more than ``MAX_PART`` is read at once, whatever sizes stand in it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """Return the next ``size`` bytes."""
+        if not 0 <= size <= MAX_PART:
+            raise ValueError(f"a part of it claims to have {size:,} bytes, and {MAX_PART:,} are the most that is read")
+        return self.file.read(size)
+
+
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.issparse():
+        raise ValueError(
+            f"{member.name} in it is a sparse file, which has no limit to its size: write the shard without --sparse"
+        )
     opened = tar.extractfile(member)
     assert opened is not None
     content = opened.read()
@@ -184,10 +230,16 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 @dataclass(frozen=True)
 class ParquetForm:
-    """Shards of parquet files: the columns of images and of labels."""
+    """Shards of parquet files.
+
+    Attributes:
+        image, label: the columns of images and of labels.
+        counted: whether each label is to be counted, where their least and greatest do not suffice.
+    """
 
     image: str
     label: str
+    counted: bool = False
 
     def cells(self, file: BinaryIO, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
         """See ``Form``; groups of rows without a wanted one are passed over unread."""
@@ -211,16 +263,26 @@ class ParquetForm:
                 number += 1
 
     def count(self, file: BinaryIO) -> Count:
-        """See ``Form``; only what stands at the file's end is read."""
-        from pyarrow.parquet import read_metadata
+        """See ``Form``; of labels, what stands at the file's end, or their column where that does not tell enough."""
+        from pyarrow.parquet import ParquetFile
 
-        metadata = read_metadata(file)
-        columns = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        place = columns.index(self.label)
+        parquet = ParquetFile(file)
+        rows, size = parquet.metadata.num_rows, file.seek(0, SEEK_END)
+        if not 0 <= rows <= size:
+            raise ValueError(f"it claims to hold {rows:,} rows in {size:,} bytes")
+        if self.label not in parquet.schema_arrow.names:
+            return Count(rows, {None: rows})
+        if not self.counted and (bounds := self._bounds(parquet.metadata)):
+            return Count(rows, bounds=bounds)
+        batches = parquet.iter_batches(1 << 16, columns=[self.label], use_threads=False)
+        return Count(rows, _tally(label for batch in batches for label in batch.column(0).to_pylist()))
+
+    def _bounds(self, metadata: Any) -> tuple[int, int] | None:
+        """Return the least and the greatest label, where the file states them."""
+        place = next(i for i in range(metadata.num_columns) if metadata.schema.column(i).path == self.label)
         found = [metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups)]
         known = all(s is not None and s.has_min_max and isinstance(s.min, int) and not s.null_count for s in found)
-        bounds = (min(s.min for s in found), max(s.max for s in found)) if known and found else None
-        return Count(metadata.num_rows, bounds=bounds)
+        return (min(s.min for s in found), max(s.max for s in found)) if known and found else None
 
 
 @dataclass(frozen=True)
@@ -282,7 +344,7 @@ class Shards:
             raise ValueError(
                 f"label {label!r}, which is out of range for {self.classes} classes (0 to {self.classes - 1})"
             )
-        return index
+        return int(index)  # true and false are numbers too
 
     def describe(self, shard: int, number: int) -> str:
         """Name an image for error messages."""
@@ -388,7 +450,9 @@ def find_shards(
     urls = source.urls["train"]
     with _named_errors(urls[0]):
         form, declared = _look(name, urls[0], image_column, label_column or LABEL_COLUMNS.get(source.hub_id or ""))
-    declared = source.class_names or declared
+    declared = source.class_names.get(form.label, declared)
+    if isinstance(form, ParquetForm):
+        form = replace(form, counted=declared is None and classes is None)
     notes = list(source.notes)
     splits: dict[str, Shards] = {}
     for role, found in source.urls.items():
@@ -422,7 +486,8 @@ def find_shards(
 class _Source:
     urls: dict[str, list[str]]
     notes: tuple[str, ...] = ()
-    class_names: tuple[str, ...] | None = None
+    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those that the columns declare."""
     hub_id: str | None = None
     license: str | None = None
     folder: str | None = None
@@ -522,8 +587,8 @@ def _built(name: str, where: str, configuration: str | None = None) -> _Source:
         raise DataError(
             f"{name} has no training split, only {listing(list(map(str, builder.config.data_files or {})))}."
         )
-    names = {tuple(f.names) for f in (builder.info.features or {}).values() if hasattr(f, "names")}
-    return _Source(roles, class_names=names.pop() if len(names) == 1 else None)
+    features: dict[str, Any] = builder.info.features or {}
+    return _Source(roles, class_names={column: tuple(f.names) for column, f in features.items() if hasattr(f, "names")})
 
 
 def _look(
@@ -560,40 +625,55 @@ def _look_into_tar(name: str, file: BinaryIO, image_column: str | None, label_co
 def _counted(name: str, role: str, urls: list[str], form: Form) -> Shards:
     """Count the images of every shard; what was counted once is taken from the cache, as long as no file has changed."""
     with ThreadPoolExecutor(16) as pool:
-        sizes = list(pool.map(_remote_size if _is_remote(urls[0]) else _size, urls))
-    path = cache_folder() / "shards" / f"{_identity(urls, form)}.json"
+        states = list(pool.map(_state, urls))
+    found = partial(Shards, role, tuple(urls), tuple(state.size for state in states), form=form)
+    if isinstance(form, TarForm) and _is_remote(urls[0]):
+        return found(counts=tuple(_stated(name, urls, states)))
+    path = cache_folder() / "shards" / f"{_identity(urls, states, form)}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         rows = json.loads(path.read_text(encoding="utf-8"))
-        counts = [
+        counts = tuple(
             Count(n, dict(labels) if labels is not None else None, bounds and tuple(bounds))
             for n, labels, bounds in rows
-        ]
-        return Shards(role, tuple(urls), tuple(sizes), tuple(counts), form)
-    stated = _stated(name, urls) if isinstance(form, TarForm) and _is_remote(urls[0]) else None
+        )
+        return found(counts=counts)
     with ThreadPoolExecutor(16) as pool:
-        counts = stated or list(pool.map(partial(_count, form), urls))
+        counts = tuple(pool.map(partial(_count, form), urls))
     with suppress(OSError):  # it only costs the time to count again
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [[c.images, list(c.labels.items()) if c.labels is not None else None, c.bounds] for c in counts]
         path.write_text(json.dumps(kept), encoding="utf-8")
-    return Shards(role, tuple(urls), tuple(sizes), tuple(counts), form)
+    return found(counts=counts)
 
 
-def _identity(urls: list[str], form: Form) -> str:
-    """Return a key for shards as they are now: path, size and time of the last change of each."""
-    parts: list[Any] = ["1", repr(form)]
-    for url in urls:
-        facts = None if _is_remote(url) or not Path(url).exists() else Path(url).stat()
-        parts.append([url, facts and str(Path(url).resolve()), facts and facts.st_size, facts and facts.st_mtime_ns])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+class _State(NamedTuple):
+    """A shard as it is now: bytes, 0 where that is not known, and what else changes with its content."""
+
+    size: int
+    marks: tuple[str, ...]
 
 
-def _remote_size(url: str) -> int:
+CHANGES = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
+"""What the clients of other machines call what changes with a file's content."""
+
+
+def _state(url: str) -> _State:
+    if not _is_remote(url):
+        with suppress(OSError):
+            facts = Path(url).stat()
+            return _State(facts.st_size, (str(Path(url).resolve()), str(facts.st_mtime_ns)))
+        return _State(0, ())
     import fsspec
 
     with _named_errors(url):
         files, path = fsspec.core.url_to_fs(url)
-        return int(files.info(path).get("size") or 0)
+        info = files.info(path)
+        return _State(int(info.get("size") or 0), tuple(f"{key} {info[key]}" for key in CHANGES if info.get(key)))
+
+
+def _identity(urls: list[str], states: list[_State], form: Form) -> str:
+    """Return a key for shards as they are now."""
+    return hashlib.sha256(json.dumps(["2", repr(form), urls, states]).encode()).hexdigest()
 
 
 def _count(form: Form, url: str) -> Count:
@@ -601,28 +681,31 @@ def _count(form: Form, url: str) -> Count:
         return form.count(file)
 
 
-def _stated(name: str, urls: list[str]) -> list[Count]:
+def _stated(name: str, urls: list[str], states: list[_State]) -> list[Count]:
     """Return the counts that ``_info.json`` beside tar files on another machine states, by split and file name."""
     beside = f"{urls[0].rpartition('/')[0]}/_info.json"
     try:
         with _opened(beside) as file:
-            splits = json.load(file)["splits"].values()
+            splits = json.loads(file.read(MAX_TEXT))["splits"].values()
         stated = {
             file: n for split in splits for file, n in zip(split["filenames"], split["shard_lengths"], strict=True)
         }
-        return [Count(int(stated[url.rpartition("/")[2]])) for url in urls]
+        counts = [Count(int(stated[url.rpartition("/")[2]])) for url in urls]
     except Exception as error:  # every client of another machine has errors of its own
         raise DataError(
             f"How many images each shard of {name} holds is not known, and to count them is to read them all: download "
             f"them, or put the counts into {beside}."
         ) from error
+    for url, count, state in zip(urls, counts, states, strict=True):
+        if not 0 <= count.images <= (state.size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:
+            raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")
+    return counts
 
 
 def _unlabelled(split: Shards) -> bool:
     """Tell whether no image has a label, or all have the one that stands for none."""
-    if split.labels is not None:
-        return set(split.labels) <= {None, UNLABELLED}
-    return all(count.bounds == (UNLABELLED, UNLABELLED) for count in split.counts)
+    known = [count.labels if count.labels is not None else count.bounds for count in split.counts]
+    return all(labels is not None and set(labels) <= {None, UNLABELLED} for labels in known)
 
 
 def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:
@@ -631,13 +714,11 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
         raise DataError(
             f"--data.classes gives {len(given)} classes, and {name} declares {len(declared)}: leave it out."
         )
-    labels, bounds = train.labels, [count.bounds for count in train.counts]
+    labels = set(train.labels or ()) - {None}
     if found := given or declared:
         names = found
-    elif labels is not None and all(isinstance(label, int) for label in labels):
-        names = tuple(map(str, range(max(labels) + 1)))
-    elif all(bounds):
-        names = tuple(map(str, range(max(greatest for _, greatest in filter(None, bounds)) + 1)))
+    elif labels and all(isinstance(label, int) for label in labels):
+        names = _numbered(name, labels)
     else:
         raise DataError(
             f"{name} does not say how many classes it has: give their number, or a file with one name on each line, with "
@@ -646,6 +727,17 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
     if len(names) < 2:
         raise DataError(f"{name} has {len(names)} class: a classifier needs two or more.")
     return names
+
+
+def _numbered(name: str, labels: set[int]) -> tuple[str, ...]:
+    """Return the classes 0 to K - 1 by their numbers; raise unless each of them has images, and nothing else has."""
+    if labels != set(range(len(labels))):
+        raise DataError(
+            f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but {len(labels)} "
+            f"from {min(labels)} to {max(labels)}: give the number of classes, or a file with one name on each line, with "
+            "--data.classes."
+        )
+    return tuple(map(str, range(len(labels))))
 
 
 def _given_classes(classes: str) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ class _Decoding(Dataset[Any]):
     def __getitem__(self, row: Row) -> Decoded | str:
         try:
             image = decode(row.encoded) if row.encoded else None
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             return f"{row.source}: {error}"
         if image is None:
             return f"{row.source}: it is empty (0 bytes)"

@@ -2,10 +2,14 @@
 
 import contextlib
 import io
+import itertools
 import os
 import pickle
 import random
+import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +35,7 @@ from botzoo.training.data import (
     read_images,
     train_batches,
 )
+from botzoo.training.decoded import writing
 from botzoo.training.sources import Encoded, Split, open_images
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -137,8 +142,8 @@ def test_pixels_are_taken_as_they_are() -> None:
 
 
 def test_a_huge_image_is_read_without_a_warning(tmp_path: Path) -> None:
-    Image.new("1", (12_000, 9_000)).save(tmp_path / "huge.png")
-    assert decode(tmp_path / "huge.png").size == (12_000, 9_000)
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "huge.png", compress_level=1)
+    assert decode(tmp_path / "huge.png").size == (10_000, 9_000)
 
 
 def test_an_image_beyond_the_limit_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +257,35 @@ def test_other_bytes_are_decoded_anew(own_cache: Path) -> None:
     assert len(list(own_cache.iterdir())) == 2
 
 
+@pytest.mark.parametrize(("work", "call", "error"), [("_raw", 2, OSError(5, "broken")), ("_decode", 1, MemoryError())])
+def test_a_failure_of_disk_or_memory_is_not_kept_for_the_next_run(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, work: str, call: int, error: Exception
+) -> None:
+    calls, whole = itertools.count(-4 * (call - 1)), getattr(module, work)
+
+    def failing(*args: object) -> object:
+        if next(calls) == 1:  # the second image, when it is to be decoded
+            raise error
+        return whole(*args)
+
+    monkeypatch.setattr(module, work, failing)
+    monkeypatch.setattr(module, "cores", lambda shared: 1)
+    assert len(read_images(split_of(pictures(4)), skip_corrupt=True)[1]) == 1
+    assert len(read_images(split_of(pictures(4)))[0]) == 4
+
+
+def test_an_image_that_is_replaced_while_it_is_read_is_not_kept_as_the_other(own_cache: Path) -> None:
+    encoded, seen = pictures(3), Counter[int]()
+
+    def read(i: int) -> Encoded:
+        seen[i] += 1
+        return encoded[2] if i == 1 and seen[i] > 1 else encoded[i]
+
+    changed, _ = read_images(replace(split_of(pictures(2)), read=read))
+    assert changed.fingerprint == read_images(split_of([encoded[0], encoded[2]]))[0].fingerprint
+    assert read_images(split_of(encoded[:2]))[0].image(1).tobytes() == decode(encoded[1]).tobytes()
+
+
 def flipped(content: bytes) -> bytes:
     """One bit of the index, behind the pixels of five images, is another."""
     place = 5 * 12 * 10 * 3 + 10
@@ -315,6 +349,32 @@ def test_the_oldest_files_make_room(own_cache: Path, monkeypatch: pytest.MonkeyP
     assert len(list(own_cache.iterdir())) == 3
 
 
+def test_a_file_in_use_is_neither_removed_nor_replaced(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTZOO_CACHE_GIB", "0")
+    first, _ = read_images(split_of(pictures(3)))
+    path = first.decoded.path
+    assert path is not None
+    inode = path.stat().st_ino
+    with writing(path.stem) as writer:  # another machine has decoded them too
+        for i in range(3):
+            writer.add(first.pixels(i))
+        writer.finish(first.decoded.index, keep=True)
+    read_images(split_of(pictures(4)))
+    assert path.stat().st_ino == inode
+    del first, writer
+    read_images(split_of(pictures(5)))
+    assert not path.exists()
+
+
+def test_mapped_images_that_were_sent_and_are_gone_are_named(own_cache: Path) -> None:
+    found, _ = read_images(split_of(pictures(3)))
+    sent = pickle.dumps(found.decoded)
+    (path,) = own_cache.iterdir()
+    path.unlink()
+    with pytest.raises(DataError, match=r"can no longer be read \(No such file or directory\): go on with --resume"):
+        pickle.loads(sent).pixels(0)
+
+
 def test_mapped_images_can_be_sent_and_divided(own_cache: Path) -> None:
     whole, _ = read_images(split_of(pictures(6)))
     part = whole.only(whole.split.take(np.array([4, 1])))
@@ -331,6 +391,19 @@ def test_caching_changes_nothing_but_the_memory_held() -> None:
     assert (cached.cached, cached.cached_bytes) == (True, size)
     assert (uncached.cached, uncached.cached_bytes) == (False, 0)
     assert all(cached.image(i).tobytes() == uncached.image(i).tobytes() for i in range(5))
+
+
+@pytest.mark.parametrize("turns", [0, 30])
+def test_threads_that_work_ahead_hold_no_more_than_the_bound(monkeypatch: pytest.MonkeyPatch, turns: int) -> None:
+    monkeypatch.setattr(module, "AHEAD_BYTES", 20)
+    monkeypatch.setattr(module, "cores", lambda shared: 4)
+    done: list[int] = []
+    results = module._in_order(lambda i: done.append(i) or i, 400, lambda result: 1)
+    assert [next(results) for _ in range(turns)] == list(range(turns))
+    first = next(results)
+    time.sleep(0.05)
+    assert len(done) <= first // 8 * 8 + 8 + 20 + 4 + 8
+    assert list(results) == list(range(turns + 1, 400))
 
 
 def test_an_image_lost_after_reading_is_named(tmp_path: Path) -> None:
@@ -384,6 +457,16 @@ def test_normalising_keeps_channels_last_and_leaves_its_input() -> None:
     normalised = Preprocessing(5, *IMAGENET, 1.0, "bilinear").normalise(batch)
     assert normalised.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(batch, before)
+
+
+def test_normalising_first_in_inference_leaves_nothing_that_training_cannot_use() -> None:
+    preprocessing = Preprocessing(5, (0.123, 0.456, 0.406), (0.229, 0.224, 0.225), 1.0, "bilinear")
+    batch = torch.zeros(2, 3, 5, 5, dtype=torch.uint8)
+    with torch.inference_mode():
+        preprocessing.normalise(batch)
+    mean = module._on_device(preprocessing.mean, batch.device)
+    assert mean is module._on_device(preprocessing.mean, batch.device)
+    (mean * torch.ones(3, 1, 1, requires_grad=True)).sum().backward()
 
 
 @pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (1, 1)])
