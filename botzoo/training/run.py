@@ -50,6 +50,7 @@ from botzoo.training.engine import (
 from botzoo.training.folder import Facts, check_output, free_name, log_to, open_folder, record_facts, write_facts
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
+from botzoo.training.licence import settle_license
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, plan
@@ -82,6 +83,7 @@ class Result:
         best_epoch: the epoch that they are of, counted from 1.
         steps: optimizer steps taken; fewer than planned after early stopping.
         facts: command, versions, hardware, seconds, peak memory and fingerprints, as in run.json.
+        held_out: of the same weights on the validation split, where ``split`` is "test": for what is fitted afterwards.
     """
 
     job: Job
@@ -90,6 +92,7 @@ class Result:
     best_epoch: int
     steps: int
     facts: Facts
+    held_out: Evaluation | None = None
 
     @property
     def chosen_on_split(self) -> bool:
@@ -283,7 +286,7 @@ def _train_transform(job: Job, size: int) -> TrainTransform:
     )
 
 
-def _judge(job: Job, role: str) -> Evaluation:
+def _judge(job: Job, role: str, keep_log_p: bool = False) -> Evaluation:
     """Evaluate the judged network on every image of a split."""
     images, trainer = job.images[role], job.trainer
     read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
@@ -297,7 +300,7 @@ def _judge(job: Job, role: str) -> Evaluation:
         pin=job.accelerator.device.type == "cuda",
     )
     total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
-    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total)
+    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total, keep_log_p)
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:
@@ -418,8 +421,12 @@ def _stopped(job: Job, step: int, stop: StopRequest, command: str) -> StoppedErr
 
 def _resume_command(job: Job, command: str) -> str:
     launcher = "" if job.order.world_size == 1 else " (under the same launcher)"
-    program = " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
-    return f"{program} --resume {shlex.quote(str(job.folder))}{launcher}"
+    return f"{program(command)} --resume {shlex.quote(str(job.folder))}{launcher}"
+
+
+def program(command: str) -> str:
+    """Return the words of ``command`` before its options, such as ``botzoo train``."""
+    return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
 
 
 def _bar(job: Job, progress: Progress) -> Any:
@@ -441,13 +448,14 @@ def _finish(job: Job, progress: Progress) -> Result:
             torch.distributed.broadcast(tensor, 0)
     split = "test" if "test" in job.images else "validation"
     watch = _Watch(progress.seconds, job.order.batch_size)
-    evaluation = _judge(job, split)
+    evaluation = _judge(job, split, keep_log_p=True)
+    held_out = _judge(job, "validation", keep_log_p=True) if split == "test" else None
     if split == "test":
         _log_evaluation(job, "test", evaluation, progress.best_epoch, progress.step, watch.seconds)
     memory = {"peak_memory_bytes": peak_memory(accelerator.device)}
     facts = job.facts | memory | {"seconds": round(watch.seconds, 1), "finished": time.strftime("%Y-%m-%d")}
     write_facts(job.folder, facts, accelerator)
-    result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts)
+    result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts, held_out)
     if accelerator.is_main_process:
         write_model_folder(
             result.model_folder,
@@ -455,7 +463,7 @@ def _finish(job: Job, progress: Progress) -> Result:
             job.preprocessing,
             job.data.class_names,
             tag=job.folder.name,
-            license=job.start.license,
+            license=settle_license(job.start.license, job.data.license, job.config.license),
         )
         title = f"{job.architecture} on {Path(job.data.name).resolve().name}"
         draw_learning_curve(job.history, result.model_folder / "learning_curve.png", job.order.steps_per_epoch, title)

@@ -50,7 +50,8 @@ def a_split(name: str, labels: Any) -> Split:
 
 def evaluation(labels: Any, predicted: Any) -> Evaluation:
     hits = np.ones(len(labels), bool)
-    return Evaluation(np.asarray(labels), np.asarray(predicted), hits, np.full(len(labels), 0.25, np.float32))
+    figures = (np.full(len(labels), value, np.float32) for value in (0.25, 0.75))
+    return Evaluation(np.asarray(labels), np.asarray(predicted), hits, *figures)
 
 
 def answers(classes: int, each: int = 20, wrong: int = 4) -> Evaluation:
@@ -81,6 +82,7 @@ def a_result(folder: Path, names: tuple[str, ...] = NAMES, judged: Evaluation | 
         "preprocessing": preprocessing,
         "start": SCRATCH,
         "train_size": 32,
+        "later_size": 32,
         "crop_min": 0.35,
         "hflip": 0.5,
         "order": Order(600, 60, 0),

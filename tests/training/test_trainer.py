@@ -177,7 +177,7 @@ def test_evaluation_counts_what_is_right() -> None:
 def test_the_interval_is_wilsons() -> None:
     labels = np.zeros(100, np.int64)
     predicted = np.array([0] * 90 + [1] * 10)
-    evaluation = Evaluation(labels, predicted, np.ones(100, bool), np.ones(100, np.float32))
+    evaluation = Evaluation(labels, predicted, np.ones(100, bool), *(np.ones(100, np.float32) for _ in range(2)))
     n, p, z = 100, 0.9, 1.959964
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
