@@ -55,8 +55,8 @@ class Published:
     changed: bool
 
 
-def check_access(repo: str, api: HfApi | None = None) -> str | None:
-    """Check that the token may write to ``repo``, as far as can be known before, and return its newest commit if it exists.
+def check_access(repo: str, *, private: bool = False, api: HfApi | None = None) -> str | None:
+    """Check that ``publish`` may write to ``repo``, as far as can be known before, and return its newest commit, if any.
 
     Raises:
         PublishError: there is no token, it only reads, or the owner is neither its user nor an organization of theirs.
@@ -101,7 +101,7 @@ def publish(
         NetworkError: the Hub cannot be reached or refuses; what is visible there is whole, and the same call goes on.
     """
     api = api or HfApi()
-    check_access(package.repo, api)
+    check_access(package.repo, private=private, api=api)
     record = _Record(package.folder, f"{api.endpoint}/{package.repo}")
     info = _info(package.repo, api)
     if info is None:

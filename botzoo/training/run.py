@@ -12,7 +12,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -106,7 +106,12 @@ class Result:
 
 
 def train(
-    config: TrainConfig, *, transfer: Transfer | None = None, command: str = "botzoo", resume: Path | None = None
+    config: TrainConfig,
+    *,
+    transfer: Transfer | None = None,
+    command: str = "botzoo",
+    resume: Path | None = None,
+    approve: Callable[[Settled], object] = lambda settled: None,
 ) -> Result:
     """Run the whole job and return its result, the same on every process.
 
@@ -115,13 +120,16 @@ def train(
         transfer: what is frozen and how fast each layer learns; None trains everything alike.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
+        approve: is shown, on every process, what is settled before the run's folder is made; may raise.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; the checkpoint is written.
         DivergedError: the loss became NaN or infinite.
         BotzooError: anything else that a user can mend, in one line.
     """
-    job = _open(prepare(config, transfer or Transfer()), command, resume)
+    settled = prepare(config, transfer or Transfer())
+    approve(settled)
+    job = _open(settled, command, resume)
     handler = log_to(job.folder, job.accelerator)
     try:
         progress = _restore(job) if resume else Progress()
@@ -139,14 +147,21 @@ def train(
             handler.close()
 
 
-def rehearse(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
+def rehearse(
+    config: TrainConfig,
+    *,
+    transfer: Transfer | None = None,
+    approve: Callable[[Settled], object] = lambda settled: None,
+) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here; train nothing and make no run folder.
 
     Raises:
         BotzooError: what ``train`` would raise before its first step.
     """
     check_output(config)
-    settled = _say_plan(prepare(config, transfer or Transfer()), 0)
+    settled = prepare(config, transfer or Transfer())
+    approve(settled)
+    settled = _say_plan(settled, 0)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
 
     def draw() -> None:
