@@ -149,6 +149,11 @@ class HubDouble:
         changes = [r for method in ("POST", "PUT", "DELETE", "PATCH") for r in self.seen(method)]
         return [r for r in changes if not any(check in r.path for check in checks)]
 
+    @staticmethod
+    def oid(data: bytes) -> str:
+        """Return the id under which the storage keeps a large file."""
+        return sha256(data)
+
     def leaks(self) -> list[Request]:
         """Return the requests that carried a token to the storage, which is another host."""
         return [r for r in self.requests if r.token and (r.host.startswith("localhost") or "/storage/" in r.path)]

@@ -9,7 +9,10 @@ from botzoo.errors import ConfigError
 from botzoo.training.command_line import given, make_parser, parse, wants_dry_run
 from botzoo.training.config import AblateConfig
 
-DESCRIPTION = "Train every rung of a ladder with every seed; the options given hold for every run. Killed, it goes on where it was."
+DESCRIPTION = (
+    "Train every rung of a ladder with every seed; the options given hold for every run. Killed, it goes on where it "
+    "was."
+)
 
 
 def run(argv: list[str]) -> None:
