@@ -367,8 +367,15 @@ def test_no_room_is_said_in_the_hubs_words(double: HubDouble, packed: Package) -
     assert set(double.repo("me/pets").files) == {".gitattributes"}
 
 
+def test_a_licence_that_the_hub_does_not_list_goes_by_its_name(folder: Path) -> None:
+    (folder / "README.md").write_text(CARD.replace("license: mit", "license: other\nlicense_name: house-rules"))
+    package = pack(folder, "me/pets")
+    assert package.license == "house-rules"
+    assert (ModelCard(package.card).data.license, ModelCard(package.card).data.license_name) == ("other", "house-rules")
+
+
 def test_a_card_that_the_hub_refuses_is_said_to_be_one(double: HubDouble, folder: Path) -> None:
-    (folder / "README.md").write_text(CARD.replace("license: mit", "license: made-up"))
+    (folder / "README.md").write_text(CARD.replace("license: mit", "license: isc"))
     with pytest.raises(PublishError, match='"license" must be one of'):
         publish(pack(folder, "me/pets"), api=api(double))
 
