@@ -59,21 +59,15 @@ def check_access(repo: str, *, private: bool = False, api: HfApi | None = None) 
     """Check that ``publish`` may write to ``repo``, as far as can be known before, and return its newest commit, if any.
 
     Raises:
-        PublishError: there is no token, it only reads, or the owner is neither its user nor an organization of theirs.
+        PublishError: there is no token, it only reads, the owner is neither its user nor an organization of theirs, or the
+            repository is public and should be private, or the other way round.
         NetworkError: the Hub cannot be reached or refuses the token.
     """
     api = api or HfApi()
-    user = _retried(api.whoami, repo)
-    token = user.get("auth", {}).get("accessToken", {})
-    if token.get("role") == "read" or (token.get("role") == "fineGrained" and "repo.write" not in json.dumps(token)):
-        raise PublishError(f"The token only reads: make one that may write at {TOKENS}, then run `hf auth login`.")
-    owner = repo.split("/")[0]
-    owners = [user["name"], *(org["name"] for org in user.get("orgs", []) if org.get("roleInOrg") != "read")]
-    if owner not in owners:
-        raise PublishError(
-            f"{repo} is not yours to write: the owner must be {' or '.join(owners)}, as whom you are logged in."
-        )
+    _check_token(repo, api)
     info = _info(repo, api)
+    if info is not None:
+        _check_visibility(info, private, to_open=False)
     return info.sha if info is not None else None
 
 
@@ -101,7 +95,7 @@ def publish(
         NetworkError: the Hub cannot be reached or refuses; what is visible there is whole, and the same call goes on.
     """
     api = api or HfApi()
-    check_access(package.repo, private=private, api=api)
+    _check_token(package.repo, api)
     record = _Record(package.folder, f"{api.endpoint}/{package.repo}")
     info = _info(package.repo, api)
     if info is None:
@@ -110,7 +104,7 @@ def publish(
         log.info("%-10s %s is new", "repository", package.repo)
     to_open = _check_visibility(info, private, record.to_open)
     head = _check_parent(info, package, parent or record.commit)
-    _check_tag(tag, package.repo, head, api)
+    _check_tag(tag, info, package, api)
     commit = _commit(package, info, head, api)
     record.write(commit, to_open=to_open)
     if tag is not None:
@@ -122,6 +116,18 @@ def publish(
 
 
 # What must be so beforehand
+
+
+def _check_token(repo: str, api: HfApi) -> None:
+    """Refuse a token that cannot write in the namespace of ``repo``."""
+    user = _retried(api.whoami, repo)
+    token = user.get("auth", {}).get("accessToken", {})
+    if token.get("role") == "read" or (token.get("role") == "fineGrained" and "repo.write" not in json.dumps(token)):
+        raise PublishError(f"The token only reads: make one that may write at {TOKENS}, then run `hf auth login`.")
+    owner = repo.split("/")[0]
+    owners = [user["name"], *(org["name"] for org in user.get("orgs", []) if org.get("roleInOrg") != "read")]
+    if owner not in owners:
+        raise PublishError(f"{repo} is not yours to write: with your token the owner must be {' or '.join(owners)}.")
 
 
 def _info(repo: str, api: HfApi) -> ModelInfo | None:
@@ -161,11 +167,12 @@ def _check_parent(info: ModelInfo, package: Package, parent: str | None) -> str:
     return head
 
 
-def _check_tag(tag: str | None, repo: str, head: str, api: HfApi) -> None:
-    tags = _retried(lambda: api.list_repo_refs(repo), repo).tags if tag is not None else []
-    taken = {ref.name: ref.target_commit for ref in tags}.get(str(tag), head)
-    if taken != head:
-        raise PublishError(f"{repo} has a tag {tag} already, at {taken}: give another --tag.")
+def _check_tag(tag: str | None, info: ModelInfo, package: Package, api: HfApi) -> None:
+    """Refuse a tag that is there already, unless it names this very package."""
+    tags = _retried(lambda: api.list_repo_refs(info.id), info.id).tags if tag is not None else []
+    taken = {ref.name: ref.target_commit for ref in tags}.get(str(tag))
+    if taken is not None and not (taken == info.sha and _holds(info, package)):
+        raise PublishError(f"{info.id} has a tag {tag} already, at {taken}: give another --tag.")
 
 
 def _holds(info: ModelInfo, package: Package) -> bool:

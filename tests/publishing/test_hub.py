@@ -295,10 +295,12 @@ def test_visibility_is_never_changed_behind_ones_back(double: HubDouble, packed:
     assert double.written == []
 
 
-def test_a_tag_that_is_taken_is_refused_before_the_commit(double: HubDouble, packed: Package) -> None:
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_tag_that_is_taken_is_refused_before_the_commit(double: HubDouble, packed: Package, moved: bool) -> None:
     repo = double.add("me/pets", {})
     repo.tags["v1"] = repo.head
-    repo.commit({"x.txt": b""}, "more")
+    if moved:
+        repo.commit({"x.txt": b""}, "more")
     with pytest.raises(PublishError, match="has a tag v1 already"):
         publish(packed, tag="v1", api=api(double))
     assert double.written == []
@@ -360,6 +362,21 @@ def test_what_lasts_shows_nothing_half_made_and_the_same_goes_on(
     assert (len(repo.commits), repo.private) == (2, False)
 
 
+def test_it_waits_as_long_as_the_hub_asks(double: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    double.fail("GET", "whoami", 429, headers={"Retry_After": "7"})
+    double.fail("GET", "whoami", 500, times=2)
+    check_access("me/pets", api=api(double))
+    assert waits == [7, 2, 4]
+
+
+def test_it_does_not_wait_for_hours(double: HubDouble, packed: Package) -> None:
+    double.fail("GET", "whoami", 429, headers={"Retry_After": "3600"})
+    with pytest.raises(NetworkError, match="again later"):
+        publish(packed, api=api(double))
+
+
 def test_no_room_is_said_in_the_hubs_words(double: HubDouble, packed: Package) -> None:
     double.fail("POST", "objects/batch", status=403, message="Private repository storage limit reached")
     with pytest.raises(NetworkError, match="storage limit reached"):
@@ -398,6 +415,11 @@ def test_access_is_checked_without_writing(double: HubDouble) -> None:
     assert check_access("me/pets", api=api(double)) is None
     head = double.add("me/pets", {}).head
     assert check_access("me/pets", api=api(double)) == head
+    with pytest.raises(PublishError, match="is public: leave --private out"):
+        check_access("me/pets", private=True, api=api(double))
+    double.add("me/pets", {"x.txt": b""}, private=True)
+    with pytest.raises(PublishError, match="is private: add --private"):
+        check_access("me/pets", api=api(double))
     assert double.written == []
 
 
