@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "Train a network from scratch by a recipe.",
     "recipes": "List the recipes as a ladder, or print one: botzoo recipes [NAME].",
     "ablate": "Train every rung of a ladder with every seed and compare them.",
+    "publish": "Put a finished run or a model folder on the Hugging Face Hub.",
 }
 """What each module of ``botzoo.commands`` does."""
 

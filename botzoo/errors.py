@@ -32,6 +32,10 @@ class NetworkError(BotzooError):
     """The Hub cannot be reached or refuses the request."""
 
 
+class PublishError(BotzooError):
+    """A model that cannot be published as it is, or where it is to go."""
+
+
 class DivergedError(BotzooError):
     """The loss became NaN or infinite."""
 

@@ -48,6 +48,12 @@ WRONG = {
     ("ablate", "--epochs", "2", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",
     ("ablate", "--epochs", "2", "--seeds", "1,1"): "botzoo ablate: --seeds is '1,1'",
     ("ablate", "--resume", "runs/x"): "botzoo ablate: ",
+    ("ablate", "--epochs", "2", "--push-to", "me/x"): "botzoo ablate: --push-to is 'me/x': it must be left out",
+    ("publish",): "botzoo publish: The following arguments are required: RUN|MODEL_FOLDER, --repo.",
+    ("publish", "runs/x", "--repo", "pets"): "botzoo publish: --repo is 'pets': it must be owner/name",
+    ("publish", "runs/x", "--repo", "me/p", "--license", "MIT!"): "botzoo publish: --license is 'MIT!': it must be",
+    ("publish", "runs/none", "--repo", "me/pets"): "botzoo publish: There is no model in runs/none:",
+    ("train", "--push-to", "me/../x"): "botzoo train: --push-to is 'me/../x': it must be owner/name",
 }
 
 

@@ -365,7 +365,7 @@ def _adaptable(state_dict: Mapping[str, Any], model: nn.Module, cfg: dict[str, A
 
 def _unreadable(error: Exception, cfg: PretrainedCfg) -> CheckpointError | NetworkError:
     reason = re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
-    if _is_network(error):
+    if is_network_error(error):
         return NetworkError(
             f"Cannot fetch the weights of {cfg.architecture} from {_source(cfg)} ({reason}). Check the connection and "
             f"the name, or take resnet10d_bot, whose weights come with botzoo and need no network."
@@ -377,7 +377,7 @@ def _unreadable(error: Exception, cfg: PretrainedCfg) -> CheckpointError | Netwo
     )
 
 
-def _is_network(error: Exception) -> bool:
+def is_network_error(error: Exception) -> bool:
     """Tell whether the Hub, the connection or offline mode is to blame."""
     known = (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError, URLError)
     client = type(error).__module__.split(".")[0]  # huggingface_hub has changed its HTTP client more than once

@@ -19,14 +19,25 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from botzoo.publishing.calibration import BINS, Calibration, calibrate
+from botzoo.training.licence import forbids_commerce, inherited_license, settle_license
 from botzoo.training.model import Start, count_parameters
 from botzoo.training.plan import decay_words, duration
-from botzoo.training.run import Result
+from botzoo.training.run import Result, program
 from botzoo.training.sources import ImageData
 from botzoo.training.trainer import Evaluation, wilson
 
 HERE = "local-dir:."
 """Address of the model in the card's code; a published copy has ``hf-hub:owner/name`` in its place."""
+
+HERE_FOR_TRANSFORMERS = 'model="."'
+
+HERE_NOTE = (
+    f"`{HERE}` is the folder that this card lies in, here the current one; the address of a published copy is "
+    "`hf-hub:owner/name`. "
+)
+
+OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\. Choose one before publishing.*")
 
 FULL_TABLE = 30
 """Up to so many classes are listed one by one; of more, the worst ones."""
@@ -44,7 +55,7 @@ HUB_LICENSES = frozenset(
 
 NOT_SETTINGS = {
     *("dataset", "model", "output", "scratch", "tracker", "checkpoint_every", "keep_checkpoints", "skip_corrupt"),
-    *("data.cache_gib", "engine.device", "engine.workers", "engine.log_every"),
+    *("data.cache_gib", "engine.device", "engine.workers", "engine.log_every", "push_to", "private", "license"),
 }
 """Options that say nothing of what was learned, or that the card states elsewhere."""
 
@@ -100,15 +111,13 @@ def write_card(result: Result) -> Path:
 
 def card_data(result: Result) -> ModelCardData:
     """Return the front matter, for the Hub's search and widgets."""
-    license, base = known_license(result), result.job.start.base_model
-    listed = license is None or license in HUB_LICENSES
+    base = result.job.start.base_model
     return ModelCardData(
         model_name=result.job.folder.resolve().name,
         library_name="timm",
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "botzoo"],
-        license=license if listed else "other",
-        license_name=None if listed else license,
+        **license_fields(known_license(result)),
         base_model=base,
         base_model_relation="finetune" if base else None,
         datasets=[result.job.data.hub_id] if result.job.data.hub_id else None,
@@ -117,10 +126,16 @@ def card_data(result: Result) -> ModelCardData:
     )
 
 
+def license_fields(license: str | None) -> dict[str, Any]:
+    """Return a licence as the front matter has it: a name that the Hub does not list goes beside ``other``."""
+    listed = license is None or license in HUB_LICENSES
+    return {"license": license if listed else "other", "license_name": None if listed else license}
+
+
 def known_license(result: Result) -> str | None:
-    """Return the licence of the weights that the run started from, None where there are none or it is not known."""
-    license = result.job.start.license
-    return None if license in (None, "unknown") else license
+    """Return the licence of the trained weights, None where nobody has chosen one yet."""
+    job = result.job
+    return settle_license(job.start.license, job.data.license, job.config.license)
 
 
 def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[ClassFigures]:
@@ -248,6 +263,12 @@ def _what(result: Result) -> Iterator[str]:
         f"{_origin(job.start)} on {_data_name(job.data)}. It takes RGB images at {size} x {size} pixels and answers "
         f"with one of {len(names)} classes: {some}{rest}."
     )
+    wrong = len(result.evaluation) - result.evaluation.correct
+    yield (
+        "It is for images like those it learned from, and a start for fine-tuning on others. It is not for images that may "
+        "show none of its classes, nor for decisions in which one wrong answer does harm: it classified "
+        f"{wrong:,} of {_split_text(result)} wrongly."
+    )
 
 
 def _origin(start: Start) -> str:
@@ -280,15 +301,13 @@ with torch.inference_mode():
 for share, k in zip(shares.tolist(), classes.tolist()):
     print(f"{{label_names[k]}}: {{share:.1%}}")
 ```"""
-    yield (
-        f"`{HERE}` is the folder that this card lies in, here the current one; the address of a published copy is "
-        "`hf-hub:owner/name`. With transformers:"
-    )
+    yield f"{HERE_NOTE}With transformers:"
     yield f"""```python
 {first}from transformers import pipeline
 
-print(pipeline("image-classification", model=".")("photo.jpg"))
+print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
 ```"""
+    yield f"To fine-tune it on your own images: `botzoo-finetune --model {HERE} --dataset FOLDER`."
 
 
 def _data(result: Result) -> Iterator[str]:
@@ -327,6 +346,7 @@ def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
         f"{result.job.precision.name}; the interval is Wilson's. Mean negative log-likelihood "
         f"{result.evaluation.loss:.4f} nats. Always answering with the commonest class would reach {commonest:.1f} %."
     )
+    yield from _calibration(result)
     yield from _per_class(result, figures)
     yield from _confusion_section(result)
     if (result.model_folder / "learning_curve.png").exists():
@@ -345,6 +365,35 @@ def chosen_remark(result: Result) -> str:
     if result.chosen_on_split:
         return "These images also chose the epoch, so expect a little less on new ones."
     return "These images were looked at once, at the end; they did not choose the epoch."
+
+
+def calibration(result: Result) -> Calibration:
+    """Return how sure the network is, against how often it is right."""
+    judged, held_out = result.evaluation, result.held_out
+    other = (held_out.log_p, held_out.labels) if held_out is not None and held_out.log_p is not None else None
+    log_p = judged.log_p if held_out is None or other is not None else None
+    return calibrate(judged.confidence, judged.labels == judged.predicted, log_p, judged.labels, other)
+
+
+def _calibration(result: Result) -> Iterator[str]:
+    found = calibration(result)
+    rows = [("as it is", f"{100 * found.before:.2f} %")]
+    if found.after is not None:
+        rows.append((f"logits divided by the temperature {found.temperature:.3g}", f"{100 * found.after:.2f} %"))
+    yield "### Calibration"
+    yield _table(("how sure it is, against how often it is right", "expected calibration error"), rows)
+    bins = f"In {BINS} bins of confidence, of equal width."
+    if found.after is None:
+        yield f"{bins} No temperature was fitted: the images were too few, or the answers too many to be kept."
+        return
+    if found.cross_fitted:
+        how = (
+            "Each fifth of these images was judged with the temperature that fits the other four best, as there is no test "
+            "split; the one given here fits all of them best"
+        )
+    else:
+        how = "The temperature is the one that fits the validation images best, none of which is judged here"
+    yield f"{bins} {how} (least negative log-likelihood). It is not in the weights: divide the logits by it yourself."
 
 
 def _per_class(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
@@ -397,6 +446,7 @@ def _training(result: Result) -> Iterator[str]:
         "fp32. The settings as they took effect:"
     )
     yield _table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in _settings(result)))
+    yield f"They are options in recipe.yaml too, for `{program(facts['command'])} --config recipe.yaml`."
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield (
         f"It took {duration(facts['seconds'])} on {_text(facts['hardware'])} and was finished on {facts['finished']}, "
@@ -476,20 +526,17 @@ def _limit_lines(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
 
 def _licence(result: Result) -> Iterator[str]:
     license, data, start = known_license(result), result.job.data, result.job.start
+    extra = ", which forbids commercial use" if forbids_commerce(license) else ""
     yield "## Licence"
-    if license is not None:
-        extra = ", which forbids commercial use" if "-nc" in license or "noncommercial" in license else ""
-        yield f"`{license}`{extra}: the licence of the weights that it started from, `{_short(start.source)}`."
-    else:
-        why = (
-            "it started from random weights"
-            if start.report is None
-            else f"that of `{_short(start.source)}` is not known"
-        )
+    if license is None:
         yield (
-            f"The licence of these weights is not set, since {why}. Choose one before publishing, and write it as "
-            "`license:` into the first lines of this file."
+            f"The licence of these weights is not set, since {_why_open(result)}. Choose one before publishing, with "
+            "`--license`."
         )
+    elif inherited_license(start.license, data.license) is None:
+        yield f"`{license}`{extra}: chosen by who trained it, since {_why_open(result)}."
+    else:
+        yield f"`{license}`{extra}: the licence of the weights that it started from, `{_short(start.source)}`."
     if re.search(r"in(1k|12k|21k|22k)|tin\d", start.source):
         yield (
             "The first weights were trained on ImageNet or a part of it, whose terms of access (non-commercial "
@@ -497,6 +544,16 @@ def _licence(result: Result) -> Iterator[str]:
         )
     terms = f"`{data.license}`" if data.license else "not known to this card: look it up where the images come from"
     yield f"The licence of the data set is separate; that of {_data_name(data)} is {terms}."
+
+
+def _why_open(result: Result) -> str:
+    """Return why the licence of the trained weights has to be chosen."""
+    start = result.job.start
+    if start.report is None:
+        return "it started from random weights"
+    if start.license in (None, "unknown"):
+        return f"that of `{_short(start.source)}` is not known"
+    return f"that of the data forbids commercial use, which `{start.license}`, that of `{_short(start.source)}`, allows"
 
 
 def _credit(result: Result) -> Iterator[str]:

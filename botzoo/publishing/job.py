@@ -1,14 +1,20 @@
-"""A training run with all that is told of it afterwards: the card in the model folder, the summary on the terminal."""
+"""A training run with all that is told of it afterwards: recipe and card in the model folder, the summary, the Hub."""
 
 from __future__ import annotations
 
 import logging
+import os
+import shlex
+import shutil
 from pathlib import Path
 
+from botzoo.errors import BotzooError, PublishError
 from botzoo.publishing.card import write_card
+from botzoo.publishing.recipe import write_recipe
 from botzoo.publishing.summary import summary
 from botzoo.training.config import TrainConfig
-from botzoo.training.prepare import Transfer
+from botzoo.training.licence import settle_license
+from botzoo.training.prepare import Settled, Transfer
 from botzoo.training.run import Result, rehearse, train
 
 log = logging.getLogger("botzoo")
@@ -22,7 +28,7 @@ def train_and_describe(
     resume: Path | None = None,
     dry_run: bool = False,
 ) -> Result | None:
-    """Train as ``config`` says, write the card and print the summary.
+    """Train as ``config`` says, write the card, print the summary, and publish the model where that is asked for.
 
     Args:
         config: the options.
@@ -35,20 +41,67 @@ def train_and_describe(
         The result, or None after a dry run and where the run to resume is complete already.
 
     Raises:
+        PublishError: the model could not be published, which is known before the first step but for the network's failures.
         BotzooError: see ``botzoo.training.run.train``.
     """
     if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
     if dry_run:
-        rehearse(config, transfer=transfer)
+        rehearse(config, transfer=transfer, approve=_check_license)
         return None
-    result = train(config, transfer=transfer, command=command, resume=resume)
+    head = _check_access(config)
+    result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license)
     if result.job.accelerator.is_main_process:
-        write_card(result)
-        lines = summary(result)
-        with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        for line in lines:
-            log.info("%s", line)
+        describe(result)
+        _push(result, head)
     return result
+
+
+def describe(result: Result) -> None:
+    """Complete the model folder with recipe, metrics and card, and print the summary."""
+    write_recipe(result)
+    shutil.copyfile(result.job.history.path, result.model_folder / "metrics.jsonl")
+    write_card(result)
+    lines = summary(result)
+    with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    for line in lines:
+        log.info("%s", line)
+
+
+def _check_license(settled: Settled) -> None:
+    """Raise before the first step where the model could not be published for want of a licence."""
+    config, start, data = settled.config, settled.start, settled.data
+    license = settle_license(start.license, data.license, config.license)
+    if config.push_to is not None and license is None:
+        raise PublishError(
+            f"--push-to {config.push_to} needs a licence: choose one with --license, such as apache-2.0. It starts from "
+            f"{start.source} (licence: {start.license or 'none known'}); data: {data.license or 'none known'}."
+        )
+
+
+def _check_access(config: TrainConfig) -> str | None:
+    """Ask the Hub, from the first process alone, whether --push-to will do; return the commit to go on top of."""
+    if config.push_to is None or os.environ.get("RANK", "0") != "0":
+        return None
+    from botzoo.publishing.hub import check_access
+
+    return check_access(config.push_to, private=config.private)
+
+
+def _push(result: Result, head: str | None) -> None:
+    config, folder = result.job.config, result.job.folder
+    if config.push_to is None:
+        return
+    from botzoo.publishing.hub import publish
+    from botzoo.publishing.package import pack
+
+    try:
+        done = publish(pack(folder, config.push_to), private=config.private, parent=head)
+    except BotzooError as error:
+        again = ["botzoo", "publish", str(folder), "--repo", config.push_to, *(["--private"] if config.private else [])]
+        raise PublishError(
+            f"The model is whole in {folder / 'model'}. {error} To publish it: {shlex.join(again)}"
+        ) from error
+    log.info("%-10s %s", "published", done.url)

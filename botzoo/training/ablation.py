@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from botzoo.errors import BotzooError, ConfigError, DivergedError, StoppedError
+from botzoo.errors import BotzooError, ConfigError, DataError, DivergedError, StoppedError
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, select
 from botzoo.training.command_line import check_options, load_config, made
@@ -29,7 +29,7 @@ from botzoo.training.config import AblateConfig, TrainConfig, seed_list
 from botzoo.training.engine import from_main, make_accelerator, on_main
 from botzoo.training.folder import Facts, working_in
 from botzoo.training.plan import duration
-from botzoo.training.prepare import preflight
+from botzoo.training.prepare import Settled, preflight
 from botzoo.training.run import Result, train
 
 log = logging.getLogger("botzoo")
@@ -320,8 +320,13 @@ def _train_cell(
     resume = from_main(accelerator, lambda: _half_done(place))
     if resume is not None:
         config = load_config(place / "config.yaml", TrainConfig)
+
+    def same_images(settled: Settled) -> None:
+        if seed in ablation.facts:
+            _check_images(settled, ablation.facts[seed])
+
     try:
-        result = train(config, command=ablation.command, resume=resume, images_of=ablation.facts.get(seed))
+        result = train(config, command=ablation.command, resume=resume, approve=same_images)
     except DivergedError as error:
         ablation.diverged[rung, seed] = str(error)
         log.warning("%s, seed %d diverged and counts as such: %s", rung, seed, error)
@@ -335,6 +340,15 @@ def _train_cell(
         raise StoppedError(again, stopped.exit_status) from stopped
     ablation.cells[rung, seed], ablation.facts[seed] = _cell(rung, seed, result), result.facts
     on_main(accelerator, lambda: _record(ablation, (rung, seed), asdict(ablation.cells[rung, seed]), report))
+
+
+def _check_images(settled: Settled, facts: Facts) -> None:
+    now = {role: split.fingerprint for role, split in settled.images.items()}
+    if now != facts["fingerprints"]:
+        raise DataError(
+            f"The images of {settled.config.dataset} have changed since the runs that this one is compared with (their "
+            "SHA-256 differ): put them back, or begin anew in another --output."
+        )
 
 
 def _half_done(place: Path) -> Path | None:

@@ -5,6 +5,7 @@ string under each field is its help text.
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -267,6 +268,12 @@ class TrainConfig:
     """How many checkpoints to keep, the newest."""
     tracker: str | None = None
     """Also log to a tracker of accelerate: tensorboard, wandb, trackio, mlflow, ..."""
+    push_to: str | None = None
+    """Publish the model on the Hub at the end, as owner/name; see botzoo publish."""
+    private: bool = False
+    """With --push-to: for its owner only."""
+    license: str | None = None
+    """Licence of the trained weights, such as apache-2.0, where that of the weights it starts from is not known."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -300,6 +307,7 @@ class TrainConfig:
             "1 or more steps",
         )
         check(self.keep_checkpoints >= 1, "keep_checkpoints", self.keep_checkpoints, "1 or more")
+        self._check_publishing()
         if self.paper_augment and self.augment.color_jitter:
             raise ConfigError(
                 f"--paper-augment scales brightness and saturation already: leave --augment.color-jitter "
@@ -309,6 +317,13 @@ class TrainConfig:
             raise ConfigError(
                 f"--scratch starts from nothing and --pretrained {self.pretrained} from weights: give one of the two."
             )
+
+    def _check_publishing(self) -> None:
+        if self.push_to is not None:
+            check_repo(self.push_to, "push_to")
+        if self.license is not None:
+            check_license(self.license)
+        check(not self.private or self.push_to is not None, "private", self.private, "left out without --push-to")
 
     def _check_falls(self) -> None:
         optim = self.optim
@@ -321,6 +336,19 @@ class TrainConfig:
                 f"--patience {self.patience} stops before the learning rate falls, which takes --optim.decay-patience "
                 f"{optim.decay_patience} epochs: give a longer --patience."
             )
+
+
+def check_repo(name: str, flag: str) -> None:
+    """Raise ConfigError unless ``name`` can be that of a repository on the Hub."""
+    part = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
+    ok = re.fullmatch(f"{part}/{part}", name, re.ASCII) and not re.search(r"--|\.\.|\.git$", name) and len(name) <= 96
+    check(bool(ok), flag, name, "owner/name, of letters, digits, '-', '_' and '.', such as me/pets")
+
+
+def check_license(name: str) -> None:
+    """Raise ConfigError unless ``name`` can be that of a licence on the Hub."""
+    ok = re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name, re.ASCII) and name != "unknown"
+    check(bool(ok), "license", name, "a licence's name on the Hub, such as apache-2.0, mit or cc-by-4.0")
 
 
 def check_epochs(config: TrainConfig, epochs: int, named: str) -> None:
@@ -353,6 +381,12 @@ class AblateConfig(TrainConfig):
         check(self.seed == 0, "seed", self.seed, "left out: --seeds names those of an ablation")
         check(self.epochs is not None, "epochs", self.epochs, "given: every rung is trained as long")
         check(self.patience is None, "patience", self.patience, "left out: every rung is trained as long")
+        check(
+            self.push_to is None,
+            "push_to",
+            self.push_to,
+            "left out: publish the rung that you like with botzoo publish",
+        )
 
 
 def seed_list(text: str) -> list[int]:

@@ -27,8 +27,7 @@ from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError, did_you_mean
 from botzoo.models.architecture import timm_architecture
-from botzoo.models.pretrained import KeyReport, compare_keys
-from botzoo.models.pretrained import _is_network as is_network_error
+from botzoo.models.pretrained import KeyReport, compare_keys, is_network_error
 from botzoo.training.data import Preprocessing
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
@@ -222,23 +221,30 @@ def _check_folder(folder: Path) -> None:
 
 def _explain(address: str, error: Exception) -> BotzooError:
     """Return ours for an error of timm, safetensors or the Hub's client."""
-    if isinstance(error, GatedRepoError):
-        return NetworkError(f"{address} is gated: accept its terms on its page on the Hub, then run `hf auth login`.")
-    if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
-        return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
+    if refusal := explain_refusal(address, error):
+        return refusal
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return CheckpointError(f"{address} has no model in it that timm can load: {_brief(error)}.")
+        return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
     if is_network_error(error):
         return NetworkError(
             f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
             "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch."
         )
     if isinstance(error, SafetensorError):
-        return CheckpointError(f"The weights of {address} are damaged ({_brief(error)}): fetch or copy them again.")
-    return CheckpointError(f"{address} cannot be created: {_brief(error)}.")
+        return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
+    return CheckpointError(f"{address} cannot be created: {brief(error)}.")
 
 
-def _brief(error: Exception, longest: int = 200) -> str:
+def explain_refusal(address: str, error: Exception) -> BotzooError | None:
+    """Return ours where the Hub does not show ``address`` to who asks, else None."""
+    if isinstance(error, GatedRepoError):
+        return NetworkError(f"{address} is gated: accept its terms on its page on the Hub, then run `hf auth login`.")
+    if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
+        return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
+    return None
+
+
+def brief(error: Exception, longest: int = 200) -> str:
     """Return the error's text on one line."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return text if len(text) <= longest else text[:longest] + " ..."
@@ -284,7 +290,7 @@ def _read_cfg(file: Path) -> dict[str, Any]:
         return dict(config.get("pretrained_cfg", config))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
-            f"{file} is not a model's config.json ({_brief(error)}): fetch or copy it again."
+            f"{file} is not a model's config.json ({brief(error)}): fetch or copy it again."
         ) from error
 
 
@@ -307,7 +313,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a complete safetensors file ({_brief(error)}): fetch or copy it again."
+            f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
         ) from error
 
 

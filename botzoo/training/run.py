@@ -12,7 +12,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import CheckpointError, DataError, DivergedError, StoppedError
+from botzoo.errors import CheckpointError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
 from botzoo.training.checkpoint import Progress
@@ -59,6 +59,7 @@ from botzoo.training.folder import (
 )
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
+from botzoo.training.licence import settle_license
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, plan
@@ -91,6 +92,7 @@ class Result:
         best_epoch: the epoch that they are of, counted from 1.
         steps: optimizer steps taken; fewer than planned after early stopping.
         facts: command, versions, hardware, seconds, peak memory and fingerprints, as in run.json.
+        held_out: of the same weights on the validation split, where ``split`` is "test": for what is fitted afterwards.
     """
 
     job: Job
@@ -99,6 +101,7 @@ class Result:
     best_epoch: int
     steps: int
     facts: Facts
+    held_out: Evaluation | None = None
 
     @property
     def chosen_on_split(self) -> bool:
@@ -117,7 +120,7 @@ def train(
     transfer: Transfer | None = None,
     command: str = "botzoo",
     resume: Path | None = None,
-    images_of: Facts | None = None,
+    approve: Callable[[Settled], object] = lambda settled: None,
 ) -> Result:
     """Run the whole job and return its result, the same on every process.
 
@@ -126,17 +129,15 @@ def train(
         transfer: what is frozen and how fast each layer learns; None trains everything alike.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
-        images_of: facts of another run, whose images this one must be trained and judged on too.
+        approve: is shown, on every process, what is settled before the run's folder is made; may raise.
 
     Raises:
-        DataError: the images are not those of ``images_of``.
         StoppedError: SIGINT or SIGTERM came; the checkpoint is written.
         DivergedError: the loss became NaN or infinite.
         BotzooError: anything else that a user can mend, in one line.
     """
     settled = prepare(config, transfer or Transfer())
-    if images_of is not None:
-        _check_images(settled, images_of)
+    approve(settled)
     folder = open_folder(settled.config, settled.accelerator, resume)
     with working_in(folder, settled.accelerator):
         return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
@@ -160,14 +161,21 @@ def _train(job: Job, command: str, resumed: bool) -> Result:
             handler.close()
 
 
-def rehearse(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
+def rehearse(
+    config: TrainConfig,
+    *,
+    transfer: Transfer | None = None,
+    approve: Callable[[Settled], object] = lambda settled: None,
+) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here; train nothing and make no run folder.
 
     Raises:
         BotzooError: what ``train`` would raise before its first step.
     """
     check_output(config)
-    settled = _say_plan(prepare(config, transfer or Transfer()), 0)
+    settled = prepare(config, transfer or Transfer())
+    approve(settled)
+    settled = _say_plan(settled, 0)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
 
     def draw() -> None:
@@ -186,15 +194,6 @@ def _say_plan(settled: SettledT, step: int) -> SettledT:
     for line in plan(settled):
         log.info("%s", line)
     return settled
-
-
-def _check_images(settled: Settled, facts: Facts) -> None:
-    now = {role: split.fingerprint for role, split in settled.images.items()}
-    if now != facts["fingerprints"]:
-        raise DataError(
-            f"The images of {settled.config.dataset} have changed since the runs that this one is compared with (their "
-            "SHA-256 differ): put them back, or begin anew in another --output."
-        )
 
 
 def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
@@ -315,7 +314,7 @@ def _train_transform(job: Job, size: int) -> TrainTransform:
     )
 
 
-def _judge(job: Job, role: str) -> Evaluation:
+def _judge(job: Job, role: str, keep_log_p: bool = False) -> Evaluation:
     """Evaluate the judged network on every image of a split."""
     images, trainer = job.images[role], job.trainer
     read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
@@ -329,7 +328,7 @@ def _judge(job: Job, role: str) -> Evaluation:
         pin=job.accelerator.device.type == "cuda",
     )
     total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
-    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total)
+    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total, keep_log_p)
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:
@@ -450,8 +449,12 @@ def _stopped(job: Job, step: int, stop: StopRequest, command: str) -> StoppedErr
 
 def _resume_command(job: Job, command: str) -> str:
     launcher = "" if job.order.world_size == 1 else " (under the same launcher)"
-    program = " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
-    return f"{program} --resume {shlex.quote(str(job.folder))}{launcher}"
+    return f"{program(command)} --resume {shlex.quote(str(job.folder))}{launcher}"
+
+
+def program(command: str) -> str:
+    """Return the words of ``command`` before its options, such as ``botzoo train``."""
+    return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
 
 
 def _bar(job: Job, progress: Progress) -> Any:
@@ -473,13 +476,14 @@ def _finish(job: Job, progress: Progress) -> Result:
             torch.distributed.broadcast(tensor, 0)
     split = "test" if "test" in job.images else "validation"
     watch = _Watch(progress.seconds, job.order.batch_size)
-    evaluation = _judge(job, split)
+    evaluation = _judge(job, split, keep_log_p=True)
+    held_out = _judge(job, "validation", keep_log_p=True) if split == "test" else None
     if split == "test":
         _log_evaluation(job, "test", evaluation, progress.best_epoch, progress.step, watch.seconds)
     memory = {"peak_memory_bytes": peak_memory(accelerator.device)}
     facts = job.facts | memory | {"seconds": round(watch.seconds, 1), "finished": time.strftime("%Y-%m-%d")}
     write_facts(job.folder, facts, accelerator)
-    result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts)
+    result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts, held_out)
     if accelerator.is_main_process:
         write_model_folder(
             result.model_folder,
@@ -487,7 +491,7 @@ def _finish(job: Job, progress: Progress) -> Result:
             job.preprocessing,
             job.data.class_names,
             tag=job.folder.name,
-            license=job.start.license,
+            license=settle_license(job.start.license, job.data.license, job.config.license),
         )
         title = f"{job.architecture} on {Path(job.data.name).resolve().name}"
         draw_learning_curve(job.history, result.model_folder / "learning_curve.png", job.order.steps_per_epoch, title)

@@ -21,6 +21,9 @@ from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, set_lr
 from botzoo.tricks.paper_augment import paper_augment
 
+KEPT = 1 << 28
+"""At most so many bytes of log-probabilities are kept by each process: enough for 130,000 images of 1,000 classes."""
+
 
 class Trainer:
     """Takes optimizer steps; everything random in step k depends on (seed, k, rank) alone.
@@ -234,12 +237,16 @@ class Evaluation:
         predicted: int64, shape (N,), the likeliest class.
         in_top5: bool, shape (N,), whether the label is among the five likeliest classes.
         nll: float32, shape (N,), negative log-likelihood of the label, in nats.
+        confidence: float32, shape (N,), probability of the likeliest class, in (0, 1].
+        log_p: float16, shape (N, K), log-probabilities of all classes; None where they were not kept.
     """
 
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
     in_top5: NDArray[np.bool_]
     nll: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    log_p: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -284,6 +291,7 @@ def evaluate(
     batches: Iterable[Batch],
     normalise: Callable[[Tensor], Tensor],
     total: int | None,
+    keep_log_p: bool = False,
 ) -> Evaluation:
     """Evaluate ``model`` on this process's ``batches`` and gather the results of all processes.
 
@@ -291,6 +299,7 @@ def evaluate(
         batches: this process's part of the split, in order, as ``eval_batches`` yields it.
         normalise: makes the network's input of uint8 images on the device.
         total: images in the whole split; the gathered count must be equal to it, unless it is None.
+        keep_log_p: also return the log-probabilities of all classes, unless they would take more than ``KEPT`` on a process.
 
     Returns:
         The evaluation of the whole split in its own order, the same on every process.
@@ -300,6 +309,7 @@ def evaluate(
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)
     rows: list[NDArray[np.float64]] = []
+    kept = _Kept(keep_log_p)
     for images, labels in batches:
         labels = labels.to(accelerator.device)
         with accelerator.autocast():
@@ -308,11 +318,37 @@ def evaluate(
         top = log_p.topk(min(5, log_p.shape[1]), 1).indices
         hit = (top == labels[:, None]).any(1)
         nll = -log_p.gather(1, labels[:, None])[:, 0]
-        columns = [column.cpu().double() for column in (labels, top[:, 0], hit, nll)]  # float64 is unknown to MPS
-        rows.append(torch.stack(columns, 1).numpy())
-    mine = np.concatenate(rows) if rows else np.empty((0, 4))
+        figures = (labels, top[:, 0], hit, nll, log_p.amax(1).exp())
+        rows.append(torch.stack([column.cpu().double() for column in figures], 1).numpy())  # MPS lacks float64
+        kept.add(log_p)
+    mine = np.concatenate(rows) if rows else np.empty((0, 5))
     table = np.concatenate(gather_object([mine]))
     assert total in (None, len(table)), "each image is evaluated exactly once"
     return Evaluation(
-        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2] > 0, table[:, 3].astype(np.float32)
+        table[:, 0].astype(np.int64),
+        table[:, 1].astype(np.int64),
+        table[:, 2] > 0,
+        table[:, 3].astype(np.float32),
+        table[:, 4].astype(np.float32),
+        kept.gathered(),
     )
+
+
+class _Kept:
+    """Log-probabilities in half precision, precise where they count: near 0. Given up where they become too many."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.parts: list[NDArray[np.float16]] | None = [] if wanted else None
+
+    def add(self, log_p: Tensor) -> None:
+        if self.parts is not None:
+            self.parts.append(log_p.clamp_min(-60_000).cpu().numpy().astype(np.float16))
+            if sum(part.nbytes for part in self.parts) > KEPT:
+                self.parts = None
+
+    def gathered(self) -> NDArray[np.float16] | None:
+        """Return those of all processes, in their order, or None where any of them kept none."""
+        found = gather_object([self.parts])
+        if any(parts is None for parts in found):
+            return None
+        return np.concatenate([part for parts in found for part in parts])

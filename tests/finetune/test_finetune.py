@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import timm
 import torch
 from huggingface_hub import ModelCard
 
-from botzoo.training.command_line import guarded
+from botzoo.training.command_line import guarded, load_config, make_parser, parse
 from botzoo_finetune import cli
+from botzoo_finetune.config import FinetuneConfig
 
 TINY = ["--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"]
 
@@ -38,6 +40,19 @@ def test_config_json_has_the_names_of_the_classes(folder: Path) -> None:
     config = json.loads((folder / "model" / "config.json").read_text())
     assert config["label_names"] == ["class0", "class1", "class2"]
     assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
+
+
+def test_the_recipe_is_that_of_the_run_without_its_machine(folder: Path, photos: Path) -> None:
+    parser = make_parser(cli.PROG, "", FinetuneConfig, {})
+    again = parse(parser, FinetuneConfig, ["--config", str(folder / "model" / "recipe.yaml")])[0]
+    ran = load_config(folder / "config.yaml", FinetuneConfig)
+    settled = {"hflip": 0.5, "crop_min": 0.7}
+    assert again == replace(ran, output=None, dataset="photos", data=replace(ran.data, **settled))
+    assert str(photos.parent) not in (folder / "model" / "recipe.yaml").read_text()
+
+
+def test_the_metrics_travel_with_the_model(folder: Path) -> None:
+    assert (folder / "model" / "metrics.jsonl").read_text() == (folder / "metrics.jsonl").read_text()
 
 
 def test_the_card_has_the_exact_command(folder: Path, photos: Path) -> None:

@@ -14,12 +14,15 @@ import torch
 from huggingface_hub import EvalResult, ModelCard
 from PIL import Image
 
+from botzoo.errors import ConfigError
 from botzoo.models.pretrained import KeyReport
-from botzoo.publishing.card import class_figures, wilson, write_card
+from botzoo.publishing.calibration import fit_temperature
+from botzoo.publishing.card import calibration, class_figures, wilson, write_card
 from botzoo.publishing.summary import summary
 from botzoo.training.config import AugmentConfig, TrainConfig
 from botzoo.training.data import Order, Preprocessing
 from botzoo.training.history import History
+from botzoo.training.licence import settle_license
 from botzoo.training.model import Start, write_model_folder
 from botzoo.training.optim import Schedule
 from botzoo.training.prepare import Transfer
@@ -50,7 +53,8 @@ def a_split(name: str, labels: Any) -> Split:
 
 def evaluation(labels: Any, predicted: Any) -> Evaluation:
     hits = np.ones(len(labels), bool)
-    return Evaluation(np.asarray(labels), np.asarray(predicted), hits, np.full(len(labels), 0.25, np.float32))
+    figures = (np.full(len(labels), value, np.float32) for value in (0.25, 0.75))
+    return Evaluation(np.asarray(labels), np.asarray(predicted), hits, *figures)
 
 
 def answers(classes: int, each: int = 20, wrong: int = 4) -> Evaluation:
@@ -81,6 +85,7 @@ def a_result(folder: Path, names: tuple[str, ...] = NAMES, judged: Evaluation | 
         "preprocessing": preprocessing,
         "start": SCRATCH,
         "train_size": 32,
+        "later_size": 32,
         "crop_min": 0.35,
         "hflip": 0.5,
         "order": Order(600, 60, 0),
@@ -175,6 +180,30 @@ def test_a_licence_that_the_hub_does_not_list_goes_by_its_name(tmp_path: Path) -
     assert "which forbids commercial use" in card.text
 
 
+def licensed(tmp_path: Path, start: Start, data: str | None, chosen: str | None) -> ModelCard:
+    result = a_result(tmp_path, start=start, config=TrainConfig(license=chosen))
+    return card_of(replace(result, job=replace(result.job, data=replace(result.job.data, license=data))))
+
+
+def test_a_licence_chosen_for_the_run_is_said_to_be_chosen(tmp_path: Path) -> None:
+    card = licensed(tmp_path, SCRATCH, None, "mit")
+    assert card.data.license == "mit"
+    assert "`mit`: chosen by who trained it, since it started from random weights." in card.text
+
+
+def test_data_that_forbids_commerce_leaves_the_licence_open(tmp_path: Path) -> None:
+    card = licensed(tmp_path, GLUON, "cc-by-nc-4.0", None)
+    assert card.data.license is None
+    assert "not set, since that of the data forbids commercial use, which `apache-2.0`" in card.text
+
+
+def test_a_licence_is_not_chosen_against_that_of_the_weights() -> None:
+    with pytest.raises(ConfigError, match="leave --license out"):
+        settle_license("apache-2.0", None, "mit")
+    assert settle_license("apache-2.0", "cc-by-4.0", "apache-2.0") == "apache-2.0"
+    assert settle_license("unknown", "mit", None) is None
+
+
 # The code
 
 
@@ -238,6 +267,9 @@ def test_a_network_that_timm_has_under_another_name_is_named(tmp_path: Path) -> 
         "120 images settle the accuracy to about ± 7.1 points",
         "arXiv:1812.01187",
         "(confusion.png)",
+        "nor for decisions in which one wrong answer does harm: it classified 24 of 120 validation images wrongly.",
+        "options in recipe.yaml too, for `botzoo-finetune --config recipe.yaml`",
+        "`botzoo-finetune --model local-dir:. --dataset FOLDER`",
     ],
 )
 def test_the_card_says(card: ModelCard, said: str) -> None:
@@ -284,6 +316,40 @@ def test_folders_of_this_machine_stay_private(tmp_path: Path) -> None:
     assert str(tmp_path) not in text
     assert "secret" not in text
     assert "`old/model.safetensors`" in text
+
+
+# Calibration
+
+
+def sure_of(judged: Evaluation, seed: int) -> Evaluation:
+    """Return the evaluation with made-up log-probabilities that agree with its answers."""
+    log_p = np.random.default_rng(seed).normal(0, 1, (len(judged), len(NAMES)))
+    log_p[np.arange(len(judged)), judged.predicted] += 6
+    log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
+    confidence = np.exp(log_p.max(1)).astype(np.float32)
+    return replace(judged, log_p=log_p.astype(np.float16), confidence=confidence)
+
+
+def test_calibration_is_cross_fitted_where_there_is_no_test_split(tmp_path: Path) -> None:
+    text = card_of(a_result(tmp_path, judged=sure_of(answers(6), 0))).text
+    assert re.search(
+        r"\| as it is \| \d+\.\d\d % \|\n\| logits divided by the temperature [\d.]+ \| \d+\.\d\d % \|", text
+    )
+    assert "Each fifth of these images was judged with the temperature that fits the other four best" in text
+
+
+def test_the_temperature_is_fitted_on_the_validation_split_where_there_is_a_test_split(tmp_path: Path) -> None:
+    result = replace(a_result(tmp_path, judged=sure_of(answers(6), 0)), held_out=sure_of(answers(6, wrong=8), 1))
+    found = calibration(result)
+    assert result.held_out is not None
+    assert result.held_out.log_p is not None
+    assert found.temperature == fit_temperature(result.held_out.log_p, result.held_out.labels)
+    assert "fits the validation images best, none of which is judged here" in card_of(result).text
+
+
+def test_without_kept_answers_there_is_no_temperature(card: ModelCard) -> None:
+    assert "| as it is | 5.00 % |" in card.text  # 75 % sure of what is right in 80 %
+    assert "No temperature was fitted" in card.text
 
 
 # The tables

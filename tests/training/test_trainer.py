@@ -172,12 +172,24 @@ def test_evaluation_counts_what_is_right() -> None:
     evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 7)
     assert evaluation.correct == 5
     assert evaluation.labels.tolist() == labels.tolist()
+    assert evaluation.log_p is None
+
+
+def test_log_probabilities_are_kept_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [(torch.full((2, 3, 4, 4), 99, dtype=torch.uint8), torch.tensor([0, 1])) for _ in range(3)]
+    evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, keep_log_p=True)
+    assert evaluation.log_p is not None
+    assert (evaluation.log_p.shape, evaluation.log_p.dtype) == ((6, 3), np.float16)
+    np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).sum(1), 1, atol=2e-3)
+    np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).max(1), evaluation.confidence, atol=1e-3)
+    monkeypatch.setattr("botzoo.training.trainer.KEPT", 20)
+    assert evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, keep_log_p=True).log_p is None
 
 
 def test_the_interval_is_wilsons() -> None:
     labels = np.zeros(100, np.int64)
     predicted = np.array([0] * 90 + [1] * 10)
-    evaluation = Evaluation(labels, predicted, np.ones(100, bool), np.ones(100, np.float32))
+    evaluation = Evaluation(labels, predicted, np.ones(100, bool), *(np.ones(100, np.float32) for _ in range(2)))
     n, p, z = 100, 0.9, 1.959964
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5

@@ -1,0 +1,134 @@
+"""Whether a network is right as often as it is sure: expected calibration error, and the temperature that mends it.
+
+C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017, arXiv:1706.04599, sections 2
+and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+FOLDS = 5
+WIDEST = 20.0
+ROWS = 1 << 12
+"""So many images are held in float64 at once."""
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure a network is, against how often it is right, on the images of a split.
+
+    Attributes:
+        before: expected calibration error of its softmax, in [0, 1].
+        after: the same at the temperature; None where none could be fitted.
+        temperature: what the logits are divided by, > 0; None where none could be fitted.
+        cross_fitted: whether the images are those that the temperature was fitted on. ``after`` is then of confidences that
+            come from temperatures fitted on the other images, and ``temperature`` was fitted on all of them.
+    """
+
+    before: float
+    after: float | None = None
+    temperature: float | None = None
+    cross_fitted: bool = False
+
+
+def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
+    """Return the expected calibration error, in [0, 1].
+
+    ECE = sum over m of |B_m| / N * |acc(B_m) - conf(B_m)|, with B_m the images whose confidence is in ((m - 1) / M, m / M],
+    acc the share of them that is right and conf their mean confidence (section 2, equations 3 and 5).
+
+    Args:
+        confidence: probability of the answer given, shape (N,), in (0, 1].
+        correct: whether the answer is right, shape (N,).
+        bins: M, of equal width.
+    """
+    which = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(which, correct.astype(np.float64) - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float:
+    """Return the temperature T > 0 with the least mean negative log-likelihood of ``labels`` under softmax(z / T).
+
+    Section 4.2. Only differences of logits count, so that log-probabilities serve as z. The likelihood has one optimum in
+    1 / T; it is sought from 1 / 20 to 20, since it has no end where every answer is right.
+
+    Args:
+        log_p: logits or log-probabilities, shape (N, K).
+        labels: shape (N,).
+    """
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log_t: _nll(log_p, labels, float(np.exp(log_t))),
+        bounds=(-np.log(WIDEST), np.log(WIDEST)),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return float(np.exp(found.x))
+
+
+def calibrate(
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    log_p: Floats | None,
+    labels: NDArray[np.int64],
+    held_out: tuple[Floats, NDArray[np.int64]] | None = None,
+) -> Calibration:
+    """Return the calibration before and after a temperature, which no image of the figure has helped to fit.
+
+    Args:
+        confidence: of the answers on the judged images, shape (N,).
+        correct: whether they are right, shape (N,).
+        log_p: log-probabilities of the judged images, shape (N, K); None where they were too many to keep.
+        labels: of the judged images, shape (N,).
+        held_out: log-probabilities and labels of other images to fit the temperature on; without them the judged ones are
+            cross-fitted, each fifth with the temperature of the other four.
+    """
+    before = expected_calibration_error(confidence, correct)
+    if log_p is None or len(labels) < 2 * FOLDS:
+        return Calibration(before)
+    if held_out is not None:
+        temperature = fit_temperature(*held_out)
+        after = _confidence(log_p, temperature)
+    else:
+        temperature = fit_temperature(log_p, labels)
+        after = _cross_fitted(log_p, labels)
+    return Calibration(before, expected_calibration_error(after, correct), temperature, held_out is None)
+
+
+def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats:
+    """Return confidences, each at a temperature that was fitted on the other folds."""
+    fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
+    confidence = np.empty(len(labels))
+    for k in range(FOLDS):
+        confidence[fold == k] = _confidence(log_p[fold == k], fit_temperature(log_p[fold != k], labels[fold != k]))
+    return confidence
+
+
+def _nll(log_p: Floats, labels: NDArray[np.int64], temperature: float) -> float:
+    """Return the mean negative log-likelihood of the labels, in nats."""
+    total = 0.0
+    for first in range(0, len(labels), ROWS):
+        rows = labels[first : first + ROWS]
+        z = log_p[first : first + ROWS].astype(np.float64) / temperature
+        z -= z.max(1, keepdims=True)
+        total += float((np.log(np.exp(z).sum(1)) - z[np.arange(len(rows)), rows]).sum())
+    return total / len(labels)
+
+
+def _confidence(log_p: Floats, temperature: float) -> Floats:
+    """Return the probability of the likeliest class."""
+    found = []
+    for first in range(0, len(log_p), ROWS):
+        z = log_p[first : first + ROWS].astype(np.float64) / temperature
+        found.append(1 / np.exp(z - z.max(1, keepdims=True)).sum(1))
+    return np.concatenate(found) if found else np.empty(0)

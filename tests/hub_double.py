@@ -1,0 +1,567 @@
+"""A double of the Hugging Face Hub on 127.0.0.1, for the real clients to talk to.
+
+It proves our code and the clients, not the Hub's own rules: it answers as the Hub was seen to answer. Accounts, repositories
+and faults are set by the test; every request is recorded. Large files are kept at http://localhost, another host than the
+API's 127.0.0.1, as the Hub keeps them elsewhere: a token that arrives there has leaked.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+LFS_SUFFIXES = (".safetensors", ".png", ".parquet", ".tar", ".bin")
+LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "other")
+NO_CREDENTIALS = "Invalid credentials in Authorization header"
+LFS_JSON = "application/vnd.git-lfs+json"
+
+
+def git_sha(data: bytes) -> str:
+    """Return the id that git gives to a file of these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Repo:
+    """One repository: its commits, the newest last, each with all of its files."""
+
+    id: str
+    kind: str = "model"
+    private: bool = False
+    gated: bool = False
+    commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def commit(self, files: dict[str, bytes], message: str) -> str:
+        text = json.dumps([self.id, len(self.commits), message, {name: sha256(data) for name, data in files.items()}])
+        self.commits.append((hashlib.sha1(text.encode()).hexdigest(), files))
+        self.messages.append(message)
+        return self.head
+
+    @property
+    def head(self) -> str:
+        return self.commits[-1][0]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return self.commits[-1][1]
+
+    def at(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """Return commit and files of a branch, tag or commit, None where there is none."""
+        sha = self.head if revision == "main" else self.tags.get(revision, revision)
+        return next((commit for commit in self.commits if commit[0] == sha), None)
+
+
+@dataclass
+class Fault:
+    """What happens to the next ``times`` requests that match, in place of the answer.
+
+    Attributes:
+        cut: close the connection: "request" in the middle of what is sent, "answer" in the middle of the answer, "after" the
+            request was carried out, without any answer.
+    """
+
+    method: str
+    path: str
+    status: int = 503
+    times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "Internal Server Error"
+    cut: str | None = None
+
+    def matches(self, method: str, path: str) -> bool:
+        return self.times > 0 and method == self.method and re.search(self.path, path) is not None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came in; ``body`` of uploads is their length only."""
+
+    method: str
+    host: str
+    path: str
+    token: str | None
+    sent: int
+
+
+class HubDouble:
+    """The server with all that it holds; its methods are for the test.
+
+    The token "hf_write" may write and "hf_read" only read, both of the user "me" who belongs to the organization "team";
+    "hf_other" is the user "other"'s.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = {"hf_write": ("me", "write"), "hf_read": ("me", "read"), "hf_other": ("other", "write")}
+        self.orgs = {"me": ["team"], "other": []}
+        self.repos: dict[tuple[str, str], Repo] = {}
+        self.lfs: dict[str, bytes] = {}
+        self.faults: list[Fault] = []
+        self.requests: list[Request] = []
+        self.lock = threading.RLock()
+        self.server = _Server(("127.0.0.1", 0), _Handler)
+        self.server.double = self
+        self.port = self.server.server_address[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.storage = f"http://localhost:{self.port}"
+
+    def add(self, repo_id: str, files: dict[str, bytes], *, kind: str = "model", **settings: Any) -> Repo:
+        """Put a repository there that holds ``files``."""
+        repo = Repo(repo_id, kind, **settings)
+        repo.commit({".gitattributes": b"", **files}, "initial commit")
+        self.lfs |= {sha256(data): data for name, data in files.items() if name.endswith(LFS_SUFFIXES)}
+        self.repos[kind, repo_id] = repo
+        return repo
+
+    def repo(self, repo_id: str) -> Repo:
+        return self.repos["model", repo_id]
+
+    def fail(self, method: str, path: str, status: int = 503, times: int = 1, **how: Any) -> None:
+        """Let the next ``times`` requests whose path holds the regular expression ``path`` fail."""
+        self.faults.append(Fault(method, path, status, times, **how))
+
+    def seen(self, method: str, path: str = "") -> list[Request]:
+        """Return the requests so far of this method whose path holds ``path``."""
+        return [r for r in self.requests if r.method == method and re.search(path, r.path)]
+
+    @property
+    def written(self) -> list[Request]:
+        """The requests so far that change something on the Hub or send it something to keep."""
+        checks = ("/preupload/", "/validate-yaml", "/objects/batch", "/verify", "/paths-info/")
+        changes = [r for method in ("POST", "PUT", "DELETE", "PATCH") for r in self.seen(method)]
+        return [r for r in changes if not any(check in r.path for check in checks)]
+
+    @staticmethod
+    def oid(data: bytes) -> str:
+        """Return the id under which the storage keeps a large file."""
+        return sha256(data)
+
+    def leaks(self) -> list[Request]:
+        """Return the requests that carried a token to the storage, which is another host."""
+        return [r for r in self.requests if r.token and (r.host.startswith("localhost") or "/storage/" in r.path)]
+
+    def env(self, home: Path, token: str | None = None, **more: str) -> dict[str, str]:
+        """Return the environment of a process whose Hub this is and whose cache and token are in ``home``."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE"))}
+        ours = {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+        quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        return {**plain, **ours, **quiet, **({"HF_TOKEN": token} if token else {}), **more}
+
+
+class _Server(ThreadingHTTPServer):
+    double: HubDouble
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet: a client that goes away in the middle is what some tests want."""
+
+
+@contextmanager
+def hub_double() -> Iterator[HubDouble]:
+    """Run a double in a thread of its own."""
+    double = HubDouble()
+    thread = threading.Thread(target=double.server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield double
+    finally:
+        double.server.shutdown()
+        double.server.server_close()
+        thread.join()
+
+
+class _Answered(Exception):  # noqa: N818 (it ends a request early and is no error)
+    """The answer has been sent."""
+
+
+REPO = r"/api/(?P<kind>model|dataset)s/(?P<repo>[\w.-]+/[\w.-]+)"
+
+ROUTES = (
+    ("GET", r"/api/whoami-v2", "whoami"),
+    ("POST", r"/api/repos/create", "create"),
+    ("DELETE", r"/api/repos/delete", "delete"),
+    ("POST", r"/api/validate-yaml", "validate_yaml"),
+    ("PUT", REPO + "/settings", "settings"),
+    ("POST", REPO + "/preupload/(?P<rev>.+)", "preupload"),
+    ("POST", r"/(?P<kind>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", "lfs_batch"),
+    ("PUT", r"/storage/(?P<oid>\w+)", "lfs_put"),
+    ("POST", r"/api/lfs/verify/(?P<oid>\w+)", "lfs_verify"),
+    ("POST", REPO + "/commit/(?P<rev>.+)", "commit"),
+    ("GET", REPO + "/refs", "refs"),
+    ("POST", REPO + "/tag/(?P<rev>.+)", "tag"),
+    ("GET", REPO + "/tree/(?P<rev>[^/]+)(?:/(?P<path>.+))?", "tree"),
+    ("POST", REPO + "/paths-info/(?P<rev>.+)", "paths_info"),
+    ("GET", REPO + "(?:/revision/(?P<rev>.+))?", "info"),
+    ("HEAD|GET", r"/(?P<kind>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
+    ("HEAD|GET", r"/storage/(?P<oid>\w+)", "lfs_get"),
+)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self.hub, parts = self.server.double, urlsplit(self.path)
+        self.url, self.query = unquote(parts.path), parse_qs(parts.query)
+        self.cut: str | None = None
+        try:
+            self.body = self._receive()
+            self._fail_if_told()
+            with self.hub.lock:
+                self._route()
+        except _Answered:
+            pass
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    # What comes in
+
+    def _receive(self) -> bytes:
+        authorization = self.headers.get("Authorization") or ""
+        self.token = authorization.removeprefix("Bearer ") or None
+        fault = self._fault()
+        if fault is not None and fault.cut == "request":
+            fault.times -= 1
+            length = int(self.headers.get("Content-Length", 0))
+            self._record(len(self.rfile.read(length // 2)))
+            self._hang_up()
+        body = self._read_chunks() if self.headers.get("Transfer-Encoding") else self._read_length()
+        self._record(len(body))
+        return body
+
+    def _read_length(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _read_chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _record(self, sent: int) -> None:
+        request = Request(self.command, self.headers.get("Host", ""), self.path, self.token, sent)
+        self.hub.requests.append(request)
+
+    def _fault(self) -> Fault | None:
+        return next((fault for fault in self.hub.faults if fault.matches(self.command, self.path)), None)
+
+    def _fail_if_told(self) -> None:
+        fault = self._fault()
+        if fault is None:
+            return
+        fault.times -= 1
+        if fault.cut is None:
+            self._error(fault.status, fault.message, **fault.headers)
+        self.cut = fault.cut
+
+    def _route(self) -> None:
+        for methods, pattern, name in ROUTES:
+            found = re.fullmatch(pattern, self.url)
+            if found and self.command in methods.split("|"):
+                getattr(self, f"_{name}")(**{key: value for key, value in found.groupdict().items() if value})
+        self._error(404, "Sorry, we can't find the page you are looking for.")
+
+    # What goes out
+
+    def _answer(self, value: Any, status: int = 200, **headers: str) -> None:
+        self._send(json.dumps(value).encode(), status, **{"Content_Type": "application/json", **headers})
+
+    def _error(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
+        more = {"X_Error_Code": code} if code else {}
+        self._answer({"error": message}, status, X_Error_Message=message, **more, **headers)
+
+    def _send(self, data: bytes, status: int = 200, **headers: str) -> None:
+        if self.cut == "after":
+            self._hang_up()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if self.cut == "answer" else data)
+        if self.cut == "answer":
+            self._hang_up()
+        raise _Answered
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        raise _Answered
+
+    # Who asks
+
+    def _user(self) -> tuple[str, str] | None:
+        """Return name and role of who asks, None for nobody; a token that is not known is refused."""
+        if self.token is None:
+            return None
+        if self.token not in self.hub.tokens:
+            self._error(401, NO_CREDENTIALS)
+        return self.hub.tokens[self.token]
+
+    def _writer(self, owner: str) -> None:
+        """Refuse all but those who may write in the namespace ``owner``."""
+        user = self._user()
+        if user is None:
+            self._error(401, "Invalid username or password.")
+        name, role = user or ("", "")
+        if owner != name and owner not in self.hub.orgs[name]:
+            self._error(403, f'You don\'t have the rights to create a model under the namespace "{owner}"')
+        if role != "write":
+            self._error(403, "Forbidden: pass a token with the write role")
+
+    def _readable(self, kind: str, repo: str, *, files: bool = False) -> Repo:
+        """Return the repository, refused as the Hub does where it is missing, private or gated."""
+        user, found = self._user(), self.hub.repos.get((kind, repo))
+        name = user[0] if user else ""
+        mine = repo.split("/")[0] in (name, *self.hub.orgs.get(name, []))
+        if found is None or (found.private and not mine):
+            self._error(404 if user else 401, "Repository not found", "RepoNotFound")
+        assert found is not None
+        if files and found.gated and not mine:
+            self._error(403 if user else 401, f"Access to {kind} {repo} is restricted.", "GatedRepo")
+        return found
+
+    def _json(self) -> Any:
+        return json.loads(self.body)
+
+    # The calls
+
+    def _whoami(self) -> None:
+        user = self._user()
+        if user is None:
+            self._error(401, "Invalid username or password.")
+        name, role = user or ("", "")
+        orgs = [{"name": org, "type": "org", "roleInOrg": "admin"} for org in self.hub.orgs[name]]
+        auth = {"accessToken": {"displayName": "a token", "role": role}}
+        self._answer({"type": "user", "name": name, "orgs": orgs, "auth": auth})
+
+    def _create(self) -> None:
+        asked = self._json()
+        owner = asked.get("organization") or (self._user() or ("", ""))[0]
+        self._writer(owner)
+        kind, repo_id = asked.get("type", "model"), f"{owner}/{asked['name']}"
+        url = f"{self.hub.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+        if (kind, repo_id) in self.hub.repos:
+            self._answer({"error": f"You already created this {kind} repo", "url": url}, 409)
+        self.hub.add(repo_id, {}, kind=kind, private=asked.get("visibility") == "private")
+        self._answer({"url": url, "name": repo_id})
+
+    def _delete(self) -> None:
+        asked = self._json()
+        self._writer(asked["organization"])
+        del self.hub.repos[asked.get("type", "model"), f"{asked['organization']}/{asked['name']}"]
+        self._answer({})
+
+    def _settings(self, kind: str, repo: str) -> None:
+        self._writer(repo.split("/")[0])
+        asked, found = self._json(), self._readable(kind, repo)
+        found.private = asked.get("visibility", "private" if found.private else "public") == "private"
+        found.gated = bool(asked.get("gated", found.gated))
+        self._answer({})
+
+    def _validate_yaml(self) -> None:
+        parts = re.match(r"---\n(.*?)\n---", self._json()["content"], re.S)
+        try:
+            data = yaml.safe_load(parts[1]) if parts else {}
+            errors = list(_card_errors(data))
+        except yaml.YAMLError as error:
+            errors = [str(error)]
+        told = [{"message": message} for message in errors]
+        self._answer({"errors": told, "warnings": []}, 400 if errors else 200)
+
+    def _preupload(self, kind: str, repo: str, rev: str) -> None:
+        self._writer(repo.split("/")[0])
+        files = (self._readable(kind, repo).at(rev) or ("", {}))[1]
+        self._answer({"files": [_upload_mode(asked["path"], files) for asked in self._json()["files"]]})
+
+    def _lfs_batch(self, repo: str, kind: str = "") -> None:
+        self._writer(repo.split("/")[0])
+        self._readable("dataset" if kind else "model", repo)
+        objects = []
+        for asked in self._json()["objects"]:
+            put = {"href": f"{self.hub.storage}/storage/{asked['oid']}"}
+            verify = {"href": f"{self.hub.endpoint}/api/lfs/verify/{asked['oid']}"}
+            new = {} if asked["oid"] in self.hub.lfs else {"actions": {"upload": put, "verify": verify}}
+            objects.append({"oid": asked["oid"], "size": asked["size"], **new})
+        self._answer({"transfer": "basic", "objects": objects}, Content_Type=LFS_JSON)
+
+    def _lfs_put(self, oid: str) -> None:
+        if sha256(self.body) != oid:
+            self._error(400, "The content does not have this SHA-256")
+        self.hub.lfs[oid] = self.body
+        self._answer({})
+
+    def _lfs_verify(self, oid: str) -> None:
+        self._answer({}) if oid in self.hub.lfs else self._error(404, "Object not found")
+
+    def _commit(self, kind: str, repo: str, rev: str) -> None:
+        self._writer(repo.split("/")[0])
+        found = self._readable(kind, repo)
+        header, *changes = [json.loads(line) for line in self.body.splitlines() if line.strip()]
+        parent = header["value"].get("parentCommit")
+        if parent is not None and parent != found.head:
+            self._error(412, "A commit has happened since. Please refresh and try again.")
+        files = dict(found.files)
+        for change in changes:
+            self._change(files, change["key"], change["value"])
+        sha = found.commit(files, header["value"]["summary"])
+        url = f"{self.hub.endpoint}/{repo}/commit/{sha}"
+        self._answer({"success": True, "commitOid": sha, "commitUrl": url})
+
+    def _change(self, files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:
+        if key == "file":
+            files[value["path"]] = base64.b64decode(value["content"])
+        elif key == "lfsFile":
+            if value["oid"] not in self.hub.lfs:
+                self._error(400, f"LFS pointer pointed to a file that does not exist: {value['oid']}")
+            files[value["path"]] = self.hub.lfs[value["oid"]]
+        elif key == "deletedFile":
+            del files[value["path"]]
+
+    def _refs(self, kind: str, repo: str) -> None:
+        found = self._readable(kind, repo)
+        branches = [{"name": "main", "ref": "refs/heads/main", "targetCommit": found.head}]
+        tags = [{"name": name, "ref": f"refs/tags/{name}", "targetCommit": sha} for name, sha in found.tags.items()]
+        self._answer({"branches": branches, "converts": [], "tags": tags})
+
+    def _tag(self, kind: str, repo: str, rev: str) -> None:
+        self._writer(repo.split("/")[0])
+        found, name = self._readable(kind, repo), self._json()["tag"]
+        if name in found.tags:
+            self._error(409, "Tag reference exists already")
+        found.tags[name] = self._at(found, rev)[0]
+        self._answer({})
+
+    def _at(self, repo: Repo, rev: str) -> tuple[str, dict[str, bytes]]:
+        commit = repo.at(rev)
+        if commit is None:
+            self._error(404, f"Invalid rev id: {rev}", "RevisionNotFound")
+        assert commit is not None
+        return commit
+
+    def _info(self, kind: str, repo: str, rev: str = "main") -> None:
+        found = self._readable(kind, repo)
+        sha, files = self._at(found, rev)
+        siblings = [_sibling(name, data, "blobs" in self.query) for name, data in files.items()]
+        parts = re.match(r"---\n(.*?)\n---", files.get("README.md", b"").decode(), re.S)
+        card = yaml.safe_load(parts[1]) if parts else {}
+        self._answer(
+            {
+                "id": repo,
+                "modelId": repo,
+                "author": repo.split("/")[0],
+                "sha": sha,
+                "private": found.private,
+                "gated": "manual" if found.gated else False,
+                "disabled": False,
+                "tags": card.get("tags", []),
+                "cardData": card,
+                "siblings": siblings,
+                "lastModified": "2026-01-31T12:00:00.000Z",
+                "createdAt": "2026-01-31T12:00:00.000Z",
+                "library_name": card.get("library_name"),
+                "pipeline_tag": card.get("pipeline_tag"),
+                "downloads": 0,
+                "likes": 0,
+            }
+        )
+
+    def _tree(self, kind: str, repo: str, rev: str, path: str = "") -> None:
+        files = self._at(self._readable(kind, repo), rev)[1]
+        below = f"{path}/" if path else ""
+        inside = {name: data for name, data in files.items() if name.startswith(below)}
+        if path and not inside:
+            self._error(404, f"{path} does not exist", "EntryNotFound")
+        deep = self.query.get("recursive", ["false"])[0].lower() in ("1", "true")
+        entries = [_entry(name, data) for name, data in inside.items() if deep or "/" not in name[len(below) :]]
+        folders = {below + name[len(below) :].split("/")[0] for name in inside if "/" in name[len(below) :]}
+        self._answer(
+            [{"type": "directory", "path": p, "oid": git_sha(p.encode()), "size": 0} for p in folders] + entries
+        )
+
+    def _paths_info(self, kind: str, repo: str, rev: str) -> None:
+        files = self._at(self._readable(kind, repo), rev)[1]
+        form = parse_qs(self.body.decode())
+        paths = form.get("paths") or json.loads(self.body or b"{}").get("paths", [])
+        self._answer([_entry(path, files[path]) for path in paths if path in files])
+
+    def _resolve(self, repo: str, rev: str, path: str, kind: str = "") -> None:
+        found = self._readable("dataset" if kind else "model", repo, files=True)
+        sha, files = self._at(found, rev)
+        if path not in files:
+            self._error(404, "Entry not found", "EntryNotFound", X_Repo_Commit=sha)
+        data = files[path]
+        if not path.endswith(LFS_SUFFIXES):
+            self._part(data, ETag=f'"{git_sha(data)}"', X_Repo_Commit=sha)
+        linked = {"X_Linked_Etag": f'"{sha256(data)}"', "X_Linked_Size": str(len(data))}
+        self._send(b"", 302, Location=f"{self.hub.storage}/storage/{sha256(data)}", X_Repo_Commit=sha, **linked)
+
+    def _lfs_get(self, oid: str) -> None:
+        if oid not in self.hub.lfs:
+            self._error(404, "NoSuchKey")
+        self._part(self.hub.lfs[oid], ETag=f'"{oid}"')
+
+    def _part(self, data: bytes, **headers: str) -> None:
+        """Send the range of ``data`` that is asked for, else all of it."""
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        headers |= {"Content_Type": "application/octet-stream", "Accept_Ranges": "bytes"}
+        if wanted is None:
+            self._send(data, **headers)
+        assert wanted is not None
+        first, last = int(wanted[1]), int(wanted[2] or len(data) - 1)
+        self._send(data[first : last + 1], 206, Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
+
+
+def _upload_mode(path: str, files: dict[str, bytes]) -> dict[str, Any]:
+    large = path.endswith(LFS_SUFFIXES)
+    known = {} if path not in files else {"oid": sha256(files[path]) if large else git_sha(files[path])}
+    return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known}
+
+
+def _sibling(name: str, data: bytes, blobs: bool) -> dict[str, Any]:
+    entry = _entry(name, data)
+    lfs = {"lfs": {"sha256": sha256(data), "size": len(data), "pointerSize": 134}} if "lfs" in entry else {}
+    return {"rfilename": name} | ({"size": len(data), "blobId": entry["oid"], **lfs} if blobs else {})
+
+
+def _entry(name: str, data: bytes) -> dict[str, Any]:
+    large = name.endswith(LFS_SUFFIXES)
+    lfs = {"lfs": {"oid": sha256(data), "size": len(data), "pointerSize": 134}} if large else {}
+    return {"type": "file", "path": name, "size": len(data), "oid": git_sha(data), **lfs}
+
+
+def _card_errors(data: dict[str, Any]) -> Iterator[str]:
+    """Yield what the Hub has against the front matter of a card."""
+    if data.get("license") not in (None, *LICENSES):
+        yield f'"license" must be one of {LICENSES}'
+    for index in data.get("model-index", []):
+        if not index.get("name"):
+            yield '"model-index[0].name" is required'
+        for result in index.get("results", []):
+            wanted = (result.get("task", {}).get("type"), *(result.get("dataset", {}).get(k) for k in ("type", "name")))
+            if not all(wanted) or not all({"type", "value"} <= set(metric) for metric in result["metrics"]):
+                yield '"model-index[0].results" is not complete'
