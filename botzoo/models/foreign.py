@@ -85,7 +85,10 @@ def _check_config(config: Config, where: str) -> None:
     if cfg.get("hf_hub_filename") not in (None, "model.safetensors") or cfg.get("custom_load"):
         raise CheckpointError(f"{where} asks for another file than model.safetensors: no other is read.")
     _check_model_args(config.get("model_args"), where)
-    names, classes = config.get("label_names", cfg.get("label_names")), config.get("num_classes", cfg.get("num_classes"))
+    names, classes = (
+        config.get("label_names", cfg.get("label_names")),
+        config.get("num_classes", cfg.get("num_classes")),
+    )
     if isinstance(names, list) and classes is not None and len(names) != classes:
         raise CheckpointError(f"{where} has {len(names)} label_names and num_classes {classes}: they must be as many.")
 
@@ -130,12 +133,12 @@ def _check_model_args(args: Any, where: str) -> None:
     values.check("model_args", lambda v: isinstance(v, dict), "an object")
     for key, value in (args or {}).items():
         inside = _Values(where, {f"model_args.{key}": value})
-        inside.check(f"model_args.{key}", lambda v, key=key: not _FORBIDDEN_ARGS.fullmatch(key), "left out")  # type: ignore[misc]
+        if _FORBIDDEN_ARGS.fullmatch(key):
+            raise CheckpointError(f"{where} has model_args.{shortened(key)[1:-1]}, which is no property of a network.")
         numbers = f"text, true, false, numbers up to {ARGUMENT:,} or short lists of them"
         inside.check(f"model_args.{key}", _is_argument, numbers)
         if key == "img_size":
-            sides = value if isinstance(value, list) else [value]
-            inside.check(f"model_args.{key}", lambda _, s=sides: all(_is_int(x, 1, SIDE) for x in s), f"up to {SIDE} px")  # type: ignore[misc]
+            inside.check(f"model_args.{key}", _are_sides, f"one or two sides from 1 to {SIDE} px")
     values.check("model_args", lambda v: sum(1 for _ in _scalars(v)) <= ITEMS, f"at most {ITEMS:,} values")
 
 
@@ -177,6 +180,10 @@ def _is_input_size(value: Any) -> bool:
     return _is_list(value, 3) and len(value) == 3 and all(_is_int(side, 1, SIDE) for side in value)
 
 
+def _are_sides(value: Any) -> bool:
+    return all(_is_int(side, 1, SIDE) for side in (value if isinstance(value, list) else [value]))
+
+
 def _is_colour(value: Any) -> bool:
     """Tell whether there is a number for each channel; timm writes one for images of a single channel."""
     return _is_list(value, 4) and all(_is_number(x) and abs(x) <= 1000 for x in value)
@@ -206,7 +213,9 @@ def read_shapes(path: Path) -> Shapes:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise CheckpointError(f"{path} is not a complete safetensors file ({reason}): fetch or copy it again.") from error
+        raise CheckpointError(
+            f"{path} is not a complete safetensors file ({reason}): fetch or copy it again."
+        ) from error
 
 
 def meta_network(config: Config, shapes: Shapes | None, where: str) -> nn.Module:
@@ -247,9 +256,10 @@ def _on_meta(architecture: str, config: Config) -> nn.Module:
         warnings.simplefilter("ignore")  # of initialising tensors without contents
         try:
             with torch.device("meta"):
-                return timm.create_model(architecture, **args)  # type: ignore[no-any-return]
+                model: nn.Module = timm.create_model(architecture, **args)
         except NotImplementedError:  # some networks look at the contents of a tensor while they are made
-            return timm.create_model(architecture, **args)  # type: ignore[no-any-return]
+            model = timm.create_model(architecture, **args)
+    return model
 
 
 @contextmanager
@@ -298,7 +308,9 @@ def refuse_pickle(place: str, files: list[str]) -> CheckpointError:
     """Return the error for a folder or repository without model.safetensors that has these ``files``."""
     pickles = sorted(name for name in files if name.lower().endswith(PICKLES))
     if not pickles:
-        return CheckpointError(f"There is no model in {place} (no model.safetensors): give one that has it, as RUN/model.")
+        return CheckpointError(
+            f"There is no model in {place} (no model.safetensors): give one that has it, as RUN/model."
+        )
     return CheckpointError(
         f"{place} has its weights as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read, "
         "so it is refused (there is no model.safetensors): ask its owner for safetensors, or convert it where you trust it."

@@ -27,10 +27,10 @@ from timm.models import resolve_model_input_args
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError, did_you_mean
+from botzoo.hub_cache import cached_file
 from botzoo.models.architecture import timm_architecture
-from botzoo.models.cached import cached_file, work_offline
 from botzoo.models.foreign import meta_network, read_config, read_shapes, refuse_pickle
-from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys
+from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, work_offline
 from botzoo.models.pretrained import _is_network as is_network_error
 from botzoo.training.data import Preprocessing
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
@@ -147,7 +147,9 @@ def _check_name(name: str, pretrained: bool) -> None:
         )
 
 
-def _timm_create(address: str, pretrained: bool, num_classes: int | None, img_size: int | None, drop_rate: float) -> Any:
+def _timm_create(
+    address: str, pretrained: bool, num_classes: int | None, img_size: int | None, drop_rate: float
+) -> Any:
     is_name = ":" not in address
     if is_name:
         _check_name(address, pretrained)
@@ -199,7 +201,9 @@ def model_folder(address: str, *, weights: bool = True) -> Path:
         raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
     hub_id, _, revision = place.partition("@")
     if ".." in revision or not re.fullmatch(r"[\w./-]*", revision):
-        raise ModelError(f"{address!r} names no revision of a repository: give a branch, a tag or a commit behind the @.")
+        raise ModelError(
+            f"{address!r} names no revision of a repository: give a branch, a tag or a commit behind the @."
+        )
     try:
         with _cache_if_unreachable(hub_id, revision or None):
             config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
