@@ -33,7 +33,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training.run",),
     ("botzoo.training.*",),
     ("botzoo.inference", "botzoo.inference.images", "botzoo.inference.views", "botzoo.inference.fold"),
-    ("botzoo.inference.classifier", "botzoo.inference.catalogue"),
+    ("botzoo.inference.classifier", "botzoo.inference.catalogue", "botzoo.inference.describe"),
     ("botzoo.inference.*",),
     ("botzoo.publishing", "botzoo.publishing.card"),
     ("botzoo.publishing.summary",),

@@ -113,7 +113,7 @@ def structure(model: nn.Module) -> list[str]:
     """
     if not isinstance(model, ResNet):
         return []
-    stages = [(name, child) for name, child in model.named_children() if name.startswith("layer")]
+    stages: list[tuple[str, Any]] = [(n, child) for n, child in model.named_children() if n.startswith("layer")]
     first = [(name, next(iter(stage))) for name, stage in stages]
     downsampling = [(f"{name}.0", block) for name, block in first if _stride(block) > 1]
     letter = _letter(model, downsampling)
@@ -151,7 +151,7 @@ def _stem(model: Any) -> Iterator[str]:
 
 
 def _stride(block: Any) -> int:
-    return max(block.conv1.stride[0], block.conv2.stride[0])
+    return max(int(block.conv1.stride[0]), int(block.conv2.stride[0]))
 
 
 def _strides_first(block: Any) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import hf_hub_download
 from torch import nn
 
 from botzoo import recipes
@@ -45,7 +44,7 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
     """Return the lines that describe a network.
 
     Args:
-        name: a name or name.tag of timm or botzoo, ``hf-hub:owner/name``, ``local-dir:PATH``, or the folder of a run or a model.
+        name: a name or name.tag of timm or botzoo, ``hf-hub:owner/name``, ``local-dir:PATH``, or the folder of a run.
         every_layer: list every layer instead of the blocks that they make up.
 
     Raises:
@@ -68,29 +67,21 @@ def _known(name: str) -> _Subject:
         raise ModelError(
             f"{base} has no weights with the tag {tag!r}.{did_you_mean(tag, tags)} Its tags: {', '.join(tags) or 'none'}."
         )
-    cfg = timm.get_pretrained_cfg(name).to_dict()
+    known = timm.get_pretrained_cfg(name)
+    cfg = known.to_dict() if known is not None else {"num_classes": 1000}
     with torch.device("meta"):
         model = timm.create_model(base, num_classes=cfg["num_classes"])
     return _Subject(f"{base}.{cfg['tag']}" if cfg.get("tag") else base, model, cfg)
 
 
 def _foreign(name: str, address: str) -> _Subject:
-    folder = model_folder(address, weights=False)
+    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
     config, file = read_config(folder / "config.json"), folder / "model.safetensors"
     model = meta_network(config, read_shapes(file) if file.is_file() else None, str(folder))
     cfg = dict(config.get("pretrained_cfg") or config) | {
         key: config[key] for key in ("num_classes", "label_names", "architecture") if key in config
     }
-    if address.startswith("hf-hub:"):
-        _fetch_card(address, folder)
     return _Subject(name, model, cfg, folder)
-
-
-def _fetch_card(address: str, folder: Path) -> None:
-    try:
-        hf_hub_download(address.removeprefix("hf-hub:").partition("@")[0], "README.md", revision=folder.name)
-    except Exception:  # a repository may lack a card, and without a network there is none: nothing depends on it
-        return
 
 
 def _line(title: str, text: str) -> str:
@@ -107,7 +98,7 @@ def _what(subject: _Subject) -> Iterator[str]:
         yield _line("", f"timm.create_model({in_timm[0]!r}{args}) makes the same")
     classes = int(getattr(subject.model, "num_classes", 0))
     names = label_names(subject.cfg, classes)
-    yield _line("classes", f"{classes}: {', '.join(names[:5])}{' ...' if classes > 5 else ''}")
+    yield _line("classes", f"{classes}: {'; '.join(names[:5])}{' ...' if classes > 5 else ''}")
     cfg = subject.cfg
     colours = f"mean {_numbers(cfg.get('mean'))}, std {_numbers(cfg.get('std'))}"
     yield _line("input", f"{subject.side} px, crop_pct {cfg.get('crop_pct')}, {cfg.get('interpolation')}, {colours}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,12 +180,13 @@ def _timm_create(
     return model
 
 
-def model_folder(address: str, *, weights: bool = True) -> Path:
+def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] = ()) -> Path:
     """Return the folder with config.json and, with ``weights``, model.safetensors; of a repository, its snapshot.
 
     Args:
         address: ``local-dir:PATH`` or ``hf-hub:owner/name``, with ``@revision`` behind it where one is meant.
         weights: whether the weights are wanted too.
+        extras: names of files that are fetched where there are such.
 
     Raises:
         ModelError: it is of no known kind, or there is no such repository.
@@ -209,6 +210,9 @@ def model_folder(address: str, *, weights: bool = True) -> Path:
             config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
             if weights:  # of the same commit, should the repository just move
                 hf_hub_download(hub_id, "model.safetensors", revision=config.parent.name)
+            for name in extras:
+                with suppress(EntryNotFoundError):
+                    hf_hub_download(hub_id, name, revision=config.parent.name)
     except Exception as error:
         raise _explain(address, error) from error
     return config.parent
