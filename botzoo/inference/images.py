@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
@@ -77,6 +78,8 @@ def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> 
                 raise ValueError(f"it is larger than {limit >> 20} MiB")
             return b"".join(_chunks(answer, limit))
     except (OSError, HTTPException) as error:  # URLError is an OSError
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         reason = " ".join(str(getattr(error, "reason", "") or error).split()) or type(error).__name__
         status = f"{error.code} " if hasattr(error, "code") else ""
         raise ValueError(f"it cannot be fetched ({status}{reason})") from error

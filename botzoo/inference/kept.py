@@ -60,6 +60,7 @@ def weights_kept() -> list[Kept]:
         )
         for repo in repositories
         if repo.repo_type == "model"
+        and repo.revisions
         and (repo.repo_id in ours or repo.repo_id.startswith("timm/") or any(map(_for_timm, _configs(repo.repo_path))))
     ]
     return sorted(found, key=lambda kept: kept.name)

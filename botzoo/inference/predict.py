@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from botzoo.errors import CheckpointError
+from botzoo.errors import CheckpointError, ModelError
 from botzoo.inference.classifier import Classifier
 from botzoo.inference.fold import fold_batch_norm
 from botzoo.inference.images import read_encoded
@@ -74,7 +74,13 @@ class Predictor:
         few = requested == "auto" and device.type == "cpu" and expected is not None and expected <= FEW
         self.precision = Precision("fp32", "for a few images") if few else mixed_precision(requested, device)
         image = torch.rand(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
-        model, self.folded = fold_batch_norm(classifier.model, image)
+        try:
+            model, self.folded = fold_batch_norm(classifier.model, image)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+            raise ModelError(
+                f"{classifier.name} does not take images of {self.size} x {self.size} px ({reason})."
+            ) from error
         self.model = self._placed(model)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True

@@ -85,10 +85,12 @@ def _check_config(config: Config, where: str) -> None:
     if cfg.get("hf_hub_filename") not in (None, "model.safetensors") or cfg.get("custom_load"):
         raise CheckpointError(f"{where} asks for another file than model.safetensors: no other is read.")
     _check_model_args(config.get("model_args"), where)
-    names, classes = (
-        config.get("label_names", cfg.get("label_names")),
-        config.get("num_classes", cfg.get("num_classes")),
-    )
+    names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
+    made_for = (config.get("model_args") or {}).get("num_classes", classes)
+    if made_for != classes:  # timm would load all but the classifier, and leave that random
+        raise CheckpointError(
+            f"{where} has num_classes {classes} and model_args.num_classes {made_for}: they must be one."
+        )
     if isinstance(names, list) and classes is not None and len(names) != classes:
         raise CheckpointError(f"{where} has {len(names)} label_names and num_classes {classes}: they must be as many.")
 
