@@ -11,6 +11,10 @@ from botzoo.training.command_line import guarded
 
 COMMANDS = {
     "train": "Train a network from scratch by a recipe.",
+    "predict": "Say what a trained network sees in images, folders or addresses.",
+    "list": "List the networks: accuracy, parameters, multiply-adds, size, licence, cached or not.",
+    "info": "Show a network: its structure, layers, cost, recipe and card.",
+    "cache": "Show or clear what is kept on this machine: weights and decoded images.",
     "recipes": "List the recipes as a ladder, or print one: botzoo recipes [NAME].",
     "ablate": "Train every rung of a ladder with every seed and compare them.",
     "publish": "Put a finished run or a model folder on the Hugging Face Hub.",

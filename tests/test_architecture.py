@@ -16,6 +16,7 @@ ROOTS = {"botzoo": Path(botzoo.__path__[0]), "botzoo_finetune": Path(botzoo_fine
 
 LAYERS: list[tuple[str, ...]] = [
     ("botzoo.errors",),
+    ("botzoo.hub_cache",),
     ("botzoo.tricks*",),
     ("botzoo.models*",),
     ("botzoo.recipes*",),
@@ -32,11 +33,15 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training.prepare",),
     ("botzoo.training.run",),
     ("botzoo.training.*",),
+    ("botzoo.inference", "botzoo.inference.images", "botzoo.inference.views", "botzoo.inference.fold"),
+    ("botzoo.inference.classifier", "botzoo.inference.catalogue", "botzoo.inference.describe"),
+    ("botzoo.inference.*",),
     ("botzoo.publishing", "botzoo.publishing.calibration"),
     ("botzoo.publishing.card",),
     ("botzoo.publishing.summary", "botzoo.publishing.recipe", "botzoo.publishing.package"),
     ("botzoo.publishing.hub",),
     ("botzoo.publishing.*",),
+    ("botzoo.commands.parsing",),
     ("botzoo.commands*",),
     ("botzoo.cli", "botzoo.__main__"),
     ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),

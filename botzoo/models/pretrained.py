@@ -23,8 +23,18 @@ from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_
 from torch import nn
 
 from botzoo.errors import CheckpointError, ModelError, NetworkError, did_you_mean
+from botzoo.hub_cache import cached_file
 
-__all__ = ["EMBEDDED", "WEIGHTS", "KeyReport", "Weights", "build_checked", "compare_keys", "untrained_cfg"]
+__all__ = [
+    "EMBEDDED",
+    "WEIGHTS",
+    "KeyReport",
+    "Weights",
+    "build_checked",
+    "compare_keys",
+    "untrained_cfg",
+    "work_offline",
+]
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = "resnet10d_bot.bot_r64_tin100"
@@ -219,6 +229,11 @@ _TABLE = (
 
 WEIGHTS: dict[str, Weights] = {weights.name: weights for weights in _TABLE}
 """All weights by model name and tag; the first of a network is its default."""
+
+
+def work_offline() -> list[str]:
+    """Return the names of the weights that need no network: the embedded ones, and what is in the Hub's cache."""
+    return [name for name, weights in WEIGHTS.items() if weights.hub_id is None or cached_file(weights.hub_id)]
 
 
 @dataclass(frozen=True)

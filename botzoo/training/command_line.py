@@ -261,6 +261,9 @@ def guarded(prog: str, main: Callable[[list[str]], object], argv: list[str]) -> 
             raise
         print(f"{prog}{_rank()}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read standard output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if "--debug" in argv:
             raise

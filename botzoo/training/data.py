@@ -220,7 +220,7 @@ def _within(decoded: Decoded, cache_bytes: int) -> Decoded:
 
 def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
-    read = list(progress(_in_order(lambda i: _digest(split, i), len(split)), len(split)))
+    read = list(progress(in_order(lambda i: _digest(split, i), len(split)), len(split)))
     digests = np.frombuffer(b"".join(digest for digest, _ in read), np.uint8).reshape(-1, 32)
     problems = {i: problem for i, (_, problem) in enumerate(read) if problem}
     key = key_of(digests)
@@ -229,7 +229,7 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
         return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def check() -> Iterator[_Checked]:
-        checked = _in_order(lambda i: _check(split, i, problems.get(i)), len(split), lambda image: image.pixels.nbytes)
+        checked = in_order(lambda i: _check(split, i, problems.get(i)), len(split), lambda image: image.pixels.nbytes)
         return iter(progress(checked, len(split)))
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
@@ -296,7 +296,7 @@ class _Ahead:
             self._changed.notify_all()
 
 
-def _in_order(work: Callable[[int], T], count: int, size: Callable[[T], int] = lambda result: 0) -> Iterator[T]:
+def in_order(work: Callable[[int], T], count: int, size: Callable[[T], int] = lambda result: 0) -> Iterator[T]:
     """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same.
 
     Threads work ahead, but not far: what they have ready is held in memory, ``size`` bytes of it for each result.

@@ -41,7 +41,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     Raises:
         ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
-    device = _device(config.engine.device)
+    device = choose_device(config.engine.device)
     PartialState(cpu=device.type == "cpu", timeout=WAIT)
     precision = _agreed_precision(config, device)
     if config.tracker is not None:
@@ -83,12 +83,17 @@ def _check_launcher(accelerator: Accelerator) -> None:
         )
 
 
-def _device(wanted: str) -> torch.device:
+def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
+    """Return the device ``wanted``, "cuda", "mps" or "cpu"; of "auto" the fastest there is.
+
+    Raises:
+        ConfigError: there is none; ``flag`` is named as what asked for it.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there[wanted]:
-        raise ConfigError(f"--engine.device is {wanted!r}, and there is none here: use auto or cpu.")
+        raise ConfigError(f"{flag} is {wanted!r}, and there is none here: use auto or cpu.")
     return torch.device(wanted)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from timm.models import resolve_model_input_args
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError, did_you_mean
+from botzoo.hub_cache import cached_file
 from botzoo.models.architecture import timm_architecture
-from botzoo.models.pretrained import KeyReport, compare_keys, is_network_error
+from botzoo.models.foreign import meta_network, read_config, read_shapes, refuse_pickle
+from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
 from botzoo.training.data import Preprocessing
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
@@ -52,7 +55,7 @@ class Start:
 
 def create_model(
     name: str,
-    num_classes: int,
+    num_classes: int | None,
     *,
     pretrained: str | None = None,
     scratch: bool = False,
@@ -67,7 +70,7 @@ def create_model(
 
     Args:
         name: a name, name.tag, ``hf-hub:owner/name`` or ``local-dir:PATH``.
-        num_classes: K >= 2.
+        num_classes: K >= 2; None for as many as the weights have.
         pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own.
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
@@ -143,23 +146,26 @@ def _check_name(name: str, pretrained: bool) -> None:
         )
 
 
-def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int | None, drop_rate: float) -> Any:
+def _timm_create(
+    address: str, pretrained: bool, num_classes: int | None, img_size: int | None, drop_rate: float
+) -> Any:
     is_name = ":" not in address
     if is_name:
         _check_name(address, pretrained)
-    elif pretrained and address.startswith("local-dir:"):
-        _check_folder(Path(address.removeprefix("local-dir:")))
     # timm loads weights from a folder or repository strictly only with as many classes as they have
-    kwargs: dict[str, Any] = {"num_classes": num_classes} if is_name or not pretrained else {}
+    kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
     try:
         hub_id = _hub_id(address)
-        with _cache_if_unreachable(hub_id if pretrained or not is_name else None):
-            if pretrained and hub_id is not None:  # without it timm would look for a pickle next
-                hf_hub_download(hub_id, "model.safetensors", revision=address.partition("@")[2] or None)
-            if img_size is not None and "img_size" in resolve_model_input_args(address, {"img_size": img_size}):
+        place = address if is_name else f"local-dir:{model_folder(address, weights=pretrained)}"
+        if not is_name:
+            _check_foreign(Path(place.removeprefix("local-dir:")), weights=pretrained)
+        with _cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
+            if pretrained and is_name and hub_id is not None:  # without it timm would look for a pickle next
+                hf_hub_download(hub_id, "model.safetensors")
+            if img_size is not None and "img_size" in resolve_model_input_args(place, {"img_size": img_size}):
                 kwargs["img_size"] = img_size
-            model: Any = timm.create_model(address, pretrained=pretrained, **kwargs)
+            model: Any = timm.create_model(place, pretrained=pretrained, **kwargs)
     except BotzooError:
         raise
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
@@ -168,9 +174,53 @@ def _timm_create(address: str, pretrained: bool, num_classes: int, img_size: int
         raise _explain(address, error) from error
     if drop_rate and not drops_out(model, drop_rate):
         raise _no_dropout(address, drop_rate)
-    if model.num_classes != num_classes:
+    if num_classes is not None and model.num_classes != num_classes:
         model.reset_classifier(num_classes)
     return model
+
+
+def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] = ()) -> Path:
+    """Return the folder with config.json and, with ``weights``, model.safetensors; of a repository, its snapshot.
+
+    Args:
+        address: ``local-dir:PATH`` or ``hf-hub:owner/name``, with ``@revision`` behind it where one is meant.
+        weights: whether the weights are wanted too.
+        extras: names of files that are fetched where there are such.
+
+    Raises:
+        ModelError: it is of no known kind, or there is no such repository.
+        CheckpointError: a file is missing; where there is a pickle instead, it is refused.
+        NetworkError: it is not in the cache and the Hub cannot be reached, or refuses.
+    """
+    kind, _, place = address.partition(":")
+    if kind == "local-dir":
+        folder = Path(place).expanduser()
+        _check_folder(folder, weights)
+        return folder
+    if kind != "hf-hub":
+        raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
+    hub_id, _, revision = place.partition("@")
+    if ".." in revision or not re.fullmatch(r"[\w./-]*", revision):
+        raise ModelError(
+            f"{address!r} names no revision of a repository: give a branch, a tag or a commit behind the @."
+        )
+    try:
+        with _cache_if_unreachable(hub_id, revision or None):
+            config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
+            if weights:  # of the same commit, should the repository just move
+                hf_hub_download(hub_id, "model.safetensors", revision=config.parent.name)
+            for name in extras:
+                with suppress(EntryNotFoundError):
+                    hf_hub_download(hub_id, name, revision=config.parent.name)
+    except Exception as error:
+        raise _explain(address, error) from error
+    return config.parent
+
+
+def _check_foreign(folder: Path, *, weights: bool) -> None:
+    """Raise CheckpointError unless config.json and the shapes of the weights, if they are there, make a sound network."""
+    config, file = read_config(folder / "config.json"), folder / "model.safetensors"
+    meta_network(config, read_shapes(file) if weights or file.is_file() else None, str(folder))
 
 
 def drops_out(model: nn.Module, rate: float) -> bool:
@@ -194,12 +244,18 @@ def _hub_id(address: str) -> str | None:
 
 
 @contextmanager
-def _cache_if_unreachable(hub_id: str | None) -> Iterator[None]:
-    """Let the Hub's client look into its cache only, at once, where it would first retry for most of a minute."""
+def _cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, listed: bool = False) -> Iterator[None]:
+    """Let the Hub's client look into its cache only, at once, where it would first retry for most of a minute.
+
+    Weights that are ``listed`` under a name and a tag stay what they are, so where they are cached nobody is asked.
+    """
     before = constants.HF_HUB_OFFLINE
+    cached = hub_id is not None and cached_file(hub_id, revision=revision) is not None
     try:
-        if hub_id is not None and not before:
-            HfApi().model_info(hub_id, timeout=10)
+        if cached and listed:
+            constants.HF_HUB_OFFLINE = True
+        elif hub_id is not None and not before:
+            HfApi().model_info(hub_id, timeout=3 if cached else 10)
     except HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
         pass
     except Exception as error:
@@ -210,9 +266,12 @@ def _cache_if_unreachable(hub_id: str | None) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, weights: bool = True) -> None:
     """Raise CheckpointError unless ``folder`` holds weights as safetensors; timm would look for a pickle next."""
-    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    wanted = ("config.json", "model.safetensors") if weights else ("config.json",)
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if missing == ["model.safetensors"]:
+        raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
     if missing:
         raise CheckpointError(
             f"There is no model in {folder} (no {' and no '.join(missing)}): give one with both, as RUN/model."
@@ -223,12 +282,15 @@ def _explain(address: str, error: Exception) -> BotzooError:
     """Return ours for an error of timm, safetensors or the Hub's client."""
     if refusal := explain_refusal(address, error):
         return refusal
+    if isinstance(error, BotzooError):
+        return error
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
+        return _without_safetensors(address, error)
     if is_network_error(error):
         return NetworkError(
             f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
-            "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch."
+            "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
+            f"{_cached_in_words()}."
         )
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
@@ -242,6 +304,23 @@ def explain_refusal(address: str, error: Exception) -> BotzooError | None:
     if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
         return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
     return None
+
+
+def _cached_in_words() -> str:
+    cached = [name for name in work_offline() if name != EMBEDDED]
+    return f"; cached are {', '.join(cached)}" if cached else ""
+
+
+def _without_safetensors(address: str, error: EntryNotFoundError) -> BotzooError:
+    """Return the error for a repository that lacks a file; where it has a pickle instead, it says so."""
+    hub_id, _, revision = address.removeprefix("hf-hub:").partition("@")
+    try:
+        files = HfApi().list_repo_files(hub_id, revision=revision or None)
+    except Exception:
+        return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
+    if "config.json" not in files:
+        return CheckpointError(f"There is no model in {address} (no config.json): give one that timm can load.")
+    return refuse_pickle(address, files)
 
 
 def brief(error: Exception, longest: int = 200) -> str:
@@ -263,19 +342,12 @@ class _Weights:
 def _read_weights(source: str) -> _Weights:
     """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file."""
     kind, colon, place = source.partition(":")
-    if kind == "hf-hub":
-        hub_id, _, revision = place.partition("@")
-        try:
-            with _cache_if_unreachable(hub_id):
-                file = Path(hf_hub_download(hub_id, "model.safetensors", revision=revision or None))
-                config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
-        except Exception as error:
-            raise _explain(source, error) from error
-        return _Weights(source, read_safetensors(file), _read_cfg(config), hub_id)
-    if kind == "local-dir":
-        folder = Path(place).expanduser()
-        _check_folder(folder)
-        return _Weights(source, read_safetensors(folder / "model.safetensors"), _read_cfg(folder / "config.json"))
+    if kind in ("hf-hub", "local-dir"):
+        folder = model_folder(source)
+        config = read_config(folder / "config.json")
+        cfg = dict(config.get("pretrained_cfg") or config)
+        hub_id = place.partition("@")[0] if kind == "hf-hub" else None
+        return _Weights(source, read_safetensors(folder / "model.safetensors"), cfg, hub_id)
     if colon and not source.endswith(".safetensors"):
         raise ModelError(
             f"--pretrained {source!r} is of no known kind: give a tag, hf-hub:owner/name, local-dir:PATH or a "
@@ -284,21 +356,11 @@ def _read_weights(source: str) -> _Weights:
     return _Weights(source, read_safetensors(Path(source).expanduser()), {})
 
 
-def _read_cfg(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        return dict(config.get("pretrained_cfg", config))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f"{file} is not a model's config.json ({brief(error)}): fetch or copy it again."
-        ) from error
-
-
 def _adopt_preprocessing(model: Any, cfg: Mapping[str, Any]) -> None:
     """Prepare images as for the weights that were loaded, at their size unless the network fixes its own."""
     keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
     keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
-    model.pretrained_cfg.update({key: cfg[key] for key in keys if key in cfg})
+    model.pretrained_cfg.update({key: cfg[key] for key in keys if cfg.get(key) is not None})
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -281,7 +281,7 @@ def _from_folder(name: str, path: Path, image_column: str | None, label_column: 
         tables, ignored = _load_parquet(path, parquet)
         data = _from_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *ignored))
-    if shards and not _images(path):
+    if shards and not image_files(path):
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming true.")
     return _class_folders(name, path)
 
@@ -311,7 +311,7 @@ def _class_folders(name: str, path: Path) -> ImageData[Split]:
             notes.append(
                 f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
             )
-        if stray := _images(root, deep=False):
+        if stray := image_files(root, deep=False):
             notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
     return ImageData(
         name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
@@ -337,7 +337,9 @@ def _split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     trained = classes.get("train", set())
     shared = any(trained & found for role, found in classes.items() if role != "train")
     is_split = shared or (
-        bool(trained) and not _images(roots["train"], deep=False) and not any(_images(path / other) for other in others)
+        bool(trained)
+        and not image_files(roots["train"], deep=False)
+        and not any(image_files(path / other) for other in others)
     )
     if not is_split and len(named) > 1 and not others:
         raise DataError(
@@ -374,7 +376,8 @@ def _files(root: Path, deep: bool = True) -> Iterable[str]:
         yield from (os.path.join(folder, name) for name in sorted(files) if not _ignored(name))  # noqa: PTH118
 
 
-def _images(root: Path, deep: bool = True) -> list[str]:
+def image_files(root: Path, deep: bool = True) -> list[str]:
+    """Return the paths of the images in ``root``, by their suffix, sorted folder by folder; links are followed."""
     return [file for file in _files(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
 
 

@@ -1,0 +1,51 @@
+"""botzoo cache: what is kept on this machine, and away with it."""
+
+from __future__ import annotations
+
+import sys
+
+from botzoo.commands.parsing import CommandParser
+from botzoo.errors import ConfigError
+
+DESCRIPTION = "Show the weights and decoded images kept on this machine, or remove some: botzoo cache clear."
+
+
+def run(argv: list[str]) -> None:
+    """Show or clear what is kept."""
+    parser = CommandParser("botzoo cache", DESCRIPTION)
+    parser.add_argument(
+        "action", nargs="?", choices=("show", "clear"), default="show", help="What to do (default: show)."
+    )
+    parser.add_argument("--images", action="store_true", help="clear: the decoded images.")
+    parser.add_argument(
+        "--weights", metavar="NAME", help="clear: these weights; a name, a repository or a pattern like '*'."
+    )
+    parser.add_argument("--yes", action="store_true", help="clear: do not ask.")
+    options = parser.parse(argv)
+
+    from botzoo.inference.kept import images_kept, matching, remove, report, weights_kept
+
+    if options.action == "show":
+        if options.images or options.weights or options.yes:
+            raise ConfigError("--images, --weights and --yes say what to clear: botzoo cache clear.")
+        print("\n".join(report(weights_kept(), images_kept())))
+        return
+    if not options.images and options.weights is None:
+        raise ConfigError("Say what to clear: --images, --weights NAME, or both; botzoo cache shows what there is.")
+    weights = matching(weights_kept(), options.weights) if options.weights is not None else []
+    images = images_kept() if options.images else []
+    if not weights and not images:
+        print("There is nothing to clear.")
+        return
+    print("\n".join(report(weights, images)))
+    if not options.yes and not _agreed():
+        print("Nothing was removed.")
+        return
+    remove([*weights, *images])
+    print("Removed.")
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("Nobody is there to ask whether to remove this: give --yes.")
+    return input("Remove all of this? [y/N] ").strip().lower() in ("y", "yes")

@@ -1,0 +1,42 @@
+"""The parser of the small commands: argparse in the manners of the large ones, one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, NoReturn
+
+from botzoo.errors import ConfigError, did_you_mean
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse that raises ConfigError, offers close matches, takes underscores for dashes, and knows --debug."""
+
+    def __init__(self, prog: str, description: str, **kwargs: Any) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False, **kwargs)
+        self.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+
+    def parse(self, argv: list[str]) -> argparse.Namespace:
+        """Return the options in ``argv``; raises ConfigError."""
+        words = [re.sub(r"^--[^=]+", lambda flag: flag[0].replace("_", "-"), word) for word in argv]
+        return self.parse_args(words)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError with ``message`` in our words."""
+        if found := re.match(r"unrecognized arguments: (\S+)", message):
+            known = [flag for action in self._actions for flag in action.option_strings]
+            hint = did_you_mean(found[1], known)
+            message = (
+                f"There is no option {found[1]}.{hint}" if found[1].startswith("-") else f"{found[1]} is too much."
+            )
+        elif found := re.match(r"argument (\S+): invalid \w+ value: (.*)", message):
+            message = f"{found[1]} is {found[2]}: it must be a whole number."
+        elif found := re.match(r"argument (\S+): invalid choice: (\S+) \(choose from (.*)\)", message):
+            accepted = found[3].replace("'", "").split(", ")
+            hint = did_you_mean(found[2].strip("'"), accepted)
+            message = f"{found[1]} is {found[2]}: it must be one of {', '.join(accepted)}.{hint}"
+        elif found := re.match(r"argument (\S+): expected one argument", message):
+            message = f"{found[1]} needs a value after it."
+        else:
+            message = message[:1].upper() + message[1:].rstrip(".") + "."
+        raise ConfigError(f"{message} See {self.prog} --help.")

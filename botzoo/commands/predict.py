@@ -1,0 +1,141 @@
+"""botzoo predict: what a trained network sees in images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from botzoo.commands.parsing import CommandParser
+from botzoo.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from botzoo.inference.predict import Prediction, Predictor
+
+DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
+
+EMBEDDED_MODEL = "resnet10d_bot"
+"""Its weights come with the package."""
+
+
+def run(argv: list[str]) -> None:
+    """Predict; exit with status 1 where some images cannot be read, and raise DataError where none can."""
+    options = _parser().parse(argv)
+    _check(options)
+
+    from botzoo.inference.images import find_images
+
+    images = find_images(options.images)
+    predictor = _predictor(options, len(images))
+    unreadable = _Unreadable()
+    with _output(options) as file:
+        _write(predictor, images, options, unreadable, file)
+        if unreadable.count == len(images):
+            raise DataError(f"Of {len(images)} image(s) none can be read: give others.")
+    if unreadable.count:
+        raise SystemExit(1)
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser("botzoo predict", DESCRIPTION)
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
+    add(
+        "--model",
+        default=EMBEDDED_MODEL,
+        help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
+    )
+    add("--top-k", type=int, default=5, help="How many classes to name (default: %(default)s).")
+    add("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line.")
+    add("--output", help="Write to this file instead of the terminal.")
+    add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
+    add("--tta", choices=("none", "flip", "five-crop", "ten-crop"), default="none", help="Average over several views.")
+    add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
+    add(
+        "--mixed-precision",
+        choices=("auto", "bf16", "fp16", "fp32"),
+        default="auto",
+        help="Arithmetic (default: auto).",
+    )
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="Where to compute (default: auto).")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise ConfigError for what can be seen to be wrong before anything is loaded."""
+    for name in ("top_k", "batch_size"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}: it must be 1 or more.")
+    path = Path(options.output).expanduser() if options.output else None
+    if path is not None and path.exists() and not (options.overwrite and path.is_file()):
+        raise ConfigError(f"--output {options.output} is there already: give another name, or --overwrite for a file.")
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError(f"--output {options.output}: there is no folder {path.parent}; make it first.")
+
+
+def _predictor(options: argparse.Namespace, images: int) -> Predictor:
+    from botzoo.inference.classifier import open_classifier
+    from botzoo.inference.predict import Predictor
+    from botzoo.training.engine import choose_device
+    from botzoo.training.memory import keep_freed_memory
+
+    device = choose_device(options.device, "--device")
+    if device.type == "cpu":
+        keep_freed_memory()
+    return Predictor(
+        open_classifier(options.model),
+        device,
+        requested=options.mixed_precision,
+        tta=options.tta,
+        batch_size=options.batch_size,
+        expected=images,
+    )
+
+
+class _Unreadable:
+    """Says which images cannot be read, at once and on standard error, and counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def without(self, predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+        """Yield the predictions of the images that can be read."""
+        from botzoo.inference.classifier import printable
+
+        for prediction in predictions:
+            if prediction.problem is None:
+                yield prediction
+                continue
+            self.count += 1
+            problem = printable(prediction.problem)
+            print(f"botzoo predict: {printable(prediction.image, 1000)}: {problem}", file=sys.stderr)
+
+
+def _write(
+    predictor: Predictor, images: list[str], options: argparse.Namespace, unreadable: _Unreadable, file: TextIO
+) -> None:
+    from botzoo.inference.output import FORMATS
+
+    predictions = unreadable.without(predictor(images, options.top_k))
+    for line in FORMATS[options.format](predictions, predictor.classifier.label_names):
+        print(line, file=file)
+
+
+@contextmanager
+def _output(options: argparse.Namespace) -> Iterator[TextIO]:
+    """Give standard output, or a file that takes its name once it is complete."""
+    if options.output is None:
+        yield sys.stdout
+        return
+    path = Path(options.output).expanduser()
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            yield file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""A trained network with all that its answers need: how images are prepared, and what its classes are called."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.data import ImageNetInfo, infer_imagenet_subset
+from torch import nn
+
+from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
+from botzoo.models.pretrained import work_offline
+from botzoo.training.data import Preprocessing
+from botzoo.training.model import create_model
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network in evaluation mode, float32 on the CPU.
+
+    Attributes:
+        name: as it was asked for.
+        model: takes (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
+        preprocessing: from an image to the network's input, as timm evaluates it.
+        label_names: of the K classes.
+    """
+
+    name: str
+    model: nn.Module
+    preprocessing: Preprocessing
+    label_names: tuple[str, ...]
+
+
+def open_classifier(name: str) -> Classifier:
+    """Open a trained network.
+
+    Args:
+        name: a name or name.tag of timm or botzoo, ``hf-hub:owner/name``, ``local-dir:PATH``, or the folder of a finished
+            run or of a model.
+
+    Raises:
+        ModelError: there is no such model, it has no trained weights, or it is no classifier.
+        CheckpointError: the weights cannot be read or do not fit.
+        NetworkError: the weights are on the Hub, which cannot be reached; the message says what works without it.
+    """
+    address = address_of(name)
+    try:
+        model, preprocessing, _ = create_model(address, None)
+    except NetworkError as error:
+        raise _offline(name, error) from error
+    except BotzooError as error:
+        if timm.is_model(address) and not timm.is_model_pretrained(address):
+            raise ModelError(
+                f"There are no trained weights for {name}: train it first (botzoo train --model {name}) and give the folder "
+                "of that run, or take a network that has them (botzoo list)."
+            ) from error
+        raise
+    classes = getattr(model, "num_classes", 0)
+    if not isinstance(classes, int) or classes < 1:
+        raise ModelError(f"{name} has no classifier: give a network that was trained to name what it sees.")
+    return Classifier(name, model.eval(), preprocessing, label_names(model.pretrained_cfg, classes))  # type: ignore[arg-type]
+
+
+def address_of(name: str) -> str:
+    """Return ``name`` as ``create_model`` takes it: the folder of a run or a model becomes ``local-dir:PATH``.
+
+    Raises:
+        ModelError: it is a folder without a model, or looks like a repository of the Hub.
+        CheckpointError: it is the folder of a run that has not finished.
+    """
+    folder = Path(name).expanduser()
+    if ":" in name or timm.is_model(name):
+        return name
+    for place in (folder / "model", folder):
+        if (place / "config.json").is_file():
+            return f"local-dir:{place}"
+    if (folder / "config.yaml").is_file():
+        raise CheckpointError(f"The run in {name} has not finished: go on with it by --resume {name}.")
+    if folder.is_dir():
+        return f"local-dir:{folder}"
+    if "/" in name and not name.startswith((".", "/", "~")):
+        raise ModelError(f"There is no folder {name}: for a repository of the Hub give hf-hub:{name}.")
+    return name
+
+
+def _offline(name: str, error: NetworkError) -> NetworkError:
+    """Return the error with advice for those who want an answer, not a training run."""
+    if "cannot be reached" not in str(error) and "Cannot fetch" not in str(error):
+        return error
+    return NetworkError(
+        f"{name} is not cached and the Hub cannot be reached. Without a network there are {', '.join(work_offline())}, and "
+        "any model folder or finished run on this machine."
+    )
+
+
+def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:
+    """Return the names of ``classes`` classes: those of the weights, or ImageNet's for timm's own, or "class 7"."""
+    names = cfg.get("label_names")
+    if isinstance(names, dict):
+        names = [names.get(str(k), names.get(k, f"class {k}")) for k in range(classes)]
+    if isinstance(names, list | tuple) and len(names) == classes:
+        described = cfg.get("label_descriptions") or {}
+        return tuple(printable(str(described.get(name, name))) for name in names)
+    subset = infer_imagenet_subset({"num_classes": classes}) if _knows_imagenet(cfg) else None
+    if subset is None:
+        return tuple(f"class {k}" for k in range(classes))
+    return tuple(ImageNetInfo(subset).label_descriptions())
+
+
+def _knows_imagenet(cfg: Mapping[str, Any]) -> bool:
+    """Tell whether the tag ends in the name of ImageNet or a part of it, as timm's do: gluon_in1k, augreg_in21k."""
+    return bool(re.search(r"(^|_)(ft_)?in(1k|12k|21k|22k)(_\d+)?$", str(cfg.get("tag") or "")))
+
+
+def printable(text: str, longest: int = 200) -> str:
+    """Return ``text`` on one line and without the control characters that would move a terminal's cursor."""
+    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+    plain = " ".join(plain.split())
+    return plain if len(plain) <= longest else plain[: longest - 1] + "…"

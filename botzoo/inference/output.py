@@ -1,0 +1,51 @@
+"""Predictions as a table for people, and as JSON lines or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+
+from botzoo.inference.classifier import printable
+from botzoo.inference.predict import Prediction
+
+Lines = Callable[[Iterable[Prediction], tuple[str, ...]], Iterator[str]]
+
+
+def as_table(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
+    """Yield each image's name, and below it a line for each of its classes: per cent and label."""
+    for prediction in predictions:
+        yield printable(prediction.image, 1000)
+        for index, share in zip(prediction.indices, prediction.probabilities, strict=True):
+            yield f"  {100 * share:6.2f} %  {labels[index]}"
+
+
+def as_json(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
+    """Yield one JSON object a line: {"image": ..., "predictions": [{"index": 0, "label": ..., "probability": 0.9}, ...]}."""
+    for prediction in predictions:
+        found = zip(prediction.indices, prediction.probabilities, strict=True)
+        rows = [{"index": k, "label": labels[k], "probability": round(share, 6)} for k, share in found]
+        yield json.dumps({"image": _encodable(prediction.image), "predictions": rows}, ensure_ascii=False)
+
+
+def as_csv(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
+    """Yield a header, and a line for each class of each image: image, rank from 1, index, label, probability."""
+    yield "image,rank,index,label,probability"
+    for prediction in predictions:
+        for rank, (k, share) in enumerate(zip(prediction.indices, prediction.probabilities, strict=True), 1):
+            yield _csv_line([_encodable(prediction.image), rank, k, labels[k], f"{share:.6f}"])
+
+
+def _csv_line(row: list[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(row)
+    return line.getvalue()
+
+
+def _encodable(path: str) -> str:
+    """Return a path whose bytes are no UTF-8 with those bytes written as \\xff."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+FORMATS: dict[str, Lines] = {"table": as_table, "json": as_json, "csv": as_csv}

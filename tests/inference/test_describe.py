@@ -1,0 +1,86 @@
+"""``botzoo info``: the tweaks where the paper has them, and costs by the formulas."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+import botzoo  # noqa: F401  (registers the models)
+from botzoo.errors import ModelError
+from botzoo.inference.describe import blocks, layers, structure
+from botzoo.inference.sheet import sheet
+from botzoo.training.cost import count_macs
+from running import write_teacher
+
+
+def on_meta(name: str, **kwargs: object) -> nn.Module:
+    with torch.device("meta"):
+        return timm.create_model(name, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet50a_bot", "resnet18d_bot", "resnet101c_bot", "inception_v3_bot", "mobilenet_v1_bot"]
+)
+def test_the_layers_add_up(name: str) -> None:
+    model = on_meta(name)
+    found = layers(model, 224)
+    assert sum(layer.macs for layer in found) == count_macs(model, 224)
+    assert sum(layer.params for layer in found) == sum(p.numel() for p in model.parameters())
+    assert sum(block.macs for block in blocks(found)) == count_macs(model, 224)
+
+
+def test_a_layer_by_its_formula() -> None:
+    first = layers(on_meta("resnet50b_bot"), 224)[0]
+    assert (first.name, first.kind, first.shape) == ("conv1", "Conv2d 7x7 / 2", (64, 112, 112))
+    assert (first.params, first.macs) == (7 * 7 * 3 * 64, 7 * 7 * 3 * 64 * 112 * 112)
+
+
+@pytest.mark.parametrize(
+    ("name", "letter", "residual", "shortcut"),
+    [
+        ("resnet50a_bot", "A", "1x1 / 2, 3x3, 1x1", "shortcut: 1x1 / 2"),
+        ("resnet50b_bot", "B", "1x1, 3x3 / 2, 1x1 (tweak B)", "shortcut: 1x1 / 2"),
+        ("resnet50c_bot", "C", "1x1, 3x3 / 2, 1x1 (tweak B)", "shortcut: 1x1 / 2"),
+        ("resnet50d_bot", "D", "1x1, 3x3 / 2, 1x1 (tweak B)", "shortcut: 2x2 average, then 1x1 (tweak D)"),
+        ("resnet18d_bot", "D", "3x3 / 2, 3x3", "shortcut: 2x2 average, then 1x1 (tweak D)"),
+    ],
+)
+def test_each_tweak_is_where_the_paper_has_it(name: str, letter: str, residual: str, shortcut: str) -> None:
+    head, stem, *down = structure(on_meta(name))
+    assert head.startswith(f"ResNet-{letter}: ")
+    assert ("tweak C" in stem) == (letter in "CD")
+    assert [line.split(":")[0] for line in down] == ["layer2.0", "layer3.0", "layer4.0"]
+    assert all(residual in line and shortcut in line for line in down)
+
+
+@pytest.mark.parametrize("name", ["resnet10d_bot", "resnet50a_bot", "mobilenet_v1_bot.ra4_e3600_r224_in1k", "test_vit"])
+def test_every_network_has_a_sheet(name: str) -> None:
+    lines = sheet(name)
+    titles = [line.split(" ")[0] for line in lines]
+    assert {"network", "classes", "input", "weights", "card", "cost", "layer"} <= set(titles)
+
+
+def test_attention_is_counted_beside_the_layers() -> None:
+    assert sheet("test_vit")[-1].endswith("in products that are no layers of their own")
+
+
+def test_a_run_has_a_sheet_of_its_own(tmp_path: Path) -> None:
+    write_teacher(tmp_path / "model")
+    (tmp_path / "config.yaml").write_text("model: test_resnet\n")
+    (tmp_path / "model" / "README.md").write_text("# a card\n")
+    lines = sheet(str(tmp_path), every_layer=True)
+    assert f"recipe     {tmp_path / 'config.yaml'}" in lines
+    assert f"card       {tmp_path / 'model' / 'README.md'}" in lines
+    assert "licence    mit" in lines
+    assert any(line.startswith("layer1.0.conv1") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("resnet50dbot", "Did you mean 'resnet50d_bot'"), ("resnet50d_bot.glu", "Its tags: gluon_in1k")],
+)
+def test_a_wrong_name_has_a_hint(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        sheet(name)

@@ -1,0 +1,224 @@
+"""Predictions against timm's own pipeline, and the command around them."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+
+from botzoo import cli
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError
+from botzoo.inference.classifier import label_names, open_classifier, printable
+from botzoo.inference.predict import Predictor
+from botzoo.inference.views import CHOICES, prepared_for, views
+from botzoo.training.data import Preprocessing
+from conftest import write_photos
+from running import write_teacher
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    write_teacher(folder / "model")
+    (folder / "config.yaml").write_text("model: test_resnet\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos"), classes=3, each=3, size=40)
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *argv: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["botzoo", "predict", *map(str, argv)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0), *capsys.readouterr()
+
+
+@torch.inference_mode()
+def timms(address: str, image: Path, flips: bool = False) -> torch.Tensor:
+    """What timm's own lines, as its cards print them, say of an image."""
+    model = timm.create_model(address, pretrained=True).eval()
+    transform = create_transform(**resolve_model_data_config(model))
+    pixels = transform(Image.open(image).convert("RGB")).unsqueeze(0)
+    shares = [model(view).softmax(1) for view in ([pixels, pixels.flip(-1)] if flips else [pixels])]
+    return torch.stack(shares).mean(0)[0]
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+@pytest.mark.parametrize("model", ["run", "resnet10d_bot"])
+def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, photos: Path) -> None:
+    address = f"local-dir:{run / 'model'}" if model == "run" else model
+    images = sorted(map(str, photos.rglob("*.png")))
+    predictor = Predictor(
+        open_classifier(str(run) if model == "run" else model), CPU, requested="fp32", tta=tta, batch_size=4
+    )
+    assert predictor.folded > 5
+    for prediction in predictor(images, top_k=3):
+        expected = timms(address, Path(prediction.image), tta == "flip")
+        np.testing.assert_allclose(prediction.probabilities, expected[list(prediction.indices)], atol=2e-4)
+        assert prediction.indices[0] == int(expected.argmax())
+
+
+def test_bf16_is_autocasts(run: Path, photos: Path) -> None:
+    classifier = open_classifier(str(run))
+    predictor = Predictor(classifier, CPU, requested="bf16")
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    normalised = classifier.preprocessing.normalise(images)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = classifier.model(normalised).float().softmax(1)
+    torch.testing.assert_close(predictor.probabilities(images), expected, rtol=0, atol=0.02)
+
+
+def test_few_images_are_not_worth_a_measurement(run: Path) -> None:
+    assert Predictor(open_classifier(str(run)), CPU, expected=3).precision.name == "fp32"
+
+
+@pytest.mark.parametrize("tta", CHOICES)
+def test_the_first_view_is_the_evaluations(tta: str) -> None:
+    preprocessing = Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 0.875, "bicubic")
+    prepared = prepared_for(tta, preprocessing)
+    images = torch.randint(0, 256, (1, 3, prepared.size, prepared.size), dtype=torch.uint8)
+    found = views(images, tta, 56)
+    assert len(found) == {"none": 1, "flip": 2, "five-crop": 5, "ten-crop": 10}[tta]
+    margin = (prepared.size - 56) // 2
+    assert torch.equal(found[0], images[..., margin : margin + 56, margin : margin + 56])
+    assert {tuple(view.shape) for view in found} == {(1, 3, 56, 56)}
+
+
+def test_corners_need_a_margin() -> None:
+    with pytest.raises(ConfigError, match="use --tta flip"):
+        prepared_for("ten-crop", Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic"))
+
+
+# Models and labels
+
+
+@pytest.mark.parametrize("place", ["", "model"])
+def test_a_run_and_its_model_folder_are_one(run: Path, place: str) -> None:
+    assert open_classifier(str(run / place)).label_names == ("class0", "class1", "class2")
+
+
+def test_imagenets_names_where_the_tag_says_so() -> None:
+    assert label_names({"tag": "gluon_in1k"}, 1000)[0] == "tench, Tinca tinca"
+    assert label_names({"tag": "bt_food"}, 1000)[0] == "class 0"
+    assert label_names({"tag": "augreg_in21k_ft_in1k"}, 1000)[999].startswith("toilet tissue")
+    assert label_names({"label_names": ["a", "b"]}, 2) == ("a", "b")
+    assert label_names({"label_names": ["a\x1b[2J\nb", "c"]}, 2) == ("a [2J b", "c")
+
+
+def test_names_are_printed_on_one_line() -> None:
+    assert printable("a\r\nb\u202ec\ud800d") == "a b c d"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet50a_bot", "no trained weights for resnet50a_bot: train it first"),
+        ("timm/resnet50", "give hf-hub:timm/resnet50"),
+        ("resnet10dbot", "Did you mean.*'resnet10d_bot'"),
+    ],
+)
+def test_a_wrong_model_is_answered_with_what_to_do(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        open_classifier(name)
+
+
+def test_a_run_that_has_not_finished_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(CheckpointError, match="has not finished"):
+        open_classifier(str(tmp_path))
+
+
+# The command
+
+
+def test_formats_agree(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, photos: Path
+) -> None:
+    image = photos / "class0" / "0.png"
+    _, table, _ = call(capsys, monkeypatch, image, "--model", run, "--top-k", 2)
+    _, lines, _ = call(capsys, monkeypatch, image, "--model", run, "--top-k", 2, "--format", "json")
+    _, text, _ = call(capsys, monkeypatch, image, "--model", run, "--top-k", 2, "--format", "csv")
+    predictions = json.loads(lines)["predictions"]
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [p["label"] for p in predictions] == [row["label"] for row in rows]
+    assert [p["probability"] for p in predictions] == [pytest.approx(float(row["probability"])) for row in rows]
+    assert [line.split()[-1] for line in table.splitlines()] == [str(image), *(row["label"] for row in rows)]
+
+
+def test_unreadable_images_are_reported_and_the_rest_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    good = photos / "class1" / "1.png"
+    status, out, err = call(capsys, monkeypatch, tmp_path / "bad.png", good, tmp_path / "no.png", "--model", run)
+    assert status == 1
+    assert out.splitlines()[0] == str(good)
+    assert [line.split(": ")[2] for line in err.splitlines()] == ["it is not an image", "there is no such file"]
+
+
+def test_nothing_readable_is_status_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.csv"
+    status, out, err = call(capsys, monkeypatch, "x.png", "file:///x.png", "--model", run, "--output", output)
+    assert (status, out, output.exists()) == (2, "", False)
+    assert err.splitlines()[1].endswith("only http:// and https:// are fetched")
+    assert err.splitlines()[2] == "botzoo predict: Of 2 image(s) none can be read: give others."
+
+
+def test_a_file_is_replaced_only_when_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, photos: Path, tmp_path: Path
+) -> None:
+    argv = [photos / "class1", "--model", run, "--format", "json", "--output", tmp_path / "out"]
+    (tmp_path / "out").write_text("mine")
+    status, _, err = call(capsys, monkeypatch, *argv)
+    assert (status, (tmp_path / "out").read_text()) == (2, "mine")
+    assert "is there already" in err
+    assert call(capsys, monkeypatch, *argv, "--overwrite")[0] == 0
+    assert len((tmp_path / "out").read_text().splitlines()) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ((), "The following arguments are required: IMAGE. See"),
+        (("x", "--top-k", "0"), "--top-k is 0: it must be 1 or more."),
+        (("x", "--top-k", "a"), "--top-k is 'a': it must be a whole number."),
+        (("x", "--formt", "csv"), "There is no option --formt. Did you mean '--format'?"),
+        (
+            ("x", "--tta", "flp"),
+            "--tta is 'flp': it must be one of none, flip, five-crop, ten-crop. Did you mean 'flip'?",
+        ),
+        (("x", "--device", "cuda"), "--device is 'cuda', and there is none here: use auto or cpu."),
+        (("x", "--output", "/nowhere/x"), "--output /nowhere/x: there is no folder /nowhere; make it first."),
+    ],
+)
+def test_wrong_options_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    status, out, err = call(capsys, monkeypatch, *argv)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"botzoo predict: {message}")
+
+
+def test_damaged_weights_are_no_answer(tmp_path: Path, photos: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = write_teacher(tmp_path) / "model.safetensors"
+    save_file(load_file(file) | {"fc.bias": torch.full((3,), torch.nan)}, file)
+    with pytest.raises(BotzooError, match="not finite"):
+        list(Predictor(open_classifier(str(tmp_path)), CPU)([str(photos / "class0" / "0.png")]))
