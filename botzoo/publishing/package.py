@@ -140,8 +140,8 @@ def _read_card(folder: Path) -> ModelCard:
 
 def _settle(card: ModelCard, folder: Path, chosen: str | None) -> str:
     """Return the licence of the card, or the one chosen where it has none."""
-    named = card.data.to_dict()
-    stated = named.get("license_name") if named.get("license") == "other" else named.get("license")
+    fields = card.data.to_dict()  # type: ignore[no-untyped-call]
+    stated = fields.get("license_name" if fields.get("license") == "other" else "license")
     stated = None if stated == "unknown" else stated
     if stated is None and chosen is None:
         found = re.search(r"^## Licence\n+(.*?)(?=^## |\Z)", card.text, re.S | re.M)
