@@ -140,7 +140,8 @@ def _read_card(folder: Path) -> ModelCard:
 
 def _settle(card: ModelCard, folder: Path, chosen: str | None) -> str:
     """Return the licence of the card, or the one chosen where it has none."""
-    stated = card.data.license_name if card.data.license == "other" else card.data.license
+    fields = card.data.to_dict()  # type: ignore[no-untyped-call]
+    stated = fields.get("license_name" if fields.get("license") == "other" else "license")
     stated = None if stated == "unknown" else stated
     if stated is None and chosen is None:
         found = re.search(r"^## Licence\n+(.*?)(?=^## |\Z)", card.text, re.S | re.M)
