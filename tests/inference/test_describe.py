@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from running import write_teacher
 from torch import nn
 
 import botzoo  # noqa: F401  (registers the models)
@@ -13,6 +12,7 @@ from botzoo.errors import ModelError
 from botzoo.inference.describe import blocks, layers, structure
 from botzoo.inference.sheet import sheet
 from botzoo.training.cost import count_macs
+from running import write_teacher
 
 
 def on_meta(name: str, **kwargs: object) -> nn.Module:

@@ -20,7 +20,7 @@ def png() -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server calls)
+    def do_GET(self) -> None:
         places = {"/to-file": "file:///etc/passwd", "/to-ftp": "ftp://127.0.0.1/x.png", "/moved": "/photo.png"}
         if self.path in places:
             self.send_response(302)
@@ -95,7 +95,7 @@ def test_an_address_that_gives_no_image_says_why(server: str, path: str, message
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://host/x.png", "data://x", "http://", "http://[::1/x"])
 def test_only_the_web_is_read(address: str) -> None:
-    with pytest.raises(ValueError, match="only http|cannot be fetched|Invalid IPv6"):
+    with pytest.raises(ValueError, match=r"only http|cannot be fetched|Invalid IPv6"):
         read_encoded(address)
 
 

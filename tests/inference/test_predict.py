@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import write_photos
 from PIL import Image
-from running import write_teacher
 from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
-from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError
-from botzoo.inference.classifier import label_names, open_classifier, printable
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
+from botzoo.inference.classifier import label_names, open_classifier
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import CHOICES, prepared_for, views
 from botzoo.training.data import Preprocessing
+from conftest import write_photos
+from running import write_teacher
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from running import write_teacher
 from safetensors.torch import load_file
 
 from botzoo.errors import BotzooError, CheckpointError
@@ -17,6 +16,7 @@ from botzoo.inference.predict import Predictor
 from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.training.memory import peak_memory
 from botzoo.training.model import create_model
+from running import write_teacher
 
 CPU = torch.device("cpu")
 MUTANTS = 600
