@@ -4,6 +4,7 @@ A message is one line for the reader of a terminal: it names the bad value, the 
 line prints it without a traceback and ends with status 2.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -58,3 +59,10 @@ def did_you_mean(value: str, accepted: Iterable[str], limit: int = 3) -> str:
     close = get_close_matches(value.lower(), by_lower, n=limit, cutoff=0.6)
     names = [repr(by_lower[name]) for name in close]
     return f" Did you mean {' or '.join(names)}?" if names else ""
+
+
+def printable(text: str, longest: int = 200) -> str:
+    """Return ``text`` on one line and without the control characters that would move a terminal's cursor."""
+    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+    plain = " ".join(plain.split())
+    return plain if len(plain) <= longest else plain[: longest - 1] + "…"

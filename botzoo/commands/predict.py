@@ -104,7 +104,7 @@ class _Unreadable:
 
     def without(self, predictions: Iterator[Prediction]) -> Iterator[Prediction]:
         """Yield the predictions of the images that can be read."""
-        from botzoo.inference.classifier import printable
+        from botzoo.errors import printable
 
         for prediction in predictions:
             if prediction.problem is None:

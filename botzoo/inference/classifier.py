@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
-from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
+from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.models.pretrained import work_offline
 from botzoo.training.data import Preprocessing
 from botzoo.training.model import create_model
@@ -115,10 +114,3 @@ def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:
 def _knows_imagenet(cfg: Mapping[str, Any]) -> bool:
     """Tell whether the tag ends in the name of ImageNet or a part of it, as timm's do: gluon_in1k, augreg_in21k."""
     return bool(re.search(r"(^|_)(ft_)?in(1k|12k|21k|22k)(_\d+)?$", str(cfg.get("tag") or "")))
-
-
-def printable(text: str, longest: int = 200) -> str:
-    """Return ``text`` on one line and without the control characters that would move a terminal's cursor."""
-    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
-    plain = " ".join(plain.split())
-    return plain if len(plain) <= longest else plain[: longest - 1] + "…"

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 
-from botzoo.inference.classifier import printable
+from botzoo.errors import printable
 from botzoo.inference.predict import Prediction
 
 Lines = Callable[[Iterable[Prediction], tuple[str, ...]], Iterator[str]]

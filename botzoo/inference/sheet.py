@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from botzoo import recipes
-from botzoo.errors import ModelError, did_you_mean
+from botzoo.errors import ModelError, did_you_mean, printable
 from botzoo.inference.catalogue import in_megabytes
-from botzoo.inference.classifier import address_of, label_names, printable
+from botzoo.inference.classifier import address_of, label_names
 from botzoo.inference.describe import Layer, blocks, layers, structure
 from botzoo.models.architecture import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes

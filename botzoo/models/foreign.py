@@ -28,7 +28,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from botzoo.errors import CheckpointError, did_you_mean
+from botzoo.errors import CheckpointError, did_you_mean, printable
 from botzoo.models.pretrained import compare_keys
 
 Config = dict[str, Any]
@@ -65,7 +65,7 @@ def read_config(path: Path) -> Config:
             raise CheckpointError(f"{path} is larger than {CONFIG_BYTES >> 20} MiB: it is no model's config.json.")
         config = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = printable(str(error)).rstrip(".")
         raise CheckpointError(f"{path} is not a model's config.json ({reason}): fetch or copy it again.") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} is not a model's config.json (no JSON object): fetch or copy it again.")
@@ -214,7 +214,7 @@ def read_shapes(path: Path) -> Shapes:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = printable(str(error)).rstrip(".")
         raise CheckpointError(
             f"{path} is not a complete safetensors file ({reason}): fetch or copy it again."
         ) from error
@@ -237,7 +237,7 @@ def meta_network(config: Config, shapes: Shapes | None, where: str) -> nn.Module
     except CheckpointError:
         raise
     except Exception as error:  # arguments that no network takes can end in any of them
-        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        reason = printable(str(error)).rstrip(".") or type(error).__name__
         raise CheckpointError(f"{where}: {architecture} cannot be made with its arguments ({reason}).") from error
     if shapes is not None:
         _check_shapes(model, shapes, where)

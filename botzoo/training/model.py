@@ -26,7 +26,7 @@ from timm.data import resolve_model_data_config
 from timm.models import resolve_model_input_args
 from torch import Tensor, nn
 
-from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError, did_you_mean
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError, did_you_mean, printable
 from botzoo.hub_cache import cached_file
 from botzoo.models.architecture import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, refuse_pickle
@@ -325,8 +325,7 @@ def _without_safetensors(address: str, error: EntryNotFoundError) -> BotzooError
 
 def brief(error: Exception, longest: int = 200) -> str:
     """Return the error's text on one line."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return text if len(text) <= longest else text[:longest] + " ..."
+    return printable(str(error), longest).rstrip(".") or type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
-from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError
-from botzoo.inference.classifier import label_names, open_classifier, printable
+from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
+from botzoo.inference.classifier import label_names, open_classifier
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import CHOICES, prepared_for, views
 from botzoo.training.data import Preprocessing
