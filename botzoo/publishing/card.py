@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from botzoo.publishing.calibration import BINS, Calibration, calibrate
+from botzoo.publishing.claim import metric_args, sha256_of
 from botzoo.training.licence import forbids_commerce, inherited_license, settle_license
 from botzoo.training.model import Start, count_parameters
 from botzoo.training.plan import decay_words, duration
@@ -159,6 +160,7 @@ def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[Cl
 
 def _eval_results(result: Result) -> list[EvalResult]:
     """Return the figures for the Hub; the image size is in their names, since else the Hub merges them."""
+    weights = sha256_of(result.model_folder / "model.safetensors")
     return [
         EvalResult(
             task_type="image-classification",
@@ -169,7 +171,9 @@ def _eval_results(result: Result) -> list[EvalResult]:
             metric_type="accuracy" if name == "top-1" else "top_5_accuracy",
             metric_name=f"{name} accuracy at {result.job.preprocessing.size} px",
             metric_value=round(100 * correct / images, 3),
-            metric_args={"images": images, "interval_95": [round(low, 3), round(high, 3)]},
+            metric_args=metric_args(
+                result.split, images, (low, high), result.facts["fingerprints"][result.split], weights
+            ),
         )
         for name, correct, images, low, high in accuracies(result)
     ]
@@ -286,21 +290,7 @@ def _use(result: Result) -> Iterator[str]:
         args = ", ".join(f"{key}={value!r}" for key, value in config["model_args"].items())
         given = f" with `{args}`" if args else ""
         yield f"To timm the network is `{config['architecture']}`{given}; loading it needs no botzoo."
-    yield f"""```python
-{first}import timm
-import torch
-from PIL import Image, ImageOps
-
-model = timm.create_model("{HERE}", pretrained=True).eval()
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-label_names = model.pretrained_cfg["label_names"]  # as in config.json
-
-image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as in training
-with torch.inference_mode():
-    shares, classes = model(transform(image).unsqueeze(0)).softmax(1)[0].topk({min(3, len(result.job.data.class_names))})
-for share, k in zip(shares.tolist(), classes.tolist()):
-    print(f"{{label_names[k]}}: {{share:.1%}}")
-```"""
+    yield f"```python\n{usage_code(HERE, len(result.job.data.class_names), ours=ours)}```"
     yield f"{HERE_NOTE}With transformers:"
     yield f"""```python
 {first}from transformers import pipeline
@@ -308,6 +298,31 @@ for share, k in zip(shares.tolist(), classes.tolist()):
 print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
 ```"""
     yield f"To fine-tune it on your own images: `botzoo-finetune --model {HERE} --dataset FOLDER`."
+
+
+def usage_code(address: str, classes: int, *, ours: bool) -> str:
+    """Return the Python lines with which a card shows how to ask the network at ``address`` about photo.jpg.
+
+    Args:
+        address: of the model, as timm takes it.
+        classes: K; the likeliest three of them are printed.
+        ours: whether timm alone has no such network.
+    """
+    first = "import botzoo  # names the network to timm\n" if ours else ""
+    return f"""{first}import timm
+import torch
+from PIL import Image, ImageOps
+
+model = timm.create_model("{address}", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+label_names = model.pretrained_cfg["label_names"]  # as in config.json
+
+image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as in training
+with torch.inference_mode():
+    shares, classes = model(transform(image).unsqueeze(0)).softmax(1)[0].topk({min(3, classes)})
+for share, k in zip(shares.tolist(), classes.tolist()):
+    print(f"{{label_names[k]}}: {{share:.1%}}")
+"""
 
 
 def _data(result: Result) -> Iterator[str]:

@@ -32,9 +32,7 @@ def recipe_options(result: Result) -> dict[str, Any]:
     Of paths the last part is left: where a folder lay is nobody's business.
     """
     job = result.job
-    options = {key: value for key, value in asdict(job.config).items() if key not in OF_ONE_MACHINE}
-    for group, names in OF_ONE_MACHINE_BY_GROUP.items():
-        options[group] = {key: value for key, value in options[group].items() if key not in names}
+    options = without_machine(asdict(job.config))
     options |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
     options["data"] |= {
         "hflip": job.hflip,
@@ -44,6 +42,15 @@ def recipe_options(result: Result) -> dict[str, Any]:
     if job.data.hub_id is None:
         options["dataset"] = data_title(job.data)
     return options | {name: _without_folder(options[name]) for name in ("model", "pretrained", "distillation")}
+
+
+def without_machine(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options without those that say where and on what one machine trained, and not what."""
+    rest = {key: value for key, value in options.items() if key not in OF_ONE_MACHINE}
+    for group, names in OF_ONE_MACHINE_BY_GROUP.items():
+        if isinstance(rest.get(group), dict):
+            rest[group] = {key: value for key, value in rest[group].items() if key not in names}
+    return rest
 
 
 def _without_folder(value: str | None) -> str | None:

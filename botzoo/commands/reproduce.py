@@ -1,0 +1,29 @@
+"""botzoo reproduce: a published model's training once more."""
+
+from __future__ import annotations
+
+import sys
+
+from botzoo.commands.parsing import CommandParser
+
+DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
+
+
+def run(argv: list[str]) -> None:
+    """Reproduce a model."""
+    parser = CommandParser("botzoo reproduce", DESCRIPTION)
+    parser.add_argument("name", metavar="REPO|FOLDER", help="owner/name on the Hub, a model folder or a run.")
+    parser.add_argument("--dataset", help="Where its images are; by default what the recipe names.")
+    parser.add_argument("--run", action="store_true", help="Train now.")
+    parser.add_argument("--output", help="Folder of the new run, with --run.")
+    options = parser.parse(argv)
+
+    from botzoo.publishing.reproduce import reproduction, rerun
+
+    found = reproduction(options.name, options.dataset)
+    if found.claim is not None:
+        c = found.claim
+        print(f"published  {c.top1:.2f} % of {c.images:,} {c.role} images (95 % interval {c.low:.2f} to {c.high:.2f})")
+    print(f"command    {found.command}", flush=True)
+    if options.run and (status := rerun(found, options.output)):
+        sys.exit(status)

@@ -1,0 +1,32 @@
+"""botzoo verify: does a published figure hold?"""
+
+from __future__ import annotations
+
+import sys
+
+from botzoo.commands.parsing import CommandParser
+
+DESCRIPTION = (
+    "Evaluate a published model anew and compare: weights, class names, images, the card's code and the accuracy. The exit "
+    "status is 0 where all agrees, 1 where something differs, 3 where the accuracy cannot be checked, 2 for wrong input."
+)
+WORDS = {"agrees": "agrees", "differs": "DIFFERS", "unknown": "cannot be checked"}
+
+
+def run(argv: list[str]) -> None:
+    """Verify a model."""
+    parser = CommandParser("botzoo verify", DESCRIPTION)
+    parser.add_argument(
+        "name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run."
+    )
+    parser.add_argument("--dataset", help="Where its images are; by default where the card says.")
+    options = parser.parse(argv)
+
+    from botzoo.publishing.verify import exit_status, verify
+
+    checks = []
+    for check in verify(options.name, options.dataset):
+        checks.append(check)
+        print(f"{check.name:10} {WORDS[check.outcome]}: {check.words}", flush=True)
+    if status := exit_status(checks):
+        sys.exit(status)

@@ -1,0 +1,115 @@
+"""The training of a published model once more, from the recipe that travels with its weights."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from botzoo.errors import CheckpointError, ConfigError, ModelError
+from botzoo.inference.classifier import address_of
+from botzoo.publishing.claim import Claim, claim_in_card
+from botzoo.publishing.recipe import without_machine
+from botzoo.training.model import model_folder
+from botzoo.training.sources import HUB_NAMES
+
+RECIPE_BYTES = 1 << 20
+PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}
+"""The commands that a recipe may name in its first line, and the modules that they are."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How to train a published model again.
+
+    Attributes:
+        recipe: the file that came with the weights.
+        program: "botzoo train" or "botzoo-finetune".
+        options: of the recipe, without what belongs to one machine.
+        dataset: what to train on, None where it was a folder that only the user can name.
+        claim: what is published of the result, if anything.
+    """
+
+    recipe: Path
+    program: str
+    options: dict[str, Any]
+    dataset: str | None
+    claim: Claim | None
+
+    @property
+    def command(self) -> str:
+        """The command as typed."""
+        return shlex.join([*self.program.split(), "--config", str(self.recipe), "--dataset", self.dataset or "FOLDER"])
+
+
+def reproduction(name: str, dataset: str | None = None) -> Reproduction:
+    """Find out how a published model was trained.
+
+    Args:
+        name: ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run or a model.
+        dataset: takes the place of the recipe's own.
+
+    Raises:
+        ModelError: no recipe travels with it.
+        CheckpointError: the recipe cannot be read.
+        NetworkError: it is on the Hub, which cannot be reached.
+    """
+    address = address_of(repository(name))
+    if ":" not in address:
+        raise ModelError(f"No recipe travels with {name}: give owner/name on the Hub, a model folder or a run.")
+    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
+    recipe, card = folder / "recipe.yaml", folder / "README.md"
+    if not recipe.is_file():
+        raise ModelError(f"No recipe travels with {name} (no recipe.yaml beside its weights), so nobody can repeat it.")
+    options = without_machine(read_recipe(recipe))
+    first = recipe.read_text(encoding="utf-8").split("\n", 1)[0]
+    program = next((p for p in PROGRAMS if first.startswith(f"# {p} ")), "botzoo-finetune")
+    own = options.pop("dataset", None)
+    shared = own if isinstance(own, str) and (own in HUB_NAMES or own == "digits" or own.count("/") == 1) else None
+    claim = claim_in_card(card) if card.is_file() else None
+    return Reproduction(recipe, program, options, dataset or shared, claim)
+
+
+def repository(name: str) -> str:
+    """Return ``hf-hub:NAME`` for owner/name where there is no such folder, else ``name`` as it is."""
+    ours = ":" in name or name.count("/") != 1 or name[:1] in "./~" or Path(name).exists()
+    return name if ours else f"hf-hub:{name}"
+
+
+def read_recipe(recipe: Path) -> dict[str, Any]:
+    """Return what a recipe.yaml holds.
+
+    Raises:
+        CheckpointError: it is too large, damaged, or no list of options.
+    """
+    try:
+        if recipe.stat().st_size > RECIPE_BYTES:
+            raise ValueError(f"it has {recipe.stat().st_size:,} bytes")
+        options = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        if not isinstance(options, dict):
+            raise ValueError("it holds no `name: value` lines")
+        return options
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise CheckpointError(f"{recipe} is not a recipe that can be read ({reason}).") from error
+
+
+def rerun(found: Reproduction, output: str | None = None) -> int:
+    """Train again as ``found`` says, in a process of its own, and return its exit status.
+
+    Raises:
+        ConfigError: nobody has said where the images are.
+    """
+    if found.dataset is None:
+        raise ConfigError("The recipe's data set was a folder: give where its images are with --dataset.")
+    with tempfile.TemporaryDirectory() as folder:
+        options = Path(folder) / "recipe.yaml"
+        options.write_text(yaml.safe_dump(found.options, sort_keys=False), encoding="utf-8")
+        words = [sys.executable, "-m", *PROGRAMS[found.program], "--config", str(options), "--dataset", found.dataset]
+        return subprocess.run([*words, *(["--output", output] if output else [])], check=False).returncode
