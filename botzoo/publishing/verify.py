@@ -99,8 +99,8 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     images, names = _check_images(claim, measured), _check_names(classifier, measured)
     yield names
     yield images
-    yield _check_code(subject, classifier, measured)
     yield _check_accuracy(claim, measured, same=images.outcome == "agrees", named=names.outcome == "agrees")
+    yield _check_code(subject, classifier, measured)
 
 
 def _find(name: str) -> _Subject:

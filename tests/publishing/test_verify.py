@@ -1,0 +1,149 @@
+"""botzoo verify and botzoo reproduce: what holds agrees, what was tampered with is noticed, and nothing foreign is run."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from botzoo.errors import CheckpointError, ConfigError, ModelError
+from botzoo.models.pretrained import EMBEDDED, WEIGHTS
+from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
+from botzoo.publishing.job import train_and_describe
+from botzoo.publishing.reproduce import reproduction, rerun
+from botzoo.publishing.verify import Check, exit_status, verify
+from botzoo.training.command_line import made
+from botzoo.training.config import TrainConfig
+from conftest import write_photos
+from running import TINY, final_weights
+
+CARD = Path(__file__).parents[2] / "cards" / f"{EMBEDDED}.md"
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of which the validation images were set aside."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    options = {**TINY, "mixed_precision": "fp32", "epochs": 1, "dataset": str(photos), "output": str(folder)}
+    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def outcomes(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.outcome for check in checks}
+
+
+def checked(name: str, run: Path, dataset: Path) -> Check:
+    """Return one check, without those after it."""
+    return next(check for check in verify(str(run), str(dataset)) if check.name == name)
+
+
+def test_an_honest_model_agrees_in_everything(run: Path, photos: Path) -> None:
+    checks = list(verify(str(run), str(photos)))
+    assert outcomes(checks) == dict.fromkeys(("weights", "classes", "images", "code", "accuracy"), "agrees")
+    assert exit_status(checks) == 0
+
+
+def test_other_weights_differ(run: Path, photos: Path) -> None:
+    file = run / "model" / "model.safetensors"
+    save_file({name: torch.zeros_like(tensor) for name, tensor in load_file(file).items()}, file)
+    assert checked("weights", run, photos).outcome == "differs"
+
+
+def test_a_claim_that_is_too_good_differs(run: Path, photos: Path) -> None:
+    card = run / "model" / "README.md"
+    text = re.sub(r"value: [\d.]+", "value: 99.9", card.read_text(), count=1)
+    card.write_text(re.sub(r"(interval_95:\n\s+- )[\d.]+(\n\s+- )[\d.]+", r"\g<1>99.5\g<2>100.0", text, count=1))
+    check = checked("accuracy", run, photos)
+    assert (check.outcome, exit_status([check])) == ("differs", 1)
+
+
+def test_other_class_names_differ(run: Path, photos: Path) -> None:
+    file = run / "model" / "config.json"
+    config = json.loads(file.read_text())
+    config["label_names"][1] = "ship"
+    file.write_text(json.dumps(config))
+    check = checked("classes", run, photos)
+    assert (check.outcome, "number 1: 'ship', in the data set 'class1'" in check.words) == ("differs", True)
+
+
+def test_other_images_are_not_those_of_the_claim(run: Path, tmp_path: Path) -> None:
+    other = write_photos(tmp_path / "other", classes=3, each=20, seed=9)
+    assert checked("images", run, other).outcome == "unknown"
+
+
+def test_code_that_is_not_ours_is_not_run(run: Path, photos: Path, tmp_path: Path) -> None:
+    card, trace = run / "model" / "README.md", tmp_path / "trace"
+    card.write_text(card.read_text().replace("import timm\n", f"import timm\nopen({str(trace)!r}, 'w')\n", 1))
+    assert checked("code", run, photos).outcome == "unknown"
+    assert not trace.exists()
+
+
+def test_without_its_images_nothing_is_claimed(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    checks = list(verify(str(run)))
+    assert (checks[-1].outcome, exit_status(checks)) == ("unknown", 3)
+    assert "--dataset" in checks[-1].words
+
+
+def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:
+    (run / "model" / "README.md").write_text("---\nmodel-index: 7\n---\n")
+    with pytest.raises(CheckpointError, match="is not a model card"):
+        list(verify(str(run), str(photos)))
+
+
+def test_the_embedded_weights_are_those_of_their_claim_and_card() -> None:
+    weights = WEIGHTS[EMBEDDED]
+    claim = claim_in_table(weights)
+    assert claim == claim_in_card(CARD)
+    assert claim is not None
+    assert weights.path is not None
+    assert (claim.weights_sha256, claim.top1) == (sha256_of(weights.path), weights.top1)
+
+
+def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:
+    claim = claim_in_table(WEIGHTS["resnet50d_bot.gluon_in1k"])
+    assert claim is not None
+    assert (claim.images, claim.low, claim.high) == (
+        50_000,
+        pytest.approx(78.72, abs=0.01),
+        pytest.approx(79.43, abs=0.01),
+    )
+
+
+def test_the_recipe_trains_the_same_again(run: Path, photos: Path, tmp_path: Path) -> None:
+    found = reproduction(str(run), str(photos))
+    assert found.command.startswith(f"botzoo train --config {run / 'model' / 'recipe.yaml'} --dataset ")
+    assert rerun(found, str(tmp_path / "again")) == 0
+    ours, theirs = final_weights(tmp_path / "again"), final_weights(run)
+    assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-4) for name in theirs)
+
+
+def test_a_folder_that_only_its_owner_knows_has_to_be_named(run: Path) -> None:
+    found = reproduction(str(run))
+    assert found.command.endswith("--dataset FOLDER")
+    with pytest.raises(ConfigError, match="--dataset"):
+        rerun(found)
+
+
+def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -> None:
+    file = run / "model" / "recipe.yaml"
+    hostile = {"output": "/etc/cron.d", "push_to": "evil/model", "tracker": "wandb", "data": {"cache_gib": 1e9}}
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | hostile))
+    found = reproduction(str(run))
+    assert not {"output", "push_to", "tracker"} & found.options.keys()
+    assert found.options["data"] == {}
+
+
+def test_weights_without_a_recipe_cannot_be_repeated() -> None:
+    with pytest.raises(ModelError, match="No recipe travels with"):
+        reproduction("resnet50d_bot")
