@@ -21,7 +21,7 @@ class Layer:
         name: path of the module.
         kind: such as "Conv2d 3x3 / 2".
         shape: of its output without the batch: (C, H, W) or (C,).
-        params: parameters of it and of all inside it.
+        params: its own parameters.
         macs: multiply-accumulates of its convolutions and linear maps, by their formulas.
     """
 
@@ -33,7 +33,7 @@ class Layer:
 
 
 def layers(model: nn.Module, size: int) -> list[Layer]:
-    """Return the modules without others inside, in the order in which an image of ``size`` px passes them.
+    """Return the modules with weights of their own and the poolings, in the order in which an image of ``size`` px passes them.
 
     A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a linear
     map C_in * C_out at each position. Products without a module of their own, as in attention, are not among them; see
@@ -49,7 +49,7 @@ def layers(model: nn.Module, size: int) -> list[Layer]:
         if isinstance(output, Tensor):
             found.append(Layer(name, _kind(module), tuple(output.shape[1:]), _params(module), macs_of(module, output)))
 
-    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+    leaves = [(name, m) for name, m in model.named_modules() if name and (_params(m) or not list(m.children()))]
     hooks = [m.register_forward_hook(lambda m, i, o, name=name: look(name, m, o)) for name, m in leaves]
     try:
         with torch.no_grad():
@@ -69,7 +69,7 @@ def macs_of(module: nn.Module, output: Tensor) -> int:
 
 
 def _params(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
 
 
 def _kind(module: nn.Module) -> str:
