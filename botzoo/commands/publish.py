@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from botzoo.errors import ConfigError
+from botzoo.commands.parsing import CommandParser
 from botzoo.training.config import check_license, check_repo
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
-
-
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise, so that wrong input ends as it does in every command."""
-        raise ConfigError(f"{message[0].upper()}{message[1:]}. See {self.prog} --help.")
 
 
 def run(argv: list[str]) -> None:
@@ -45,9 +39,7 @@ def run(argv: list[str]) -> None:
 
 
 def _parsed(argv: list[str]) -> Any:
-    parser = _Parser(
-        "botzoo publish", description=DESCRIPTION, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser("botzoo publish", DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("path", metavar="RUN|MODEL_FOLDER", help="Folder of a finished run, or a model folder.")
     parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="Where to; made where it does not exist.")
     parser.add_argument("--private", action="store_true", help="For its owner only.")
@@ -55,8 +47,7 @@ def _parsed(argv: list[str]) -> Any:
     parser.add_argument("--license", help="Such as apache-2.0; asked for only where the card has none.")
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
-    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
-    options = parser.parse_args(argv)
+    options = parser.parse(argv)
     check_repo(options.repo, "repo")
     if options.license is not None:
         check_license(options.license)

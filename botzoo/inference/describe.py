@@ -33,7 +33,7 @@ class Layer:
 
 
 def layers(model: nn.Module, size: int) -> list[Layer]:
-    """Return the modules with weights of their own and the poolings, in the order in which an image of ``size`` px passes them.
+    """Return the modules with weights of their own and the poolings, in the order in which an image passes them.
 
     A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a linear
     map C_in * C_out at each position. Products without a module of their own, as in attention, are not among them; see
