@@ -1,7 +1,10 @@
 """Fixtures that every test may use: tiny images in class folders, and the data sets beside the repository."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes run the tests; read when torch is imported
 
 import numpy as np
 import pytest

@@ -128,7 +128,8 @@ def test_results_have_value_interval_and_images(card: ModelCard) -> None:
     assert isinstance(top1, EvalResult)
     assert (top1.metric_type, top1.metric_value, top1.metric_name) == ("accuracy", 80.0, "top-1 accuracy at 32 px")
     assert (top1.dataset_name, top1.dataset_split) == ("pets", "20% of train")
-    assert top1.metric_args == {"images": 120, "interval_95": [71.963, 86.176]}
+    assert (top1.metric_args["images"], top1.metric_args["interval_95"]) == (120, [71.963, 86.176])
+    assert (top1.metric_args["split"], top1.metric_args["images_sha256"]) == ("validation", "bb22")
     assert (top5.metric_value, top5.metric_name) == (100.0, "top-5 accuracy at 32 px")
 
 
@@ -288,7 +289,9 @@ def test_a_test_split_is_said_to_be_untouched(tmp_path: Path) -> None:
     result = a_result(tmp_path)
     result.job.history.add({"step": 30, "split": "validation", "epoch": 2, "top1": 81.25})
     data = replace(result.job.data, test=a_split("test", result.evaluation.labels), notes=())
-    text = card_of(replace(result, split="test", job=replace(result.job, data=data))).text
+    facts = result.facts | {"fingerprints": result.facts["fingerprints"] | {"test": "cc33"}}
+    facts |= {"images": result.facts["images"] | {"test": 120}}
+    text = card_of(replace(result, split="test", job=replace(result.job, data=data), facts=facts)).text
     assert "they did not choose the epoch. The validation images, which did, gave 81.25 %." in text
     assert "on 120 test images" in text
     assert "The validation split is the data set's own." in text

@@ -398,7 +398,7 @@ def test_threads_that_work_ahead_hold_no_more_than_the_bound(monkeypatch: pytest
     monkeypatch.setattr(module, "AHEAD_BYTES", 20)
     monkeypatch.setattr(module, "cores", lambda shared: 4)
     done: list[int] = []
-    results = module._in_order(lambda i: done.append(i) or i, 400, lambda result: 1)
+    results = module.in_order(lambda i: done.append(i) or i, 400, lambda result: 1)
     assert [next(results) for _ in range(turns)] == list(range(turns))
     first = next(results)
     time.sleep(0.05)

@@ -309,16 +309,18 @@ def tracked(photos: str, output: str) -> None:
     quick(Path(photos), Path(output), tracker="tensorboard")
 
 
-def unfreeze_gradually(photos: str, output: str) -> None:
+def unfreeze_gradually(photos: str, output: str, pretrained: str) -> None:
     from botzoo_finetune.config import FinetuneConfig
     from botzoo_finetune.run import finetune
 
     options = {**TINY, "dataset": photos, "output": output, "ema": None, "unfreeze_every": 1}
+    options |= {"scratch": False, "pretrained": f"local-dir:{pretrained}"}
     finetune(made(options, FinetuneConfig), command="botzoo-finetune")
 
 
 def test_gradual_unfreezing_works_on_two_processes(photos: Path, tmp_path: Path) -> None:
-    assert run_distributed(2, unfreeze_gradually, str(photos), str(tmp_path / "run")) == [0, 0]
+    teacher = str(write_teacher(tmp_path / "teacher"))
+    assert run_distributed(2, unfreeze_gradually, str(photos), str(tmp_path / "run"), teacher) == [0, 0]
     assert (tmp_path / "run" / "model" / "README.md").is_file()
 
 

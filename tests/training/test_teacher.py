@@ -257,9 +257,9 @@ def test_a_repository_without_safetensors_is_refused(folder: Path, monkeypatch: 
     from botzoo.training import model
 
     def download(hub_id: str, filename: str, **kwargs: Any) -> str:
-        if filename == "model.safetensors":
-            raise EntryNotFoundError(f"no {filename} in {hub_id}")
-        raise AssertionError(filename)
+        if filename == "config.json":
+            return str(folder / filename)
+        raise EntryNotFoundError(f"no {filename} in {hub_id}")
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(model, "hf_hub_download", download)
