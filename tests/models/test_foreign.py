@@ -19,7 +19,7 @@ from botzoo.training.model import create_model
 from running import write_teacher
 
 CPU = torch.device("cpu")
-MUTANTS = 600
+MUTANTS = 520
 
 
 @pytest.fixture(scope="module")

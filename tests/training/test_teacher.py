@@ -252,19 +252,28 @@ def test_offline_it_says_what_works_without_a_network(tmp_path: Path, monkeypatc
     )
 
 
-def test_a_repository_without_safetensors_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("pickle", "words"),
+    [(True, "has its weights as a pickle only (pytorch_model.bin)"), (False, "no model.safetensors in owner/name")],
+)
+def test_a_repository_without_safetensors_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, pickle: bool, words: str
+) -> None:
     """timm would load its pickle."""
     from botzoo.training import model
 
     def download(hub_id: str, filename: str, **kwargs: Any) -> str:
-        if filename == "config.json":
-            return str(folder / filename)
-        raise EntryNotFoundError(f"no {filename} in {hub_id}")
+        if filename == "model.safetensors":
+            raise EntryNotFoundError(f"no {filename} in {hub_id}")
+        assert filename == "config.json"
+        return str(folder / filename)
+
+    def files(api: Any, hub_id: str, **kwargs: Any) -> list[str]:
+        if not pickle:
+            raise ConnectionError
+        return ["config.json", "pytorch_model.bin"]
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(model, "hf_hub_download", download)
-    refused(
-        CheckpointError,
-        "no model in it that timm can load: no model.safetensors in owner/name",
-        name="hf-hub:owner/name",
-    )
+    monkeypatch.setattr(model.HfApi, "list_repo_files", files)
+    refused(CheckpointError, words, name="hf-hub:owner/name")
