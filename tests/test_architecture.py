@@ -40,6 +40,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.publishing.card",),
     ("botzoo.publishing.summary", "botzoo.publishing.recipe", "botzoo.publishing.package"),
     ("botzoo.publishing.hub", "botzoo.publishing.reproduce"),
+    ("botzoo.publishing.job", "botzoo.publishing.verify", "botzoo.publishing.ablation_report"),
     ("botzoo.publishing.*",),
     ("botzoo.commands.parsing",),
     ("botzoo.commands*",),

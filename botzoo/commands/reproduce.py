@@ -12,7 +12,9 @@ DESCRIPTION = "Print the command that trains a published model again from its ow
 def run(argv: list[str]) -> None:
     """Reproduce a model."""
     parser = CommandParser("botzoo reproduce", DESCRIPTION)
-    parser.add_argument("name", metavar="REPO|FOLDER", help="owner/name on the Hub, a model folder or a run.")
+    parser.add_argument(
+        "name", metavar="NAME|REPO|FOLDER", help="Name of ours, owner/name on the Hub, a model folder or a run."
+    )
     parser.add_argument("--dataset", help="Where its images are; by default what the recipe names.")
     parser.add_argument("--run", action="store_true", help="Train now.")
     parser.add_argument("--output", help="Folder of the new run, with --run.")

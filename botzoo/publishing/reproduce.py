@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm
 import yaml
 
 from botzoo.errors import CheckpointError, ConfigError, ModelError
 from botzoo.inference.classifier import address_of
-from botzoo.publishing.claim import Claim, claim_in_card
+from botzoo.models.pretrained import WEIGHTS, Weights
+from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table
 from botzoo.publishing.recipe import without_machine
 from botzoo.training.model import model_folder
 from botzoo.training.sources import HUB_NAMES
@@ -52,7 +54,8 @@ def reproduction(name: str, dataset: str | None = None) -> Reproduction:
     """Find out how a published model was trained.
 
     Args:
-        name: ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run or a model.
+        name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run or
+            a model.
         dataset: takes the place of the recipe's own.
 
     Raises:
@@ -60,20 +63,36 @@ def reproduction(name: str, dataset: str | None = None) -> Reproduction:
         CheckpointError: the recipe cannot be read.
         NetworkError: it is on the Hub, which cannot be reached.
     """
-    address = address_of(repository(name))
-    if ":" not in address:
-        raise ModelError(f"No recipe travels with {name}: give owner/name on the Hub, a model folder or a run.")
-    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
-    recipe, card = folder / "recipe.yaml", folder / "README.md"
-    if not recipe.is_file():
-        raise ModelError(f"No recipe travels with {name} (no recipe.yaml beside its weights), so nobody can repeat it.")
+    recipe, claim = _travelling(name)
+    if recipe is None or not recipe.is_file():
+        raise ModelError(
+            f"No recipe travels with {name}, so that nobody can repeat it: give owner/name on the Hub, a model folder or a "
+            "run with a recipe.yaml beside its weights."
+        )
     options = without_machine(read_recipe(recipe))
     first = recipe.read_text(encoding="utf-8").split("\n", 1)[0]
     program = next((p for p in PROGRAMS if first.startswith(f"# {p} ")), "botzoo-finetune")
     own = options.pop("dataset", None)
     shared = own if isinstance(own, str) and (own in HUB_NAMES or own == "digits" or own.count("/") == 1) else None
-    claim = claim_in_card(card) if card.is_file() else None
     return Reproduction(recipe, program, options, dataset or shared, claim)
+
+
+def _travelling(name: str) -> tuple[Path | None, Claim | None]:
+    """Return where the recipe of a model should be, and what is claimed of the model."""
+    address = address_of(repository(name))
+    if ":" not in address:
+        weights = known_weights(address)
+        path = weights.path if weights is not None else None
+        return path.with_suffix(".yaml") if path else None, claim_in_table(weights) if weights is not None else None
+    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
+    card = folder / "README.md"
+    return folder / "recipe.yaml", claim_in_card(card) if card.is_file() else None
+
+
+def known_weights(name: str) -> Weights | None:
+    """Return the entry of our table for a name, with or without a tag, None where there is none."""
+    known = timm.get_pretrained_cfg(name)
+    return WEIGHTS.get(f"{name.partition('.')[0]}.{known.tag}" if known is not None else name)
 
 
 def repository(name: str) -> str:

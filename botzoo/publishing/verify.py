@@ -14,14 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
-
 from botzoo.errors import ConfigError, DataError, ModelError, NetworkError
 from botzoo.inference.classifier import Classifier, address_of, open_classifier
-from botzoo.models.pretrained import WEIGHTS
 from botzoo.publishing.card import HERE, needs_botzoo, usage_code
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table, sha256_of
-from botzoo.publishing.reproduce import read_recipe, repository
+from botzoo.publishing.reproduce import known_weights, read_recipe, repository
 from botzoo.training.command_line import check_options, made
 from botzoo.training.config import DataConfig, TrainConfig
 from botzoo.training.data import EvalTransform, Images, eval_batches, read_images
@@ -106,8 +103,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
 def _find(name: str) -> _Subject:
     address = address_of(repository(name))
     if ":" not in address:
-        known = timm.get_pretrained_cfg(address)
-        weights = WEIGHTS.get(f"{address.partition('.')[0]}.{known.tag}" if known is not None else address)
+        weights = known_weights(address)
         if weights is None:
             raise ModelError(
                 f"{name} has no weights of which anything is published here: botzoo list shows those that have."

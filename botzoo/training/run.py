@@ -69,6 +69,9 @@ from botzoo.training.trainer import Evaluation, evaluate
 
 log = logging.getLogger("botzoo")
 
+BEST = Path("checkpoints") / "best.safetensors"
+"""The weights of the best epoch so far, in a run's folder."""
+
 SettledT = TypeVar("SettledT", bound="Settled")
 
 
@@ -374,7 +377,7 @@ def _let_fall(job: Job, progress: Progress) -> None:
 
 
 def _best(job: Job) -> Path:
-    return job.folder / "checkpoints" / "best.safetensors"
+    return job.folder / BEST
 
 
 def _save_best(path: Path, model: nn.Module) -> None:

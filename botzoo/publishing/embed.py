@@ -1,0 +1,98 @@
+"""Weights that come with the package, made of a finished run: halved, judged as they are then, with their card.
+
+    python -m botzoo.publishing.embed RUN
+
+Everything that card and package say is measured on the rounded weights, by the code that finishes every run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from botzoo.errors import ConfigError
+from botzoo.models.pretrained import EMBEDDED, WEIGHTS_DIR
+from botzoo.publishing.card import usage_code
+from botzoo.publishing.claim import claim_in_card, sha256_of
+from botzoo.publishing.job import train_and_describe
+from botzoo.publishing.package import pack
+from botzoo.publishing.summary import print_to_terminal
+from botzoo.training.command_line import load_config
+from botzoo.training.config import TrainConfig
+from botzoo.training.run import BEST
+
+CARDS = Path(__file__).parents[2] / "cards"
+PICTURES = ("confusion.png", "learning_curve.png", "per_class.csv")
+
+
+def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CARDS, name: str = EMBEDDED) -> None:
+    """Put the model of a finished run into the package under ``name``, and its card among the cards.
+
+    Args:
+        run: its folder, which is left as it is.
+        license: of the weights.
+        weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names`` and ``claim``, the
+            figure that the card gives; NAME.yaml, the options of the run.
+        cards: folder of the cards: NAME.md and, in NAME/, its pictures.
+        name: name.tag.
+
+    Raises:
+        ConfigError: the run has not finished.
+    """
+    if not (run / "model" / "README.md").is_file():
+        raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(shutil.copytree(run, Path(temporary) / name))
+        shutil.rmtree(copy / "model")
+        save_file({key: _rounded(tensor) for key, tensor in load_file(copy / BEST).items()}, copy / BEST)
+        command = json.loads((copy / "run.json").read_text(encoding="utf-8"))["command"]
+        train_and_describe(load_config(copy / "config.yaml", TrainConfig), command=command, resume=copy)
+        _pack(copy, license, weights, cards, name)
+
+
+def _rounded(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor
+
+
+def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> None:
+    model, file = run / "model", weights / f"{name}.safetensors"
+    tensors = load_file(model / "model.safetensors")
+    save_file({key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}, file, {"format": "pt"})
+    names = json.loads((model / "config.json").read_text(encoding="utf-8"))["label_names"]
+    text = pack(run, f"botzoo/{name}", license).card
+    text = re.sub(r"weights_sha256: \w+", f"weights_sha256: {sha256_of(file)}", text)
+    text = re.sub(
+        r"(?<=## How to use it\n\n).*?(?=\n## )", lambda _: _usage(name, len(names)), text, count=1, flags=re.S
+    )
+    text = re.sub(rf"\]\(({'|'.join(map(re.escape, PICTURES))})\)", rf"]({name}/\1)", text)
+    (cards / f"{name}.md").write_text(text, encoding="utf-8")
+    (cards / name).mkdir(exist_ok=True)
+    for picture in PICTURES:
+        if (model / picture).is_file():
+            shutil.copyfile(model / picture, cards / name / picture)
+    claim = claim_in_card(cards / f"{name}.md")
+    assert claim is not None
+    shutil.copyfile(model / "recipe.yaml", file.with_suffix(".yaml"))
+    beside = {"label_names": names, "claim": asdict(claim)}
+    file.with_suffix(".json").write_text(json.dumps(beside, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _usage(name: str, classes: int) -> str:
+    return (
+        f"The weights come inside the package, in fp16, so nothing is downloaded:\n\n```python\n"
+        f"{usage_code(name, classes, ours=True)}```\n\n"
+        "They are meant to be fine-tuned: `botzoo-finetune` starts from them unless told otherwise.\n"
+    )
+
+
+if __name__ == "__main__":
+    print_to_terminal()
+    embed(Path(sys.argv[1]), "apache-2.0")

@@ -1,0 +1,62 @@
+"""A finished run becomes weights of the package: in fp16, judged as such, with a card that says the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from botzoo.errors import ConfigError
+from botzoo.publishing.claim import Claim, claim_in_card, sha256_of
+from botzoo.publishing.embed import embed
+from botzoo.publishing.job import train_and_describe
+from botzoo.training.command_line import made
+from botzoo.training.config import TrainConfig
+from running import TINY, final_weights
+
+NAME = "test_resnet.mine"
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    options = {**TINY, "mixed_precision": "fp32", "epochs": 1, "dataset": str(photos), "output": str(folder)}
+    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedded(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of both the weights and the card."""
+    folder = tmp_path_factory.mktemp("package")
+    embed(run, "apache-2.0", folder, folder, NAME)
+    return folder
+
+
+def test_the_weights_are_those_of_the_run_in_fp16(run: Path, embedded: Path) -> None:
+    ours, theirs = load_file(embedded / f"{NAME}.safetensors"), final_weights(run)
+    assert all(torch.equal(ours[name], theirs[name].half()) for name in theirs if theirs[name].is_floating_point())
+
+
+def test_card_and_file_make_the_same_claim(embedded: Path) -> None:
+    claim = Claim(**json.loads((embedded / f"{NAME}.json").read_text())["claim"])
+    assert claim == claim_in_card(embedded / f"{NAME}.md")
+    assert claim.weights_sha256 == sha256_of(embedded / f"{NAME}.safetensors")
+
+
+def test_the_card_needs_no_download_and_finds_its_pictures(embedded: Path) -> None:
+    text = (embedded / f"{NAME}.md").read_text()
+    assert f'timm.create_model("{NAME}", pretrained=True)' in text
+    assert f"]({NAME}/learning_curve.png)" in text
+    assert (embedded / NAME / "learning_curve.png").is_file()
+    assert "local-dir:." not in text
+
+
+def test_the_recipe_travels_with_the_weights(run: Path, embedded: Path) -> None:
+    assert (embedded / f"{NAME}.yaml").read_text() == (run / "model" / "recipe.yaml").read_text()
+
+
+def test_a_run_that_has_not_finished_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has not finished"):
+        embed(tmp_path, "apache-2.0", tmp_path, tmp_path)
