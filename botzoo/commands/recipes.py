@@ -47,8 +47,23 @@ def _ladder() -> str:
             if model in recipe.paper
         ]
         blocks.append("\n".join(rows))
+    blocks += [_ours(setup, every, width) for setup in dict.fromkeys(r.measured["setup"] for r in every if r.measured)]
     notes = "paper: top-1 in per cent; gain: over the nearest recipe below it with a figure"
     return "\n\n".join([*blocks, notes])
+
+
+def _ours(setup: str, every: list[Recipe], width: int) -> str:
+    """Return the block of what we measured with one ``setup``."""
+    found = {recipe.name: recipe for recipe in every if recipe.measured.get("setup") == setup}
+    rows = [f"{'ours':{width + 4}}   mean   gain  each seed: {setup}"]
+    for name, recipe in found.items():
+        below = next((base for base in reversed(recipes.chain(recipe)[:-1]) if base.name in found), None)
+        gain = f"{recipe.measured['top1'] - below.measured['top1']:+.2f}" if below else ""
+        each = ", ".join(f"{value:.2f}" for value in recipe.measured["each"])
+        rows.append(
+            f"{'+ ' if below else ''}{name}".ljust(width + 4) + f"  {recipe.measured['top1']:5.2f}  {gain:>5}  {each}"
+        )
+    return "\n".join(rows)
 
 
 def _indented(recipe: Recipe, model: str) -> str:

@@ -6,7 +6,8 @@ One file is one recipe, one row of the paper's Tables 2, 4 and 6. Its keys:
 - base: the recipe it builds on; without one it stands alone;
 - options: those of ``botzoo.training.config.TrainConfig`` that differ from the base's;
 - paper: the paper's top-1 and top-5 accuracy on ImageNet in per cent, by network;
-- measured: what we measured with it, if we did: top1, interval, n and the command.
+- measured: what we measured with it, if we did: ``setup``, network, data and length in words; ``top1``, the mean in per cent;
+  ``each``, that of every seed. The runs themselves are in cards/ablations.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Recipe:
         base: the recipe it builds on.
         options: its own, those that differ from the base's.
         paper: (top-1, top-5) in per cent by network.
-        measured: top1 in per cent, interval, n, command and so on; empty where nothing was measured.
+        measured: setup, top1 and each, as in the file; empty where nothing was measured.
     """
 
     name: str

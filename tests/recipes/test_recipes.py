@@ -1,5 +1,6 @@
 """The recipes: the paper's rows, each a step from the one before, and files of a user's own."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,13 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
 def test_an_unknown_option_of_a_recipe_is_named() -> None:
     with pytest.raises(ConfigError, match=r"mine.yaml: There is no option 'mixupp'.*Did you mean 'mixup'"):
         check_options({"mixupp": 0.2}, TrainConfig, "mine.yaml")
+
+
+def test_what_was_measured_is_what_the_ablation_recorded() -> None:
+    file = Path(__file__).parents[2] / "cards" / "ablations" / "table6" / "ablation.json"
+    rungs = json.loads(file.read_text())["rungs"]
+    assert {rung["name"] for rung in rungs} == {name for name in recipes.names() if load(name).measured}
+    for rung in rungs:
+        measured = load(rung["name"]).measured
+        assert measured["top1"] == pytest.approx(rung["top1"]["mean"], abs=0.005)
+        assert measured["each"] == [pytest.approx(run["top1"], abs=0.005) for run in rung["runs"]]
