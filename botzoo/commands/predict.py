@@ -29,6 +29,7 @@ def run(argv: list[str]) -> None:
     from botzoo.inference.images import find_images
 
     images = find_images(options.images)
+    _check_output_is_no_image(options.output, images)
     predictor = _predictor(options, len(images))
     unreadable = _Unreadable()
     with _output(options) as file:
@@ -70,11 +71,20 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}: it must be 1 or more.")
+    if "" in (*options.images, options.model):
+        raise ConfigError("An image or --model is '': give a path, an address or a name.")
     path = Path(options.output).expanduser() if options.output else None
     if path is not None and path.exists() and not (options.overwrite and path.is_file()):
         raise ConfigError(f"--output {options.output} is there already: give another name, or --overwrite for a file.")
     if path is not None and not path.parent.is_dir():
         raise ConfigError(f"--output {options.output}: there is no folder {path.parent}; make it first.")
+
+
+def _check_output_is_no_image(output: str | None, images: list[str]) -> None:
+    """Raise ConfigError where the answers would take the place of an image."""
+    path = Path(output).expanduser().resolve() if output else None
+    if path is not None and path in {Path(image).resolve() for image in images}:
+        raise ConfigError(f"--output {output} is one of the images, which would be lost: give another name.")
 
 
 def _predictor(options: argparse.Namespace, images: int) -> Predictor:

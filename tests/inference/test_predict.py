@@ -191,6 +191,16 @@ def test_a_file_is_replaced_only_when_told(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_image_is_never_replaced_by_its_answer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, tmp_path: Path
+) -> None:
+    photo = write_photos(tmp_path / "photos", classes=1, each=1) / "class0" / "0.png"
+    before = photo.read_bytes()
+    argv = [photo.parent, "--model", run, "--output", photo, "--overwrite"]
+    status, _, err = call(capsys, monkeypatch, *argv)
+    assert (status, "is one of the images" in err, photo.read_bytes()) == (2, True, before)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
