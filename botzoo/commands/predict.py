@@ -74,7 +74,8 @@ def _check(options: argparse.Namespace) -> None:
     if "" in (*options.images, options.model):
         raise ConfigError("An image or --model is '': give a path, an address or a name.")
     path = Path(options.output).expanduser() if options.output else None
-    if path is not None and path.exists() and not (options.overwrite and path.is_file()):
+    replaceable = path is not None and path.is_file() and not path.is_symlink()  # no device, whatever it leads to
+    if path is not None and (path.exists() or path.is_symlink()) and not (options.overwrite and replaceable):
         raise ConfigError(f"--output {options.output} is there already: give another name, or --overwrite for a file.")
     if path is not None and not path.parent.is_dir():
         raise ConfigError(f"--output {options.output}: there is no folder {path.parent}; make it first.")

@@ -31,6 +31,9 @@ from botzoo.training.trainer import Evaluation, evaluate
 SECONDS = 300
 """The longest that the card's code may take."""
 
+ROUNDED = 0.001
+"""Share of the answers, at least one, that may turn over when the same weights see the same images in another arithmetic."""
+
 Outcome = Literal["agrees", "differs", "unknown"]
 
 
@@ -205,6 +208,11 @@ def _check_accuracy(claim: Claim, measured: _Measured, *, same: bool, named: boo
         f"{top1:.2f} % of {len(measured.evaluation):,}; published {claim.top1:.2f} % (95 % interval {claim.low:.2f} to "
         f"{claim.high:.2f})"
     )
+    if not claim.low <= claim.top1 <= claim.high:
+        return Check("accuracy", "differs", f"{words}: the published figure lies outside its own interval")
+    images = len(measured.evaluation)
+    if same and named and abs(top1 - claim.top1) > 100 * max(ROUNDED, 1 / images) + 0.005:
+        return Check("accuracy", "differs", f"{words}: of the very same images")
     if claim.low <= top1 <= claim.high:
         return Check("accuracy", "agrees", words)
     if same and named:

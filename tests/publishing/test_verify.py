@@ -67,6 +67,20 @@ def test_a_claim_that_is_too_good_differs(run: Path, photos: Path) -> None:
     assert (check.outcome, exit_status([check])) == ("differs", 1)
 
 
+def checked_top1(run: Path) -> float:
+    claim = claim_in_card(run / "model" / "README.md")
+    assert claim is not None
+    return claim.top1
+
+
+def test_a_figure_that_its_own_images_deny_differs(run: Path, photos: Path) -> None:
+    card = run / "model" / "README.md"
+    other = (checked_top1(run) + 50) % 100
+    text = re.sub(r"value: [\d.]+", f"value: {other}", card.read_text(), count=1)
+    card.write_text(re.sub(r"(interval_95:\n\s+- )[\d.]+(\n\s+- )[\d.]+", r"\g<1>0.0\g<2>100.0", text, count=1))
+    assert checked("accuracy", run, photos).outcome == "differs"
+
+
 def test_other_class_names_differ(run: Path, photos: Path) -> None:
     file = run / "model" / "config.json"
     config = json.loads(file.read_text())
