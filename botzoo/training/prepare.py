@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -57,35 +57,23 @@ class Transfer:
     describe: Callable[[nn.Module], list[str]] = lambda model: []
 
 
-@dataclass(frozen=True)
-class Settled:
-    """Everything that a run has settled before it makes its folder.
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What is settled before a single image is read.
 
     Attributes:
         train_size: side of the training crops in pixels; with progressive resizing of those of the first epochs.
         later_size: side of the training crops of the last epochs.
     """
 
-    config: TrainConfig
-    transfer: Transfer
-    accelerator: Accelerator
-    precision: Precision
     data: ImageData[Split] | ImageData[Shards]
-    images: dict[str, Images] | dict[str, Stream]
-    left_out: list[str]
     model: nn.Module
     architecture: str
     preprocessing: Preprocessing
     start: Start
     train_size: int
     later_size: int
-    crop_min: float
-    hflip: float
-    order: Order
-    epochs: int
-    schedule: Schedule
-    trainer: Trainer
-    teacher: Teacher | None = field(default=None, kw_only=True)
+    teacher: Teacher | None = None
 
     @property
     def largest_size(self) -> int:
@@ -93,24 +81,27 @@ class Settled:
         return max(self.train_size, self.later_size)
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """What is settled before a single image is read."""
+@dataclass(frozen=True, kw_only=True)
+class Settled(Draft):
+    """Everything that a run has settled before it makes its folder."""
 
-    found: ImageData[Any]
-    data: ImageData[Any]
-    model: nn.Module
-    architecture: str
-    preprocessing: Preprocessing
-    start: Start
-    train_size: int
-    later_size: int
-    teacher: Teacher | None
-    optimizer: torch.optim.Optimizer
+    config: TrainConfig
+    transfer: Transfer
+    accelerator: Accelerator
+    precision: Precision
+    images: dict[str, Images] | dict[str, Stream]
+    left_out: list[str]
+    crop_min: float
+    hflip: float
+    order: Order
+    epochs: int
+    schedule: Schedule
+    trainer: Trainer
 
 
-def _draft(config: TrainConfig, transfer: Transfer, accelerator: Accelerator) -> _Draft:
-    found = _find(config, accelerator)
+def _draft(
+    config: TrainConfig, found: ImageData[Any], transfer: Transfer, accelerator: Accelerator
+) -> tuple[Draft, torch.optim.Optimizer]:
     data: ImageData[Any] = found
     if not config.data.streaming:
         data = with_validation(found, config.data.val_fraction, config.seed)
@@ -123,26 +114,37 @@ def _draft(config: TrainConfig, transfer: Transfer, accelerator: Accelerator) ->
     teacher = _make_teacher(config, data, preprocessing, max(train_size, later_size), accelerator)
     optimizer = _make_optimizer(config, model, transfer, accelerator)
     settle_epochs(config, make_order(config, config.data.epoch_images or len(data.train), accelerator))
-    return _Draft(found, data, model, architecture, preprocessing, start, train_size, later_size, teacher, optimizer)
+    draft = Draft(
+        data=data,
+        model=model,
+        architecture=architecture,
+        preprocessing=preprocessing,
+        start=start,
+        train_size=train_size,
+        later_size=later_size,
+        teacher=teacher,
+    )
+    return draft, optimizer
 
 
 def preflight(config: TrainConfig, accelerator: Accelerator) -> None:
     """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
-    _draft(config, Transfer(), accelerator)
+    _draft(config, _find(config, accelerator), Transfer(), accelerator)
 
 
 def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     """Settle everything that can be refused, cheapest first."""
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    draft = _draft(config, transfer, accelerator)
-    data, model, preprocessing = draft.data, draft.model, draft.preprocessing
+    found = _find(config, accelerator)
+    draft, optimizer = _draft(config, found, transfer, accelerator)
+    data: ImageData[Any] = draft.data
     images: dict[str, Images] | dict[str, Stream]
     left_out: list[str] = []
     if config.data.streaming:
         images = _streams(config, data, accelerator)
     else:
-        data, images, left_out = read_splits(config, draft.found, accelerator)
+        data, images, left_out = read_splits(config, found, accelerator)
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
@@ -152,10 +154,10 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     schedule = make_schedule(config, order, epochs)
     trainer = Trainer(
         accelerator,
-        model,
-        draft.optimizer,
+        draft.model,
+        optimizer,
         _make_objective(config, len(data.class_names)),
-        preprocessing,
+        draft.preprocessing,
         schedule,
         seed=config.seed,
         clip_grad=config.optim.clip_grad,
@@ -163,30 +165,23 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         channels_last=config.engine.channels_last,
         teacher=draft.teacher,
     )
-    check_sizes(trainer, {preprocessing.size, draft.train_size})
+    check_sizes(trainer, {draft.preprocessing.size, draft.train_size})
     crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
     return Settled(
-        config,
-        transfer,
-        accelerator,
-        precision,
-        data,
-        images,
-        left_out,
-        model,
-        draft.architecture,
-        preprocessing,
-        draft.start,
-        draft.train_size,
-        draft.later_size,
-        crop_min,
-        hflip,
-        order,
-        epochs,
-        schedule,
-        trainer,
-        teacher=draft.teacher,
+        **vars(replace(draft, data=data)),
+        config=config,
+        transfer=transfer,
+        accelerator=accelerator,
+        precision=precision,
+        images=images,
+        left_out=left_out,
+        crop_min=crop_min,
+        hflip=hflip,
+        order=order,
+        epochs=epochs,
+        schedule=schedule,
+        trainer=trainer,
     )
 
 

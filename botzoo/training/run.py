@@ -75,7 +75,7 @@ BEST = Path("checkpoints") / "best.safetensors"
 SettledT = TypeVar("SettledT", bound="Settled")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job(Settled):
     """Everything that a run has settled before its first step."""
 
