@@ -98,6 +98,17 @@ def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resu
         Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
 
 
+def train_one_epoch(photos: Path, folder: Path) -> Path:
+    """Train for an epoch in this process, on images of which some are set aside; return the folder of the finished run."""
+    from botzoo.publishing.job import train_and_describe
+    from botzoo.training.command_line import made
+    from botzoo.training.config import TrainConfig
+
+    options = {**TINY, "mixed_precision": "fp32", "epochs": 1, "dataset": str(photos), "output": str(folder)}
+    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
+    return folder
+
+
 def final_weights(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / "model" / "model.safetensors")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from botzoo.commands.parsing import CommandParser
+from botzoo.errors import ConfigError
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
 
@@ -19,6 +20,9 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--run", action="store_true", help="Train now.")
     parser.add_argument("--output", help="Folder of the new run, with --run.")
     options = parser.parse(argv)
+
+    if options.output is not None and not options.run:
+        raise ConfigError(f"--output {options.output} names the folder of a new run: give --run too, or leave it out.")
 
     from botzoo.publishing.reproduce import reproduction, rerun
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -449,7 +450,7 @@ def _training(result: Result) -> Iterator[str]:
     warm = f"{schedule.warmup_steps:,} steps of warmup, then " if schedule.warmup_steps else ""
     early = "; it stopped early, without a gain for some time" if result.steps < schedule.total_steps else ""
     yield "## Training"
-    yield f"{fence}sh\n{facts['command']}\n{fence}"
+    yield f"{fence}sh\n{without_folders(facts['command'])}\n{fence}"
     if job.start.report is not None:
         loaded, new = len(job.start.report.loaded), len(job.model.state_dict()) - len(job.start.report.loaded)
         yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
@@ -621,6 +622,18 @@ def _data_name(data: ImageData[Any]) -> str:
 
 def _split_text(result: Result) -> str:
     return f"{len(result.evaluation):,} {result.split} images"
+
+
+def without_folders(command: str) -> str:
+    """Return a command with absolute paths cut to their last part: where something lay is nobody's business."""
+
+    def cut(word: str) -> str:
+        found = re.fullmatch(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", word, re.S)
+        return found[1] + Path(found[2]).name if found else word
+
+    words = shlex.split(command)
+    kept = [cut(word) for word in words]
+    return command if kept == words else shlex.join(kept)
 
 
 def _short(source: str) -> str:

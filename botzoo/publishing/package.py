@@ -12,6 +12,8 @@ from huggingface_hub import ModelCard
 
 from botzoo.errors import BotzooError, PublishError
 from botzoo.publishing.card import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, OPEN_LICENCE, license_fields
+from botzoo.publishing.claim import claim_in_card, sha256_of
+from botzoo.publishing.recipe import read_recipe
 from botzoo.training.model import create_model
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
@@ -62,12 +64,15 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
         license: chosen by who publishes, where the card has none.
 
     Raises:
-        PublishError: it is no model folder, its weights do not fit its config.json, or it has no licence.
+        PublishError: it is no model folder, a file of it is a link, its weights do not fit its config.json or are not those
+            of its card, its recipe cannot be read, or it has no licence.
     """
     folder = find_model(path)
     config = _read_config(folder)
+    _check_links(folder)
     _check_model(folder, config)
     card = _read_card(folder)
+    _check_claim(folder)
     license = _settle(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     changed = {
@@ -117,6 +122,28 @@ def _read_config(folder: Path) -> dict[str, Any]:
     raise PublishError(
         f"{folder / 'config.json'} is not that of a model for the Hub ({reason}): write the folder anew."
     )
+
+
+def _check_links(folder: Path) -> None:
+    for name in FILES:
+        if (folder / name).is_symlink():
+            raise PublishError(
+                f"{folder / name} is a link to {(folder / name).readlink()}: put the file itself in its place."
+            )
+
+
+def _check_claim(folder: Path) -> None:
+    """Raise where the card is of other weights, or the recipe is none."""
+    try:
+        claim = claim_in_card(folder / "README.md")
+        if (folder / "recipe.yaml").is_file():
+            read_recipe(folder / "recipe.yaml")
+    except BotzooError as error:
+        raise PublishError(f"{error} Write the folder anew, or mend it.") from error
+    if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
+        raise PublishError(
+            f"The weights in {folder} are not those that its card is of (their SHA-256 differs): put them back, or train anew."
+        )
 
 
 def _check_model(folder: Path, config: dict[str, Any]) -> None:

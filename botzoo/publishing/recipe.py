@@ -8,9 +8,11 @@ from typing import Any
 
 import yaml
 
+from botzoo.errors import CheckpointError
 from botzoo.publishing.card import data_title
 from botzoo.training.run import Result, program
 
+RECIPE_BYTES = 1 << 20
 OF_ONE_MACHINE = ("output", "tracker", "checkpoint_every", "keep_checkpoints", "push_to", "private")
 OF_ONE_MACHINE_BY_GROUP = {"data": ("cache_gib",), "engine": ("device", "workers", "log_every")}
 
@@ -24,6 +26,24 @@ def write_recipe(result: Result) -> Path:
     path = result.model_folder / "recipe.yaml"
     path.write_text("\n".join(lines) + "\n" + yaml.safe_dump(options, sort_keys=False), encoding="utf-8")
     return path
+
+
+def read_recipe(recipe: Path) -> dict[str, Any]:
+    """Return what a recipe.yaml holds.
+
+    Raises:
+        CheckpointError: it is too large, damaged, or no list of options.
+    """
+    try:
+        if recipe.stat().st_size > RECIPE_BYTES:
+            raise ValueError(f"it has {recipe.stat().st_size:,} bytes")
+        options = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        if not isinstance(options, dict):
+            raise ValueError("it holds no `name: value` lines")
+        return options
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise CheckpointError(f"{recipe} is not a recipe that can be read ({reason}).") from error
 
 
 def recipe_options(result: Result) -> dict[str, Any]:

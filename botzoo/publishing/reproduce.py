@@ -13,15 +13,14 @@ from typing import Any
 import timm
 import yaml
 
-from botzoo.errors import CheckpointError, ConfigError, ModelError
+from botzoo.errors import ConfigError, ModelError, did_you_mean
 from botzoo.inference.classifier import address_of
 from botzoo.models.pretrained import WEIGHTS, Weights
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table
-from botzoo.publishing.recipe import without_machine
+from botzoo.publishing.recipe import read_recipe, without_machine
 from botzoo.training.model import model_folder
 from botzoo.training.sources import HUB_NAMES
 
-RECIPE_BYTES = 1 << 20
 PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}
 """The commands that a recipe may name in its first line, and the modules that they are."""
 
@@ -90,7 +89,14 @@ def _travelling(name: str) -> tuple[Path | None, Claim | None]:
 
 
 def known_weights(name: str) -> Weights | None:
-    """Return the entry of our table for a name, with or without a tag, None where there is none."""
+    """Return the entry of our table for a name, with or without a tag, None where there is none.
+
+    Raises:
+        ModelError: timm and we have no network of that name.
+    """
+    if not timm.is_model(name):
+        hint = did_you_mean(name.partition(".")[0], timm.list_models())
+        raise ModelError(f"There is no network {name!r}, and no folder of that name.{hint} Ours: botzoo list.")
     known = timm.get_pretrained_cfg(name)
     return WEIGHTS.get(f"{name.partition('.')[0]}.{known.tag}" if known is not None else name)
 
@@ -99,24 +105,6 @@ def repository(name: str) -> str:
     """Return ``hf-hub:NAME`` for owner/name where there is no such folder, else ``name`` as it is."""
     ours = ":" in name or name.count("/") != 1 or name[:1] in "./~" or Path(name).exists()
     return name if ours else f"hf-hub:{name}"
-
-
-def read_recipe(recipe: Path) -> dict[str, Any]:
-    """Return what a recipe.yaml holds.
-
-    Raises:
-        CheckpointError: it is too large, damaged, or no list of options.
-    """
-    try:
-        if recipe.stat().st_size > RECIPE_BYTES:
-            raise ValueError(f"it has {recipe.stat().st_size:,} bytes")
-        options = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-        if not isinstance(options, dict):
-            raise ValueError("it holds no `name: value` lines")
-        return options
-    except (yaml.YAMLError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise CheckpointError(f"{recipe} is not a recipe that can be read ({reason}).") from error
 
 
 def rerun(found: Reproduction, output: str | None = None) -> int:

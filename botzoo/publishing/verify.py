@@ -18,7 +18,8 @@ from botzoo.errors import ConfigError, DataError, ModelError, NetworkError
 from botzoo.inference.classifier import Classifier, address_of, open_classifier
 from botzoo.publishing.card import HERE, needs_botzoo, usage_code
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table, sha256_of
-from botzoo.publishing.reproduce import known_weights, read_recipe, repository
+from botzoo.publishing.recipe import read_recipe
+from botzoo.publishing.reproduce import known_weights, repository
 from botzoo.training.command_line import check_options, made
 from botzoo.training.config import DataConfig, TrainConfig
 from botzoo.training.data import EvalTransform, Images, eval_batches, read_images

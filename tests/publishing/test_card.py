@@ -17,7 +17,7 @@ from PIL import Image
 from botzoo.errors import ConfigError
 from botzoo.models.pretrained import KeyReport
 from botzoo.publishing.calibration import fit_temperature
-from botzoo.publishing.card import calibration, class_figures, wilson, write_card
+from botzoo.publishing.card import calibration, class_figures, wilson, without_folders, write_card
 from botzoo.publishing.summary import summary
 from botzoo.training.config import AugmentConfig, TrainConfig
 from botzoo.training.data import Order, Preprocessing
@@ -131,6 +131,12 @@ def test_results_have_value_interval_and_images(card: ModelCard) -> None:
     assert (top1.metric_args["images"], top1.metric_args["interval_95"]) == (120, [71.963, 86.176])
     assert (top1.metric_args["split"], top1.metric_args["images_sha256"]) == ("validation", "bb22")
     assert (top5.metric_value, top5.metric_name) == (100.0, "top-5 accuracy at 32 px")
+
+
+def test_a_command_keeps_no_folder_of_the_machine() -> None:
+    typed = "botzoo train --dataset '/home/me/my photos' --output=~/runs/x --model local-dir:/data/m --recipe a/b.yaml"
+    kept = "botzoo train --dataset 'my photos' --output=x --model local-dir:m --recipe a/b.yaml"
+    assert without_folders(typed) == kept
 
 
 def test_a_run_without_a_teacher_does_not_mention_one(card: ModelCard) -> None:

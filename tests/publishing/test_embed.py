@@ -10,20 +10,14 @@ from safetensors.torch import load_file
 from botzoo.errors import ConfigError
 from botzoo.publishing.claim import Claim, claim_in_card, sha256_of
 from botzoo.publishing.embed import embed
-from botzoo.publishing.job import train_and_describe
-from botzoo.training.command_line import made
-from botzoo.training.config import TrainConfig
-from running import TINY, final_weights
+from running import final_weights, train_one_epoch
 
 NAME = "test_resnet.mine"
 
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    options = {**TINY, "mixed_precision": "fp32", "epochs": 1, "dataset": str(photos), "output": str(folder)}
-    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
-    return folder
+    return train_one_epoch(photos, tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")

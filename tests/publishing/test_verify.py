@@ -10,27 +10,21 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from botzoo.errors import CheckpointError, ConfigError, ModelError
+from botzoo.errors import CheckpointError, ConfigError, ModelError, PublishError
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
-from botzoo.publishing.job import train_and_describe
+from botzoo.publishing.package import pack
 from botzoo.publishing.reproduce import reproduction, rerun
 from botzoo.publishing.verify import Check, exit_status, verify
-from botzoo.training.command_line import made
-from botzoo.training.config import TrainConfig
 from conftest import write_photos
-from running import TINY, final_weights
+from running import final_weights, train_one_epoch
 
 CARD = Path(__file__).parents[2] / "cards" / f"{EMBEDDED}.md"
 
 
 @pytest.fixture(scope="module")
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of which the validation images were set aside."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    options = {**TINY, "mixed_precision": "fp32", "epochs": 1, "dataset": str(photos), "output": str(folder)}
-    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
-    return folder
+    return train_one_epoch(photos, tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture
@@ -156,6 +150,32 @@ def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -
     found = reproduction(str(run))
     assert not {"output", "push_to", "tracker"} & found.options.keys()
     assert found.options["data"] == {}
+
+
+def test_a_name_that_there_is_not_is_called_so() -> None:
+    with pytest.raises(ModelError, match=r"There is no network 'resnet10d_bott'.*Did you mean 'resnet10d_bot'"):
+        reproduction("resnet10d_bott")
+
+
+def test_weights_that_are_not_those_of_the_card_are_not_published(run: Path) -> None:
+    file = run / "model" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(PublishError, match="not those that its card is of"):
+        pack(run, "me/photos", "mit")
+
+
+def test_a_link_is_not_published(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (run / "model" / "metrics.jsonl").unlink()
+    (run / "model" / "metrics.jsonl").symlink_to(tmp_path / "secret")
+    with pytest.raises(PublishError, match=r"metrics\.jsonl is a link to"):
+        pack(run, "me/photos", "mit")
+
+
+def test_a_recipe_that_is_none_is_not_published(run: Path) -> None:
+    (run / "model" / "recipe.yaml").write_text("a: [")
+    with pytest.raises(PublishError, match="is not a recipe that can be read"):
+        pack(run, "me/photos", "mit")
 
 
 def test_weights_without_a_recipe_cannot_be_repeated() -> None:
