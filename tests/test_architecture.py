@@ -46,6 +46,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.commands*",),
     ("botzoo.cli", "botzoo.__main__"),
     ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),
+    ("botzoo_finetune.features", "botzoo_finetune.probe"),
+    ("botzoo_finetune.first_look",),
     ("botzoo_finetune.*",),
 ]
 """From the bottom up; a module belongs to the first layer that has a pattern for it."""

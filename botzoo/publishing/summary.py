@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from botzoo.publishing.card import ClassFigures
@@ -20,11 +21,22 @@ def print_to_terminal() -> None:
     """Show the lines of the logger "botzoo" as they are; under a launcher, one process speaks for all."""
     if os.environ.get("RANK", "0") != "0":
         return
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Terminal(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("botzoo")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+class _Terminal(logging.StreamHandler[TextIO]):
+    """Falls silent when nobody reads on, as after ``| head``, where logging would print a traceback for every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name that logging calls)
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            self.setStream(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open to the end)
+            os.dup2(self.stream.fileno(), sys.stdout.fileno())  # or Python would complain at its end
+        else:
+            super().handleError(record)
 
 
 def summary(result: Result) -> list[str]:
@@ -32,7 +44,7 @@ def summary(result: Result) -> list[str]:
     from botzoo.publishing.card import class_figures
 
     figures = class_figures(result.evaluation, result.job.data.class_names)
-    return ["", *_accuracy(result), *_classes(figures), *_where(result)]
+    return ["", *_accuracy(result), *class_table(figures), *_where(result)]
 
 
 def _accuracy(result: Result) -> Iterator[str]:
@@ -45,7 +57,8 @@ def _accuracy(result: Result) -> Iterator[str]:
     yield f"{'':10} {chosen_remark(result)}"
 
 
-def _classes(figures: list[ClassFigures]) -> Iterator[str]:
+def class_table(figures: list[ClassFigures]) -> Iterator[str]:
+    """Yield the lines of the table of all classes, or of the worst ``ROWS`` of them."""
     title = "classes"
     if len(figures) > ROWS:
         figures = sorted(figures, key=lambda f: f.f1)[:ROWS]

@@ -278,7 +278,7 @@ def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
         for part in folder.glob(".*.part"):
             if part.stat().st_mtime < time.time() - STALE_SECONDS:
                 part.unlink()
-        files = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
+        files = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
             if total > limit and path != spare and not _in_use(path):

@@ -50,11 +50,13 @@ class Transfer:
         lr_scale: given the network, returns the factor on the learning rate of each parameter by name.
         set_trainable: given the network and the epoch, freezes and unfreezes its parameters; returns whether any changed.
         describe: given the network, returns lines for the plan.
+        begin: given what is settled, readies the network for its first step; not called when a run goes on from a later one.
     """
 
     lr_scale: Callable[[nn.Module], LrScale] = lambda model: lambda name: 1.0
     set_trainable: Callable[[nn.Module, int], bool] = lambda model, epoch: False
     describe: Callable[[nn.Module], list[str]] = lambda model: []
+    begin: Callable[[Settled], object] = lambda settled: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,6 +152,8 @@ def _train(job: Job, command: str, resumed: bool) -> Result:
         progress = _restore(job) if resumed else Progress()
         job = _say_plan(job, progress.step)
         log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resumed else "")
+        if not progress.step:
+            job.transfer.begin(job)
         progress = _loop(job, progress, command)
         return _finish(job, progress)
     except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step

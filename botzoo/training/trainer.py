@@ -69,6 +69,11 @@ class Trainer:
         """The network that is evaluated and kept: the averaged one where there is one."""
         return self.ema.module if self.ema is not None else self.model
 
+    def restart_average(self) -> None:
+        """Let the averaged weights, where there are any, begin from the network as it is now."""
+        if self.ema is not None:
+            self.ema.module.load_state_dict(self.model.state_dict())
+
     def start_epoch(self, set_trainable: Callable[[nn.Module], bool]) -> None:
         """Let ``set_trainable`` freeze and unfreeze parameters, and wrap the network anew if it says that any changed.
 

@@ -10,6 +10,10 @@ from botzoo.training.config import TrainConfig, check
 class FinetuneConfig(TrainConfig):
     """A training run that starts from pretrained weights."""
 
+    probe: bool = False
+    """Train nothing: say in seconds how good a linear classifier on the frozen network is, and if more data would help."""
+    lp_ft: bool = True
+    """Start the new classifier from such a probe instead of at random; without effect with --scratch."""
     freeze: str = "none"
     """What stays as it is: none, backbone (all but the classifier), or N, the stem and the first N stages."""
     layer_decay: float = 1.0
@@ -28,6 +32,10 @@ class FinetuneConfig(TrainConfig):
         if self.scratch and self.freeze != "none":
             raise ConfigError(
                 f"--scratch starts from random weights, which --freeze {self.freeze} would keep: leave one of the two out."
+            )
+        if self.scratch and self.probe:
+            raise ConfigError(
+                "--scratch starts from random weights, which have no features to --probe: leave one of the two out."
             )
         check(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "in (0, 1]")
         check(self.head_lr_scale > 0, "head_lr_scale", self.head_lr_scale, "greater than 0")

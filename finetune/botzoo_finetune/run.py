@@ -10,6 +10,7 @@ from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Transfer
 from botzoo.training.run import Result
 from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.first_look import report_probe, start_from_probe
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
 
@@ -17,7 +18,7 @@ from botzoo_finetune.layer_decay import layer_decay
 def finetune(
     config: FinetuneConfig, *, command: str, resume: Path | None = None, dry_run: bool = False
 ) -> Result | None:
-    """Fine-tune as ``config`` says, write the card and print the summary.
+    """Fine-tune as ``config`` says, write the card and print the summary; or, with --probe, only look.
 
     Args:
         config: the options.
@@ -26,12 +27,16 @@ def finetune(
         dry_run: stop after the plan and draw the learning rate.
 
     Returns:
-        The result, or None after a dry run and where the run to resume is complete already.
+        The result, or None after a dry run or a look, and where the run to resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
-    return train_and_describe(config, command=command, transfer=_transfer(config), resume=resume, dry_run=dry_run)
+    transfer = _transfer(config)
+    if config.probe:
+        report_probe(config, transfer)
+        return None
+    return train_and_describe(config, command=command, transfer=transfer, resume=resume, dry_run=dry_run)
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:
@@ -49,4 +54,5 @@ def _transfer(config: FinetuneConfig) -> Transfer:
         lr_scale=lambda model: layer_decay(model, config.layer_decay, config.head_lr_scale),
         set_trainable=freezer,
         describe=describe,
+        begin=start_from_probe if config.lp_ft and not config.scratch else lambda settled: None,
     )

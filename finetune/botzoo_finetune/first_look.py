@@ -1,0 +1,154 @@
+"""The first look at a data set: a linear probe, what it says, and the classifier that fine-tuning starts from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botzoo.errors import ConfigError
+from botzoo.publishing.card import class_figures
+from botzoo.publishing.summary import class_table
+from botzoo.training.data import Images
+from botzoo.training.engine import from_main
+from botzoo.training.folder import free_name
+from botzoo.training.model import head_names
+from botzoo.training.prepare import Settled, Transfer, prepare
+from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.features import Extractor, Features
+from botzoo_finetune.probe import Outlook, Probe, gentle, linear_classifier, outlook, probe, start_classifier
+
+log = logging.getLogger("botzoo")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A network's features of a data set, and the probe on them.
+
+    Attributes:
+        features: of the training and the validation images.
+        probe: the same on every process.
+        seconds: until all this was known.
+    """
+
+    features: dict[str, Features]
+    probe: Probe
+    seconds: float
+
+
+def look(settled: Settled) -> Look:
+    """Compute the features of the training and the validation split, and fit the probe. The test split is not looked at.
+
+    Raises:
+        ConfigError: the images are streamed.
+        ModelError: features are NaN or infinite.
+    """
+    began = time.perf_counter()
+    extract = Extractor(settled)
+    features = {role: extract(role) for role in ("train", "validation")}
+    rows = _rows(settled, features)
+    classes, seed = len(settled.data.class_names), settled.config.seed
+    found = from_main(settled.accelerator, lambda: probe(*rows, classes, seed))
+    return Look(features, found, time.perf_counter() - began)
+
+
+def _rows(settled: Settled, features: dict[str, Features]) -> tuple[Any, Any, Any, Any]:
+    """Return features and labels of the training images, then those of the validation images."""
+    pairs = [(features[role], settled.images[role]) for role in ("train", "validation")]
+    return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
+
+
+def start_from_probe(settled: Settled) -> None:
+    """Give the network's classifier the weights of a probe on its own features, and say how good it is before a step.
+
+    Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
+    """
+    layer, report = linear_classifier(settled.model), settled.start.report
+    whole = all(isinstance(images, Images) for images in settled.images.values())
+    if layer is None or report is None or set(head_names(settled.model)) <= set(report.loaded) or not whole:
+        return
+    found = look(settled)
+    rows, labels = found.features["train"], settled.images["train"].labels  # type: ignore[union-attr]
+    start = from_main(settled.accelerator, lambda: gentle(found.probe, rows, labels, settled.config.seed))
+    start_classifier(layer, start)
+    settled.trainer.restart_average()
+    seen = found.probe.evaluation
+    low, high = seen.interval()
+    log.info(
+        "%-10s %.2f %% on %s validation images (95 %% interval %.2f to %.2f) by a linear classifier on the network's "
+        "features, after %.0f s",
+        "probe",
+        seen.top1,
+        f"{len(seen):,}",
+        low,
+        high,
+        found.seconds,
+    )
+    log.info("%-10s the classifier starts from one with smaller weights (LP-FT); the whole report: --probe", "")
+
+
+def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
+    """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
+
+    Raises:
+        BotzooError: what a run would raise before its first step.
+    """
+    folder = None if config.output is None else Path(config.output)
+    if folder is not None and folder.exists():
+        raise ConfigError(f"--output {folder} is there already: give another folder, or remove it.")
+    settled = prepare(config, transfer)
+    found = look(settled)
+    seen = from_main(settled.accelerator, lambda: outlook(found.probe, *_rows(settled, found.features), config.seed))
+    for line in _lines(settled, found, seen):
+        log.info("%s", line)
+    if folder is not None and settled.accelerator.is_main_process:
+        folder.mkdir(parents=True)
+        path = free_name(folder / "probe", ".json")
+        path.write_text(json.dumps(_as_json(settled, found, seen), indent=2) + "\n", encoding="utf-8")
+        log.info("%-10s %s", "written", path)
+    settled.accelerator.wait_for_everyone()
+
+
+def _lines(settled: Settled, found: Look, seen: Outlook) -> Iterator[str]:
+    probe, evaluation = found.probe, found.probe.evaluation
+    low, high = evaluation.interval()
+    how = f"{probe.folds}-fold cross-validation" if probe.folds else "default: a class has a single training image"
+    sizes = ", ".join(f"{len(images):,} {role}" for role, images in settled.images.items())
+    yield f"{'data':10} {settled.data.name}: {sizes} images in {len(settled.data.class_names)} classes"
+    yield f"{'model':10} {settled.architecture} from {settled.start.source}, frozen: {len(probe.linear.weight[0]):,} features"
+    yield (
+        f"{'probe':10} top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images (95 % interval {low:.2f} to "
+        f"{high:.2f}), after {found.seconds:.1f} s"
+    )
+    yield f"{'':10} linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
+    yield f"{'':10} its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
+    yield f"{'':10} expected calibration error {100 * probe.calibration_error:.1f} %"
+    yield f"{'more data':10} {', '.join(f'{n:,} images: {top1:.1f} %' for n, top1 in seen.curve)}"
+    if (more := seen.with_twice_the_images) is not None:
+        yield f"{'':10} twice as many: about {more:.1f} %, if the error goes on falling as it has"
+    yield from class_table(class_figures(evaluation, settled.data.class_names))
+    yield f"{'next':10} the same command without --probe fine-tunes, starting from this classifier"
+
+
+def _as_json(settled: Settled, found: Look, seen: Outlook) -> dict[str, Any]:
+    probe, evaluation = found.probe, found.probe.evaluation
+    return {
+        "dataset": settled.data.name,
+        "model": settled.start.source,
+        "images": {role: len(images) for role, images in settled.images.items()},
+        "split": "validation",
+        "top1": evaluation.top1,
+        "interval_95": evaluation.interval(),
+        "calibration_error": probe.calibration_error,
+        "nearest_neighbours": {"k": seen.neighbours, "top1": seen.knn_top1},
+        "c": probe.strength,
+        "folds": probe.folds,
+        "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
+        "with_twice_the_images": seen.with_twice_the_images,
+        "classes": [vars(figures) for figures in class_figures(evaluation, settled.data.class_names)],
+        "seconds": round(found.seconds, 2),
+    }

@@ -1,0 +1,104 @@
+"""The probe against scikit-learn, and what it says of data whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from botzoo_finetune.probe import (
+    Linear,
+    Outlook,
+    choose_strength,
+    fit,
+    gentle,
+    judge,
+    outlook,
+    probe,
+    start_classifier,
+    subset,
+)
+
+
+def blobs(images: int, classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    rows, labels = make_blobs(images, 8, centers=classes, cluster_std=4.0, random_state=seed)
+    return rows.astype(np.float32), labels.astype(np.int64)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_classifier_gives_scikit_learns_probabilities(classes: int) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    rows, labels = rows[labels < classes], labels[labels < classes]
+    centred = (rows - rows.mean(0)) / np.sqrt(rows.var(0).mean())
+    expected = LogisticRegression(C=0.1).fit(centred, labels).predict_proba(centred)
+    found = torch.from_numpy(fit(rows, labels, classes, 0.1).logits(rows)).softmax(1)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_the_figures_of_an_evaluation_are_those_of_its_logits() -> None:
+    found = judge(Linear(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), 9 * np.eye(3), np.array([0, 1, 1]))
+    assert (found.predicted == [0, 1, 2]).all()
+    assert found.top1 == pytest.approx(200 / 3)
+    assert found.loss == pytest.approx(
+        float(torch.nn.functional.cross_entropy(9 * torch.eye(3), torch.tensor([0, 1, 1])))
+    )
+
+
+def test_noise_asks_for_more_regularisation_than_a_clear_case() -> None:
+    rows, labels = blobs(200)
+    noise = np.random.default_rng(0).normal(size=(200, 64)).astype(np.float32)
+    assert choose_strength(noise, labels)[0] < choose_strength(rows * 100, labels)[0]
+
+
+def test_a_class_with_a_single_image_leaves_nothing_to_cross_validate() -> None:
+    rows, labels = blobs(40)
+    labels[0] = 4
+    assert choose_strength(rows, labels) == (1e-2, 0)
+
+
+def test_images_that_are_all_alike_are_guessed() -> None:
+    rows, labels = np.ones((40, 8), np.float32), np.arange(40) % 4
+    assert probe(rows, labels, rows, labels, 4).evaluation.top1 == 25
+
+
+def test_the_start_of_fine_tuning_has_smaller_weights() -> None:
+    rows, labels = blobs(200)
+    found = probe(rows, labels, rows, labels, 4)
+    assert np.linalg.norm(gentle(found, rows, labels).weight) < np.linalg.norm(found.linear.weight)
+
+
+def test_a_part_has_every_class_in_proportion() -> None:
+    labels = np.repeat([0, 1, 2], [80, 16, 1])
+    assert np.bincount(labels[subset(labels, 25, seed=0)]).tolist() == [20, 4, 1]
+
+
+def test_a_part_never_leaves_a_class_out() -> None:
+    labels = np.repeat(np.arange(50), 3)
+    assert np.bincount(labels[subset(labels, 10, seed=0)]).tolist() == [1] * 50
+
+
+def test_more_images_help_as_the_curve_says() -> None:
+    curve = ((100, 60.0), (200, 80.0), (400, 90.0))  # the error halves with every doubling
+    assert Outlook(1, 0.0, curve).with_twice_the_images == pytest.approx(95)
+
+
+@pytest.mark.parametrize("curve", [((4, 50.0), (8, 60.0)), ((4, 50.0), (8, 60.0), (16, 100.0))])
+def test_a_curve_that_tells_nothing_promises_nothing(curve: tuple[tuple[int, float], ...]) -> None:
+    assert Outlook(1, 0.0, curve).with_twice_the_images is None
+
+
+def test_the_nearest_neighbours_know_clear_cases() -> None:
+    rows, labels = blobs(80)
+    rows = np.eye(8, dtype=np.float32)[labels] + rows / 1000
+    found = outlook(probe(rows, labels, rows, labels, 4), rows, labels, rows, labels)
+    assert found.knn_top1 == 100
+    assert [n for n, _ in found.curve] == [10, 20, 40, 80]
+
+
+def test_a_layer_with_the_probes_weights_gives_its_logits() -> None:
+    rows, labels = blobs(100)
+    found, layer = fit(rows, labels, 4, 1.0), nn.Linear(8, 4)
+    start_classifier(layer, found)
+    torch.testing.assert_close(layer(torch.from_numpy(rows)), torch.from_numpy(found.logits(rows)))
