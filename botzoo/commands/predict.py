@@ -31,6 +31,7 @@ def run(argv: list[str]) -> None:
     images = find_images(options.images)
     _check_output_is_no_image(options.output, images)
     predictor = _predictor(options, len(images))
+    _announce_images(images)
     unreadable = _Unreadable()
     with _output(options) as file:
         _write(predictor, images, options, unreadable, file)
@@ -88,8 +89,21 @@ def _check_output_is_no_image(output: str | None, images: list[str]) -> None:
         raise ConfigError(f"--output {output} is one of the images, which would be lost: give another name.")
 
 
+def _announce(what: str) -> None:
+    """Say on standard error what is fetched, which may take its time."""
+    from botzoo.errors import printable
+
+    print(f"botzoo predict: fetching {printable(what, 1000)}", file=sys.stderr, flush=True)
+
+
+def _announce_images(images: list[str]) -> None:
+    web = [image for image in images if image.startswith(("http://", "https://"))]
+    if web:
+        _announce(web[0] + (f" and {len(web) - 1} more" if len(web) > 1 else ""))
+
+
 def _predictor(options: argparse.Namespace, images: int) -> Predictor:
-    from botzoo.inference.classifier import open_classifier
+    from botzoo.inference.classifier import open_classifier, to_fetch
     from botzoo.inference.predict import Predictor
     from botzoo.training.engine import choose_device
     from botzoo.training.memory import keep_freed_memory
@@ -97,6 +111,8 @@ def _predictor(options: argparse.Namespace, images: int) -> Predictor:
     device = choose_device(options.device, "--device")
     if device.type == "cpu":
         keep_freed_memory()
+    if (hub_id := to_fetch(options.model)) is not None:
+        _announce(f"the weights of {options.model} from https://huggingface.co/{hub_id}")
     return Predictor(
         open_classifier(options.model),
         device,

@@ -13,9 +13,10 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
+from botzoo.hub_cache import cached_file
 from botzoo.models.pretrained import work_offline
 from botzoo.training.data import Preprocessing
-from botzoo.training.model import create_model
+from botzoo.training.model import create_model, hub_id_of
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,19 @@ def address_of(name: str) -> str:
     if "/" in name and not name.startswith((".", "/", "~")):
         raise ModelError(f"There is no folder {name}: for a repository of the Hub give hf-hub:{name}.")
     return name
+
+
+def to_fetch(name: str) -> str | None:
+    """Return the repository on the Hub that the weights of ``name`` have to come from, None where they are here already.
+
+    Raises:
+        BotzooError: as ``address_of``.
+    """
+    address = address_of(name)
+    if ":" not in address and not timm.is_model_pretrained(address):
+        return None
+    hub_id, revision = hub_id_of(address), address.partition("@")[2] or None
+    return hub_id if hub_id is not None and cached_file(hub_id, revision=revision) is None else None
 
 
 def _offline(name: str, error: NetworkError) -> NetworkError:

@@ -156,7 +156,7 @@ def _timm_create(
     kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
     try:
-        hub_id = _hub_id(address)
+        hub_id = hub_id_of(address)
         place = address if is_name else f"local-dir:{model_folder(address, weights=pretrained)}"
         if not is_name:
             _check_foreign(Path(place.removeprefix("local-dir:")), weights=pretrained)
@@ -235,7 +235,7 @@ def _no_dropout(address: str, rate: float) -> ConfigError:
     return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
 
 
-def _hub_id(address: str) -> str | None:
+def hub_id_of(address: str) -> str | None:
     """Return the repository that the weights of ``address`` come from, None where it is no repository of the Hub."""
     if address.startswith("hf-hub:"):
         return address.removeprefix("hf-hub:").split("@")[0]
@@ -404,7 +404,7 @@ def _own_start(model: Any, address: str) -> Start:
     names = tuple(model.state_dict())
     report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
     source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
-    return Start(source, report, _hub_id(source), cfg.get("license"))
+    return Start(source, report, hub_id_of(source), cfg.get("license"))
 
 
 def head_names(model: nn.Module) -> list[str]:

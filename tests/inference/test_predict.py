@@ -14,7 +14,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
-from botzoo.inference.classifier import label_names, open_classifier
+from botzoo.inference.classifier import label_names, open_classifier, to_fetch
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import CHOICES, prepared_for, views
 from botzoo.training.data import Preprocessing
@@ -166,6 +166,20 @@ def test_unreadable_images_are_reported_and_the_rest_goes_on(
     assert status == 1
     assert out.splitlines()[0] == str(good)
     assert [line.split(": ")[2] for line in err.splitlines()] == ["it is not an image", "there is no such file"]
+
+
+def test_what_is_fetched_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path
+) -> None:
+    address = "http://127.0.0.1:9/x.png"  # where nobody answers
+    _, _, err = call(capsys, monkeypatch, address, f"{address}?2", "--model", run)
+    assert err.splitlines()[0] == f"botzoo predict: fetching {address} and 1 more"
+
+
+@pytest.mark.parametrize(("name", "hub_id"), [("resnet10d_bot", None), ("resnet18b_bot", "timm/resnet18.gluon_in1k")])
+def test_weights_to_fetch_are_known(monkeypatch: pytest.MonkeyPatch, name: str, hub_id: str | None) -> None:
+    monkeypatch.setattr("botzoo.inference.classifier.cached_file", lambda *args, **kwargs: None)
+    assert to_fetch(name) == hub_id
 
 
 def test_nothing_readable_is_status_2(
