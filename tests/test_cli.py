@@ -52,6 +52,22 @@ WRONG = {
     ("publish",): "botzoo publish: The following arguments are required: RUN|MODEL_FOLDER, --repo.",
     ("publish", "runs/x", "--repo", "pets"): "botzoo publish: --repo is 'pets': it must be owner/name",
     ("publish", "runs/x", "--repo", "me/p", "--license", "MIT!"): "botzoo publish: --license is 'MIT!': it must be",
+    (
+        "publish",
+        "runs/x",
+        "--repo",
+        "me/p",
+        "--tag",
+        "v 1",
+    ): "botzoo publish: --tag is 'v 1': it must be a name that git",
+    (
+        "publish",
+        "runs/x",
+        "--repo",
+        "me/p",
+        "--parent",
+        "abc",
+    ): "botzoo publish: --parent is 'abc': it must be a commit's",
     ("publish", "runs/none", "--repo", "me/pets"): "botzoo publish: There is no model in runs/none:",
     ("train", "--push-to", "me/../x"): "botzoo train: --push-to is 'me/../x': it must be owner/name",
 }
