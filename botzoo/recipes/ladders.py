@@ -145,11 +145,19 @@ def leave_one_out(ladder: Ladder) -> Ladder:
     """Return the top rung and, on it, one rung for each trick that led to it, with all but that trick.
 
     The tricks are those of the rungs from the bottom to the last one, along ``below``.
+
+    Raises:
+        ConfigError: the top rung stands on none, or a trick changes more than once.
     """
     top = ladder.rungs[-1]
     way = [top]
     while way[-1].below is not None:
         way.append(ladder.rung(way[-1].below))
+    if len(way) == 1:
+        raise ConfigError(
+            f"--leave-one-out: the top rung {top.name} of {ladder.name} stands on no other, so nothing can be left out: "
+            "keep the rungs below it too."
+        )
     whole, rungs = flat(top.options), [replace(top, below=None)]
     for upper, lower in pairwise(way):
         before, after = flat(lower.options), flat(upper.options)

@@ -384,7 +384,7 @@ class AblateConfig(TrainConfig):
     seeds: str = "3"
     """How many seeds, from 0 on, or a list of them such as 0,1,5."""
     rungs: str | None = None
-    """Only these rungs, such as efficient,cosine."""
+    """Train these rungs only, such as efficient,cosine; the report has those that were finished before in its folder too."""
     leave_one_out: bool = False
     """Compare the top rung with all its tricks but one, instead of rung by rung."""
     teacher: str | None = None

@@ -123,6 +123,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_ladder(str(tmp_path / "gone.yaml"))
 
 
+def test_from_a_rung_that_stands_on_none_nothing_can_be_left_out() -> None:
+    with pytest.raises(ConfigError, match="the top rung cosine of table6 stands on no other"):
+        leave_one_out(select(load_ladder("table6"), ["cosine"]))
+
+
 def test_leaving_out_what_changes_twice_means_nothing() -> None:
     with pytest.raises(ConfigError, match="table5 changes model more than once"):
         leave_one_out(load_ladder("table5"))
