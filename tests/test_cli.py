@@ -45,6 +45,7 @@ WRONG = {
     ("train", "--recipe", "cosine", "--epochs", "3"): "botzoo train: --warmup is 5.0: it must be less than --epochs 3.",
     ("train", "--epochs", "0"): "botzoo train: --epochs is 0: it must be 1 or more.",
     ("ablate",): "botzoo ablate: --epochs is None: it must be given",
+    ("ablate", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",
     ("ablate", "--epochs", "2", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",
     ("ablate", "--epochs", "2", "--seeds", "1,1"): "botzoo ablate: --seeds is '1,1'",
     ("ablate", "--resume", "runs/x"): "botzoo ablate: ",

@@ -20,11 +20,14 @@ DESCRIPTION = "Say what a trained network sees in images: the likeliest classes 
 EMBEDDED_MODEL = "resnet10d_bot"
 """Its weights come with the package."""
 
+FORMATS_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv"}
+
 
 def run(argv: list[str]) -> None:
     """Predict; exit with status 1 where some images cannot be read, and raise DataError where none can."""
-    options = _parser().parse(argv)
+    options = _parser().parse(argv, intermixed=True)
     _check(options)
+    options.format = _format(options)
 
     from botzoo.inference.images import find_images
 
@@ -51,7 +54,11 @@ def _parser() -> CommandParser:
         help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
     )
     add("--top-k", type=int, default=5, help="How many classes to name (default: %(default)s).")
-    add("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line.")
+    add(
+        "--format",
+        choices=("table", "json", "csv"),
+        help="json: one object a line. By default what --output ends in, else table.",
+    )
     add("--output", help="Write to this file instead of the terminal.")
     add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
     add("--tta", choices=("none", "flip", "five-crop", "ten-crop"), default="none", help="Average over several views.")
@@ -80,6 +87,22 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--output {options.output} is there already: give another name, or --overwrite for a file.")
     if path is not None and not path.parent.is_dir():
         raise ConfigError(f"--output {options.output}: there is no folder {path.parent}; make it first.")
+
+
+def _format(options: argparse.Namespace) -> str:
+    """Return the format: the one given, else the one that the file's name ends in.
+
+    Raises:
+        ConfigError: the two are not one.
+    """
+    suffix = Path(options.output or "").suffix.lower()
+    named = FORMATS_BY_SUFFIX.get(suffix)
+    if None not in (named, options.format) and named != options.format:
+        raise ConfigError(
+            f"--output {options.output} ends in {suffix} and --format is {options.format}: leave --format out, or give a name "
+            "that ends in another way."
+        )
+    return options.format or named or "table"
 
 
 def _check_output_is_no_image(output: str | None, images: list[str]) -> None:

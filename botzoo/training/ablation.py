@@ -291,8 +291,8 @@ def _train_all(
     ablation.cells, ablation.diverged, ablation.facts = from_main(accelerator, lambda: _read_finished(ablation))
     missing = [at for at in plan if at not in ablation.cells and at not in ablation.diverged]
     rungs, seeds = ({at[k] for at in plan} for k in (0, 1))
-    log.info("%s: %d rungs x %d seeds = %d runs, %d of them done", ablation.ladder.name, len(rungs), len(seeds),
-             len(plan), len(plan) - len(missing))  # fmt: skip
+    log.info("%s: %d rungs x %d seeds = %d runs, %d of them done; they start from %s", ablation.ladder.name, len(rungs),
+             len(seeds), len(plan), len(plan) - len(missing), _start([ablation.options[name] for name in rungs]))  # fmt: skip
     began = time.perf_counter()
     for k, at in enumerate(missing):
         left = f"; about {duration((time.perf_counter() - began) / k * (len(missing) - k))} left" if k else ""
@@ -306,6 +306,12 @@ def _train_all(
         on_main(accelerator, lambda: report(ablation))
     if not ablation.cells:
         raise DivergedError(f"Every run of the ladder diverged; the first: {next(iter(ablation.diverged.values()))}")
+
+
+def _start(options: list[Options]) -> str:
+    """Say what the runs with these options start from."""
+    kinds = {bool(own.get("scratch")) for own in options}
+    return "random weights" if kinds == {True} else "pretrained weights" if kinds == {False} else "what each rung says"
 
 
 def _read_finished(

@@ -149,6 +149,17 @@ def made(values: dict[str, Any], config_class: type[ConfigT]) -> ConfigT:
     return config_class(**parts)
 
 
+def named_first(argv: list[str], flag: str, default: str) -> str:
+    """Return what follows the last ``flag``, which has to be known before the other options are read."""
+    name = default
+    for word, after in zip_longest(argv, argv[1:], fillvalue=""):
+        if word == flag and after and not after.startswith("--"):
+            name = after
+        if word.startswith(f"{flag}="):
+            name = word.partition("=")[2]
+    return name
+
+
 def wants_dry_run(argv: list[str]) -> bool:
     """Return whether ``argv`` asks to stop after the plan."""
     return "--dry-run" in argv or "--dry_run" in argv

@@ -192,6 +192,28 @@ def test_nothing_readable_is_status_2(
     assert err.splitlines()[2] == "botzoo predict: Of 2 image(s) none can be read: give others."
 
 
+def test_images_may_stand_behind_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, photos: Path
+) -> None:
+    first, second = photos / "class0" / "0.png", photos / "class1" / "1.png"
+    _, out, _ = call(capsys, monkeypatch, first, "--top-k", 1, second, "--model", run)
+    assert out.splitlines()[::2] == [str(first), str(second)]
+
+
+@pytest.mark.parametrize(("name", "first"), [("a.csv", "image,rank"), ("a.JSON", '{"image"'), ("a.txt", "/")])
+def test_the_name_of_the_file_chooses_the_format(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    name: str,
+    first: str,
+) -> None:
+    call(capsys, monkeypatch, photos / "class0" / "0.png", "--model", run, "--output", tmp_path / name)
+    assert (tmp_path / name).read_text().startswith(first)
+
+
 def test_a_file_is_replaced_only_when_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -227,6 +249,7 @@ def test_an_image_is_never_replaced_by_its_answer(
             "--tta is 'flp': it must be one of none, flip, five-crop, ten-crop. Did you mean 'flip'?",
         ),
         (("x", "--device", "cuda"), "--device is 'cuda', and there is none here: use auto or cpu."),
+        (("x", "--output", "x.json", "--format", "csv"), "--output x.json ends in .json and --format is csv: leave"),
         (("x", "--output", "/nowhere/x"), "--output /nowhere/x: there is no folder /nowhere; make it first."),
     ],
 )

@@ -90,6 +90,11 @@ def test_a_ladder_of_ones_own(tmp_path: Path) -> None:
     assert (ladder.rung("a").paper, ladder.rung("b").paper) == (None, 80)
 
 
+def test_a_ladder_starts_from_random_weights_unless_it_says_otherwise(tmp_path: Path) -> None:
+    ladder = own(tmp_path, "rungs:\n- {name: a}\n- {name: b, options: {scratch: false}}\n")
+    assert [rung.options["scratch"] for rung in ladder.rungs] == [True, False]
+
+
 REFUSED = {
     "rungs: 3\n": "rungs must be a list",
     "rungs: []\n": "rungs must be a list",
@@ -97,7 +102,7 @@ REFUSED = {
     "rungs:\n- {options: {}}\n": "needs a name",
     "rungs:\n- {name: a/b}\n": "needs a name",
     "rungs:\n- {name: ..}\n": "needs a name",
-    "rungs:\n- {name: a}\n- {name: a}\n": "needs a name of its own",
+    "rungs:\n- {name: a}\n- {name: a}\n": "mine.yaml: two rungs are called a",
     "rungs:\n- {name: a, below: b}\n": "stands on 'b'",
     "rungs:\n- {recipe: cosin}\n": "no recipe 'cosin'",
     "rungs:\n- {name: a, paper: 70}\n": "paper is 70; it must be [top-1, top-5]",

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from botzoo.errors import ConfigError
-from botzoo.training.command_line import Parser, check_options, given, load_config, make_parser, parse
+from botzoo.training.command_line import Parser, check_options, given, load_config, make_parser, named_first, parse
 from botzoo.training.config import TrainConfig
 
 RECIPE = {"lr": 0.3, "label_smoothing": 0.1, "optim": {"momentum": 0.5}}
@@ -244,6 +244,11 @@ def test_help_shows_every_field_with_its_words_and_dashes(parser: Parser) -> Non
     assert "--optim.weight-decay" in text
     assert "default: 0.3" in text
     assert not [word for word in text.split() if word.startswith("--") and "_" in word]
+
+
+@pytest.mark.parametrize("line", ["", "--lr 1", "--recipe", "--recipe a --recipe b", "--recipe=b"])
+def test_an_option_that_is_read_first_is_the_last_one(line: str) -> None:
+    assert named_first(line.split(), "--recipe", "default") == ("b" if "b" in line else "default")
 
 
 def test_given_names_only_what_was_given(parser: Parser, tmp_path: Path) -> None:
