@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import timm
@@ -274,7 +275,8 @@ def _check_folder(folder: Path, weights: bool = True) -> None:
         raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
     if missing:
         raise CheckpointError(
-            f"There is no model in {folder} (no {' and no '.join(missing)}): give one with both, as RUN/model."
+            f"There is no model in {folder} (no {' and no '.join(missing)}): give a folder with config.json and "
+            "model.safetensors in it, such as the folder model of a finished run."
         )
 
 
@@ -452,9 +454,12 @@ def write_model_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    weights, file = folder / "model.safetensors", folder / "config.json"
+    save_file(tensors, weights, metadata={"format": "pt"})
     config = folder_config(model, preprocessing, class_names, tag=tag, license=license)
-    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
+        weights.chmod(S_IMODE(file.stat().st_mode))
 
 
 def folder_config(

@@ -109,6 +109,13 @@ def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:
         list(verify(str(run), str(photos)))
 
 
+@pytest.mark.parametrize("text", ["a: [", "seed: 0\n", "seed: x\ndata: {}\n"])
+def test_a_recipe_that_is_none_is_a_check_that_failed_and_the_rest_goes_on(run: Path, photos: Path, text: str) -> None:
+    (run / "model" / "recipe.yaml").write_text(text)
+    found = outcomes(list(verify(str(run), str(photos))))
+    assert (found["recipe"], found["weights"], "accuracy" in found) == ("differs", "agrees", True)
+
+
 def test_the_embedded_weights_are_those_of_their_claim_and_card() -> None:
     weights = WEIGHTS[EMBEDDED]
     claim = claim_in_table(weights)
