@@ -136,9 +136,10 @@ def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:
 
 
 def test_the_recipe_trains_the_same_again(run: Path, photos: Path, tmp_path: Path) -> None:
-    found = reproduction(str(run), str(photos))
+    found = reproduction(str(run), str(photos), str(tmp_path / "again"))
     assert found.command.startswith(f"botzoo train --config {run / 'model' / 'recipe.yaml'} --dataset ")
-    assert rerun(found, str(tmp_path / "again")) == 0
+    assert found.command.endswith(f" --output {tmp_path / 'again'}")
+    assert rerun(found) == 0
     ours, theirs = final_weights(tmp_path / "again"), final_weights(run)
     assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-4) for name in theirs)
 
@@ -148,6 +149,13 @@ def test_a_folder_that_only_its_owner_knows_has_to_be_named(run: Path) -> None:
     assert found.command.endswith("--dataset FOLDER")
     with pytest.raises(ConfigError, match="--dataset"):
         rerun(found)
+
+
+@pytest.mark.parametrize("place", ["", "model"])
+def test_a_run_without_a_recipe_has_its_own_options(run: Path, photos: Path, place: str) -> None:
+    (run / "model" / "recipe.yaml").unlink()
+    found = reproduction(str(run / place))
+    assert found.command == f"botzoo train --config {run / 'config.yaml'} --dataset {photos} --output runs/run-again"
 
 
 def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -> None:

@@ -1,5 +1,6 @@
 """Ladders: which rung stands on which, what leaving one trick out means, and files of a user's own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, nested, select
+from botzoo.training.ablation import rung_options
 
 
 def own(folder: Path, text: str) -> Ladder:
@@ -93,6 +95,14 @@ def test_a_ladder_of_ones_own(tmp_path: Path) -> None:
 def test_a_ladder_starts_from_random_weights_unless_it_says_otherwise(tmp_path: Path) -> None:
     ladder = own(tmp_path, "rungs:\n- {name: a}\n- {name: b, options: {scratch: false}}\n")
     assert [rung.options["scratch"] for rung in ladder.rungs] == [True, False]
+
+
+def test_the_ladder_in_the_readme_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    ladder = own(tmp_path, re.search(r"`--ladder mine\.yaml`:\n\n```yaml\n(.*?)```", text, re.DOTALL)[1])
+    options = rung_options(ladder, {}, 20, None)
+    assert below(ladder) == {"plain": None, "erasing": "plain", "erasing-mixup": "erasing", "cutmix": "plain"}
+    assert options["erasing-mixup"]["augment"]["random_erasing"] == 0.25
 
 
 REFUSED = {
