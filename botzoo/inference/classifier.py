@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,10 @@ def open_classifier(name: str) -> Classifier:
     """
     address = address_of(name)
     try:
-        model, preprocessing, _ = create_model(address, None)
-    except NetworkError as error:
-        raise _offline(name, error) from error
+        with advice_offline(name):
+            model, preprocessing, _ = create_model(address, None)
+    except NetworkError:
+        raise
     except BotzooError as error:
         if timm.is_model(address) and not timm.is_model_pretrained(address):
             raise ModelError(
@@ -101,14 +103,24 @@ def to_fetch(name: str) -> str | None:
     return hub_id if hub_id is not None and cached_file(hub_id, revision=revision) is None else None
 
 
-def _offline(name: str, error: NetworkError) -> NetworkError:
-    """Return the error with advice for those who want an answer, not a training run."""
-    if "cannot be reached" not in str(error) and "Cannot fetch" not in str(error):
-        return error
-    return NetworkError(
-        f"{name} is not cached and the Hub cannot be reached. Without a network there are {', '.join(work_offline())}, and "
-        "any model folder or finished run on this machine."
-    )
+@contextmanager
+def advice_offline(name: str, *, listed: bool = True) -> Iterator[None]:
+    """Advise those who want an answer, not a training run, where ``name`` is not cached and the Hub cannot be reached.
+
+    Args:
+        name: as it was asked for.
+        listed: whether weights of our table would do too.
+    """
+    try:
+        yield
+    except NetworkError as error:
+        if "cannot be reached" not in str(error) and "Cannot fetch" not in str(error):
+            raise
+        ours = f"{', '.join(work_offline())}, and " if listed else ""
+        raise NetworkError(
+            f"{name} is not cached and the Hub cannot be reached: connect and try again. Without a network there are {ours}"
+            "any model folder or finished run on this machine."
+        ) from error
 
 
 def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:

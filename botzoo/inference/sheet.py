@@ -14,7 +14,7 @@ from torch import nn
 from botzoo import recipes
 from botzoo.errors import ModelError, did_you_mean, printable
 from botzoo.inference.catalogue import in_megabytes
-from botzoo.inference.classifier import address_of, label_names
+from botzoo.inference.classifier import address_of, advice_offline, label_names
 from botzoo.inference.describe import Layer, blocks, layers, structure
 from botzoo.models.architecture import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes
@@ -75,7 +75,8 @@ def _known(name: str) -> _Subject:
 
 
 def _foreign(name: str, address: str) -> _Subject:
-    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
+    with advice_offline(name):
+        folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
     config, file = read_config(folder / "config.json"), folder / "model.safetensors"
     model = meta_network(config, read_shapes(file) if file.is_file() else None, str(folder))
     cfg = dict(config.get("pretrained_cfg") or config) | {

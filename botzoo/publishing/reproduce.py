@@ -14,7 +14,7 @@ import timm
 import yaml
 
 from botzoo.errors import ConfigError, ModelError, did_you_mean
-from botzoo.inference.classifier import address_of
+from botzoo.inference.classifier import address_of, advice_offline
 from botzoo.models.pretrained import WEIGHTS, Weights
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table
 from botzoo.publishing.recipe import read_recipe, without_machine
@@ -101,7 +101,8 @@ def _travelling(name: str) -> tuple[Path | None, Claim | None]:
         weights = known_weights(address)
         path = weights.path if weights is not None else None
         return path.with_suffix(".yaml") if path else None, claim_in_table(weights) if weights is not None else None
-    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
+    with advice_offline(name, listed=False):
+        folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
     card, recipe = folder / "README.md", folder / "recipe.yaml"
     if address.startswith("local-dir:") and not recipe.is_file() and (folder.parent / OF_A_RUN).is_file():
         recipe = folder.parent / OF_A_RUN  # a run of an ablation has no other

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
-from botzoo.inference.classifier import Classifier, address_of, open_classifier
+from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
 from botzoo.publishing.card import HERE, needs_botzoo, usage_code
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.recipe import read_recipe
@@ -119,7 +119,8 @@ def _find(name: str) -> _Subject:
                 f"{name} has no weights of which anything is published here: botzoo list shows those that have."
             )
         return _Subject(name, weights.name, None, weights.path, claim_in_table(weights), TrainConfig())
-    folder = model_folder(address, extras=("README.md", "recipe.yaml"))
+    with advice_offline(name):
+        folder = model_folder(address, extras=("README.md", "recipe.yaml"))
     card = folder / "README.md"
     claim = claim_in_card(card) if card.is_file() else None
     subject = _Subject(name, address, folder, folder / "model.safetensors", claim, TrainConfig())

@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from botzoo.errors import CheckpointError, ConfigError, ModelError, PublishError
+from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError, PublishError
+from botzoo.inference.sheet import sheet
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.package import pack
@@ -165,6 +168,19 @@ def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -
     found = reproduction(str(run))
     assert not {"output", "push_to", "tracker"} & found.options.keys()
     assert found.options["data"] == {}
+
+
+@pytest.mark.parametrize(
+    "ask", [sheet, lambda name: list(verify(name)), reproduction], ids=["info", "verify", "reproduce"]
+)
+def test_advice_without_a_network_names_no_option_of_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Callable[[str], object]
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(NetworkError, match="the Hub cannot be reached: connect and try again") as caught:
+        ask("hf-hub:owner/name")
+    assert "--" not in str(caught.value)
 
 
 def test_a_name_that_there_is_not_is_called_so() -> None:
