@@ -290,7 +290,7 @@ def _train_all(
     """Train the rungs and seeds of ``plan``, seed by seed, so that whole ladders are there early."""
     ablation.cells, ablation.diverged, ablation.facts = from_main(accelerator, lambda: _read_finished(ablation))
     missing = [at for at in plan if at not in ablation.cells and at not in ablation.diverged]
-    rungs, seeds = ({at[k] for at in plan} for k in (0, 1))
+    rungs, seeds = {rung for rung, _ in plan}, {seed for _, seed in plan}
     log.info("%s: %d rungs x %d seeds = %d runs, %d of them done; they start from %s", ablation.ladder.name, len(rungs),
              len(seeds), len(plan), len(plan) - len(missing), _start([ablation.options[name] for name in rungs]))  # fmt: skip
     began = time.perf_counter()
