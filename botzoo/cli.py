@@ -7,7 +7,7 @@ from importlib import import_module
 
 from botzoo import __version__
 from botzoo.errors import ConfigError, did_you_mean
-from botzoo.training.command_line import guarded
+from botzoo.guard import guarded
 
 COMMANDS = {
     "train": "Train a network from scratch by a recipe.",
@@ -24,10 +24,18 @@ COMMANDS = {
 """What each module of ``botzoo.commands`` does."""
 
 
+INTERRUPTED = {
+    "train": "Interrupted. A run that had begun goes on from its last checkpoint with --resume.",
+    "ablate": "Interrupted. The same command goes on from the last checkpoint.",
+}
+"""What commands that leave something to go on with say after Ctrl-C, unless they could stop between two steps."""
+
+
 def main() -> None:
     """Entry point."""
     argv = sys.argv[1:]
-    sys.exit(guarded(" ".join(["botzoo", *argv[:1]]) if argv[:1] and argv[0] in COMMANDS else "botzoo", _main, argv))
+    name = argv[0] if argv and argv[0] in COMMANDS else ""
+    sys.exit(guarded(f"botzoo {name}".rstrip(), _main, argv, interrupted=INTERRUPTED.get(name, "Interrupted.")))
 
 
 def _main(argv: list[str]) -> None:

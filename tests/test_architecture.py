@@ -16,7 +16,7 @@ ROOTS = {"botzoo": Path(botzoo.__path__[0]), "botzoo_finetune": Path(botzoo_fine
 
 LAYERS: list[tuple[str, ...]] = [
     ("botzoo.errors",),
-    ("botzoo.hub_cache",),
+    ("botzoo.hub_cache", "botzoo.guard"),
     ("botzoo.tricks*",),
     ("botzoo.models*",),
     ("botzoo.recipes*",),

@@ -6,7 +6,8 @@ import os
 import shlex
 
 from botzoo.errors import ConfigError
-from botzoo.training.command_line import given, make_parser, parse, wants_dry_run
+from botzoo.recipes.ladders import load_ladder
+from botzoo.training.command_line import given, make_parser, named_first, parse, wants_dry_run
 from botzoo.training.config import AblateConfig
 
 DESCRIPTION = (
@@ -17,6 +18,9 @@ DESCRIPTION = (
 def run(argv: list[str]) -> None:
     """Train every rung of a ladder with every seed and compare them."""
     parser = make_parser("botzoo ablate", DESCRIPTION, AblateConfig, {})
+    load_ladder(
+        named_first(argv, "--ladder", AblateConfig.ladder)
+    )  # what is compared is what one wants to know of first
     config, resume = parse(parser, AblateConfig, argv)
     if resume is not None:
         raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")

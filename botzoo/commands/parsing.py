@@ -16,10 +16,10 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(prog=prog, description=description, allow_abbrev=False, **kwargs)
         self.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
-    def parse(self, argv: list[str]) -> argparse.Namespace:
-        """Return the options in ``argv``; raises ConfigError."""
+    def parse(self, argv: list[str], *, intermixed: bool = False) -> argparse.Namespace:
+        """Return the options in ``argv``, with ``intermixed`` also where values stand behind them; raises ConfigError."""
         words = [re.sub(r"^--[^=]+", lambda flag: flag[0].replace("_", "-"), word) for word in argv]
-        return self.parse_args(words)
+        return self.parse_intermixed_args(words) if intermixed else self.parse_args(words)
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with ``message`` in our words."""

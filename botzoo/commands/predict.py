@@ -20,17 +20,21 @@ DESCRIPTION = "Say what a trained network sees in images: the likeliest classes 
 EMBEDDED_MODEL = "resnet10d_bot"
 """Its weights come with the package."""
 
+FORMATS_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv"}
+
 
 def run(argv: list[str]) -> None:
     """Predict; exit with status 1 where some images cannot be read, and raise DataError where none can."""
-    options = _parser().parse(argv)
+    options = _parser().parse(argv, intermixed=True)
     _check(options)
+    options.format = _format(options)
 
     from botzoo.inference.images import find_images
 
     images = find_images(options.images)
     _check_output_is_no_image(options.output, images)
     predictor = _predictor(options, len(images))
+    _announce_images(images)
     unreadable = _Unreadable()
     with _output(options) as file:
         _write(predictor, images, options, unreadable, file)
@@ -50,7 +54,11 @@ def _parser() -> CommandParser:
         help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
     )
     add("--top-k", type=int, default=5, help="How many classes to name (default: %(default)s).")
-    add("--format", choices=("table", "json", "csv"), default="table", help="json: one object a line.")
+    add(
+        "--format",
+        choices=("table", "json", "csv"),
+        help="json: one object a line. By default what --output ends in, else table.",
+    )
     add("--output", help="Write to this file instead of the terminal.")
     add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
     add("--tta", choices=("none", "flip", "five-crop", "ten-crop"), default="none", help="Average over several views.")
@@ -81,6 +89,22 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--output {options.output}: there is no folder {path.parent}; make it first.")
 
 
+def _format(options: argparse.Namespace) -> str:
+    """Return the format: the one given, else the one that the file's name ends in.
+
+    Raises:
+        ConfigError: the two are not one.
+    """
+    suffix = Path(options.output or "").suffix.lower()
+    named = FORMATS_BY_SUFFIX.get(suffix)
+    if None not in (named, options.format) and named != options.format:
+        raise ConfigError(
+            f"--output {options.output} ends in {suffix} and --format is {options.format}: leave --format out, or give a name "
+            "that ends in another way."
+        )
+    return options.format or named or "table"
+
+
 def _check_output_is_no_image(output: str | None, images: list[str]) -> None:
     """Raise ConfigError where the answers would take the place of an image."""
     path = Path(output).expanduser().resolve() if output else None
@@ -88,8 +112,21 @@ def _check_output_is_no_image(output: str | None, images: list[str]) -> None:
         raise ConfigError(f"--output {output} is one of the images, which would be lost: give another name.")
 
 
+def _announce(what: str) -> None:
+    """Say on standard error what is fetched, which may take its time."""
+    from botzoo.errors import printable
+
+    print(f"botzoo predict: fetching {printable(what, 1000)}", file=sys.stderr, flush=True)
+
+
+def _announce_images(images: list[str]) -> None:
+    web = [image for image in images if image.startswith(("http://", "https://"))]
+    if web:
+        _announce(web[0] + (f" and {len(web) - 1} more" if len(web) > 1 else ""))
+
+
 def _predictor(options: argparse.Namespace, images: int) -> Predictor:
-    from botzoo.inference.classifier import open_classifier
+    from botzoo.inference.classifier import open_classifier, to_fetch
     from botzoo.inference.predict import Predictor
     from botzoo.training.engine import choose_device
     from botzoo.training.memory import keep_freed_memory
@@ -97,6 +134,8 @@ def _predictor(options: argparse.Namespace, images: int) -> Predictor:
     device = choose_device(options.device, "--device")
     if device.type == "cpu":
         keep_freed_memory()
+    if (hub_id := to_fetch(options.model)) is not None:
+        _announce(f"the weights of {options.model} from https://huggingface.co/{hub_id}")
     return Predictor(
         open_classifier(options.model),
         device,

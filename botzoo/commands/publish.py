@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.training.config import check_license, check_repo
+from botzoo.training.config import check_commit, check_license, check_repo, check_tag
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
@@ -26,8 +26,9 @@ def run(argv: list[str]) -> None:
     for name in package.left_behind:
         print(f"{'left out':10} {name}: not on the list of what goes up")
     print(f"{'licence':10} {package.license}")
+    print(f"{'goes to':10} {_destination(options)}")
     if options.dry_run:
-        print(f"{'repository':10} {options.repo}: a dry run, nothing is sent; this is its README.md:\n\n{package.card}")
+        print(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:\n\n{package.card}")
         return
 
     from botzoo.publishing.hub import publish
@@ -51,7 +52,18 @@ def _parsed(argv: list[str]) -> Any:
     check_repo(options.repo, "repo")
     if options.license is not None:
         check_license(options.license)
+    if options.tag is not None:
+        check_tag(options.tag)
+    if options.parent is not None:
+        check_commit(options.parent, "parent")
     return options
+
+
+def _destination(options: Any) -> str:
+    parts = [options.repo, "for its owner only" if options.private else "public"]
+    parts += [f"tag {options.tag}"] if options.tag is not None else []
+    parts += [f"on top of commit {options.parent}"] if options.parent is not None else []
+    return ", ".join(parts)
 
 
 def _readable(size: int) -> str:

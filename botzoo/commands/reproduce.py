@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.errors import ConfigError
+from botzoo.training.config import check
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
 
@@ -18,18 +18,16 @@ def run(argv: list[str]) -> None:
     )
     parser.add_argument("--dataset", help="Where its images are; by default what the recipe names.")
     parser.add_argument("--run", action="store_true", help="Train now.")
-    parser.add_argument("--output", help="Folder of the new run, with --run.")
+    parser.add_argument("--output", help="Folder of the new run; by default a new one in runs.")
     options = parser.parse(argv)
-
-    if options.output is not None and not options.run:
-        raise ConfigError(f"--output {options.output} names the folder of a new run: give --run too, or leave it out.")
+    check(options.output != "", "output", options.output, "a folder")
 
     from botzoo.publishing.reproduce import reproduction, rerun
 
-    found = reproduction(options.name, options.dataset)
+    found = reproduction(options.name, options.dataset, options.output)
     if found.claim is not None:
         c = found.claim
         print(f"published  {c.top1:.2f} % of {c.images:,} {c.role} images (95 % interval {c.low:.2f} to {c.high:.2f})")
     print(f"command    {found.command}", flush=True)
-    if options.run and (status := rerun(found, options.output)):
+    if options.run and (status := rerun(found)):
         sys.exit(status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from botzoo import recipes
-from botzoo.training.command_line import check_options, make_parser, parse, wants_dry_run
+from botzoo.training.command_line import check_options, make_parser, named_first, parse, wants_dry_run
 from botzoo.training.config import TrainConfig
 
 DEFAULT_RECIPE = "label-smoothing"
@@ -16,7 +16,7 @@ DESCRIPTION = "Train a network from scratch by one of the paper's recipes (`botz
 
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
-    name = _recipe_name(argv)
+    name = named_first(argv, "--recipe", DEFAULT_RECIPE)  # it sets the defaults of the other options
     recipe = recipes.load(name)
     options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
     parser = make_parser("botzoo train", DESCRIPTION, TrainConfig, options)
@@ -31,14 +31,3 @@ def run(argv: list[str]) -> None:
     command = shlex.join(["botzoo", "train", *argv])
     train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv))
     leave_group()
-
-
-def _recipe_name(argv: list[str]) -> str:
-    """Return what follows the last --recipe: it has to be known before the other options, whose defaults it sets."""
-    name = DEFAULT_RECIPE
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
-        if word == "--recipe" and after and not after.startswith("--"):
-            name = after
-        if word.startswith("--recipe="):
-            name = word.partition("=")[2]
-    return name

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
+from botzoo.hub_cache import cached_file
 from botzoo.models.pretrained import work_offline
 from botzoo.training.data import Preprocessing
-from botzoo.training.model import create_model
+from botzoo.training.model import create_model, hub_id_of
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ def open_classifier(name: str) -> Classifier:
     """
     address = address_of(name)
     try:
-        model, preprocessing, _ = create_model(address, None)
-    except NetworkError as error:
-        raise _offline(name, error) from error
+        with advice_offline(name):
+            model, preprocessing, _ = create_model(address, None)
+    except NetworkError:
+        raise
     except BotzooError as error:
         if timm.is_model(address) and not timm.is_model_pretrained(address):
             raise ModelError(
@@ -87,14 +90,37 @@ def address_of(name: str) -> str:
     return name
 
 
-def _offline(name: str, error: NetworkError) -> NetworkError:
-    """Return the error with advice for those who want an answer, not a training run."""
-    if "cannot be reached" not in str(error) and "Cannot fetch" not in str(error):
-        return error
-    return NetworkError(
-        f"{name} is not cached and the Hub cannot be reached. Without a network there are {', '.join(work_offline())}, and "
-        "any model folder or finished run on this machine."
-    )
+def to_fetch(name: str) -> str | None:
+    """Return the repository on the Hub that the weights of ``name`` have to come from, None where they are here already.
+
+    Raises:
+        BotzooError: as ``address_of``.
+    """
+    address = address_of(name)
+    if ":" not in address and not timm.is_model_pretrained(address):
+        return None
+    hub_id, revision = hub_id_of(address), address.partition("@")[2] or None
+    return hub_id if hub_id is not None and cached_file(hub_id, revision=revision) is None else None
+
+
+@contextmanager
+def advice_offline(name: str, *, listed: bool = True) -> Iterator[None]:
+    """Advise those who want an answer, not a training run, where ``name`` is not cached and the Hub cannot be reached.
+
+    Args:
+        name: as it was asked for.
+        listed: whether weights of our table would do too.
+    """
+    try:
+        yield
+    except NetworkError as error:
+        if "cannot be reached" not in str(error) and "Cannot fetch" not in str(error):
+            raise
+        ours = f"{', '.join(work_offline())}, and " if listed else ""
+        raise NetworkError(
+            f"{name} is not cached and the Hub cannot be reached: connect and try again. Without a network there are {ours}"
+            "any model folder or finished run on this machine."
+        ) from error
 
 
 def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:

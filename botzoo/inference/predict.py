@@ -101,7 +101,7 @@ class Predictor:
         Raises:
             CheckpointError: the network answers with NaN or infinite numbers.
         """
-        read = in_order(lambda i: self._read(images[i]), len(images))
+        read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
         rows = zip(images, read, strict=True)
         waiting: tuple[list[tuple[str, Pixels | str]], Tensor | None] | None = None
         while batch := list(itertools.islice(rows, self.batch_size)):

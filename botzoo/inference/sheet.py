@@ -14,7 +14,7 @@ from torch import nn
 from botzoo import recipes
 from botzoo.errors import ModelError, did_you_mean, printable
 from botzoo.inference.catalogue import in_megabytes
-from botzoo.inference.classifier import address_of, label_names
+from botzoo.inference.classifier import address_of, advice_offline, label_names
 from botzoo.inference.describe import Layer, blocks, layers, structure
 from botzoo.models.architecture import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes
@@ -75,7 +75,8 @@ def _known(name: str) -> _Subject:
 
 
 def _foreign(name: str, address: str) -> _Subject:
-    folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
+    with advice_offline(name):
+        folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
     config, file = read_config(folder / "config.json"), folder / "model.safetensors"
     model = meta_network(config, read_shapes(file) if file.is_file() else None, str(folder))
     cfg = dict(config.get("pretrained_cfg") or config) | {
@@ -121,9 +122,11 @@ def _weights(subject: _Subject) -> Iterator[str]:
         yield from [_line("recipe", str(recipe))] if recipe else []
         card = subject.folder / "README.md"
     else:
-        yield from _listed(weights) if weights else [_line("weights", _untrained(subject))]
+        yield from (
+            _listed(weights) if weights else _timms(subject.cfg) if _trained(subject.cfg) else _untrained(subject)
+        )
         card = CARDS / f"{subject.name}.md"
-    yield _line("card", str(card) if card.is_file() else _card_elsewhere(weights))
+    yield _line("card", str(card) if card.is_file() else _card_elsewhere(subject))
 
 
 def _listed(weights: Weights) -> Iterator[str]:
@@ -138,20 +141,31 @@ def _listed(weights: Weights) -> Iterator[str]:
     yield from [_line("also", ", ".join(others))] if others else []
 
 
-def _untrained(subject: _Subject) -> str:
-    if subject.cfg.get("hf_hub_id") or subject.cfg.get("file"):
-        return f"https://huggingface.co/{subject.cfg['hf_hub_id']}" if subject.cfg.get("hf_hub_id") else "in timm"
-    return f"none; train it with botzoo train --model {subject.name}"
+def _trained(cfg: dict[str, Any]) -> bool:
+    return any(cfg.get(key) for key in ("hf_hub_id", "file", "url"))
 
 
-def _card_elsewhere(weights: Weights | None) -> str:
-    if weights is None:
+def _timms(cfg: dict[str, Any]) -> Iterator[str]:
+    """Yield what timm says of weights of its own."""
+    hub_id = cfg.get("hf_hub_id")
+    yield _line("weights", f"timm's own, https://huggingface.co/{hub_id}" if hub_id else "timm's own")
+    license = cfg.get("license")
+    yield _line("licence", f"{license}, of the weights; the data's terms come on top" if license else "timm names none")
+
+
+def _untrained(subject: _Subject) -> Iterator[str]:
+    yield _line("weights", f"none; train it with botzoo train --model {subject.name}")
+
+
+def _card_elsewhere(subject: _Subject) -> str:
+    """Return where to look for a card that is not on this machine."""
+    weights, hub_id = WEIGHTS.get(subject.name), subject.cfg.get("hf_hub_id")
+    if subject.folder is not None or not (weights or _trained(subject.cfg)):
         return "none"
-    return (
-        f"https://huggingface.co/{weights.hub_id}"
-        if weights.hub_id
-        else f"cards/{weights.name}.md in botzoo's repository"
-    )
+    if weights is not None and weights.hub_id is None:
+        return f"cards/{weights.name}.md in botzoo's repository"
+    whose = "" if weights else "timm's own; see its model card on the Hub"
+    return ": ".join(filter(None, [whose, f"https://huggingface.co/{hub_id}" if hub_id else ""])) or "none"
 
 
 def _paper(subject: _Subject) -> Iterator[str]:

@@ -311,7 +311,8 @@ def refuse_pickle(place: str, files: list[str]) -> CheckpointError:
     pickles = sorted(name for name in files if name.lower().endswith(PICKLES))
     if not pickles:
         return CheckpointError(
-            f"There is no model in {place} (no model.safetensors): give one that has it, as RUN/model."
+            f"There is no model in {place} (no model.safetensors): give a folder or a repository with config.json and "
+            "model.safetensors in it, such as the folder model of a finished run."
         )
     return CheckpointError(
         f"{place} has its weights as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read, "

@@ -13,6 +13,9 @@ from typing import Any
 from botzoo.recipes.ladders import Rung, flat
 from botzoo.training.ablation import Ablation, Cell, write_whole
 
+ROUNDING = 1e-9
+"""Values in per cent that differ by less are equal."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -20,7 +23,7 @@ class Estimate:
 
     Attributes:
         mean: of the values.
-        low, high: bounds of the interval, NaN where there is one value only.
+        low, high: bounds of the interval, NaN where the values say nothing of the noise: there is one only, or all are equal.
         n: how many values.
     """
 
@@ -30,26 +33,35 @@ class Estimate:
     n: int
 
     @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    @property
     def within_noise(self) -> bool:
         """Whether 0 cannot be excluded."""
         return not (self.low > 0 or self.high < 0)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of independent values with its 95 % interval by Student's t: mean +- t(n - 1) s / sqrt(n)."""
+    """Return the mean of independent values with its 95 % interval by Student's t: mean +- t(n - 1) s / sqrt(n).
+
+    Equal values have none: an interval of width 0 would claim that there is no noise, where too few images show any.
+    """
     from scipy.special import stdtrit
 
     n, mean = len(values), statistics.fmean(values)
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan, 1)
-    half = float(stdtrit(n - 1, 0.975)) * statistics.stdev(values) / math.sqrt(n)
+    spread = statistics.stdev(values) if n > 1 else 0.0
+    if spread < ROUNDING:
+        return Estimate(mean, math.nan, math.nan, n)
+    half = float(stdtrit(n - 1, 0.975)) * spread / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
 
 
 def accuracy(runs: Sequence[Cell]) -> Estimate:
     """Return the mean top-1 of runs in per cent; its interval stays within 0 and 100."""
     found = estimate([run.top1 for run in runs])
-    return found if found.n == 1 else Estimate(found.mean, max(0.0, found.low), min(100.0, found.high), found.n)
+    return found if not found.known else Estimate(found.mean, max(0.0, found.low), min(100.0, found.high), found.n)
 
 
 def write_report(ablation: Ablation) -> None:
@@ -113,7 +125,7 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
         "runs": [asdict(run) for run in runs],
         "diverged": _diverged(ablation, rung.name),
         "top1": _estimate_json(accuracy(runs)) if runs else None,
-        "difference": _estimate_json(gain) | {"within_noise": gain.within_noise if gain.n > 1 else None}
+        "difference": _estimate_json(gain) | {"within_noise": gain.within_noise if gain.known else None}
         if gain
         else None,
         "paper": rung.paper,
@@ -122,7 +134,7 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
 
 
 def _estimate_json(found: Estimate) -> dict[str, Any]:
-    interval = None if math.isnan(found.low) else [found.low, found.high]
+    interval = [found.low, found.high] if found.known else None
     return {"mean": found.mean, "interval_95": interval, "n": found.n}
 
 
@@ -145,6 +157,9 @@ def _head(ablation: Ablation) -> Iterator[str]:
     yield "```sh"
     yield ablation.command
     yield "```"
+    if ablation.earlier:
+        yield ""
+        yield "Runs that earlier commands finished in this folder are among those below."
 
 
 def _table(ablation: Ablation) -> Iterator[str]:
@@ -186,7 +201,7 @@ def _cells(ablation: Ablation, rung: Rung) -> list[str]:
 
 
 def _interval(found: Estimate, form: str) -> str:
-    return "" if math.isnan(found.low) else f" ({found.low:{form}} to {found.high:{form}})"
+    return "" if not found.known else f" ({found.low:{form}} to {found.high:{form}})"
 
 
 def _verdict(ablation: Ablation, rung: Rung, gain: Estimate) -> str:
@@ -196,8 +211,8 @@ def _verdict(ablation: Ablation, rung: Rung, gain: Estimate) -> str:
 
 def verdict(gain: Estimate) -> str:
     """Say in words what a difference is worth."""
-    if gain.n == 1:
-        return "one seed: noise unknown"
+    if not gain.known:
+        return f"{'one seed' if gain.n == 1 else 'equal seeds'}: noise unknown"
     return "within noise" if gain.within_noise else "gain" if gain.mean > 0 else "loss"
 
 
@@ -233,7 +248,7 @@ def draw(ablation: Ablation, path: Path) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     for y, rung in enumerate(rungs):
         runs = runs_of(ablation, rung.name)
-        left.plot([run.top1 for run in runs], [y] * len(runs), "o", color="C0", alpha=0.35, ms=5)
+        _draw_seeds(left, y, [run.top1 for run in runs])
         _draw_estimate(left, y, accuracy(runs), "C0")
         if (gain := difference(ablation, rung)) is not None:
             _draw_estimate(right, y, gain, "grey" if gain.within_noise else "C0")
@@ -245,11 +260,17 @@ def draw(ablation: Ablation, path: Path) -> None:
     right.set_xlabel("difference to the rung it stands on (points)\ndiamonds: the paper's, on ImageNet")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    title = f"{ablation.ladder.about or ablation.ladder.name}: dots are seeds, bars 95 % intervals"
+    title = f"{ablation.ladder.about or ablation.ladder.name}: rings are seeds, bars 95 % intervals"
     figure.suptitle(title, fontsize=11, parse_math=False)
     figure.savefig(path)
 
 
+def _draw_seeds(axes: Any, y: float, values: list[float]) -> None:
+    """Draw a ring for each value; of equal ones each lies around the one before it."""
+    for k, value in enumerate(values):
+        axes.plot([value], [y], "o", mec="C0", mfc="none", alpha=0.6, ms=8 + 3 * values[:k].count(value))
+
+
 def _draw_estimate(axes: Any, y: float, found: Estimate, colour: str) -> None:
-    reach = None if math.isnan(found.low) else [[found.mean - found.low], [found.high - found.mean]]
+    reach = None if not found.known else [[found.mean - found.low], [found.high - found.mean]]
     axes.errorbar([found.mean], [y], xerr=reach, fmt="s", color=colour, ms=6, capsize=3)

@@ -29,6 +29,8 @@ class Calibration:
         before: expected calibration error of its softmax, in [0, 1].
         after: the same at the temperature; None where none could be fitted.
         temperature: what the logits are divided by, > 0; None where none could be fitted.
+        endless: whether none could be fitted since the likelihood has no maximum within the bounds, as where every answer is
+            right.
         cross_fitted: whether the images are those that the temperature was fitted on. ``after`` is then of confidences that
             come from temperatures fitted on the other images, and ``temperature`` was fitted on all of them.
     """
@@ -37,6 +39,7 @@ class Calibration:
     after: float | None = None
     temperature: float | None = None
     cross_fitted: bool = False
+    endless: bool = False
 
 
 def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
@@ -55,11 +58,12 @@ def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], b
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float:
+def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
     """Return the temperature T > 0 with the least mean negative log-likelihood of ``labels`` under softmax(z / T).
 
     Section 4.2. Only differences of logits count, so that log-probabilities serve as z. The likelihood has one optimum in
-    1 / T; it is sought from 1 / 20 to 20, since it has no end where every answer is right.
+    1 / T; it is sought from 1 / 20 to 20. None where it is at a bound: where every answer is right the likelihood grows
+    without end, and what stopped it would be the bound.
 
     Args:
         log_p: logits or log-probabilities, shape (N, K).
@@ -73,7 +77,7 @@ def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float:
         method="bounded",
         options={"xatol": 1e-4},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(found.x)) if abs(found.x) < np.log(WIDEST) - 0.01 else None
 
 
 def calibrate(
@@ -96,21 +100,27 @@ def calibrate(
     before = expected_calibration_error(confidence, correct)
     if log_p is None or len(labels) < 2 * FOLDS:
         return Calibration(before)
+    after: Floats | None
     if held_out is not None:
         temperature = fit_temperature(*held_out)
-        after = _confidence(log_p, temperature)
+        after = _confidence(log_p, temperature) if temperature is not None else None
     else:
         temperature = fit_temperature(log_p, labels)
-        after = _cross_fitted(log_p, labels)
+        after = _cross_fitted(log_p, labels) if temperature is not None else None
+    if after is None:
+        return Calibration(before, endless=True)
     return Calibration(before, expected_calibration_error(after, correct), temperature, held_out is None)
 
 
-def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats:
-    """Return confidences, each at a temperature that was fitted on the other folds."""
+def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats | None:
+    """Return confidences, each at a temperature that was fitted on the other folds; None where one could not be."""
     fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
     confidence = np.empty(len(labels))
     for k in range(FOLDS):
-        confidence[fold == k] = _confidence(log_p[fold == k], fit_temperature(log_p[fold != k], labels[fold != k]))
+        temperature = fit_temperature(log_p[fold != k], labels[fold != k])
+        if temperature is None:
+            return None
+        confidence[fold == k] = _confidence(log_p[fold == k], temperature)
     return confidence
 
 

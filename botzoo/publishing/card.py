@@ -400,7 +400,7 @@ def _calibration(result: Result) -> Iterator[str]:
     yield _table(("how sure it is, against how often it is right", "expected calibration error"), rows)
     bins = f"In {BINS} bins of confidence, of equal width."
     if found.after is None:
-        yield f"{bins} No temperature was fitted: the images were too few, or the answers too many to be kept."
+        yield f"{bins} No temperature was fitted: {_no_temperature(found)}."
         return
     if found.cross_fitted:
         how = (
@@ -410,6 +410,12 @@ def _calibration(result: Result) -> Iterator[str]:
     else:
         how = "The temperature is the one that fits the validation images best, none of which is judged here"
     yield f"{bins} {how} (least negative log-likelihood). It is not in the weights: divide the logits by it yourself."
+
+
+def _no_temperature(found: Calibration) -> str:
+    if found.endless:
+        return "none from 1/20 to 20 fits best, as where every answer is right"
+    return "the images were too few, or the answers too many to be kept"
 
 
 def _per_class(result: Result, figures: list[ClassFigures]) -> Iterator[str]:

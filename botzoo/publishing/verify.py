@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from botzoo.errors import ConfigError, DataError, ModelError, NetworkError
-from botzoo.inference.classifier import Classifier, address_of, open_classifier
+from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
+from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
 from botzoo.publishing.card import HERE, needs_botzoo, usage_code
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.recipe import read_recipe
@@ -55,7 +55,10 @@ class Check:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A published model: its folder, where it has one, what is claimed of it, and the options it was trained with."""
+    """A published model: its folder, where it has one, what is claimed of it, and the options it was trained with.
+
+    ``problem`` is what is wrong with its recipe, where that cannot be read.
+    """
 
     name: str
     address: str
@@ -63,6 +66,7 @@ class _Subject:
     weights: Path | None
     claim: Claim | None
     config: TrainConfig
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     subject = _find(name)
     classifier = open_classifier(subject.address)
     yield _check_weights(subject)
+    if subject.problem is not None:
+        yield Check("recipe", "differs", subject.problem)
     claim = subject.claim
     if claim is None:
         yield Check("accuracy", "unknown", "the card claims no top-1 accuracy with the images it is of")
@@ -113,14 +119,23 @@ def _find(name: str) -> _Subject:
                 f"{name} has no weights of which anything is published here: botzoo list shows those that have."
             )
         return _Subject(name, weights.name, None, weights.path, claim_in_table(weights), TrainConfig())
-    folder = model_folder(address, extras=("README.md", "recipe.yaml"))
+    with advice_offline(name):
+        folder = model_folder(address, extras=("README.md", "recipe.yaml"))
     card = folder / "README.md"
     claim = claim_in_card(card) if card.is_file() else None
-    return _Subject(name, address, folder, folder / "model.safetensors", claim, _options(folder / "recipe.yaml"))
+    subject = _Subject(name, address, folder, folder / "model.safetensors", claim, TrainConfig())
+    try:
+        return replace(subject, config=_options(folder / "recipe.yaml"))
+    except BotzooError as error:
+        return replace(subject, problem=str(error))
 
 
 def _options(recipe: Path) -> TrainConfig:
-    """Return the options of a recipe that say which images were evaluated; the default ones where there is none."""
+    """Return the options of a recipe that say which images were evaluated; the default ones where there is none.
+
+    Raises:
+        BotzooError: it cannot be read, or does not say it.
+    """
     if not recipe.is_file():
         return TrainConfig()
     try:

@@ -8,6 +8,8 @@ A file of ``ladders/`` or of a user's own is one ladder. Its keys:
 - rungs: from the bottom up, each with ``recipe``, the name of one, or with ``name`` and ``options``; ``below`` names the rung
   that it is compared with (by default the recipe's base, or else the rung before it) and ``paper`` gives the paper's top-1
   and top-5.
+
+Every run starts from random weights, unless its recipe or its options say ``scratch: false``.
 """
 
 from __future__ import annotations
@@ -126,11 +128,13 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
     recipe = recipes.load(str(entry["recipe"])) if "recipe" in entry else None
     name = str(entry.get("name") or (recipe.name if recipe else ""))
     names = [rung.name for rung in lower]
-    if not name or name in names or set(name) & set('/\\:*?"<>|') or name.startswith("."):
-        raise ConfigError(f"{path}: each rung needs a name of its own that can be a folder's, and {name!r} is not one.")
+    if name in names:
+        raise ConfigError(f"{path}: two rungs are called {name}: give one of them another name.")
+    if not name or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+        raise ConfigError(f"{path}: each rung needs a name that can be a folder's, and {name!r} is not one.")
     if not isinstance(entry.get("options", {}), dict):
         raise ConfigError(f"{path}: options of the rung {name} must be `name: value` lines.")
-    options = merged(recipe.resolved() if recipe else base, entry.get("options") or {})
+    options = merged({"scratch": True} | (recipe.resolved() if recipe else base), entry.get("options") or {})
     own_base = recipe.base.name if recipe and recipe.base else None
     below = entry.get("below") or (own_base if own_base in names else names[-1] if names else None)
     if below is not None and below not in names:
@@ -145,11 +149,19 @@ def leave_one_out(ladder: Ladder) -> Ladder:
     """Return the top rung and, on it, one rung for each trick that led to it, with all but that trick.
 
     The tricks are those of the rungs from the bottom to the last one, along ``below``.
+
+    Raises:
+        ConfigError: the top rung stands on none, or a trick changes more than once.
     """
     top = ladder.rungs[-1]
     way = [top]
     while way[-1].below is not None:
         way.append(ladder.rung(way[-1].below))
+    if len(way) == 1:
+        raise ConfigError(
+            f"--leave-one-out: the top rung {top.name} of {ladder.name} stands on no other, so nothing can be left out: "
+            "keep the rungs below it too."
+        )
     whole, rungs = flat(top.options), [replace(top, below=None)]
     for upper, lower in pairwise(way):
         before, after = flat(lower.options), flat(upper.options)

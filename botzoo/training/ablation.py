@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,15 @@ class Ablation:
     """A ladder and what is known of it so far.
 
     Attributes:
-        ladder: what is compared.
+        ladder: what is compared: the rungs asked for, and those that earlier commands have finished in the folder.
         options: of each rung's runs, by its name.
-        seeds: of the runs.
+        seeds: of the runs, those of earlier commands last.
         folder: where everything is.
         command: as typed.
         cells: finished runs by rung and seed.
         diverged: what was said of the runs whose loss became NaN or infinite, by rung and seed.
         facts: of the newest finished run of each seed: hardware, versions, fingerprints.
+        earlier: whether there are rungs or seeds that only an earlier command asked for.
     """
 
     ladder: Ladder
@@ -87,6 +89,7 @@ class Ablation:
     cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
     diverged: dict[tuple[str, int], str] = field(default_factory=dict)
     facts: dict[int, Facts] = field(default_factory=dict)
+    earlier: bool = False
 
     def place(self, rung: str, seed: int) -> Path:
         """Return the folder of a run."""
@@ -145,7 +148,7 @@ def _checked(options: Options, rung: str) -> TrainConfig:
 
 
 def ablate(config: AblateConfig, common: Options, command: str, report: Callable[[Ablation], None]) -> Ablation:
-    """Train what is missing of a ladder, and report after each run.
+    """Train what is missing of a ladder, and report after each run on all that is finished of it in the folder.
 
     Args:
         config: the options of the ablation; those of its runs come from ``common`` and the ladder.
@@ -157,21 +160,25 @@ def ablate(config: AblateConfig, common: Options, command: str, report: Callable
         StoppedError: SIGINT or SIGTERM came; the run's checkpoint is written.
         BotzooError: a rung cannot be trained, or the folder holds results of another ladder.
     """
-    ladder = _ladder(config, common.get("model"))
+    whole, asked = _ladder(config, common.get("model"))
     shared = {name: value for name, value in common.items() if name not in OWN}
     assert config.epochs is not None
-    options = rung_options(ladder, shared, config.epochs, config.teacher)
     accelerator, precision = make_accelerator(config)
     dataset = Path(config.dataset).expanduser().resolve().name
     name = Path(config.ladder).stem + ("-leave-one-out" if config.leave_one_out else "")
     folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
-    ablation = Ablation(ladder, options, seed_list(config.seeds), folder, command)
-    for rung in ladder.rungs:  # a teacher that does not fit is named now, not in hours
-        _preflight(rung.name, options[rung.name], accelerator)
+    plan = [(rung, seed) for seed in seed_list(config.seeds) for rung in asked]
+    finished = from_main(accelerator, lambda: _finished(folder, whole))
+    ladder = select(whole, [*asked, *(rung for rung, _ in finished)])
+    options = rung_options(ladder, shared, config.epochs, config.teacher)
+    seeds = list(dict.fromkeys(seed for _, seed in [*plan, *finished]))
+    ablation = Ablation(ladder, options, seeds, folder, command, earlier=not set(finished) <= set(plan))
+    for name in asked:  # a teacher that does not fit is named now, not in hours
+        _preflight(name, options[name], accelerator)
     on_main(accelerator, lambda: _make_folder(folder))
     with working_in(folder, accelerator):
         ablation.options = from_main(accelerator, lambda: _claim(ablation, precision.name))
-        _train_all(ablation, accelerator, report)
+        _train_all(ablation, plan, accelerator, report)
     return ablation
 
 
@@ -183,11 +190,23 @@ def _preflight(rung: str, options: Options, accelerator: Accelerator) -> None:
         raise ConfigError(f"Rung {rung}: {str(error).removeprefix(f'Rung {rung}: ')}{advice}") from error
 
 
-def _ladder(config: AblateConfig, model: str | None) -> Ladder:
+def _ladder(config: AblateConfig, model: str | None) -> tuple[Ladder, list[str]]:
+    """Return the ladder, and the names of the rungs to train."""
     ladder = load_ladder(config.ladder, model)
-    if config.rungs is not None:
-        ladder = select(ladder, [name.strip() for name in config.rungs.split(",")])
-    return leave_one_out(ladder) if config.leave_one_out else ladder
+    asked = ladder if config.rungs is None else select(ladder, [name.strip() for name in config.rungs.split(",")])
+    if config.leave_one_out:
+        ladder = asked = leave_one_out(asked)
+    return ladder, [rung.name for rung in asked.rungs]
+
+
+def _finished(folder: Path, ladder: Ladder) -> list[tuple[str, int]]:
+    """Return the rungs of the ladder with the seeds of which a run has ended in the folder, in their order."""
+    return [
+        (rung.name, int(seed))
+        for rung in ladder.rungs
+        for cell in sorted(folder.glob(f"cells/{escape(rung.name)}/seed-*/cell.json"))
+        if (seed := cell.parent.name.removeprefix("seed-")).isdecimal()
+    ]
 
 
 def _make_folder(folder: Path) -> None:
@@ -265,14 +284,15 @@ def write_whole(path: Path, text: str) -> None:
     beside.rename(path)
 
 
-def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[Ablation], None]) -> None:
-    """Train seed by seed, so that whole ladders are there early."""
-    plan = [(rung.name, seed) for seed in ablation.seeds for rung in ablation.ladder.rungs]
-    missing, ablation.cells, ablation.diverged, ablation.facts = from_main(
-        accelerator, lambda: (_read_finished(ablation, plan), ablation.cells, ablation.diverged, ablation.facts)
-    )
-    log.info("%s: %d rungs x %d seeds = %d runs, %d of them done", ablation.ladder.name, len(ablation.ladder.rungs),
-             len(ablation.seeds), len(plan), len(plan) - len(missing))  # fmt: skip
+def _train_all(
+    ablation: Ablation, plan: list[tuple[str, int]], accelerator: Accelerator, report: Callable[[Ablation], None]
+) -> None:
+    """Train the rungs and seeds of ``plan``, seed by seed, so that whole ladders are there early."""
+    ablation.cells, ablation.diverged, ablation.facts = from_main(accelerator, lambda: _read_finished(ablation))
+    missing = [at for at in plan if at not in ablation.cells and at not in ablation.diverged]
+    rungs, seeds = {rung for rung, _ in plan}, {seed for _, seed in plan}
+    log.info("%s: %d rungs x %d seeds = %d runs, %d of them done; they start from %s", ablation.ladder.name, len(rungs),
+             len(seeds), len(plan), len(plan) - len(missing), _start([ablation.options[name] for name in rungs]))  # fmt: skip
     began = time.perf_counter()
     for k, at in enumerate(missing):
         left = f"; about {duration((time.perf_counter() - began) / k * (len(missing) - k))} left" if k else ""
@@ -288,9 +308,17 @@ def _train_all(ablation: Ablation, accelerator: Accelerator, report: Callable[[A
         raise DivergedError(f"Every run of the ladder diverged; the first: {next(iter(ablation.diverged.values()))}")
 
 
-def _read_finished(ablation: Ablation, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Take up the runs that are finished; return the others."""
-    for at in plan:
+def _start(options: list[Options]) -> str:
+    """Say what the runs with these options start from."""
+    kinds = {bool(own.get("scratch")) for own in options}
+    return "random weights" if kinds == {True} else "pretrained weights" if kinds == {False} else "what each rung says"
+
+
+def _read_finished(
+    ablation: Ablation,
+) -> tuple[dict[tuple[str, int], Cell], dict[tuple[str, int], str], dict[int, Facts]]:
+    """Take up the runs that are finished; return them, those that diverged, and their facts."""
+    for at in [(rung.name, seed) for seed in ablation.seeds for rung in ablation.ladder.rungs]:
         place = ablation.place(*at)
         if (place / "cell.json").exists():
             try:
@@ -299,7 +327,7 @@ def _read_finished(ablation: Ablation, plan: list[tuple[str, int]]) -> list[tupl
                 raise ConfigError(
                     f"The result of a run in {place} is damaged (cell.json or run.json): remove that folder to train it again."
                 ) from error
-    return [at for at in plan if at not in ablation.cells and at not in ablation.diverged]
+    return ablation.cells, ablation.diverged, ablation.facts
 
 
 def _take_up(ablation: Ablation, at: tuple[str, int], values: dict[str, Any], place: Path) -> None:

@@ -6,9 +6,7 @@ imported here, so that help and refusals come at once.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -21,7 +19,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from botzoo import __version__
-from botzoo.errors import BotzooError, ConfigError, StoppedError, did_you_mean
+from botzoo.errors import ConfigError, did_you_mean
 from botzoo.training.config import TrainConfig
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
@@ -151,6 +149,17 @@ def made(values: dict[str, Any], config_class: type[ConfigT]) -> ConfigT:
     return config_class(**parts)
 
 
+def named_first(argv: list[str], flag: str, default: str) -> str:
+    """Return what follows the last ``flag``, which has to be known before the other options are read."""
+    name = default
+    for word, after in zip_longest(argv, argv[1:], fillvalue=""):
+        if word == flag and after and not after.startswith("--"):
+            name = after
+        if word.startswith(f"{flag}="):
+            name = word.partition("=")[2]
+    return name
+
+
 def wants_dry_run(argv: list[str]) -> bool:
     """Return whether ``argv`` asks to stop after the plan."""
     return "--dry-run" in argv or "--dry_run" in argv
@@ -245,49 +254,3 @@ def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
         return made(_parsed(lambda: parser.parse_string(text), _kinds(config_class), ""), config_class)
     except (ConfigError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
-
-
-def guarded(prog: str, main: Callable[[list[str]], object], argv: list[str]) -> int:
-    """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C."""
-    try:
-        main(argv)
-        return 0
-    except StoppedError as stopped:
-        if not _rank():
-            print(f"\n{prog}: {stopped}", file=sys.stderr)
-        return stopped.exit_status
-    except BotzooError as error:
-        if "--debug" in argv:
-            raise
-        print(f"{prog}{_rank()}: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever read standard output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        if "--debug" in argv:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"{prog}: {error.strerror or error}{where}: make room or mend the permissions; --debug shows where.",
-            file=sys.stderr,
-        )
-        return 2
-    except RuntimeError as error:
-        if "--debug" in argv or (type(error).__name__ != "OutOfMemoryError" and "allocate memory" not in str(error)):
-            raise
-        print(
-            f"{prog}{_rank()}: out of memory in the middle of the run: go on with --resume where nothing else takes memory, "
-            "or begin a new run with a smaller --engine.micro-batch.",
-            file=sys.stderr,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted before the first step; nothing is lost.", file=sys.stderr)
-        return 130
-
-
-def _rank() -> str:
-    """Return which process speaks, where a launcher started several and it is not the first."""
-    rank = os.environ.get("RANK", "0")
-    return "" if rank == "0" else f" [rank {rank}]"

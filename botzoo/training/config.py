@@ -351,6 +351,21 @@ def check_license(name: str) -> None:
     check(bool(ok), "license", name, "a licence's name on the Hub, such as apache-2.0, mit or cc-by-4.0")
 
 
+def check_tag(name: str) -> None:
+    """Raise ConfigError unless ``name`` can be that of a tag: git's rules for the name of a reference."""
+    parts = name.split("/")
+    odd = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|\.$", name)
+    ok = not odd and all(part and not part.startswith(".") and not part.endswith(".lock") for part in parts)
+    check(ok, "tag", name, "a name that git takes, without spaces, '..' or any of ~^:?*[\\, such as v1")
+
+
+def check_commit(name: str, flag: str) -> None:
+    """Raise ConfigError unless ``name`` is that of a commit in full."""
+    check(
+        bool(re.fullmatch("[0-9a-f]{40}", name)), flag, name, "a commit's 40 hexadecimal digits, as the Hub shows them"
+    )
+
+
 def check_epochs(config: TrainConfig, epochs: int, named: str) -> None:
     """Raise ConfigError where ``epochs``, called ``named``, are too few for warmup, milestones or progressive resizing."""
     marks = None if config.optim.milestones is None else list(config.optim.milestones)
@@ -369,7 +384,7 @@ class AblateConfig(TrainConfig):
     seeds: str = "3"
     """How many seeds, from 0 on, or a list of them such as 0,1,5."""
     rungs: str | None = None
-    """Only these rungs, such as efficient,cosine."""
+    """Train these rungs only, such as efficient,cosine; the report has those that were finished before in its folder too."""
     leave_one_out: bool = False
     """Compare the top rung with all its tricks but one, instead of rung by rung."""
     teacher: str | None = None

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from threading import Condition
+from threading import Condition, Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -296,17 +296,22 @@ class _Ahead:
             self._changed.notify_all()
 
 
-def in_order(work: Callable[[int], T], count: int, size: Callable[[T], int] = lambda result: 0) -> Iterator[T]:
+def in_order(
+    work: Callable[[int], T], count: int, size: Callable[[T], int] = lambda result: 0, *, patient: bool = True
+) -> Iterator[T]:
     """Yield the result for each image in order, without Pillow's warnings of oddities that can be read all the same.
 
-    Threads work ahead, but not far: what they have ready is held in memory, ``size`` bytes of it for each result.
+    Threads work ahead, but not far: what they have ready is held in memory, ``size`` bytes of it for each result. Where the
+    results are no longer wanted, the images at work are waited for if ``patient``.
     """
-    ahead = _Ahead(AHEAD_BYTES)
+    ahead, ended = _Ahead(AHEAD_BYTES), Event()
 
     def chunk(number: int) -> list[T]:
         results = []
         for i in range(8 * number, min(8 * number + 8, count)):
             ahead.wait(number)
+            if ended.is_set():
+                break
             results.append(work(i))
             ahead.move(size(results[-1]))
         return results
@@ -330,8 +335,9 @@ def in_order(work: Callable[[int], T], count: int, size: Callable[[T], int] = la
             while ready:
                 yield from next_chunk()
     finally:
+        ended.set()
         ahead.move(0, turn=count)  # none waits any longer
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=patient, cancel_futures=True)
 
 
 def cores(*, shared: bool = True) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import timm
@@ -156,7 +157,7 @@ def _timm_create(
     kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
     try:
-        hub_id = _hub_id(address)
+        hub_id = hub_id_of(address)
         place = address if is_name else f"local-dir:{model_folder(address, weights=pretrained)}"
         if not is_name:
             _check_foreign(Path(place.removeprefix("local-dir:")), weights=pretrained)
@@ -235,7 +236,7 @@ def _no_dropout(address: str, rate: float) -> ConfigError:
     return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
 
 
-def _hub_id(address: str) -> str | None:
+def hub_id_of(address: str) -> str | None:
     """Return the repository that the weights of ``address`` come from, None where it is no repository of the Hub."""
     if address.startswith("hf-hub:"):
         return address.removeprefix("hf-hub:").split("@")[0]
@@ -274,7 +275,8 @@ def _check_folder(folder: Path, weights: bool = True) -> None:
         raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
     if missing:
         raise CheckpointError(
-            f"There is no model in {folder} (no {' and no '.join(missing)}): give one with both, as RUN/model."
+            f"There is no model in {folder} (no {' and no '.join(missing)}): give a folder with config.json and "
+            "model.safetensors in it, such as the folder model of a finished run."
         )
 
 
@@ -404,7 +406,7 @@ def _own_start(model: Any, address: str) -> Start:
     names = tuple(model.state_dict())
     report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
     source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
-    return Start(source, report, _hub_id(source), cfg.get("license"))
+    return Start(source, report, hub_id_of(source), cfg.get("license"))
 
 
 def head_names(model: nn.Module) -> list[str]:
@@ -452,9 +454,12 @@ def write_model_folder(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    weights, file = folder / "model.safetensors", folder / "config.json"
+    save_file(tensors, weights, metadata={"format": "pt"})
     config = folder_config(model, preprocessing, class_names, tag=tag, license=license)
-    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
+        weights.chmod(S_IMODE(file.stat().st_mode))
 
 
 def folder_config(

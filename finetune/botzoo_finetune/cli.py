@@ -6,22 +6,25 @@ import shlex
 import sys
 from pathlib import Path
 
-import yaml
-
-from botzoo.training.command_line import guarded, make_parser, parse, wants_dry_run
-from botzoo_finetune.config import FinetuneConfig
+from botzoo.guard import guarded
 
 PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
 DESCRIPTION = "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load."
+INTERRUPTED = "Interrupted. A run that had begun goes on from its last checkpoint with --resume."
 
 
 def main() -> None:
     """Entry point: parse, then import what is heavy, then run."""
-    sys.exit(guarded(PROG, _main, sys.argv[1:]))
+    sys.exit(guarded(PROG, _main, sys.argv[1:], interrupted=INTERRUPTED))
 
 
 def _main(argv: list[str]) -> None:
+    import yaml
+
+    from botzoo.training.command_line import make_parser, parse, wants_dry_run
+    from botzoo_finetune.config import FinetuneConfig
+
     parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
     config, resume = parse(parser, FinetuneConfig, argv)
 

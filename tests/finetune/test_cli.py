@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from botzoo.training.command_line import guarded, make_parser, parse
+from botzoo.guard import guarded
+from botzoo.training.command_line import make_parser, parse
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
 

@@ -77,6 +77,13 @@ def test_a_run_has_a_sheet_of_its_own(tmp_path: Path) -> None:
     assert any(line.startswith("layer1.0.conv1") for line in lines)
 
 
+def test_what_is_timms_own_is_called_so() -> None:
+    lines = sheet("test_resnet.r160_in1k")
+    place = "https://huggingface.co/timm/test_resnet.r160_in1k"
+    assert f"card       timm's own; see its model card on the Hub: {place}" in lines
+    assert "licence    apache-2.0, of the weights; the data's terms come on top" in lines
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("resnet50dbot", "Did you mean 'resnet50d_bot'"), ("resnet50d_bot.glu", "Its tags: gluon_in1k")],

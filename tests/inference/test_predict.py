@@ -14,7 +14,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
-from botzoo.inference.classifier import label_names, open_classifier
+from botzoo.inference.classifier import label_names, open_classifier, to_fetch
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import CHOICES, prepared_for, views
 from botzoo.training.data import Preprocessing
@@ -168,6 +168,20 @@ def test_unreadable_images_are_reported_and_the_rest_goes_on(
     assert [line.split(": ")[2] for line in err.splitlines()] == ["it is not an image", "there is no such file"]
 
 
+def test_what_is_fetched_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path
+) -> None:
+    address = "http://127.0.0.1:9/x.png"  # where nobody answers
+    _, _, err = call(capsys, monkeypatch, address, f"{address}?2", "--model", run)
+    assert err.splitlines()[0] == f"botzoo predict: fetching {address} and 1 more"
+
+
+@pytest.mark.parametrize(("name", "hub_id"), [("resnet10d_bot", None), ("resnet18b_bot", "timm/resnet18.gluon_in1k")])
+def test_weights_to_fetch_are_known(monkeypatch: pytest.MonkeyPatch, name: str, hub_id: str | None) -> None:
+    monkeypatch.setattr("botzoo.inference.classifier.cached_file", lambda *args, **kwargs: None)
+    assert to_fetch(name) == hub_id
+
+
 def test_nothing_readable_is_status_2(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, tmp_path: Path
 ) -> None:
@@ -176,6 +190,28 @@ def test_nothing_readable_is_status_2(
     assert (status, out, output.exists()) == (2, "", False)
     assert err.splitlines()[1].endswith("only http:// and https:// are fetched")
     assert err.splitlines()[2] == "botzoo predict: Of 2 image(s) none can be read: give others."
+
+
+def test_images_may_stand_behind_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path, photos: Path
+) -> None:
+    first, second = photos / "class0" / "0.png", photos / "class1" / "1.png"
+    _, out, _ = call(capsys, monkeypatch, first, "--top-k", 1, second, "--model", run)
+    assert out.splitlines()[::2] == [str(first), str(second)]
+
+
+@pytest.mark.parametrize(("name", "first"), [("a.csv", "image,rank"), ("a.JSON", '{"image"'), ("a.txt", "/")])
+def test_the_name_of_the_file_chooses_the_format(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    name: str,
+    first: str,
+) -> None:
+    call(capsys, monkeypatch, photos / "class0" / "0.png", "--model", run, "--output", tmp_path / name)
+    assert (tmp_path / name).read_text().startswith(first)
 
 
 def test_a_file_is_replaced_only_when_told(
@@ -213,6 +249,7 @@ def test_an_image_is_never_replaced_by_its_answer(
             "--tta is 'flp': it must be one of none, flip, five-crop, ten-crop. Did you mean 'flip'?",
         ),
         (("x", "--device", "cuda"), "--device is 'cuda', and there is none here: use auto or cpu."),
+        (("x", "--output", "x.json", "--format", "csv"), "--output x.json ends in .json and --format is csv: leave"),
         (("x", "--output", "/nowhere/x"), "--output /nowhere/x: there is no folder /nowhere; make it first."),
     ],
 )

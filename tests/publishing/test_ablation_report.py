@@ -1,12 +1,15 @@
 """What an ablation says of its runs: means, paired differences, and when a difference is no more than noise."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 from botzoo.publishing.ablation_report import (
+    _draw_seeds,
     as_json,
     as_markdown,
     as_table,
@@ -64,6 +67,31 @@ def test_what_is_within_noise_is_called_so(tmp_path: Path, rung: str, noise: boo
 def test_one_seed_leaves_the_noise_unknown(tmp_path: Path) -> None:
     table = as_markdown(ablation(tmp_path, seeds=1))
     assert "| cosine | 72.00 % | 1 | +2.00 to plain |  | one seed: noise unknown | +0.75 |" in table
+
+
+def test_equal_seeds_leave_the_noise_unknown(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    for seed in range(3):
+        results.cells["cosine", seed] = replace(
+            results.cells["plain", seed], top1=results.cells["plain", seed].top1 + 0.3
+        )
+    found = as_json(results)["rungs"][1]["difference"]
+    assert (found["interval_95"], found["within_noise"]) == (None, None)
+    assert "| +0.30 to plain |  | equal seeds: noise unknown |" in as_markdown(results)
+
+
+def test_every_one_of_equal_seeds_is_drawn_as_a_ring_of_its_own() -> None:
+    axes = Figure().subplots()
+    _draw_seeds(axes, 0, [70.0, 71.0, 70.0])
+    assert len({(line.get_xdata()[0], line.get_markersize()) for line in axes.lines}) == 3
+    assert {line.get_markerfacecolor() for line in axes.lines} == {"none"}
+
+
+def test_runs_of_earlier_commands_are_said_to_be_there(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    assert "earlier" not in as_markdown(results)
+    results.earlier = True
+    assert "earlier" in as_markdown(results)
 
 
 def test_diverged_runs_are_counted_and_left_out(tmp_path: Path) -> None:

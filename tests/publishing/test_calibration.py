@@ -81,6 +81,17 @@ def test_no_image_is_judged_by_a_temperature_that_it_helped_to_fit() -> None:
     assert found.after == pytest.approx(expected_calibration_error(expected, log_p.argmax(1) == labels))
 
 
+@pytest.mark.parametrize("wrong", [0, 1])
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_where_all_answers_are_right_no_temperature_is_best(elsewhere: bool, wrong: int) -> None:
+    log_p, _ = draw(50, 3, 1.0)
+    labels = log_p.argmax(1)
+    held_out = (log_p, labels.copy()) if elsewhere else None
+    labels[:wrong] = log_p[:wrong].argmin(1)  # the other folds are still all right
+    found = calibrate(np.exp(log_p.max(1)), log_p.argmax(1) == labels, log_p, labels, held_out)
+    assert (found.after, found.temperature, found.endless) == (None, None, True)
+
+
 def test_what_was_not_kept_gives_no_temperature() -> None:
     found = calibrate(np.full(20, 0.5), np.arange(20) < 10, None, np.zeros(20, int))
     assert (found.before, found.after, found.temperature) == (0, None, None)

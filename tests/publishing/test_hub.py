@@ -175,12 +175,15 @@ def test_a_dry_run_shows_all_and_touches_no_network(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket", None)
-    monkeypatch.setattr(sys, "argv", ["botzoo", "publish", str(folder), "--repo", "me/pets", "--dry-run"])
+    monkeypatch.setattr(
+        sys, "argv", ["botzoo", "publish", str(folder), "--repo", "me/pets", "--dry-run", "--tag", "v1"]
+    )
     with pytest.raises(SystemExit, match="0"):
         cli.main()
     out = capsys.readouterr().out
     assert "model.safetensors" in out
     assert "hf-hub:me/pets" in out
+    assert "goes to    me/pets, public, tag v1\n" in out
 
 
 # What is refused before anything is sent

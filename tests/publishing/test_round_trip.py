@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from botzoo import cli as botzoo_cli
-from botzoo.training.command_line import guarded
+from botzoo.guard import guarded
 from botzoo_finetune import cli
 from hub_double import HubDouble, hub_double
 
@@ -52,7 +52,7 @@ told["equal"] = all(torch.equal(ours[name], timms[name]) for name in timms) and 
 from datasets import load_dataset
 told["rows"] = load_dataset("me/pictures")["train"].num_rows
 
-from botzoo.training.command_line import guarded
+from botzoo.guard import guarded
 from botzoo_finetune import cli
 again = ["--model", "hf-hub:me/photos", "--dataset", photos, "--epochs", "1", "--batch-size", "16", "--output", output]
 told["again"] = guarded(cli.PROG, cli._main, again)

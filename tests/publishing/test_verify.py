@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from botzoo.errors import CheckpointError, ConfigError, ModelError, PublishError
+from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError, PublishError
+from botzoo.inference.sheet import sheet
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.package import pack
@@ -109,6 +112,13 @@ def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:
         list(verify(str(run), str(photos)))
 
 
+@pytest.mark.parametrize("text", ["a: [", "seed: 0\n", "seed: x\ndata: {}\n"])
+def test_a_recipe_that_is_none_is_a_check_that_failed_and_the_rest_goes_on(run: Path, photos: Path, text: str) -> None:
+    (run / "model" / "recipe.yaml").write_text(text)
+    found = outcomes(list(verify(str(run), str(photos))))
+    assert (found["recipe"], found["weights"], "accuracy" in found) == ("differs", "agrees", True)
+
+
 def test_the_embedded_weights_are_those_of_their_claim_and_card() -> None:
     weights = WEIGHTS[EMBEDDED]
     claim = claim_in_table(weights)
@@ -129,9 +139,10 @@ def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:
 
 
 def test_the_recipe_trains_the_same_again(run: Path, photos: Path, tmp_path: Path) -> None:
-    found = reproduction(str(run), str(photos))
+    found = reproduction(str(run), str(photos), str(tmp_path / "again"))
     assert found.command.startswith(f"botzoo train --config {run / 'model' / 'recipe.yaml'} --dataset ")
-    assert rerun(found, str(tmp_path / "again")) == 0
+    assert found.command.endswith(f" --output {tmp_path / 'again'}")
+    assert rerun(found) == 0
     ours, theirs = final_weights(tmp_path / "again"), final_weights(run)
     assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-4) for name in theirs)
 
@@ -143,6 +154,13 @@ def test_a_folder_that_only_its_owner_knows_has_to_be_named(run: Path) -> None:
         rerun(found)
 
 
+@pytest.mark.parametrize("place", ["", "model"])
+def test_a_run_without_a_recipe_has_its_own_options(run: Path, photos: Path, place: str) -> None:
+    (run / "model" / "recipe.yaml").unlink()
+    found = reproduction(str(run / place))
+    assert found.command == f"botzoo train --config {run / 'config.yaml'} --dataset {photos} --output runs/run-again"
+
+
 def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -> None:
     file = run / "model" / "recipe.yaml"
     hostile = {"output": "/etc/cron.d", "push_to": "evil/model", "tracker": "wandb", "data": {"cache_gib": 1e9}}
@@ -150,6 +168,19 @@ def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -
     found = reproduction(str(run))
     assert not {"output", "push_to", "tracker"} & found.options.keys()
     assert found.options["data"] == {}
+
+
+@pytest.mark.parametrize(
+    "ask", [sheet, lambda name: list(verify(name)), reproduction], ids=["info", "verify", "reproduce"]
+)
+def test_advice_without_a_network_names_no_option_of_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Callable[[str], object]
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(NetworkError, match="the Hub cannot be reached: connect and try again") as caught:
+        ask("hf-hub:owner/name")
+    assert "--" not in str(caught.value)
 
 
 def test_a_name_that_there_is_not_is_called_so() -> None:

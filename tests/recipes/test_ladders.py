@@ -1,5 +1,6 @@
 """Ladders: which rung stands on which, what leaving one trick out means, and files of a user's own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, nested, select
+from botzoo.training.ablation import rung_options
 
 
 def own(folder: Path, text: str) -> Ladder:
@@ -90,6 +92,19 @@ def test_a_ladder_of_ones_own(tmp_path: Path) -> None:
     assert (ladder.rung("a").paper, ladder.rung("b").paper) == (None, 80)
 
 
+def test_a_ladder_starts_from_random_weights_unless_it_says_otherwise(tmp_path: Path) -> None:
+    ladder = own(tmp_path, "rungs:\n- {name: a}\n- {name: b, options: {scratch: false}}\n")
+    assert [rung.options["scratch"] for rung in ladder.rungs] == [True, False]
+
+
+def test_the_ladder_in_the_readme_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    ladder = own(tmp_path, re.search(r"`--ladder mine\.yaml`:\n\n```yaml\n(.*?)```", text, re.DOTALL)[1])
+    options = rung_options(ladder, {}, 20, None)
+    assert below(ladder) == {"plain": None, "erasing": "plain", "erasing-mixup": "erasing", "cutmix": "plain"}
+    assert options["erasing-mixup"]["augment"]["random_erasing"] == 0.25
+
+
 REFUSED = {
     "rungs: 3\n": "rungs must be a list",
     "rungs: []\n": "rungs must be a list",
@@ -97,7 +112,7 @@ REFUSED = {
     "rungs:\n- {options: {}}\n": "needs a name",
     "rungs:\n- {name: a/b}\n": "needs a name",
     "rungs:\n- {name: ..}\n": "needs a name",
-    "rungs:\n- {name: a}\n- {name: a}\n": "needs a name of its own",
+    "rungs:\n- {name: a}\n- {name: a}\n": "mine.yaml: two rungs are called a",
     "rungs:\n- {name: a, below: b}\n": "stands on 'b'",
     "rungs:\n- {recipe: cosin}\n": "no recipe 'cosin'",
     "rungs:\n- {name: a, paper: 70}\n": "paper is 70; it must be [top-1, top-5]",
@@ -121,6 +136,11 @@ def test_an_unknown_ladder_lists_the_known_ones() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.yaml cannot be read"):
         load_ladder(str(tmp_path / "gone.yaml"))
+
+
+def test_from_a_rung_that_stands_on_none_nothing_can_be_left_out() -> None:
+    with pytest.raises(ConfigError, match="the top rung cosine of table6 stands on no other"):
+        leave_one_out(select(load_ladder("table6"), ["cosine"]))
 
 
 def test_leaving_out_what_changes_twice_means_nothing() -> None:

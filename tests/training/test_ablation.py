@@ -187,6 +187,15 @@ def test_options_of_a_rung_without_a_run_may_still_change(tmp_path: Path, photos
     assert len(go(given).cells) == 2
 
 
+def test_the_report_has_what_earlier_commands_finished_and_trains_what_is_asked(tmp_path: Path, photos: Path) -> None:
+    given = options(tmp_path, photos)
+    go(given | {"rungs": "plain"}, seeds="2")
+    second = go(given | {"rungs": "cosine"}, seeds="1")
+    assert set(second.cells) == {("plain", 0), ("plain", 1), ("cosine", 0)}
+    assert second.earlier
+    assert second.ladder.rung("cosine").below == "plain"
+
+
 def test_two_processes_train_the_whole_ladder(tmp_path: Path, photos: Path) -> None:
     given = options(tmp_path, photos)
     assert run_distributed(2, go, given) == [0, 0]

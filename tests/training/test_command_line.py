@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from botzoo.errors import BotzooError, ConfigError, StoppedError
-from botzoo.training.command_line import Parser, check_options, given, guarded, load_config, make_parser, parse
+from botzoo.errors import ConfigError
+from botzoo.training.command_line import Parser, check_options, given, load_config, make_parser, named_first, parse
 from botzoo.training.config import TrainConfig
 
 RECIPE = {"lr": 0.3, "label_smoothing": 0.1, "optim": {"momentum": 0.5}}
@@ -26,7 +26,7 @@ def config_of(parser: Parser, *argv: str) -> TrainConfig:
 
 
 def refusal(parser: Parser, *argv: str) -> str:
-    """Return what ``guarded`` would print, after making sure that it is one line."""
+    """Return what the terminal would show, after making sure that it is one line."""
     with pytest.raises(ConfigError) as caught:
         parse(parser, TrainConfig, list(argv))
     assert "\n" not in str(caught.value)
@@ -246,45 +246,9 @@ def test_help_shows_every_field_with_its_words_and_dashes(parser: Parser) -> Non
     assert not [word for word in text.split() if word.startswith("--") and "_" in word]
 
 
-def raising(error: BaseException) -> Any:
-    def main(argv: list[str]) -> None:
-        raise error
-
-    return main
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "said"),
-    [
-        (ConfigError("--lr is 0."), 2, "prog: --lr is 0.\n"),
-        (BotzooError("No."), 2, "prog: No.\n"),
-        (StoppedError("Stopped."), 130, "\nprog: Stopped.\n"),
-        (PermissionError(13, "Permission denied", "runs"), 2, "prog: Permission denied (runs): make room or"),
-        (KeyboardInterrupt(), 130, "\nprog: interrupted"),
-    ],
-    ids=lambda x: type(x).__name__ if isinstance(x, BaseException) else "",
-)
-def test_errors_become_a_line_and_a_status(
-    capsys: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
-) -> None:
-    assert guarded("prog", raising(error), []) == status
-    captured = capsys.readouterr()
-    assert captured.err.startswith(said)
-    assert (captured.err.strip().count("\n"), captured.out) == (0, "")
-
-
-def test_debug_shows_the_traceback() -> None:
-    with pytest.raises(ConfigError):
-        guarded("prog", raising(ConfigError("no")), ["--debug"])
-
-
-def test_success_is_status_0() -> None:
-    assert guarded("prog", lambda argv: None, []) == 0
-
-
-def test_a_mistake_of_ours_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        guarded("prog", raising(ZeroDivisionError()), [])
+@pytest.mark.parametrize("line", ["", "--lr 1", "--recipe", "--recipe a --recipe b", "--recipe=b"])
+def test_an_option_that_is_read_first_is_the_last_one(line: str) -> None:
+    assert named_first(line.split(), "--recipe", "default") == ("b" if "b" in line else "default")
 
 
 def test_given_names_only_what_was_given(parser: Parser, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every option is checked when it is made: one line with the flag, the value and what is accepted."""
 
+import shutil
+import subprocess
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from math import inf, nan
 from pathlib import Path
@@ -8,7 +10,15 @@ from typing import Any
 import pytest
 
 from botzoo.errors import ConfigError
-from botzoo.training.config import AugmentConfig, DataConfig, DistillConfig, EngineConfig, OptimConfig, TrainConfig
+from botzoo.training.config import (
+    AugmentConfig,
+    DataConfig,
+    DistillConfig,
+    EngineConfig,
+    OptimConfig,
+    TrainConfig,
+    check_tag,
+)
 from botzoo_finetune.config import FinetuneConfig
 
 WRONG: list[tuple[type, dict[str, Any], str]] = [
@@ -121,3 +131,36 @@ def test_every_trick_in_the_configuration_is_a_file_of_that_name() -> None:
     files = {path.stem for path in Path(botzoo.tricks.__path__[0]).glob("[a-z]*.py")}
     tricks = {f.name for f in fields(TrainConfig) if not is_dataclass(f.type)} & files
     assert tricks == files
+
+
+TAGS = [
+    "v1",
+    "v1.0",
+    "a/b",
+    "größe",
+    "@",
+    "v+1",
+    "v 1",
+    "v..1",
+    "v1.",
+    ".v1",
+    "a/.b",
+    "a//b",
+    "/a",
+    "a/",
+    "v1.lock",
+    "a@{b",
+]
+TAGS += [f"v{letter}1" for letter in "~^:?*[]\\\t\x7f{}"] + [""]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is what it is compared with")
+@pytest.mark.parametrize("name", TAGS)
+def test_a_tag_is_what_git_takes_for_one(name: str) -> None:
+    gits = subprocess.run(["git", "check-ref-format", f"refs/tags/{name}"], check=False).returncode == 0
+    try:
+        check_tag(name)
+        ours = True
+    except ConfigError:
+        ours = False
+    assert ours == gits

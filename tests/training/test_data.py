@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -404,6 +405,23 @@ def test_threads_that_work_ahead_hold_no_more_than_the_bound(monkeypatch: pytest
     time.sleep(0.05)
     assert len(done) <= first // 8 * 8 + 8 + 20 + 4 + 8
     assert list(results) == list(range(turns + 1, 400))
+
+
+def test_who_is_not_patient_does_not_wait_for_an_image_at_work() -> None:
+    begun, release, finished = threading.Event(), threading.Event(), []
+
+    def work(i: int) -> None:
+        if i == 8:
+            begun.set()
+            release.wait(20)
+            finished.append(i)
+
+    results = module.in_order(work, 9, patient=False)
+    next(results)
+    begun.wait(20)
+    results.close()
+    assert not finished
+    release.set()
 
 
 def test_an_image_lost_after_reading_is_named(tmp_path: Path) -> None:

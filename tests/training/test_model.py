@@ -1,6 +1,7 @@
 """The network of a run: made from every kind of address, and a folder that timm and transformers load as it is."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -258,6 +259,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes | None) -> None:
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(CheckpointError, match=r"There is no file nowhere.safetensors"):
         create_model("test_resnet", 3, pretrained="nowhere.safetensors")
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_rest(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_model_folder(tmp_path, *scratch("test_resnet"), NAMES, tag="mine", license=None)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
 # Addresses that lead nowhere

@@ -1,0 +1,113 @@
+"""The outermost frame of every command: whatever ends it is told in one line, with an exit status.
+
+Next to nothing is imported here, so that the frame stands before what takes time to import.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+
+from botzoo.errors import BotzooError, StoppedError
+
+
+def guarded(
+    prog: str, main: Callable[[list[str]], object], argv: list[str], *, interrupted: str = "Interrupted."
+) -> int:
+    """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C.
+
+    Args:
+        prog: the command, which begins the line.
+        main: what it does.
+        argv: its words; --debug among them shows the traceback of an error.
+        interrupted: the line after Ctrl-C.
+    """
+    with _CtrlC() as ctrl_c:
+        try:
+            main(argv)
+            return 0
+        except SystemExit:
+            raise
+        except StoppedError as stopped:
+            if not _rank():
+                print(f"\n{prog}: {stopped}", file=sys.stderr)
+            return stopped.exit_status
+        except BrokenPipeError:  # whoever read standard output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except BaseException as error:
+            if ctrl_c.pressed or isinstance(error, KeyboardInterrupt):
+                return _interrupted(f"{prog}: {interrupted}")
+            line = _in_one_line(error)
+            if line is None or "--debug" in argv:
+                raise
+            print(f"{prog}{_rank()}: {line}", file=sys.stderr)
+            return 2
+
+
+def _in_one_line(error: BaseException) -> str | None:
+    """Return what to tell of an error, None where its traceback tells more."""
+    if isinstance(error, BotzooError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror or error}{where}: make room or mend the permissions; --debug shows where."
+    out_of_memory = type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+    if isinstance(error, RuntimeError) and out_of_memory:
+        return (
+            "out of memory in the middle of the run: go on with --resume where nothing else takes memory, or begin a new run "
+            "with a smaller --engine.micro-batch."
+        )
+    return None
+
+
+class _CtrlC:
+    """While entered, remembers that Ctrl-C was pressed: importing C code turns KeyboardInterrupt into other errors.
+
+    What cannot be raised, in a callback of the import system for one, is not printed either.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._ours = False
+
+    def __enter__(self) -> _CtrlC:
+        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # it is ignored in the background
+        self._ours = usual and threading.current_thread() is threading.main_thread()
+        if self._ours:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        self.pressed = True
+        sys.unraisablehook = lambda _: None
+        signal.default_int_handler(number, frame)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ours:  # a second Ctrl-C ends what is left without a word
+            signal.signal(signal.SIGINT, signal.SIG_DFL if self.pressed else signal.default_int_handler)
+
+
+def _interrupted(line: str) -> int:
+    """Say so and return the exit status; where threads still wait, for a server for one, end without them at once."""
+    if not _rank():
+        print(f"\n{line}", file=sys.stderr)
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(130)
+    return 130
+
+
+def _rank() -> str:
+    """Return which process speaks, where a launcher started several and it is not the first."""
+    rank = os.environ.get("RANK", "0")
+    return "" if rank == "0" else f" [rank {rank}]"
