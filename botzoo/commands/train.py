@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 
 from botzoo import recipes
 from botzoo.training.command_line import check_options, make_parser, parse, wants_dry_run
@@ -16,6 +17,7 @@ DESCRIPTION = "Train a network from scratch by one of the paper's recipes (`botz
 
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
+    began = time.perf_counter()
     name = _recipe_name(argv)
     recipe = recipes.load(name)
     options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
@@ -29,7 +31,7 @@ def run(argv: list[str]) -> None:
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])
-    train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv))
+    train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv), began=began)
     leave_group()
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import shutil
+import time
 from pathlib import Path
 
 from botzoo.errors import BotzooError, PublishError
@@ -27,6 +28,7 @@ def train_and_describe(
     transfer: Transfer | None = None,
     resume: Path | None = None,
     dry_run: bool = False,
+    began: float | None = None,
 ) -> Result | None:
     """Train as ``config`` says, write the card, print the summary, and publish the model where that is asked for.
 
@@ -36,6 +38,7 @@ def train_and_describe(
         transfer: what transfer learning adds, if anything.
         resume: folder of a run to go on with, whose configuration is ``config``.
         dry_run: stop after the plan and draw the learning rate.
+        began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
         The result, or None after a dry run and where the run to resume is complete already.
@@ -48,10 +51,11 @@ def train_and_describe(
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
     if dry_run:
-        rehearse(config, transfer=transfer, approve=_check_license)
+        rehearse(config, transfer=transfer, approve=_check_license, began=began)
         return None
+    began = time.perf_counter() if began is None else began
     head = _check_access(config)
-    result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license)
+    result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license, began=began)
     if result.job.accelerator.is_main_process:
         describe(result)
         _push(result, head)

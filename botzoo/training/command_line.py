@@ -115,7 +115,7 @@ def parse(
     """
     kinds = _kinds(config_class)
     flags = _spelled_out(argv, kinds)
-    values = _parsed(lambda: parser.parse_args(flags), kinds, f" See {parser.prog} --help.")
+    values = _parsed(lambda: parser.parse_args(_giving_way(flags)), kinds, f" See {parser.prog} --help.")
     if "resume" in values:
         return _resumed(values["resume"], flags, config_class)
     for name, value in (settled or {}).items():
@@ -174,6 +174,12 @@ def _spelled_out(argv: list[str], kinds: dict[str, Any]) -> list[str]:
             word = flag.replace("-", "_").replace("__", "--", 1) + equals + value
         words += [word, "true"] if word in switches and after.startswith("-") else [word]
     return words
+
+
+def _giving_way(flags: list[str]) -> list[str]:
+    """Return ``flags`` with the recipe's epochs taken back where --steps or --budget says how long to train instead."""
+    names = {flag.partition("=")[0] for flag in flags}
+    return ["--epochs=null", *flags] if names & {"--steps", "--budget"} and "--epochs" not in names else flags
 
 
 def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -22,6 +23,7 @@ def main() -> None:
 
 
 def _main(argv: list[str]) -> None:
+    began = time.perf_counter()
     parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
     config, resume = parse(parser, FinetuneConfig, argv)
 
@@ -30,5 +32,5 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))
+    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv), began=began)
     leave_group()

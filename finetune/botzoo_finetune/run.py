@@ -15,7 +15,12 @@ from botzoo_finetune.layer_decay import layer_decay
 
 
 def finetune(
-    config: FinetuneConfig, *, command: str, resume: Path | None = None, dry_run: bool = False
+    config: FinetuneConfig,
+    *,
+    command: str,
+    resume: Path | None = None,
+    dry_run: bool = False,
+    began: float | None = None,
 ) -> Result | None:
     """Fine-tune as ``config`` says, write the card and print the summary.
 
@@ -24,6 +29,7 @@ def finetune(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         dry_run: stop after the plan and draw the learning rate.
+        began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
         The result, or None after a dry run and where the run to resume is complete already.
@@ -31,7 +37,9 @@ def finetune(
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
-    return train_and_describe(config, command=command, transfer=_transfer(config), resume=resume, dry_run=dry_run)
+    return train_and_describe(
+        config, command=command, transfer=_transfer(config), resume=resume, dry_run=dry_run, began=began
+    )
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:
