@@ -28,6 +28,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training.stream",),
     ("botzoo.training.model", "botzoo.training.objective", "botzoo.training.optim"),
     ("botzoo.training.trainer", "botzoo.training.checkpoint", "botzoo.training.history"),
+    ("botzoo.training.lr_finder",),
     ("botzoo.training.engine", "botzoo.training.cost"),
     ("botzoo.training.folder", "botzoo.training.plan", "botzoo.training.teacher", "botzoo.training.budget"),
     ("botzoo.training.prepare",),

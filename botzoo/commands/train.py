@@ -6,7 +6,7 @@ import shlex
 import time
 
 from botzoo import recipes
-from botzoo.training.command_line import check_options, make_parser, parse, wants_dry_run
+from botzoo.training.command_line import check_options, make_parser, parse, wants_dry_run, wants_find_lr
 from botzoo.training.config import TrainConfig
 
 DEFAULT_RECIPE = "label-smoothing"
@@ -31,7 +31,8 @@ def run(argv: list[str]) -> None:
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])
-    train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv), began=began)
+    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
+    train_and_describe(config, command=command, resume=resume, **modes, began=began)
     leave_group()
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import CheckpointError, DivergedError, StoppedError
+from botzoo.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
 from botzoo.training.budget import WARMUP, Budget, Pace, fit_steps, too_small
@@ -43,6 +43,7 @@ from botzoo.training.data import (
 from botzoo.training.engine import (
     end_trackers,
     fit_memory,
+    from_main,
     on_main,
     same_everywhere,
     start_tracker,
@@ -61,6 +62,7 @@ from botzoo.training.folder import (
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.licence import settle_license
+from botzoo.training.lr_finder import FEWEST, STEPS, Sweep, draw_range_test, exploded, factor, suggest
 from botzoo.training.measure import Work, agreed, measure
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
@@ -196,6 +198,60 @@ def rehearse(
 
     on_main(settled.accelerator, draw)
     end_trackers(settled.accelerator)
+
+
+def range_test(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
+    """Try out learning rates far below and far above --lr, say which to take, and draw the losses as lr_finder.png here.
+
+    Everything else is as in the run; nothing of it is kept and no run folder is made. What is said is in units of --lr, so
+    before linear scaling.
+
+    Raises:
+        ConfigError: an epoch has too few steps, or the loss never falls.
+        BotzooError: what ``train`` would raise before its first step.
+    """
+    settled = _ready(prepare(config, transfer or Transfer()), 0)
+    steps, accelerator = min(STEPS, settled.order.steps_per_epoch), settled.accelerator
+    if steps < FEWEST:
+        raise ConfigError(
+            f"--find-lr needs an epoch of {FEWEST} steps and there are {steps}, of {settled.order.batch_size} images each: "
+            "give a smaller --batch-size."
+        )
+    lowest, highest = (f"--lr {config.lr * factor(step, steps):.2g}" for step in (0, steps - 1))
+    log.info("%-10s %d steps from %s to %s at a batch of %d", "range", steps, lowest, highest, settled.order.batch_size)
+    losses = _sweep(settled, steps)
+    found = suggest(losses, steps)
+    title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: range test of the learning rate"
+
+    def draw() -> Path:
+        path = free_name(Path("lr_finder"), ".png")
+        draw_range_test(losses, steps, config.lr, found, path, title)
+        return path
+
+    picture = from_main(accelerator, draw)
+    end_trackers(accelerator)
+    if found is None:
+        raise ConfigError(
+            f"The loss never falls between {lowest} and {highest} ({picture} shows it): look at the labels and at what is "
+            "frozen, or give a --lr that is far from this one."
+        )
+    steepest, careful = (f"--lr {config.lr * value:.2g}" for value in (found.steepest, found.careful))
+    log.info(
+        "%-10s %s, where the loss falls fastest; a tenth of where it is least is %s", "suggested", steepest, careful
+    )
+    log.info("%-10s none: a range test; its losses are drawn in %s", "output", picture)
+
+
+def _sweep(settled: Settled, steps: int) -> list[float]:
+    """Return the losses of a range test, up to where they explode."""
+    trainer = settled.trainer
+    losses: list[float] = []
+    trainer.schedule = Sweep(settled.schedule.peak, steps)
+    for step, micro_batches in enumerate(_train_batches(settled, 0, steps)):
+        losses.append(settled.accelerator.reduce(trainer.step(step, micro_batches), "mean").item())
+        if exploded(losses, steps):
+            return [loss for loss in losses if math.isfinite(loss)]
+    return losses
 
 
 def _say_plan(settled: SettledT, step: int) -> SettledT:

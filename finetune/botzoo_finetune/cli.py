@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from botzoo.training.command_line import guarded, make_parser, parse, wants_dry_run
+from botzoo.training.command_line import guarded, make_parser, parse, wants_dry_run, wants_find_lr
 from botzoo_finetune.config import FinetuneConfig
 
 PROG = "botzoo-finetune"
@@ -32,5 +32,6 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv), began=began)
+    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
+    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, **modes, began=began)
     leave_group()

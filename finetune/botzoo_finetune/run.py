@@ -20,6 +20,7 @@ def finetune(
     command: str,
     resume: Path | None = None,
     dry_run: bool = False,
+    find_lr: bool = False,
     began: float | None = None,
 ) -> Result | None:
     """Fine-tune as ``config`` says, write the card and print the summary.
@@ -29,16 +30,23 @@ def finetune(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         dry_run: stop after the plan and draw the learning rate.
+        find_lr: try out learning rates instead of training.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
-        The result, or None after a dry run and where the run to resume is complete already.
+        The result, or None where nothing was to be kept and where the run to resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
     return train_and_describe(
-        config, command=command, transfer=_transfer(config), resume=resume, dry_run=dry_run, began=began
+        config,
+        command=command,
+        transfer=_transfer(config),
+        resume=resume,
+        dry_run=dry_run,
+        find_lr=find_lr,
+        began=began,
     )
 
 
