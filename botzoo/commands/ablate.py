@@ -7,7 +7,7 @@ import shlex
 
 from botzoo.errors import ConfigError
 from botzoo.recipes.ladders import load_ladder
-from botzoo.training.command_line import given, make_parser, named_first, parse, wants_dry_run
+from botzoo.training.command_line import given, make_parser, named_first, parse, wants_dry_run, wants_find_lr
 from botzoo.training.config import AblateConfig
 
 DESCRIPTION = (
@@ -24,8 +24,8 @@ def run(argv: list[str]) -> None:
     config, resume = parse(parser, AblateConfig, argv)
     if resume is not None:
         raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")
-    if wants_dry_run(argv):
-        raise ConfigError("--dry-run shows the plan of one run: give it to botzoo train.")
+    if wants_dry_run(argv) or wants_find_lr(argv):
+        raise ConfigError("--dry-run and --find-lr are for one run: give them to botzoo train.")
     options = given(parser, AblateConfig, argv)
 
     from botzoo.publishing.ablation_report import as_table, write_report

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import time
 
 from botzoo import recipes
-from botzoo.training.command_line import check_options, make_parser, named_first, parse, wants_dry_run
+from botzoo.training.command_line import check_options, make_parser, named_first, parse, wants_dry_run, wants_find_lr
 from botzoo.training.config import TrainConfig
 
 DEFAULT_RECIPE = "label-smoothing"
@@ -16,6 +17,7 @@ DESCRIPTION = "Train a network from scratch by one of the paper's recipes (`botz
 
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
+    began = time.perf_counter()
     name = named_first(argv, "--recipe", DEFAULT_RECIPE)  # it sets the defaults of the other options
     recipe = recipes.load(name)
     options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
@@ -29,5 +31,6 @@ def run(argv: list[str]) -> None:
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])
-    train_and_describe(config, command=command, resume=resume, dry_run=wants_dry_run(argv))
+    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
+    train_and_describe(config, command=command, resume=resume, **modes, began=began)
     leave_group()

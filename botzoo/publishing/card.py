@@ -24,7 +24,7 @@ from botzoo.publishing.calibration import BINS, Calibration, calibrate
 from botzoo.publishing.claim import metric_args, sha256_of
 from botzoo.training.licence import forbids_commerce, inherited_license, settle_license
 from botzoo.training.model import Start, count_parameters
-from botzoo.training.plan import decay_words, duration
+from botzoo.training.plan import decay_words, duration, epochs_words
 from botzoo.training.run import Result, program
 from botzoo.training.sources import ImageData
 from botzoo.training.trainer import Evaluation, wilson
@@ -455,6 +455,7 @@ def _training(result: Result) -> Iterator[str]:
     decay = decay_words(job.config, job.epochs)
     warm = f"{schedule.warmup_steps:,} steps of warmup, then " if schedule.warmup_steps else ""
     early = "; it stopped early, without a gain for some time" if result.steps < schedule.total_steps else ""
+    cut = ", which was cut short" if result.best_epoch > job.epochs else ""
     yield "## Training"
     yield f"{fence}sh\n{without_folders(facts['command'])}\n{fence}"
     if job.start.report is not None:
@@ -462,8 +463,8 @@ def _training(result: Result) -> Iterator[str]:
         yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
     yield from _teacher(result)
     yield (
-        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({_count(job.epochs, 'epoch')}){early}. The "
-        f"weights kept are those after epoch {result.best_epoch}, the best on the validation split. Learning rate "
+        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({epochs_words(job.epochs)}){early}. The "
+        f"weights kept are those after epoch {result.best_epoch}{cut}, the best on the validation split. Learning rate "
         f"{schedule.peak:.4g}: {warm}{decay}. Arithmetic in {job.precision.name} ({job.precision.reason}), weights in "
         "fp32. The settings as they took effect:"
     )
@@ -495,7 +496,8 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
     groups = {key: value for key, value in values.items() if isinstance(value, dict)}
     flat = {key: value for key, value in values.items() if key not in groups}
     flat |= {f"{group}.{key}": value for group, inner in groups.items() for key, value in inner.items()}
-    flat |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
+    flat |= {"epochs": job.epochs} if job.config.steps is None else {}
+    flat |= {"batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
     flat |= {"mixed_precision": job.precision.name, "data.hflip": job.hflip, "data.crop_min": job.crop_min}
     config, decay = job.config, job.config.optim.decay
     without_effect = {

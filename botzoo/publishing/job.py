@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import shutil
+import time
 from pathlib import Path
 
 from botzoo.errors import BotzooError, PublishError
@@ -15,7 +16,7 @@ from botzoo.publishing.summary import summary
 from botzoo.training.config import TrainConfig
 from botzoo.training.licence import settle_license
 from botzoo.training.prepare import Settled, Transfer
-from botzoo.training.run import Result, rehearse, train
+from botzoo.training.run import Result, range_test, rehearse, train
 
 log = logging.getLogger("botzoo")
 
@@ -27,6 +28,8 @@ def train_and_describe(
     transfer: Transfer | None = None,
     resume: Path | None = None,
     dry_run: bool = False,
+    find_lr: bool = False,
+    began: float | None = None,
 ) -> Result | None:
     """Train as ``config`` says, write the card, print the summary, and publish the model where that is asked for.
 
@@ -36,9 +39,11 @@ def train_and_describe(
         transfer: what transfer learning adds, if anything.
         resume: folder of a run to go on with, whose configuration is ``config``.
         dry_run: stop after the plan and draw the learning rate.
+        find_lr: try out learning rates instead of training.
+        began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
-        The result, or None after a dry run and where the run to resume is complete already.
+        The result, or None where nothing was to be kept and where the run to resume is complete already.
 
     Raises:
         PublishError: the model could not be published, which is known before the first step but for the network's failures.
@@ -47,11 +52,15 @@ def train_and_describe(
     if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
-    if dry_run:
-        rehearse(config, transfer=transfer, approve=_check_license)
+    if find_lr:
+        range_test(config, transfer=transfer)
         return None
+    if dry_run:
+        rehearse(config, transfer=transfer, approve=_check_license, began=began)
+        return None
+    began = time.perf_counter() if began is None else began
     head = _check_access(config)
-    result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license)
+    result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license, began=began)
     if result.job.accelerator.is_main_process:
         describe(result)
         _push(result, head)

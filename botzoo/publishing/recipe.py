@@ -53,7 +53,9 @@ def recipe_options(result: Result) -> dict[str, Any]:
     """
     job = result.job
     options = without_machine(asdict(job.config))
-    options |= {"epochs": job.epochs, "batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
+    options |= {"batch_size": job.order.batch_size, "img_size": job.preprocessing.size}
+    if job.config.steps is None:
+        options["epochs"] = job.epochs
     options["data"] |= {
         "hflip": job.hflip,
         "crop_min": job.crop_min,

@@ -44,6 +44,12 @@ def make_parser(prog: str, description: str, config_class: type[ConfigT], defaul
     parser.add_argument(
         "--dry_run", action="store_true", default=SUPPRESS, help="Print the plan, draw the learning rate, and stop."
     )
+    parser.add_argument(
+        "--find_lr",
+        action="store_true",
+        default=SUPPRESS,
+        help="Try out learning rates over an epoch or less, suggest one, and stop.",
+    )
     parser.add_argument("--resume", type=str, default=SUPPRESS, help="Go on with the run in this folder.")
     parser.add_class_arguments(config_class)
     groups = {name.split(".")[0] for name in _kinds(config_class) if "." in name}
@@ -113,14 +119,18 @@ def parse(
     """
     kinds = _kinds(config_class)
     flags = _spelled_out(argv, kinds)
-    values = _parsed(lambda: parser.parse_args(flags), kinds, f" See {parser.prog} --help.")
+    values = _parsed(lambda: parser.parse_args(_giving_way(flags)), kinds, f" See {parser.prog} --help.")
     if "resume" in values:
         return _resumed(values["resume"], flags, config_class)
     for name, value in (settled or {}).items():
         if values[name] != value:
             raise ConfigError(f"{name} cannot stand in a file: give --{name} {values[name]} on the command line.")
-    if "dry_run" in values and not wants_dry_run(argv):
-        raise ConfigError("dry_run cannot stand in a file: give --dry-run on the command line.")
+    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
+    for name, on_the_line in modes.items():
+        if name in values and not on_the_line:
+            raise ConfigError(f"{name} cannot stand in a file: give --{name.replace('_', '-')} on the command line.")
+    if all(modes.values()):
+        raise ConfigError("--dry-run and --find-lr each do something else than train: give one of the two.")
     return made(values, config_class), None
 
 
@@ -165,6 +175,11 @@ def wants_dry_run(argv: list[str]) -> bool:
     return "--dry-run" in argv or "--dry_run" in argv
 
 
+def wants_find_lr(argv: list[str]) -> bool:
+    """Return whether ``argv`` asks to try out learning rates instead of training."""
+    return "--find-lr" in argv or "--find_lr" in argv
+
+
 def _kinds(config_class: Any) -> dict[str, Any]:
     """Return the type of every option by its name, dotted where it stands in a group."""
     kinds: dict[str, Any] = {}
@@ -185,6 +200,12 @@ def _spelled_out(argv: list[str], kinds: dict[str, Any]) -> list[str]:
     return words
 
 
+def _giving_way(flags: list[str]) -> list[str]:
+    """Return ``flags`` with the recipe's epochs taken back where --steps or --budget says how long to train instead."""
+    names = {flag.partition("=")[0] for flag in flags}
+    return ["--epochs=null", *flags] if names & {"--steps", "--budget"} and "--epochs" not in names else flags
+
+
 def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict[str, Any]:
     """Return the values that ``read`` finds; what jsonargparse has against them becomes one line in our words."""
     try:
@@ -197,7 +218,9 @@ def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict
 def _one_line(text: str, kinds: dict[str, Any]) -> str:
     """Say what ``text``, a message of jsonargparse, says; one that is not known here is passed on."""
     if found := re.search(r"unrecognized arguments: (-[\w.-]+)", text, re.IGNORECASE):
-        known = [f"--{name}" for name in (*kinds, "config", "debug", "dry_run", "resume", "help", "print_config")]
+        known = [
+            f"--{name}" for name in (*kinds, "config", "debug", "dry_run", "find_lr", "resume", "help", "print_config")
+        ]
         return _dashed(f"There is no option {found[1]}.{did_you_mean(found[1], known)}")
     if found := re.search(r"unrecognized arguments: (.+)", text, re.IGNORECASE):
         return f"{found[1]!r} belongs to no flag: write --dataset, --model or another flag before each value."

@@ -211,6 +211,12 @@ class TrainConfig:
     """Folder of the run; by default runs/DATASET-MODEL, numbered where that exists."""
     epochs: int | None = None
     """Passes over the training images; by default enough for 100 steps, at least 3 and at most 30."""
+    steps: int | None = None
+    """Optimizer steps of the whole run, in place of --epochs; the last epoch may be cut short."""
+    budget: str | None = None
+    """Time for the whole command, such as 90s, 10m, 1.5h or 2h30m, in place of --epochs: the speed is measured first and the
+    steps set so that the run, its evaluations and its model folder end on time. The warmup takes a fifth of it at most.
+    Once begun, the run keeps its steps: where the machine slows down, the log says how late it will be."""
     batch_size: int | None = None
     """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps."""
     lr: float = 0.01
@@ -291,6 +297,7 @@ class TrainConfig:
         check(self.warmup >= 0, "warmup", self.warmup, "0 or more epochs")
         if self.epochs is not None:
             check_epochs(self, self.epochs, f"--epochs {self.epochs}")
+        self._check_length()
         self._check_falls()
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
@@ -316,6 +323,17 @@ class TrainConfig:
         if self.scratch and self.pretrained is not None:
             raise ConfigError(
                 f"--scratch starts from nothing and --pretrained {self.pretrained} from weights: give one of the two."
+            )
+
+    def _check_length(self) -> None:
+        check(self.steps is None or self.steps >= 1, "steps", self.steps, "1 or more")
+        if self.budget is not None:
+            seconds_of(self.budget)
+        lengths = {"budget": self.budget, "epochs": self.epochs, "steps": self.steps}
+        named = [f"--{name} {value}" for name, value in lengths.items() if value is not None]
+        if len(named) > 1:
+            raise ConfigError(
+                f"{' and '.join(named)} each say how long to train: give one of them, and null for one that a file gives."
             )
 
     def _check_publishing(self) -> None:
@@ -366,7 +384,21 @@ def check_commit(name: str, flag: str) -> None:
     )
 
 
-def check_epochs(config: TrainConfig, epochs: int, named: str) -> None:
+def seconds_of(budget: str) -> float:
+    """Return the seconds that a duration of hours, minutes and seconds, such as 1.5h or 2h30m, names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    number = r"(\d+(?:\.\d+)?)"
+    found = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", budget, re.ASCII)
+    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
+    check(total > 0, "budget", budget, "a duration such as 90s, 10m, 1.5h or 2h30m")
+    return total
+
+
+def check_epochs(config: TrainConfig, epochs: float, named: str) -> None:
     """Raise ConfigError where ``epochs``, called ``named``, are too few for warmup, milestones or progressive resizing."""
     marks = None if config.optim.milestones is None else list(config.optim.milestones)
     small = config.data.train_scale_epochs

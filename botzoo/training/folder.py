@@ -137,8 +137,9 @@ def record_facts(
     *,
     resumed: bool,
     teacher: dict[str, str] | None = None,
+    budget: Facts | None = None,
 ) -> Facts:
-    """Write command, versions, hardware, data and teacher to run.json; when resuming, check that the last two are the same.
+    """Write command, versions, hardware, data, teacher and budget to run.json; when resuming, check data and teacher.
 
     Raises:
         ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
@@ -168,6 +169,7 @@ def record_facts(
         "fingerprints": fingerprints,
         "images": {role: len(split) for role, split in images.items()},
         **({"teacher": teacher} if teacher is not None else {}),
+        **({"budget": budget} if budget is not None else {}),
         "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,18 +54,18 @@ class Schedule:
         return self.peak * decay * self.factor ** bisect_right(self.falls, step)
 
 
-def fall_epochs(decay: str, epochs: int, milestones: tuple[int, ...] | None = None, every: int = 2) -> list[int]:
+def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = None, every: int = 2) -> list[int]:
     """Return the whole epochs, warmup included, after which the learning rate falls in a run of ``epochs``.
 
     Args:
         decay: "step" falls at ``milestones``, by default every quarter of the run as in the paper (30, 60 and 90 of 120);
             "exponential" every ``every`` epochs, a staircase; "constant" never; "plateau" at epochs not known beforehand.
-        epochs: of the whole run.
+        epochs: of the whole run, the last of which may be cut short.
     """
     if decay == "step":
-        quarters = sorted({-(-epochs * k // 4) for k in (1, 2, 3)})
+        quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})
         return [epoch for epoch in milestones or quarters if epoch < epochs]
-    return list(range(every, epochs, every)) if decay == "exponential" else []
+    return list(range(every, math.ceil(epochs), every)) if decay == "exponential" else []
 
 
 def param_groups(

@@ -28,6 +28,7 @@ def plan(job: Settled) -> Iterator[str]:
         "optimizer": _optimizer(job),
         "tricks": _tricks(job),
         "steps": _steps(job),
+        "budget": job.budget.lines() if job.budget is not None else (),
         "memory": _memory(job),
     }.items():
         for i, line in enumerate(lines):
@@ -108,7 +109,7 @@ def _weight_decay(job: Settled) -> str:
     return f"weight decay {job.config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
 
 
-def decay_words(config: TrainConfig, epochs: int) -> str:
+def decay_words(config: TrainConfig, epochs: float) -> str:
     """Return what the learning rate does after the warmup in a run of ``epochs``."""
     optim = config.optim
     if config.cosine:
@@ -142,7 +143,7 @@ def _tricks(job: Settled) -> Iterator[str]:
 def _steps(job: Settled) -> Iterator[str]:
     order = job.order
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
-    total = f"{job.epochs} epochs x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps"
+    total = f"{epochs_words(job.epochs)} x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps"
     yield f"{total}; batch {order.batch_size} = {parts}"
 
 
@@ -166,6 +167,16 @@ def _parts(memory: Memory) -> str:
 
 def _mib(size: int) -> str:
     return f"{size / (1 << 20):,.{0 if size >= 10 << 20 else 1}f}"
+
+
+def epochs_words(epochs: float) -> str:
+    """Return a number of epochs for people: 3 epochs, 2.41 epochs, 0.032 epochs."""
+    return f"{epochs_number(epochs)} epoch{'s' if epochs != 1 else ''}"
+
+
+def epochs_number(epochs: float) -> str:
+    """Return the number alone."""
+    return f"{epochs:,.2f}".rstrip("0").rstrip(".") if epochs >= 1 else f"{epochs:.2g}"
 
 
 def duration(seconds: float) -> str:

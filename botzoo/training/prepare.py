@@ -15,6 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from botzoo.errors import ConfigError
+from botzoo.training.budget import Budget
 from botzoo.training.config import TrainConfig, check_epochs
 from botzoo.training.data import Images, Order, Preprocessing, read_images, unreadable
 from botzoo.training.engine import (
@@ -29,6 +30,7 @@ from botzoo.training.engine import (
 from botzoo.training.model import Start, create_model
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
+from botzoo.training.plan import epochs_words
 from botzoo.training.shards import Shards, find_shards
 from botzoo.training.sources import ImageData, Split, find_images, with_validation
 from botzoo.training.stream import Stream
@@ -85,7 +87,12 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Settled(Draft):
-    """Everything that a run has settled before it makes its folder."""
+    """Everything that a run has settled before it makes its folder.
+
+    Attributes:
+        epochs: of the run, not a whole number where the last one is cut short.
+        budget: what --budget came to, None without it.
+    """
 
     config: TrainConfig
     transfer: Transfer
@@ -96,9 +103,10 @@ class Settled(Draft):
     crop_min: float
     hflip: float
     order: Order
-    epochs: int
+    epochs: float
     schedule: Schedule
     trainer: Trainer
+    budget: Budget | None = None
 
 
 def _draft(
@@ -233,7 +241,7 @@ def _make_objective(config: TrainConfig, num_classes: int) -> Objective:
     )
 
 
-def _usual_crop(config: TrainConfig, mirrored: bool, epochs: int) -> float:
+def _usual_crop(config: TrainConfig, mirrored: bool, epochs: float) -> float:
     """Return the smallest training crop where none is given: few epochs do not suffice to learn from small pieces."""
     if config.paper_augment:
         return paper_augment.CROP_MIN
@@ -287,21 +295,47 @@ def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelera
     return streams
 
 
-def settle_epochs(config: TrainConfig, order: Order) -> int:
+def settle_epochs(config: TrainConfig, order: Order) -> float:
     """Return the epochs asked for, or enough for 100 steps, at least 3 and at most 30.
+
+    Of --steps they need not be whole; a --budget that is still to be settled gets a number for the time being.
 
     Raises:
         ConfigError: they are too few for the warmup or the milestones.
     """
-    epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
-    check_epochs(config, epochs, f"the {epochs} epochs that such a data set gets by default; or give --epochs")
-    return epochs
+    if config.steps is not None:
+        epochs = config.steps / order.steps_per_epoch
+        check_epochs(config, epochs, f"the {epochs_words(epochs)} of its {config.steps:,} steps; or give more of them")
+        return int(epochs) if epochs.is_integer() else epochs
+    whole = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
+    if config.budget is None:
+        check_epochs(config, whole, f"the {whole} epochs that such a data set gets by default; or give --epochs")
+    return whole
 
 
-def make_schedule(config: TrainConfig, order: Order, epochs: int) -> Schedule:
+def within_budget(settled: Settled, budget: Budget) -> Settled:
+    """Return ``settled`` with the steps of ``budget``, and its warmup where that was shortened.
+
+    They take the budget's place in the configuration, so that a resumed run ends at the same step.
+
+    Raises:
+        ConfigError: they are too few for the milestones or progressive resizing.
+    """
+    config = replace(settled.config, budget=None, steps=budget.steps)
+    if budget.warmup is not None:
+        config = replace(config, warmup=budget.warmup[1])
+    epochs = settle_epochs(config, settled.order)
+    schedule = make_schedule(config, settled.order, epochs)
+    settled.trainer.schedule = schedule
+    crop_min = config.data.crop_min or _usual_crop(config, settled.data.mirrored, epochs)
+    return replace(settled, config=config, epochs=epochs, schedule=schedule, crop_min=crop_min, budget=budget)
+
+
+def make_schedule(config: TrainConfig, order: Order, epochs: float) -> Schedule:
+    """Return the learning rate of every step of so many ``epochs``, the last of which may be cut short."""
     optim = config.optim
     peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
-    total = epochs * order.steps_per_epoch
+    total = round(epochs * order.steps_per_epoch)
     warmup_steps = min(round(config.warmup * order.steps_per_epoch), total - 1)
     falls = fall_epochs(optim.decay, epochs, optim.milestones, optim.decay_every)
     steps = tuple(epoch * order.steps_per_epoch for epoch in falls)

@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import CheckpointError, DivergedError, StoppedError
+from botzoo.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
+from botzoo.training.budget import WARMUP, Budget, Pace, fit_steps, too_small
 from botzoo.training.checkpoint import Progress
-from botzoo.training.config import TrainConfig
+from botzoo.training.config import TrainConfig, seconds_of
 from botzoo.training.data import (
     Batch,
     EvalTransform,
@@ -42,6 +43,7 @@ from botzoo.training.data import (
 from botzoo.training.engine import (
     end_trackers,
     fit_memory,
+    from_main,
     on_main,
     same_everywhere,
     start_tracker,
@@ -60,10 +62,12 @@ from botzoo.training.folder import (
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.licence import settle_license
+from botzoo.training.lr_finder import FEWEST, STEPS, Sweep, draw_range_test, exploded, factor, suggest
+from botzoo.training.measure import Work, agreed, measure
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
-from botzoo.training.plan import decay_words, duration, plan
-from botzoo.training.prepare import Settled, Transfer, prepare
+from botzoo.training.plan import decay_words, duration, epochs_number, plan
+from botzoo.training.prepare import Settled, Transfer, prepare, within_budget
 from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.trainer import Evaluation, evaluate
 
@@ -124,6 +128,7 @@ def train(
     command: str = "botzoo",
     resume: Path | None = None,
     approve: Callable[[Settled], object] = lambda settled: None,
+    began: float | None = None,
 ) -> Result:
     """Run the whole job and return its result, the same on every process.
 
@@ -133,14 +138,17 @@ def train(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         approve: is shown, on every process, what is settled before the run's folder is made; may raise.
+        began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; the checkpoint is written.
         DivergedError: the loss became NaN or infinite.
         BotzooError: anything else that a user can mend, in one line.
     """
+    began = time.perf_counter() if began is None else began
     settled = prepare(config, transfer or Transfer())
     approve(settled)
+    settled = _keep_to_budget(settled, began)
     folder = open_folder(settled.config, settled.accelerator, resume)
     with working_in(folder, settled.accelerator):
         return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
@@ -171,16 +179,18 @@ def rehearse(
     *,
     transfer: Transfer | None = None,
     approve: Callable[[Settled], object] = lambda settled: None,
+    began: float | None = None,
 ) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here; train nothing and make no run folder.
 
     Raises:
         BotzooError: what ``train`` would raise before its first step.
     """
+    began = time.perf_counter() if began is None else began
     check_output(config)
     settled = prepare(config, transfer or Transfer())
     approve(settled)
-    settled = _say_plan(settled, 0)
+    settled = _say_plan(_keep_to_budget(settled, began), 0)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
 
     def draw() -> None:
@@ -192,20 +202,104 @@ def rehearse(
     end_trackers(settled.accelerator)
 
 
+def range_test(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
+    """Try out learning rates far below and far above --lr, say which to take, and draw the losses as lr_finder.png here.
+
+    Everything else is as in the run; nothing of it is kept and no run folder is made. What is said is in units of --lr, so
+    before linear scaling.
+
+    Raises:
+        ConfigError: an epoch has too few steps, or the loss never falls.
+        BotzooError: what ``train`` would raise before its first step.
+    """
+    settled = _ready(prepare(config, transfer or Transfer()), 0)
+    steps, accelerator = min(STEPS, settled.order.steps_per_epoch), settled.accelerator
+    if steps < FEWEST:
+        raise ConfigError(
+            f"--find-lr needs an epoch of {FEWEST} steps and there are {steps}, of {settled.order.batch_size} images each: "
+            "give a smaller --batch-size."
+        )
+    lowest, highest = (f"--lr {config.lr * factor(step, steps):.2g}" for step in (0, steps - 1))
+    log.info("%-10s %d steps from %s to %s at a batch of %d", "range", steps, lowest, highest, settled.order.batch_size)
+    losses = _sweep(settled, steps)
+    found = suggest(losses, steps)
+    title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: range test of the learning rate"
+
+    def draw() -> Path:
+        path = free_name(Path("lr_finder"), ".png")
+        draw_range_test(losses, steps, config.lr, found, path, title)
+        return path
+
+    picture = from_main(accelerator, draw)
+    end_trackers(accelerator)
+    if found is None:
+        raise ConfigError(
+            f"The loss never falls between {lowest} and {highest} ({picture} shows it): look at the labels and at what is "
+            "frozen, or give a --lr that is far from this one."
+        )
+    steepest, careful = (f"--lr {config.lr * value:.2g}" for value in (found.steepest, found.careful))
+    log.info(
+        "%-10s %s, where the loss falls fastest; a tenth of where it is least is %s", "suggested", steepest, careful
+    )
+    log.info("%-10s none: a range test; its losses are drawn in %s", "output", picture)
+
+
+def _sweep(settled: Settled, steps: int) -> list[float]:
+    """Return the losses of a range test, up to where they explode."""
+    trainer = settled.trainer
+    losses: list[float] = []
+    trainer.schedule = Sweep(settled.schedule.peak, steps)
+    for step, micro_batches in enumerate(_train_batches(settled, 0, steps)):
+        losses.append(settled.accelerator.reduce(trainer.step(step, micro_batches), "mean").item())
+        if exploded(losses, steps):
+            return [loss for loss in losses if math.isfinite(loss)]
+    return losses
+
+
 def _say_plan(settled: SettledT, step: int) -> SettledT:
     """Ready the network for ``step``, fit the micro-batch to the memory, and log what is to happen."""
-    settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, _epoch(settled, step)))
-    settled = replace(settled, order=fit_memory(settled.trainer, settled.order, settled.largest_size))
+    settled = _ready(settled, step)
     for line in plan(settled):
         log.info("%s", line)
     return settled
+
+
+def _ready(settled: SettledT, step: int) -> SettledT:
+    settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, _epoch(settled, step)))
+    return replace(settled, order=fit_memory(settled.trainer, settled.order, settled.largest_size))
+
+
+def _keep_to_budget(settled: Settled, began: float) -> Settled:
+    """Where there is a --budget, measure the speed and set the number of steps; ``began`` is when the command did."""
+    config = settled.config
+    if config.budget is None:
+        return settled
+    check_output(config)
+    settled, seconds = _ready(settled, 0), seconds_of(config.budget)
+    order, every = settled.order, config.checkpoint_every
+    costs = measure(settled, Work(_train_batches, _eval_batches, _save_all), seconds)
+    before = agreed(time.perf_counter() - began)
+    steps = fit_steps(seconds - before, costs, order.steps_per_epoch, every)
+    if not steps:
+        raise too_small(config.budget, before, costs, every)
+    shortened = WARMUP * steps / order.steps_per_epoch
+    warmup = (config.warmup, shortened) if config.warmup > shortened else None
+    sizes = (order.steps_per_epoch, order.batch_size, every)
+    return within_budget(settled, Budget(config.budget, seconds, before, steps, *sizes, costs, warmup))
+
+
+def _save_all(settled: Settled, folder: Path) -> None:
+    """Write a checkpoint and the best weights, as after an epoch that is better than all before."""
+    checkpoint.save(folder / "checkpoints", Progress(), settled.trainer.state(), 1)
+    _save_best(folder / BEST, settled.trainer.judged)
 
 
 def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
     """Record what the run is in its folder."""
     accelerator = settled.accelerator
     teacher = settled.teacher.identity if settled.teacher is not None else None
-    facts = record_facts(folder, command, settled.images, accelerator, resumed=resumed, teacher=teacher)
+    budget = settled.budget.facts() if settled.budget is not None else None
+    facts = record_facts(folder, command, settled.images, accelerator, resumed=resumed, teacher=teacher, budget=budget)
     start_tracker(settled.config, accelerator, folder)
     history = History(folder / "metrics.jsonl", accelerator.is_main_process)
     return Job(**vars(settled), folder=folder, facts=facts, history=history)
@@ -233,7 +327,7 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
     """Take the remaining steps; evaluate and write a checkpoint after each epoch; return where the run stands then."""
     config, order, trainer, accelerator = job.config, job.order, job.trainer, job.accelerator
     total = progress.step if progress.stopped_early else job.schedule.total_steps
-    watch = _Watch(progress.seconds, order.batch_size)
+    watch, pace = _Watch(progress.seconds, order.batch_size), Pace(job.facts.get("budget"))
     reset_peak_memory(accelerator.device)
     losses: list[Tensor] = []
     with StopRequest(accelerator) as stop, _bar(job, progress) as bar, logging_redirect_tqdm([log]):
@@ -244,12 +338,14 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
             losses.append(trainer.step(step, micro_batches))
             bar.update(order.batch_size)
             done = step + 1
-            ends_epoch = done % order.steps_per_epoch == 0
+            ends_epoch = done % order.steps_per_epoch == 0 or done == total
             stopping = stop.granted(done)
             saves = ends_epoch or stopping or (config.checkpoint_every and done % config.checkpoint_every == 0)
             if saves or done % config.engine.log_every == 0:
                 loss = _mean_loss(job, losses, done)
                 _log_train(job, done, loss, watch.speed(len(losses)), watch.seconds)
+                if remark := pace.remark(done, watch.seconds):
+                    log.warning("%s", remark)
                 bar.set_postfix_str(f"loss {loss:.3f}")
                 losses.clear()
                 watch.restart()
@@ -294,7 +390,7 @@ class _Watch:
         self.window = time.perf_counter()
 
 
-def _train_batches(job: Job, first: int, last: int) -> Iterator[list[Batch]]:
+def _train_batches(job: Settled, first: int, last: int) -> Iterator[list[Batch]]:
     transform: Transform = _train_transform(job, job.train_size)
     small_epochs = job.config.data.train_scale_epochs
     if small_epochs is not None:
@@ -307,7 +403,7 @@ def _train_batches(job: Job, first: int, last: int) -> Iterator[list[Batch]]:
     return train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
 
 
-def _train_transform(job: Job, size: int) -> TrainTransform:
+def _train_transform(job: Settled, size: int) -> TrainTransform:
     return TrainTransform(
         size,
         job.preprocessing.interpolation,
@@ -322,8 +418,14 @@ def _train_transform(job: Job, size: int) -> TrainTransform:
 def _judge(job: Job, role: str, keep_log_p: bool = False) -> Evaluation:
     """Evaluate the judged network on every image of a split."""
     images, trainer = job.images[role], job.trainer
+    total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
+    return evaluate(job.accelerator, trainer.judged, _eval_batches(job, role), trainer.normalise, total, keep_log_p)
+
+
+def _eval_batches(job: Settled, role: str) -> Iterator[Batch]:
+    images = job.images[role]
     read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
-    batches = read(
+    batches: Iterator[Batch] = read(
         images,
         EvalTransform(job.preprocessing),
         2 * job.order.micro_batch,
@@ -332,8 +434,7 @@ def _judge(job: Job, role: str, keep_log_p: bool = False) -> Evaluation:
         workers=worker_count(job.config, job.accelerator),
         pin=job.accelerator.device.type == "cuda",
     )
-    total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
-    return evaluate(job.accelerator, trainer.judged, batches, trainer.normalise, total, keep_log_p)
+    return batches
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:
@@ -351,9 +452,10 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
         progress = replace(progress, epochs_without_gain=progress.epochs_without_gain + 1)
     patience = job.config.patience
     _log_evaluation(job, "validation", evaluation, epoch, step, watch.seconds)
+    number, of = epochs_number(min(epoch, job.epochs)), epochs_number(job.epochs)
     log.info(
-        "epoch %*d/%d  validation top-1 %.2f %%, loss %.4f, after %s%s",
-        *(len(str(job.epochs)), epoch, job.epochs, top1, evaluation.loss, duration(watch.seconds)),
+        "epoch %*s/%s  validation top-1 %.2f %%, loss %.4f, after %s%s",
+        *(len(of), number, of, top1, evaluation.loss, duration(watch.seconds)),
         " (best so far)" if better else "",
     )
     progress = replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
@@ -402,7 +504,7 @@ def _load_best(job: Job, progress: Progress) -> Progress:
         job.trainer.judged.load_state_dict(load_file(_best(job)))
     except (SafetensorError, OSError, RuntimeError) as error:
         log.warning("The best weights in %s are damaged (%s): the last ones are kept instead.", _best(job), error)
-        return replace(progress, best_epoch=progress.step // job.order.steps_per_epoch)
+        return replace(progress, best_epoch=math.ceil(progress.step / job.order.steps_per_epoch))
     return progress
 
 

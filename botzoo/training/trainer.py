@@ -83,6 +83,7 @@ class Trainer:
             if self.net is not None:
                 self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)
                 self.accelerator._models.clear()  # or the old wrapper's gradient hooks would go on averaging
+                vars(self.model).pop("_is_accelerate_prepared", None)  # or it would be left without autocast
             self.net = self.accelerator.prepare_model(self.model)
         self.net.train()
         for module in self.model.modules():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from botzoo.guard import guarded
@@ -20,9 +21,11 @@ def main() -> None:
 
 
 def _main(argv: list[str]) -> None:
+    began = time.perf_counter()
+
     import yaml
 
-    from botzoo.training.command_line import make_parser, parse, wants_dry_run
+    from botzoo.training.command_line import make_parser, parse, wants_dry_run, wants_find_lr
     from botzoo_finetune.config import FinetuneConfig
 
     parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
@@ -33,5 +36,6 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))
+    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
+    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, **modes, began=began)
     leave_group()

@@ -16,7 +16,13 @@ from botzoo_finetune.layer_decay import layer_decay
 
 
 def finetune(
-    config: FinetuneConfig, *, command: str, resume: Path | None = None, dry_run: bool = False
+    config: FinetuneConfig,
+    *,
+    command: str,
+    resume: Path | None = None,
+    dry_run: bool = False,
+    find_lr: bool = False,
+    began: float | None = None,
 ) -> Result | None:
     """Fine-tune as ``config`` says, write the card and print the summary; or, with --probe, only look.
 
@@ -25,9 +31,11 @@ def finetune(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         dry_run: stop after the plan and draw the learning rate.
+        find_lr: try out learning rates instead of training.
+        began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
-        The result, or None after a dry run or a look, and where the run to resume is complete already.
+        The result, or None where nothing was to be kept and where the run to resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
@@ -36,7 +44,15 @@ def finetune(
     if config.probe:
         report_probe(config, transfer)
         return None
-    return train_and_describe(config, command=command, transfer=transfer, resume=resume, dry_run=dry_run)
+    return train_and_describe(
+        config,
+        command=command,
+        transfer=transfer,
+        resume=resume,
+        dry_run=dry_run,
+        find_lr=find_lr,
+        began=began,
+    )
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:

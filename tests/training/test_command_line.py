@@ -195,6 +195,7 @@ REFUSED_FILES: dict[str | bytes, str] = {
     "resume: runs/x": "--resume goes on with a run as it was configured: leave --config out.",
     "a: [1,\n b: }": "The file of --config must be YAML",
     "dry_run: true": "dry_run cannot stand in a file: give --dry-run on the command line.",
+    "find_lr: true": "find_lr cannot stand in a file: give --find-lr on the command line.",
     "- a\n- b": "The file of --config must be YAML",
     "just words": "The file of --config must be YAML",
     "": "The file of --config must be YAML",

@@ -49,6 +49,21 @@ def test_a_step_colours_its_images_before_the_network_sees_them(monkeypatch: pyt
     assert torch.equal(seen[0], paper_augment(batch()[0], colour, PREPROCESSING.mean, PREPROCESSING.std))
 
 
+def test_a_network_that_is_wrapped_anew_keeps_its_precision() -> None:
+    trainer = make_trainer()
+    AcceleratorState._reset_state()
+    trainer.accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+    for _ in range(3):
+        trainer.start_epoch(lambda model: True)
+    images = PREPROCESSING.normalise(batch()[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = trainer.model.forward_head(trainer.model.forward_features(images)).float()
+    assert trainer.net is not None
+    trained = trainer.net(images)
+    AcceleratorState._reset_state()
+    assert torch.equal(trained, expected)
+
+
 def test_frozen_batch_norm_keeps_its_statistics() -> None:
     trainer = make_trainer()
     before = {name: buffer.clone() for name, buffer in trainer.model.named_buffers()}
