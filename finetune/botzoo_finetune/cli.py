@@ -27,8 +27,11 @@ def _main(argv: list[str]) -> None:
 
     from botzoo.publishing.summary import print_to_terminal
     from botzoo.training.engine import leave_group
+    from botzoo_finetune.doctor.examine import Report
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))
+    done = finetune(config, command=shlex.join([PROG, *argv]), resume=resume, dry_run=wants_dry_run(argv))
     leave_group()
+    if isinstance(done, Report) and not done.well:
+        raise SystemExit(1)

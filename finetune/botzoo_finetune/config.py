@@ -18,6 +18,9 @@ class FinetuneConfig(TrainConfig):
     """Factor on the learning rate of the new classifier."""
     unfreeze_every: int | None = None
     """Gradual unfreezing: begin with the classifier alone and add one stage from the top every so many epochs."""
+    check: bool = False
+    """Look at the data set instead of training: counts, sizes, duplicates, broken files, likely wrong labels. Writes a report
+    into the folder check, or --output. Ends with status 1 where something is to be looked at."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,6 +40,8 @@ class FinetuneConfig(TrainConfig):
             self.unfreeze_every,
             "1 or more epochs",
         )
+        if self.check and self.data.streaming:
+            raise ConfigError("--check compares all images with each other: leave --data.streaming out.")
         if self.scratch and self.unfreeze_every is not None:
             raise ConfigError(
                 "--scratch starts from random weights, which --unfreeze-every would keep for some epochs: leave one of the "

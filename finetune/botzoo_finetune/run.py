@@ -6,18 +6,21 @@ from pathlib import Path
 
 from torch import nn
 
+from botzoo.errors import ConfigError
 from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Transfer
 from botzoo.training.run import Result
 from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.doctor.check import check
+from botzoo_finetune.doctor.examine import Report
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
 
 
 def finetune(
     config: FinetuneConfig, *, command: str, resume: Path | None = None, dry_run: bool = False
-) -> Result | None:
-    """Fine-tune as ``config`` says, write the card and print the summary.
+) -> Result | Report | None:
+    """Fine-tune as ``config`` says, write the card and print the summary; with ``config.check`` look at the data only.
 
     Args:
         config: the options.
@@ -26,11 +29,18 @@ def finetune(
         dry_run: stop after the plan and draw the learning rate.
 
     Returns:
-        The result, or None after a dry run and where the run to resume is complete already.
+        The result, or what was found in the data with ``config.check``, or None after a dry run and where the run to
+        resume is complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
+    if config.check and dry_run:
+        raise ConfigError(
+            "--check and --dry-run both train nothing, and do different things instead: give one of the two."
+        )
+    if config.check:
+        return check(config, _transfer(config))
     return train_and_describe(config, command=command, transfer=_transfer(config), resume=resume, dry_run=dry_run)
 
 
