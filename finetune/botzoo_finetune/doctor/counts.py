@@ -24,12 +24,12 @@ def check_counts(trained: NDArray[np.int64], class_names: Sequence[str]) -> list
         class_names: of the K classes. Those without any training image are another check's business.
     """
     findings: list[Finding] = []
-    there = np.flatnonzero(trained > 0)
+    there = np.flatnonzero(trained > 0).tolist()
     if few := [class_names[k] for k in there if trained[k] < FEW]:
         findings.append(Finding("counts", f"fewer than {FEW} training images of {listing(few)}"))
-    if not len(there):
+    if not there:
         return findings
-    most, least = there[trained[there].argmax()], there[trained[there].argmin()]
+    most, least = max(there, key=lambda k: trained[k]), min(there, key=lambda k: trained[k])
     if (ratio := trained[most] / trained[least]) >= IMBALANCE:
         sizes = (
             f"{class_names[most]!r} has {trained[most]:,} training images, {class_names[least]!r} {trained[least]:,}"

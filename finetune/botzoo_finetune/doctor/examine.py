@@ -92,8 +92,8 @@ def quick_findings(roll: Roll) -> list[Finding]:
 
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
     """Return what can be found in the number of images of each class, shape (K,), by role."""
-    used = {role: [class_names[k] for k in np.flatnonzero(count)] for role, count in counts.items()}
-    unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0)]
+    used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}
+    unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0).tolist()]
     declared = [Finding("names", f"there are no images of {name!r}, which the data declares") for name in unused]
     return [*check_names(used), *declared, *check_counts(counts["train"], class_names)]
 

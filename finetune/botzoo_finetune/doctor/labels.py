@@ -115,7 +115,7 @@ def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Seq
     return [
         Finding(
             "labels",
-            f"labelled {class_names[given[i]]!r} (probability {own[i]:.2f}), looks like {class_names[rival[i]]!r} "
+            f"labelled {class_names[int(given[i])]!r} (probability {own[i]:.2f}), looks like {class_names[int(rival[i])]!r} "
             f"({own[i] - margin[i]:.2f})",
             (int(rows[i]),),
             suggested=int(rival[i]),
@@ -134,4 +134,5 @@ def thresholds(own: NDArray[np.float32], given: NDArray[np.int64], classes: int)
         classes: K.
     """
     counts, sums = np.bincount(given, minlength=classes), np.bincount(given, weights=own, minlength=classes)
-    return np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0)
+    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0)
+    return means

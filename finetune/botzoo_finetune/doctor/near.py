@@ -76,7 +76,8 @@ def close_pairs(
 def _close(hashes: NDArray[np.uint64], top: int, left: int, distance: int, block: int) -> NDArray[np.int64]:
     rows, columns = hashes[top : top + block], hashes[left : left + 8 * block]
     pairs = np.argwhere(np.bitwise_count(rows[:, None] ^ columns) <= distance) + np.array([top, left])
-    return pairs[pairs[:, 0] < pairs[:, 1]]
+    once: NDArray[np.int64] = pairs[pairs[:, 0] < pairs[:, 1]]
+    return once
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:
