@@ -194,7 +194,7 @@ def _say_plan(settled: SettledT, step: int) -> SettledT:
     """Ready the network for ``step``, fit the micro-batch to the memory, and log what is to happen."""
     settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, _epoch(settled, step)))
     settled = replace(settled, order=fit_memory(settled.trainer, settled.order, settled.largest_size))
-    for line in plan(settled):
+    for line in (*plan(settled), *settled.transfer.remark(settled)):
         log.info("%s", line)
     return settled
 

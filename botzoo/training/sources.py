@@ -307,11 +307,12 @@ def names_by_split(
         return {}
     found = _tables_in(name, path, shard_files(path, ".parquet"))
     if found is None:
-        return {role: _subfolders(root) for role, root in _split_roots(name, path)[0].items()}
-    tables = found[0]
-    label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
-    named = {role: _names_in(table, label) for role, table in tables.items() if label in table.features}
-    return {role: names for role, names in named.items() if names}
+        named = {role: _subfolders(root) for role, root in _split_roots(name, path)[0].items()}
+    else:
+        tables = found[0]
+        label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
+        named = {role: _names_in(table, label) for role, table in tables.items() if label in table.features}
+    return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}
 
 
 def _names_in(table: Any, column: str) -> list[str]:

@@ -12,7 +12,7 @@ from botzoo.training.prepare import Transfer
 from botzoo.training.run import Result
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
-from botzoo_finetune.doctor.examine import Report
+from botzoo_finetune.doctor.examine import Report, quick_lines
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
 
@@ -59,4 +59,5 @@ def _transfer(config: FinetuneConfig) -> Transfer:
         lr_scale=lambda model: layer_decay(model, config.layer_decay, config.head_lr_scale),
         set_trainable=freezer,
         describe=describe,
+        remark=quick_lines,
     )

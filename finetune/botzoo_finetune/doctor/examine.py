@@ -90,6 +90,23 @@ def quick_findings(roll: Roll) -> list[Finding]:
     ]
 
 
+def quick_lines(settled: Settled) -> list[str]:
+    """Return at most one line, for the plan of a run: what ``quick_findings`` and the sizes of the images give to look at.
+
+    Equal files within one split do not count; of images that are streamed nothing is known.
+    """
+    if not all(isinstance(images, Images) for images in settled.images.values()):
+        return []
+    roll = roll_of(settled)
+    found = [*quick_findings(roll), *check_sizes(roll.shapes, settled.preprocessing.size)]
+    leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
+    odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
+    said = [f.reason for f in found if f.look and not f.images]
+    said += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
+    said += [f"{odd:,} image(s) are tiny or very long"] if odd else []
+    return [f"{'check':<10} {'; '.join(said)} (see botzoo-finetune --check)"] if said else []
+
+
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
     """Return what can be found in the number of images of each class, shape (K,), by role."""
     used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}

@@ -62,7 +62,7 @@ def _line(heading: str, text: str) -> str:
 
 def _data(report: Report) -> Iterator[str]:
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
-    yield f"{printable(report.dataset)}: {sizes} images in {len(report.roll.class_names)} classes"
+    yield printable(report.dataset) + (f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else "")
     if (s := report.sizes) is not None:
         yield f"shorter sides of {s.least:,} to {s.most:,} px, {s.median:,} in the middle; the network's input has {s.input:,}"
     if report.accuracy is not None:
@@ -82,7 +82,7 @@ def verdict(report: Report) -> str:
         return "nothing to look at"
     look = [finding for finding in report.findings if finding.look]
     images = {i for finding in look for i in finding.images}
-    return f"{len(look):,} finding(s) to look at, of {len(images):,} image(s)"
+    return f"{len(look):,} finding(s) to look at" + (f", of {len(images):,} image(s)" if images else "")
 
 
 def to_look_at(report: Report) -> Iterator[str]:
