@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.errors import printable
 from botzoo.training.data import Images, in_order
+from botzoo.training.sources import listing
 from botzoo_finetune.doctor.counts import check_counts
 from botzoo_finetune.doctor.duplicates import check_duplicates
 from botzoo_finetune.doctor.findings import Finding
@@ -104,14 +106,15 @@ def quick_lines(settled: Settled) -> list[str]:
     said = [f.reason for f in found if f.look and not f.images]
     said += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
     said += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-    return [f"{'check':<10} {'; '.join(said)} (see botzoo-finetune --check)"] if said else []
+    return [f"{'check':<10} {printable('; '.join(said), 500)} (see botzoo-finetune --check)"] if said else []
 
 
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
     """Return what can be found in the number of images of each class, shape (K,), by role."""
     used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}
     unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0).tolist()]
-    declared = [Finding("names", f"there are no images of {name!r}, which the data declares") for name in unused]
+    text = f"there are no images of {listing(unused)}, which the data declares"
+    declared = [Finding("names", text)] if unused else []
     return [*check_names(used), *declared, *check_counts(counts["train"], class_names)]
 
 
@@ -149,8 +152,8 @@ def _estimate(settled: Settled, roll: Roll, features: Features, seed: int) -> tu
         return None, [f"labels were not judged: it takes two classes of {FOLDS} images or more"]
     if not found.meaningful:
         return found, [
-            f"labels were not judged: Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {MEANINGFUL}, so what "
-            "contradicts it would mostly be its own mistakes"
+            f"labels were not judged: Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {MEANINGFUL}, so most "
+            "of what contradicts it would be its own mistakes"
         ]
     rare = int((~found.judged).sum())
     return found, [f"labels of {rare} image(s) were not judged: their classes have fewer than {FOLDS}"] if rare else []

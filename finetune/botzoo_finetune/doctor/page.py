@@ -12,7 +12,7 @@ from PIL import Image
 from botzoo.errors import DataError
 from botzoo_finetune.doctor.examine import Report
 from botzoo_finetune.doctor.findings import Check, Finding
-from botzoo_finetune.doctor.report import ADVICE, by_check, verdict
+from botzoo_finetune.doctor.report import ADVICE, by_check, facts, verdict
 
 SIDE = 112
 """Longer side of the pictures, in pixels."""
@@ -53,15 +53,8 @@ def page(report: Report) -> str:
 
 
 def _facts(report: Report) -> Iterator[str]:
-    facts = list(report.remarks)
-    if (s := report.sizes) is not None:
-        facts.append(
-            f"shorter sides of {s.least:,} to {s.most:,} px, {s.median:,} in the middle; {s.smaller:.0%} are less than the "
-            f"network's input of {s.input:,} px"
-        )
-    if report.accuracy is not None:
-        facts.append(f"labels were judged by an estimate that agrees with them on {report.accuracy:.1%} of the images")
-    yield "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in facts) + "</ul>"
+    said = [*report.remarks, *facts(report)]
+    yield "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in said) + "</ul>"
 
 
 def _counts(report: Report) -> Iterator[str]:

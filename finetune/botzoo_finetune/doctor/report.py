@@ -41,7 +41,7 @@ def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
 
 def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
-    for i, line in enumerate([*_data(report), *map(printable, report.remarks)]):
+    for i, line in enumerate(_data(report)):
         yield _line("" if i else "data", line)
     for check, findings in by_check(report):
         look = sum(finding.look for finding in findings)
@@ -63,10 +63,16 @@ def _line(heading: str, text: str) -> str:
 def _data(report: Report) -> Iterator[str]:
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
     yield printable(report.dataset) + (f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else "")
+    yield from map(printable, report.remarks)
+    yield from facts(report)
+
+
+def facts(report: Report) -> Iterator[str]:
+    """Yield sentences on the sizes of the images and on the estimate."""
     if (s := report.sizes) is not None:
         yield f"shorter sides of {s.least:,} to {s.most:,} px, {s.median:,} in the middle; the network's input has {s.input:,}"
     if report.accuracy is not None:
-        yield f"labels were judged by an estimate that agrees with them on {report.accuracy:.1%} of the images"
+        yield f"an estimate from the network's features agrees with the labels of {report.accuracy:.1%} of the images"
 
 
 def told(report: Report, finding: Finding) -> str:
