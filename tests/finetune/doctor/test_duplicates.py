@@ -106,6 +106,7 @@ def test_a_changed_copy_is_found_and_others_are_not(change: object) -> None:
     images.append(change(images[3]))  # type: ignore[operator]
     (finding,) = near(images, [0] * 40 + [2])
     assert (finding.images, finding.reason) == ((3, 40), "nearly the same image in train and test")
+    assert finding.look
 
 
 def test_the_same_shape_in_another_colour_is_no_copy() -> None:
