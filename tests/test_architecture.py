@@ -50,6 +50,13 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),
     ("botzoo_finetune.features", "botzoo_finetune.probe"),
     ("botzoo_finetune.first_look",),
+    ("botzoo_finetune.doctor", "botzoo_finetune.doctor.findings"),
+    ("botzoo_finetune.doctor.duplicates", "botzoo_finetune.doctor.names", "botzoo_finetune.doctor.counts"),
+    ("botzoo_finetune.doctor.near", "botzoo_finetune.doctor.labels", "botzoo_finetune.doctor.sizes"),
+    ("botzoo_finetune.doctor.roll", "botzoo_finetune.doctor.pooled"),
+    ("botzoo_finetune.doctor.examine",),
+    ("botzoo_finetune.doctor.report", "botzoo_finetune.doctor.page"),
+    ("botzoo_finetune.doctor.check",),
     ("botzoo_finetune.*",),
 ]
 """From the bottom up; a module belongs to the first layer that has a pattern for it."""

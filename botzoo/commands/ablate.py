@@ -7,7 +7,7 @@ import shlex
 
 from botzoo.errors import ConfigError
 from botzoo.recipes.ladders import load_ladder
-from botzoo.training.command_line import given, make_parser, named_first, parse, wants_dry_run, wants_find_lr
+from botzoo.training.command_line import RUN_MODES, chosen_mode, given, make_parser, named_first, parse
 from botzoo.training.config import AblateConfig
 
 DESCRIPTION = (
@@ -17,14 +17,14 @@ DESCRIPTION = (
 
 def run(argv: list[str]) -> None:
     """Train every rung of a ladder with every seed and compare them."""
-    parser = make_parser("botzoo ablate", DESCRIPTION, AblateConfig, {})
+    parser = make_parser("botzoo ablate", DESCRIPTION, AblateConfig, {}, RUN_MODES)
     load_ladder(
         named_first(argv, "--ladder", AblateConfig.ladder)
     )  # what is compared is what one wants to know of first
     config, resume = parse(parser, AblateConfig, argv)
     if resume is not None:
         raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")
-    if wants_dry_run(argv) or wants_find_lr(argv):
+    if chosen_mode(argv, RUN_MODES):
         raise ConfigError("--dry-run and --find-lr are for one run: give them to botzoo train.")
     options = given(parser, AblateConfig, argv)
 

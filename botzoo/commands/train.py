@@ -6,7 +6,7 @@ import shlex
 import time
 
 from botzoo import recipes
-from botzoo.training.command_line import check_options, make_parser, named_first, parse, wants_dry_run, wants_find_lr
+from botzoo.training.command_line import RUN_MODES, check_options, chosen_mode, make_parser, named_first, parse
 from botzoo.training.config import TrainConfig
 
 DEFAULT_RECIPE = "label-smoothing"
@@ -21,7 +21,7 @@ def run(argv: list[str]) -> None:
     name = named_first(argv, "--recipe", DEFAULT_RECIPE)  # it sets the defaults of the other options
     recipe = recipes.load(name)
     options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
-    parser = make_parser("botzoo train", DESCRIPTION, TrainConfig, options)
+    parser = make_parser("botzoo train", DESCRIPTION, TrainConfig, options, RUN_MODES)
     parser.add_argument("--recipe", type=str, default=name, help="Name of a recipe, or a YAML file of your own.")
     config, resume = parse(parser, TrainConfig, argv, settled={"recipe": name})
 
@@ -31,6 +31,5 @@ def run(argv: list[str]) -> None:
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])
-    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
-    train_and_describe(config, command=command, resume=resume, **modes, began=began)
+    train_and_describe(config, command=command, resume=resume, mode=chosen_mode(argv, RUN_MODES), began=began)
     leave_group()

@@ -27,8 +27,7 @@ def train_and_describe(
     command: str,
     transfer: Transfer | None = None,
     resume: Path | None = None,
-    dry_run: bool = False,
-    find_lr: bool = False,
+    mode: str | None = None,
     began: float | None = None,
 ) -> Result | None:
     """Train as ``config`` says, write the card, print the summary, and publish the model where that is asked for.
@@ -38,8 +37,7 @@ def train_and_describe(
         command: as typed, for the card and the command to resume.
         transfer: what transfer learning adds, if anything.
         resume: folder of a run to go on with, whose configuration is ``config``.
-        dry_run: stop after the plan and draw the learning rate.
-        find_lr: try out learning rates instead of training.
+        mode: "dry_run" stops after the plan, "find_lr" tries out learning rates; None trains.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
@@ -52,10 +50,10 @@ def train_and_describe(
     if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
-    if find_lr:
+    if mode == "find_lr":
         range_test(config, transfer=transfer)
         return None
-    if dry_run:
+    if mode == "dry_run":
         rehearse(config, transfer=transfer, approve=_check_license, began=began)
         return None
     began = time.perf_counter() if began is None else began

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from argparse import SUPPRESS
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -27,8 +27,21 @@ ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 
 
+RUN_MODES = {
+    "dry_run": "Print the plan, draw the learning rate, and stop.",
+    "find_lr": "Try out learning rates over an epoch or less, suggest one, and stop.",
+}
+"""What every training command can do instead of training; see ``botzoo.publishing.job``."""
+
+
 class Parser(ArgumentParser):
-    """jsonargparse with dashes in its flags; underscores are understood too."""
+    """jsonargparse with dashes in its flags; underscores are understood too.
+
+    Attributes:
+        modes: what the command can do instead, by flag.
+    """
+
+    modes: Mapping[str, str] = {}
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """Return the help text, flags spelt with dashes."""
@@ -36,20 +49,28 @@ class Parser(ArgumentParser):
         return re.sub(r"--[a-z][\w.]*", lambda found: found[0].replace("_", "-"), text)
 
 
-def make_parser(prog: str, description: str, config_class: type[ConfigT], defaults: dict[str, Any]) -> Parser:
-    """Return a parser of all fields of ``config_class`` with the ``defaults`` of a recipe, which are not checked here."""
+def make_parser(
+    prog: str,
+    description: str,
+    config_class: type[ConfigT],
+    defaults: dict[str, Any],
+    modes: Mapping[str, str] | None = None,
+) -> Parser:
+    """Return a parser of all fields of ``config_class`` with the ``defaults`` of a recipe, which are not checked here.
+
+    Args:
+        prog: name of the command.
+        description: what it does.
+        config_class: the dataclass of its options.
+        defaults: values of some of its fields.
+        modes: what it can do instead, by the flags that ask for it, with their help.
+    """
     parser = _parser(prog, description)
     parser.add_argument("--config", action="config", help="YAML file of options; flags after it override it.")
     parser.add_argument("--debug", action="store_true", default=SUPPRESS, help="Show the traceback of an error.")
-    parser.add_argument(
-        "--dry_run", action="store_true", default=SUPPRESS, help="Print the plan, draw the learning rate, and stop."
-    )
-    parser.add_argument(
-        "--find_lr",
-        action="store_true",
-        default=SUPPRESS,
-        help="Try out learning rates over an epoch or less, suggest one, and stop.",
-    )
+    parser.modes = modes or {}
+    for name, text in parser.modes.items():
+        parser.add_argument(f"--{name}", action="store_true", default=SUPPRESS, help=text)
     parser.add_argument("--resume", type=str, default=SUPPRESS, help="Go on with the run in this folder.")
     parser.add_class_arguments(config_class)
     groups = {name.split(".")[0] for name in _kinds(config_class) if "." in name}
@@ -119,18 +140,16 @@ def parse(
     """
     kinds = _kinds(config_class)
     flags = _spelled_out(argv, kinds)
-    values = _parsed(lambda: parser.parse_args(_giving_way(flags)), kinds, f" See {parser.prog} --help.")
+    values = _parsed(lambda: parser.parse_args(_giving_way(flags)), kinds, f" See {parser.prog} --help.", parser.modes)
     if "resume" in values:
         return _resumed(values["resume"], flags, config_class)
     for name, value in (settled or {}).items():
         if values[name] != value:
             raise ConfigError(f"{name} cannot stand in a file: give --{name} {values[name]} on the command line.")
-    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
-    for name, on_the_line in modes.items():
-        if name in values and not on_the_line:
-            raise ConfigError(f"{name} cannot stand in a file: give --{name.replace('_', '-')} on the command line.")
-    if all(modes.values()):
-        raise ConfigError("--dry-run and --find-lr each do something else than train: give one of the two.")
+    mode = chosen_mode(argv, parser.modes)
+    for name in parser.modes:
+        if name in values and name != mode:
+            raise ConfigError(f"{name} cannot stand in a file: give {_flag(name)} on the command line.")
     return made(values, config_class), None
 
 
@@ -170,14 +189,21 @@ def named_first(argv: list[str], flag: str, default: str) -> str:
     return name
 
 
-def wants_dry_run(argv: list[str]) -> bool:
-    """Return whether ``argv`` asks to stop after the plan."""
-    return "--dry-run" in argv or "--dry_run" in argv
+def chosen_mode(argv: list[str], modes: Iterable[str]) -> str | None:
+    """Return which of ``modes`` ``argv`` asks for, None where it is none.
+
+    Raises:
+        ConfigError: it asks for two.
+    """
+    chosen = [name for name in modes if _flag(name) in argv or f"--{name}" in argv]
+    if len(chosen) > 1:
+        first, second = map(_flag, chosen[:2])
+        raise ConfigError(f"{first} and {second} each do something else than train: give one of the two.")
+    return chosen[0] if chosen else None
 
 
-def wants_find_lr(argv: list[str]) -> bool:
-    """Return whether ``argv`` asks to try out learning rates instead of training."""
-    return "--find-lr" in argv or "--find_lr" in argv
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _kinds(config_class: Any) -> dict[str, Any]:
@@ -206,21 +232,19 @@ def _giving_way(flags: list[str]) -> list[str]:
     return ["--epochs=null", *flags] if names & {"--steps", "--budget"} and "--epochs" not in names else flags
 
 
-def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str) -> dict[str, Any]:
+def _parsed(read: Callable[[], Any], kinds: dict[str, Any], advice: str, modes: Iterable[str] = ()) -> dict[str, Any]:
     """Return the values that ``read`` finds; what jsonargparse has against them becomes one line in our words."""
     try:
         values: dict[str, Any] = read().as_dict()
     except (ArgumentError, UnicodeDecodeError) as error:
-        raise ConfigError(_one_line(" ".join(str(error).split()), kinds) + advice) from error
+        raise ConfigError(_one_line(" ".join(str(error).split()), [*kinds, *modes], kinds) + advice) from error
     return values
 
 
-def _one_line(text: str, kinds: dict[str, Any]) -> str:
+def _one_line(text: str, names: list[str], kinds: dict[str, Any]) -> str:
     """Say what ``text``, a message of jsonargparse, says; one that is not known here is passed on."""
     if found := re.search(r"unrecognized arguments: (-[\w.-]+)", text, re.IGNORECASE):
-        known = [
-            f"--{name}" for name in (*kinds, "config", "debug", "dry_run", "find_lr", "resume", "help", "print_config")
-        ]
+        known = [f"--{name}" for name in (*names, "config", "debug", "resume", "help", "print_config")]
         return _dashed(f"There is no option {found[1]}.{did_you_mean(found[1], known)}")
     if found := re.search(r"unrecognized arguments: (.+)", text, re.IGNORECASE):
         return f"{found[1]!r} belongs to no flag: write --dataset, --model or another flag before each value."

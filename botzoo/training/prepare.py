@@ -53,12 +53,14 @@ class Transfer:
         set_trainable: given the network and the epoch, freezes and unfreezes its parameters; returns whether any changed.
         describe: given the network, returns lines for the plan.
         begin: given what is settled, readies the network for its first step; not called when a run goes on from a later one.
+        remark: given all that is settled, returns lines on what in the data is to be looked at, for the end of the plan.
     """
 
     lr_scale: Callable[[nn.Module], LrScale] = lambda model: lambda name: 1.0
     set_trainable: Callable[[nn.Module, int], bool] = lambda model, epoch: False
     describe: Callable[[nn.Module], list[str]] = lambda model: []
     begin: Callable[[Settled], object] = lambda settled: None
+    remark: Callable[[Settled], list[str]] = lambda settled: []
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -259,7 +259,7 @@ def _sweep(settled: Settled, steps: int) -> list[float]:
 def _say_plan(settled: SettledT, step: int) -> SettledT:
     """Ready the network for ``step``, fit the micro-batch to the memory, and log what is to happen."""
     settled = _ready(settled, step)
-    for line in plan(settled):
+    for line in (*plan(settled), *settled.transfer.remark(settled)):
         log.info("%s", line)
     return settled
 

@@ -274,16 +274,52 @@ def _from_folder(name: str, path: Path, image_column: str | None, label_column: 
         raise DataError(f"{name} is a file: give the folder that holds the images.")
     if not any(path.iterdir()):
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        return _from_tables(name, _as_splits(name, _load_saved(path)), image_column, label_column)
     shards = shard_files(path, ".parquet", ".tar")
-    if parquet := [file for file in shards if file.lower().endswith(".parquet")]:
-        tables, ignored = _load_parquet(path, parquet)
+    if (found := _tables_in(name, path, shards)) is not None:
+        tables, ignored = found
         data = _from_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *ignored))
     if shards and not image_files(path):
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming true.")
     return _class_folders(name, path)
+
+
+def _tables_in(name: str, path: Path, shards: list[str]) -> tuple[dict[str, Any], list[str]] | None:
+    """Return the tables in a folder by role and notes on files that are not used, or None where there are no tables."""
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        return _as_splits(name, _load_saved(path)), []
+    parquet = [file for file in shards if file.lower().endswith(".parquet")]
+    return _load_parquet(path, parquet) if parquet else None
+
+
+def names_by_split(
+    name: str, *, image_column: str | None = None, label_column: str | None = None
+) -> dict[str, list[str]]:
+    """Return the names of the classes that each split of a folder has itself, by role, also where they do not agree.
+
+    Of what is no folder nothing is returned: data sets on the Hub declare their classes for all splits.
+
+    Raises:
+        DataError: the folder cannot be read, or has no training split.
+    """
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        return {}
+    found = _tables_in(name, path, shard_files(path, ".parquet"))
+    if found is None:
+        named = {role: _subfolders(root) for role, root in _split_roots(name, path)[0].items()}
+    else:
+        tables = found[0]
+        label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
+        named = {role: _names_in(table, label) for role, table in tables.items() if label in table.features}
+    return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}
+
+
+def _names_in(table: Any, column: str) -> list[str]:
+    declared = getattr(table.features[column], "names", None)
+    if declared is not None:
+        return list(declared)
+    return sorted({str(value) for value in table.with_format(None)[column][:] if value is not None})
 
 
 def _class_folders(name: str, path: Path) -> ImageData[Split]:

@@ -12,6 +12,12 @@ from botzoo.guard import guarded
 PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
 DESCRIPTION = "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load."
+MODES = {
+    "probe": "Say in seconds how good a linear classifier on the frozen network is, and if more data would help, and stop.",
+    "check": "Look at the data set: counts, sizes, duplicates, broken files, likely wrong labels; write a report into the "
+    "folder check, or --output, and stop, with status 1 where something is to be looked at.",
+}
+"""What fine-tuning can do instead besides."""
 INTERRUPTED = "Interrupted. A run that had begun goes on from its last checkpoint with --resume."
 
 
@@ -25,17 +31,22 @@ def _main(argv: list[str]) -> None:
 
     import yaml
 
-    from botzoo.training.command_line import make_parser, parse, wants_dry_run, wants_find_lr
+    from botzoo.training.command_line import RUN_MODES, chosen_mode, make_parser, parse
     from botzoo_finetune.config import FinetuneConfig
 
-    parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, yaml.safe_load(RECIPE.read_text(encoding="utf-8")))
+    modes = RUN_MODES | MODES
+    defaults = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
+    parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, defaults, modes)
     config, resume = parse(parser, FinetuneConfig, argv)
 
     from botzoo.publishing.summary import print_to_terminal
     from botzoo.training.engine import leave_group
+    from botzoo_finetune.doctor.examine import Report
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, **modes, began=began)
+    mode = chosen_mode(argv, modes)
+    done = finetune(config, command=shlex.join([PROG, *argv]), resume=resume, mode=mode, began=began)
     leave_group()
+    if isinstance(done, Report) and not done.well:
+        raise SystemExit(1)

@@ -10,10 +10,8 @@ from botzoo.training.config import TrainConfig, check
 class FinetuneConfig(TrainConfig):
     """A training run that starts from pretrained weights."""
 
-    probe: bool = False
-    """Train nothing: say in seconds how good a linear classifier on the frozen network is, and if more data would help."""
     lp_ft: bool = True
-    """Start the new classifier from such a probe instead of at random; without effect with --scratch."""
+    """Start the new classifier from a linear probe instead of at random; without effect with --scratch."""
     freeze: str = "none"
     """What stays as it is: none, backbone (all but the classifier), or N, the stem and the first N stages."""
     layer_decay: float = 1.0
@@ -33,10 +31,6 @@ class FinetuneConfig(TrainConfig):
             raise ConfigError(
                 f"--scratch starts from random weights, which --freeze {self.freeze} would keep: leave one of the two out."
             )
-        if self.scratch and self.probe:
-            raise ConfigError(
-                "--scratch starts from random weights, which have no features to --probe: leave one of the two out."
-            )
         check(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "in (0, 1]")
         check(self.head_lr_scale > 0, "head_lr_scale", self.head_lr_scale, "greater than 0")
         check(
@@ -45,6 +39,8 @@ class FinetuneConfig(TrainConfig):
             self.unfreeze_every,
             "1 or more epochs",
         )
+        if self.check and self.data.streaming:
+            raise ConfigError("--check compares all images with each other: leave --data.streaming out.")
         if self.scratch and self.unfreeze_every is not None:
             raise ConfigError(
                 "--scratch starts from random weights, which --unfreeze-every would keep for some epochs: leave one of the "

@@ -97,6 +97,8 @@ def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
     Raises:
         BotzooError: what a run would raise before its first step.
     """
+    if config.scratch:
+        raise ConfigError("--scratch has no features to --probe: leave one of the two out.")
     folder = None if config.output is None else Path(config.output)
     if folder is not None and folder.exists():
         raise ConfigError(f"--output {folder} is there already: give another folder, or remove it.")

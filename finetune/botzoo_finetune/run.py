@@ -10,6 +10,8 @@ from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Transfer
 from botzoo.training.run import Result
 from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.doctor.check import check
+from botzoo_finetune.doctor.examine import Report, quick_lines
 from botzoo_finetune.first_look import report_probe, start_from_probe
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.layer_decay import layer_decay
@@ -20,39 +22,32 @@ def finetune(
     *,
     command: str,
     resume: Path | None = None,
-    dry_run: bool = False,
-    find_lr: bool = False,
+    mode: str | None = None,
     began: float | None = None,
-) -> Result | None:
-    """Fine-tune as ``config`` says, write the card and print the summary; or, with --probe, only look.
+) -> Result | Report | None:
+    """Fine-tune as ``config`` says, write the card and print the summary; or do what ``mode`` says instead.
 
     Args:
         config: the options.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
-        dry_run: stop after the plan and draw the learning rate.
-        find_lr: try out learning rates instead of training.
+        mode: "check", "probe", or one of ``botzoo.publishing.job.train_and_describe``; None to train.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
-        The result, or None where nothing was to be kept and where the run to resume is complete already.
+        The result, or what the check found in the data, or None where nothing was to be kept and where the run to resume is
+        complete already.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
     transfer = _transfer(config)
-    if config.probe:
+    if mode == "check":
+        return check(config, transfer)
+    if mode == "probe":
         report_probe(config, transfer)
         return None
-    return train_and_describe(
-        config,
-        command=command,
-        transfer=transfer,
-        resume=resume,
-        dry_run=dry_run,
-        find_lr=find_lr,
-        began=began,
-    )
+    return train_and_describe(config, command=command, transfer=transfer, resume=resume, mode=mode, began=began)
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:
@@ -71,4 +66,5 @@ def _transfer(config: FinetuneConfig) -> Transfer:
         set_trainable=freezer,
         describe=describe,
         begin=start_from_probe if config.lp_ft and not config.scratch else lambda settled: None,
+        remark=quick_lines,
     )

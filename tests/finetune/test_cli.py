@@ -73,13 +73,32 @@ def test_a_wrong_option_ends_with_one_line_and_status_2(
     assert (captured.err.count("\n"), captured.out) == (1, "")
 
 
-@pytest.mark.parametrize(("flags", "dry"), [([], False), (["--dry-run"], True), (["--dry_run"], True)])
-def test_dry_run_stops_after_the_plan(monkeypatch: pytest.MonkeyPatch, flags: list[str], dry: bool) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, dry_run, **others: asked.append(dry_run))
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [
+        ([], None),
+        (["--dry-run"], "dry_run"),
+        (["--dry_run"], "dry_run"),
+        (["--find-lr"], "find_lr"),
+        (["--probe"], "probe"),
+        (["--check"], "check"),
+    ],
+)
+def test_a_flag_chooses_what_is_done_instead(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], mode: str | None
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, mode, **others: asked.append(mode))
     monkeypatch.setattr("botzoo.publishing.summary.print_to_terminal", lambda: None)
     assert guarded(cli.PROG, cli._main, ["--epochs", "2", *flags]) == 0
-    assert asked == [dry]
+    assert asked == [mode]
+
+
+def test_two_things_to_do_instead_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(cli.PROG, cli._main, ["--probe", "--check"]) == 2
+    assert capsys.readouterr().err == (
+        "botzoo-finetune: --probe and --check each do something else than train: give one of the two.\n"
+    )
 
 
 def test_help_loads_nothing_heavy() -> None:

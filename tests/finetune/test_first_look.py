@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from botzoo.training.command_line import guarded
+from botzoo.guard import guarded
 from botzoo_finetune import cli
 from conftest import write_photos
 from running import write_teacher

@@ -9,7 +9,16 @@ import pytest
 import yaml
 
 from botzoo.errors import ConfigError
-from botzoo.training.command_line import Parser, check_options, given, load_config, make_parser, named_first, parse
+from botzoo.training.command_line import (
+    RUN_MODES,
+    Parser,
+    check_options,
+    given,
+    load_config,
+    make_parser,
+    named_first,
+    parse,
+)
 from botzoo.training.config import TrainConfig
 
 RECIPE = {"lr": 0.3, "label_smoothing": 0.1, "optim": {"momentum": 0.5}}
@@ -18,7 +27,7 @@ RECIPE = {"lr": 0.3, "label_smoothing": 0.1, "optim": {"momentum": 0.5}}
 @pytest.fixture(scope="module")
 def parser() -> Parser:
     """A parser with a recipe of its own."""
-    return make_parser("prog", "What it does.", TrainConfig, RECIPE)
+    return make_parser("prog", "What it does.", TrainConfig, RECIPE, RUN_MODES)
 
 
 def config_of(parser: Parser, *argv: str) -> TrainConfig:

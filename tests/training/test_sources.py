@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from botzoo.errors import DataError, NetworkError
-from botzoo.training.sources import HUB_NAMES, open_images
+from botzoo.training.sources import HUB_NAMES, names_by_split, open_images
 
 LABELS = datasets.ClassLabel(names=["cat", "dog"])
 
@@ -537,3 +537,23 @@ def test_without_a_network_the_cache_works_and_the_rest_is_refused_at_once(tmp_p
     assert "--dataset digits, or a folder of images" in message
     assert rows == "8"
     assert float(seconds) < 15
+
+
+# Names of classes that do not agree
+
+
+def test_names_of_class_folders_are_those_of_each_split(tmp_path: Path) -> None:
+    write(tmp_path, "val/Cat val/dog train/cat train/dog")
+    assert names_by_split(str(tmp_path)) == {"train": ["cat", "dog"], "validation": ["Cat", "dog"]}
+
+
+def test_names_of_a_text_column_are_those_of_each_split(tmp_path: Path) -> None:
+    for role, names in {"train": ["cat", "dog"], "test": ["cat", "dog "]}.items():
+        table(2).remove_columns("label").add_column("label", names).to_parquet(tmp_path / f"{role}.parquet")
+    assert names_by_split(str(tmp_path)) == {"train": ["cat", "dog"], "test": ["cat", "dog "]}
+
+
+def test_declared_names_are_those_of_each_split(tmp_path: Path) -> None:
+    table(4).to_parquet(tmp_path / "train.parquet")
+    assert names_by_split(str(tmp_path), label_column="label") == {"train": ["cat", "dog"]}
+    assert names_by_split("owner/name") == {}

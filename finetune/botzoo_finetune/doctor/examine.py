@@ -1,0 +1,159 @@
+"""The examination, top to bottom: what every check finds in a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.errors import printable
+from botzoo.training.data import Images, in_order
+from botzoo.training.sources import listing
+from botzoo_finetune.doctor.counts import check_counts
+from botzoo_finetune.doctor.duplicates import check_duplicates
+from botzoo_finetune.doctor.findings import Finding
+from botzoo_finetune.doctor.labels import FOLDS, MEANINGFUL, Estimate, check_labels, estimate
+from botzoo_finetune.doctor.names import check_names
+from botzoo_finetune.doctor.near import check_blank, check_near_duplicates, contrast, difference_hash
+from botzoo_finetune.doctor.roll import Roll
+from botzoo_finetune.doctor.sizes import Sizes, check_sizes, measure
+
+if TYPE_CHECKING:
+    from botzoo.training.prepare import Settled
+
+Features = Callable[["Settled", str], NDArray[np.floating]]
+"""Given what is settled and the role of a split, returns the pooled features (N, D) of its images, in their order."""
+
+Progress = Callable[[Iterator[Any], int], Iterator[Any]]
+"""Wraps the iterator over all images, given their number."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the examination of a data set found.
+
+    Attributes:
+        dataset: its name, as the user gave it.
+        roll: its images.
+        counts: images of each class, shape (K,), by role.
+        findings: check by check.
+        remarks: sentences on the data, and on what was not looked at and why.
+        sizes: of the images; None where none were read.
+        accuracy: of the estimate that labels were judged by, in [0, 1]; None where there is none.
+    """
+
+    dataset: str
+    roll: Roll
+    counts: Mapping[str, NDArray[np.int64]]
+    findings: Sequence[Finding]
+    remarks: Sequence[str] = ()
+    sizes: Sizes | None = None
+    accuracy: float | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether there is nothing that somebody should look at."""
+        return not any(finding.look for finding in self.findings)
+
+
+def examine(settled: Settled, features: Features, seed: int, progress: Progress = lambda items, total: items) -> Report:
+    """Look at every image of a data set; train nothing and write nothing.
+
+    Args:
+        settled: by ``prepare``, with ``skip_corrupt``; its images are not streamed.
+        features: what labels are judged by.
+        seed: decides the folds of that judgement.
+        progress: is told of the images as they are looked at.
+    """
+    roll = roll_of(settled)
+    estimated, why_not = _estimate(settled, roll, features, seed)
+    alike, how_alike = _pictures(roll, progress)
+    findings = [
+        *quick_findings(roll),
+        *_unreadable(roll, settled.left_out),
+        *alike,
+        *(check_labels(estimated, roll.labels, roll.class_names) if estimated is not None else ()),
+        *check_sizes(roll.shapes, settled.preprocessing.size),
+    ]
+    remarks = [*settled.data.notes, *why_not, *how_alike]
+    sizes = measure(roll.shapes, settled.preprocessing.size)
+    accuracy = estimated.accuracy if estimated is not None else None
+    return Report(settled.data.name, roll, roll.counts, findings, remarks, sizes, accuracy)
+
+
+def quick_findings(roll: Roll) -> list[Finding]:
+    """Return what can be found without looking at a single pixel: of names, counts and equal files."""
+    return [
+        *names_and_counts(roll.class_names, roll.counts),
+        *check_duplicates(roll.digests, roll.labels, roll.roles, roll.role_names),
+    ]
+
+
+def quick_lines(settled: Settled) -> list[str]:
+    """Return at most one line, for the plan of a run: what ``quick_findings`` and the sizes of the images give to look at.
+
+    Equal files within one split do not count; of images that are streamed nothing is known.
+    """
+    if not all(isinstance(images, Images) for images in settled.images.values()):
+        return []
+    roll = roll_of(settled)
+    found = [*quick_findings(roll), *check_sizes(roll.shapes, settled.preprocessing.size)]
+    leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
+    odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
+    said = [f.reason for f in found if f.look and not f.images]
+    said += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
+    said += [f"{odd:,} image(s) are tiny or very long"] if odd else []
+    return [f"{'check':<10} {printable('; '.join(said), 500)} (see botzoo-finetune --check)"] if said else []
+
+
+def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
+    """Return what can be found in the number of images of each class, shape (K,), by role."""
+    used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}
+    unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0).tolist()]
+    text = f"there are no images of {listing(unused)}, which the data declares"
+    declared = [Finding("names", text)] if unused else []
+    return [*check_names(used), *declared, *check_counts(counts["train"], class_names)]
+
+
+def roll_of(settled: Settled) -> Roll:
+    """Return the images of a data set that is not streamed."""
+    splits = {role: images for role, images in settled.images.items() if isinstance(images, Images)}
+    return Roll(settled.data.class_names, splits, [line.rpartition(": ")[0] for line in settled.left_out])
+
+
+def _unreadable(roll: Roll, left_out: Sequence[str]) -> list[Finding]:
+    problems = (line.rpartition(": ")[2] for line in left_out)
+    return [Finding("corrupt", f"cannot be read: {problem}", (len(roll) + i,)) for i, problem in enumerate(problems)]
+
+
+def _pictures(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]:
+    """Look at the pixels of every image once; return what is found, and remarks on what is not."""
+
+    def look(i: int) -> tuple[np.uint64, int]:
+        image = roll.image(i)
+        return difference_hash(image), contrast(image)
+
+    hashes, contrasts = zip(*progress(in_order(look, len(roll)), len(roll)), strict=True)
+    seen = np.array(hashes), np.array(contrasts, np.uint8)
+    near, remarks = check_near_duplicates(*seen, roll.digests, roll.labels, roll.roles, roll.role_names, roll.image)
+    return [*near, *check_blank(seen[1])], remarks
+
+
+def _estimate(settled: Settled, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
+    """Return the estimate that labels are judged by, and a remark where they are not judged, or not all."""
+    rows = np.concatenate([features(settled, role) for role in roll.role_names])
+    if not np.isfinite(rows).all():
+        return None, ["labels were not judged: the network answers with numbers that are not finite"]
+    found = estimate(rows, roll.labels, seed)
+    if found is None:
+        return None, [f"labels were not judged: it takes two classes of {FOLDS} images or more"]
+    if not found.meaningful:
+        return found, [
+            f"labels were not judged: Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {MEANINGFUL}, so most "
+            "of what contradicts it would be its own mistakes"
+        ]
+    rare = int((~found.judged).sum())
+    return found, [f"labels of {rare} image(s) were not judged: their classes have fewer than {FOLDS}"] if rare else []

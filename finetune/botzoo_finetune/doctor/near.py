@@ -1,0 +1,184 @@
+"""Images that are nearly the same: encoded again, resized, or retouched.
+
+Each image gets the 64-bit difference hash of N. Krawetz (2013, "Kind of Like That"): reduced to 9 x 8 grey pixels, is each
+one brighter than its left neighbour? Copies differ in few bits. So do flat images, sky beside sky: what the hash proposes is
+confirmed by the correlation of small colour pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from botzoo_finetune.doctor.duplicates import describe, short_digests, urgency
+from botzoo_finetune.doctor.findings import Finding
+
+DISTANCE = 10
+"""Bits of 64 in which the hashes of two copies may differ; those of different photographs differ in 32 on average."""
+CORRELATIONS = (0.9, 0.95, 0.97, 0.98, 0.99)
+"""Least correlation of the small pictures of two copies: the first by which there are not too many of them."""
+MANY = 0.05
+"""Share of images that have a copy from which on it is rather that all of them are alike, as drawings and characters are."""
+BRIGHTNESS = 16.0
+"""Most mean absolute difference of the small pictures of two copies, of 255: the same shirt in another colour is no copy."""
+SIDE = 32
+"""Of the small pictures, in pixels."""
+BLANK = 8
+"""Largest difference of grey values, of 255, in an image that shows nothing; compression makes this much of one colour."""
+MOST_PAIRS = 1_000_000
+"""Pairs that the hash may propose before the search ends."""
+
+ImageOf = Callable[[int], Image.Image]
+
+
+def difference_hash(image: Image.Image) -> np.uint64:
+    """Return the difference hash of an image: 8 rows of 8 bits, each 1 where a pixel is brighter than the one left of it."""
+    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))
+    hashed: np.uint64 = np.packbits(grey[:, 1:] > grey[:, :-1]).view(np.uint64)[0]
+    return hashed
+
+
+def contrast(image: Image.Image) -> int:
+    """Return the difference of the brightest and the darkest grey value, 0 ... 255."""
+    low, high = image.convert("L").getextrema()
+    return int(high) - int(low)  # type: ignore[arg-type]
+
+
+def check_blank(contrasts: NDArray[np.uint8]) -> list[Finding]:
+    """Find images of one colour."""
+    return [Finding("blank", "shows nothing but one colour", (i,)) for i in np.flatnonzero(contrasts <= BLANK).tolist()]
+
+
+def close_pairs(
+    hashes: NDArray[np.uint64], distance: int, most: int = MOST_PAIRS, block: int = 256
+) -> tuple[NDArray[np.int64], bool]:
+    """Return the pairs i < j of hashes (N,) that differ in ``distance`` bits or fewer, int64 (P, 2), and if those are all.
+
+    All pairs are compared, in blocks that stay in the processor's cache: the time of 100,000 images is that of 5 billion
+    XORs, and what the images show does not change it, as it would with buckets, in which flat images meet. The search
+    ends once it has ``most`` pairs.
+    """
+    found: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
+    count = 0
+    for top in range(0, len(hashes), block):
+        for left in range(top, len(hashes), 8 * block):
+            part = _close(hashes, top, left, distance, block)
+            found.append(part)
+            count += len(part)
+            if count > most:
+                return np.concatenate(found)[:most], False
+    return np.concatenate(found), True
+
+
+def _close(hashes: NDArray[np.uint64], top: int, left: int, distance: int, block: int) -> NDArray[np.int64]:
+    rows, columns = hashes[top : top + block], hashes[left : left + 8 * block]
+    pairs = np.argwhere(np.bitwise_count(rows[:, None] ^ columns) <= distance) + np.array([top, left])
+    once: NDArray[np.int64] = pairs[pairs[:, 0] < pairs[:, 1]]
+    return once
+
+
+def small(image: Image.Image) -> NDArray[np.uint8]:
+    """Return a small picture of an image, uint8 (SIDE * SIDE, 3)."""
+    reduced = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(reduced).reshape(-1, 3)
+
+
+def likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return correlation and mean absolute difference of pairs of small pictures, float32 (P,) each.
+
+    The mean of each colour does not count for the correlation, or all that is blue would be alike.
+
+    Args:
+        one, other: the first and the second picture of each pair, uint8 (P, SIDE * SIDE, 3).
+    """
+    x, y = one.astype(np.float32), other.astype(np.float32)
+    a, b = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    scale = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
+    correlation = (a * b).sum((1, 2)) / np.maximum(scale, np.float32(1e-6))
+    return correlation, np.abs(x - y).mean((1, 2))
+
+
+def copies(pairs: NDArray[np.int64], image: ImageOf, at_once: int = 1024) -> Iterator[tuple[int, int, float]]:
+    """Yield those pairs (P, 2) that are copies by their small pictures too, and the correlation of each."""
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    for begin in range(0, len(pairs), at_once):
+        part = pairs[begin : begin + at_once]
+        for i in np.unique(part).tolist():
+            if i not in pictures:
+                pictures[i] = small(image(i))
+        one, other = (np.stack([pictures[i] for i in side.tolist()]) for side in part.T)
+        correlation, difference = likeness(one, other)
+        same = (correlation >= CORRELATIONS[0]) & (difference <= BRIGHTNESS)
+        for row in np.flatnonzero(same).tolist():
+            yield int(part[row, 0]), int(part[row, 1]), float(correlation[row])
+
+
+def least_correlation(linked: Sequence[tuple[int, int, float]], images: int) -> float:
+    """Return the correlation from which on a pair of ``images`` images counts as one of copies, see ``CORRELATIONS``."""
+    for least in CORRELATIONS:
+        alike = {i for *pair, correlation in linked if correlation >= least for i in pair}
+        if len(alike) <= MANY * images:
+            return least
+    return CORRELATIONS[-1]
+
+
+def check_near_duplicates(
+    hashes: NDArray[np.uint64],
+    contrasts: NDArray[np.uint8],
+    digests: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    roles: NDArray[np.int8],
+    role_names: Sequence[str],
+    image: ImageOf,
+) -> tuple[list[Finding], list[str]]:
+    """Find images that are nearly the same but not the same file; return also remarks on what was not found.
+
+    Of images of the same bytes the first stands for all; blank ones are left out.
+
+    Args:
+        hashes: uint64 (N,), see ``difference_hash``.
+        contrasts: uint8 (N,), see ``contrast``.
+        digests, labels, roles, role_names: see ``check_duplicates``.
+        image: gives an image by its place.
+    """
+    first = np.unique(short_digests(digests), return_index=True)[1]
+    rows = np.sort(first[contrasts[first] > BLANK])
+    pairs, whole = close_pairs(hashes[rows], DISTANCE)
+    linked = list(copies(rows[pairs], image))
+    least = least_correlation(linked, len(rows))
+    found = _grouped([link for link in linked if link[2] >= least])
+    found.sort(key=lambda group: urgency(group[0], labels, roles))
+    described = [
+        describe("near duplicates", group, labels, roles, role_names, round(score, 4)) for group, score in found
+    ]
+    return described, [*_not_compared(whole), *_tightened(least)]
+
+
+def _not_compared(whole: bool) -> list[str]:
+    text = f"near duplicates: over {MOST_PAIRS:,} pairs of images look alike from afar, and only so many were compared"
+    return [] if whole else [text]
+
+
+def _tightened(least: float) -> list[str]:
+    text = f"near duplicates: many images are much alike, so only those whose small pictures correlate by {least} are named"
+    return [text] if least > CORRELATIONS[0] else []
+
+
+def _grouped(linked: list[tuple[int, int, float]]) -> list[tuple[NDArray[np.int64], float]]:
+    """Return the groups, each in rising order, that pairs link, and the least correlation of a pair of each."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not linked:
+        return []
+    places, ends = np.unique(np.array([pair[:2] for pair in linked]), return_inverse=True)
+    i, j = ends.reshape(-1, 2).T
+    graph = coo_array((np.ones(len(i)), (i, j)), shape=(len(places), len(places)))
+    count, component = connected_components(graph, directed=False)
+    least = np.ones(count)
+    np.minimum.at(least, component[i], [correlation for *_, correlation in linked])
+    groups = np.split(places[np.argsort(component, kind="stable")], np.cumsum(np.bincount(component))[:-1])
+    return [(group, float(score)) for group, score in zip(groups, least, strict=True)]

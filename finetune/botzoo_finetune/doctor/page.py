@@ -1,0 +1,102 @@
+"""The report as one HTML page that needs nothing else: small pictures in it, no scripts, all names escaped."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from html import escape
+from io import BytesIO
+
+from PIL import Image
+
+from botzoo.errors import DataError
+from botzoo_finetune.doctor.examine import Report
+from botzoo_finetune.doctor.findings import Check, Finding
+from botzoo_finetune.doctor.report import ADVICE, by_check, facts, verdict
+
+SIDE = 112
+"""Longer side of the pictures, in pixels."""
+FINDINGS = 60
+"""At most so many findings of a check are pictured."""
+GROUP = 6
+"""At most so many images of a finding are pictured."""
+
+STYLE = """
+:root { color-scheme: light dark }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse } td, th { padding: .1rem .8rem .1rem 0; text-align: right }
+th:first-child { text-align: left; font-weight: normal; overflow-wrap: anywhere }
+.finding { border-top: 1px solid #8884; padding: .6rem 0 } .finding p { margin: 0 0 .3rem }
+.images { display: flex; flex-wrap: wrap; gap: .8rem } figure { margin: 0; width: 9rem; font-size: .8rem }
+figcaption { overflow-wrap: anywhere } .quiet { opacity: .65 }
+"""
+
+
+def page(report: Report) -> str:
+    """Return the page."""
+    title = f"The data of {escape(report.dataset)}"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{title}</title><style>{STYLE}</style></head><body>",
+            f"<h1>{title}</h1><p><b>{escape(verdict(report))}</b></p>",
+            *_facts(report),
+            *_counts(report),
+            *(line for check, findings in by_check(report) for line in _section(report, check, findings)),
+            "</body></html>",
+        ]
+    )
+
+
+def _facts(report: Report) -> Iterator[str]:
+    said = [*report.remarks, *facts(report)]
+    yield "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in said) + "</ul>"
+
+
+def _counts(report: Report) -> Iterator[str]:
+    if not report.counts:
+        return
+    yield "<h2>Images</h2><table>"
+    yield "<tr><th></th>" + "".join(f"<th>{escape(role)}</th>" for role in report.counts) + "</tr>"
+    for k, name in enumerate(report.roll.class_names):
+        cells = "".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values())
+        yield f"<tr><th>{escape(name)}</th>{cells}</tr>"
+    yield "</table>"
+
+
+def _section(report: Report, check: Check, findings: list[Finding]) -> Iterator[str]:
+    yield f"<h2>{escape(check.capitalize())} ({len(findings):,})</h2>"
+    yield f'<p class="quiet">{escape(ADVICE[check])}</p>'
+    for finding in findings[:FINDINGS]:
+        quiet = "" if finding.look else " quiet"
+        yield f'<div class="finding{quiet}"><p>{escape(finding.reason)}</p><div class="images">'
+        yield from (_figure(report, i) for i in finding.images[:GROUP])
+        yield "</div></div>"
+    if len(findings) > FINDINGS:
+        yield f"<p>and {len(findings) - FINDINGS:,} more, in check.json</p>"
+
+
+def _figure(report: Report, i: int) -> str:
+    name, split, label = (escape(text) for text in report.roll.entry(i))
+    caption = f"{name}<br>{' · '.join(filter(None, (split, label)))}"
+    picture = _picture(report, i) if i < len(report.roll) else None
+    shown = f'<img alt="" src="{picture}">' if picture else ""
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+
+
+def _picture(report: Report, i: int) -> str | None:
+    """Return a small picture of a readable image as a data: URI; None where it is gone by now."""
+    try:
+        image = report.roll.image(i)
+    except DataError:
+        return None
+    scale = SIDE / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    sampling = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    file = BytesIO()
+    image.resize((width, height), sampling).save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
