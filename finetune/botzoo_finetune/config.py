@@ -39,8 +39,6 @@ class FinetuneConfig(TrainConfig):
             self.unfreeze_every,
             "1 or more epochs",
         )
-        if self.check and self.data.streaming:
-            raise ConfigError("--check compares all images with each other: leave --data.streaming out.")
         if self.scratch and self.unfreeze_every is not None:
             raise ConfigError(
                 "--scratch starts from random weights, which --unfreeze-every would keep for some epochs: leave one of the "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from botzoo.errors import ConfigError
 from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Transfer
 from botzoo.training.run import Result
@@ -42,6 +43,8 @@ def finetune(
         BotzooError: see ``botzoo.training.run.train``.
     """
     transfer = _transfer(config)
+    if mode in ("check", "probe") and config.data.streaming:
+        raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
         return check(config, transfer)
     if mode == "probe":
