@@ -718,7 +718,7 @@ def train_batches(
 
 
 def eval_batches(
-    images: Images, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+    images: Images, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
 ) -> Iterator[Batch]:
     """Yield this process's share of the images in order, each exactly once over any number of processes."""
     batches = _Slice(len(images), batch_size, rank, world_size)

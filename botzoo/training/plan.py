@@ -65,6 +65,9 @@ def _named(names: tuple[str, ...]) -> str:
 
 
 def _input(job: Settled) -> Iterator[str]:
+    if job.shortcut is not None:
+        yield job.shortcut.describe()
+        return
     size, crop_min = job.preprocessing.size, job.crop_min
     first = job.config.data.train_scale_epochs
     when = f" in the first {first} epochs" if first is not None else ""
@@ -148,7 +151,7 @@ def _steps(job: Settled) -> Iterator[str]:
 
 
 def _memory(job: Settled) -> Iterator[str]:
-    config, optim, trainer = job.config, job.config.optim, job.trainer
+    config, optim, trainer = job.config, job.config.optim, job.whole
     empty = torch.zeros(2, 3, job.largest_size, job.largest_size, dtype=torch.uint8, device=job.accelerator.device)
     memory = estimate_memory(
         job.model,

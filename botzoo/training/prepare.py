@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from botzoo.errors import ConfigError
 from botzoo.training.budget import Budget
 from botzoo.training.config import TrainConfig, check_epochs
-from botzoo.training.data import Images, Order, Preprocessing, read_images, unreadable
+from botzoo.training.data import Batch, Images, Order, Preprocessing, read_images, unreadable
 from botzoo.training.engine import (
     check_sizes,
     from_main,
@@ -40,6 +40,8 @@ from botzoo.tricks import paper_augment
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
 
+SettledT = TypeVar("SettledT", bound="Settled")
+
 LONG = 10
 """Epochs from which on a run gains by strong crops."""
 
@@ -52,6 +54,7 @@ class Transfer:
         lr_scale: given the network, returns the factor on the learning rate of each parameter by name.
         set_trainable: given the network and the epoch, freezes and unfreezes its parameters; returns whether any changed.
         describe: given the network, returns lines for the plan.
+        shortcut: given what is settled, returns a way to train that does not pass the whole network in every step, or None.
         begin: given what is settled, readies the network for its first step; not called when a run goes on from a later one.
         remark: given all that is settled, returns lines on what in the data is to be looked at, for the end of the plan.
     """
@@ -59,8 +62,33 @@ class Transfer:
     lr_scale: Callable[[nn.Module], LrScale] = lambda model: lambda name: 1.0
     set_trainable: Callable[[nn.Module, int], bool] = lambda model, epoch: False
     describe: Callable[[nn.Module], list[str]] = lambda model: []
+    shortcut: Callable[[Settled], Shortcut | None] = lambda settled: None
     begin: Callable[[Settled], object] = lambda settled: None
     remark: Callable[[Settled], list[str]] = lambda settled: []
+
+
+class Shortcut(Protocol):
+    """A way to train a part of the network, on something computed once in the place of images."""
+
+    @property
+    def trainer(self) -> Trainer:
+        """Of that part."""
+
+    @property
+    def whole(self) -> Trainer:
+        """Of the whole network."""
+
+    def describe(self) -> str:
+        """Say what is trained on, for the plan."""
+
+    def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each step of [first, last)."""
+
+    def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
+        """Yield this process's share of a split in order."""
+
+    def finished(self, job: SettledT) -> SettledT:
+        """Return the run with the whole network again, the judged part in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +122,7 @@ class Settled(Draft):
     Attributes:
         epochs: of the run, not a whole number where the last one is cut short.
         budget: what --budget came to, None without it.
+        shortcut: where only a part of the network is passed in training, which ``trainer`` is of then.
     """
 
     config: TrainConfig
@@ -109,6 +138,12 @@ class Settled(Draft):
     schedule: Schedule
     trainer: Trainer
     budget: Budget | None = None
+    shortcut: Shortcut | None = None
+
+    @property
+    def whole(self) -> Trainer:
+        """The trainer of the whole network, also where a part of it is trained."""
+        return self.trainer if self.shortcut is None else self.shortcut.whole
 
 
 def _draft(
@@ -180,7 +215,7 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     check_sizes(trainer, {draft.preprocessing.size, draft.train_size})
     crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
-    return Settled(
+    settled = Settled(
         **vars(replace(draft, data=data)),
         config=config,
         transfer=transfer,
@@ -195,6 +230,8 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         schedule=schedule,
         trainer=trainer,
     )
+    shortcut = transfer.shortcut(settled)
+    return settled if shortcut is None else replace(settled, trainer=shortcut.trainer, shortcut=shortcut)
 
 
 def _find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -67,7 +67,7 @@ from botzoo.training.measure import Work, agreed, measure
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, epochs_number, plan
-from botzoo.training.prepare import Settled, Transfer, prepare, within_budget
+from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, within_budget
 from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.trainer import Evaluation, evaluate
 
@@ -75,8 +75,6 @@ log = logging.getLogger("botzoo")
 
 BEST = Path("checkpoints") / "best.safetensors"
 """The weights of the best epoch so far, in a run's folder."""
-
-SettledT = TypeVar("SettledT", bound="Settled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +158,7 @@ def _train(job: Job, command: str, resumed: bool) -> Result:
         progress = _restore(job) if resumed else Progress()
         job = _say_plan(job, progress.step)
         log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resumed else "")
-        if not progress.step:
+        if not progress.step and job.budget is None:
             job.transfer.begin(job)
         progress = _loop(job, progress, command)
         return _finish(job, progress)
@@ -266,6 +264,8 @@ def _say_plan(settled: SettledT, step: int) -> SettledT:
 
 def _ready(settled: SettledT, step: int) -> SettledT:
     settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, _epoch(settled, step)))
+    if settled.shortcut is not None:
+        return settled
     return replace(settled, order=fit_memory(settled.trainer, settled.order, settled.largest_size))
 
 
@@ -275,6 +275,7 @@ def _keep_to_budget(settled: Settled, began: float) -> Settled:
     if config.budget is None:
         return settled
     check_output(config)
+    settled.transfer.begin(settled)  # it takes time too
     settled, seconds = _ready(settled, 0), seconds_of(config.budget)
     order, every = settled.order, config.checkpoint_every
     costs = measure(settled, Work(_train_batches, _eval_batches, _save_all), seconds)
@@ -391,10 +392,12 @@ class _Watch:
 
 
 def _train_batches(job: Settled, first: int, last: int) -> Iterator[list[Batch]]:
-    transform: Transform = _train_transform(job, job.train_size)
+    if job.shortcut is not None:
+        return job.shortcut.train_batches(job.order, first, last)
+    transform: Transform = train_transform(job, job.train_size)
     small_epochs = job.config.data.train_scale_epochs
     if small_epochs is not None:
-        transform = ProgressiveResizing(transform, small_epochs, _train_transform(job, job.later_size))
+        transform = ProgressiveResizing(transform, small_epochs, train_transform(job, job.later_size))
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)
     images = job.images["train"]
@@ -403,7 +406,8 @@ def _train_batches(job: Settled, first: int, last: int) -> Iterator[list[Batch]]
     return train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
 
 
-def _train_transform(job: Settled, size: int) -> TrainTransform:
+def train_transform(job: Settled, size: int) -> TrainTransform:
+    """Return the augmentation of a run's training images, which end ``size`` pixels wide."""
     return TrainTransform(
         size,
         job.preprocessing.interpolation,
@@ -423,6 +427,8 @@ def _judge(job: Job, role: str, keep_log_p: bool = False) -> Evaluation:
 
 
 def _eval_batches(job: Settled, role: str) -> Iterator[Batch]:
+    if job.shortcut is not None:
+        return job.shortcut.eval_batches(job.order, role)
     images = job.images[role]
     read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
     batches: Iterator[Batch] = read(
@@ -542,7 +548,7 @@ def _diverged(job: Job, step: int) -> DivergedError:
     return DivergedError(
         f"The loss became NaN or infinite at step {step:,} (learning rate {lr:.3g}); {cause}. {kept}"
         f"Begin a new run with a tenth of --lr, a longer --warmup or --optim.clip-grad 1"
-        + (f", from --pretrained {_best(job)} if you like." if _best(job).exists() else ".")
+        + (f", from --pretrained {_best(job)} if you like." if _best(job).exists() and job.shortcut is None else ".")
     )
 
 
@@ -581,6 +587,9 @@ def _finish(job: Job, progress: Progress) -> Result:
     if accelerator.num_processes > 1:
         for tensor in judged.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
+    if job.shortcut is not None:
+        job = job.shortcut.finished(job)
+        judged = job.trainer.judged
     split = "test" if "test" in job.images else "validation"
     watch = _Watch(progress.seconds, job.order.batch_size)
     evaluation = _judge(job, split, keep_log_p=True)

@@ -18,6 +18,10 @@ class FinetuneConfig(TrainConfig):
     """Factor on the learning rate from each layer to the one below it; 1 trains all layers alike."""
     head_lr_scale: float = 1.0
     """Factor on the learning rate of the new classifier."""
+    views: int | None = None
+    """With --freeze backbone: views of each training image whose features are computed once and kept for all epochs; 1 is the
+    plain one, more add augmented ones, 0 keeps none and passes the whole network in every step. By default 1, and 0 beside
+    options that change images in every step, such as --mixup."""
     unfreeze_every: int | None = None
     """Gradual unfreezing: begin with the classifier alone and add one stage from the top every so many epochs."""
 
@@ -31,6 +35,9 @@ class FinetuneConfig(TrainConfig):
             raise ConfigError(
                 f"--scratch starts from random weights, which --freeze {self.freeze} would keep: leave one of the two out."
             )
+        check(self.views is None or self.views >= 0, "views", self.views, "0 or more")
+        if self.views and self.freeze != "backbone":
+            raise ConfigError(f"--views {self.views} keeps features of a frozen network: give --freeze backbone too.")
         check(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "in (0, 1]")
         check(self.head_lr_scale > 0, "head_lr_scale", self.head_lr_scale, "greater than 0")
         check(

@@ -25,12 +25,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from botzoo.errors import ConfigError, ModelError
 from botzoo.inference.fold import fold_batch_norm
-from botzoo.training.data import EvalTransform, Images, eval_batches
+from botzoo.training.data import EvalTransform, Images, Key, Pixels, Transform, eval_batches
 from botzoo.training.decoded import cache_folder, cache_limit, prune
 from botzoo.training.engine import on_each_node, worker_count
 from botzoo.training.model import head_names
@@ -65,6 +66,27 @@ class Body(nn.Module):
         return pooled
 
 
+class View:
+    """An augmentation with the number of a view in the place of the epoch.
+
+    Args:
+        transform: of training.
+        number: of the view.
+        name: everything that the view depends on besides.
+    """
+
+    def __init__(self, transform: Transform, number: int, name: str) -> None:
+        self.transform, self.number, self.name = transform, number, f"{name} {number}"
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+        return self.transform(image, (self.number, key[1]))
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return no parameters: colours stay as they are."""
+        return ()
+
+
 class Extractor:
     """Features of the images of a run, from the cache where they are in it.
 
@@ -75,8 +97,12 @@ class Extractor:
     def __init__(self, settled: Settled) -> None:
         self.settled = settled
 
-    def __call__(self, role: str) -> Features:
+    def __call__(self, role: str, view: View | None = None) -> Features:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.
+
+        Args:
+            role: of the split.
+            view: how each image is augmented; None shows it as evaluation does.
 
         Raises:
             ConfigError: the images are streamed.
@@ -85,23 +111,24 @@ class Extractor:
         images = self.settled.images[role]
         if not isinstance(images, Images):
             raise ConfigError("Features are kept of data sets that are read whole: leave --data.streaming out.")
-        key, mine = self._key(images), []
+        key, mine = self._key(images, view.name if view else ""), []
+        transform = view or EvalTransform(self.settled.preprocessing)
 
         def work() -> bool:
             found = open_features(key, len(images))
-            mine.append(found if found is not None else self._compute(images, role, key))
+            mine.append(found if found is not None else self._compute(images, transform, key))
             return True
 
         on_each_node(self.settled.accelerator, work)
         if mine:
             return mine[0]
         found = open_features(key, len(images))
-        return found if found is not None else self._compute(images, role, key)
+        return found if found is not None else self._compute(images, transform, key)
 
-    def _key(self, images: Images) -> str:
+    def _key(self, images: Images, view: str = "") -> str:
         settled = self.settled
         how = (VERSION, settled.preprocessing, self._half, settled.accelerator.device.type)
-        return hashlib.sha256(f"{how} {self._weights} {images.fingerprint}".encode()).hexdigest()
+        return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {view}".encode()).hexdigest()
 
     @cached_property
     def _half(self) -> bool:
@@ -135,28 +162,32 @@ class Extractor:
         settled, size = self.settled, self.settled.preprocessing.size
         body = Body(copy.deepcopy(settled.model)).eval().requires_grad_(False)
         image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=settled.accelerator.device)
-        return fold_batch_norm(body, settled.trainer.normalise(image))[0]
+        return fold_batch_norm(body, self._normalised(image))[0]
 
-    def _compute(self, images: Images, role: str, key: str) -> Features:
+    def _normalised(self, images: Tensor) -> Tensor:
+        memory_format = torch.channels_last if self.settled.config.engine.channels_last else torch.contiguous_format
+        return self.settled.preprocessing.normalise(images).contiguous(memory_format=memory_format)
+
+    def _compute(self, images: Images, transform: Transform, key: str) -> Features:
         try:
             with writing(key) as writer:
-                for batch in self._batches(images, role):
+                for batch in self._batches(images, transform):
                     writer.add(batch, len(images))
                 writer.finish()
             found = open_features(key, len(images))
         except OSError as error:
             log.warning("Features are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error)
             found = None
-        return found if found is not None else np.concatenate(list(self._batches(images, role)))
+        return found if found is not None else np.concatenate(list(self._batches(images, transform)))
 
     @torch.no_grad()  # not inference_mode, in which BatchNorm cannot be folded
-    def _batches(self, images: Images, role: str) -> Iterator[Features]:
+    def _batches(self, images: Images, transform: Transform) -> Iterator[Features]:
         """Yield the features of the images in order."""
         settled, done = self.settled, 0
         size = max(32, 2 * settled.order.micro_batch)
         batches = eval_batches(
             images,
-            EvalTransform(settled.preprocessing),
+            transform,
             size,
             rank=0,
             world_size=1,
@@ -165,9 +196,9 @@ class Extractor:
         )
         quiet = not (settled.accelerator.is_main_process and sys.stderr.isatty())
         total = math.ceil(len(images) / size)
-        for pixels, _ in tqdm(batches, f"features of {role} images", total, leave=False, disable=quiet):
+        for pixels, _ in tqdm(batches, f"features of {images.split.name} images", total, leave=False, disable=quiet):
             with self._autocast():
-                found = self._body(settled.trainer.normalise(pixels.to(settled.accelerator.device, non_blocking=True)))
+                found = self._body(self._normalised(pixels.to(settled.accelerator.device, non_blocking=True)))
             yield self._checked(found.float(), images, done)
             done += len(pixels)
 
@@ -179,6 +210,11 @@ class Extractor:
                 f"{images.split.describe(i)}: its weights are damaged, or --mixed-precision fp32 is needed."
             )
         return found.clamp(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)
+
+
+def features(settled: Settled, role: str) -> Features:
+    """Return the features of the images of one split; see ``Extractor``."""
+    return Extractor(settled)(role)
 
 
 def path_of(key: str) -> Path:

@@ -8,13 +8,14 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.publishing.job import train_and_describe
-from botzoo.training.prepare import Transfer
+from botzoo.training.prepare import Settled, Transfer
 from botzoo.training.run import Result
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
 from botzoo_finetune.first_look import report_probe, start_from_probe
 from botzoo_finetune.freeze import Freezer
+from botzoo_finetune.head_only import HeadOnly, head_only, on_images
 from botzoo_finetune.layer_decay import layer_decay
 
 
@@ -64,10 +65,20 @@ def _transfer(config: FinetuneConfig) -> Transfer:
         scales += [f"{config.head_lr_scale:g} for the classifier"] if config.head_lr_scale != 1 else []
         return lines + ([f"learning rate times {' and times '.join(scales)}"] if scales else [])
 
+    def shortcut(settled: Settled) -> HeadOnly | None:
+        if config.freeze != "backbone":
+            return None
+        if config.views and (flags := on_images(settled)):
+            raise ConfigError(
+                f"{flags[0]} needs images in every step, not the features that --views keeps: leave one of the two out."
+            )
+        return head_only(settled, config.views)
+
     return Transfer(
         lr_scale=lambda model: layer_decay(model, config.layer_decay, config.head_lr_scale),
         set_trainable=freezer,
         describe=describe,
+        shortcut=shortcut,
         begin=start_from_probe if config.lp_ft and not config.scratch else lambda settled: None,
         remark=quick_lines,
     )

@@ -22,14 +22,14 @@ from botzoo_finetune.doctor.examine import Features, Report, examine, names_and_
 from botzoo_finetune.doctor.findings import Finding
 from botzoo_finetune.doctor.names import check_names
 from botzoo_finetune.doctor.page import page
-from botzoo_finetune.doctor.pooled import pooled
 from botzoo_finetune.doctor.report import as_json, lines, to_look_at
 from botzoo_finetune.doctor.roll import Roll
+from botzoo_finetune.features import features
 
 log = logging.getLogger("botzoo")
 
 
-def check(config: FinetuneConfig, transfer: Transfer, features: Features = pooled) -> Report:
+def check(config: FinetuneConfig, transfer: Transfer, features: Features = features) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
     Args:

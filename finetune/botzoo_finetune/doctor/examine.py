@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.errors import printable
+from botzoo.errors import ModelError, printable
 from botzoo.training.data import Images, in_order
 from botzoo.training.sources import listing
 from botzoo_finetune.doctor.counts import check_counts
@@ -144,9 +144,10 @@ def _pictures(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]
 
 def _estimate(settled: Settled, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
     """Return the estimate that labels are judged by, and a remark where they are not judged, or not all."""
-    rows = np.concatenate([features(settled, role) for role in roll.role_names])
-    if not np.isfinite(rows).all():
-        return None, ["labels were not judged: the network answers with numbers that are not finite"]
+    try:
+        rows = np.concatenate([features(settled, role) for role in roll.role_names])
+    except ModelError as error:
+        return None, [f"labels were not judged: {error}"]
     found = estimate(rows, roll.labels, seed)
     if found is None:
         return None, [f"labels were not judged: it takes two classes of {FOLDS} images or more"]

@@ -1,0 +1,102 @@
+"""A frozen backbone passed once: the same steps as through the network, and a whole model at the end."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from botzoo.guard import guarded
+from botzoo_finetune import cli
+from botzoo_finetune.features import Extractor
+from running import write_teacher
+
+Finetuned = Callable[..., Path]
+
+OPTIONS = [
+    "--freeze",
+    "backbone",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "16",
+    "--mixed-precision",
+    "fp32",
+    "--lp-ft",
+    "false",
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
+    yield tmp_path / "cache" / "features"
+    AcceleratorState._reset_state()
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"local-dir:{write_teacher(tmp_path_factory.mktemp('weights') / 'model', classes=5)}"
+
+
+@pytest.fixture
+def finetuned(photos: Path, pretrained: str, tmp_path: Path) -> Finetuned:
+    def run(name: str, *more: str, status: int = 0) -> Path:
+        argv = ["--dataset", str(photos), "--model", pretrained, *OPTIONS, *more, "--output", str(tmp_path / name)]
+        assert guarded(cli.PROG, cli._main, argv) == status
+        return tmp_path / name
+
+    return run
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "model.safetensors")
+
+
+def test_the_steps_are_those_through_the_network(finetuned: Finetuned) -> None:
+    whole = ["--views", "0", "--data.crop-min", "1", "--data.hflip", "0"]  # images of this size are resized whole then
+    through, kept = weights(finetuned("through", *whole)), weights(finetuned("kept"))
+    assert set(kept) == set(through)
+    for name in kept:
+        torch.testing.assert_close(kept[name], through[name], rtol=0.02, atol=2e-3, msg=name)
+
+
+def test_every_epoch_passes_the_classifier_only(finetuned: Finetuned, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[object] = []
+    compute = Extractor._compute
+    monkeypatch.setattr(Extractor, "_compute", lambda *args: computed.append(args) or compute(*args))
+    log = (finetuned("run", "--epochs", "4") / "log.txt").read_text()
+    assert len(computed) == 2
+    assert "computed once and kept" in log
+
+
+def test_views_take_turns(finetuned: Finetuned, cache: Path) -> None:
+    finetuned("run", "--views", "2", "--epochs", "5")
+    assert len(list(cache.glob("*.npy"))) == 3  # two of the training images, one of the validation images
+
+
+def test_the_average_of_the_classifier_is_kept(finetuned: Finetuned) -> None:
+    plain, averaged = weights(finetuned("plain")), weights(finetuned("averaged", "--ema", "0.9"))
+    assert [name for name in plain if not torch.equal(plain[name], averaged[name])] == ["fc.bias", "fc.weight"]
+
+
+def test_the_closing_figure_is_the_whole_networks(finetuned: Finetuned) -> None:
+    lines = [json.loads(line) for line in (finetuned("run") / "metrics.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines if line["split"] == "validation"] == [12, 12]
+
+
+@pytest.mark.parametrize("flags", [["--mixup", "0.2"], ["--paper-augment", "true"]], ids=" ".join)
+def test_what_changes_images_passes_the_network_or_is_refused(
+    finetuned: Finetuned, cache: Path, flags: list[str]
+) -> None:
+    finetuned("run", *flags)
+    assert not cache.exists()
+    finetuned("refused", *flags, "--views", "1", status=2)
+
+
+def test_views_without_a_frozen_network_are_refused(finetuned: Finetuned, capsys: pytest.CaptureFixture[str]) -> None:
+    finetuned("run", "--freeze", "none", "--views", "2", status=2)
+    assert "give --freeze backbone too" in capsys.readouterr().err
