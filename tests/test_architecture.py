@@ -50,6 +50,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),
     ("botzoo_finetune.features", "botzoo_finetune.probe"),
     ("botzoo_finetune.first_look", "botzoo_finetune.head_only"),
+    ("botzoo_finetune.compare",),
     ("botzoo_finetune.doctor", "botzoo_finetune.doctor.findings"),
     ("botzoo_finetune.doctor.duplicates", "botzoo_finetune.doctor.names", "botzoo_finetune.doctor.counts"),
     ("botzoo_finetune.doctor.near", "botzoo_finetune.doctor.labels", "botzoo_finetune.doctor.sizes"),

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader, set_parsing_settings
@@ -27,9 +27,21 @@ ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 
 
+class Mode(NamedTuple):
+    """Something that a command does instead of its work.
+
+    Attributes:
+        help: what.
+        metavar: name of the value that its flag takes, None where it takes none.
+    """
+
+    help: str
+    metavar: str | None = None
+
+
 RUN_MODES = {
-    "dry_run": "Print the plan, draw the learning rate, and stop.",
-    "find_lr": "Try out learning rates over an epoch or less, suggest one, and stop.",
+    "dry_run": Mode("Print the plan, draw the learning rate, and stop."),
+    "find_lr": Mode("Try out learning rates over an epoch or less, suggest one, and stop."),
 }
 """What every training command can do instead of training; see ``botzoo.publishing.job``."""
 
@@ -41,7 +53,7 @@ class Parser(ArgumentParser):
         modes: what the command can do instead, by flag.
     """
 
-    modes: Mapping[str, str] = {}
+    modes: Mapping[str, Mode] = {}
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """Return the help text, flags spelt with dashes."""
@@ -54,7 +66,7 @@ def make_parser(
     description: str,
     config_class: type[ConfigT],
     defaults: dict[str, Any],
-    modes: Mapping[str, str] | None = None,
+    modes: Mapping[str, Mode] | None = None,
 ) -> Parser:
     """Return a parser of all fields of ``config_class`` with the ``defaults`` of a recipe, which are not checked here.
 
@@ -63,14 +75,15 @@ def make_parser(
         description: what it does.
         config_class: the dataclass of its options.
         defaults: values of some of its fields.
-        modes: what it can do instead, by the flags that ask for it, with their help.
+        modes: what it can do instead, by the flags that ask for it.
     """
     parser = _parser(prog, description)
     parser.add_argument("--config", action="config", help="YAML file of options; flags after it override it.")
     parser.add_argument("--debug", action="store_true", default=SUPPRESS, help="Show the traceback of an error.")
     parser.modes = modes or {}
-    for name, text in parser.modes.items():
-        parser.add_argument(f"--{name}", action="store_true", default=SUPPRESS, help=text)
+    for name, mode in parser.modes.items():
+        kind: dict[str, Any] = {"type": str, "metavar": mode.metavar} if mode.metavar else {"action": "store_true"}
+        parser.add_argument(f"--{name}", default=SUPPRESS, help=mode.help, **kind)
     parser.add_argument("--resume", type=str, default=SUPPRESS, help="Go on with the run in this folder.")
     parser.add_class_arguments(config_class)
     groups = {name.split(".")[0] for name in _kinds(config_class) if "." in name}
@@ -195,7 +208,8 @@ def chosen_mode(argv: list[str], modes: Iterable[str]) -> str | None:
     Raises:
         ConfigError: it asks for two.
     """
-    chosen = [name for name in modes if _flag(name) in argv or f"--{name}" in argv]
+    words = {word.partition("=")[0].replace("_", "-") for word in argv}
+    chosen = [name for name in modes if _flag(name) in words]
     if len(chosen) > 1:
         first, second = map(_flag, chosen[:2])
         raise ConfigError(f"{first} and {second} each do something else than train: give one of the two.")

@@ -13,11 +13,21 @@ PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
 DESCRIPTION = "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load."
 MODES = {
-    "probe": "Say in seconds how good a linear classifier on the frozen network is, and if more data would help, and stop.",
-    "check": "Look at the data set: counts, sizes, duplicates, broken files, likely wrong labels; write a report into the "
-    "folder check, or --output, and stop, with status 1 where something is to be looked at.",
+    "probe": (
+        "Say in seconds how good a linear classifier on the frozen network is, and if more data would help, and stop.",
+        None,
+    ),
+    "compare": (
+        "Probe several models, any that --model takes, rank them by accuracy on these images, and stop.",
+        "M1,M2,...",
+    ),
+    "check": (
+        "Look at the data set: counts, sizes, duplicates, broken files, likely wrong labels; write a report into the "
+        "folder check, or --output, and stop, with status 1 where something is to be looked at.",
+        None,
+    ),
 }
-"""What fine-tuning can do instead besides."""
+"""What fine-tuning can do instead besides, as ``Mode`` has it."""
 INTERRUPTED = "Interrupted. A run that had begun goes on from its last checkpoint with --resume."
 
 
@@ -31,10 +41,10 @@ def _main(argv: list[str]) -> None:
 
     import yaml
 
-    from botzoo.training.command_line import RUN_MODES, chosen_mode, make_parser, parse
+    from botzoo.training.command_line import RUN_MODES, Mode, chosen_mode, make_parser, named_first, parse
     from botzoo_finetune.config import FinetuneConfig
 
-    modes = RUN_MODES | MODES
+    modes = RUN_MODES | {name: Mode(*mode) for name, mode in MODES.items()}
     defaults = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
     parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, defaults, modes)
     config, resume = parse(parser, FinetuneConfig, argv)
@@ -45,8 +55,14 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    mode = chosen_mode(argv, modes)
-    done = finetune(config, command=shlex.join([PROG, *argv]), resume=resume, mode=mode, began=began)
+    done = finetune(
+        config,
+        command=shlex.join([PROG, *argv]),
+        resume=resume,
+        mode=chosen_mode(argv, modes),
+        models=named_first(argv, "--compare", ""),
+        began=began,
+    )
     leave_group()
     if isinstance(done, Report) and not done.well:
         raise SystemExit(1)

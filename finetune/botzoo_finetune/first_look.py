@@ -14,8 +14,7 @@ from botzoo.errors import ConfigError
 from botzoo.publishing.card import class_figures
 from botzoo.publishing.summary import class_table
 from botzoo.training.data import Images
-from botzoo.training.engine import from_main
-from botzoo.training.folder import free_name
+from botzoo.training.engine import from_main, on_main
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo_finetune.config import FinetuneConfig
@@ -97,22 +96,35 @@ def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
     Raises:
         BotzooError: what a run would raise before its first step.
     """
-    if config.scratch:
-        raise ConfigError("--scratch has no features to --probe: leave one of the two out.")
-    folder = None if config.output is None else Path(config.output)
-    if folder is not None and folder.exists():
-        raise ConfigError(f"--output {folder} is there already: give another folder, or remove it.")
+    folder = new_folder(config, "--probe")
     settled = prepare(config, transfer)
     found = look(settled)
     seen = from_main(settled.accelerator, lambda: outlook(found.probe, *_rows(settled, found.features), config.seed))
     for line in _lines(settled, found, seen):
         log.info("%s", line)
-    if folder is not None and settled.accelerator.is_main_process:
-        folder.mkdir(parents=True)
-        path = free_name(folder / "probe", ".json")
-        path.write_text(json.dumps(_as_json(settled, found, seen), indent=2) + "\n", encoding="utf-8")
-        log.info("%-10s %s", "written", path)
-    settled.accelerator.wait_for_everyone()
+    if folder is not None:
+        on_main(settled.accelerator, lambda: write_json(folder / "probe.json", _as_json(settled, found, seen)))
+
+
+def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
+    """Return the folder that a look at the data with ``flag`` is to be written into, None where there is no --output.
+
+    Raises:
+        ConfigError: it is there already, or there is nothing to look with.
+    """
+    if config.scratch:
+        raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")
+    folder = None if config.output is None else Path(config.output).expanduser()
+    if folder is not None and folder.exists():
+        raise ConfigError(f"--output {folder} is there already: give another folder, or remove it.")
+    return folder
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write what was seen into a new folder, and say where it is."""
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    log.info("%-10s %s", "written", path)
 
 
 def _lines(settled: Settled, found: Look, seen: Outlook) -> Iterator[str]:

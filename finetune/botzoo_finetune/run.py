@@ -10,6 +10,7 @@ from botzoo.errors import ConfigError
 from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Settled, Transfer
 from botzoo.training.run import Result
+from botzoo_finetune.compare import compare
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
@@ -25,6 +26,7 @@ def finetune(
     command: str,
     resume: Path | None = None,
     mode: str | None = None,
+    models: str = "",
     began: float | None = None,
 ) -> Result | Report | None:
     """Fine-tune as ``config`` says, write the card and print the summary; or do what ``mode`` says instead.
@@ -33,7 +35,8 @@ def finetune(
         config: the options.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
-        mode: "check", "probe", or one of ``botzoo.publishing.job.train_and_describe``; None to train.
+        mode: "check", "probe", "compare", or one of ``botzoo.publishing.job.train_and_describe``; None to train.
+        models: to compare, with commas between them.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
@@ -44,12 +47,15 @@ def finetune(
         BotzooError: see ``botzoo.training.run.train``.
     """
     transfer = _transfer(config)
-    if mode in ("check", "probe") and config.data.streaming:
+    if mode in ("check", "probe", "compare") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
         return check(config, transfer)
     if mode == "probe":
         report_probe(config, transfer)
+        return None
+    if mode == "compare":
+        compare(config, models)
         return None
     return train_and_describe(config, command=command, transfer=transfer, resume=resume, mode=mode, began=began)
 
