@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -128,7 +129,8 @@ class Extractor:
 
     def _key(self, images: Images, view: str = "") -> str:
         settled = self.settled
-        how = (VERSION, settled.preprocessing, self._half, settled.accelerator.device.type)
+        device = settled.accelerator.device.type
+        how = (VERSION, PIL.__version__, settled.architecture, settled.preprocessing, self._half, device)
         return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {view}".encode()).hexdigest()
 
     @cached_property
