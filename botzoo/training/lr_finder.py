@@ -112,7 +112,9 @@ def draw_range_test(
     if found is not None:
         axes.axvline(lr * found.steepest, color="C2", label=f"steepest: --lr {lr * found.steepest:.2g}")
         axes.axvline(lr * found.careful, color="C3", ls=":", label=f"least / 10: --lr {lr * found.careful:.2g}")
-    axes.set(xlabel="--lr", ylabel="training loss (nats)", xscale="log", ylim=(0, 1.5 * smooth[0] if len(smooth) else 1))
+    axes.set(
+        xlabel="--lr", ylabel="training loss (nats)", xscale="log", ylim=(0, 1.5 * smooth[0] if len(smooth) else 1)
+    )
     axes.legend()
     axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=11, parse_math=False)
