@@ -31,8 +31,8 @@ def run(argv: list[str]) -> None:
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])
-    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
-    train_and_describe(config, command=command, resume=resume, **modes, began=began)
+    dry, finds = wants_dry_run(argv), wants_find_lr(argv)
+    train_and_describe(config, command=command, resume=resume, dry_run=dry, find_lr=finds, began=began)
     leave_group()
 
 

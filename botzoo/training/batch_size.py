@@ -73,7 +73,7 @@ def _estimated(settled: Settled, limit: int) -> tuple[int, str]:
 def _room(accelerator: Accelerator) -> int:
     """Return the bytes that each process may take: a part of what is free, the same for all."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
-    return min(gather_object([int(USABLE * available_memory() / local)]))
+    return int(min(gather_object([USABLE * available_memory() / local])))
 
 
 def largest_fitting(limit: int, needed: Callable[[int], int], room: int) -> int:

@@ -197,7 +197,7 @@ def largest_batch(images: int, world_size: int) -> int:
     """
     together = min(LARGEST_BATCH, max(images // STEPS_PER_EPOCH, min(8, images)))
     each = max(1, together // world_size)
-    return world_size * 2 ** (each.bit_length() - 1)
+    return world_size * (1 << (each.bit_length() - 1))
 
 
 def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:

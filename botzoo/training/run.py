@@ -329,7 +329,8 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
     """Take the remaining steps; evaluate and write a checkpoint after each epoch; return where the run stands then."""
     config, order, trainer, accelerator = job.config, job.order, job.trainer, job.accelerator
     total = progress.step if progress.stopped_early else job.schedule.total_steps
-    watch, pace = _Watch(progress.seconds, order.batch_size), Pace(job.facts.get("budget"))
+    watch = _Watch(progress.seconds, order.batch_size)
+    pace = Pace(job.facts.get("budget") if accelerator.is_main_process else None)
     reset_peak_memory(accelerator.device)
     losses: list[Tensor] = []
     with StopRequest(accelerator) as stop, _bar(job, progress) as bar, logging_redirect_tqdm([log]):

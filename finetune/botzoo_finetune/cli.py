@@ -32,6 +32,6 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
-    modes = {"dry_run": wants_dry_run(argv), "find_lr": wants_find_lr(argv)}
-    finetune(config, command=shlex.join([PROG, *argv]), resume=resume, **modes, began=began)
+    command, dry, finds = shlex.join([PROG, *argv]), wants_dry_run(argv), wants_find_lr(argv)
+    finetune(config, command=command, resume=resume, dry_run=dry, find_lr=finds, began=began)
     leave_group()

@@ -81,6 +81,15 @@ def test_dry_run_stops_after_the_plan(monkeypatch: pytest.MonkeyPatch, flags: li
     assert asked == [dry]
 
 
+@pytest.mark.parametrize(("flags", "asks"), [([], False), (["--find-lr"], True), (["--find_lr"], True)])
+def test_find_lr_is_asked_for(monkeypatch: pytest.MonkeyPatch, flags: list[str], asks: bool) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, find_lr, **others: asked.append(find_lr))
+    monkeypatch.setattr("botzoo.publishing.summary.print_to_terminal", lambda: None)
+    assert guarded(cli.PROG, cli._main, ["--epochs", "2", *flags]) == 0
+    assert asked == [asks]
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import sys
