@@ -32,7 +32,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training.engine", "botzoo.training.cost"),
     ("botzoo.training.folder", "botzoo.training.plan", "botzoo.training.teacher", "botzoo.training.budget"),
     ("botzoo.training.prepare",),
-    ("botzoo.training.measure",),
+    ("botzoo.training.measure", "botzoo.training.batch_size"),
     ("botzoo.training.run",),
     ("botzoo.training.*",),
     ("botzoo.inference", "botzoo.inference.images", "botzoo.inference.views", "botzoo.inference.fold"),

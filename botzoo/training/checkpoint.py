@@ -126,7 +126,8 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
         state = json.loads((path / STATE).read_text())
         if _sha256(path / TENSORS) != state["sha256"]:
             raise CheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs)")
-        tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=device, weights_only=True)
+        place = "cpu" if device.type == "cpu" else device  # torch knows no cpu:0, as a process among others calls it
+        tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=place, weights_only=True)
         progress = Progress(**state["progress"])
         return replace(progress, lr_falls=tuple(progress.lr_falls)), tensors  # JSON knows lists only
     except (OSError, ValueError, KeyError, TypeError) as error:

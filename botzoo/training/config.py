@@ -217,8 +217,9 @@ class TrainConfig:
     """Time for the whole command, such as 90s, 10m, 1.5h or 2h30m, in place of --epochs: the speed is measured first and the
     steps set so that the run, its evaluations and its model folder end on time. The warmup takes a fifth of it at most.
     Once begun, the run keeps its steps: where the machine slows down, the log says how late it will be."""
-    batch_size: int | None = None
-    """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps."""
+    batch_size: int | Literal["auto"] | None = None
+    """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps. auto
+    takes the largest power of two for which the memory suffices, up to 1,024 and with 20 steps an epoch."""
     lr: float = 0.01
     """Peak learning rate, at a batch of 256 with --linear-scaling, else as it is."""
     optimizer: str = "sgd"
@@ -290,7 +291,13 @@ class TrainConfig:
         check(self.dataset != "", "dataset", self.dataset, "a name, a Hub id or a folder")
         check(self.output != "", "output", self.output, "a folder")
         check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or more")
-        check(self.batch_size is None or self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        number = None if self.batch_size == "auto" else self.batch_size
+        check(number is None or number >= 2, "batch_size", self.batch_size, "2 or more, or auto")
+        if self.batch_size == "auto" and self.engine.micro_batch is not None:
+            raise ConfigError(
+                f"--batch-size auto is as large as the memory allows, and --engine.micro-batch {self.engine.micro_batch} "
+                "parts larger ones: give one of the two."
+            )
         check(0 < self.lr < 100, "lr", self.lr, "greater than 0 and less than 100")
         check(self.img_size is None or self.img_size >= 8, "img_size", self.img_size, "8 or more")
         check(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2**32)")
@@ -428,6 +435,7 @@ class AblateConfig(TrainConfig):
         check(self.seed == 0, "seed", self.seed, "left out: --seeds names those of an ablation")
         check(self.epochs is not None, "epochs", self.epochs, "given: every rung is trained as long")
         check(self.patience is None, "patience", self.patience, "left out: every rung is trained as long")
+        check(self.batch_size != "auto", "batch_size", self.batch_size, "a number: the same for every rung")
         check(
             self.push_to is None,
             "push_to",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,12 @@ from botzoo.tricks.mixed_precision import Precision, mixed_precision
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
+
+STEPS_PER_EPOCH = 20
+"""A batch that is chosen for the user leaves an epoch so many steps."""
+
+LARGEST_BATCH = 1024
+"""The largest batch of the paper (Table 3)."""
 
 WAIT = timedelta(hours=24)
 """How long processes wait for each other: one reads and checks all images while the others wait. The launcher ends them
@@ -150,12 +157,14 @@ def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn
 
 
 def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Order:
-    """Return the order of ``images`` training images for this process.
+    """Return the order of ``images`` training images for this process; --batch-size auto begins with the largest one.
 
     Raises:
         ConfigError: the batch is larger than the data set, or cannot be shared evenly.
     """
     world, batch = accelerator.num_processes, config.batch_size or default_batch_size(images)
+    if batch == "auto":
+        batch = largest_batch(images, world)
     if batch > images:
         raise ConfigError(f"--batch-size is {batch} and there are {images} training images: give {images} or fewer.")
     if batch % world:
@@ -178,14 +187,35 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
 
 def default_batch_size(images: int) -> int:
     """Return 64, or the largest of 32, 16 and 8 that gives an epoch of 20 steps."""
-    return next((size for size in (64, 32, 16) if images >= 20 * size), min(8, images))
+    return next((size for size in (64, 32, 16) if images >= STEPS_PER_EPOCH * size), min(8, images))
+
+
+def largest_batch(images: int, world_size: int) -> int:
+    """Return the most that --batch-size auto takes: for each process a power of two, at least 1.
+
+    Together they are at most ``LARGEST_BATCH``, and an epoch has ``STEPS_PER_EPOCH`` steps, unless 8 images are fewer.
+    """
+    together = min(LARGEST_BATCH, max(images // STEPS_PER_EPOCH, min(8, images)))
+    each = max(1, together // world_size)
+    return world_size * (1 << (each.bit_length() - 1))
 
 
 def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
     """On a GPU, halve the micro-batch until one of images ``size`` pixels wide fits; all processes take the smallest."""
-    accelerator = trainer.accelerator
-    if accelerator.device.type != "cuda":
+    if trainer.accelerator.device.type != "cuda":
         return order
+    say = partial(log.info, "%-10s %s", "memory")
+    fits = largest_micro_batch(trainer, order.micro_batch, size, say)
+    return replace(order, accumulate=order.batch_size // (order.world_size * fits))
+
+
+def largest_micro_batch(trainer: Trainer, largest: int, size: int, say: Callable[[str], None]) -> int:
+    """Return the largest part of ``largest`` images, ``size`` pixels wide, that the memory of every process's GPU holds.
+
+    Raises:
+        ConfigError: not even one image fits.
+    """
+    accelerator = trainer.accelerator
     generator = torch.Generator().manual_seed(0)
 
     def probe(micro: int) -> None:
@@ -195,8 +225,7 @@ def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
     def everywhere(fits: bool) -> bool:
         return bool(accelerator.gather(torch.tensor([fits], device=accelerator.device)).all())
 
-    fits = fit_micro_batch(probe, order.micro_batch, lambda text: log.info("%-10s %s", "memory", text), everywhere)
-    return replace(order, accumulate=order.batch_size // (order.world_size * fits))
+    return fit_micro_batch(probe, largest, say, everywhere)
 
 
 def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:

@@ -95,7 +95,7 @@ def clock_of(device: torch.device) -> Clock:
 
 def agreed(seconds: float) -> float:
     """Return the longest that any process took, so that all take the same decisions."""
-    return max(gather_object([seconds]))
+    return float(max(gather_object([seconds])))
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def undone(settled: Settled) -> Iterator[None]:
     random.setstate(numbers)
     np.random.set_state(draws)
     before.seek(0)
-    trainer.load_state(torch.load(before, map_location=device, weights_only=True))
+    trainer.load_state(torch.load(before, map_location="cpu", weights_only=True))
     trainer.start_epoch(
         lambda model: settled.transfer.set_trainable(model, 0) or True
     )  # wrapped anew, as for a fresh run

@@ -6,11 +6,29 @@ import ctypes
 import sys
 from pathlib import Path
 
+import psutil
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h of the GNU C library
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may take, version 2."""
+
+
+def available_memory(cgroup: Path = CGROUP) -> int:
+    """Return the bytes of main memory that can still be taken, of the machine or of the container with its own limit."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        taken = int((cgroup / "memory.current").read_text())
+        lines = (line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        files = next((int(value) for name, value in lines if name == "inactive_file"), 0)  # given back when needed
+    except OSError:
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - taken + files))
 
 
 def keep_freed_memory() -> bool:

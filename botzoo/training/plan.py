@@ -148,27 +148,35 @@ def _steps(job: Settled) -> Iterator[str]:
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
     total = f"{epochs_words(job.epochs)} x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps"
     yield f"{total}; batch {order.batch_size} = {parts}"
+    if job.batch_reason is not None:
+        yield job.batch_reason
 
 
 def _memory(job: Settled) -> Iterator[str]:
+    memory = memory_of(job, job.order.micro_batch)
+    yield f"estimate for each process: {mib(memory.total)} MiB = {_parts(memory)}, {job.order.micro_batch} images at once"
+
+
+def memory_of(job: Settled, micro_batch: int) -> Memory:
+    """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
     config, optim, trainer = job.config, job.config.optim, job.whole
     empty = torch.zeros(2, 3, job.largest_size, job.largest_size, dtype=torch.uint8, device=job.accelerator.device)
-    memory = estimate_memory(
+    return estimate_memory(
         job.model,
         lambda images: trainer.forward(trainer.normalise(empty[:images])),
         lambda groups: make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas),
-        job.order.micro_batch,
+        micro_batch,
         averaged=config.ema is not None,
     )
-    yield f"estimate for each process: {_mib(memory.total)} MiB = {_parts(memory)}, {job.order.micro_batch} images at once"
 
 
 def _parts(memory: Memory) -> str:
     parts = {name.replace("_", " "): size for name, size in asdict(memory).items() if size}
-    return " + ".join(f"{name} {_mib(size)}" for name, size in parts.items())
+    return " + ".join(f"{name} {mib(size)}" for name, size in parts.items())
 
 
-def _mib(size: int) -> str:
+def mib(size: int) -> str:
+    """Return a number of bytes in MiB, for people."""
     return f"{size / (1 << 20):,.{0 if size >= 10 << 20 else 1}f}"
 
 

@@ -122,6 +122,7 @@ class Settled(Draft):
     Attributes:
         epochs: of the run, not a whole number where the last one is cut short.
         budget: what --budget came to, None without it.
+        batch_reason: why --batch-size auto took what it did, None without it.
         shortcut: where only a part of the network is passed in training, which ``trainer`` is of then.
     """
 
@@ -138,6 +139,7 @@ class Settled(Draft):
     schedule: Schedule
     trainer: Trainer
     budget: Budget | None = None
+    batch_reason: str | None = None
     shortcut: Shortcut | None = None
 
     @property
@@ -352,22 +354,17 @@ def settle_epochs(config: TrainConfig, order: Order) -> float:
     return whole
 
 
-def within_budget(settled: Settled, budget: Budget) -> Settled:
-    """Return ``settled`` with the steps of ``budget``, and its warmup where that was shortened.
-
-    They take the budget's place in the configuration, so that a resumed run ends at the same step.
+def resettled(settled: Settled, config: TrainConfig, order: Order) -> Settled:
+    """Return ``settled`` with another configuration and order, and with what follows from them.
 
     Raises:
-        ConfigError: they are too few for the milestones or progressive resizing.
+        ConfigError: the epochs are too few for the warmup, the milestones or progressive resizing.
     """
-    config = replace(settled.config, budget=None, steps=budget.steps)
-    if budget.warmup is not None:
-        config = replace(config, warmup=budget.warmup[1])
-    epochs = settle_epochs(config, settled.order)
-    schedule = make_schedule(config, settled.order, epochs)
+    epochs = settle_epochs(config, order)
+    schedule = make_schedule(config, order, epochs)
     settled.trainer.schedule = schedule
     crop_min = config.data.crop_min or _usual_crop(config, settled.data.mirrored, epochs)
-    return replace(settled, config=config, epochs=epochs, schedule=schedule, crop_min=crop_min, budget=budget)
+    return replace(settled, config=config, order=order, epochs=epochs, schedule=schedule, crop_min=crop_min)
 
 
 def make_schedule(config: TrainConfig, order: Order, epochs: float) -> Schedule:

@@ -28,6 +28,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from botzoo.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
+from botzoo.training.batch_size import with_batch_size
 from botzoo.training.budget import WARMUP, Budget, Pace, fit_steps, too_small
 from botzoo.training.checkpoint import Progress
 from botzoo.training.config import TrainConfig, seconds_of
@@ -67,7 +68,7 @@ from botzoo.training.measure import Work, agreed, measure
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, epochs_number, plan
-from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, within_budget
+from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, resettled
 from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.trainer import Evaluation, evaluate
 
@@ -146,7 +147,7 @@ def train(
     began = time.perf_counter() if began is None else began
     settled = prepare(config, transfer or Transfer())
     approve(settled)
-    settled = _keep_to_budget(settled, began)
+    settled = _keep_to_budget(with_batch_size(settled), began)
     folder = open_folder(settled.config, settled.accelerator, resume)
     with working_in(folder, settled.accelerator):
         return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
@@ -188,7 +189,7 @@ def rehearse(
     check_output(config)
     settled = prepare(config, transfer or Transfer())
     approve(settled)
-    settled = _say_plan(_keep_to_budget(settled, began), 0)
+    settled = _say_plan(_keep_to_budget(with_batch_size(settled), began), 0)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
 
     def draw() -> None:
@@ -210,7 +211,7 @@ def range_test(config: TrainConfig, *, transfer: Transfer | None = None) -> None
         ConfigError: an epoch has too few steps, or the loss never falls.
         BotzooError: what ``train`` would raise before its first step.
     """
-    settled = _ready(prepare(config, transfer or Transfer()), 0)
+    settled = _ready(with_batch_size(prepare(config, transfer or Transfer())), 0)
     steps, accelerator = min(STEPS, settled.order.steps_per_epoch), settled.accelerator
     if steps < FEWEST:
         raise ConfigError(
@@ -286,7 +287,10 @@ def _keep_to_budget(settled: Settled, began: float) -> Settled:
     shortened = WARMUP * steps / order.steps_per_epoch
     warmup = (config.warmup, shortened) if config.warmup > shortened else None
     sizes = (order.steps_per_epoch, order.batch_size, every)
-    return within_budget(settled, Budget(config.budget, seconds, before, steps, *sizes, costs, warmup))
+    budget = Budget(config.budget, seconds, before, steps, *sizes, costs, warmup)
+    # Its steps take the budget's place in config.yaml, so that a resumed run ends at the same one.
+    config = replace(config, budget=None, steps=steps, warmup=min(config.warmup, shortened))
+    return replace(resettled(settled, config, order), budget=budget)
 
 
 def _save_all(settled: Settled, folder: Path) -> None:
@@ -328,7 +332,8 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
     """Take the remaining steps; evaluate and write a checkpoint after each epoch; return where the run stands then."""
     config, order, trainer, accelerator = job.config, job.order, job.trainer, job.accelerator
     total = progress.step if progress.stopped_early else job.schedule.total_steps
-    watch, pace = _Watch(progress.seconds, order.batch_size), Pace(job.facts.get("budget"))
+    watch = _Watch(progress.seconds, order.batch_size)
+    pace = Pace(job.facts.get("budget") if accelerator.is_main_process else None)
     reset_peak_memory(accelerator.device)
     losses: list[Tensor] = []
     with StopRequest(accelerator) as stop, _bar(job, progress) as bar, logging_redirect_tqdm([log]):

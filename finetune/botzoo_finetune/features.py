@@ -33,8 +33,8 @@ from tqdm import tqdm
 
 from botzoo.errors import ConfigError, ModelError
 from botzoo.inference.fold import fold_batch_norm
-from botzoo.training.data import EvalTransform, Images, Key, Pixels, Transform, eval_batches
-from botzoo.training.decoded import cache_folder, cache_limit, prune
+from botzoo.training.data import EvalTransform, Images, Key, Transform, eval_batches
+from botzoo.training.decoded import Pixels, cache_folder, cache_limit, prune
 from botzoo.training.engine import on_each_node, worker_count
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled
@@ -140,8 +140,9 @@ class Extractor:
         What is kept must be found again, by a run that measures another speed too.
         """
         if self.settled.accelerator.device.type == "cpu":
-            return bool(torch.cpu._is_amx_tile_supported())
-        return self.settled.accelerator.mixed_precision != "no"
+            amx: bool = torch.cpu._is_amx_tile_supported()
+            return amx
+        return str(self.settled.accelerator.mixed_precision) != "no"
 
     def _autocast(self) -> torch.autocast:
         device = self.settled.accelerator.device.type

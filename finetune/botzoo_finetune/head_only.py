@@ -118,7 +118,7 @@ class HeadOnly:
         """Return the run with the whole network again, which has the judged classifier now."""
         judged = self.trainer.judged
         assert isinstance(judged, Head)
-        self.trainer.model.classifier.load_state_dict(judged.classifier.state_dict())  # type: ignore[operator, union-attr]
+        self.trainer.model.classifier.load_state_dict(judged.classifier.state_dict())  # type: ignore[union-attr]
         return replace(job, trainer=self.whole, shortcut=None)
 
 

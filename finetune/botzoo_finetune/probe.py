@@ -237,7 +237,8 @@ def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: La
 def _unit(features: Rows) -> NDArray[np.float32]:
     """Return features of length 1, whose distances rank as their cosines do."""
     rows: NDArray[np.float32] = features.astype(np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    length: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, np.maximum(length, np.float32(1e-12)), dtype=np.float32)
 
 
 def linear_classifier(model: nn.Module) -> nn.Linear | None:

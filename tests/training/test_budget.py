@@ -20,8 +20,9 @@ from botzoo.training.optim import fall_epochs
 from botzoo.training.plan import epochs_words
 from botzoo.training.prepare import Transfer, prepare
 from botzoo.training.run import Result, train
+from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.freeze import Freezer
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
+from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
 
 SPE = 6  # batches of 8 in the 48 images left for training
 COSTS = Costs(steps=((0, 1.0),), start=2.0, evaluation=3.0, saving=0.5, end=10.0)
@@ -263,6 +264,12 @@ def test_measuring_does_not_change_the_run(photos: Path, tmp_path: Path) -> None
     assert run(finetune, {**options, "epochs": None, "steps": 8, "output": str(tmp_path / "plain")}) == 0
     ours, theirs = final_weights(tmp_path / "measured"), final_weights(tmp_path / "plain")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_two_processes_agree_on_what_they_measured(photos: Path, tmp_path: Path) -> None:
+    options = {**TINY, "dataset": str(photos), "output": str(tmp_path / "run")}
+    assert run_distributed(2, finetune_for, 8, options) == [0, 0]
+    assert load_config(tmp_path / "run" / "config.yaml", FinetuneConfig).steps == 8
 
 
 def test_a_killed_run_with_part_of_an_epoch_ends_with_the_same_weights(photos: Path, tmp_path: Path) -> None:

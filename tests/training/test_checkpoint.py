@@ -58,6 +58,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert (state["ema"], state["optimizer"]) == (None, tensors(7)["optimizer"])
 
 
+def test_a_process_among_others_loads_it_too(tmp_path: Path) -> None:
+    path = save(tmp_path, Progress(step=7), tensors(7), keep=3)
+    assert torch.equal(load(path, torch.device("cpu", 0))[1]["model"]["w"], tensors(7)["model"]["w"])
+
+
 @pytest.mark.parametrize(("keep", "kept"), [(1, [50]), (2, [40, 50]), (9, [10, 20, 30, 40, 50])])
 def test_the_newest_are_kept(tmp_path: Path, keep: int, kept: list[int]) -> None:
     for step in (10, 20, 30, 40, 50):
