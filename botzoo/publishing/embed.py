@@ -66,6 +66,7 @@ def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> Non
     model, file = run / "model", weights / f"{name}.safetensors"
     tensors = load_file(model / "model.safetensors")
     save_file({key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}, file, {"format": "pt"})
+    file.chmod((model / "config.json").stat().st_mode)  # safetensors writes for the owner alone
     names = json.loads((model / "config.json").read_text(encoding="utf-8"))["label_names"]
     text = pack(run, f"botzoo/{name}", license).card
     text = re.sub(r"weights_sha256: \w+", f"weights_sha256: {sha256_of(file)}", text)
