@@ -82,9 +82,11 @@ def _for_timm(config: Path) -> bool:
 
 
 def images_kept() -> list[Kept]:
-    """Return the files of decoded images, those used last first."""
-    files = sorted((cache_folder() / "decoded").glob("*.pixels"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [Kept(path.stem[:12], "decoded images of one split", path.stat().st_size, path) for path in files]
+    """Return the files of decoded images and of their features, those used last first."""
+    about = {"decoded": "decoded images of one split", "features": "features of the images of one split"}
+    files = [path for folder in about for path in (cache_folder() / folder).glob("[!.]*")]
+    files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Kept(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
 
 
 def matching(weights: list[Kept], wanted: str) -> list[Kept]:
@@ -113,7 +115,9 @@ def report(weights: list[Kept], images: list[Kept]) -> list[str]:
     return [
         *_section(f"weights in {constants.HF_HUB_CACHE}", weights),
         "",
-        *_section(f"decoded images in {cache_folder() / 'decoded'} (at most {limit}, then the oldest go)", images),
+        *_section(
+            f"decoded images and features in {cache_folder()} (at most {limit} of each, then the oldest go)", images
+        ),
     ]
 
 

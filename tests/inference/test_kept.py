@@ -67,8 +67,11 @@ def test_weights_are_removed_by_name(
 
 
 def test_images_are_removed(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "botzoo" / "features").mkdir()
+    (cache / "botzoo" / "features" / "key.npy").write_bytes(b"x")
     assert call(capsys, monkeypatch, "clear", "--images", "--yes")[0] == 0
     assert list((cache / "botzoo" / "decoded").iterdir()) == []
+    assert list((cache / "botzoo" / "features").iterdir()) == []
     assert len(repositories(cache)) == 4
 
 
