@@ -245,21 +245,28 @@ class Writer:
 
 
 @contextmanager
+def part_of(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path``, in a folder that is made, to write to; what is not renamed at the end is removed."""
+    part = path.with_name(f".{path.stem}.{platform.node()}-{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def writing(key: str) -> Iterator[Writer]:
     """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind.
 
     Its place is that of the images that were decoded, which may be others by then than those of this key.
     """
     path = path_of(key)
-    beside = path.with_name(f".{key}.{platform.node()}-{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with beside.open("wb") as file:
+    with part_of(path) as part:
+        with part.open("wb") as file:
             yield (writer := Writer(file))
         if writer.path is not None and not _is_kept(writer.path):
-            beside.replace(writer.path)
-    finally:
-        beside.unlink(missing_ok=True)
+            part.replace(writer.path)
     prune(path.parent, cache_limit(), spare=writer.path)
 
 

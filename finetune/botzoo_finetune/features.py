@@ -14,7 +14,6 @@ import hashlib
 import logging
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from tqdm import tqdm
 from botzoo.errors import ConfigError, ModelError
 from botzoo.inference.fold import fold_batch_norm
 from botzoo.training.data import EvalTransform, Images, Key, Transform, eval_batches
-from botzoo.training.decoded import Pixels, cache_folder, cache_limit, prune
+from botzoo.training.decoded import Pixels, cache_folder, cache_limit, part_of, prune
 from botzoo.training.engine import on_each_node, worker_count
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled
@@ -303,13 +302,9 @@ class Writer:
 def writing(key: str) -> Iterator[Writer]:
     """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind."""
     path = path_of(key)
-    beside = path.with_name(f".{key}.{platform.node()}-{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with beside.open("w+b") as file:
+    with part_of(path) as part:
+        with part.open("w+b") as file:
             yield (writer := Writer(file))
         if writer.done:
-            beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+            part.replace(path)
     prune(path.parent, cache_limit(), spare=path)
