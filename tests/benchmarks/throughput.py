@@ -1,9 +1,10 @@
 """Speed of our loop, of the default settings and of the command line, as ratios within one run.
 
-    python tests/benchmarks/throughput.py --data FOLDER     # a folder of cifar10's parquet files; random images without it
+    python tests/benchmarks/throughput.py --data FOLDER     # of parquet files, such as cifar10; random images without it
 
 Every ratio compares two things that are measured in turn, round by round, in this process: machines are shared and their speed
-drifts, so the absolute figures mean little and the median of the ratios is the one to quote.
+drifts, so the absolute figures mean little. Two ratios are printed: the median over the rounds, with the smallest and the
+largest, and that of each side's fastest round, which other work on the machine disturbed least.
 
 - loop: our training loop, decoding, augmentation and data loading included, against the bare training step on tensors that
   are already there, in the same precision and memory format (resnet18d_bot, 64 px, batch 128). 1 would be no cost at all.
@@ -23,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,21 @@ PREPROCESSING = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def make_trainer(
-    precision: str, memory_format: torch.memory_format, mixup: float = 0.0, ema: float | None = None
+    precision: str,
+    memory_format: torch.memory_format,
+    classes: int = CLASSES,
+    mixup: float = 0.0,
+    ema: float | None = None,
 ) -> Trainer:
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()
     on_cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
-    model = timm.create_model("resnet18d_bot", num_classes=CLASSES)
+    model = timm.create_model("resnet18d_bot", num_classes=classes)
     model = model.to(accelerator.device, memory_format=memory_format)
     optimizer = make_optimizer("sgd", param_groups(model, 1e-4, True), 0.1, 0.9)
-    objective, schedule = Objective(CLASSES, mixup_alpha=mixup), Schedule(0.01, 10**6)
+    objective, schedule = Objective(classes, mixup_alpha=mixup), Schedule(0.01, 10**6)
     trainer = Trainer(accelerator, model, optimizer, objective, PREPROCESSING, schedule, seed=0, ema_decay=ema)
     trainer.start_epoch(lambda model: False)
     return trainer
@@ -90,21 +95,24 @@ def seconds(step: Callable[[], Any], times: int) -> float:
     return time.perf_counter() - began
 
 
-def paired(a: Callable[[], Any], b: Callable[[], Any], rounds: int, steps: int) -> list[float]:
-    """Return time of b / time of a for each round, measured in turn, after a warm-up of each."""
-    seconds(a, 3), seconds(b, 3)
-    ratios = []
+def in_turn(runs: Sequence[Callable[[], Any]], rounds: int, steps: int) -> list[list[float]]:
+    """Return the seconds of each of ``runs`` in each round, every other round backwards, after a warm-up of each."""
+    for run in runs:
+        seconds(run, 3)
+    took: list[list[float]] = [[] for _ in runs]
     for i in range(rounds):
-        pair = (
-            [(seconds(a, steps), seconds(b, steps))] if i % 2 == 0 else [(seconds(b, steps), seconds(a, steps))[::-1]]
-        )
-        ratios.append(pair[0][1] / pair[0][0])
-    return ratios
+        for k in range(len(runs))[:: 1 if i % 2 == 0 else -1]:
+            took[k].append(seconds(runs[k], steps))
+    return took
 
 
-def show(name: str, ratios: list[float]) -> None:
+def show(name: str, above: list[float], below: list[float], less: Sequence[float] = ()) -> None:
+    """Print the ratio of two lists of seconds, one of each a round; ``less`` is taken off those above."""
+    less = less or [0.0] * len(above)
+    ratios = [(a - c) / b for a, b, c in zip(above, below, less, strict=True)]
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-    print(f"{name:52} median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}", flush=True)
+    rounds = f"median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}"
+    print(f"{name:56} {rounds}   fastest rounds {(min(above) - min(less)) / min(below):.3f}", flush=True)
 
 
 def source(data: str | None) -> Split:
@@ -118,8 +126,9 @@ def source(data: str | None) -> Split:
 def loop(data: str | None, rounds: int, steps: int, extra: str = "", *, paper: bool = False, **options: Any) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = mixed_precision("auto", device).name
-    trainer = make_trainer(precision, torch.channels_last, **options)
     images, _ = read_images(source(data))
+    classes = int(images.labels.max()) + 1
+    trainer = make_trainer(precision, torch.channels_last, classes, **options)
     workers = 0 if device.type == "cpu" else min(8, (os.cpu_count() or 2) - 1)
     transform = TrainTransform(SIZE, "bicubic", CROP_MIN if paper else 0.35, 0.5, 0, paper=paper)
     order = Order(len(images), BATCH, 0)
@@ -127,11 +136,10 @@ def loop(data: str | None, rounds: int, steps: int, extra: str = "", *, paper: b
     batches = train_batches(images, transform, order, 0, 10**6, workers=workers, pin=pin)
     count = itertools.count()
     x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
-    bare = bare_step(
-        make_trainer(precision, torch.channels_last), x, torch.randint(0, CLASSES, (BATCH,), device=device)
-    )
-    ratios = paired(lambda: trainer.step(next(count), next(batches)), bare, rounds, steps)
-    show(f"loop{extra} / bare step, images/s, {precision}", ratios)
+    y = torch.randint(0, classes, (BATCH,), device=device)
+    bare = bare_step(make_trainer(precision, torch.channels_last, classes), x, y)
+    ours, least = in_turn((lambda: trainer.step(next(count), next(batches)), bare), rounds, steps)
+    show(f"loop{extra} / bare step, images/s, {precision}", least, ours)
 
 
 def defaults(rounds: int, steps: int) -> None:
@@ -140,7 +148,8 @@ def defaults(rounds: int, steps: int) -> None:
     x, y = torch.randn(BATCH, 3, SIZE, SIZE, device=device), torch.randint(0, CLASSES, (BATCH,), device=device)
     fast = bare_step(make_trainer(precision, torch.channels_last), x.to(memory_format=torch.channels_last), y)
     slow = bare_step(make_trainer("fp32", torch.contiguous_format), x, y)
-    show(f"{precision}, channels last / fp32, channels first", paired(fast, slow, rounds, steps))
+    quick, plain = in_turn((fast, slow), rounds, steps)
+    show(f"{precision}, channels last / fp32, channels first, images/s", plain, quick)
 
 
 def distillation(rounds: int, steps: int) -> None:
@@ -166,14 +175,8 @@ def distillation(rounds: int, steps: int) -> None:
         with torch.no_grad(), trainer.accelerator.autocast():
             network(x)
 
-    alone, taught = step(None), step(teacher)
-    for warm_up in (alone, taught, forward):
-        seconds(warm_up, 3)
-    ratios = []
-    for i in range(rounds):
-        took = {run: seconds(run, steps) for run in (alone, taught, forward)[:: 1 if i % 2 == 0 else -1]}
-        ratios.append((took[taught] - took[alone]) / took[forward])
-    show(f"teacher's share of a step / its forward, {precision}", ratios)
+    alone, taught, bare = in_turn((step(None), step(teacher), forward), rounds, steps)
+    show(f"teacher's share of a step / its forward, {precision}", taught, bare, alone)
 
 
 def help_time(rounds: int) -> None:
@@ -182,13 +185,12 @@ def help_time(rounds: int) -> None:
 
     ours = run(str(Path(sys.executable).with_name("botzoo-finetune")), "--help")
     torch_import = run(sys.executable, "-c", "import torch")
-    seconds(ours, 1), seconds(torch_import, 1)
-    show("--help / import torch, wall time", [seconds(ours, 1) / seconds(torch_import, 1) for _ in range(rounds)])
+    show("--help / import torch, wall time", *in_turn((ours, torch_import), rounds, 1))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder of cifar10's parquet files")
+    parser.add_argument("--data", help="folder of parquet files, such as cifar10's")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=8, help="steps in a round")
     options = parser.parse_args()
