@@ -31,6 +31,8 @@ from botzoo.training.run import BEST
 
 CARDS = Path(__file__).parents[2] / "cards"
 PICTURES = ("confusion.png", "learning_curve.png", "per_class.csv")
+TRANSFER = "transfer.md"
+"""A section that the card gets besides, where its folder has it: how the weights serve other data."""
 
 
 def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CARDS, name: str = EMBEDDED) -> None:
@@ -41,7 +43,7 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         license: of the weights.
         weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names`` and ``claim``, the
             figure that the card gives; NAME.yaml, the options of the run.
-        cards: folder of the cards: NAME.md and, in NAME/, its pictures.
+        cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
         name: name.tag.
 
     Raises:
@@ -74,8 +76,8 @@ def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> Non
         r"(?<=## How to use it\n\n).*?(?=\n## )", lambda _: _usage(name, len(names)), text, count=1, flags=re.S
     )
     text = re.sub(rf"\]\(({'|'.join(map(re.escape, PICTURES))})\)", rf"]({name}/\1)", text)
-    (cards / f"{name}.md").write_text(text, encoding="utf-8")
     (cards / name).mkdir(exist_ok=True)
+    (cards / f"{name}.md").write_text(with_transfer(text, cards / name / TRANSFER), encoding="utf-8")
     for picture in PICTURES:
         if (model / picture).is_file():
             shutil.copyfile(model / picture, cards / name / picture)
@@ -84,6 +86,13 @@ def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> Non
     shutil.copyfile(model / "recipe.yaml", file.with_suffix(".yaml"))
     beside = {"label_names": names, "claim": asdict(claim)}
     file.with_suffix(".json").write_text(json.dumps(beside, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def with_transfer(card: str, section: Path) -> str:
+    """Return a card with what the file ``section`` says, where there is one, before its section on training."""
+    if not section.is_file():
+        return card
+    return card.replace("\n## Training\n", f"\n{section.read_text(encoding='utf-8').strip()}\n\n## Training\n", 1)
 
 
 def _usage(name: str, classes: int) -> str:

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from botzoo.errors import ConfigError
+from botzoo.models.pretrained import EMBEDDED
 from botzoo.publishing.claim import Claim, claim_in_card, sha256_of
-from botzoo.publishing.embed import embed
+from botzoo.publishing.embed import CARDS, TRANSFER, embed, with_transfer
 from running import final_weights, train_one_epoch
 
 NAME = "test_resnet.mine"
@@ -54,3 +55,15 @@ def test_the_recipe_travels_with_the_weights(run: Path, embedded: Path) -> None:
 def test_a_run_that_has_not_finished_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has not finished"):
         embed(tmp_path, "apache-2.0", tmp_path, tmp_path)
+
+
+def test_the_card_says_how_the_weights_serve_other_data_where_that_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "transfer.md").write_text("## As frozen features\n\n71 %\n")
+    card = "## Results\n\n61 %\n\n## Training\n\n36 epochs\n"
+    expected = "## Results\n\n61 %\n\n## As frozen features\n\n71 %\n\n## Training\n\n36 epochs\n"
+    assert with_transfer(card, tmp_path / "transfer.md") == expected
+
+
+def test_the_packaged_card_has_that_section() -> None:
+    section = (CARDS / EMBEDDED / TRANSFER).read_text(encoding="utf-8").strip()
+    assert f"\n{section}\n\n## Training\n" in (CARDS / f"{EMBEDDED}.md").read_text(encoding="utf-8")
