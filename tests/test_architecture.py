@@ -48,7 +48,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.commands*",),
     ("botzoo.cli", "botzoo.__main__"),
     ("botzoo_finetune", "botzoo_finetune.config", "botzoo_finetune.freeze", "botzoo_finetune.layer_decay"),
-    ("botzoo_finetune.features", "botzoo_finetune.probe"),
+    ("botzoo_finetune.features", "botzoo_finetune.probe", "botzoo_finetune.auto"),
     ("botzoo_finetune.first_look", "botzoo_finetune.head_only"),
     ("botzoo_finetune.compare",),
     ("botzoo_finetune.doctor", "botzoo_finetune.doctor.findings"),

@@ -117,6 +117,11 @@ class Images:
         return self if split is self.split else Images(split, self.decoded, self.rows[split.rows])
 
     @property
+    def shapes(self) -> NDArray[np.int32]:
+        """Height and width of each image in pixels, shape (N, 2)."""
+        return self.decoded.index.shapes[self.rows]
+
+    @property
     def cached(self) -> bool:
         """Whether decoded images are at hand, in memory or mapped from a file."""
         return self.decoded.kept
@@ -130,7 +135,7 @@ class Images:
     @property
     def cached_bytes(self) -> int:
         """Size of the decoded images at hand."""
-        return int(3 * self.decoded.index.shapes[self.rows].astype(np.int64).prod(1).sum()) if self.cached else 0
+        return int(3 * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, 3) in RGB, to be read only; where it is cached, a view."""

@@ -23,6 +23,7 @@ def plan(job: Settled) -> Iterator[str]:
     for heading, lines in {
         "data": _data(job),
         "model": _model(job),
+        "chosen": job.transfer.choices,
         "input": _input(job),
         "device": _device(job),
         "optimizer": _optimizer(job),

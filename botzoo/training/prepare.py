@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -57,6 +57,9 @@ class Transfer:
         shortcut: given what is settled, returns a way to train that does not pass the whole network in every step, or None.
         begin: given what is settled, readies the network for its first step; not called when a run goes on from a later one.
         remark: given all that is settled, returns lines on what in the data is to be looked at, for the end of the plan.
+        choose: given what is settled by the options as they are, returns those to train with, and the transfer that belongs
+            to them; None to keep both.
+        choices: of ``choose``, for the plan: the option with its value, and why.
     """
 
     lr_scale: Callable[[nn.Module], LrScale] = lambda model: lambda name: 1.0
@@ -65,6 +68,8 @@ class Transfer:
     shortcut: Callable[[Settled], Shortcut | None] = lambda settled: None
     begin: Callable[[Settled], object] = lambda settled: None
     remark: Callable[[Settled], list[str]] = lambda settled: []
+    choose: Callable[[Settled], tuple[TrainConfig, Transfer] | None] = lambda settled: None
+    choices: tuple[str, ...] = ()
 
 
 class Shortcut(Protocol):
@@ -187,13 +192,42 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     found = _find(config, accelerator)
     draft, optimizer = _draft(config, found, transfer, accelerator)
-    data: ImageData[Any] = draft.data
-    images: dict[str, Images] | dict[str, Stream]
-    left_out: list[str] = []
     if config.data.streaming:
-        images = _streams(config, data, accelerator)
-    else:
-        data, images, left_out = read_splits(config, found, accelerator)
+        return _settle(
+            config, transfer, accelerator, precision, draft, optimizer, _streams(config, draft.data, accelerator)
+        )
+    data, images, left_out = read_splits(config, found, accelerator)
+    draft = replace(draft, data=data)
+    return _settle(config, transfer, accelerator, precision, draft, optimizer, images, left_out)
+
+
+def with_choices(settled: Settled) -> Settled:
+    """Return what is settled by the options that suit the data, where the transfer chooses any; images are not read again.
+
+    Raises:
+        BotzooError: as ``prepare``.
+    """
+    chosen = settled.transfer.choose(settled)
+    if chosen is None:
+        return settled
+    config, transfer = chosen
+    accelerator, precision = settled.accelerator, settled.precision
+    draft, optimizer = _draft(config, settled.data, transfer, accelerator)
+    draft = replace(draft, data=settled.data)
+    return _settle(config, transfer, accelerator, precision, draft, optimizer, settled.images, settled.left_out)
+
+
+def _settle(
+    config: TrainConfig,
+    transfer: Transfer,
+    accelerator: Accelerator,
+    precision: Precision,
+    draft: Draft,
+    optimizer: torch.optim.Optimizer,
+    images: dict[str, Images] | dict[str, Stream],
+    left_out: Sequence[str] = (),
+) -> Settled:
+    data = draft.data
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
@@ -218,13 +252,13 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
     settled = Settled(
-        **vars(replace(draft, data=data)),
+        **vars(draft),
         config=config,
         transfer=transfer,
         accelerator=accelerator,
         precision=precision,
         images=images,
-        left_out=left_out,
+        left_out=list(left_out),
         crop_min=crop_min,
         hflip=hflip,
         order=order,

@@ -68,7 +68,7 @@ from botzoo.training.measure import Work, agreed, measure
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, epochs_number, plan
-from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, resettled
+from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, resettled, with_choices
 from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.trainer import Evaluation, evaluate
 
@@ -147,7 +147,7 @@ def train(
     began = time.perf_counter() if began is None else began
     settled = prepare(config, transfer or Transfer())
     approve(settled)
-    settled = _keep_to_budget(with_batch_size(settled), began)
+    settled = _keep_to_budget(with_batch_size(with_choices(settled)), began)
     folder = open_folder(settled.config, settled.accelerator, resume)
     with working_in(folder, settled.accelerator):
         return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
@@ -189,7 +189,7 @@ def rehearse(
     check_output(config)
     settled = prepare(config, transfer or Transfer())
     approve(settled)
-    settled = _say_plan(_keep_to_budget(with_batch_size(settled), began), 0)
+    settled = _say_plan(_keep_to_budget(with_batch_size(with_choices(settled)), began), 0)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
 
     def draw() -> None:
@@ -211,7 +211,7 @@ def range_test(config: TrainConfig, *, transfer: Transfer | None = None) -> None
         ConfigError: an epoch has too few steps, or the loss never falls.
         BotzooError: what ``train`` would raise before its first step.
     """
-    settled = _ready(with_batch_size(prepare(config, transfer or Transfer())), 0)
+    settled = _ready(with_batch_size(with_choices(prepare(config, transfer or Transfer()))), 0)
     steps, accelerator = min(STEPS, settled.order.steps_per_epoch), settled.accelerator
     if steps < FEWEST:
         raise ConfigError(

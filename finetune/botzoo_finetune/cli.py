@@ -41,7 +41,7 @@ def _main(argv: list[str]) -> None:
 
     import yaml
 
-    from botzoo.training.command_line import RUN_MODES, Mode, chosen_mode, make_parser, named_first, parse
+    from botzoo.training.command_line import RUN_MODES, Mode, chosen_mode, given, make_parser, named_first, parse
     from botzoo_finetune.config import FinetuneConfig
 
     modes = RUN_MODES | {name: Mode(*mode) for name, mode in MODES.items()}
@@ -51,6 +51,7 @@ def _main(argv: list[str]) -> None:
 
     from botzoo.publishing.summary import print_to_terminal
     from botzoo.training.engine import leave_group
+    from botzoo_finetune.auto import named
     from botzoo_finetune.doctor.examine import Report
     from botzoo_finetune.run import finetune
 
@@ -62,6 +63,7 @@ def _main(argv: list[str]) -> None:
         mode=chosen_mode(argv, modes),
         models=named_first(argv, "--compare", ""),
         began=began,
+        given=named(given(parser, FinetuneConfig, argv)),
     )
     leave_group()
     if isinstance(done, Report) and not done.well:

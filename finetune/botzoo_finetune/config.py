@@ -10,6 +10,9 @@ from botzoo.training.config import TrainConfig, check
 class FinetuneConfig(TrainConfig):
     """A training run that starts from pretrained weights."""
 
+    auto: bool = True
+    """Choose what is not given to suit the data, and say why: number and size of the images, classes, what a linear probe on
+    the frozen network comes to. false keeps the defaults as they are; so does --scratch."""
     lp_ft: bool = True
     """Start the new classifier from a linear probe instead of at random; without effect with --scratch."""
     freeze: str = "none"

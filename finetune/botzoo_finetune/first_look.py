@@ -6,9 +6,11 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from botzoo.errors import ConfigError
 from botzoo.publishing.card import class_figures
@@ -17,11 +19,17 @@ from botzoo.training.data import Images
 from botzoo.training.engine import from_main, on_main
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
+from botzoo_finetune.auto import Facts
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.features import Extractor, Features
-from botzoo_finetune.probe import Outlook, Probe, gentle, linear_classifier, outlook, probe, start_classifier
+from botzoo_finetune.probe import Outlook, Probe, gentle, linear_classifier, outlook, probe, start_classifier, subset
 
 log = logging.getLogger("botzoo")
+
+LOOKED_AT = 10_000
+"""Training images that a run looks at before its first step, at most; --probe looks at all."""
+JUDGED = 2_000
+"""Validation images that it judges its probe on, at most."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,37 @@ def _rows(settled: Settled, features: dict[str, Features]) -> tuple[Any, Any, An
     return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
 
 
+def facts(settled: Settled) -> Facts:
+    """Return what is known of a data set and a network before the first step, the probe of a part of the images included."""
+    images = settled.images["train"]
+    assert isinstance(images, Images)
+    counts = np.bincount(images.labels, minlength=len(settled.data.class_names))
+    heights, widths = images.shapes.astype(float).T[:2]
+    return Facts(
+        images=len(images),
+        classes=len(counts),
+        smallest=int(counts.min()),
+        largest=int(counts.max()),
+        side=float(np.median(np.sqrt(heights * widths))),
+        input_side=settled.preprocessing.size,
+        mirrored=settled.data.mirrored,
+        probe=look(in_part(settled)).probe.evaluation.top1,
+        gpu=settled.accelerator.device.type != "cpu",
+        epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
+    )
+
+
+def in_part(settled: Settled) -> Settled:
+    """Return a run on some of its images, those of each class in proportion: enough for a first look, and soon seen."""
+    images = {}
+    for role, most in (("train", LOOKED_AT), ("validation", JUDGED)):
+        whole = settled.images[role]
+        assert isinstance(whole, Images)
+        rows = subset(whole.labels, most, settled.config.seed)
+        images[role] = whole if len(rows) == len(whole) else whole.only(whole.split.take(rows))
+    return replace(settled, images=images)
+
+
 def start_from_probe(settled: Settled) -> None:
     """Give the network's classifier the weights of a probe on its own features, and say how good it is before a step.
 
@@ -70,8 +109,9 @@ def start_from_probe(settled: Settled) -> None:
     whole = all(isinstance(images, Images) for images in settled.images.values())
     if layer is None or report is None or set(head_names(settled.model)) <= set(report.loaded) or not whole:
         return
-    found = look(settled)
-    rows, labels = found.features["train"], settled.images["train"].labels  # type: ignore[union-attr]
+    part = in_part(settled)
+    found = look(part)
+    rows, labels = found.features["train"], part.images["train"].labels  # type: ignore[union-attr]
     start = from_main(settled.accelerator, lambda: gentle(found.probe, rows, labels, settled.config.seed))
     start_classifier(layer, start)
     settled.trainer.restart_average()

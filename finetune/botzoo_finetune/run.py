@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -10,11 +12,13 @@ from botzoo.errors import ConfigError
 from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Settled, Transfer
 from botzoo.training.run import Result
+from botzoo_finetune import auto
+from botzoo_finetune.auto import differing
 from botzoo_finetune.compare import compare
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
-from botzoo_finetune.first_look import report_probe, start_from_probe
+from botzoo_finetune.first_look import facts, report_probe, start_from_probe
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.head_only import HeadOnly, head_only, on_images
 from botzoo_finetune.layer_decay import layer_decay
@@ -28,6 +32,7 @@ def finetune(
     mode: str | None = None,
     models: str = "",
     began: float | None = None,
+    given: Collection[str] | None = None,
 ) -> Result | Report | None:
     """Fine-tune as ``config`` says, write the card and print the summary; or do what ``mode`` says instead.
 
@@ -38,6 +43,8 @@ def finetune(
         mode: "check", "probe", "compare", or one of ``botzoo.publishing.job.train_and_describe``; None to train.
         models: to compare, with commas between them.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
+        given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
+            those that differ from their defaults.
 
     Returns:
         The result, or what the check found in the data, or None where nothing was to be kept and where the run to resume is
@@ -46,6 +53,7 @@ def finetune(
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
+    fixed = config.scratch or config.data.streaming or config.freeze == "backbone" or resume is not None
     transfer = _transfer(config)
     if mode in ("check", "probe", "compare") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
@@ -57,7 +65,18 @@ def finetune(
     if mode == "compare":
         compare(config, models)
         return None
+    if config.auto and not fixed:
+        transfer = replace(transfer, choose=_choose(config, differing(config) if given is None else given))
     return train_and_describe(config, command=command, transfer=transfer, resume=resume, mode=mode, began=began)
+
+
+def _choose(config: FinetuneConfig, given: Collection[str]) -> Callable[[Settled], tuple[FinetuneConfig, Transfer]]:
+    def choose(settled: Settled) -> tuple[FinetuneConfig, Transfer]:
+        choices = [choice for choice in auto.choose(facts(settled)) if not auto.settled_by(choice.option, given)]
+        chosen = auto.with_choices(replace(config, mixed_precision=settled.config.mixed_precision), choices)
+        return chosen, replace(_transfer(chosen), choices=tuple(map(str, choices)))
+
+    return choose
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:

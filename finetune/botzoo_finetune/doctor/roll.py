@@ -69,7 +69,7 @@ class Roll:
     @cached_property
     def shapes(self) -> NDArray[np.int32]:
         """Height and width of each readable image in pixels, int32 (N, 2)."""
-        return np.concatenate([images.decoded.index.shapes[images.rows] for images in self.splits.values()])
+        return np.concatenate([images.shapes for images in self.splits.values()])
 
     @property
     def counts(self) -> dict[str, NDArray[np.int64]]:

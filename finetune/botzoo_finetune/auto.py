@@ -1,0 +1,195 @@
+"""Options that suit the data, each with its reason: what to try first on so many images of such a kind.
+
+Rules are functions of what is known before the first step. They choose only what the user has not given, and what they choose
+goes into config.yaml, so that a run that is resumed or reproduced does not choose again. The figures that they rest on are in
+finetune/README.md, with the command that measures them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from botzoo.recipes.ladders import flat
+from botzoo_finetune.config import FinetuneConfig
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set and a network before the first step.
+
+    Attributes:
+        images: in the training split.
+        classes: K.
+        smallest: training images of the smallest class.
+        largest: of the largest.
+        side: median side of the training images in pixels, the root of width times height.
+        input_side: side of the network's input in pixels.
+        mirrored: whether images may be flipped: not those of characters.
+        probe: accuracy of a linear classifier on the frozen network, in per cent of the validation images; None without one.
+        gpu: whether the network is trained on one.
+        epochs: that the user asks for, None where they are to be chosen.
+    """
+
+    images: int
+    classes: int
+    smallest: int
+    largest: int
+    side: float
+    input_side: int
+    mirrored: bool = True
+    probe: float | None = None
+    gpu: bool = False
+    epochs: float | None = None
+
+    @property
+    def images_per_class(self) -> float:
+        """Mean number of training images of a class."""
+        return self.images / self.classes
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One option that was chosen.
+
+    Attributes:
+        option: its name, dotted where it stands in a group.
+        value: what it gets.
+        reason: in words, with the fact that it follows from.
+        source: of the rule: a paper, or "measured", which the table in finetune/README.md shows.
+    """
+
+    option: str
+    value: Value
+    reason: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"--{self.option.replace('_', '-')} {_plain(self.value)}: {self.reason} ({self.source})"
+
+
+PASSES = 16_000
+"""Training images seen in a run on a processor, each as often as there are epochs."""
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
+ON_GPU = 5
+"""So many times as many on a GPU, which is faster by more."""
+EASY = 95.0
+"""Accuracy of the probe in per cent from which on half of them do."""
+LR = 0.2
+ENOUGH = 100
+"""Images of a class from which on the whole learning rate does no harm."""
+LOWEST_LR = 0.02
+STRONG_CROPS = 200_000
+"""Images seen in a run from which on small crops pay."""
+LARGE, LONG = 20_000, 80
+"""Images and epochs from which mixup pays."""
+INSTEAD = {
+    "data.crop_min": ("paper_augment", "budget"),
+    "epochs": ("steps", "budget"),
+    "freeze": ("unfreeze_every",),
+    "mixup": ("cutmix", "distillation", "budget"),
+    "label_smoothing": ("distillation", "budget"),
+}
+"""Options that stand in the place of others, which are not chosen then."""
+
+
+MEASURED = "measured"
+"""The source of rules that finetune/README.md has figures for."""
+
+
+def choose(facts: Facts) -> tuple[Choice, ...]:
+    """Return the options that suit a data set and a network, each with its reason."""
+    epochs = _epochs(facts)
+    rules = (_lr, _layer_decay, _weight_decay, _train_scale, _freeze)
+    seen = facts.images * (facts.epochs or float(str(epochs.value)))
+    return epochs, *(rule(facts) for rule in rules), *_depending(facts, seen)
+
+
+def _epochs(facts: Facts) -> Choice:
+    passes, most = (PASSES * ON_GPU, MOST_EPOCHS * ON_GPU) if facts.gpu else (PASSES, MOST_EPOCHS)
+    easy = facts.probe is not None and facts.probe >= EASY
+    passes //= 2 if easy else 1
+    epochs = min(most, max(FEWEST_EPOCHS, round(passes / facts.images)))
+    seen = f"about {passes:,} images seen are minutes on a {'GPU' if facts.gpu else 'processor'}"
+    enough = f"about {passes:,} images seen suffice where a probe has {facts.probe or 0:.1f} % right already"
+    bounds = f"{FEWEST_EPOCHS} epochs at least, {most} at most"
+    return Choice("epochs", epochs, f"{enough if easy else seen}; {bounds}", MEASURED)
+
+
+def _lr(facts: Facts) -> Choice:
+    value = max(LOWEST_LR, LR * min(1.0, facts.images_per_class / ENOUGH))
+    each = f"{facts.images_per_class:,.0f} images a class"
+    few = f"with {each} a higher one loses more of what the weights know than the images teach"
+    return Choice("lr", float(f"{value:.2g}"), few if value < LR else f"{each} suffice to adapt all layers", MEASURED)
+
+
+def _layer_decay(facts: Facts) -> Choice:
+    why = "each layer more slowly than the one above it: the lower, the more general"
+    return Choice("layer_decay", 0.9, why, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
+
+
+def _weight_decay(facts: Facts) -> Choice:
+    return Choice("optim.weight_decay", 1e-4, "what the weights of most networks of timm were trained with", "He 2018")
+
+
+def _train_scale(facts: Facts) -> Choice:
+    if facts.side < facts.input_side:
+        why = f"crops below the input's {facts.input_side} px cost more than they save, though images have {facts.side:.0f} px"
+        return Choice("data.train_scale", 1.0, why, MEASURED)
+    why = f"at {facts.input_side} px, for which the weights were trained"
+    return Choice("data.train_scale", 1.0, why, "timm's configuration of the weights")
+
+
+def _freeze(facts: Facts) -> Choice:
+    seen = f", {facts.probe:.1f} % here" if facts.probe is not None else ""
+    return Choice("freeze", "none", f"adapting all layers beat the probe{seen}, down to 10 images a class", MEASURED)
+
+
+def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
+    """Yield what depends on how many images are ``seen`` in the run."""
+    if facts.mirrored:
+        value, length = (0.35, "long enough for small") if seen >= STRONG_CROPS else (0.7, "too short for smaller")
+        yield Choice("data.crop_min", value, f"a run that sees {seen:,.0f} images is {length} pieces", MEASURED)
+    pays = facts.images >= LARGE and seen >= LONG * facts.images
+    why = f"it pays from about {LARGE:,} images and {LONG} epochs on"
+    sources = {"mixup": "Kolesnikov 2020, arXiv:1912.11370, section 3.3", "label_smoothing": "He 2018, section 5"}
+    values = {"mixup": 0.2, "label_smoothing": 0.1}
+    yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())
+
+
+def _plain(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_choices(config: FinetuneConfig, choices: Iterable[Choice]) -> FinetuneConfig:
+    """Return ``config`` with what was chosen, and with ``auto`` off, so that nothing is chosen twice.
+
+    Raises:
+        ConfigError: what was chosen does not go with what was given.
+    """
+    groups: dict[str, dict[str, Value]] = {}
+    values: dict[str, Any] = {}
+    for choice in choices:
+        group, _, name = choice.option.rpartition(".")
+        (groups.setdefault(group, {}) if group else values)[name] = choice.value
+    parts = {group: replace(getattr(config, group), **inside) for group, inside in groups.items()}
+    return replace(config, auto=False, **values, **parts)
+
+
+def settled_by(option: str, given: Collection[str]) -> bool:
+    """Return whether the user has given ``option``, or another that stands in its place."""
+    return not {option, *INSTEAD.get(option, ())}.isdisjoint(given)
+
+
+def named(options: Mapping[str, Any]) -> set[str]:
+    """Return the names of ``options``, dotted where they stand in a group."""
+    return set(flat(dict(options)))
+
+
+def differing(config: FinetuneConfig) -> set[str]:
+    """Return the names of the options that are not what they are by default."""
+    usual = flat(asdict(FinetuneConfig()))
+    return {name for name, value in flat(asdict(config)).items() if value != usual[name]}

@@ -1,0 +1,99 @@
+"""Options that suit the data: what is chosen, from which facts, and what is left to the user."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from botzoo_finetune.auto import LOWEST_LR, LR, Choice, Facts, choose, differing, named, settled_by, with_choices
+from botzoo_finetune.config import FinetuneConfig
+from running import run, write_teacher
+
+FACTS = Facts(images=2000, classes=10, smallest=200, largest=200, side=32, input_side=64)
+
+
+def value_of(option: str, facts: Facts) -> Any:
+    return next(choice.value for choice in choose(facts) if choice.option == option)
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(400, 10), (2000, 8), (40_000, 3)])
+def test_small_sets_are_seen_more_often_within_bounds(images: int, epochs: int) -> None:
+    assert value_of("epochs", replace(FACTS, images=images)) == epochs
+
+
+@pytest.mark.parametrize(("images", "lr"), [(50, LOWEST_LR), (400, 0.08), (1000, LR), (40_000, LR)])
+def test_the_fewer_images_a_class_has_the_lower_the_learning_rate(images: int, lr: float) -> None:
+    assert value_of("lr", replace(FACTS, images=images)) == lr
+
+
+def test_mixup_and_label_smoothing_need_many_images_and_epochs() -> None:
+    assert value_of("mixup", replace(FACTS, images=40_000)) == value_of("label_smoothing", FACTS) == 0
+
+
+def test_where_the_probe_is_nearly_right_half_the_epochs_do() -> None:
+    assert value_of("epochs", replace(FACTS, probe=96.0)) == value_of("epochs", FACTS) / 2
+
+
+@pytest.mark.parametrize(("epochs", "crop"), [(None, 0.7), (99, 0.7), (100, 0.35)])
+def test_small_crops_are_for_long_runs(epochs: float | None, crop: float) -> None:
+    assert value_of("data.crop_min", replace(FACTS, epochs=epochs)) == crop
+
+
+def test_characters_keep_the_crops_of_their_kind() -> None:
+    assert "data.crop_min" not in {choice.option for choice in choose(replace(FACTS, mirrored=False))}
+
+
+def test_every_choice_names_an_option_its_reason_and_its_source() -> None:
+    known = named(FinetuneConfig().__dict__) | {"optim.weight_decay", "data.train_scale"}
+    for choice in choose(replace(FACTS, probe=63.5)):
+        assert choice.option in known
+        assert choice.reason
+        assert choice.source
+
+
+def test_a_choice_reads_as_a_flag_with_its_reason() -> None:
+    shown = str(Choice("optim.weight_decay", 1e-4, "so", "us"))
+    assert shown == "--optim.weight-decay 0.0001: so (us)"
+
+
+def test_what_was_chosen_is_kept_and_nothing_is_chosen_twice() -> None:
+    config = with_choices(FinetuneConfig(), [Choice("lr", 0.08, "", ""), Choice("optim.weight_decay", 0.01, "", "")])
+    assert (config.lr, config.optim.weight_decay, config.optim.momentum, config.auto) == (0.08, 0.01, 0.9, False)
+
+
+@pytest.mark.parametrize("given", ["epochs", "steps", "budget"])
+def test_the_length_that_a_user_gives_stays(given: str) -> None:
+    assert settled_by("epochs", {given})
+    assert not settled_by("lr", {given})
+
+
+def test_options_of_a_group_are_named_with_it() -> None:
+    assert named({"lr": 0.1, "optim": {"momentum": 0.8}}) == {"lr", "optim.momentum"}
+
+
+def test_from_python_what_differs_from_the_defaults_is_given() -> None:
+    assert differing(FinetuneConfig(lr=0.3, dataset="photos")) == {"lr", "dataset"}
+
+
+def _command(*words: str) -> None:
+    from botzoo_finetune.cli import _main
+
+    _main(list(words))
+
+
+def test_the_command_chooses_says_why_and_records_it(photos: Path, tmp_path: Path) -> None:
+    words = ("--dataset", str(photos), "--model", f"local-dir:{write_teacher(tmp_path / 'start')}")
+    assert run(_command, *words, "--epochs", "2", "--output", str(tmp_path / "run")) == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    chosen = (tmp_path / "run" / "log.txt").read_text().partition("chosen")[2].partition("input")[0]
+    assert (config["auto"], config["epochs"], config["lr"]) == (False, 2, 0.032)
+    assert "--lr 0.032: with 16 images a class" in chosen
+    assert "--epochs" not in chosen
+
+
+def test_auto_false_keeps_the_recipe_as_it_is(photos: Path, tmp_path: Path) -> None:
+    words = ("--dataset", str(photos), "--model", f"local-dir:{write_teacher(tmp_path / 'start')}")
+    assert run(_command, *words, "--epochs", "1", "--auto", "false", "--output", str(tmp_path / "run")) == 0
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["lr"] == 0.2
