@@ -1,12 +1,13 @@
 """Options that suit the data: what is chosen, from which facts, and what is left to the user."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from botzoo.recipes.ladders import flat
 from botzoo_finetune.auto import LOWEST_LR, LR, Choice, Facts, choose, differing, named, settled_by, with_choices
 from botzoo_finetune.config import FinetuneConfig
 from running import run, write_teacher
@@ -46,7 +47,7 @@ def test_characters_keep_the_crops_of_their_kind() -> None:
 
 
 def test_every_choice_names_an_option_its_reason_and_its_source() -> None:
-    known = named(FinetuneConfig().__dict__) | {"optim.weight_decay", "data.train_scale"}
+    known = set(flat(asdict(FinetuneConfig())))
     for choice in choose(replace(FACTS, probe=63.5)):
         assert choice.option in known
         assert choice.reason
