@@ -23,7 +23,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training", "botzoo.training.config", "botzoo.training.interrupt", "botzoo.training.memory"),
     ("botzoo.training.licence",),
     ("botzoo.training.command_line", "botzoo.training.sources", "botzoo.training.decoded"),
-    ("botzoo.training.augment", "botzoo.training.mixing", "botzoo.training.swats"),
+    ("botzoo.training.augment", "botzoo.training.mixing", "botzoo.training.swats", "botzoo.training.imbalance"),
     ("botzoo.training.data", "botzoo.training.shards"),
     ("botzoo.training.stream",),
     ("botzoo.training.model", "botzoo.training.objective", "botzoo.training.optim"),

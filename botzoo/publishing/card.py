@@ -362,6 +362,12 @@ def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
         f"{result.job.precision.name}; the interval is Wilson's. Mean negative log-likelihood "
         f"{result.evaluation.loss:.4f} nats. Always answering with the commonest class would reach {commonest:.1f} %."
     )
+    if result.evaluation.skewed:
+        sizes = [f.images for f in figures]
+        yield (
+            f"Balanced accuracy, the mean recall of the classes: {result.evaluation.balanced_accuracy:.2f} %. Each class "
+            f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
+        )
     yield from _calibration(result)
     yield from _per_class(result, figures)
     yield from _confusion_section(result)

@@ -54,6 +54,9 @@ def _accuracy(result: Result) -> Iterator[str]:
         head = "result" if name == "top-1" else ""
         share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
         yield f"{head:10} {name} {share} on {n:,} {result.split} images ({interval})"
+    if result.evaluation.skewed:
+        balanced = f"{result.evaluation.balanced_accuracy:.2f} %"
+        yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
     yield f"{'':10} {chosen_remark(result)}"
 
 

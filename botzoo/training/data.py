@@ -28,13 +28,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from botzoo.errors import DataError
 from botzoo.training.augment import Augment
 from botzoo.training.decoded import Decoded, Index, Pixels, key_of, open_decoded, path_of, writing
+from botzoo.training.imbalance import ClassSampler
 from botzoo.training.sources import Encoded, Split, as_file
 from botzoo.tricks import paper_augment
 
 log = logging.getLogger("botzoo")
 
-Key = tuple[int, int]
-"""(epoch, index): all that an augmented image depends on besides the seed."""
+Key = tuple[int, ...]
+"""(epoch, index), or (epoch, index, turn) where an image comes several times in an epoch: all that an augmented image depends
+on besides the seed."""
 
 MAX_PIXELS = 500_000_000
 """Larger images are refused as unreadable: decoded, they would take over 1.5 GB each."""
@@ -473,8 +475,9 @@ class TrainTransform:
         return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
 
     def _rng(self, key: Key, stream: int) -> random.Random:
-        epoch, index = key
-        return random.Random((stream << 128) | (self.seed << 96) | (epoch << 64) | index)
+        epoch, index, *turn = key
+        again = turn[0] if turn else 0
+        return random.Random((again << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
 
 
 def log_uniform_aspect_ratio(rng: random.Random) -> float:
@@ -615,7 +618,7 @@ class Order:
 
     The global batch of a step does not depend on the number of processes: process r of W takes every W-th image of it
     from the r-th on, in ``accumulate`` micro-batches. The images that do not fill a last batch are left out of that
-    epoch.
+    epoch. Every image comes once in an epoch, unless a ``sampler`` draws them by their classes.
 
     Attributes:
         images: number of training images, >= batch_size.
@@ -623,6 +626,7 @@ class Order:
         seed: the run's seed.
         rank, world_size: this process and how many there are.
         accumulate: micro-batches of a process in a step.
+        sampler: draws the images of each epoch, None where each comes once.
     """
 
     images: int
@@ -631,6 +635,7 @@ class Order:
     rank: int = 0
     world_size: int = 1
     accumulate: int = 1
+    sampler: ClassSampler | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -645,9 +650,10 @@ class Order:
     def global_batch(self, step: int) -> list[Key]:
         """Return the keys of all images of optimizer step ``step``, counted from 0 over all epochs."""
         epoch, k = divmod(step, self.steps_per_epoch)
-        return [
-            (epoch, i) for i in _permutation(self.images, self.seed, epoch)[k * self.batch_size :][: self.batch_size]
-        ]
+        batch = slice(k * self.batch_size, (k + 1) * self.batch_size)
+        if self.sampler is not None:
+            return [(epoch, i, turn) for i, turn in self.sampler.epoch(self.seed, epoch)[batch]]
+        return [(epoch, i) for i in _permutation(self.images, self.seed, epoch)[batch]]
 
     def micro_batches(self, step: int) -> list[list[Key]]:
         """Return the keys of this process at ``step``, one list for each micro-batch."""

@@ -27,6 +27,7 @@ from botzoo.training.engine import (
     place,
     same_everywhere,
 )
+from botzoo.training.imbalance import class_sampler, class_weights
 from botzoo.training.model import Start, create_model
 from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
@@ -195,6 +196,8 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     else:
         data, images, left_out = read_splits(config, found, accelerator)
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
+    if not config.data.streaming:
+        order = replace(order, sampler=class_sampler(images["train"].labels, config.data.sampling))  # type: ignore[union-attr]
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
             f"--batch-size is {order.batch_size} and there are {len(images['train'])} training images: give as many or fewer."
@@ -205,7 +208,7 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         accelerator,
         draft.model,
         optimizer,
-        _make_objective(config, len(data.class_names)),
+        _make_objective(config, data),
         draft.preprocessing,
         schedule,
         seed=config.seed,
@@ -269,7 +272,14 @@ def _make_optimizer(
     return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
 
 
-def _make_objective(config: TrainConfig, num_classes: int) -> Objective:
+def _make_objective(config: TrainConfig, data: ImageData[Any]) -> Objective:
+    num_classes = len(data.class_names)
+    counts = data.train.class_counts(num_classes)
+    if counts is None and config.class_weights != "none":
+        raise ConfigError(
+            f"--class-weights {config.class_weights} needs the number of images of each class, which these shards do not "
+            "tell: leave it out."
+        )
     return Objective(
         num_classes,
         config.label_smoothing,
@@ -279,6 +289,7 @@ def _make_objective(config: TrainConfig, num_classes: int) -> Objective:
         cutmix_alpha=config.cutmix,
         temperature=config.distill.temperature,
         distill_weight=config.distill.weight,
+        class_weights=class_weights(counts, config.class_weights) if counts is not None else None,
     )
 
 

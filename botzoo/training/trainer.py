@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from botzoo.errors import ConfigError
 from botzoo.training.data import Batch, Preprocessing
+from botzoo.training.imbalance import SKEWED, skew
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, set_lr
 from botzoo.tricks.paper_augment import paper_augment
@@ -276,6 +277,17 @@ class Evaluation:
     def loss(self) -> float:
         """Mean negative log-likelihood in nats."""
         return float(self.nll.mean())
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images here, in per cent, as scikit-learn's ``balanced_accuracy_score``."""
+        images, right = np.bincount(self.labels), np.bincount(self.labels, self.labels == self.predicted)
+        return 100 * float((right[images > 0] / images[images > 0]).mean())
+
+    @property
+    def skewed(self) -> bool:
+        """Whether the classes have so unequal numbers of images that top-1 says little of the small ones."""
+        return skew(np.bincount(self.labels)) > SKEWED
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the top-1 accuracy, in per cent."""
