@@ -321,8 +321,8 @@ class TrainConfig:
         sampling = self.data.sampling
         if self.class_weights != "none" and sampling != "uniform":
             raise ConfigError(
-                f"--class-weights {self.class_weights} and --data.sampling {sampling} both make up for rare classes: give one of "
-                "the two."
+                f"--class-weights {self.class_weights} and --data.sampling {sampling} both make up for rare classes: give "
+                "one of the two."
             )
         check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
         check(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "in [0, 1)")
