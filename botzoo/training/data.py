@@ -100,7 +100,7 @@ class Images:
     """The readable images of a split, decoded once where there is room for their pixels.
 
     Attributes:
-        labels: int64, shape (N,).
+        labels: int64, shape (N,), or uint8, shape (N, K); see ``Split``.
         split: the split they come from, without the images left out.
         fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
     """
@@ -201,9 +201,14 @@ def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Image
     if not len(kept):
         raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
     good = split.take(kept) if bad else split
-    if lost := set(split.labels.tolist()) - set(good.labels.tolist()):
+    if bad and (lost := _classes(split) - _classes(good)):
         raise DataError(f"All {split.name} images of {len(lost)} class(es) are unreadable, such as {bad[0]}.")
     return Images(good, decoded, kept), bad
+
+
+def _classes(split: Split) -> set[int]:
+    """Return the classes that have images."""
+    return set((split.labels if split.labels.ndim == 1 else split.labels.nonzero()[1]).tolist())
 
 
 def unreadable(bad: list[str], total: int) -> DataError:
@@ -552,11 +557,11 @@ def _without_far_ends(image: Image.Image, ratio: int = 8) -> Image.Image:
     return image.crop((left, top, left + w, top + h))
 
 
-Row = tuple[Pixels, int, tuple[float, ...]]
-"""Pixels, label and colour parameters, if any, of an image."""
+Row = tuple[Pixels, Any, tuple[float, ...]]
+"""Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
 
 Batch = tuple[Tensor, ...]
-"""Images uint8 (N, 3, H, W), labels int64 (N,) and, with paper_augment, colour parameters float32 (N, 6)."""
+"""Images uint8 (N, 3, H, W), labels int64 (N,) or uint8 (N, K), and, with paper_augment, colour parameters float32 (N, 6)."""
 
 
 class Transform(Protocol):
@@ -602,13 +607,13 @@ class _Keyed(Dataset[Row]):
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
         pixels = self.transform(self.images.image(index), key)
-        return pixels, int(self.images.labels[index]), self.transform.colour(key)
+        return pixels, self.images.labels[index], self.transform.colour(key)
 
 
 def collate(rows: Sequence[Row]) -> Batch:
     """Return a batch; its images have the channels last in memory."""
     pixels, labels, colours = zip(*rows, strict=True)
-    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(labels)
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.array(labels))
     return (*batch, torch.tensor(colours)) if any(colours) else batch
 
 
@@ -694,7 +699,9 @@ class _Slice(Sampler[list[Key]]):
 
     def __init__(self, images: int, batch_size: int, rank: int, world_size: int) -> None:
         indices = share(images, rank, world_size)
-        self.batches = [[(0, i) for i in indices[k : k + batch_size]] for k in range(0, len(indices), batch_size)]
+        self.batches: list[list[Key]] = [
+            [(0, i) for i in indices[k : k + batch_size]] for k in range(0, len(indices), batch_size)
+        ]
 
     def __iter__(self) -> Iterator[list[Key]]:
         return iter(self.batches)

@@ -75,7 +75,7 @@ class ClassSampler:
 
     def _quotas(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the images of each class; what rounding leaves over goes by remainder, and by lot where those are equal."""
-        quotas = np.floor(self.shares).astype(np.int64)
+        quotas: NDArray[np.int64] = np.floor(self.shares).astype(np.int64)
         order = np.lexsort((rng.random(len(quotas)), quotas - self.shares))
         quotas[order[: self.images - quotas.sum()]] += 1
         return quotas

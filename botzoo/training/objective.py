@@ -66,6 +66,30 @@ class Objective:
             teacher_logits, *constants
         )
 
+    def labels_of(self, images: int) -> Tensor:
+        """Return labels of so many images that never were, to try out a step."""
+        return torch.zeros(images, dtype=torch.long)
+
+
+class MultiLabelObjective(Objective):
+    """Binary cross-entropy of each label, where an image may have any number of them.
+
+    It is summed over the labels, so that the gradient of each logit is probability less target, as with cross-entropy, and a
+    learning rate means the same; and averaged over the images.
+    """
+
+    def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Return the images to train on and their targets, float32 (N, K) in [0, 1]; ``labels`` are 0 or 1, (N, K)."""
+        return mix(images, labels.float(), self.mixup_alpha, self.cutmix_alpha, self.seed, step)
+
+    def loss(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+        """Return the mean over the batch of the summed binary cross-entropy, a float32 scalar; there is no teacher."""
+        return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(logits)
+
+    def labels_of(self, images: int) -> Tensor:
+        """Return labels of so many images that never were, to try out a step."""
+        return torch.zeros(images, self.num_classes, dtype=torch.uint8)
+
 
 @cache
 def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:

@@ -38,7 +38,8 @@ def plan(job: Settled) -> Iterator[str]:
 
 def _data(job: Settled) -> Iterator[str]:
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in job.images.items())
-    yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes"
+    several = ", any number of them to an image" if job.data.multi_label else ""
+    yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes{several}"
     yield from job.data.notes
     yield from _classes(job)
     if job.left_out:

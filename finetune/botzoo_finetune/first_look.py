@@ -43,9 +43,13 @@ def look(settled: Settled) -> Look:
     """Compute the features of the training and the validation split, and fit the probe. The test split is not looked at.
 
     Raises:
-        ConfigError: the images are streamed.
+        ConfigError: the images are streamed, or have several labels each.
         ModelError: features are NaN or infinite.
     """
+    if settled.data.multi_label:
+        raise ConfigError(
+            f"A probe names one class of each image, and those of {settled.data.name} may have several labels."
+        )
     began = time.perf_counter()
     extract = Extractor(settled)
     features = {role: extract(role) for role in ("train", "validation")}
@@ -69,6 +73,9 @@ def start_from_probe(settled: Settled) -> None:
     layer, report = linear_classifier(settled.model), settled.start.report
     whole = all(isinstance(images, Images) for images in settled.images.values())
     if layer is None or report is None or set(head_names(settled.model)) <= set(report.loaded) or not whole:
+        return
+    if settled.data.multi_label:
+        log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
         return
     found = look(settled)
     rows, labels = found.features["train"], settled.images["train"].labels  # type: ignore[union-attr]
