@@ -1,4 +1,4 @@
-"""The card and the summary of a network that gives an image any number of labels: what differs from ``card`` and ``summary``."""
+"""The card of a network that gives an image any number of labels: what differs from ``card``."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def _what(result: Result) -> Iterator[str]:
     right = int((judged.labels == judged.answers).all(1).sum())
     yield (
         "It is for images like those it learned from, and a start for fine-tuning on others. It is not for decisions in which "
-        f"one wrong answer does harm: at a threshold of 0.5 it gave {right:,} of {_split_text(result)} the very labels they have."
+        f"one wrong answer does harm: at a threshold of 0.5 it gave {right:,} of {_split_text(result)} the very labels "
+        "they have."
     )
 
 
@@ -147,8 +148,8 @@ def _results(result: Result, figures: list[LabelFigures]) -> Iterator[str]:
     yield (
         f"One {p.crop_mode} crop at {p.size} px after resizing ({p.interpolation}, crop {p.crop_pct:g}), in "
         f"{result.job.precision.name}; the interval is that of {RESAMPLES} bootstrap resamples of the images, seed 0. Mean "
-        f"binary cross-entropy of an image, summed over its labels, {judged.loss:.4f} nats. Ranking the images by chance would "
-        f"give an mAP of about {chance:.1f} %."
+        f"binary cross-entropy of an image, summed over its labels, {judged.loss:.4f} nats. Ranking the images by chance "
+        f"would give an mAP of about {chance:.1f} %."
     )
     yield from _per_label(result, figures)
     if (result.model_folder / "learning_curve.png").exists():
@@ -198,8 +199,8 @@ def _limit_lines(result: Result, figures: list[LabelFigures]) -> Iterator[str]:
     low, high = result.evaluation.interval()
     if high - low > 2:
         yield (
-            f"{len(result.evaluation):,} images settle the mAP to about ± {(high - low) / 2:.1f} points; smaller differences mean "
-            "nothing."
+            f"{len(result.evaluation):,} images settle the mAP to about ± {(high - low) / 2:.1f} points; smaller differences "
+            "mean nothing."
         )
     if (fewest := min(figures, key=lambda f: f.images)).images < 50:
         rough = _count(fewest.images, "image")

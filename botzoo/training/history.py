@@ -77,9 +77,9 @@ def draw_lr_curve(schedule: Schedule, steps_per_epoch: int, path: Path, title: s
 
 
 def draw_learning_curve(
-    history: History, path: Path, steps_per_epoch: int, title: str, key: str = "top1", figure: str = "top-1"
+    history: History, path: Path, steps_per_epoch: int, title: str, key: str = "top1", words: str = "top-1"
 ) -> None:
-    """Draw the loss and the figure that chooses the epoch, ``key`` in the records, over epochs as a PNG."""
+    """Draw over epochs, as a PNG, the loss and the figure that chooses the epoch, ``key`` in the records."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
@@ -98,7 +98,7 @@ def draw_learning_curve(
         best = max(validation, key=lambda r: r[key])
         right.axhline(best[key], color="grey", lw=0.8, ls=":")
         right.set_title(f"best {best[key]:.2f} % after epoch {best['epoch']}", fontsize=10)
-    right.set(xlabel="epoch", ylabel=f"validation {figure} (%)")
+    right.set(xlabel="epoch", ylabel=f"validation {words} (%)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, None)

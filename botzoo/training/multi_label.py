@@ -125,7 +125,8 @@ class Ranked:
         precision = (gains.cumsum(1) / seen)[:, self.last]
         total = gains.sum(1)
         summed: NDArray[np.float64] = (gains * precision).sum(1)
-        return np.divide(summed, total, out=np.full_like(total, np.nan), where=total > 0)
+        found: NDArray[np.float64] = np.divide(summed, total, out=np.full_like(total, np.nan), where=total > 0)
+        return found
 
 
 class MultiLabel:

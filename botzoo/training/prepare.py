@@ -206,7 +206,8 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
         data, images, left_out = read_splits(config, found, accelerator)
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
     if not config.data.streaming:
-        order = replace(order, sampler=class_sampler(images["train"].labels, config.data.sampling))  # type: ignore[union-attr]
+        labels: Any = images["train"].labels  # type: ignore[union-attr]
+        order = replace(order, sampler=class_sampler(labels, config.data.sampling))
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
             f"--batch-size is {order.batch_size} and there are {len(images['train'])} training images: give as many or fewer."

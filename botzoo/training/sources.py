@@ -757,7 +757,8 @@ def _read_labels(
     if element(feature) is not None:
         if raw.get("test") and all(value is None for value in raw["test"]):
             del raw["test"]
-        return read_lists(name, raw, names)
+        found, lists = read_lists(name, raw, names)
+        return found, {**lists}
     if names is not None:
         return tuple(names), {
             role: np.array([UNLABELLED if v is None else v for v in values], np.int64) for role, values in raw.items()

@@ -78,7 +78,7 @@ def start_from_probe(settled: Settled) -> None:
         log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
         return
     found = look(settled)
-    rows, labels = found.features["train"], settled.images["train"].labels  # type: ignore[union-attr]
+    rows, labels = found.features["train"], _labels(settled)
     start = from_main(settled.accelerator, lambda: gentle(found.probe, rows, labels, settled.config.seed))
     start_classifier(layer, start)
     settled.trainer.restart_average()
@@ -95,6 +95,11 @@ def start_from_probe(settled: Settled) -> None:
         found.seconds,
     )
     log.info("%-10s the classifier starts from one with smaller weights (LP-FT); the whole report: --probe", "")
+
+
+def _labels(settled: Settled) -> Any:
+    """Return the labels of the training images, int64 (N,)."""
+    return settled.images["train"].labels  # type: ignore[union-attr]
 
 
 def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
