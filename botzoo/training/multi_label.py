@@ -87,7 +87,8 @@ class MultiLabelEvaluation:
         for first in range(0, RESAMPLES, part := max(1, AT_ONCE // n)):
             times = rng.multinomial(n, np.full(n, 1 / n), min(part, RESAMPLES - first))
             every = np.array([of.precision(times) for of in ranked])
-            means.append(np.nanmean(every, 0))
+            occur = (~np.isnan(every)).sum(0)
+            means.append(np.nansum(every, 0)[occur > 0] / occur[occur > 0])
         low, high = np.percentile(100 * np.concatenate(means), (2.5, 97.5))
         return float(low), float(high)
 

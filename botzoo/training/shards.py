@@ -628,6 +628,8 @@ def _look_into_tar(name: str, file: BinaryIO, image_column: str | None, label_co
     labels = [label for label in LABEL_NAMES if label in fields or label in keys]
     label = pick_column(name, "label", label_column, [*fields, *keys], labels[:1])
     asked = image if image_column else None
+    if described and label in keys and isinstance(json.loads(fields[described])[label], list):
+        raise _lists(name, label)
     return TarForm(asked, label) if label in fields else TarForm(asked, str(described), label)
 
 

@@ -323,10 +323,13 @@ def names_by_split(
 
 
 def _names_in(table: Any, column: str) -> list[str]:
-    declared = getattr(table.features[column], "names", None)
+    declared = _declared_names(table.features[column])
     if declared is not None:
         return list(declared)
-    return sorted({str(value) for value in table.with_format(None)[column][:] if value is not None})
+    cells = table.with_format(None)[column][:]
+    if element(table.features[column]) is not None:
+        cells = [value for cell in cells for value in cell or ()]
+    return sorted({str(value) for value in cells if value is not None})
 
 
 def _class_folders(name: str, path: Path) -> ImageData[Split]:
@@ -701,8 +704,8 @@ def pick_columns(name: str, features: Any, image_column: str | None, label_colum
     image = pick_column(name, "image", image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
-    named = [c for c in LABEL_NAMES if c in features]
-    by_name = [c for c in named if isinstance(features[c], datasets.Value) or element(features[c]) is not None]
+    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
+    by_name += [c for c in LABEL_NAMES if c in features and element(features[c]) is not None]
     return image, pick_column(name, "label", label_column, features, by_type or by_element or by_name[:1])
 
 
@@ -810,6 +813,10 @@ def _checked(data: ImageData[Split]) -> ImageData[Split]:
     for role, split in data.splits.items():
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
+        if data.multi_label and not split.labels.any():
+            raise DataError(
+                f"No image in the {role} split of {data.name} has a label: nothing can be learned or judged."
+            )
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
         if len(wrong):
             i = int(wrong[0])
@@ -894,7 +901,7 @@ def _set_aside_at_random(data: ImageData[Split], fraction: float, seed: int) -> 
             aside[row] = True
             left -= labels[row]
             wanted -= 1
-    if not aside.any() or aside.all():
+    if not labels[aside].any() or not labels[~aside].any():
         raise DataError(
             f"{data.name} is too small to set {fraction:.0%} aside for validation: add images, or a validation split."
         )

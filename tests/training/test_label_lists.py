@@ -100,6 +100,7 @@ def test_a_test_split_without_labels_is_not_used(tmp_path: Path) -> None:
         ([["a"], None], datasets.Value("string"), "Row 1 of the train split"),
         ([["a", None], ["b"]], datasets.Value("string"), "has label None"),
         ([["a"], ["a"]], datasets.Value("string"), "has one class, 'a'"),
+        ([[0, 0], [0, 0]], datasets.Value("int64"), "No image in the train split"),
     ],
 )
 def test_what_is_no_list_of_labels_is_refused(tmp_path: Path, cells: list[Any], inner: Any, words: str) -> None:
