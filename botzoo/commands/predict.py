@@ -53,7 +53,11 @@ def _parser() -> CommandParser:
         default=EMBEDDED_MODEL,
         help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
     )
-    add("--top-k", type=int, default=5, help="How many classes to name (default: %(default)s).")
+    add(
+        "--top-k",
+        type=int,
+        help="How many classes to name (default: 5; all over 50 %% of a network that gives an image any number of labels).",
+    )
     add(
         "--format",
         choices=("table", "json", "csv"),

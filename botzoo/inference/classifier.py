@@ -15,6 +15,7 @@ from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.hub_cache import cached_file
+from botzoo.models.foreign import read_config
 from botzoo.models.pretrained import work_offline
 from botzoo.training.data import Preprocessing
 from botzoo.training.model import create_model, hub_id_of
@@ -29,12 +30,14 @@ class Classifier:
         model: takes (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
         preprocessing: from an image to the network's input, as timm evaluates it.
         label_names: of the K classes.
+        multi_label: whether an image may have any number of them: each logit is of one label alone.
     """
 
     name: str
     model: nn.Module
     preprocessing: Preprocessing
     label_names: tuple[str, ...]
+    multi_label: bool = False
 
 
 def open_classifier(name: str) -> Classifier:
@@ -65,7 +68,18 @@ def open_classifier(name: str) -> Classifier:
     classes = getattr(model, "num_classes", 0)
     if not isinstance(classes, int) or classes < 1:
         raise ModelError(f"{name} has no classifier: give a network that was trained to name what it sees.")
-    return Classifier(name, model.eval(), preprocessing, label_names(model.pretrained_cfg, classes))  # type: ignore[arg-type]
+    names = label_names(model.pretrained_cfg, classes)  # type: ignore[arg-type]
+    return Classifier(name, model.eval(), preprocessing, names, _is_multi_label(address))
+
+
+def _is_multi_label(address: str) -> bool:
+    """Tell whether config.json, which timm has just read and of which it keeps only its own part, says so."""
+    kind, _, place = address.partition(":")
+    hub_id, _, revision = place.partition("@")
+    found = Path(place).expanduser() / "config.json" if kind == "local-dir" else None
+    if kind == "hf-hub":
+        found = cached_file(hub_id, "config.json", revision or None)
+    return found is not None and read_config(found).get("problem_type") == "multi_label_classification"
 
 
 def address_of(name: str) -> str:

@@ -17,6 +17,8 @@ def as_table(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iter
     """Yield each image's name, and below it a line for each of its classes: per cent and label."""
     for prediction in predictions:
         yield printable(prediction.image, 1000)
+        if not prediction.indices:
+            yield "  no label over 50 %"
         for index, share in zip(prediction.indices, prediction.probabilities, strict=True):
             yield f"  {100 * share:6.2f} %  {labels[index]}"
 

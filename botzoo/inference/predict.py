@@ -31,7 +31,8 @@ class Prediction:
 
     Attributes:
         image: path or address.
-        indices, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read.
+        indices, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read, and where
+            it may have any number of labels and has none.
         problem: why it cannot be read, else None.
     """
 
@@ -95,8 +96,13 @@ class Predictor:
                 module.to(_DTYPES[self.precision.name])
         return model
 
-    def __call__(self, images: Sequence[str], top_k: int = 5) -> Iterator[Prediction]:
+    def __call__(self, images: Sequence[str], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order; threads read ahead while the network works.
+
+        Args:
+            images: paths or addresses.
+            top_k: how many classes to name; by default ``TOP_K``, and where an image may have any number of labels all whose
+                probability is over 0.5.
 
         Raises:
             CheckpointError: the network answers with NaN or infinite numbers.
@@ -111,6 +117,10 @@ class Predictor:
             waiting = asked
         if waiting is not None:
             yield from self._answers(*waiting, top_k)
+
+    def _most(self, top_k: int | None) -> int:
+        """Return how many classes of an image may be named."""
+        return top_k or (len(self.classifier.label_names) if self.classifier.multi_label else TOP_K)
 
     def _read(self, image: str) -> Pixels | str:
         """Return the network's input of an image, uint8 (S, S, 3), or what is wrong with it."""
@@ -129,9 +139,13 @@ class Predictor:
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return the probabilities, float32 (N, K), of prepared images, uint8 (N, 3, S, S) on the predictor's device."""
+        """Return the probabilities, float32 (N, K), of prepared images, uint8 (N, 3, S, S) on the predictor's device.
+
+        Where an image may have any number of labels, each has one of its own, and they do not add up to 1.
+        """
         normalise = self.classifier.preprocessing.normalise
-        shares = [self._logits(normalise(view)).softmax(1) for view in views(images, self.tta, self.size)]
+        every = [self._logits(normalise(view)) for view in views(images, self.tta, self.size)]
+        shares = [logits.sigmoid() if self.classifier.multi_label else logits.softmax(1) for logits in every]
         return torch.stack(shares).mean(0)
 
     def _logits(self, batch: Tensor) -> Tensor:
@@ -141,11 +155,11 @@ class Predictor:
         return logits.float()
 
     def _answers(
-        self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int
+        self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None
     ) -> Iterator[Prediction]:
         found: Iterator[tuple[list[float], list[int]]] = iter(())
         if probabilities is not None:
-            best = probabilities.topk(min(top_k, probabilities.shape[1]))
+            best = probabilities.topk(min(self._most(top_k), probabilities.shape[1]))
             if not bool(probabilities.isfinite().all()):
                 raise CheckpointError(
                     f"{self.classifier.name} answers with numbers that are not finite: its weights are damaged, or need "
@@ -157,7 +171,14 @@ class Predictor:
                 yield Prediction(image, problem=pixels)
             else:
                 shares, indices = next(found)
+                if self.classifier.multi_label and top_k is None:
+                    shares = [share for share in shares if share > 0.5]
+                    indices = indices[: len(shares)]
                 yield Prediction(image, tuple(indices), tuple(shares))
+
+
+TOP_K = 5
+"""Classes that are named where nothing else is said."""
 
 
 def _batch_size(size: int, device: torch.device) -> int:

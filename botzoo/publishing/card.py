@@ -105,14 +105,19 @@ def write_card(result: Result) -> Path:
         _licence(result),
         _credit(result),
     )
+    return save_card(result, card_data(result, "accuracy", _eval_results(result)), sections)
+
+
+def save_card(result: Result, data: ModelCardData, sections: Iterable[Iterable[str]]) -> Path:
+    """Write front matter and sections, each an iterable of blocks, as ``README.md`` into the model folder."""
+    path = result.model_folder / "README.md"
     body = "\n\n".join(block for section in sections for block in section)
-    card = ModelCard(f"---\n{card_data(result).to_yaml()}\n---\n\n{body}\n")
-    card.save(folder / "README.md")
-    return folder / "README.md"
+    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n").save(path)
+    return path
 
 
-def card_data(result: Result) -> ModelCardData:
-    """Return the front matter, for the Hub's search and widgets."""
+def card_data(result: Result, metric: str, figures: list[EvalResult]) -> ModelCardData:
+    """Return the front matter, for the Hub's search and widgets; ``metric`` is the main one, as the Hub names it."""
     base = result.job.start.base_model
     return ModelCardData(
         model_name=result.job.folder.resolve().name,
@@ -123,8 +128,8 @@ def card_data(result: Result) -> ModelCardData:
         base_model=base,
         base_model_relation="finetune" if base else None,
         datasets=[result.job.data.hub_id] if result.job.data.hub_id else None,
-        metrics=["accuracy"],
-        eval_results=_eval_results(result),
+        metrics=[metric],
+        eval_results=figures,
     )
 
 
@@ -291,7 +296,8 @@ def _use(result: Result) -> Iterator[str]:
         args = ", ".join(f"{key}={value!r}" for key, value in config["model_args"].items())
         given = f" with `{args}`" if args else ""
         yield f"To timm the network is `{config['architecture']}`{given}; loading it needs no botzoo."
-    yield f"```python\n{usage_code(HERE, len(result.job.data.class_names), ours=ours)}```"
+    several = result.job.data.multi_label
+    yield f"```python\n{usage_code(HERE, len(result.job.data.class_names), ours=ours, several=several)}```"
     yield f"{HERE_NOTE}With transformers:"
     yield f"""```python
 {first}from transformers import pipeline
@@ -301,14 +307,24 @@ print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
     yield f"To fine-tune it on your own images: `botzoo-finetune --model {HERE} --dataset FOLDER`."
 
 
-def usage_code(address: str, classes: int, *, ours: bool) -> str:
+def usage_code(address: str, classes: int, *, ours: bool, several: bool = False) -> str:
     """Return the Python lines with which a card shows how to ask the network at ``address`` about photo.jpg.
 
     Args:
         address: of the model, as timm takes it.
         classes: K; the likeliest three of them are printed.
         ours: whether timm alone has no such network.
+        several: whether an image may have any number of labels; all over one half are printed.
     """
+    if several:
+        ask = """    shares = model(transform(image).unsqueeze(0)).sigmoid()[0]
+for share, name in zip(shares.tolist(), label_names):
+    if share > 0.5:
+        print(f"{name}: {share:.1%}")"""
+    else:
+        ask = f"""    shares, classes = model(transform(image).unsqueeze(0)).softmax(1)[0].topk({min(3, classes)})
+for share, k in zip(shares.tolist(), classes.tolist()):
+    print(f"{{label_names[k]}}: {{share:.1%}}")"""
     first = "import botzoo  # names the network to timm\n" if ours else ""
     return f"""{first}import timm
 import torch
@@ -320,9 +336,7 @@ label_names = model.pretrained_cfg["label_names"]  # as in config.json
 
 image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as in training
 with torch.inference_mode():
-    shares, classes = model(transform(image).unsqueeze(0)).softmax(1)[0].topk({min(3, classes)})
-for share, k in zip(shares.tolist(), classes.tolist()):
-    print(f"{{label_names[k]}}: {{share:.1%}}")
+{ask}
 """
 
 
@@ -339,7 +353,8 @@ def _data(result: Result) -> Iterator[str]:
     if not set_aside(data):
         notes.append("The validation split is the data set's own.")
     else:
-        notes.append(f"They were drawn at random, class by class, with seed {result.job.config.seed}.")
+        how = "" if data.multi_label else ", class by class,"
+        notes.append(f"They were drawn at random{how} with seed {result.job.config.seed}.")
     if lost := len(result.job.left_out):
         notes.append(f"Left out as unreadable: {_count(lost, 'image')}.")
     yield " ".join(notes)
@@ -362,6 +377,12 @@ def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
         f"{result.job.precision.name}; the interval is Wilson's. Mean negative log-likelihood "
         f"{result.evaluation.loss:.4f} nats. Always answering with the commonest class would reach {commonest:.1f} %."
     )
+    if result.evaluation.skewed:
+        sizes = [f.images for f in figures]
+        yield (
+            f"Balanced accuracy, the mean recall of the classes: {result.evaluation.balanced_accuracy:.2f} %. Each class "
+            f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
+        )
     yield from _calibration(result)
     yield from _per_class(result, figures)
     yield from _confusion_section(result)
@@ -373,7 +394,7 @@ def _on_validation(result: Result) -> str:
     chosen = [r for r in result.job.history.of("validation") if r["epoch"] == result.best_epoch]
     if result.chosen_on_split or not chosen:
         return ""
-    return f" The validation images, which did, gave {chosen[0]['top1']:.2f} %."
+    return f" The validation images, which did, gave {chosen[0][result.job.task.key]:.2f} %."
 
 
 def chosen_remark(result: Result) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from botzoo.errors import BotzooError, PublishError
 from botzoo.publishing.card import write_card
+from botzoo.publishing.multi_label_card import write_multi_label_card
 from botzoo.publishing.recipe import write_recipe
 from botzoo.publishing.summary import summary
 from botzoo.training.config import TrainConfig
@@ -69,7 +70,7 @@ def describe(result: Result) -> None:
     """Complete the model folder with recipe, metrics and card, and print the summary."""
     write_recipe(result)
     shutil.copyfile(result.job.history.path, result.model_folder / "metrics.jsonl")
-    write_card(result)
+    (write_multi_label_card if result.job.data.multi_label else write_card)(result)
     lines = summary(result)
     with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")

@@ -43,6 +43,8 @@ def summary(result: Result) -> list[str]:
     """Return the lines for the end of a run: how good, how long, where the model is, how to use it."""
     from botzoo.publishing.card import class_figures
 
+    if result.job.data.multi_label:
+        return ["", *_several(result), *_where(result)]
     figures = class_figures(result.evaluation, result.job.data.class_names)
     return ["", *_accuracy(result), *class_table(figures), *_where(result)]
 
@@ -54,7 +56,33 @@ def _accuracy(result: Result) -> Iterator[str]:
         head = "result" if name == "top-1" else ""
         share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
         yield f"{head:10} {name} {share} on {n:,} {result.split} images ({interval})"
+    if result.evaluation.skewed:
+        balanced = f"{result.evaluation.balanced_accuracy:.2f} %"
+        yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
     yield f"{'':10} {chosen_remark(result)}"
+
+
+def _several(result: Result) -> Iterator[str]:
+    """Yield the figures of images that may have any number of labels, and the table of the labels."""
+    from botzoo.publishing.card import chosen_remark
+    from botzoo.publishing.multi_label_card import label_figures
+
+    judged = result.evaluation
+    low, high = judged.interval()
+    interval = f"95 % interval {low:.2f} to {high:.2f}"
+    yield f"{'result':10} mAP {judged.score:.2f} % on {len(judged):,} {result.split} images ({interval})"
+    yield f"{'':10} F1 of labels over 50 %: micro {judged.f1('micro'):.2f} %, macro {judged.f1('macro'):.2f} %"
+    yield f"{'':10} {chosen_remark(result)}"
+    figures, title = label_figures(judged, result.job.data.class_names), "labels"
+    if len(figures) > ROWS:
+        figures, title = sorted(figures, key=lambda f: f.average_precision)[:ROWS], "worst"
+    names = [_fitted(f.name) for f in figures]
+    width = max(map(len, [*names, "label"]))
+    yield f"{title:10} {'label':{width}}  images       AP  precision   recall       F1"
+    for name, f in zip(names, figures, strict=True):
+        precision = f"{f.precision:.1f} %" if f.answers else "no answer"
+        shares = f"{f.average_precision:5.1f} %  {precision:>9}  {f.recall:5.1f} %  {f.f1:5.1f} %"
+        yield f"{'':10} {name:{width}}  {f.images:6}  {shares}"
 
 
 def class_table(figures: list[ClassFigures]) -> Iterator[str]:

@@ -40,7 +40,7 @@ def with_batch_size(settled: Settled) -> Settled:
     if fits == limit:
         reason = f"the memory suffices, and {_why_no_more(batch)}"
     config, images = replace(settled.config, batch_size=batch), settled.order.images
-    order = make_order(config, images, settled.accelerator)
+    order = replace(make_order(config, images, settled.accelerator), sampler=settled.order.sampler)
     return replace(resettled(settled, config, order), batch_reason=f"batch {batch} was chosen: {reason}")
 
 

@@ -26,7 +26,8 @@ class Progress:
 
     Attributes:
         step: optimizer steps taken.
-        best_accuracy: best validation top-1 so far, in per cent; -1 before the first evaluation.
+        best_accuracy: best validation top-1 so far, or mAP of images with several labels, in per cent; -1 before the first
+            evaluation.
         best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first.
         reference_accuracy: accuracy that the next one has to beat by min_delta to count as better.
         epochs_without_gain: epochs since that happened.

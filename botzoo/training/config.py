@@ -40,6 +40,9 @@ class DataConfig:
     are trained on crops of the input's own size, from which the network learns what objects look like at that size."""
     hflip: float | None = None
     """Probability of a horizontal flip; by default 0.5, and 0 for data sets of characters."""
+    sampling: Literal["uniform", "balanced", "sqrt"] = "uniform"
+    """How often images come in an epoch, which is as long either way: each once; every class as often; or each class in
+    proportion to the square root of its images."""
     cache_gib: float = 2.0
     """Decoded images are kept, mapped from the disk, up to this many GiB; beyond it they are decoded every epoch."""
     streaming: bool = False
@@ -67,6 +70,11 @@ class DataConfig:
         check(self.cache_gib >= 0, "data.cache_gib", self.cache_gib, "0 or more")
         check(self.shuffle_buffer >= 1, "data.shuffle_buffer", self.shuffle_buffer, "1 or more")
         check(self.epoch_images is None or self.epoch_images >= 1, "data.epoch_images", self.epoch_images, "1 or more")
+        if self.sampling != "uniform" and self.streaming:
+            raise ConfigError(
+                f"--data.sampling {self.sampling} draws images by their classes and --data.streaming reads them as they come: "
+                "leave one of the two out."
+            )
         for flag in ("epoch_images", "classes"):
             if getattr(self, flag) is not None and not self.streaming:
                 raise ConfigError(
@@ -249,6 +257,9 @@ class TrainConfig:
     """Trick: share of the target spread evenly over the other classes; 0.1 in the paper."""
     label_smoothing_over: Literal["others", "all"] = "others"
     """The classes that the share is spread over: all but the true one, as in the paper, or all, as in timm and torch."""
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    """Factor on the loss of the images of each class: none; balanced, one over its number of images, as scikit-learn's; or
+    effective, one over its effective number of images, which evens out large classes less. The mean over all images is 1."""
     mixup: float = 0.0
     """Trick: alpha of the Beta distribution that images are mixed with; 0.2 in the paper, 0 for none."""
     cutmix: float = 0.0
@@ -307,6 +318,12 @@ class TrainConfig:
         self._check_length()
         self._check_falls()
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        sampling = self.data.sampling
+        if self.class_weights != "none" and sampling != "uniform":
+            raise ConfigError(
+                f"--class-weights {self.class_weights} and --data.sampling {sampling} both make up for rare classes: give "
+                "one of the two."
+            )
         check(self.mixup >= 0, "mixup", self.mixup, "0 or more")
         check(0 <= self.drop_rate < 1, "drop_rate", self.drop_rate, "in [0, 1)")
         check(self.cutmix >= 0, "cutmix", self.cutmix, "0 or more")

@@ -28,13 +28,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from botzoo.errors import DataError
 from botzoo.training.augment import Augment
 from botzoo.training.decoded import Decoded, Index, Pixels, key_of, open_decoded, path_of, writing
+from botzoo.training.imbalance import ClassSampler
 from botzoo.training.sources import Encoded, Split, as_file
 from botzoo.tricks import paper_augment
 
 log = logging.getLogger("botzoo")
 
-Key = tuple[int, int]
-"""(epoch, index): all that an augmented image depends on besides the seed."""
+Key = tuple[int, ...]
+"""(epoch, index), or (epoch, index, turn) where an image comes several times in an epoch: all that an augmented image depends
+on besides the seed."""
 
 MAX_PIXELS = 500_000_000
 """Larger images are refused as unreadable: decoded, they would take over 1.5 GB each."""
@@ -98,7 +100,7 @@ class Images:
     """The readable images of a split, decoded once where there is room for their pixels.
 
     Attributes:
-        labels: int64, shape (N,).
+        labels: int64, shape (N,), or uint8, shape (N, K); see ``Split``.
         split: the split they come from, without the images left out.
         fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
     """
@@ -204,9 +206,14 @@ def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Image
     if not len(kept):
         raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
     good = split.take(kept) if bad else split
-    if lost := set(split.labels.tolist()) - set(good.labels.tolist()):
+    if bad and (lost := _classes(split) - _classes(good)):
         raise DataError(f"All {split.name} images of {len(lost)} class(es) are unreadable, such as {bad[0]}.")
     return Images(good, decoded, kept), bad
+
+
+def _classes(split: Split) -> set[int]:
+    """Return the classes that have images."""
+    return set((split.labels if split.labels.ndim == 1 else split.labels.nonzero()[1]).tolist())
 
 
 def unreadable(bad: list[str], total: int) -> DataError:
@@ -478,8 +485,9 @@ class TrainTransform:
         return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
 
     def _rng(self, key: Key, stream: int) -> random.Random:
-        epoch, index = key
-        return random.Random((stream << 128) | (self.seed << 96) | (epoch << 64) | index)
+        epoch, index, *turn = key
+        again = turn[0] if turn else 0
+        return random.Random((again << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
 
 
 def log_uniform_aspect_ratio(rng: random.Random) -> float:
@@ -554,11 +562,11 @@ def _without_far_ends(image: Image.Image, ratio: int = 8) -> Image.Image:
     return image.crop((left, top, left + w, top + h))
 
 
-Row = tuple[Pixels, int, tuple[float, ...]]
-"""Pixels, label and colour parameters, if any, of an image."""
+Row = tuple[Pixels, Any, tuple[float, ...]]
+"""Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
 
 Batch = tuple[Tensor, ...]
-"""Images uint8 (N, 3, H, W), labels int64 (N,) and, with paper_augment, colour parameters float32 (N, 6)."""
+"""Images uint8 (N, 3, H, W), labels int64 (N,) or uint8 (N, K), and, with paper_augment, colour parameters float32 (N, 6)."""
 
 
 class Transform(Protocol):
@@ -604,13 +612,13 @@ class _Keyed(Dataset[Row]):
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
         pixels = self.transform(self.images.image(index), key)
-        return pixels, int(self.images.labels[index]), self.transform.colour(key)
+        return pixels, self.images.labels[index], self.transform.colour(key)
 
 
 def collate(rows: Sequence[Row]) -> Batch:
     """Return a batch; its images have the channels last in memory."""
     pixels, labels, colours = zip(*rows, strict=True)
-    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.tensor(labels)
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.array(labels))
     return (*batch, torch.tensor(colours)) if any(colours) else batch
 
 
@@ -620,7 +628,7 @@ class Order:
 
     The global batch of a step does not depend on the number of processes: process r of W takes every W-th image of it
     from the r-th on, in ``accumulate`` micro-batches. The images that do not fill a last batch are left out of that
-    epoch.
+    epoch. Every image comes once in an epoch, unless a ``sampler`` draws them by their classes.
 
     Attributes:
         images: number of training images, >= batch_size.
@@ -628,6 +636,7 @@ class Order:
         seed: the run's seed.
         rank, world_size: this process and how many there are.
         accumulate: micro-batches of a process in a step.
+        sampler: draws the images of each epoch, None where each comes once.
     """
 
     images: int
@@ -636,6 +645,7 @@ class Order:
     rank: int = 0
     world_size: int = 1
     accumulate: int = 1
+    sampler: ClassSampler | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -650,9 +660,10 @@ class Order:
     def global_batch(self, step: int) -> list[Key]:
         """Return the keys of all images of optimizer step ``step``, counted from 0 over all epochs."""
         epoch, k = divmod(step, self.steps_per_epoch)
-        return [
-            (epoch, i) for i in _permutation(self.images, self.seed, epoch)[k * self.batch_size :][: self.batch_size]
-        ]
+        batch = slice(k * self.batch_size, (k + 1) * self.batch_size)
+        if self.sampler is not None:
+            return [(epoch, i, turn) for i, turn in self.sampler.epoch(self.seed, epoch)[batch]]
+        return [(epoch, i) for i in _permutation(self.images, self.seed, epoch)[batch]]
 
     def micro_batches(self, step: int) -> list[list[Key]]:
         """Return the keys of this process at ``step``, one list for each micro-batch."""
@@ -693,7 +704,9 @@ class _Slice(Sampler[list[Key]]):
 
     def __init__(self, images: int, batch_size: int, rank: int, world_size: int) -> None:
         indices = share(images, rank, world_size)
-        self.batches = [[(0, i) for i in indices[k : k + batch_size]] for k in range(0, len(indices), batch_size)]
+        self.batches: list[list[Key]] = [
+            [(0, i) for i in indices[k : k + batch_size]] for k in range(0, len(indices), batch_size)
+        ]
 
     def __iter__(self) -> Iterator[list[Key]]:
         return iter(self.batches)

@@ -220,7 +220,7 @@ def largest_micro_batch(trainer: Trainer, largest: int, size: int, say: Callable
 
     def probe(micro: int) -> None:
         pixels = torch.randint(0, 256, (micro, size, size, 3), dtype=torch.uint8, generator=generator)
-        trainer.probe((pixels.permute(0, 3, 1, 2), torch.zeros(micro, dtype=torch.long)))
+        trainer.probe((pixels.permute(0, 3, 1, 2), trainer.objective.labels_of(micro)))
 
     def everywhere(fits: bool) -> bool:
         return bool(accelerator.gather(torch.tensor([fits], device=accelerator.device)).all())

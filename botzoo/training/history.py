@@ -15,7 +15,7 @@ class History:
     """The lines of metrics.jsonl, one JSON object each.
 
     Every record has ``step``, the optimizer steps taken when it was written, and ``split``: "train" (loss, lr,
-    images_per_second), "validation" or "test" (loss, top1, top5 in per cent).
+    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro).
 
     Args:
         path: the file; created at the first record.
@@ -76,8 +76,10 @@ def draw_lr_curve(schedule: Schedule, steps_per_epoch: int, path: Path, title: s
     figure.savefig(path)
 
 
-def draw_learning_curve(history: History, path: Path, steps_per_epoch: int, title: str) -> None:
-    """Draw loss and accuracy over epochs as a PNG."""
+def draw_learning_curve(
+    history: History, path: Path, steps_per_epoch: int, title: str, key: str = "top1", words: str = "top-1"
+) -> None:
+    """Draw over epochs, as a PNG, the loss and the figure that chooses the epoch, ``key`` in the records."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
@@ -91,12 +93,12 @@ def draw_learning_curve(history: History, path: Path, steps_per_epoch: int, titl
     )
     left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
     left.legend()
-    right.plot([r["step"] / steps_per_epoch for r in validation], [r["top1"] for r in validation], "o-", color="C1")
+    right.plot([r["step"] / steps_per_epoch for r in validation], [r[key] for r in validation], "o-", color="C1")
     if validation:
-        best = max(validation, key=lambda r: r["top1"])
-        right.axhline(best["top1"], color="grey", lw=0.8, ls=":")
-        right.set_title(f"best {best['top1']:.2f} % after epoch {best['epoch']}", fontsize=10)
-    right.set(xlabel="epoch", ylabel="validation top-1 (%)")
+        best = max(validation, key=lambda r: r[key])
+        right.axhline(best[key], color="grey", lw=0.8, ls=":")
+        right.set_title(f"best {best[key]:.2f} % after epoch {best['epoch']}", fontsize=10)
+    right.set(xlabel="epoch", ylabel=f"validation {words} (%)")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, None)

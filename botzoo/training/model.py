@@ -440,6 +440,7 @@ def write_model_folder(
     *,
     tag: str,
     license: str | None,
+    problem_type: str = "single_label_classification",
 ) -> None:
     """Write ``model.safetensors`` and ``config.json`` so that timm, transformers and the Hub load them as they are.
 
@@ -451,12 +452,15 @@ def write_model_folder(
         preprocessing: recorded as input_size, mean, std, crop_pct and interpolation.
         tag: names these weights, as in timm's ``name.tag``.
         license: as on the Hub, such as "apache-2.0"; None leaves the key out.
+        problem_type: as transformers names it; "multi_label_classification" where an image may have any number of labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     weights, file = folder / "model.safetensors", folder / "config.json"
     save_file(tensors, weights, metadata={"format": "pt"})
     config = folder_config(model, preprocessing, class_names, tag=tag, license=license)
+    if problem_type != "single_label_classification":  # which is what all take for granted
+        config["problem_type"] = problem_type
     file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
         weights.chmod(S_IMODE(file.stat().st_mode))

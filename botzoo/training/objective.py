@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +28,9 @@ class Objective:
         cutmix_alpha: alpha of CutMix, 0 for none.
         temperature: T of distillation, > 0.
         distill_weight: factor on the teacher's part of the loss, > 0.
+        class_weights: factor on the loss of the images of each class, >= 0; None for none. It belongs to the image, whose
+            smoothed and mixed target it scales as a whole, and is not divided out of a batch again: so the loss does not
+            depend on how a batch is cut up. The teacher's part of the loss is not weighted.
     """
 
     num_classes: int
@@ -36,10 +41,16 @@ class Objective:
     cutmix_alpha: float = 0.0
     temperature: float = 20.0
     distill_weight: float = 1.0
+    class_weights: tuple[float, ...] | None = None
 
     def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images to train on, float (N, 3, H, W), and their targets, float32 probabilities (N, K)."""
+        """Return the images to train on, float (N, 3, H, W), and their targets, float32 (N, K).
+
+        The targets are probabilities, times the weight of the image's class where classes have one.
+        """
         targets = label_smoothing(labels, self.num_classes, self.smoothing, self.smoothing_over)
+        if self.class_weights is not None:
+            targets = targets * _on_device(self.class_weights, labels.device)[labels, None]
         return mix(images, targets, self.mixup_alpha, self.cutmix_alpha, self.seed, step)
 
     def loss(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
@@ -54,3 +65,33 @@ class Objective:
         return distillation(logits, teacher_logits, targets, *constants) - distillation_floor(
             teacher_logits, *constants
         )
+
+    def labels_of(self, images: int) -> Tensor:
+        """Return labels of so many images that never were, to try out a step."""
+        return torch.zeros(images, dtype=torch.long)
+
+
+class MultiLabelObjective(Objective):
+    """Binary cross-entropy of each label, where an image may have any number of them.
+
+    It is summed over the labels, so that the gradient of each logit is probability less target, as with cross-entropy, and a
+    learning rate means the same; and averaged over the images.
+    """
+
+    def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Return the images to train on and their targets, float32 (N, K) in [0, 1]; ``labels`` are 0 or 1, (N, K)."""
+        return mix(images, labels.float(), self.mixup_alpha, self.cutmix_alpha, self.seed, step)
+
+    def loss(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+        """Return the mean over the batch of the summed binary cross-entropy, a float32 scalar; there is no teacher."""
+        return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(logits)
+
+    def labels_of(self, images: int) -> Tensor:
+        """Return labels of so many images that never were, to try out a step."""
+        return torch.zeros(images, self.num_classes, dtype=torch.uint8)
+
+
+@cache
+def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return the weights as float32, shape (K,)."""
+    return torch.tensor(weights, device=device)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from botzoo.training.config import TrainConfig
@@ -38,11 +39,38 @@ def plan(job: Settled) -> Iterator[str]:
 
 def _data(job: Settled) -> Iterator[str]:
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in job.images.items())
-    yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes"
+    several = ", any number of them to an image" if job.data.multi_label else ""
+    yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes{several}"
     yield from job.data.notes
+    yield from _classes(job)
     if job.left_out:
         yield f"{len(job.left_out)} unreadable images are left out:"
         yield from (f"  {line}" for line in job.left_out)
+
+
+def _classes(job: Settled) -> Iterator[str]:
+    """Yield how unequal the classes are, and what is done about it."""
+    names = job.data.class_names
+    counts = job.data.train.class_counts(len(names))
+    if counts is None:
+        return
+    there = np.flatnonzero(counts)
+    most, least = max(there, key=lambda k: counts[k]), min(there, key=lambda k: counts[k])
+    if counts[most] == counts[least]:
+        yield f"{counts[most]:,} training images of each class{_evened_out(job)}"
+        return
+    sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
+    yield f"{sizes} training images of a class{_evened_out(job)}"
+
+
+def _evened_out(job: Settled) -> str:
+    config, sampler, weights = job.config, job.order.sampler, job.trainer.objective.class_weights
+    if weights is not None:
+        used = [weight for weight in weights if weight]
+        return f"; class weights {config.class_weights}, {min(used):.3g} to {max(used):.3g}"
+    if sampler is not None:
+        return f"; sampling {config.data.sampling}, an image comes up to {sampler.most_often} times in an epoch"
+    return ""
 
 
 def _model(job: Settled) -> Iterator[str]:

@@ -27,15 +27,17 @@ from botzoo.training.engine import (
     place,
     same_everywhere,
 )
+from botzoo.training.imbalance import class_sampler, class_weights
 from botzoo.training.model import Start, create_model
-from botzoo.training.objective import Objective
+from botzoo.training.multi_label import MultiLabel
+from botzoo.training.objective import MultiLabelObjective, Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
 from botzoo.training.plan import epochs_words
 from botzoo.training.shards import Shards, find_shards
 from botzoo.training.sources import ImageData, Split, find_images, with_validation
 from botzoo.training.stream import Stream
 from botzoo.training.teacher import Teacher, make_teacher
-from botzoo.training.trainer import Trainer
+from botzoo.training.trainer import SINGLE_LABEL, Task, Trainer
 from botzoo.tricks import paper_augment
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
@@ -103,6 +105,7 @@ class Draft:
     Attributes:
         train_size: side of the training crops in pixels; with progressive resizing of those of the first epochs.
         later_size: side of the training crops of the last epochs.
+        task: whether an image has one label or any number, and how answers are judged.
     """
 
     data: ImageData[Split] | ImageData[Shards]
@@ -113,6 +116,7 @@ class Draft:
     train_size: int
     later_size: int
     teacher: Teacher | None = None
+    task: Task = SINGLE_LABEL
 
     @property
     def largest_size(self) -> int:
@@ -157,6 +161,8 @@ def _draft(
     config: TrainConfig, found: ImageData[Any], transfer: Transfer, accelerator: Accelerator
 ) -> tuple[Draft, torch.optim.Optimizer]:
     data: ImageData[Any] = found
+    if found.multi_label:
+        _check_several(config, found)
     if not config.data.streaming:
         data = with_validation(found, config.data.val_fraction, config.seed)
     model, preprocessing, start = _make_model(config, len(data.class_names))
@@ -177,13 +183,17 @@ def _draft(
         train_size=train_size,
         later_size=later_size,
         teacher=teacher,
+        task=MultiLabel() if data.multi_label else SINGLE_LABEL,
     )
     return draft, optimizer
 
 
 def preflight(config: TrainConfig, accelerator: Accelerator) -> None:
-    """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
-    _draft(config, _find(config, accelerator), Transfer(), accelerator)
+    """Raise what a rung of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
+    found = _find(config, accelerator)
+    if found.multi_label:
+        raise ConfigError(f"Rungs are compared by top-1, and images of {config.dataset} may have several labels each.")
+    _draft(config, found, Transfer(), accelerator)
 
 
 def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
@@ -229,6 +239,9 @@ def _settle(
 ) -> Settled:
     data = draft.data
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
+    if not config.data.streaming:
+        labels: Any = images["train"].labels  # type: ignore[union-attr]
+        order = replace(order, sampler=class_sampler(labels, config.data.sampling))
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
             f"--batch-size is {order.batch_size} and there are {len(images['train'])} training images: give as many or fewer."
@@ -239,7 +252,7 @@ def _settle(
         accelerator,
         draft.model,
         optimizer,
-        _make_objective(config, len(data.class_names)),
+        _make_objective(config, data),
         draft.preprocessing,
         schedule,
         seed=config.seed,
@@ -303,7 +316,31 @@ def _make_optimizer(
     return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
 
 
-def _make_objective(config: TrainConfig, num_classes: int) -> Objective:
+def _check_several(config: TrainConfig, data: ImageData[Any]) -> None:
+    """Raise ConfigError for an option that presumes one label for each image."""
+    given = {
+        f"--label-smoothing {config.label_smoothing:g}": config.label_smoothing,
+        f"--distillation {config.distillation}": config.distillation,
+        f"--class-weights {config.class_weights}": config.class_weights != "none",
+        f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
+    }
+    if named := [option for option, used in given.items() if used]:
+        raise ConfigError(
+            f"{' and '.join(named)} need one label for each image, and images of {data.name} may have several: leave "
+            f"{'it' if len(named) == 1 else 'them'} out."
+        )
+
+
+def _make_objective(config: TrainConfig, data: ImageData[Any]) -> Objective:
+    num_classes = len(data.class_names)
+    if data.multi_label:
+        return MultiLabelObjective(num_classes, mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix)
+    counts = data.train.class_counts(num_classes)
+    if counts is None and config.class_weights != "none":
+        raise ConfigError(
+            f"--class-weights {config.class_weights} needs the number of images of each class, which these shards do not "
+            "tell: leave it out."
+        )
     return Objective(
         num_classes,
         config.label_smoothing,
@@ -313,6 +350,7 @@ def _make_objective(config: TrainConfig, num_classes: int) -> Objective:
         cutmix_alpha=config.cutmix,
         temperature=config.distill.temperature,
         distill_weight=config.distill.weight,
+        class_weights=class_weights(counts, config.class_weights) if counts is not None else None,
     )
 
 

@@ -70,7 +70,7 @@ from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, epochs_number, plan
 from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, resettled, with_choices
 from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
-from botzoo.training.trainer import Evaluation, evaluate
+from botzoo.training.trainer import Judged, evaluate
 
 log = logging.getLogger("botzoo")
 
@@ -94,7 +94,7 @@ class Result:
     Attributes:
         job: what was run.
         split: role of the split that ``evaluation`` is of: "test" where there is one, else "validation".
-        evaluation: of the kept weights.
+        evaluation: of the kept weights: an ``Evaluation``, or a ``MultiLabelEvaluation`` where images have several labels.
         best_epoch: the epoch that they are of, counted from 1.
         steps: optimizer steps taken; fewer than planned after early stopping.
         facts: command, versions, hardware, seconds, peak memory and fingerprints, as in run.json.
@@ -103,11 +103,11 @@ class Result:
 
     job: Job
     split: str
-    evaluation: Evaluation
+    evaluation: Any
     best_epoch: int
     steps: int
     facts: Facts
-    held_out: Evaluation | None = None
+    held_out: Any = None
 
     @property
     def chosen_on_split(self) -> bool:
@@ -424,11 +424,14 @@ def train_transform(job: Settled, size: int) -> TrainTransform:
     )
 
 
-def _judge(job: Job, role: str, keep_log_p: bool = False) -> Evaluation:
+def _judge(job: Job, role: str, keep_log_p: bool = False) -> Judged:
     """Evaluate the judged network on every image of a split."""
     images, trainer = job.images[role], job.trainer
     total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
-    return evaluate(job.accelerator, trainer.judged, _eval_batches(job, role), trainer.normalise, total, keep_log_p)
+    judged: Judged = evaluate(
+        job.accelerator, trainer.judged, _eval_batches(job, role), trainer.normalise, total, keep_log_p, job.task
+    )
+    return judged
 
 
 def _eval_batches(job: Settled, role: str) -> Iterator[Batch]:
@@ -453,20 +456,20 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
     evaluation = _judge(job, "validation")
     if not math.isfinite(evaluation.loss):
         raise _diverged(job, step)
-    top1, better = evaluation.top1, evaluation.top1 > progress.best_accuracy
+    score, better = evaluation.score, evaluation.score > progress.best_accuracy
     if better:
         on_main(job.accelerator, lambda: _save_best(_best(job), job.trainer.judged))
-        progress = replace(progress, best_accuracy=top1, best_epoch=epoch)
-    if top1 > progress.reference_accuracy + job.config.min_delta:
-        progress = replace(progress, reference_accuracy=top1, epochs_without_gain=0)
+        progress = replace(progress, best_accuracy=score, best_epoch=epoch)
+    if score > progress.reference_accuracy + job.config.min_delta:
+        progress = replace(progress, reference_accuracy=score, epochs_without_gain=0)
     else:
         progress = replace(progress, epochs_without_gain=progress.epochs_without_gain + 1)
     patience = job.config.patience
     _log_evaluation(job, "validation", evaluation, epoch, step, watch.seconds)
     number, of = epochs_number(min(epoch, job.epochs)), epochs_number(job.epochs)
     log.info(
-        "epoch %*s/%s  validation top-1 %.2f %%, loss %.4f, after %s%s",
-        *(len(of), number, of, top1, evaluation.loss, duration(watch.seconds)),
+        "epoch %*s/%s  validation %s %.2f %%, loss %.4f, after %s%s",
+        *(len(of), number, of, job.task.figure, score, evaluation.loss, duration(watch.seconds)),
         " (best so far)" if better else "",
     )
     progress = replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
@@ -526,8 +529,8 @@ def _log_train(job: Job, step: int, loss: float, speed: float, seconds: float) -
     job.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step)
 
 
-def _log_evaluation(job: Job, split: str, evaluation: Evaluation, epoch: int, step: int, seconds: float) -> None:
-    figures = {"loss": evaluation.loss, "top1": evaluation.top1, "top5": evaluation.top5}
+def _log_evaluation(job: Job, split: str, evaluation: Judged, epoch: int, step: int, seconds: float) -> None:
+    figures = evaluation.figures
     counts = {"images": len(evaluation), "epoch": epoch, "seconds": round(seconds, 2)}
     job.history.add({"step": step, "split": split, **figures, **counts})
     job.accelerator.log({f"{split}/{name}": value for name, value in figures.items()}, step)
@@ -613,8 +616,10 @@ def _finish(job: Job, progress: Progress) -> Result:
             job.data.class_names,
             tag=job.folder.name,
             license=settle_license(job.start.license, job.data.license, job.config.license),
+            problem_type=job.task.problem_type,
         )
         title = f"{job.architecture} on {Path(job.data.name).resolve().name}"
-        draw_learning_curve(job.history, result.model_folder / "learning_curve.png", job.order.steps_per_epoch, title)
+        path = result.model_folder / "learning_curve.png"
+        draw_learning_curve(job.history, path, job.order.steps_per_epoch, title, job.task.key, job.task.figure)
     end_trackers(accelerator)
     return result

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.training.decoded import cache_folder
+from botzoo.training.label_lists import element
 from botzoo.training.sources import (
     CHARACTERS,
     HUB_ID,
@@ -603,9 +604,17 @@ def _look(
 
         features = datasets.Features.from_arrow_schema(read_schema(file))
     image, label = pick_columns(name, features, image_column, label_column)
+    if element(features[label]) is not None:
+        raise _lists(name, label)
     check_features(name, "train", features, features, image, label)
     names = getattr(features[label], "names", None)
     return ParquetForm(image, label), tuple(names) if names else None
+
+
+def _lists(name: str, label: str) -> DataError:
+    return DataError(
+        f"Column {label!r} of {name} holds a list of labels for each image, and a stream has one: leave --data.streaming out."
+    )
 
 
 def _look_into_tar(name: str, file: BinaryIO, image_column: str | None, label_column: str | None) -> TarForm:
@@ -619,6 +628,8 @@ def _look_into_tar(name: str, file: BinaryIO, image_column: str | None, label_co
     labels = [label for label in LABEL_NAMES if label in fields or label in keys]
     label = pick_column(name, "label", label_column, [*fields, *keys], labels[:1])
     asked = image if image_column else None
+    if described and label in keys and isinstance(json.loads(fields[described])[label], list):
+        raise _lists(name, label)
     return TarForm(asked, label) if label in fields else TarForm(asked, str(described), label)
 
 

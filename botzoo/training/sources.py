@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError, NetworkError, did_you_mean
+from botzoo.training.label_lists import MultiHot, check_element, element, read_lists
 
 Encoded = bytes | Path | NDArray[np.uint8]
 
@@ -75,14 +76,15 @@ class Split:
 
     Attributes:
         name: the split's name in its source.
-        labels: int64, shape (N,), indices into the class names.
+        labels: int64, shape (N,), indices into the class names; where an image may have any number of labels, uint8 of shape
+            (N, K), 1 for those it has.
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
         describe: names image i for error messages.
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
     """
 
     name: str
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | MultiHot
     read: Callable[[int], Encoded]
     describe: Callable[[int], str]
     rows: NDArray[np.int64] | None = None
@@ -97,7 +99,7 @@ class Split:
 
     def class_counts(self, classes: int) -> NDArray[np.int64] | None:
         """Return how many images each of the classes has, shape (classes,); None where that is not known."""
-        return np.bincount(self.labels, minlength=classes)
+        return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 
 # What reads a split is a class and not a closure: worker processes may have to be sent it.
@@ -198,6 +200,11 @@ class ImageData(Generic[SplitT]):
     mirrored: bool = True
     notes: tuple[str, ...] = field(default=())
     declared: bool = False
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have any number of labels, none too."""
+        return isinstance(self.train, Split) and self.train.labels.ndim == 2
 
     @property
     def splits(self) -> dict[str, SplitT]:
@@ -316,10 +323,13 @@ def names_by_split(
 
 
 def _names_in(table: Any, column: str) -> list[str]:
-    declared = getattr(table.features[column], "names", None)
+    declared = _declared_names(table.features[column])
     if declared is not None:
         return list(declared)
-    return sorted({str(value) for value in table.with_format(None)[column][:] if value is not None})
+    cells = table.with_format(None)[column][:]
+    if element(table.features[column]) is not None:
+        cells = [value for cell in cells for value in cell or ()]
+    return sorted({str(value) for value in cells if value is not None})
 
 
 def _class_folders(name: str, path: Path) -> ImageData[Split]:
@@ -664,9 +674,10 @@ def _from_tables(
         notes.append(f"the test split has no column {label!r}, so it is not used")
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
-    class_names, labels = _read_labels(tables, label)
+    class_names, labels = _read_labels(name, tables, label)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
+    if "test" in tables and "test" not in labels:
         notes.append("the test split has no labels, so it is not used")
     splits = {role: _table_split(name, role, tables[role], image, rows) for role, rows in labels.items()}
     return ImageData(
@@ -676,7 +687,7 @@ def _from_tables(
         splits.get("validation"),
         splits.get("test"),
         notes=tuple(notes),
-        declared=getattr(features[label], "names", None) is not None,
+        declared=_declared_names(features[label]) is not None,
     )
 
 
@@ -692,8 +703,10 @@ def pick_columns(name: str, features: Any, image_column: str | None, label_colum
     images = images or [c for c in features if _may_hold_images(features[c])]
     image = pick_column(name, "image", image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
+    by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
     by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
-    return image, pick_column(name, "label", label_column, features, by_type or by_name[:1])
+    by_name += [c for c in LABEL_NAMES if c in features and element(features[c]) is not None]
+    return image, pick_column(name, "label", label_column, features, by_type or by_element or by_name[:1])
 
 
 def _may_hold_images(feature: Any) -> bool:
@@ -708,21 +721,47 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
     for column in (image, label):
         if column not in found:
             raise DataError(f"The {role} split of {name} has no column {column!r}: it has {', '.join(found)}.")
-    names, expected = getattr(found[label], "names", None), getattr(features[label], "names", None)
-    if names != expected:
+    if _declared_names(found[label]) != _declared_names(features[label]):
         raise DataError(f"The {role} split of {name} has other classes than the training split, or another order.")
-    if getattr(found[label], "dtype", "").rstrip("0123456789") not in ("int", "uint", "string", "large_string", "bool"):
+    inner, trained = element(found[label]), element(features[label])
+    if (inner is None) != (trained is None):
+        raise DataError(
+            f"The {role} split of {name} has lists of labels and the training split not, or the other way round."
+        )
+    if inner is not None:
+        check_element(name, label, inner)
+    elif getattr(found[label], "dtype", "").rstrip("0123456789") not in (
+        "int",
+        "uint",
+        "string",
+        "large_string",
+        "bool",
+    ):
         raise DataError(
             f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text. "
             "Name another one with --data.label-column."
         )
 
 
-def _read_labels(tables: dict[str, Any], column: str) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
-    """Return the class names and the labels of each split; ``UNLABELLED`` where there is none."""
+def _declared_names(feature: Any) -> list[str] | None:
+    """Return the names that a column of labels, or of lists of labels, declares for its classes."""
+    inner = element(feature)
+    names: list[str] | None = getattr(feature if inner is None else inner, "names", None)
+    return names
+
+
+def _read_labels(
+    name: str, tables: dict[str, Any], column: str
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64] | MultiHot]]:
+    """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none."""
     feature = tables["train"].features[column]
     raw = {role: table.with_format(None)[column][:] for role, table in tables.items()}
-    names = getattr(feature, "names", None)
+    names = _declared_names(feature)
+    if element(feature) is not None:
+        if raw.get("test") and all(value is None for value in raw["test"]):
+            del raw["test"]
+        found, lists = read_lists(name, raw, names)
+        return found, {**lists}
     if names is not None:
         return tuple(names), {
             role: np.array([UNLABELLED if v is None else v for v in values], np.int64) for role, values in raw.items()
@@ -748,7 +787,7 @@ def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str],
     raise DataError(f"{name} has {which}: name the one to use with --data.{kind}-column.")
 
 
-def _table_split(name: str, role: str, table: Any, column: str, labels: NDArray[np.int64]) -> Split:
+def _table_split(name: str, role: str, table: Any, column: str, labels: NDArray[np.int64] | MultiHot) -> Split:
     import datasets
 
     feature = table.features[column]
@@ -774,6 +813,10 @@ def _checked(data: ImageData[Split]) -> ImageData[Split]:
     for role, split in data.splits.items():
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
+        if data.multi_label and not split.labels.any():
+            raise DataError(
+                f"No image in the {role} split of {data.name} has a label: nothing can be learned or judged."
+            )
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
         if len(wrong):
             i = int(wrong[0])
@@ -826,6 +869,8 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
     """
     if data.validation is not None:
         return data
+    if data.multi_label:
+        return _set_aside_at_random(data, fraction, seed)
     labels, rng = data.train.labels, np.random.default_rng(seed)
     aside = np.zeros(len(labels), bool)
     for k, name in enumerate(data.class_names):
@@ -844,6 +889,31 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
         train=data.train.take(np.flatnonzero(~aside)),
         validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
         notes=(*data.notes, f"no validation split: {share} are set aside"),
+    )
+
+
+def _set_aside_at_random(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:
+    """Set ``fraction`` of the images aside whatever their labels, but never the last training image of a label."""
+    labels, aside = data.train.labels, np.zeros(len(data.train), bool)
+    left, wanted = labels.sum(0, np.int64), max(1, round(fraction * len(labels)))
+    for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
+        if wanted and (left[labels[row] > 0] > 1).all():
+            aside[row] = True
+            left -= labels[row]
+            wanted -= 1
+    if not labels[aside].any() or not labels[~aside].any():
+        raise DataError(
+            f"{data.name} is too small to set {fraction:.0%} aside for validation: add images, or a validation split."
+        )
+    unseen = [data.class_names[k] for k in np.flatnonzero((labels[aside].sum(0) == 0) & (labels.sum(0) > 0))]
+    share = f"{aside.sum()} of {len(labels)} training images ({fraction:.0%}, whatever their labels)"
+    notes = [f"no validation split: {share} are set aside"]
+    notes += [f"none of those has {listing(unseen)}, so nothing is known of them"] if unseen else []
+    return replace(
+        data,
+        train=data.train.take(np.flatnonzero(~aside)),
+        validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
+        notes=(*data.notes, *notes),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from botzoo.errors import ConfigError
 from botzoo.training.data import Batch, Preprocessing
+from botzoo.training.imbalance import SKEWED, skew
 from botzoo.training.objective import Objective
 from botzoo.training.optim import Schedule, set_lr
 from botzoo.tricks.paper_augment import paper_augment
@@ -277,6 +278,27 @@ class Evaluation:
         """Mean negative log-likelihood in nats."""
         return float(self.nll.mean())
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images here, in per cent, as scikit-learn's ``balanced_accuracy_score``."""
+        images, right = np.bincount(self.labels), np.bincount(self.labels, self.labels == self.predicted)
+        return 100 * float((right[images > 0] / images[images > 0]).mean())
+
+    @property
+    def skewed(self) -> bool:
+        """Whether the classes have so unequal numbers of images that top-1 says little of the small ones."""
+        return skew(np.bincount(self.labels)) > SKEWED
+
+    @property
+    def score(self) -> float:
+        """Top-1 accuracy in per cent: the figure that chooses the epoch."""
+        return self.top1
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What metrics.jsonl has of it: loss in nats, the others in per cent."""
+        return {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the top-1 accuracy, in per cent."""
         return wilson(self.correct, len(self))
@@ -290,6 +312,75 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
     return 100 * float(low), 100 * float(high)
 
 
+class Judged(Protocol):
+    """What every evaluation has, of whatever task."""
+
+    @property
+    def score(self) -> float:
+        """The figure that chooses the epoch, in per cent."""
+
+    @property
+    def loss(self) -> float:
+        """In nats."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What metrics.jsonl has of it."""
+
+    def __len__(self) -> int: ...
+
+
+class Task(Protocol):
+    """What is asked of a network, and how its answers are judged.
+
+    Attributes:
+        problem_type: as transformers names it.
+        figure: the one that chooses the epoch, in words.
+        key: that figure in metrics.jsonl.
+    """
+
+    problem_type: str
+    figure: str
+    key: str
+
+    def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what is kept of a batch: float (N, columns), of float32 logits (N, K) and the labels."""
+
+    def evaluation(self, table: NDArray[np.float64], log_p: NDArray[np.float16] | None) -> Any:
+        """Return the evaluation, ``Judged``, of a whole split: of its columns and, where they were kept, ``log_p``."""
+
+
+class SingleLabel:
+    """The task of naming the one class of an image."""
+
+    problem_type = "single_label_classification"
+    figure = "top-1"
+    key = "top1"
+
+    def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the first five attributes of ``Evaluation``, float64 on a CPU, (N, 5)."""
+        log_p = logits.log_softmax(1)
+        top = log_p.topk(min(5, log_p.shape[1]), 1).indices
+        hit = (top == labels[:, None]).any(1)
+        nll = -log_p.gather(1, labels[:, None])[:, 0]
+        figures = (labels, top[:, 0], hit, nll, log_p.amax(1).exp())
+        return torch.stack([column.cpu().double() for column in figures], 1)  # MPS lacks float64
+
+    def evaluation(self, table: NDArray[np.float64], log_p: NDArray[np.float16] | None) -> Evaluation:
+        """Return the evaluation of a whole split."""
+        return Evaluation(
+            table[:, 0].astype(np.int64),
+            table[:, 1].astype(np.int64),
+            table[:, 2] > 0,
+            table[:, 3].astype(np.float32),
+            table[:, 4].astype(np.float32),
+            log_p,
+        )
+
+
+SINGLE_LABEL = SingleLabel()
+
+
 @torch.inference_mode()
 def evaluate(
     accelerator: Accelerator,
@@ -298,7 +389,8 @@ def evaluate(
     normalise: Callable[[Tensor], Tensor],
     total: int | None,
     keep_log_p: bool = False,
-) -> Evaluation:
+    task: Task = SINGLE_LABEL,
+) -> Any:
     """Evaluate ``model`` on this process's ``batches`` and gather the results of all processes.
 
     Args:
@@ -306,9 +398,11 @@ def evaluate(
         normalise: makes the network's input of uint8 images on the device.
         total: images in the whole split; the gathered count must be equal to it, unless it is None.
         keep_log_p: also return the log-probabilities of all classes, unless they would take more than ``KEPT`` on a process.
+        task: judges the answers.
 
     Returns:
-        The evaluation of the whole split in its own order, the same on every process.
+        The task's evaluation of the whole split in its own order, the same on every process: an ``Evaluation`` where each
+        image has one class.
     """
     model.eval()
     if accelerator.num_processes > 1:  # BatchNorm's statistics are those of rank 0, as in the saved weights
@@ -320,24 +414,11 @@ def evaluate(
         labels = labels.to(accelerator.device)
         with accelerator.autocast():
             logits = model(normalise(images.to(accelerator.device, non_blocking=True)))
-        log_p = logits.float().log_softmax(1)
-        top = log_p.topk(min(5, log_p.shape[1]), 1).indices
-        hit = (top == labels[:, None]).any(1)
-        nll = -log_p.gather(1, labels[:, None])[:, 0]
-        figures = (labels, top[:, 0], hit, nll, log_p.amax(1).exp())
-        rows.append(torch.stack([column.cpu().double() for column in figures], 1).numpy())  # MPS lacks float64
-        kept.add(log_p)
-    mine = np.concatenate(rows) if rows else np.empty((0, 5))
-    table = np.concatenate(gather_object([mine]))
+        rows.append(task.columns(logits.float(), labels).cpu().double().numpy())
+        kept.add(logits)
+    table = np.concatenate([row for process in gather_object([rows]) for row in process])
     assert total in (None, len(table)), "each image is evaluated exactly once"
-    return Evaluation(
-        table[:, 0].astype(np.int64),
-        table[:, 1].astype(np.int64),
-        table[:, 2] > 0,
-        table[:, 3].astype(np.float32),
-        table[:, 4].astype(np.float32),
-        kept.gathered(),
-    )
+    return task.evaluation(table, kept.gathered())
 
 
 class _Kept:
@@ -346,8 +427,9 @@ class _Kept:
     def __init__(self, wanted: bool) -> None:
         self.parts: list[NDArray[np.float16]] | None = [] if wanted else None
 
-    def add(self, log_p: Tensor) -> None:
+    def add(self, logits: Tensor) -> None:
         if self.parts is not None:
+            log_p = logits.float().log_softmax(1)
             self.parts.append(log_p.clamp_min(-60_000).cpu().numpy().astype(np.float16))
             if sum(part.nbytes for part in self.parts) > KEPT:
                 self.parts = None

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from botzoo.recipes.ladders import flat
+from botzoo.training.imbalance import SKEWED
 from botzoo_finetune.config import FinetuneConfig
 
 Value = str | int | float | bool | None
@@ -87,6 +88,7 @@ STRONG_CROPS = 200_000
 LARGE, LONG = 20_000, 80
 """Images and epochs from which mixup pays."""
 INSTEAD = {
+    "class_weights": ("data.sampling",),
     "data.crop_min": ("paper_augment", "budget"),
     "epochs": ("steps", "budget"),
     "freeze": ("unfreeze_every",),
@@ -157,6 +159,10 @@ def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
     why = f"it pays from about {LARGE:,} images and {LONG} epochs on"
     sources = {"mixup": "Kolesnikov 2020, arXiv:1912.11370, section 3.3", "label_smoothing": "He 2018, section 5"}
     values = {"mixup": 0.2, "label_smoothing": 0.1}
+    if facts.smallest and facts.largest > SKEWED * facts.smallest:
+        apart = f"classes of {facts.smallest:,} to {facts.largest:,} images"
+        why = f"{apart}: top-1 is best with their own frequencies; balanced is for rare classes that matter as much"
+        yield Choice("class_weights", "none", why, "Cui 2019, arXiv:1901.05555")
     yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())
 
 

@@ -51,9 +51,13 @@ def look(settled: Settled) -> Look:
     """Compute the features of the training and the validation split, and fit the probe. The test split is not looked at.
 
     Raises:
-        ConfigError: the images are streamed.
+        ConfigError: the images are streamed, or have several labels each.
         ModelError: features are NaN or infinite.
     """
+    if settled.data.multi_label:
+        raise ConfigError(
+            f"A probe names one class of each image, and those of {settled.data.name} may have several labels."
+        )
     began = time.perf_counter()
     extract = Extractor(settled)
     features = {role: extract(role) for role in ("train", "validation")}
@@ -73,7 +77,8 @@ def facts(settled: Settled) -> Facts:
     """Return what is known of a data set and a network before the first step, the probe of a part of the images included."""
     images = settled.images["train"]
     assert isinstance(images, Images)
-    counts = np.bincount(images.labels, minlength=len(settled.data.class_names))
+    several = settled.data.multi_label
+    counts = images.labels.sum(0) if several else np.bincount(images.labels, minlength=len(settled.data.class_names))
     heights, widths = images.shapes.astype(float).T[:2]
     return Facts(
         images=len(images),
@@ -83,7 +88,7 @@ def facts(settled: Settled) -> Facts:
         side=float(np.median(np.sqrt(heights * widths))),
         input_side=settled.preprocessing.size,
         mirrored=settled.data.mirrored,
-        probe=look(in_part(settled)).probe.evaluation.top1,
+        probe=None if several else look(in_part(settled)).probe.evaluation.top1,
         gpu=settled.accelerator.device.type != "cpu",
         epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
     )
@@ -109,9 +114,12 @@ def start_from_probe(settled: Settled) -> None:
     whole = all(isinstance(images, Images) for images in settled.images.values())
     if layer is None or report is None or set(head_names(settled.model)) <= set(report.loaded) or not whole:
         return
+    if settled.data.multi_label:
+        log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
+        return
     part = in_part(settled)
     found = look(part)
-    rows, labels = found.features["train"], part.images["train"].labels  # type: ignore[union-attr]
+    rows, labels = found.features["train"], _labels(part)
     start = from_main(settled.accelerator, lambda: gentle(found.probe, rows, labels, settled.config.seed))
     start_classifier(layer, start)
     settled.trainer.restart_average()
@@ -128,6 +136,11 @@ def start_from_probe(settled: Settled) -> None:
         found.seconds,
     )
     log.info("%-10s the classifier starts from one with smaller weights (LP-FT); the whole report: --probe", "")
+
+
+def _labels(settled: Settled) -> Any:
+    """Return the labels of the training images, int64 (N,)."""
+    return settled.images["train"].labels  # type: ignore[union-attr]
 
 
 def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:

@@ -103,7 +103,7 @@ class HeadOnly:
             if step // order.steps_per_epoch != epoch:
                 epoch = step // order.steps_per_epoch
                 features = self._train_features(epoch)
-            rows = [[index for _, index in keys] for keys in order.micro_batches(step)]
+            rows = [[key[1] for key in keys] for keys in order.micro_batches(step)]
             yield [(torch.from_numpy(features[row]), torch.from_numpy(labels[row])) for row in rows]
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:

@@ -1,6 +1,7 @@
 """A frozen backbone passed once: the same steps as through the network, and a whole model at the end."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,3 +101,18 @@ def test_what_changes_images_passes_the_network_or_is_refused(
 def test_views_without_a_frozen_network_are_refused(finetuned: Finetuned, capsys: pytest.CaptureFixture[str]) -> None:
     finetuned("run", "--freeze", "none", "--views", "2", status=2)
     assert "give --freeze backbone too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--class-weights", "balanced"], ["--data.sampling", "balanced"]], ids=" ".join)
+def test_rare_classes_count_for_more_on_features_too(
+    finetuned: Finetuned, photos: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(photos, few, ignore=lambda folder, names: names[4:] if folder.endswith("class2") else [])
+    whole = ["--views", "0", "--data.crop-min", "1", "--data.hflip", "0"]
+    through, kept = (
+        weights(finetuned(n, "--dataset", str(few), *flags, *more)) for n, more in (("a", whole), ("b", []))
+    )
+    plain = weights(finetuned("plain", "--dataset", str(few)))
+    assert not torch.allclose(plain["fc.bias"], kept["fc.bias"], atol=2e-3)
+    torch.testing.assert_close(kept["fc.weight"], through["fc.weight"], rtol=0.02, atol=2e-3)

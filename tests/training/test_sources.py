@@ -365,7 +365,7 @@ def test_several_label_columns_are_refused_until_one_is_named(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("column", "flag"), [("x", "image"), ("score", "label"), ("boxes", "label")])
 def test_a_column_of_the_wrong_type_is_refused(tmp_path: Path, column: str, flag: str) -> None:
-    wrong = table().add_column("x", [1] * 10).add_column("score", [0.5] * 10).add_column("boxes", [[1]] * 10)
+    wrong = table().add_column("x", [1] * 10).add_column("score", [0.5] * 10).add_column("boxes", [[0.5]] * 10)
     wrong.to_parquet(tmp_path / "train.parquet")
     message = refusal(tmp_path, **{f"{flag}_column": column})
     assert f"Column '{column}'" in message

@@ -56,6 +56,8 @@ def _looked_at(config: FinetuneConfig, transfer: Transfer, features: Features) -
         settled = prepare(replace(config, skip_corrupt=True), transfer)
     except DataError as error:
         return _unusable(config, error)
+    if settled.data.multi_label:
+        raise ConfigError(f"--check judges one label of each image, and those of {config.dataset} may have several.")
     return examine(settled, features, config.seed, _bar)
 
 

@@ -95,9 +95,9 @@ def quick_findings(roll: Roll) -> list[Finding]:
 def quick_lines(settled: Settled) -> list[str]:
     """Return at most one line, for the plan of a run: what ``quick_findings`` and the sizes of the images give to look at.
 
-    Equal files within one split do not count; of images that are streamed nothing is known.
+    Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
     """
-    if not all(isinstance(images, Images) for images in settled.images.values()):
+    if settled.data.multi_label or not all(isinstance(images, Images) for images in settled.images.values()):
         return []
     roll = roll_of(settled)
     found = [*quick_findings(roll), *check_sizes(roll.shapes, settled.preprocessing.size)]
