@@ -162,7 +162,7 @@ def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
     if facts.smallest and facts.largest > SKEWED * facts.smallest:
         apart = f"classes of {facts.smallest:,} to {facts.largest:,} images"
         why = f"{apart}: top-1 is best with their own frequencies; balanced is for rare classes that matter as much"
-        yield Choice("class_weights", "none", why, "Cui 2019, arXiv:1901.05555")
+        yield Choice("class_weights", "none", why, "Bayes' rule")
     yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())
 
 
