@@ -15,7 +15,8 @@ from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.hub_cache import cached_file
-from botzoo.models.pretrained import work_offline
+from botzoo.models.foreign import read_config, temperature_in
+from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.training.data import Preprocessing
 from botzoo.training.model import create_model, hub_id_of
 
@@ -29,12 +30,14 @@ class Classifier:
         model: takes (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
         preprocessing: from an image to the network's input, as timm evaluates it.
         label_names: of the K classes.
+        temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
     """
 
     name: str
     model: nn.Module
     preprocessing: Preprocessing
     label_names: tuple[str, ...]
+    temperature: float | None = None
 
 
 def open_classifier(name: str) -> Classifier:
@@ -65,7 +68,16 @@ def open_classifier(name: str) -> Classifier:
     classes = getattr(model, "num_classes", 0)
     if not isinstance(classes, int) or classes < 1:
         raise ModelError(f"{name} has no classifier: give a network that was trained to name what it sees.")
-    return Classifier(name, model.eval(), preprocessing, label_names(model.pretrained_cfg, classes))  # type: ignore[arg-type]
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return Classifier(name, model.eval(), preprocessing, label_names(cfg, classes), _temperature(address, cfg))
+
+
+def _temperature(address: str, cfg: Mapping[str, Any]) -> float | None:
+    """Return the temperature in the config.json beside the weights, or beside those of our table."""
+    if ":" in address:
+        return temperature_in(read_config(Path(cfg["file"]).with_name("config.json")))
+    weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}")
+    return weights.temperature if weights is not None else None
 
 
 def address_of(name: str) -> str:

@@ -33,12 +33,14 @@ class Prediction:
         image: path or address.
         indices, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read.
         problem: why it cannot be read, else None.
+        temperature: what the logits were divided by.
     """
 
     image: str
     indices: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     problem: str | None = None
+    temperature: float = 1.0
 
 
 class Predictor:
@@ -51,8 +53,10 @@ class Predictor:
         tta: the views of each image whose probabilities are averaged.
         batch_size: images in a forward pass; None for 64 images of 224 px, more of smaller ones and fewer of larger ones.
         expected: how many images there will be, if known.
+        temperature: what the logits are divided by, > 0; None for the classifier's own, or 1 where it has none.
 
     Attributes:
+        temperature: what the logits are divided by.
         precision: what the arithmetic runs in, and why.
         folded: how many BatchNorm layers have been folded.
     """
@@ -66,9 +70,11 @@ class Predictor:
         tta: Tta = "none",
         batch_size: int | None = None,
         expected: int | None = None,
+        temperature: float | None = None,
     ) -> None:
         self.classifier, self.device, self.tta = classifier, device, tta
         self.size = classifier.preprocessing.size
+        self.temperature = temperature or classifier.temperature or 1.0
         self.transform = EvalTransform(prepared_for(tta, classifier.preprocessing))
         self.batch_size = batch_size or _batch_size(self.size, device)
         few = requested == "auto" and device.type == "cpu" and expected is not None and expected <= FEW
@@ -138,7 +144,7 @@ class Predictor:
         dtype = _DTYPES.get(self.precision.name)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             logits: Tensor = self.model(batch.contiguous(memory_format=torch.channels_last))
-        return logits.float()
+        return logits.float() / self.temperature
 
     def _answers(
         self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int
@@ -157,7 +163,7 @@ class Predictor:
                 yield Prediction(image, problem=pixels)
             else:
                 shares, indices = next(found)
-                yield Prediction(image, tuple(indices), tuple(shares))
+                yield Prediction(image, tuple(indices), tuple(shares), temperature=self.temperature)
 
 
 def _batch_size(size: int, device: torch.device) -> int:

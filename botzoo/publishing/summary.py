@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from botzoo.publishing.calibration import Calibration
     from botzoo.publishing.card import ClassFigures
     from botzoo.training.run import Result
 
@@ -39,12 +40,17 @@ class _Terminal(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def summary(result: Result) -> list[str]:
-    """Return the lines for the end of a run: how good, how long, where the model is, how to use it."""
-    from botzoo.publishing.card import class_figures
+def summary(result: Result, found: Calibration | None = None) -> list[str]:
+    """Return the lines for the end of a run: how good, how long, where the model is, how to use it.
+
+    Args:
+        result: of the run.
+        found: its calibration, where that is known already.
+    """
+    from botzoo.publishing.card import calibration, class_figures
 
     figures = class_figures(result.evaluation, result.job.data.class_names)
-    return ["", *_accuracy(result), *class_table(figures), *_where(result)]
+    return ["", *_accuracy(result), *_sureness(found or calibration(result)), *class_table(figures), *_where(result)]
 
 
 def _accuracy(result: Result) -> Iterator[str]:
@@ -55,6 +61,15 @@ def _accuracy(result: Result) -> Iterator[str]:
         share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
         yield f"{head:10} {name} {share} on {n:,} {result.split} images ({interval})"
     yield f"{'':10} {chosen_remark(result)}"
+
+
+def _sureness(found: Calibration) -> Iterator[str]:
+    line = f"{'ECE':10} {100 * found.before:.2f} %, the expected calibration error"
+    if found.after is None:
+        yield f"{line}; no temperature was fitted"
+    else:
+        outcome = "kept in config.json" if found.kept is not None else "not kept"
+        yield f"{line}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, {outcome}"
 
 
 def class_table(figures: list[ClassFigures]) -> Iterator[str]:
@@ -74,11 +89,16 @@ def class_table(figures: list[ClassFigures]) -> Iterator[str]:
 def _where(result: Result) -> Iterator[str]:
     from botzoo.publishing.card import needs_botzoo
     from botzoo.training.plan import duration
+    from botzoo.training.soup import joined
 
     folder = str(result.model_folder)
     imports = "import botzoo, timm" if needs_botzoo(result.model_folder) else "import timm"
     first = "import botzoo; " if needs_botzoo(result.model_folder) else ""
-    yield f"{'time':10} {duration(result.facts['seconds'])}; weights of epoch {result.best_epoch}"
+    soup = result.soup
+    epochs = (
+        f"epochs {joined(soup.epochs)}, averaged" if soup is not None and soup.taken else f"epoch {result.best_epoch}"
+    )
+    yield f"{'time':10} {duration(result.facts['seconds'])}; weights of {epochs}"
     yield f"{'model':10} {folder} (README.md is its card)"
     yield f"{'load':10} {imports}"
     yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
