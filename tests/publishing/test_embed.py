@@ -1,6 +1,8 @@
 """A finished run becomes weights of the package: in fp16, judged as such, with a card that says the same."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,17 @@ def test_the_recipe_travels_with_the_weights(run: Path, embedded: Path) -> None:
 def test_a_run_that_has_not_finished_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has not finished"):
         embed(tmp_path, "apache-2.0", tmp_path, tmp_path)
+
+
+def test_an_average_of_epochs_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text.replace("soup: null", "soup: 3"))
+    with pytest.raises(ConfigError, match=r"told to average epochs \(--soup\)"):
+        embed(copy, "apache-2.0", tmp_path, tmp_path)
+
+
+def test_the_temperature_travels_with_the_weights(run: Path, embedded: Path) -> None:
+    beside = json.loads((embedded / f"{NAME}.json").read_text())
+    found = re.search(r"^temperature = (\S+)  #", (embedded / f"{NAME}.md").read_text(), re.M)
+    assert beside.get("calibration") == ({"temperature": float(found[1])} if found else None)
