@@ -73,9 +73,9 @@ def open_classifier(name: str) -> Classifier:
 
 
 def _temperature(address: str, cfg: Mapping[str, Any]) -> float | None:
-    """Return the temperature in the config.json beside the weights, or beside those of our table."""
+    """Return the temperature in the config.json of a folder, where timm calls the folder its file, or beside packaged weights."""
     if ":" in address:
-        return temperature_in(read_config(Path(cfg["file"]).with_name("config.json")))
+        return temperature_in(read_config(Path(cfg["file"]) / "config.json"))
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}")
     return weights.temperature if weights is not None else None
 
