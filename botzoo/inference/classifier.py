@@ -73,7 +73,7 @@ def open_classifier(name: str) -> Classifier:
 
 
 def _temperature(address: str, cfg: Mapping[str, Any]) -> float | None:
-    """Return the temperature in the config.json of a folder, where timm calls the folder its file, or beside packaged weights."""
+    """Return the temperature in the config.json of a folder, the "file" that timm names, or of packaged weights."""
     if ":" in address:
         return temperature_in(read_config(Path(cfg["file"]) / "config.json"))
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}")

@@ -77,7 +77,7 @@ def read_config(path: Path) -> Config:
 
 def is_temperature(value: Any) -> bool:
     """Tell whether logits may be divided by ``value``."""
-    return _is_number(value) and TEMPERATURES[0] <= value <= TEMPERATURES[1]
+    return _is_number(value) and bool(TEMPERATURES[0] <= value <= TEMPERATURES[1])
 
 
 def temperature_in(config: Config) -> float | None:

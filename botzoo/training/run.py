@@ -547,17 +547,16 @@ def _load_best(job: Job, progress: Progress) -> Progress:
 def _take_best(job: Job, progress: Progress) -> tuple[Progress, Soup | None]:
     """Load the weights of the best epoch on every process, or the average of several where --soup finds a better one."""
     loaded = from_main(job.accelerator, lambda: _load_best(job, progress))
-    soup = None
-    if loaded.best_epoch == progress.best_epoch and len(progress.ingredients) > 1:
-        job.transfer.set_trainable(job.model, _epoch(job, progress.step - 1))  # where it was resumed, a later epoch's
-        soup = greedy_soup(progress.ingredients, lambda epochs: _taste(job, progress, epochs))
-        _log_soup(job, soup, progress)
-    if soup is not None and soup.taken:
-        _average(job, progress, soup.epochs)
-    elif soup is not None:
-        on_main(job.accelerator, lambda: _load_best(job, progress))
     _share(job)
-    return loaded, soup
+    if loaded.best_epoch != progress.best_epoch or len(progress.ingredients) < 2:
+        return loaded, None
+    best = checkpoint.to_cpu(job.trainer.judged.state_dict())
+    job.transfer.set_trainable(job.model, _epoch(job, progress.step - 1))  # where it was resumed, a later epoch's
+    soup = greedy_soup(progress.ingredients, lambda epochs: _taste(job, progress, epochs))
+    if not (soup.taken and _average(job, progress, soup.epochs)):
+        job.trainer.judged.load_state_dict(best)
+    _log_soup(job, soup, progress)
+    return loaded, soup if soup.trials else None
 
 
 def _taste(job: Job, progress: Progress, epochs: tuple[int, ...]) -> Score | None:
