@@ -553,10 +553,13 @@ def _take_best(job: Job, progress: Progress) -> tuple[Progress, Soup | None]:
     best = checkpoint.to_cpu(job.trainer.judged.state_dict())
     job.transfer.set_trainable(job.model, _epoch(job, progress.step - 1))  # where it was resumed, a later epoch's
     soup = greedy_soup(progress.ingredients, lambda epochs: _taste(job, progress, epochs))
-    if not (soup.taken and _average(job, progress, soup.epochs)):
+    kept = soup.taken and _average(job, progress, soup.epochs)
+    if not kept:
         job.trainer.judged.load_state_dict(best)
+    if kept != soup.taken or not soup.trials:  # for files that are damaged
+        return loaded, None
     _log_soup(job, soup, progress)
-    return loaded, soup if soup.trials else None
+    return loaded, soup
 
 
 def _taste(job: Job, progress: Progress, epochs: tuple[int, ...]) -> Score | None:
