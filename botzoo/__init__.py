@@ -4,15 +4,38 @@
 itself, so that command lines answer at once: the models are registered at the moment timm is first imported.
 """
 
-from typing import Any
-
-import wrapt
+import sys
+from importlib.machinery import ModuleSpec
 
 __version__ = "0.1.0"
 
 
-def _register_models(timm: Any) -> None:
+def _register_models(timm: object) -> None:
     import botzoo.models  # noqa: F401  (importing the modules registers their models)
 
 
-wrapt.register_post_import_hook(_register_models, "timm")
+def _after_timm() -> None:
+    """Register the models as soon as timm has been imported, at once where it has been already."""
+    import wrapt  # takes longer to import than all else that a command needs to begin, and nobody needs it before timm
+
+    wrapt.register_post_import_hook(_register_models, "timm")
+
+
+class _BeforeTimm:
+    """A finder that finds what the others find, and has wrapt ready when timm is looked for."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name != "timm" or cls not in sys.meta_path:
+            return None
+        from importlib.util import find_spec
+
+        sys.meta_path.remove(cls)
+        _after_timm()
+        return find_spec(name)
+
+
+if "timm" in sys.modules:
+    _after_timm()
+else:
+    sys.meta_path.insert(0, _BeforeTimm)

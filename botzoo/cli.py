@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
-from botzoo import __version__
-from botzoo.errors import ConfigError, did_you_mean
-from botzoo.guard import guarded
+try:
+    from importlib import import_module
+
+    from botzoo import __version__
+    from botzoo.errors import ConfigError, did_you_mean
+    from botzoo.guard import guarded
+except KeyboardInterrupt:  # Ctrl-C before the guard stands
+    print("\nbotzoo: Interrupted.", file=sys.stderr)
+    raise SystemExit(130) from None
 
 COMMANDS = {
     "train": "Train a network from scratch by a recipe.",

@@ -27,6 +27,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo.training.data", "botzoo.training.shards"),
     ("botzoo.training.stream",),
     ("botzoo.training.model", "botzoo.training.objective", "botzoo.training.optim"),
+    ("botzoo.training.soup", "botzoo.training.batch_norm"),
     ("botzoo.training.trainer", "botzoo.training.multi_label", "botzoo.training.checkpoint", "botzoo.training.history"),
     ("botzoo.training.lr_finder",),
     ("botzoo.training.engine", "botzoo.training.cost"),

@@ -95,7 +95,29 @@ def test_ctrl_c_is_one_line_and_status_130(moment: str) -> None:
 
 
 def test_the_guard_stands_before_what_takes_time_to_import() -> None:
-    heavy = ("yaml", "jsonargparse", "numpy", "torch")
+    heavy = ("yaml", "jsonargparse", "numpy", "torch", "wrapt")
     code = f"import sys, botzoo.cli, botzoo_finetune.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+CTRL_C_WHILE_IMPORTING = """
+import sys
+from importlib import import_module
+
+class Pressed:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "botzoo.errors":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Pressed)
+import_module(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(("module", "prog"), [("botzoo.cli", "botzoo"), ("botzoo_finetune.cli", "botzoo-finetune")])
+def test_ctrl_c_before_the_guard_stands_is_one_line_too(module: str, prog: str) -> None:
+    words = [sys.executable, "-c", CTRL_C_WHILE_IMPORTING, module]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"\n{prog}: Interrupted.\n")

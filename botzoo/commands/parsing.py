@@ -29,8 +29,9 @@ class CommandParser(argparse.ArgumentParser):
             message = (
                 f"There is no option {found[1]}.{hint}" if found[1].startswith("-") else f"{found[1]} is too much."
             )
-        elif found := re.match(r"argument (\S+): invalid \w+ value: (.*)", message):
-            message = f"{found[1]} is {found[2]}: it must be a whole number."
+        elif found := re.match(r"argument (\S+): invalid (\w+) value: (.*)", message):
+            kind = "a number" if found[2] == "float" else "a whole number"
+            message = f"{found[1]} is {found[3]}: it must be {kind}."
         elif found := re.match(r"argument (\S+): invalid choice: (\S+) \(choose from (.*)\)", message):
             accepted = found[3].replace("'", "").split(", ")
             hint = did_you_mean(found[2].strip("'"), accepted)

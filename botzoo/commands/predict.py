@@ -20,6 +20,9 @@ DESCRIPTION = "Say what a trained network sees in images: the likeliest classes 
 EMBEDDED_MODEL = "resnet10d_bot"
 """Its weights come with the package."""
 
+TEMPERATURES = (0.01, 100.0)
+"""As in ``botzoo.models.foreign``, which takes torch to import."""
+
 FORMATS_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv"}
 
 
@@ -66,6 +69,13 @@ def _parser() -> CommandParser:
     add("--output", help="Write to this file instead of the terminal.")
     add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
     add("--tta", choices=("none", "flip", "five-crop", "ten-crop"), default="none", help="Average over several views.")
+    add(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was fitted "
+        "after the training so that probabilities are as sure as they are right, where the model's config.json has it.",
+    )
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
     add(
         "--mixed-precision",
@@ -83,6 +93,9 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}: it must be 1 or more.")
+    low, high = TEMPERATURES
+    if options.temperature is not None and not low <= options.temperature <= high:
+        raise ConfigError(f"--temperature is {options.temperature:g}: it must be a number from {low:g} to {high:g}.")
     if "" in (*options.images, options.model):
         raise ConfigError("An image or --model is '': give a path, an address or a name.")
     path = Path(options.output).expanduser() if options.output else None
@@ -147,6 +160,7 @@ def _predictor(options: argparse.Namespace, images: int) -> Predictor:
         tta=options.tta,
         batch_size=options.batch_size,
         expected=images,
+        temperature=options.temperature,
     )
 
 

@@ -15,8 +15,8 @@ from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.hub_cache import cached_file
-from botzoo.models.foreign import read_config
-from botzoo.models.pretrained import work_offline
+from botzoo.models.foreign import read_config, temperature_in
+from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.training.data import Preprocessing
 from botzoo.training.model import create_model, hub_id_of
 
@@ -31,6 +31,7 @@ class Classifier:
         preprocessing: from an image to the network's input, as timm evaluates it.
         label_names: of the K classes.
         multi_label: whether an image may have any number of them: each logit is of one label alone.
+        temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Classifier:
     preprocessing: Preprocessing
     label_names: tuple[str, ...]
     multi_label: bool = False
+    temperature: float | None = None
 
 
 def open_classifier(name: str) -> Classifier:
@@ -68,8 +70,9 @@ def open_classifier(name: str) -> Classifier:
     classes = getattr(model, "num_classes", 0)
     if not isinstance(classes, int) or classes < 1:
         raise ModelError(f"{name} has no classifier: give a network that was trained to name what it sees.")
-    names = label_names(model.pretrained_cfg, classes)  # type: ignore[arg-type]
-    return Classifier(name, model.eval(), preprocessing, names, _is_multi_label(address))
+    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    names, several = label_names(cfg, classes), _is_multi_label(address)
+    return Classifier(name, model.eval(), preprocessing, names, several, _temperature(address, cfg))
 
 
 def _is_multi_label(address: str) -> bool:
@@ -80,6 +83,14 @@ def _is_multi_label(address: str) -> bool:
     if kind == "hf-hub":
         found = cached_file(hub_id, "config.json", revision or None)
     return found is not None and read_config(found).get("problem_type") == "multi_label_classification"
+
+
+def _temperature(address: str, cfg: Mapping[str, Any]) -> float | None:
+    """Return the temperature in the config.json of a folder, the "file" that timm names, or of packaged weights."""
+    if ":" in address:
+        return temperature_in(read_config(Path(cfg["file"]) / "config.json"))
+    weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}")
+    return weights.temperature if weights is not None else None
 
 
 def address_of(name: str) -> str:

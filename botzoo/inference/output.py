@@ -24,11 +24,14 @@ def as_table(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iter
 
 
 def as_json(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
-    """Yield one JSON object a line: {"image": ..., "predictions": [{"index": 0, "label": ..., "probability": 0.9}, ...]}."""
+    """Yield one JSON object a line: {"image": ..., "predictions": [{"index": 0, "label": ..., "probability": 0.9}, ...],
+    "temperature": 1.0}, the last being what the logits were divided by.
+    """
     for prediction in predictions:
         found = zip(prediction.indices, prediction.probabilities, strict=True)
         rows = [{"index": k, "label": labels[k], "probability": round(share, 6)} for k, share in found]
-        yield json.dumps({"image": _encodable(prediction.image), "predictions": rows}, ensure_ascii=False)
+        answer = {"image": _encodable(prediction.image), "predictions": rows, "temperature": prediction.temperature}
+        yield json.dumps(answer, ensure_ascii=False)
 
 
 def as_csv(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:

@@ -34,12 +34,14 @@ class Prediction:
         indices, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read, and where
             it may have any number of labels and has none.
         problem: why it cannot be read, else None.
+        temperature: what the logits were divided by.
     """
 
     image: str
     indices: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     problem: str | None = None
+    temperature: float = 1.0
 
 
 class Predictor:
@@ -52,8 +54,10 @@ class Predictor:
         tta: the views of each image whose probabilities are averaged.
         batch_size: images in a forward pass; None for 64 images of 224 px, more of smaller ones and fewer of larger ones.
         expected: how many images there will be, if known.
+        temperature: what the logits are divided by, > 0; None for the classifier's own, or 1 where it has none.
 
     Attributes:
+        temperature: what the logits are divided by.
         precision: what the arithmetic runs in, and why.
         folded: how many BatchNorm layers have been folded.
     """
@@ -67,9 +71,11 @@ class Predictor:
         tta: Tta = "none",
         batch_size: int | None = None,
         expected: int | None = None,
+        temperature: float | None = None,
     ) -> None:
         self.classifier, self.device, self.tta = classifier, device, tta
         self.size = classifier.preprocessing.size
+        self.temperature = temperature or classifier.temperature or 1.0
         self.transform = EvalTransform(prepared_for(tta, classifier.preprocessing))
         self.batch_size = batch_size or _batch_size(self.size, device)
         few = requested == "auto" and device.type == "cpu" and expected is not None and expected <= FEW
@@ -152,7 +158,7 @@ class Predictor:
         dtype = _DTYPES.get(self.precision.name)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             logits: Tensor = self.model(batch.contiguous(memory_format=torch.channels_last))
-        return logits.float()
+        return logits.float() / self.temperature
 
     def _answers(
         self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None
@@ -174,7 +180,7 @@ class Predictor:
                 if self.classifier.multi_label and top_k is None:
                     shares = [share for share in shares if share > 0.5]
                     indices = indices[: len(shares)]
-                yield Prediction(image, tuple(indices), tuple(shares))
+                yield Prediction(image, tuple(indices), tuple(shares), temperature=self.temperature)
 
 
 TOP_K = 5

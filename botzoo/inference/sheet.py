@@ -17,7 +17,7 @@ from botzoo.inference.catalogue import in_megabytes
 from botzoo.inference.classifier import address_of, advice_offline, label_names
 from botzoo.inference.describe import Layer, blocks, layers, structure
 from botzoo.models.architecture import timm_architecture
-from botzoo.models.foreign import meta_network, read_config, read_shapes
+from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.pretrained import WEIGHTS, Weights
 from botzoo.training.cost import count_macs
 from botzoo.training.model import model_folder
@@ -34,6 +34,7 @@ class _Subject:
     model: nn.Module
     cfg: dict[str, Any]
     folder: Path | None = None
+    temperature: float | None = None
 
     @property
     def side(self) -> int:
@@ -71,7 +72,8 @@ def _known(name: str) -> _Subject:
     cfg = known.to_dict() if known is not None else {"num_classes": 1000}
     with torch.device("meta"):
         model = timm.create_model(base, num_classes=cfg["num_classes"])
-    return _Subject(f"{base}.{cfg['tag']}" if cfg.get("tag") else base, model, cfg)
+    full = f"{base}.{cfg['tag']}" if cfg.get("tag") else base
+    return _Subject(full, model, cfg, temperature=WEIGHTS[full].temperature if full in WEIGHTS else None)
 
 
 def _foreign(name: str, address: str) -> _Subject:
@@ -82,7 +84,7 @@ def _foreign(name: str, address: str) -> _Subject:
     cfg = dict(config.get("pretrained_cfg") or config) | {
         key: config[key] for key in ("num_classes", "label_names", "architecture") if key in config
     }
-    return _Subject(name, model, cfg, folder)
+    return _Subject(name, model, cfg, folder, temperature_in(config))
 
 
 def _line(title: str, text: str) -> str:
@@ -126,6 +128,8 @@ def _weights(subject: _Subject) -> Iterator[str]:
             _listed(weights) if weights else _timms(subject.cfg) if _trained(subject.cfg) else _untrained(subject)
         )
         card = CARDS / f"{subject.name}.md"
+    if subject.temperature is not None:
+        yield _line("calibrated", f"botzoo predict divides the logits by the temperature {subject.temperature:g}")
     yield _line("card", str(card) if card.is_file() else _card_elsewhere(subject))
 
 

@@ -42,6 +42,8 @@ ARGUMENT = 65_536
 """Largest number among model_args."""
 ITEMS = 10_000
 """Most values among model_args, all lists counted through."""
+TEMPERATURES = (0.01, 100.0)
+"""Smallest and largest number that logits are divided by."""
 UNWEIGHED = 2_000_000_000
 """Most elements of a network of which no weights are read."""
 
@@ -73,6 +75,18 @@ def read_config(path: Path) -> Config:
     return config
 
 
+def is_temperature(value: Any) -> bool:
+    """Tell whether logits may be divided by ``value``."""
+    return _is_number(value) and bool(TEMPERATURES[0] <= value <= TEMPERATURES[1])
+
+
+def temperature_in(config: Config) -> float | None:
+    """Return what a checked config.json says the logits are to be divided by, None where it says nothing."""
+    calibration = config.get("calibration")
+    found = calibration.get("temperature") if isinstance(calibration, dict) else None
+    return None if found is None else float(found)
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -85,6 +99,10 @@ def _check_config(config: Config, where: str) -> None:
     if cfg.get("hf_hub_filename") not in (None, "model.safetensors") or cfg.get("custom_load"):
         raise CheckpointError(f"{where} asks for another file than model.safetensors: no other is read.")
     _check_model_args(config.get("model_args"), where)
+    if isinstance(calibration := config.get("calibration"), dict):
+        low, high = TEMPERATURES
+        inside = _Values(where, {"calibration.temperature": calibration.get("temperature")})
+        inside.check("calibration.temperature", is_temperature, f"a number from {low:g} to {high:g}")
     names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
     made_for = (config.get("model_args") or {}).get("num_classes", classes)
     if made_for != classes:  # timm would load all but the classifier, and leave that random

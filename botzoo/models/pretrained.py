@@ -100,10 +100,21 @@ class Weights:
     @property
     def label_names(self) -> list[str] | None:
         """The names of the classes, from the JSON file beside the packaged weights; None for weights on the Hub."""
-        if self.path is None or not self.path.with_suffix(".json").exists():
-            return None
-        names: list[str] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))["label_names"]
+        names: list[str] | None = self._beside().get("label_names")
         return names
+
+    @property
+    def temperature(self) -> float | None:
+        """What the logits are to be divided by, from the same file; None where there is none."""
+        found: float | None = self._beside().get("calibration", {}).get("temperature")
+        return found
+
+    def _beside(self) -> dict[str, Any]:
+        """Return what the JSON file beside the packaged weights holds."""
+        if self.path is None or not self.path.with_suffix(".json").exists():
+            return {}
+        found: dict[str, Any] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
+        return found
 
     def cfg(self) -> dict[str, Any]:
         """Return the entry for timm's ``generate_default_cfgs``."""

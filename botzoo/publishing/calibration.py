@@ -1,12 +1,14 @@
 """Whether a network is right as often as it is sure: expected calibration error, and the temperature that mends it.
 
 C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017, arXiv:1706.04599, sections 2
-and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them.
+and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them, kept in config.json.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ class Calibration:
         temperature: what the logits are divided by, > 0; None where none could be fitted.
         endless: whether none could be fitted since the likelihood has no maximum within the bounds, as where every answer is
             right.
+        nll_gain: by how much the temperature lowers the mean negative log-likelihood, in nats; None where there is none.
         cross_fitted: whether the images are those that the temperature was fitted on. ``after`` is then of confidences that
             come from temperatures fitted on the other images, and ``temperature`` was fitted on all of them.
     """
@@ -40,6 +43,14 @@ class Calibration:
     temperature: float | None = None
     cross_fitted: bool = False
     endless: bool = False
+    nll_gain: float | None = None
+
+    @property
+    def kept(self) -> float | None:
+        """The temperature for config.json, of three digits; None unless it lowers calibration error and likelihood loss."""
+        if self.temperature is None or self.after is None or self.nll_gain is None:
+            return None
+        return float(f"{self.temperature:.3g}") if self.after < self.before and self.nll_gain > 0 else None
 
 
 def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
@@ -100,45 +111,57 @@ def calibrate(
     before = expected_calibration_error(confidence, correct)
     if log_p is None or len(labels) < 2 * FOLDS:
         return Calibration(before)
-    after: Floats | None
-    if held_out is not None:
-        temperature = fit_temperature(*held_out)
-        after = _confidence(log_p, temperature) if temperature is not None else None
-    else:
-        temperature = fit_temperature(log_p, labels)
-        after = _cross_fitted(log_p, labels) if temperature is not None else None
-    if after is None:
+    temperature = fit_temperature(*(held_out or (log_p, labels)))
+    if temperature is None:
         return Calibration(before, endless=True)
-    return Calibration(before, expected_calibration_error(after, correct), temperature, held_out is None)
+    each = np.full(len(labels), temperature) if held_out is not None else _cross_fitted(log_p, labels)
+    if each is None:
+        return Calibration(before, endless=True)
+    after = expected_calibration_error(_confidence(log_p, each), correct)
+    gain = _nll(log_p, labels, 1.0) - _nll(log_p, labels, each)
+    return Calibration(before, after, temperature, held_out is None, nll_gain=gain)
+
+
+def write_temperature(folder: Path, temperature: float) -> None:
+    """Put a temperature into the config.json of a model folder, whole or not at all.
+
+    It stands under ``calibration``, which timm and transformers pass over; to the latter a ``temperature`` at the top level
+    would be one for generating text.
+    """
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | {"calibration": {"temperature": temperature}}
+    beside = file.with_suffix(".part")
+    beside.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.rename(file)
 
 
 def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats | None:
-    """Return confidences, each at a temperature that was fitted on the other folds; None where one could not be."""
+    """Return a temperature for each image that was fitted on the other folds; None where one could not be."""
     fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
-    confidence = np.empty(len(labels))
+    each = np.empty(len(labels))
     for k in range(FOLDS):
         temperature = fit_temperature(log_p[fold != k], labels[fold != k])
         if temperature is None:
             return None
-        confidence[fold == k] = _confidence(log_p[fold == k], temperature)
-    return confidence
+        each[fold == k] = temperature
+    return each
 
 
-def _nll(log_p: Floats, labels: NDArray[np.int64], temperature: float) -> float:
-    """Return the mean negative log-likelihood of the labels, in nats."""
-    total = 0.0
+def _nll(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> float:
+    """Return the mean negative log-likelihood of the labels, in nats, at one temperature or one for each image."""
+    total, each = 0.0, np.broadcast_to(temperature, len(labels))
     for first in range(0, len(labels), ROWS):
         rows = labels[first : first + ROWS]
-        z = log_p[first : first + ROWS].astype(np.float64) / temperature
+        z = log_p[first : first + ROWS].astype(np.float64) / each[first : first + ROWS, None]
         z -= z.max(1, keepdims=True)
         total += float((np.log(np.exp(z).sum(1)) - z[np.arange(len(rows)), rows]).sum())
     return total / len(labels)
 
 
-def _confidence(log_p: Floats, temperature: float) -> Floats:
-    """Return the probability of the likeliest class."""
+def _confidence(log_p: Floats, each: Floats) -> Floats:
+    """Return the probability of the likeliest class of each image at its temperature."""
     found = []
     for first in range(0, len(log_p), ROWS):
-        z = log_p[first : first + ROWS].astype(np.float64) / temperature
+        z = log_p[first : first + ROWS].astype(np.float64) / each[first : first + ROWS, None]
         found.append(1 / np.exp(z - z.max(1, keepdims=True)).sum(1))
     return np.concatenate(found) if found else np.empty(0)

@@ -20,12 +20,15 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from botzoo.models.foreign import temperature_in
 from botzoo.publishing.calibration import BINS, Calibration, calibrate
 from botzoo.publishing.claim import metric_args, sha256_of
+from botzoo.training.batch_norm import trained_norms
 from botzoo.training.licence import forbids_commerce, inherited_license, settle_license
 from botzoo.training.model import Start, count_parameters
 from botzoo.training.plan import decay_words, duration, epochs_words
 from botzoo.training.run import Result, program
+from botzoo.training.soup import outcome_of
 from botzoo.training.sources import ImageData
 from botzoo.training.trainer import Evaluation, wilson
 
@@ -81,11 +84,12 @@ class ClassFigures:
     f1: float
 
 
-def write_card(result: Result) -> Path:
+def write_card(result: Result, found: Calibration | None = None) -> Path:
     """Write ``README.md`` into the model folder, with confusion.png and, for many classes, per_class.csv beside it.
 
     Args:
-        result: of a finished run, whose model folder holds config.json already.
+        result: of a finished run, whose model folder holds config.json already, with the temperature where one is kept.
+        found: its calibration, where that is known already.
 
     Returns:
         The path of the card.
@@ -99,7 +103,7 @@ def write_card(result: Result) -> Path:
         _what(result),
         _use(result),
         _data(result),
-        _results(result, figures),
+        _results(result, figures, found or calibration(result)),
         _training(result),
         _limits(result, figures),
         _licence(result),
@@ -296,8 +300,10 @@ def _use(result: Result) -> Iterator[str]:
         args = ", ".join(f"{key}={value!r}" for key, value in config["model_args"].items())
         given = f" with `{args}`" if args else ""
         yield f"To timm the network is `{config['architecture']}`{given}; loading it needs no botzoo."
-    several = result.job.data.multi_label
-    yield f"```python\n{usage_code(HERE, len(result.job.data.class_names), ours=ours, several=several)}```"
+    several, temperature = result.job.data.multi_label, folder_temperature(result.model_folder)
+    classes = len(result.job.data.class_names)
+    code = usage_code(HERE, classes, ours=ours, several=several, temperature=temperature)
+    yield f"```python\n{code}```"
     yield f"{HERE_NOTE}With transformers:"
     yield f"""```python
 {first}from transformers import pipeline
@@ -307,7 +313,9 @@ print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
     yield f"To fine-tune it on your own images: `botzoo-finetune --model {HERE} --dataset FOLDER`."
 
 
-def usage_code(address: str, classes: int, *, ours: bool, several: bool = False) -> str:
+def usage_code(
+    address: str, classes: int, *, ours: bool, several: bool = False, temperature: float | None = None
+) -> str:
     """Return the Python lines with which a card shows how to ask the network at ``address`` about photo.jpg.
 
     Args:
@@ -315,17 +323,22 @@ def usage_code(address: str, classes: int, *, ours: bool, several: bool = False)
         classes: K; the likeliest three of them are printed.
         ours: whether timm alone has no such network.
         several: whether an image may have any number of labels; all over one half are printed.
+        temperature: what the logits are divided by; None leaves them as they are.
     """
+    first = "import botzoo  # names the network to timm\n" if ours else ""
+    kept, logits = "", "model(transform(image).unsqueeze(0))"
+    if temperature is not None:
+        kept = f"temperature = {temperature:g}  # fitted after training: the shares are as sure as they are right\n"
+        logits = f"({logits} / temperature)"
     if several:
-        ask = """    shares = model(transform(image).unsqueeze(0)).sigmoid()[0]
+        ask = f"""    shares = {logits}.sigmoid()[0]
 for share, name in zip(shares.tolist(), label_names):
     if share > 0.5:
-        print(f"{name}: {share:.1%}")"""
+        print(f"{{name}}: {{share:.1%}}")"""
     else:
-        ask = f"""    shares, classes = model(transform(image).unsqueeze(0)).softmax(1)[0].topk({min(3, classes)})
+        ask = f"""    shares, classes = {logits}.softmax(1)[0].topk({min(3, classes)})
 for share, k in zip(shares.tolist(), classes.tolist()):
     print(f"{{label_names[k]}}: {{share:.1%}}")"""
-    first = "import botzoo  # names the network to timm\n" if ours else ""
     return f"""{first}import timm
 import torch
 from PIL import Image, ImageOps
@@ -333,7 +346,7 @@ from PIL import Image, ImageOps
 model = timm.create_model("{address}", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 label_names = model.pretrained_cfg["label_names"]  # as in config.json
-
+{kept}
 image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # upright, as in training
 with torch.inference_mode():
 {ask}
@@ -360,7 +373,7 @@ def _data(result: Result) -> Iterator[str]:
     yield " ".join(notes)
 
 
-def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
+def _results(result: Result, figures: list[ClassFigures], found: Calibration) -> Iterator[str]:
     yield "## Results"
     yield _table(
         (f"on {_split_text(result)}", "accuracy", "95 % interval", "images right"),
@@ -383,7 +396,7 @@ def _results(result: Result, figures: list[ClassFigures]) -> Iterator[str]:
             f"Balanced accuracy, the mean recall of the classes: {result.evaluation.balanced_accuracy:.2f} %. Each class "
             f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
         )
-    yield from _calibration(result)
+    yield from _calibration(result, found)
     yield from _per_class(result, figures)
     yield from _confusion_section(result)
     if (result.model_folder / "learning_curve.png").exists():
@@ -394,14 +407,17 @@ def _on_validation(result: Result) -> str:
     chosen = [r for r in result.job.history.of("validation") if r["epoch"] == result.best_epoch]
     if result.chosen_on_split or not chosen:
         return ""
-    return f" The validation images, which did, gave {chosen[0][result.job.task.key]:.2f} %."
+    taken = result.soup is not None and result.soup.taken
+    score = result.soup.score.top1 if result.soup is not None and taken else chosen[0][result.job.task.key]
+    return f" The validation images, which did, gave {score:.2f} %."
 
 
 def chosen_remark(result: Result) -> str:
     """Return what the evaluated images were used for before."""
+    what = "the epochs that were averaged" if result.soup is not None and result.soup.taken else "the epoch"
     if result.chosen_on_split:
-        return "These images also chose the epoch, so expect a little less on new ones."
-    return "These images were looked at once, at the end; they did not choose the epoch."
+        return f"These images also chose {what}, so expect a little less on new ones."
+    return f"These images were looked at once, at the end; they did not choose {what}."
 
 
 def calibration(result: Result) -> Calibration:
@@ -412,8 +428,7 @@ def calibration(result: Result) -> Calibration:
     return calibrate(judged.confidence, judged.labels == judged.predicted, log_p, judged.labels, other)
 
 
-def _calibration(result: Result) -> Iterator[str]:
-    found = calibration(result)
+def _calibration(result: Result, found: Calibration) -> Iterator[str]:
     rows = [("as it is", f"{100 * found.before:.2f} %")]
     if found.after is not None:
         rows.append((f"logits divided by the temperature {found.temperature:.3g}", f"{100 * found.after:.2f} %"))
@@ -430,7 +445,14 @@ def _calibration(result: Result) -> Iterator[str]:
         )
     else:
         how = "The temperature is the one that fits the validation images best, none of which is judged here"
-    yield f"{bins} {how} (least negative log-likelihood). It is not in the weights: divide the logits by it yourself."
+    if folder_temperature(result.model_folder) is not None:
+        use = (
+            "It is kept beside the weights, not in them: the code above and `botzoo predict` divide the logits by it, the "
+            "pipeline of transformers does not"
+        )
+    else:
+        use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
+    yield f"{bins} {how} (least negative log-likelihood). {use}."
 
 
 def _no_temperature(found: Calibration) -> str:
@@ -483,11 +505,17 @@ def _training(result: Result) -> Iterator[str]:
         loaded, new = len(job.start.report.loaded), len(job.model.state_dict()) - len(job.start.report.loaded)
         yield f"It started from `{_short(job.start.source)}`: {_count(loaded, 'tensor')} from there, {new:,} new."
     yield from _teacher(result)
+    yield from _soup(result)
+    averaged = result.soup is not None and result.soup.taken
+    after = (
+        f"best epoch on the validation split was {result.best_epoch}{cut}"
+        if averaged
+        else f"weights kept are those after epoch {result.best_epoch}{cut}, the best on the validation split"
+    )
     yield (
-        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({epochs_words(job.epochs)}){early}. The "
-        f"weights kept are those after epoch {result.best_epoch}{cut}, the best on the validation split. Learning rate "
-        f"{schedule.peak:.4g}: {warm}{decay}. Arithmetic in {job.precision.name} ({job.precision.reason}), weights in "
-        "fp32. The settings as they took effect:"
+        f"{result.steps:,} of {schedule.total_steps:,} planned steps ({epochs_words(job.epochs)}){early}. The {after}. "
+        f"Learning rate {schedule.peak:.4g}: {warm}{decay}. Arithmetic in {job.precision.name} ({job.precision.reason}), "
+        "weights in fp32. The settings as they took effect:"
     )
     yield _table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in _settings(result)))
     yield f"They are options in recipe.yaml too, for `{program(facts['command'])} --config recipe.yaml`."
@@ -495,6 +523,23 @@ def _training(result: Result) -> Iterator[str]:
     yield (
         f"It took {duration(facts['seconds'])} on {_text(facts['hardware'])} and was finished on {facts['finished']}, "
         f"with Python {facts['python']}, {versions}."
+    )
+
+
+def _soup(result: Result) -> Iterator[str]:
+    """Yield what was tried with --soup and what came of it."""
+    if (soup := result.soup) is None:
+        return
+    method = (
+        "[model soup](https://arxiv.org/abs/2203.05482) of the best epochs, each kept where the validation split gains"
+    )
+    tried = ", ".join(str(trial.epochs[-1]) for trial in soup.trials)
+    statistics = (
+        "; BatchNorm's statistics, where it was trained, were measured anew" if trained_norms(result.job.model) else ""
+    )
+    yield (
+        f"Greedy {method}: to epoch {soup.ingredients[0].epoch} were added, one by one, {tried}. In the end "
+        f"{outcome_of(soup)}{statistics if soup.taken else ''}."
     )
 
 
@@ -624,6 +669,11 @@ def folder_config(model_folder: Path) -> dict[str, Any]:
     """Return config.json."""
     config: dict[str, Any] = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
     return config
+
+
+def folder_temperature(model_folder: Path) -> float | None:
+    """Return the temperature in config.json, None where it has none."""
+    return temperature_in(folder_config(model_folder))
 
 
 def needs_botzoo(model_folder: Path) -> bool:

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from botzoo.errors import BotzooError, PublishError
-from botzoo.publishing.card import write_card
+from botzoo.publishing.calibration import write_temperature
+from botzoo.publishing.card import calibration, write_card
 from botzoo.publishing.multi_label_card import write_multi_label_card
 from botzoo.publishing.recipe import write_recipe
 from botzoo.publishing.summary import summary
@@ -67,11 +68,17 @@ def train_and_describe(
 
 
 def describe(result: Result) -> None:
-    """Complete the model folder with recipe, metrics and card, and print the summary."""
+    """Complete the model folder with recipe, metrics, temperature and card, and print the summary."""
+    found = None if result.job.data.multi_label else calibration(result)
+    if found is not None and found.kept is not None:
+        write_temperature(result.model_folder, found.kept)
     write_recipe(result)
     shutil.copyfile(result.job.history.path, result.model_folder / "metrics.jsonl")
-    (write_multi_label_card if result.job.data.multi_label else write_card)(result)
-    lines = summary(result)
+    if result.job.data.multi_label:
+        write_multi_label_card(result)
+    else:
+        write_card(result, found)
+    lines = summary(result, found)
     with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     for line in lines:

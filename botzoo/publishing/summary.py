@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from botzoo.publishing.calibration import Calibration
     from botzoo.publishing.card import ClassFigures
     from botzoo.training.run import Result
 
@@ -39,14 +40,19 @@ class _Terminal(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def summary(result: Result) -> list[str]:
-    """Return the lines for the end of a run: how good, how long, where the model is, how to use it."""
-    from botzoo.publishing.card import class_figures
+def summary(result: Result, found: Calibration | None = None) -> list[str]:
+    """Return the lines for the end of a run: how good, how long, where the model is, how to use it.
+
+    Args:
+        result: of the run.
+        found: its calibration, where that is known already.
+    """
+    from botzoo.publishing.card import calibration, class_figures
 
     if result.job.data.multi_label:
         return ["", *_several(result), *_where(result)]
     figures = class_figures(result.evaluation, result.job.data.class_names)
-    return ["", *_accuracy(result), *class_table(figures), *_where(result)]
+    return ["", *_accuracy(result), *_sureness(found or calibration(result)), *class_table(figures), *_where(result)]
 
 
 def _accuracy(result: Result) -> Iterator[str]:
@@ -85,6 +91,15 @@ def _several(result: Result) -> Iterator[str]:
         yield f"{'':10} {name:{width}}  {f.images:6}  {shares}"
 
 
+def _sureness(found: Calibration) -> Iterator[str]:
+    line = f"{'ECE':10} {100 * found.before:.2f} %, the expected calibration error"
+    if found.after is None:
+        yield f"{line}; no temperature was fitted"
+    else:
+        outcome = "kept in config.json" if found.kept is not None else "not kept"
+        yield f"{line}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, {outcome}"
+
+
 def class_table(figures: list[ClassFigures]) -> Iterator[str]:
     """Yield the lines of the table of all classes, or of the worst ``ROWS`` of them."""
     title = "classes"
@@ -102,11 +117,16 @@ def class_table(figures: list[ClassFigures]) -> Iterator[str]:
 def _where(result: Result) -> Iterator[str]:
     from botzoo.publishing.card import needs_botzoo
     from botzoo.training.plan import duration
+    from botzoo.training.soup import joined
 
     folder = str(result.model_folder)
     imports = "import botzoo, timm" if needs_botzoo(result.model_folder) else "import timm"
     first = "import botzoo; " if needs_botzoo(result.model_folder) else ""
-    yield f"{'time':10} {duration(result.facts['seconds'])}; weights of epoch {result.best_epoch}"
+    soup = result.soup
+    epochs = (
+        f"epochs {joined(soup.epochs)}, averaged" if soup is not None and soup.taken else f"epoch {result.best_epoch}"
+    )
+    yield f"{'time':10} {duration(result.facts['seconds'])}; weights of {epochs}"
     yield f"{'model':10} {folder} (README.md is its card)"
     yield f"{'load':10} {imports}"
     yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"

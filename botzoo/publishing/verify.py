@@ -6,6 +6,7 @@ Nothing that a repository brings is run: the card's code is run only where it is
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -240,22 +241,36 @@ def _check_accuracy(claim: Claim, measured: _Measured, *, same: bool, named: boo
 
 
 def _check_code(subject: _Subject, classifier: Classifier, measured: _Measured) -> Check:
-    classes = len(classifier.label_names)
+    classes, temperature = len(classifier.label_names), classifier.temperature
     if subject.folder is None:
-        code = usage_code(subject.address, classes, ours=True)
+        code = usage_code(subject.address, classes, ours=True, temperature=temperature)
     else:
-        ours = needs_botzoo(subject.folder)
-        printed = next(
-            (c for a in (HERE, subject.address) if (c := usage_code(a, classes, ours=ours)) in _card(subject)), ""
-        )
+        card, ours = _card(subject), needs_botzoo(subject.folder)
+        stated = _stated_temperature(card)
+        codes = (usage_code(a, classes, ours=ours, temperature=stated) for a in (HERE, subject.address))
+        printed = next((code for code in codes if code in card), "")
         if not printed:
             return Check("code", "unknown", "the card's is not what botzoo writes, so it is not run")
+        if stated != temperature:
+            return Check(
+                "code", "differs", f"its temperature is {_words(stated)}, that of config.json {_words(temperature)}"
+            )
         code = printed.replace(HERE, f"local-dir:{subject.folder.resolve()}")
     answer = _run(code, measured.images)
     expected = classifier.label_names[int(measured.evaluation.predicted[0])]
     if answer.startswith(f"{expected}: "):
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
     return Check("code", "differs", f"it says {answer[:100]!r} of an image that the evaluation takes for {expected!r}")
+
+
+def _stated_temperature(card: str) -> float | None:
+    """Return what the card's code divides the logits by, None where it leaves them as they are."""
+    found = re.search(r"^temperature = (\d+(?:\.\d+)?)  #", card, re.M)
+    return float(found[1]) if found else None
+
+
+def _words(temperature: float | None) -> str:
+    return "none" if temperature is None else f"{temperature:g}"
 
 
 def _card(subject: _Subject) -> str:

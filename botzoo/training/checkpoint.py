@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from botzoo.errors import CheckpointError
+from botzoo.training.soup import Ingredient
 
 log = logging.getLogger("botzoo")
 
@@ -34,6 +35,7 @@ class Progress:
         seconds: time spent training and evaluating, over all sittings.
         stopped_early: whether patience has run out.
         lr_falls: the steps at which the learning rate has fallen on a plateau.
+        ingredients: the epochs whose weights are kept for --soup, the best first.
     """
 
     step: int = 0
@@ -44,6 +46,7 @@ class Progress:
     seconds: float = 0.0
     stopped_early: bool = False
     lr_falls: tuple[int, ...] = ()
+    ingredients: tuple[Ingredient, ...] = ()
 
 
 TENSORS = "tensors.pt"
@@ -130,7 +133,8 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
         place = "cpu" if device.type == "cpu" else device  # torch knows no cpu:0, as a process among others calls it
         tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=place, weights_only=True)
         progress = Progress(**state["progress"])
-        return replace(progress, lr_falls=tuple(progress.lr_falls)), tensors  # JSON knows lists only
+        ingredients = tuple(Ingredient(*row) for row in progress.ingredients)  # JSON knows lists only
+        return replace(progress, lr_falls=tuple(progress.lr_falls), ingredients=ingredients), tensors
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged ({error})") from error
 

@@ -274,6 +274,9 @@ class TrainConfig:
     """Dropout before the classifier: share of its inputs set to 0 in training, in [0, 1)."""
     ema: float | None = None
     """Also average the weights with this decay, warmed up, and judge and keep the average."""
+    soup: int | None = None
+    """Greedy model soup: at the end, average the weights of up to so many of the best epochs, each of them only where the
+    validation accuracy gains by it; 5 is usual. By default the best epoch is kept alone."""
     patience: int | None = None
     """Stop after this many epochs without a better validation accuracy."""
     min_delta: float = 0.0
@@ -329,6 +332,7 @@ class TrainConfig:
         check(self.cutmix >= 0, "cutmix", self.cutmix, "0 or more")
         check(self.distillation != "", "distillation", self.distillation, "a model or the folder of a run")
         check(self.ema is None or 0 < self.ema < 1, "ema", self.ema, "between 0 and 1, such as 0.999")
+        check(self.soup is None or self.soup >= 2, "soup", self.soup, "2 or more epochs")
         check(self.patience is None or self.patience >= 1, "patience", self.patience, "1 or more epochs")
         check(self.min_delta >= 0, "min_delta", self.min_delta, "0 or more percentage points")
         check(

@@ -15,7 +15,8 @@ class History:
     """The lines of metrics.jsonl, one JSON object each.
 
     Every record has ``step``, the optimizer steps taken when it was written, and ``split``: "train" (loss, lr,
-    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro).
+    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro), or "soup": an
+    average of the weights after ``epochs`` on the validation split, and whether the last of them was ``kept`` in it.
 
     Args:
         path: the file; created at the first record.
@@ -34,12 +35,12 @@ class History:
                 file.write(json.dumps(record) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Read the file and drop what a resumed run writes again: the records after ``step``, and the test's."""
+        """Read the file and drop what a resumed run writes again: the records after ``step``, and those of its end."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         self.records = [
             record
             for line in lines
-            if (record := _parsed(line)) and record["step"] <= step and record["split"] != "test"
+            if (record := _parsed(line)) and record["step"] <= step and record["split"] not in ("test", "soup")
         ]
         if self.enabled and lines:
             beside = self.path.with_suffix(".part")

@@ -20,6 +20,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from botzoo.errors import BotzooError, ConfigError
+from botzoo.training.batch_norm import measuring_steps
 from botzoo.training.budget import Costs
 from botzoo.training.data import Batch
 from botzoo.training.engine import on_main, worker_count
@@ -79,6 +80,7 @@ def measure(settled: Settled, work: Work, seconds: float) -> Costs:
         saving = _saving(settled, work, clock)
     whole = {role: start + each * _batches(settled, role) for role in settled.images}
     end = whole["validation"] + whole.get("test", 0.0) + saving + UNMEASURED
+    end += _soup(settled, whole["validation"], steps[-1][1])
     return Costs(steps, first, whole["validation"], saving, end)
 
 
@@ -212,6 +214,13 @@ def _batches(settled: Settled, role: str) -> int:
     """Return the batches that a process evaluates of a split."""
     order = settled.order
     return math.ceil(len(settled.images[role]) / (order.world_size * 2 * order.micro_batch))
+
+
+def _soup(settled: Settled, evaluation: float, step: float) -> float:
+    """Return the most seconds that --soup takes: for each epoch after the first, BatchNorm's statistics and an evaluation."""
+    tried = (settled.config.soup or 1) - 1
+    order = settled.order
+    return tried * (evaluation + measuring_steps(order.batch_size, order.steps_per_epoch) * step)
 
 
 def _saving(settled: Settled, work: Work, clock: Clock) -> float:

@@ -169,6 +169,7 @@ def _tricks(job: Settled) -> Iterator[str]:
     names += ["xavier_init"] if config.scratch and config.xavier_init else []
     names += ["paper_augment"] if config.paper_augment else []
     names += [f"ema {config.ema:g}"] if config.ema else []
+    names += [f"soup of up to {config.soup} epochs"] if config.soup else []
     yield ", ".join(names) or "none"
 
 

@@ -323,6 +323,7 @@ def _check_several(config: TrainConfig, data: ImageData[Any]) -> None:
         f"--distillation {config.distillation}": config.distillation,
         f"--class-weights {config.class_weights}": config.class_weights != "none",
         f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
+        f"--soup {config.soup}": config.soup is not None,
     }
     if named := [option for option, used in given.items() if used]:
         raise ConfigError(

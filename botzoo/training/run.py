@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from botzoo.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from botzoo.training import checkpoint
 from botzoo.training.augment import make_augment
+from botzoo.training.batch_norm import measure_norms, measuring_steps, trained_norms
 from botzoo.training.batch_size import with_batch_size
 from botzoo.training.budget import WARMUP, Budget, Pace, fit_steps, too_small
 from botzoo.training.checkpoint import Progress
@@ -69,6 +71,7 @@ from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, epochs_number, plan
 from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, resettled, with_choices
+from botzoo.training.soup import Ingredient, Score, Soup, average, best_of, file_of, greedy_soup, remove_others, told
 from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.training.trainer import Judged, evaluate
 
@@ -95,10 +98,11 @@ class Result:
         job: what was run.
         split: role of the split that ``evaluation`` is of: "test" where there is one, else "validation".
         evaluation: of the kept weights: an ``Evaluation``, or a ``MultiLabelEvaluation`` where images have several labels.
-        best_epoch: the epoch that they are of, counted from 1.
+        best_epoch: the epoch that they are of, counted from 1; the best one where they are the average of several.
         steps: optimizer steps taken; fewer than planned after early stopping.
         facts: command, versions, hardware, seconds, peak memory and fingerprints, as in run.json.
         held_out: of the same weights on the validation split, where ``split`` is "test": for what is fitted afterwards.
+        soup: what came of averaging epochs; None where --soup was not given, or there was only one to average.
     """
 
     job: Job
@@ -108,6 +112,7 @@ class Result:
     steps: int
     facts: Facts
     held_out: Any = None
+    soup: Soup | None = None
 
     @property
     def chosen_on_split(self) -> bool:
@@ -297,6 +302,8 @@ def _save_all(settled: Settled, folder: Path) -> None:
     """Write a checkpoint and the best weights, as after an epoch that is better than all before."""
     checkpoint.save(folder / "checkpoints", Progress(), settled.trainer.state(), 1)
     _save_best(folder / BEST, settled.trainer.judged)
+    if settled.config.soup is not None:
+        _save_best(file_of(folder / "checkpoints", 1), settled.trainer.judged)
 
 
 def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
@@ -371,11 +378,17 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
 
 
 def _save(job: Job, progress: Progress) -> None:
-    """Write a checkpoint, unless the last update has ruined the weights."""
+    """Write a checkpoint, unless the last update has ruined the weights, and drop what only those before it needed."""
     state, keep = job.trainer.state(), job.config.keep_checkpoints
     if not all(bool(p.isfinite().all()) for p in job.model.parameters() if p.requires_grad):
         raise _diverged(job, progress.step)
-    on_main(job.accelerator, lambda: checkpoint.save(job.folder / "checkpoints", progress, state, keep))
+    folder = job.folder / "checkpoints"
+
+    def write() -> None:
+        checkpoint.save(folder, progress, state, keep)
+        remove_others(folder, progress.ingredients)
+
+    on_main(job.accelerator, write)
 
 
 class _Watch:
@@ -460,6 +473,7 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
     if better:
         on_main(job.accelerator, lambda: _save_best(_best(job), job.trainer.judged))
         progress = replace(progress, best_accuracy=score, best_epoch=epoch)
+    progress = _keep_for_soup(job, progress, Ingredient(epoch, score, evaluation.loss))
     if score > progress.reference_accuracy + job.config.min_delta:
         progress = replace(progress, reference_accuracy=score, epochs_without_gain=0)
     else:
@@ -474,6 +488,17 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
     )
     progress = replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
     return _judge_plateau(job, progress, step)
+
+
+def _keep_for_soup(job: Job, progress: Progress, epoch: Ingredient) -> Progress:
+    """Where --soup is given, keep the weights of this epoch too as long as it is among the best."""
+    if job.config.soup is None:
+        return progress
+    ingredients = best_of((*progress.ingredients, epoch), progress.best_epoch, job.config.soup)
+    if epoch in ingredients:
+        path = file_of(job.folder / "checkpoints", epoch.epoch)
+        on_main(job.accelerator, lambda: _save_best(path, job.trainer.judged))
+    return replace(progress, ingredients=ingredients)
 
 
 def _judge_plateau(job: Job, progress: Progress, step: int) -> Progress:
@@ -520,6 +545,82 @@ def _load_best(job: Job, progress: Progress) -> Progress:
         log.warning("The best weights in %s are damaged (%s): the last ones are kept instead.", _best(job), error)
         return replace(progress, best_epoch=math.ceil(progress.step / job.order.steps_per_epoch))
     return progress
+
+
+def _take_best(job: Job, progress: Progress) -> tuple[Progress, Soup | None]:
+    """Load the weights of the best epoch on every process, or the average of several where --soup finds a better one."""
+    loaded = from_main(job.accelerator, lambda: _load_best(job, progress))
+    _share(job)
+    if loaded.best_epoch != progress.best_epoch or len(progress.ingredients) < 2:
+        return loaded, None
+    best = checkpoint.to_cpu(job.trainer.judged.state_dict())
+    job.transfer.set_trainable(job.model, _epoch(job, progress.step - 1))  # where it was resumed, a later epoch's
+    soup = greedy_soup(progress.ingredients, lambda epochs: _taste(job, progress, epochs))
+    kept = soup.taken and _average(job, progress, soup.epochs)
+    if not kept:
+        job.trainer.judged.load_state_dict(best)
+    if kept != soup.taken or not soup.trials:  # for files that are damaged
+        return loaded, None
+    _log_soup(job, soup, progress)
+    return loaded, soup
+
+
+def _taste(job: Job, progress: Progress, epochs: tuple[int, ...]) -> Score | None:
+    """Return what the validation split says of the average of the weights after ``epochs``, None where one is damaged."""
+    if not _average(job, progress, epochs):
+        return None
+    evaluation = _judge(job, "validation")
+    return Score(evaluation.top1, evaluation.loss) if math.isfinite(evaluation.loss) else None
+
+
+def _average(job: Job, progress: Progress, epochs: tuple[int, ...]) -> bool:
+    """Give every process the average of the weights after ``epochs``, its BatchNorm statistics measured anew.
+
+    Returns:
+        False where the weights of one are damaged or gone.
+    """
+    files = [file_of(job.folder / "checkpoints", epoch) for epoch in epochs]
+
+    def load() -> bool:
+        try:
+            job.trainer.judged.load_state_dict(average(files))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            log.warning("%s cannot be averaged (%s): the last of them is left out.", ", ".join(map(str, files)), error)
+            return False
+        return True
+
+    if not from_main(job.accelerator, load):
+        return False
+    _share(job)
+    trainer, names = job.trainer, trained_norms(job.trainer.model)
+    if names:
+        judged = trainer.judged.eval()
+        norms = [judged.get_submodule(name) for name in names]
+        measure_norms(norms, partial(trainer.forward, model=judged), _last_inputs(job, progress.step), job.accelerator)
+    return True
+
+
+def _last_inputs(job: Job, step: int) -> Iterator[Tensor]:
+    """Yield what the network saw on this process in the last steps before ``step``, as many as BatchNorm wants."""
+    first = max(0, step - measuring_steps(job.order.batch_size, job.order.steps_per_epoch))
+    for k, micro_batches in enumerate(_train_batches(job, first, step), first):
+        for batch in micro_batches:
+            yield job.trainer.inputs(k, batch)[0]
+
+
+def _share(job: Job) -> None:
+    """Give every process the judged weights of the first."""
+    if job.accelerator.num_processes > 1:
+        for tensor in job.trainer.judged.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
+
+
+def _log_soup(job: Job, soup: Soup, progress: Progress) -> None:
+    for i, line in enumerate(told(soup)):
+        log.info("%-10s %s", "" if i else "soup", line)
+    for trial in soup.trials:
+        record = {"step": progress.step, "split": "soup", "epochs": list(trial.epochs), "kept": trial.kept}
+        job.history.add(record | trial.score._asdict())
 
 
 def _log_train(job: Job, step: int, loss: float, speed: float, seconds: float) -> None:
@@ -589,17 +690,11 @@ def _bar(job: Job, progress: Progress) -> Any:
 
 def _finish(job: Job, progress: Progress) -> Result:
     """Take the best weights, look at the test split for the first time, and write the model folder."""
-    accelerator, judged = job.accelerator, job.trainer.judged
-    if accelerator.is_main_process:
-        progress = _load_best(job, progress)
-    if accelerator.num_processes > 1:
-        for tensor in judged.state_dict().values():
-            torch.distributed.broadcast(tensor, 0)
+    accelerator, watch = job.accelerator, _Watch(progress.seconds, job.order.batch_size)
+    progress, soup = _take_best(job, progress)
     if job.shortcut is not None:
         job = job.shortcut.finished(job)
-        judged = job.trainer.judged
     split = "test" if "test" in job.images else "validation"
-    watch = _Watch(progress.seconds, job.order.batch_size)
     evaluation = _judge(job, split, keep_log_p=True)
     held_out = _judge(job, "validation", keep_log_p=True) if split == "test" else None
     if split == "test":
@@ -607,11 +702,11 @@ def _finish(job: Job, progress: Progress) -> Result:
     memory = {"peak_memory_bytes": peak_memory(accelerator.device)}
     facts = job.facts | memory | {"seconds": round(watch.seconds, 1), "finished": time.strftime("%Y-%m-%d")}
     write_facts(job.folder, facts, accelerator)
-    result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts, held_out)
+    result = Result(job, split, evaluation, progress.best_epoch, progress.step, facts, held_out, soup)
     if accelerator.is_main_process:
         write_model_folder(
             result.model_folder,
-            judged,
+            job.trainer.judged,
             job.preprocessing,
             job.data.class_names,
             tag=job.folder.name,

@@ -16,6 +16,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from botzoo.errors import ConfigError
+from botzoo.training.batch_norm import is_frozen
 from botzoo.training.data import Batch, Preprocessing
 from botzoo.training.imbalance import SKEWED, skew
 from botzoo.training.objective import Objective
@@ -88,10 +89,8 @@ class Trainer:
             self.net = self.accelerator.prepare_model(self.model)
         self.net.train()
         for module in self.model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                parameters = list(module.parameters())
-                if parameters and not any(p.requires_grad for p in parameters):
-                    module.eval()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and is_frozen(module):
+                module.eval()
 
     def step(self, step: int, micro_batches: list[Batch]) -> Tensor:
         """Take optimizer step ``step``, counted from 0, on this process's micro-batches; return their mean loss, detached."""
@@ -115,13 +114,17 @@ class Trainer:
 
     def _backward(self, step: int, batch: Batch, parts: int) -> Tensor:
         assert self.net is not None
-        device = self.accelerator.device
-        images, labels, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
-        images, targets = self.objective.prepare(self.normalise(images, *colour), labels, step)
+        images, targets = self.inputs(step, batch)
         taught = self.teacher(images) if self.teacher is not None else None
         loss = self.objective.loss(self.net(images), targets, taught) / parts
         self.accelerator.backward(loss)
         return loss.detach()
+
+    def inputs(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what the network sees of a micro-batch in optimizer step ``step``, on the device, and its targets (N, K)."""
+        device = self.accelerator.device
+        images, labels, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
+        return self.objective.prepare(self.normalise(images, *colour), labels, step)
 
     def normalise(self, images: Tensor, colour: Tensor | None = None) -> Tensor:
         """Return the network's input, float32, of uint8 images (N, 3, H, W) on the device, coloured where ``colour`` says."""
@@ -150,10 +153,10 @@ class Trainer:
                 for parameter in frozen:
                     parameter.requires_grad_(False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of the bare network, in the run's precision, for normalised images on the device."""
+    def forward(self, images: Tensor, model: nn.Module | None = None) -> Tensor:
+        """Return the logits of the bare network or ``model``, in the run's precision, for normalised images on the device."""
         with self.accelerator.autocast():
-            logits: Tensor = self.model(images)
+            logits: Tensor = (self.model if model is None else model)(images)
         return logits
 
     def state(self) -> dict[str, Any]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-import time
-from pathlib import Path
 
-from botzoo.guard import guarded
+try:
+    import shlex
+    import time
+    from pathlib import Path
+
+    from botzoo.guard import guarded
+except KeyboardInterrupt:  # Ctrl-C before the guard stands
+    print("\nbotzoo-finetune: Interrupted.", file=sys.stderr)
+    raise SystemExit(130) from None
 
 PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"

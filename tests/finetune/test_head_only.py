@@ -84,6 +84,15 @@ def test_the_average_of_the_classifier_is_kept(finetuned: Finetuned) -> None:
     assert [name for name in plain if not torch.equal(plain[name], averaged[name])] == ["fc.bias", "fc.weight"]
 
 
+def test_epochs_of_the_classifier_are_averaged(finetuned: Finetuned) -> None:
+    plain, soup = finetuned("plain", "--epochs", "3"), finetuned("soup", "--epochs", "3", "--soup", "3")
+    lines = [json.loads(line) for line in (soup / "metrics.jsonl").read_text().splitlines()]
+    trials = [line for line in lines if line["split"] == "soup"]
+    assert len(trials) == 2
+    changed = {name for name, tensor in weights(plain).items() if not torch.equal(tensor, weights(soup)[name])}
+    assert changed == ({"fc.bias", "fc.weight"} if any(trial["kept"] for trial in trials) else set())
+
+
 def test_the_closing_figure_is_the_whole_networks(finetuned: Finetuned) -> None:
     lines = [json.loads(line) for line in (finetuned("run") / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines if line["split"] == "validation"] == [12, 12]

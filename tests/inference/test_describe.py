@@ -11,6 +11,7 @@ import botzoo  # noqa: F401  (registers the models)
 from botzoo.errors import ModelError
 from botzoo.inference.describe import blocks, layers, structure
 from botzoo.inference.sheet import sheet
+from botzoo.publishing.calibration import write_temperature
 from botzoo.training.cost import count_macs
 from running import write_teacher
 
@@ -70,10 +71,12 @@ def test_a_run_has_a_sheet_of_its_own(tmp_path: Path) -> None:
     write_teacher(tmp_path / "model")
     (tmp_path / "config.yaml").write_text("model: test_resnet\n")
     (tmp_path / "model" / "README.md").write_text("# a card\n")
+    write_temperature(tmp_path / "model", 1.23)
     lines = sheet(str(tmp_path), every_layer=True)
     assert f"recipe     {tmp_path / 'config.yaml'}" in lines
     assert f"card       {tmp_path / 'model' / 'README.md'}" in lines
     assert "licence    mit" in lines
+    assert "calibrated botzoo predict divides the logits by the temperature 1.23" in lines
     assert any(line.startswith("layer1.0.conv1") for line in lines)
 
 

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
+from botzoo.commands import predict
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
 from botzoo.inference.classifier import label_names, open_classifier, to_fetch
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import CHOICES, prepared_for, views
+from botzoo.models.foreign import TEMPERATURES
 from botzoo.training.data import Preprocessing
 from conftest import write_photos
 from running import write_teacher
@@ -60,9 +64,8 @@ def timms(address: str, image: Path, flips: bool = False) -> torch.Tensor:
 def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, photos: Path) -> None:
     address = f"local-dir:{run / 'model'}" if model == "run" else model
     images = sorted(map(str, photos.rglob("*.png")))
-    predictor = Predictor(
-        open_classifier(str(run) if model == "run" else model), CPU, requested="fp32", tta=tta, batch_size=4
-    )
+    classifier = open_classifier(str(run) if model == "run" else model)
+    predictor = Predictor(classifier, CPU, requested="fp32", tta=tta, batch_size=4, temperature=1)
     assert predictor.folded > 5
     for prediction in predictor(images, top_k=3):
         expected = timms(address, Path(prediction.image), tta == "flip")
@@ -99,6 +102,60 @@ def test_the_first_view_is_the_evaluations(tta: str) -> None:
 def test_corners_need_a_margin() -> None:
     with pytest.raises(ConfigError, match="use --tta flip"):
         prepared_for("ten-crop", Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic"))
+
+
+# The temperature
+
+
+def calibrated(run: Path, folder: Path, temperature: Any) -> Path:
+    shutil.copytree(run, folder)
+    file = folder / "model" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"calibration": {"temperature": temperature}}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "temperature"), [((), 2.5), (("--temperature", "1"), 1), (("--temperature", 0.5), 0.5)]
+)
+def test_the_logits_are_divided_by_the_temperature(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    given: tuple[object, ...],
+    temperature: float,
+) -> None:
+    image, folder = photos / "class0" / "0.png", calibrated(run, tmp_path / "run", 2.5)
+    _, out, _ = call(capsys, monkeypatch, image, "--model", folder, "--format", "json", *given)
+    answer = json.loads(out)
+    expected = (timms(f"local-dir:{run / 'model'}", image).log() / temperature).softmax(0)
+    found = {p["index"]: p["probability"] for p in answer["predictions"]}
+    assert (found, answer["temperature"]) == (pytest.approx(dict(enumerate(expected.tolist())), abs=2e-4), temperature)
+
+
+def test_the_packaged_weights_have_a_temperature() -> None:
+    assert open_classifier("resnet10d_bot").temperature == 0.885
+
+
+@pytest.mark.parametrize("odd", [0, -1, 0.001, 1e9, "2", True, [1]], ids=repr)
+def test_a_foreign_temperature_that_is_none_is_refused(run: Path, tmp_path: Path, odd: object) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"calibration\.temperature is .*: it must be a number from 0\.01 to 100\.$"
+    ):
+        open_classifier(str(calibrated(run, tmp_path / "run", odd)))
+
+
+def test_somebody_elses_calibration_is_passed_over(run: Path, tmp_path: Path) -> None:
+    folder = calibrated(run, tmp_path / "run", None)
+    file = folder / "model" / "config.json"
+    assert open_classifier(str(folder)).temperature is None
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"calibration": "isotonic"}))
+    assert open_classifier(str(folder)).temperature is None
+
+
+def test_the_command_takes_what_a_config_may_hold() -> None:
+    assert predict.TEMPERATURES == TEMPERATURES
 
 
 # Models and labels
@@ -243,6 +300,9 @@ def test_an_image_is_never_replaced_by_its_answer(
         ((), "The following arguments are required: IMAGE. See"),
         (("x", "--top-k", "0"), "--top-k is 0: it must be 1 or more."),
         (("x", "--top-k", "a"), "--top-k is 'a': it must be a whole number."),
+        (("x", "--temperature", "0"), "--temperature is 0: it must be a number from 0.01 to 100."),
+        (("x", "--temperature", "nan"), "--temperature is nan: it must be a number from 0.01 to 100."),
+        (("x", "--temperature", "a"), "--temperature is 'a': it must be a number."),
         (("x", "--formt", "csv"), "There is no option --formt. Did you mean '--format'?"),
         (
             ("x", "--tta", "flp"),

@@ -1,12 +1,24 @@
 """Calibration against a plain loop and against scikit-learn."""
 
+import json
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
+import timm
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from botzoo.publishing.calibration import calibrate, expected_calibration_error, fit_temperature
+from botzoo.publishing.calibration import (
+    Calibration,
+    calibrate,
+    expected_calibration_error,
+    fit_temperature,
+    write_temperature,
+)
+from running import write_teacher
 
 
 def draw(n: int, classes: int, sharpness: float, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -95,3 +107,35 @@ def test_where_all_answers_are_right_no_temperature_is_best(elsewhere: bool, wro
 def test_what_was_not_kept_gives_no_temperature() -> None:
     found = calibrate(np.full(20, 0.5), np.arange(20) < 10, None, np.zeros(20, int))
     assert (found.before, found.after, found.temperature) == (0, None, None)
+
+
+def test_the_gain_is_in_nats() -> None:
+    log_p, labels = draw(400, 5, 3.0)
+    found = calibrate(
+        np.exp(log_p.max(1)), log_p.argmax(1) == labels, log_p, labels, held_out=draw(400, 5, 3.0, seed=1)
+    )
+    assert found.temperature is not None
+    nll = [-log_softmax(log_p / t, 1)[np.arange(400), labels].mean() for t in (1, found.temperature)]
+    assert found.nll_gain == pytest.approx(nll[0] - nll[1])
+    assert found.kept == float(f"{found.temperature:.3g}")
+
+
+@pytest.mark.parametrize(
+    ("after", "gain", "kept"), [(0.04, 0.01, 1.23), (0.05, 0.01, None), (0.04, 0.0, None), (None, None, None)]
+)
+def test_a_temperature_is_kept_where_it_helps(after: float | None, gain: float | None, kept: float | None) -> None:
+    assert Calibration(0.05, after, 1.2345, nll_gain=gain).kept == kept
+
+
+def test_timm_and_transformers_pass_over_a_temperature(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    before = json.loads((write_teacher(tmp_path) / "config.json").read_text())
+    write_temperature(tmp_path, 0.885)
+    assert json.loads((tmp_path / "config.json").read_text()) == before | {"calibration": {"temperature": 0.885}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
+        config = transformers.AutoConfig.from_pretrained(tmp_path)
+        config.save_pretrained(tmp_path / "again")
+    assert model.pretrained_cfg["label_names"] == before["label_names"]
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["calibration"] == {"temperature": 0.885}

@@ -16,7 +16,7 @@ from PIL import Image
 
 from botzoo.errors import ConfigError
 from botzoo.models.pretrained import KeyReport
-from botzoo.publishing.calibration import fit_temperature
+from botzoo.publishing.calibration import Calibration, fit_temperature, write_temperature
 from botzoo.publishing.card import calibration, class_figures, wilson, without_folders, write_card
 from botzoo.publishing.summary import summary
 from botzoo.training.config import AugmentConfig, TrainConfig
@@ -27,6 +27,7 @@ from botzoo.training.model import Start, write_model_folder
 from botzoo.training.optim import Schedule
 from botzoo.training.prepare import Transfer
 from botzoo.training.run import Job, Result
+from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.training.sources import ImageData, Split
 from botzoo.training.trainer import Evaluation
 from botzoo.tricks.mixed_precision import Precision
@@ -359,6 +360,65 @@ def test_the_temperature_is_fitted_on_the_validation_split_where_there_is_a_test
 def test_without_kept_answers_there_is_no_temperature(card: ModelCard) -> None:
     assert "| as it is | 5.00 % |" in card.text  # 75 % sure of what is right in 80 %
     assert "No temperature was fitted" in card.text
+
+
+def test_a_temperature_that_is_kept_is_in_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = a_result(tmp_path, judged=sure_of(answers(6), 0))
+    write_temperature(result.model_folder, 0.885)
+    card = card_of(result)
+    assert "temperature = 0.885  # fitted" in block(card, "create_model")
+    assert "the code above and `botzoo predict` divide the logits by it" in card.text
+    Image.new("L", (50, 40), 99).save(result.model_folder / "photo.jpg")
+    monkeypatch.chdir(result.model_folder)
+    told: dict[str, Any] = {}
+    exec(block(card, "create_model"), told)
+    logits = told["model"](told["transform"](told["image"]).unsqueeze(0))
+    torch.testing.assert_close(told["shares"], (logits / 0.885).softmax(1)[0].topk(3).values)
+
+
+def test_a_temperature_that_is_not_kept_is_said_to_be_none(tmp_path: Path) -> None:
+    text = card_of(a_result(tmp_path, judged=sure_of(answers(6), 0))).text
+    assert "It is not kept, as it makes" in text
+    assert "temperature = " not in text
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Calibration(0.05), "ECE        5.00 %, the expected calibration error; no temperature was fitted"),
+        (Calibration(0.05, 0.02, 1.234, nll_gain=0.1), "; 2.00 % at temperature 1.23, kept in config.json"),
+        (Calibration(0.05, 0.06, 1.234, nll_gain=0.1), "; 6.00 % at temperature 1.23, not kept"),
+    ],
+)
+def test_the_summary_says_how_sure_it_is(result: Result, found: Calibration, said: str) -> None:
+    (line,) = [line for line in summary(result, found) if line.startswith("ECE ")]
+    assert line.endswith(said)
+    assert len(line) <= 100
+
+
+# A soup
+
+SOUP = Soup((Ingredient(2, 60, 1), Ingredient(3, 59, 1)), (Trial((2, 3), Score(61, 0.9), True),))
+
+
+def test_a_soup_is_told_in_card_and_summary(tmp_path: Path) -> None:
+    result = replace(a_result(tmp_path), soup=SOUP)
+    text, lines = card_of(result).text, "\n".join(summary(result))
+    assert "to epoch 2 were added, one by one, 3. In the end the average of epochs 2 and 3 is kept: validation" in text
+    assert "top-1 60.00 -> 61.00 %, loss 1.0000 -> 0.9000; BatchNorm's statistics" in text
+    assert "The best epoch on the validation split was 2" in text
+    assert "weights kept are those after" not in text
+    assert "These images also chose the epochs that were averaged" in text
+    assert "; weights of epochs 2 and 3, averaged" in lines
+
+
+def test_a_soup_that_was_no_better_is_told_too(tmp_path: Path) -> None:
+    tried = replace(SOUP, trials=(Trial((2, 3), Score(59, 2), False),))
+    result = replace(a_result(tmp_path), soup=tried)
+    text = card_of(result).text
+    assert "no average is better: the weights of epoch 2 are kept alone." in text
+    assert "The weights kept are those after epoch 2, the best on the validation split" in text
+    assert "; weights of epoch 2\n" in "\n".join(summary(result))
 
 
 # The tables

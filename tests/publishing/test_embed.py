@@ -1,6 +1,8 @@
 """A finished run becomes weights of the package: in fp16, judged as such, with a card that says the same."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,17 @@ def test_the_card_says_how_the_weights_serve_other_data_where_that_was_measured(
 def test_the_packaged_card_has_that_section() -> None:
     section = (CARDS / EMBEDDED / TRANSFER).read_text(encoding="utf-8").strip()
     assert f"\n{section}\n\n## Training\n" in (CARDS / f"{EMBEDDED}.md").read_text(encoding="utf-8")
+
+
+def test_an_average_of_epochs_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    text = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text.replace("soup: null", "soup: 3"))
+    with pytest.raises(ConfigError, match=r"told to average epochs \(--soup\)"):
+        embed(copy, "apache-2.0", tmp_path, tmp_path)
+
+
+def test_the_temperature_travels_with_the_weights(run: Path, embedded: Path) -> None:
+    beside = json.loads((embedded / f"{NAME}.json").read_text())
+    found = re.search(r"^temperature = (\S+)  #", (embedded / f"{NAME}.md").read_text(), re.M)
+    assert beside.get("calibration") == ({"temperature": float(found[1])} if found else None)

@@ -14,7 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError, PublishError
 from botzoo.inference.sheet import sheet
+from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
+from botzoo.publishing.calibration import write_temperature
+from botzoo.publishing.card import HERE, usage_code
 from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.package import pack
 from botzoo.publishing.reproduce import reproduction, rerun
@@ -212,3 +215,26 @@ def test_a_recipe_that_is_none_is_not_published(run: Path) -> None:
 def test_weights_without_a_recipe_cannot_be_repeated() -> None:
     with pytest.raises(ModelError, match="No recipe travels with"):
         reproduction("resnet50d_bot")
+
+
+def with_temperature(run: Path, code: float, config: float) -> None:
+    """Let the card's code divide by ``code``, and config.json say ``config``."""
+    card = run / "model" / "README.md"
+    kept = temperature_in(json.loads((run / "model" / "config.json").read_text()))
+    before, after = (usage_code(HERE, 3, ours=False, temperature=t) for t in (kept, code))
+    assert before in card.read_text()
+    card.write_text(card.read_text().replace(before, after))
+    write_temperature(run / "model", config)
+
+
+@pytest.mark.parametrize(("config", "outcome"), [(2.5, "agrees"), (0.4, "differs")])
+def test_code_and_config_have_one_temperature(run: Path, photos: Path, config: float, outcome: str) -> None:
+    with_temperature(run, 2.5, config)
+    check = checked("code", run, photos)
+    assert (check.outcome, "2.5, that of config.json 0.4" in check.words) == (outcome, outcome == "differs")
+
+
+def test_the_embedded_cards_code_has_the_temperature_of_the_weights() -> None:
+    weights = WEIGHTS[EMBEDDED]
+    assert weights.temperature is not None
+    assert usage_code(EMBEDDED, 100, ours=True, temperature=weights.temperature) in CARD.read_text()

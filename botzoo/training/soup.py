@@ -1,0 +1,169 @@
+"""Model soups: the weights of several epochs averaged, where the validation split finds their average better than the best.
+
+M. Wortsman et al., *Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing
+inference time*, ICML 2022, arXiv:2203.05482, recipe 1, the greedy soup. Its ingredients are epochs of one run here, as where
+the last checkpoints are averaged (A. Vaswani et al., *Attention Is All You Need*, 2017, section 6.1) and in stochastic weight
+averaging (P. Izmailov et al., 2018, arXiv:1803.05407).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+
+class Score(NamedTuple):
+    """What the validation split says: top-1 accuracy in per cent, mean negative log-likelihood in nats."""
+
+    top1: float
+    loss: float
+
+    def beats(self, other: Score) -> bool:
+        """Tell whether the accuracy is higher, or as high at a lower loss."""
+        return (self.top1, -self.loss) > (other.top1, -other.loss)
+
+
+class Ingredient(NamedTuple):
+    """An epoch whose weights are kept: its number, counted from 1, and what the validation split says of it alone."""
+
+    epoch: int
+    top1: float
+    loss: float
+
+    @property
+    def score(self) -> Score:
+        """Both figures."""
+        return Score(self.top1, self.loss)
+
+
+class Trial(NamedTuple):
+    """An average that was tried: the epochs in it, the last one new; its score; whether that one was kept in it."""
+
+    epochs: tuple[int, ...]
+    score: Score
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Soup:
+    """What came of averaging.
+
+    Attributes:
+        ingredients: the epochs that there were, the best of the run first.
+        trials: the averages that were tried, in their order.
+    """
+
+    ingredients: tuple[Ingredient, ...]
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def _kept(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.kept]
+
+    @property
+    def taken(self) -> bool:
+        """Whether an average is better than the best epoch alone."""
+        return bool(self._kept)
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs in the average, in the order in which they were added; the best one alone where no other helped."""
+        return self._kept[-1].epochs if self.taken else (self.ingredients[0].epoch,)
+
+    @property
+    def score(self) -> Score:
+        """Of the average on the validation split."""
+        return self._kept[-1].score if self.taken else self.ingredients[0].score
+
+
+def best_of(ingredients: Iterable[Ingredient], best_epoch: int, most: int) -> tuple[Ingredient, ...]:
+    """Return at most ``most`` ingredients: the run's best epoch, then by accuracy, of equal ones by loss, then the earliest.
+
+    What has once fallen out would never come back, so that the weights of so many epochs are all that is to be kept.
+
+    Args:
+        ingredients: the epochs so far.
+        best_epoch: the first one with the highest accuracy, as the run has it.
+        most: >= 1.
+    """
+    order = sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.top1, i.loss, i.epoch))
+    return tuple(order[:most])
+
+
+def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, ...]], Score | None]) -> Soup:
+    """Add one epoch after the other to the best one, and keep each in the average only where the score gains by it.
+
+    Args:
+        ingredients: the best first, one or more.
+        taste: returns the score of the average of some epochs on the validation split, None where there is none.
+    """
+    soup = Soup(tuple(ingredients))
+    for ingredient in ingredients[1:]:
+        epochs = (*soup.epochs, ingredient.epoch)
+        score = taste(epochs)
+        if score is not None:
+            soup = Soup(soup.ingredients, (*soup.trials, Trial(epochs, score, score.beats(soup.score))))
+    return soup
+
+
+def average(files: Sequence[Path]) -> dict[str, Tensor]:
+    """Return the mean of the tensors in safetensors files of one network, in their own precision; counters are the first's.
+
+    Raises:
+        OSError, SafetensorError: a file cannot be read.
+        RuntimeError: they are of different networks.
+    """
+    mean = load_file(files[0])
+    for n, file in enumerate(files[1:], 2):
+        other = load_file(file)
+        if other.keys() != mean.keys():
+            raise RuntimeError(f"{file} is of another network than {files[0]}")
+        for name, tensor in mean.items():
+            if tensor.is_floating_point():
+                tensor.lerp_(other[name], 1 / n)
+    return mean
+
+
+def file_of(folder: Path, epoch: int) -> Path:
+    """Return where the weights after ``epoch`` are kept, in the folder of checkpoints."""
+    return folder / f"epoch-{epoch:08d}.safetensors"
+
+
+def remove_others(folder: Path, ingredients: Iterable[Ingredient]) -> None:
+    """Remove from the folder of checkpoints the weights of all epochs but those of ``ingredients``, and halves of files."""
+    kept = {file_of(folder, ingredient.epoch) for ingredient in ingredients}
+    for path in folder.glob("epoch-*"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+
+
+def told(soup: Soup) -> list[str]:
+    """Return what to say of it, line by line, for the log."""
+    best = soup.ingredients[0]
+    lines = [f"epoch {best.epoch}, the best: validation top-1 {best.top1:.2f} %, loss {best.loss:.4f}"]
+    for trial in soup.trials:
+        outcome = "kept" if trial.kept else f"{trial.epochs[-1]} left out"
+        lines.append(
+            f"epochs {joined(trial.epochs)} averaged: {trial.score.top1:.2f} %, loss {trial.score.loss:.4f}: {outcome}"
+        )
+    return [*lines, f"{outcome_of(soup)}; the validation split chose"]
+
+
+def outcome_of(soup: Soup) -> str:
+    """Return in words what is kept."""
+    if not soup.taken:
+        return f"no average is better: the weights of epoch {soup.epochs[0]} are kept alone"
+    before, after = soup.ingredients[0], soup.score
+    gain = f"top-1 {before.top1:.2f} -> {after.top1:.2f} %, loss {before.loss:.4f} -> {after.loss:.4f}"
+    return f"the average of epochs {joined(soup.epochs)} is kept: validation {gain}"
+
+
+def joined(epochs: Sequence[int]) -> str:
+    """Return numbers for people: 7, 9 and 8."""
+    *first, last = map(str, epochs)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,304 @@
+"""Model soups: the average against torch's, the choice against all orders, and whole runs around them."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn, update_bn
+
+from botzoo.errors import ConfigError
+from botzoo.training.batch_norm import measure_norms, measuring_steps, trained_norms
+from botzoo.training.command_line import made
+from botzoo.training.config import TrainConfig
+from botzoo.training.prepare import Transfer
+from botzoo.training.run import Result, train
+from botzoo.training.soup import Ingredient, Score, Soup, Trial, average, best_of, file_of, greedy_soup, told
+from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
+
+QUICK = {**TINY, "epochs": 4, "soup": 3, "mixed_precision": "fp32", "ema": None, "checkpoint_every": None}
+
+
+# The choice
+
+
+def ingredients(*top1: float) -> tuple[Ingredient, ...]:
+    return tuple(Ingredient(epoch, value, 1.0) for epoch, value in enumerate(top1, 1))
+
+
+def test_what_is_kept_as_it_goes_is_the_best_of_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        top1, loss = torch.randint(0, 4, (2, 12), generator=generator).tolist()
+        every = [Ingredient(epoch, float(a), float(b)) for epoch, (a, b) in enumerate(zip(top1, loss, strict=True), 1)]
+        kept: tuple[Ingredient, ...] = ()
+        for n, ingredient in enumerate(every, 1):
+            best = 1 + max(range(n), key=lambda k: (every[k].top1, -k))
+            kept = best_of((*kept, ingredient), best, 4)
+        assert kept == best_of(every, best, 4)
+        assert kept[0].epoch == best
+
+
+def test_equal_accuracies_go_by_their_loss() -> None:
+    epochs = [Ingredient(1, 50, 0.9), Ingredient(2, 50, 0.7), Ingredient(3, 50, 0.8), Ingredient(4, 40, 0.1)]
+    assert [i.epoch for i in best_of(epochs, 1, 3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("score", "beats"),
+    [((61, 2), True), ((60, 0.9), True), ((60, 1), False), ((60, 1.1), False), ((59, 0.1), False)],
+)
+def test_an_average_beats_by_accuracy_then_by_loss(score: tuple[float, float], beats: bool) -> None:
+    assert Score(*score).beats(Score(60, 1)) == beats
+
+
+def tasting(**scores: tuple[float, float]) -> Callable[[tuple[int, ...]], Score | None]:
+    return lambda epochs: Score(*found) if (found := scores.get("e" + "".join(map(str, epochs)))) else None
+
+
+def test_each_epoch_is_kept_only_where_it_helps() -> None:
+    """Recipe 1 of the paper by hand: 1 + 2 is better, 1 + 2 + 3 is not, 1 + 2 + 4 as accurate at a lower loss."""
+    soup = greedy_soup(ingredients(60, 59, 58, 57), tasting(e12=(61, 0.9), e123=(60.9, 0.1), e124=(61, 0.8)))
+    assert (soup.epochs, soup.score, soup.taken) == ((1, 2, 4), Score(61, 0.8), True)
+    assert [trial.kept for trial in soup.trials] == [True, False, True]
+
+
+def test_what_helps_nowhere_leaves_the_best_epoch_alone() -> None:
+    soup = greedy_soup(ingredients(60, 59, 58), tasting(e12=(59.9, 0.1), e13=(60, 1.0)))
+    assert (soup.epochs, soup.taken) == ((1,), False)
+    assert told(soup)[-1].startswith("no average is better: the weights of epoch 1 are kept alone")
+
+
+def test_weights_that_cannot_be_read_are_passed_over() -> None:
+    assert greedy_soup(ingredients(60, 59, 58), tasting(e13=(61, 1))).epochs == (1, 3)
+
+
+def test_what_was_tried_is_told() -> None:
+    soup = Soup(ingredients(60, 59, 58), (Trial((1, 2), Score(61, 0.9), True), Trial((1, 2, 3), Score(60, 1), False)))
+    assert told(soup) == [
+        "epoch 1, the best: validation top-1 60.00 %, loss 1.0000",
+        "epochs 1 and 2 averaged: 61.00 %, loss 0.9000: kept",
+        "epochs 1, 2 and 3 averaged: 60.00 %, loss 1.0000: 3 left out",
+        "the average of epochs 1 and 2 is kept: validation top-1 60.00 -> 61.00 %, loss 1.0000 -> 0.9000; "
+        "the validation split chose",
+    ]
+
+
+# The average
+
+
+def networks(count: int) -> list[nn.Module]:
+    torch.manual_seed(1)
+    made = [timm.create_model("test_resnet", num_classes=3) for _ in range(count)]
+    for network in made:
+        network.train()(torch.randn(4, 3, 32, 32))
+    return made
+
+
+def test_the_average_is_torchs(tmp_path: Path) -> None:
+    every = networks(3)
+    averaged = AveragedModel(every[0], avg_fn=get_swa_avg_fn(), use_buffers=True)
+    for k, network in enumerate(every):
+        averaged.update_parameters(network)
+        save_file(network.state_dict(), tmp_path / f"{k}")
+    mean = average([tmp_path / f"{k}" for k in range(3)])
+    torch.testing.assert_close(mean, averaged.module.state_dict())
+
+
+def test_one_epoch_is_its_own_average(tmp_path: Path) -> None:
+    state = networks(1)[0].state_dict()
+    save_file(state, tmp_path / "one")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in average([tmp_path / "one"]).items())
+
+
+@pytest.fixture
+def accelerator() -> Iterator[Accelerator]:
+    yield Accelerator(cpu=True, mixed_precision="no")
+    AcceleratorState._reset_state()
+
+
+def images(count: int = 5) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(4, 3, 32, 32, generator=generator) for _ in range(count)]
+
+
+def test_statistics_are_measured_as_torch_does(accelerator: Accelerator) -> None:
+    ours, theirs = networks(2)[1].eval(), networks(2)[1].eval()
+    update_bn(images(), theirs)
+    measure_norms([ours.get_submodule(name) for name in trained_norms(ours)], ours, images(), accelerator)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    assert not any(module.training for module in ours.modules())
+
+
+def test_frozen_layers_keep_their_statistics(accelerator: Accelerator) -> None:
+    network = networks(1)[0].eval()
+    network.bn1.requires_grad_(False)  # type: ignore[operator, union-attr]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    measure_norms([network.get_submodule(name) for name in trained_norms(network)], network, images(), accelerator)
+    kept = {name for name, tensor in network.state_dict().items() if torch.equal(tensor, before[name])}
+    assert {"bn1.running_mean", "bn1.running_var"} == {name for name in kept if "running" in name}
+
+
+class Two:
+    """Stands for two processes of which the other one found nothing but zeros."""
+
+    def reduce(self, tensor: Tensor, how: str) -> Tensor:
+        assert how == "mean"
+        return tensor / 2
+
+
+def test_statistics_are_those_of_all_processes(accelerator: Accelerator) -> None:
+    alone, together = networks(2)[1].eval(), networks(2)[1].eval()
+    measure_norms([alone.get_submodule("bn1")], alone, images(), accelerator)
+    measure_norms([together.get_submodule("bn1")], together, images(), Two())  # type: ignore[arg-type]
+    torch.testing.assert_close(2 * together.bn1.running_var, alone.bn1.running_var)  # type: ignore[operator, union-attr]
+
+
+def test_an_epoch_or_2048_images_are_measured_on() -> None:
+    assert (measuring_steps(64, 1000), measuring_steps(100, 1000), measuring_steps(64, 5)) == (32, 21, 5)
+
+
+# Whole runs
+
+
+def cooked(photos: Path, output: Path, transfer: Transfer | None = None, **options: Any) -> Result:
+    options = {**QUICK, "dataset": str(photos), "output": str(output), **options}
+    return train(made(options, TrainConfig), transfer=transfer)
+
+
+def records(folder: Path, split: str) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [record for line in lines if (record := json.loads(line))["split"] == split]
+
+
+@pytest.fixture(scope="module")
+def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return cooked(photos, tmp_path_factory.mktemp("soup") / "run", epochs=6, lr=0.1)
+
+
+def test_the_best_epochs_are_kept_and_no_others(result: Result) -> None:
+    assert result.soup is not None
+    validation = records(result.job.folder, "validation")
+    every = [Ingredient(r["epoch"], r["top1"], r["loss"]) for r in validation]
+    assert result.soup.ingredients == best_of(every, result.best_epoch, 3)
+    files = {file_of(result.job.folder / "checkpoints", i.epoch) for i in result.soup.ingredients}
+    assert set((result.job.folder / "checkpoints").glob("epoch-*")) == files
+
+
+def test_the_soup_is_what_is_judged_and_written(result: Result) -> None:
+    assert result.soup is not None
+    assert result.soup.taken
+    assert (result.evaluation.top1, result.evaluation.loss) == (result.soup.score.top1, result.soup.score.loss)
+    folder = result.job.folder / "checkpoints"
+    mean, found = average([file_of(folder, e) for e in result.soup.epochs]), final_weights(result.job.folder)
+    assert all(torch.equal(found[name], tensor) for name, tensor in mean.items() if name.endswith(("weight", "bias")))
+    assert not torch.equal(found["bn1.running_mean"], mean["bn1.running_mean"])
+
+
+def test_log_and_metrics_tell_what_was_tried(result: Result) -> None:
+    assert result.soup is not None
+    log = (result.job.folder / "log.txt").read_text()
+    assert all(line in log for line in told(result.soup))
+    tried = [
+        Trial(tuple(r["epochs"]), Score(r["top1"], r["loss"]), r["kept"]) for r in records(result.job.folder, "soup")
+    ]
+    assert tuple(tried) == result.soup.trials
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    ours, theirs = final_weights(a), final_weights(b)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_where_no_average_is_better_the_best_epoch_is_kept_to_the_bit(photos: Path, tmp_path: Path) -> None:
+    result = cooked(photos, tmp_path / "run", lr=1e-9, warmup=0, soup=2, epochs=2)
+    assert result.soup is not None
+    assert not result.soup.taken
+    best = load_file(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert all(torch.equal(final_weights(tmp_path / "run")[name], best[name]) for name in best)
+
+
+def test_one_epoch_makes_no_soup(photos: Path, tmp_path: Path) -> None:
+    assert cooked(photos, tmp_path / "run", epochs=1).soup is None
+
+
+def test_weights_that_are_gone_are_left_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Result
+) -> None:
+    assert result.soup is not None
+    folder = shutil.copytree(result.job.folder, tmp_path / "run")
+    shutil.rmtree(folder / "model")
+    second = result.soup.ingredients[1].epoch
+    file_of(folder / "checkpoints", second).write_bytes(b"half")
+    again = train(result.job.config, resume=folder)
+    assert again.soup is not None
+    assert [trial.epochs[-1] for trial in again.soup.trials] == [result.soup.ingredients[2].epoch]
+    assert "the last of them is left out" in (folder / "log.txt").read_text()
+
+
+def thaw_after_the_end(model: nn.Module, epoch: int) -> bool:
+    """Train the classifier and the last BatchNorm in the four epochs of the run; what comes later is never trained."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(epoch >= 4 or name.startswith(("fc", "layer4")))
+    return epoch in (0, 4)
+
+
+def test_an_end_that_is_done_again_is_the_same_to_the_bit(photos: Path, tmp_path: Path) -> None:
+    frozen = Transfer(set_trainable=thaw_after_the_end)
+    first = cooked(photos, tmp_path / "run", frozen, lr=0.1)
+    assert first.soup is not None
+    assert first.soup.taken
+    shutil.copytree(tmp_path / "run" / "model", tmp_path / "before" / "model")
+    shutil.rmtree(tmp_path / "run" / "model")
+    again = train(first.job.config, transfer=frozen, resume=tmp_path / "run")
+    assert (again.soup, len(records(tmp_path / "run", "soup"))) == (first.soup, len(first.soup.trials))
+    assert same_weights(tmp_path / "run", tmp_path / "before")
+
+
+SMALL = {**TINY, "epochs": 3, "lr": 0.1, "soup": 3, "keep_checkpoints": 1}
+
+
+def test_killed_and_resumed_soups_are_identical_to_the_bit(photos: Path, tmp_path: Path) -> None:
+    options = {**SMALL, "dataset": str(photos)}
+    whole, killed = ({**options, "output": str(tmp_path / name)} for name in ("whole", "killed"))
+    assert run(finetune, whole) == 0
+    assert run(finetune_and_signal, killed, signal.SIGKILL, 14) == SIGKILLED
+    assert run(finetune_and_signal, killed, signal.SIGKILL, 18, killed["output"]) == SIGKILLED  # after the last step
+    assert run(finetune, killed, killed["output"]) == 0
+    assert same_weights(tmp_path / "whole", tmp_path / "killed")
+    assert records(tmp_path / "whole", "soup") == records(tmp_path / "killed", "soup")
+    assert "Greedy [model soup]" in (tmp_path / "whole" / "model" / "README.md").read_text()
+
+
+def frozen_norms(model: nn.Module, epoch: int) -> bool:
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(False)
+    return epoch == 0
+
+
+def cook(photos: str, output: str) -> None:
+    plain = {"mixup": 0.0, "cutmix": 0.0, "batch_size": 12, "zero_gamma": False, "lr": 0.1, "epochs": 2, "soup": 2}
+    cooked(Path(photos), Path(output), Transfer(set_trainable=frozen_norms), **plain)
+
+
+def test_two_processes_make_the_soup_of_one(photos: Path, tmp_path: Path) -> None:
+    for count in (1, 2):
+        assert run_distributed(count, cook, str(photos), str(tmp_path / str(count))) == [0] * count
+    one, two = (records(tmp_path / str(count), "soup") for count in (1, 2))
+    assert [(r["epochs"], r["kept"]) for r in one] == [(r["epochs"], r["kept"]) for r in two]
+    torch.testing.assert_close(final_weights(tmp_path / "2"), final_weights(tmp_path / "1"), rtol=1e-4, atol=1e-5)
+
+
+def test_fewer_than_two_epochs_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--soup is 1: it must be 2 or more epochs"):
+        TrainConfig(soup=1)
