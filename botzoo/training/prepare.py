@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from botzoo.errors import ConfigError
 from botzoo.training.budget import Budget
-from botzoo.training.config import TrainConfig, check_epochs
+from botzoo.training.config import TrainConfig, check_epochs, fold_of
 from botzoo.training.data import Batch, Images, Order, Preprocessing, read_images, unreadable
 from botzoo.training.engine import (
     check_sizes,
@@ -32,7 +32,7 @@ from botzoo.training.objective import Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
 from botzoo.training.plan import epochs_words
 from botzoo.training.shards import Shards, find_shards
-from botzoo.training.sources import ImageData, Split, find_images, with_validation
+from botzoo.training.sources import ImageData, Split, find_images, in_fold, joined, with_validation, without_test
 from botzoo.training.stream import Stream
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Trainer
@@ -153,7 +153,8 @@ def _draft(
 ) -> tuple[Draft, torch.optim.Optimizer]:
     data: ImageData[Any] = found
     if not config.data.streaming:
-        data = with_validation(found, config.data.val_fraction, config.seed)
+        for cut in _cuts(config):
+            data = cut(data)
     model, preprocessing, start = _make_model(config, len(data.class_names))
     architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
     model = place(model, config, accelerator)
@@ -176,16 +177,16 @@ def _draft(
     return draft, optimizer
 
 
-def preflight(config: TrainConfig, accelerator: Accelerator) -> None:
+def preflight(config: TrainConfig, accelerator: Accelerator, transfer: Transfer | None = None) -> None:
     """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
-    _draft(config, _find(config, accelerator), Transfer(), accelerator)
+    _draft(config, find(config, accelerator), transfer or Transfer(), accelerator)
 
 
 def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     """Settle everything that can be refused, cheapest first."""
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    found = _find(config, accelerator)
+    found = find(config, accelerator)
     draft, optimizer = _draft(config, found, transfer, accelerator)
     data: ImageData[Any] = draft.data
     images: dict[str, Images] | dict[str, Stream]
@@ -236,12 +237,30 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     return settled if shortcut is None else replace(settled, trainer=shortcut.trainer, shortcut=shortcut)
 
 
-def _find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
-    """Find the data set; shards are counted by the main process for all."""
+def find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
+    """Find the data set, without the splits that a run of ``config`` leaves unread; of shards the main process counts for all.
+
+    Raises:
+        DataError, NetworkError: see ``find_images``.
+    """
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
+    found: ImageData[Any]
     if config.data.streaming:
-        return from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
-    return find_images(config.dataset, **columns)
+        found = from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
+    else:
+        found = find_images(config.dataset, **columns)
+    if config.data.fold is not None:
+        return joined(found)
+    return found if config.data.test_split else without_test(found)
+
+
+def _cuts(config: TrainConfig) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
+    """Yield how the splits of a run are taken from those of its data set, one after the other."""
+    seed = config.split_seed
+    if config.data.fold is not None:
+        fold, folds = fold_of(config.data.fold)
+        yield lambda data: in_fold(data, fold, folds, seed)
+    yield lambda data: with_validation(data, config.data.val_fraction, seed)
 
 
 def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
@@ -305,7 +324,7 @@ def read_splits(
 ) -> tuple[ImageData[Split], dict[str, Images], list[str]]:
     """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
 
-    The validation split, where it has to be set aside, is drawn from the images that can be read.
+    The validation split, where it has to be set aside, and the folds are drawn from the images that can be read.
     """
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     images: dict[str, Images] = {}
@@ -324,9 +343,11 @@ def read_splits(
     if left_out and not config.skip_corrupt:
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: read.split for role, read in images.items()}
-    data = with_validation(replace(found, **readable), config.data.val_fraction, config.seed)
-    kept = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
-    return data, kept, left_out
+    data = replace(found, **readable)
+    for cut in _cuts(config):
+        data = cut(data)
+        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    return data, images, left_out
 
 
 def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:

@@ -74,6 +74,9 @@ from botzoo.training.trainer import Evaluation, evaluate
 
 log = logging.getLogger("botzoo")
 
+CarryOn = Callable[[list[float]], bool]
+"""Given the validation top-1, in per cent, after each epoch so far, tells whether the run goes on."""
+
 BEST = Path("checkpoints") / "best.safetensors"
 """The weights of the best epoch so far, in a run's folder."""
 
@@ -85,6 +88,7 @@ class Job(Settled):
     folder: Path
     facts: Facts
     history: History
+    carry_on: CarryOn = lambda accuracies: True
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ def train(
     command: str = "botzoo",
     resume: Path | None = None,
     approve: Callable[[Settled], object] = lambda settled: None,
+    carry_on: CarryOn = lambda accuracies: True,
     began: float | None = None,
 ) -> Result:
     """Run the whole job and return its result, the same on every process.
@@ -137,6 +142,8 @@ def train(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         approve: is shown, on every process, what is settled before the run's folder is made; may raise.
+        carry_on: is asked after every epoch but the last, and answers the same on every process; where it says no, the run
+            ends there with its best weights, as where patience has run out.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Raises:
@@ -150,7 +157,7 @@ def train(
     settled = _keep_to_budget(with_batch_size(settled), began)
     folder = open_folder(settled.config, settled.accelerator, resume)
     with working_in(folder, settled.accelerator):
-        return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
+        return _train(_open(settled, folder, command, resume is not None, carry_on), command, resume is not None)
 
 
 def _train(job: Job, command: str, resumed: bool) -> Result:
@@ -299,7 +306,7 @@ def _save_all(settled: Settled, folder: Path) -> None:
     _save_best(folder / BEST, settled.trainer.judged)
 
 
-def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
+def _open(settled: Settled, folder: Path, command: str, resumed: bool, carry_on: CarryOn) -> Job:
     """Record what the run is in its folder."""
     accelerator = settled.accelerator
     teacher = settled.teacher.identity if settled.teacher is not None else None
@@ -307,7 +314,7 @@ def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
     facts = record_facts(folder, command, settled.images, accelerator, resumed=resumed, teacher=teacher, budget=budget)
     start_tracker(settled.config, accelerator, folder)
     history = History(folder / "metrics.jsonl", accelerator.is_main_process)
-    return Job(**vars(settled), folder=folder, facts=facts, history=history)
+    return Job(**vars(settled), folder=folder, facts=facts, history=history, carry_on=carry_on)
 
 
 def _epoch(job: Settled, step: int) -> int:
@@ -363,7 +370,6 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
             if stopping:
                 raise _stopped(job, done, stop, command)
             if progress.stopped_early:
-                log.info("stopped early: no better for %d epochs", progress.epochs_without_gain)
                 break
             if saves:
                 watch.restart()
@@ -469,7 +475,11 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
         *(len(of), number, of, top1, evaluation.loss, duration(watch.seconds)),
         " (best so far)" if better else "",
     )
-    progress = replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
+    if patience is not None and progress.epochs_without_gain >= patience:
+        log.info("stopped early: no better for %d epochs", progress.epochs_without_gain)
+        return replace(progress, stopped_early=True)
+    if step < job.schedule.total_steps and not job.carry_on([row["top1"] for row in job.history.of("validation")]):
+        return replace(progress, stopped_early=True)
     return _judge_plateau(job, progress, step)
 
 

@@ -15,9 +15,16 @@ from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
 from botzoo_finetune.first_look import report_probe, start_from_probe
+from botzoo_finetune.folds import cross_validate
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.head_only import HeadOnly, head_only, on_images
 from botzoo_finetune.layer_decay import layer_decay
+from botzoo_finetune.search import search
+from botzoo_finetune.seeds import train_seeds
+
+
+SEVERAL = {"folds": cross_validate, "seeds": train_seeds, "search": search}
+"""Modes that train several times."""
 
 
 def finetune(
@@ -26,7 +33,7 @@ def finetune(
     command: str,
     resume: Path | None = None,
     mode: str | None = None,
-    models: str = "",
+    value: str = "",
     began: float | None = None,
 ) -> Result | Report | None:
     """Fine-tune as ``config`` says, write the card and print the summary; or do what ``mode`` says instead.
@@ -35,8 +42,9 @@ def finetune(
         config: the options.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
-        mode: "check", "probe", "compare", or one of ``botzoo.publishing.job.train_and_describe``; None to train.
-        models: to compare, with commas between them.
+        mode: "check", "probe", "compare", "folds", "seeds", "search", or one of
+            ``botzoo.publishing.job.train_and_describe``; None to train.
+        value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Returns:
@@ -47,7 +55,7 @@ def finetune(
         BotzooError: see ``botzoo.training.run.train``.
     """
     transfer = _transfer(config)
-    if mode in ("check", "probe", "compare") and config.data.streaming:
+    if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
         return check(config, transfer)
@@ -55,7 +63,10 @@ def finetune(
         report_probe(config, transfer)
         return None
     if mode == "compare":
-        compare(config, models)
+        compare(config, value)
+        return None
+    if mode in SEVERAL:
+        SEVERAL[mode](config, value, command, _transfer)
         return None
     return train_and_describe(config, command=command, transfer=transfer, resume=resume, mode=mode, began=began)
 
