@@ -118,7 +118,8 @@ def _lines(runs: Several, folds: int) -> Iterator[str]:
         f"top-1 {100 * correct / images:.2f} % of {images:,} images, each judged once by a network that has not seen it "
         f"(95 % interval {low:.2f} to {high:.2f})"
     )
-    yield f"over the folds: {spread_words(outcomes)}; folds share training images, so their noise is somewhat more"
+    yield f"over the folds: {spread_words(outcomes)}"
+    yield "folds share training images, so their interval is somewhat too narrow"
     share = f"{runs.config.data.val_fraction:.0%}"
     yield f"of the {folds - 1} other fold(s), {share} of each class chose the epoch; a test split of the data is left unread"
     for name in runs.failures:

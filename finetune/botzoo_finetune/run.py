@@ -22,7 +22,6 @@ from botzoo_finetune.layer_decay import layer_decay
 from botzoo_finetune.search import search
 from botzoo_finetune.seeds import train_seeds
 
-
 SEVERAL = {"folds": cross_validate, "seeds": train_seeds, "search": search}
 """Modes that train several times."""
 

@@ -1,8 +1,8 @@
 """Search for hyper-parameters by Optuna: the learning rate, the weight decay and how fast it falls from layer to layer.
 
-A trial is an ordinary run, on the same split and with the same seed as all others. The folder is all that is remembered: before
-each trial a study is made anew from the records of those before it, and what it proposes depends on them, the seed and the
-trial's number alone. So a search that was killed goes on as if it had not been, and half a line in a log can do no harm.
+A trial is an ordinary run, on the same split and with the same seed as all others. The folder is all that is remembered:
+before each trial a study is made anew from the records of those before it, and what it proposes depends on them, the seed
+and the trial's number alone. So a search that was killed goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +95,9 @@ def _check_installed() -> None:
 def space(config: FinetuneConfig) -> dict[str, Range]:
     """Return where each option is looked for.
 
-    The learning rate from a twentieth of --lr to five times as much, --optim.weight-decay from 1e-6 to 1e-2, --layer-decay from
-    0.5 to 1; wider where the option given lies outside. A network of which the classifier alone is trained has no layers that
-    could learn at rates of their own.
+    The learning rate from a twentieth of --lr to five times as much, --optim.weight-decay from 1e-6 to 1e-2, --layer-decay
+    from 0.5 to 1; wider where the option given lies outside. Where the classifier alone is trained, there are no layers
+    that could learn at rates of their own.
     """
     decay = config.optim.weight_decay
     found = {
@@ -283,8 +284,8 @@ def _lines(runs: Several) -> Iterator[str]:
     end = runs.outcomes[name]
     low, high = wilson(end.correct, end.images)
     yield (
-        f"{name}: top-1 {end.top1:.2f} % on {end.images:,} validation images (95 % interval {low:.2f} to {high:.2f}); its model "
-        f"is in {runs.folder / name / 'model'}"
+        f"{name}: top-1 {end.top1:.2f} % on {end.images:,} validation images (95 % interval {low:.2f} to {high:.2f}); its "
+        f"model is in {runs.folder / name / 'model'}"
     )
     yield (
         f"these images chose it among {len(runs.ended)} trials, and its epoch, so the figure flatters; a test split of the "
@@ -318,11 +319,9 @@ def _draw_rates(axes: Any, runs: Several) -> None:
 
 
 def _draw_best(axes: Any, runs: Several) -> None:
-    top, numbers, heights = 0.0, [], []
-    for name in filter(runs.outcomes.__contains__, _in_order(runs)):
-        end = runs.outcomes[name]
-        top = max(top, 0.0 if end.stopped else end.top1)
-        numbers.append(_number(name))
-        heights.append(top)
-    axes.step(numbers, heights, ".-", where="post")
-    axes.set(xlabel="trial", ylabel="best validation top-1 so far (%)")
+    names = [name for name in _in_order(runs) if name in runs.outcomes and not runs.outcomes[name].stopped]
+    numbers, heights = [_number(name) for name in names], [runs.outcomes[name].top1 for name in names]
+    axes.plot(numbers, heights, "o", mfc="none")
+    axes.step(numbers, list(accumulate(heights, max)), "-", color="C0", where="post")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="trial", ylabel="validation top-1 (%), best so far")
