@@ -16,13 +16,26 @@ from sklearn.model_selection import StratifiedKFold
 
 from botzoo.errors import ConfigError, DataError
 from botzoo.guard import guarded
+from botzoo.publishing.verify import verify
 from botzoo.training.config import DataConfig, fold_of
 from botzoo.training.sources import ImageData, Split, in_fold, joined
 from botzoo_finetune import cli
 from conftest import write_photos
 from running import SIGKILLED, run
 
-QUICK = "--model test_resnet --scratch --img-size 32 --epochs 1 --batch-size 16 --mixed-precision fp32".split()
+QUICK = [
+    "--model",
+    "test_resnet",
+    "--scratch",
+    "--img-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--mixed-precision",
+    "fp32",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +163,11 @@ def test_finished_folds_are_not_trained_again(folder: Path, photos: Path) -> Non
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     assert command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+
+
+def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
+    checks = verify(str(folder / "fold-2"), str(photos))
+    assert next(check for check in checks if check.name == "images").outcome == "agrees"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,19 @@ from botzoo_finetune.search import best, falls_behind, propose, rounded, space, 
 from botzoo_finetune.several import Failure, Outcome, Several, fingerprints
 from conftest import write_photos
 
-QUICK = "--model test_resnet --scratch --img-size 32 --epochs 1 --batch-size 16 --mixed-precision fp32".split()
+QUICK = [
+    "--model",
+    "test_resnet",
+    "--scratch",
+    "--img-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--mixed-precision",
+    "fp32",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def second_diverges(config: Any, **others: Any) -> Any:
         if config.output.endswith("trial-2"):
+            Path(config.output).mkdir()
             raise DivergedError("The loss became NaN.")
         return whole(config, **others)
 

@@ -13,10 +13,23 @@ from safetensors.torch import load_file
 from scipy.stats import t
 
 from botzoo.guard import guarded
+from botzoo.publishing.verify import verify
 from botzoo_finetune import cli
 from running import run_distributed
 
-QUICK = "--model test_resnet --scratch --img-size 32 --epochs 1 --batch-size 16 --mixed-precision fp32".split()
+QUICK = [
+    "--model",
+    "test_resnet",
+    "--scratch",
+    "--img-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--mixed-precision",
+    "fp32",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +93,11 @@ def test_two_processes_train_all_seeds(photos: Path, tmp_path: Path) -> None:
     argv = ["--dataset", str(photos), "--seeds", "2", "--output", str(tmp_path / "out")]
     assert run_distributed(2, end_with_command, argv) == [0, 0]
     assert [row["run"] for row in report(tmp_path / "out")["runs"]] == ["seed-0", "seed-1"]
+
+
+def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
+    checks = verify(str(folder / "seed-1"), str(photos))
+    assert next(check for check in checks if check.name == "images").outcome == "agrees"
 
 
 @pytest.mark.parametrize(
