@@ -8,10 +8,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from botzoo.recipes.ladders import Rung, flat
-from botzoo.training.ablation import Ablation, Cell, write_whole
+from botzoo.training.ablation import Ablation, Cell
+from botzoo.training.folder import write_whole
 
 ROUNDING = 1e-9
 """Values in per cent that differ by less are equal."""
@@ -58,7 +59,15 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def accuracy(runs: Sequence[Cell]) -> Estimate:
+class Judged(Protocol):
+    """What is asked of a run of any kind."""
+
+    @property
+    def top1(self) -> float:
+        """Accuracy in per cent."""
+
+
+def accuracy(runs: Sequence[Judged]) -> Estimate:
     """Return the mean top-1 of runs in per cent; its interval stays within 0 and 100."""
     found = estimate([run.top1 for run in runs])
     return found if not found.known else Estimate(found.mean, max(0.0, found.low), min(100.0, found.high), found.n)
@@ -66,8 +75,8 @@ def accuracy(runs: Sequence[Cell]) -> Estimate:
 
 def write_report(ablation: Ablation) -> None:
     """Write ablation.json, ablation.md and ablation.png into the ablation's folder."""
-    write_whole(ablation.folder / "ablation.json", json.dumps(as_json(ablation), indent=2))
-    write_whole(ablation.folder / "ablation.md", as_markdown(ablation))
+    write_whole(ablation.folder / "ablation.json", json.dumps(as_json(ablation), indent=2) + "\n")
+    write_whole(ablation.folder / "ablation.md", as_markdown(ablation) + "\n")
     draw(ablation, ablation.folder / "ablation.png")
 
 
@@ -124,8 +133,8 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
         "options": ablation.options[rung.name],
         "runs": [asdict(run) for run in runs],
         "diverged": _diverged(ablation, rung.name),
-        "top1": _estimate_json(accuracy(runs)) if runs else None,
-        "difference": _estimate_json(gain) | {"within_noise": gain.within_noise if gain.known else None}
+        "top1": estimate_json(accuracy(runs)) if runs else None,
+        "difference": estimate_json(gain) | {"within_noise": gain.within_noise if gain.known else None}
         if gain
         else None,
         "paper": rung.paper,
@@ -133,7 +142,8 @@ def _rung_json(ablation: Ablation, rung: Rung) -> dict[str, Any]:
     }
 
 
-def _estimate_json(found: Estimate) -> dict[str, Any]:
+def estimate_json(found: Estimate) -> dict[str, Any]:
+    """Return an estimate for other programs; its interval is null where there is none."""
     interval = [found.low, found.high] if found.known else None
     return {"mean": found.mean, "interval_95": interval, "n": found.n}
 

@@ -367,7 +367,7 @@ def _data(result: Result) -> Iterator[str]:
         notes.append("The validation split is the data set's own.")
     else:
         how = "" if data.multi_label else ", class by class,"
-        notes.append(f"They were drawn at random{how} with seed {result.job.config.seed}.")
+        notes.append(f"They were drawn at random{how} with seed {result.job.config.split_seed}.")
     if lost := len(result.job.left_out):
         notes.append(f"Left out as unreadable: {_count(lost, 'image')}.")
     yield " ".join(notes)
@@ -571,6 +571,7 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
         "xavier_init": not config.scratch,
         "label_smoothing_over": not config.label_smoothing,
         "optim.decay": config.cosine,
+        "data.test_split": config.data.test_split,
         "optim.decay_every": decay != "exponential",
         "optim.decay_patience": decay != "plateau",
     }

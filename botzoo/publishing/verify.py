@@ -26,8 +26,8 @@ from botzoo.training.config import DataConfig, TrainConfig
 from botzoo.training.data import EvalTransform, Images, eval_batches, read_images
 from botzoo.training.engine import make_accelerator, worker_count
 from botzoo.training.model import model_folder
-from botzoo.training.prepare import read_splits
-from botzoo.training.sources import ImageData, find_images
+from botzoo.training.prepare import find, read_splits
+from botzoo.training.sources import ImageData
 from botzoo.training.trainer import Evaluation, evaluate
 
 SECONDS = 300
@@ -142,7 +142,9 @@ def _options(recipe: Path) -> TrainConfig:
     try:
         found = read_recipe(recipe)
         data = {
-            key: found["data"][key] for key in ("image_column", "label_column", "val_fraction") if key in found["data"]
+            key: found["data"][key]
+            for key in ("image_column", "label_column", "val_fraction", "split_seed", "fold")
+            if key in found["data"]
         }
         options = {"seed": found["seed"], "data": data}
     except (TypeError, KeyError) as error:
@@ -153,7 +155,7 @@ def _options(recipe: Path) -> TrainConfig:
 def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: str | None) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    found = find_images(config.dataset, image_column=config.data.image_column, label_column=config.data.label_column)
+    found = find(config, accelerator)
     images, data = _images(config, found, claim.role, accelerator)
     preprocessing = classifier.preprocessing
     model = classifier.model.to(accelerator.device)

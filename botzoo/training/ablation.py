@@ -7,36 +7,35 @@ trained again, and one that was cut short goes on from its newest checkpoint.
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
-import shutil
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
-from botzoo.errors import BotzooError, ConfigError, DataError, DivergedError, StoppedError
+from botzoo.errors import BotzooError, ConfigError, DivergedError
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, select
-from botzoo.training.command_line import check_options, load_config, made
+from botzoo.training.command_line import check_options, made
 from botzoo.training.config import AblateConfig, TrainConfig, seed_list
 from botzoo.training.engine import from_main, make_accelerator, on_main
 from botzoo.training.folder import Facts, working_in
-from botzoo.training.plan import duration
 from botzoo.training.prepare import Settled, preflight
-from botzoo.training.run import Result, train
+from botzoo.training.run import Result
+from botzoo.training.series import Register, check_images, close, one_by_one, read_record, train_one
 
 log = logging.getLogger("botzoo")
 
 OWN = ("ladder", "seeds", "rungs", "leave_one_out", "teacher", "output", "seed", "epochs")
 """Options of the ablation itself, which every run gets in its own way."""
+
+REGISTER = Register("ladder.json", "ladder", "rungs", "its rung {} has")
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,10 @@ class Ablation:
     def place(self, rung: str, seed: int) -> Path:
         """Return the folder of a run."""
         return self.folder / "cells" / rung / f"seed-{seed}"
+
+    def begun(self, rung: str) -> bool:
+        """Tell whether there is a run of a rung."""
+        return (self.folder / "cells" / rung).exists()
 
 
 def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | None) -> dict[str, Options]:
@@ -175,9 +178,11 @@ def ablate(config: AblateConfig, common: Options, command: str, report: Callable
     ablation = Ablation(ladder, options, seeds, folder, command, earlier=not set(finished) <= set(plan))
     for name in asked:  # a teacher that does not fit is named now, not in hours
         _preflight(name, options[name], accelerator)
-    on_main(accelerator, lambda: _make_folder(folder))
+    on_main(accelerator, lambda: REGISTER.make_folder(folder))
     with working_in(folder, accelerator):
-        ablation.options = from_main(accelerator, lambda: _claim(ablation, precision.name))
+        ablation.options = from_main(
+            accelerator, lambda: REGISTER.claim(folder, ladder.name, options, precision.name, ablation.begun)
+        )
         _train_all(ablation, plan, accelerator, report)
     return ablation
 
@@ -209,81 +214,6 @@ def _finished(folder: Path, ladder: Ladder) -> list[tuple[str, int]]:
     ]
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the ablation's folder, unless it is there.
-
-    Raises:
-        ConfigError: it holds something else, or cannot be made.
-    """
-    try:
-        ours = not folder.exists() or (folder / "ladder.json").exists()
-        if not ours and any(path.name != ".lock" and path.suffix != ".part" for path in folder.iterdir()):
-            raise ConfigError(f"--output {folder} holds something else and is left as it is: give another folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--output {folder} cannot be written ({error.strerror}): give another folder.") from error
-
-
-def _claim(ablation: Ablation, precision: str) -> dict[str, Options]:
-    """Write down what the rungs are, or go on if the runs were trained with the same options; return the options.
-
-    ``precision`` takes the place of "auto", and what was measured when the ladder began that of ``precision``.
-
-    Raises:
-        ConfigError: the folder has results of other options, or cannot be written.
-    """
-    folder, path = ablation.folder, ablation.folder / "ladder.json"
-    try:
-        before = _claimed(path)
-        name, rungs = ablation.ladder.name, (before or {}).get("rungs", {})
-        if before is not None and before.get("ladder") != name:
-            raise ConfigError(
-                f"--output {folder} holds results of another ladder, {before.get('ladder')}: give another folder."
-            )
-        options: dict[str, Options] = json.loads(json.dumps(ablation.options))
-        for rung, own in options.items():
-            if own.get("mixed_precision", "auto") == "auto":
-                own["mixed_precision"] = rungs.get(rung, {}).get("mixed_precision", precision)
-        begun = [rung for rung in rungs.keys() & options.keys() if (folder / "cells" / rung).exists()]
-        for rung in begun:  # the options of a rung without a run may still change
-            _same(folder, rung, rungs[rung], options[rung])
-        write_whole(path, json.dumps({"ladder": name, "rungs": rungs | options}, indent=2))
-        return options
-    except OSError as error:
-        raise ConfigError(f"--output {folder} cannot be written ({error.strerror}): give another folder.") from error
-
-
-def _claimed(path: Path) -> dict[str, Any] | None:
-    """Return what ladder.json says, None where there is none."""
-    if not path.exists():
-        return None
-    try:
-        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        rungs = before["rungs"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is damaged: give another --output, or put it back.") from error
-    if not isinstance(rungs, dict):
-        raise ConfigError(f"{path} is damaged: give another --output, or put it back.")
-    return before
-
-
-def _same(folder: Path, rung: str, before: Options, now: Options) -> None:
-    old, new = flat(before), flat(now)
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            raise ConfigError(
-                f"--output {folder} holds results of another ladder: its rung {rung} has {name} = {old.get(name)}, not "
-                f"{new.get(name)}. Give another folder, or the same options as before."
-            )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.rename(path)
-
-
 def _train_all(
     ablation: Ablation, plan: list[tuple[str, int]], accelerator: Accelerator, report: Callable[[Ablation], None]
 ) -> None:
@@ -293,15 +223,8 @@ def _train_all(
     rungs, seeds = {rung for rung, _ in plan}, {seed for _, seed in plan}
     log.info("%s: %d rungs x %d seeds = %d runs, %d of them done; they start from %s", ablation.ladder.name, len(rungs),
              len(seeds), len(plan), len(plan) - len(missing), _start([ablation.options[name] for name in rungs]))  # fmt: skip
-    began = time.perf_counter()
-    for k, at in enumerate(missing):
-        left = f"; about {duration((time.perf_counter() - began) / k * (len(missing) - k))} left" if k else ""
-        log.info("")
-        log.info("run %d of %d: %s, seed %d%s", len(plan) - len(missing) + k + 1, len(plan), *at, left)
-        _train_cell(ablation, accelerator, *at, report)
-        gc.collect()  # the next run's memory is measured without what this one held
-        if accelerator.device.type == "cuda":
-            torch.cuda.empty_cache()
+    one_by_one(missing, len(plan), lambda at: f"{at[0]}, seed {at[1]}",
+               lambda at: _train_cell(ablation, accelerator, *at, report), accelerator)  # fmt: skip
     if not missing:
         on_main(accelerator, lambda: report(ablation))
     if not ablation.cells:
@@ -319,23 +242,16 @@ def _read_finished(
 ) -> tuple[dict[tuple[str, int], Cell], dict[tuple[str, int], str], dict[int, Facts]]:
     """Take up the runs that are finished; return them, those that diverged, and their facts."""
     for at in [(rung.name, seed) for seed in ablation.seeds for rung in ablation.ladder.rungs]:
-        place = ablation.place(*at)
-        if (place / "cell.json").exists():
-            try:
-                _take_up(ablation, at, json.loads((place / "cell.json").read_text(encoding="utf-8")), place)
-            except (ValueError, KeyError, TypeError, OSError) as error:
-                raise ConfigError(
-                    f"The result of a run in {place} is damaged (cell.json or run.json): remove that folder to train it again."
-                ) from error
+        read_record(ablation.place(*at), partial(_take_up, ablation, at))
     return ablation.cells, ablation.diverged, ablation.facts
 
 
-def _take_up(ablation: Ablation, at: tuple[str, int], values: dict[str, Any], place: Path) -> None:
+def _take_up(ablation: Ablation, at: tuple[str, int], values: dict[str, Any]) -> None:
     if "diverged" in values:
         ablation.diverged[at] = str(values["diverged"])
         return
     ablation.cells[at] = Cell(**values)
-    facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    facts = json.loads((ablation.place(*at) / "run.json").read_text(encoding="utf-8"))
     ablation.facts[at[1]] = facts | {"fingerprints": dict(facts["fingerprints"])}
 
 
@@ -343,60 +259,23 @@ def _train_cell(
     ablation: Ablation, accelerator: Accelerator, rung: str, seed: int, report: Callable[[Ablation], None]
 ) -> None:
     """Train one run and record it."""
-    place = ablation.place(rung, seed)
+    place, title = ablation.place(rung, seed), f"{rung}, seed {seed}"
     config = _checked(ablation.options[rung] | {"output": str(place), "seed": seed, "keep_checkpoints": 1}, rung)
-    resume = from_main(accelerator, lambda: _half_done(place))
-    if resume is not None:
-        config = load_config(place / "config.yaml", TrainConfig)
 
     def same_images(settled: Settled) -> None:
         if seed in ablation.facts:
-            _check_images(settled, ablation.facts[seed])
+            now = {role: split.fingerprint for role, split in settled.images.items()}
+            check_images(config.dataset, now, ablation.facts[seed]["fingerprints"])
 
-    try:
-        result = train(config, command=ablation.command, resume=resume, approve=same_images)
-    except DivergedError as error:
-        ablation.diverged[rung, seed] = str(error)
-        log.warning("%s, seed %d diverged and counts as such: %s", rung, seed, error)
-        on_main(
-            accelerator, lambda: _record(ablation, (rung, seed), {"diverged": ablation.diverged[rung, seed]}, report)
-        )
-        return
-    except StoppedError as stopped:
-        done = str(stopped).split(" Go on ")[0]
-        again = f"{done} Finished runs are kept; go on with the same command: {ablation.command}"
-        raise StoppedError(again, stopped.exit_status) from stopped
-    ablation.cells[rung, seed], ablation.facts[seed] = _cell(rung, seed, result), result.facts
-    on_main(accelerator, lambda: _record(ablation, (rung, seed), asdict(ablation.cells[rung, seed]), report))
-
-
-def _check_images(settled: Settled, facts: Facts) -> None:
-    now = {role: split.fingerprint for role, split in settled.images.items()}
-    if now != facts["fingerprints"]:
-        raise DataError(
-            f"The images of {settled.config.dataset} have changed since the runs that this one is compared with (their "
-            "SHA-256 differ): put them back, or begin anew in another --output."
-        )
-
-
-def _half_done(place: Path) -> Path | None:
-    """Return the folder of a run that was cut short, None where it has not begun."""
-    if (place / "config.yaml").exists():
-        return place
-    if place.exists():  # cut short between making the folder and writing into it
-        shutil.rmtree(place)
-    return None
-
-
-def _record(
-    ablation: Ablation, at: tuple[str, int], values: dict[str, Any], report: Callable[[Ablation], None]
-) -> None:
-    """Record how a run ended, report, and drop the run's checkpoints, which nothing needs any more."""
-    place = ablation.place(*at)
-    write_whole(place / "cell.json", json.dumps(values, indent=2))
-    if ablation.cells:
-        report(ablation)
-    shutil.rmtree(place / "checkpoints")
+    ended = train_one(title, config, accelerator, ablation.command, approve=same_images)
+    values: dict[str, Any]
+    if isinstance(ended, DivergedError):
+        ablation.diverged[rung, seed] = str(ended)
+        values = {"diverged": str(ended)}
+    else:
+        ablation.cells[rung, seed], ablation.facts[seed] = _cell(rung, seed, ended), ended.facts
+        values = asdict(ablation.cells[rung, seed])
+    on_main(accelerator, lambda: close(place, values, lambda: report(ablation) if ablation.cells else None))
 
 
 def _cell(rung: str, seed: int, result: Result) -> Cell:

@@ -28,6 +28,13 @@ class DataConfig:
     """Column that holds the labels; by default the one column of type ClassLabel."""
     val_fraction: float = 0.2
     """Share of the training images set aside, stratified by class, where there is no validation split."""
+    split_seed: int | None = None
+    """Seed of what is set aside, and of the folds; by default --seed."""
+    fold: str | None = None
+    """K/N: cut training and validation images into N stratified folds, test on the K-th and train on the others, of which
+    --data.val-fraction is set aside; a test split of the data set stays unread. See botzoo-finetune --folds."""
+    test_split: bool = True
+    """Judge the finished run on the test split, where there is one; without it that split stays unread."""
     crop_min: float | None = None
     """Smallest area of the random training crop, as a share of the image; by default 0.35 from ten epochs on and 0.7
     below, 0.8 for data sets of characters, which fill their images, and 0.08 with --paper-augment. 1 trains on whole
@@ -56,6 +63,13 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check(0 < self.val_fraction < 1, "data.val_fraction", self.val_fraction, "between 0 and 1")
+        seed = self.split_seed
+        check(seed is None or 0 <= seed < 2**32, "data.split_seed", seed, "in [0, 2**32)")
+        if self.fold is not None:
+            _, folds = fold_of(self.fold)
+            check(
+                not self.streaming, "data.streaming", self.streaming, f"left out: {folds} folds are cut from all images"
+            )
         check(self.crop_min is None or 0 < self.crop_min <= 1, "data.crop_min", self.crop_min, "in (0, 1]")
         check(0.25 <= self.train_scale <= 2, "data.train_scale", self.train_scale, "between 0.25 and 2")
         small = self.train_scale_epochs
@@ -301,6 +315,11 @@ class TrainConfig:
     distill: DistillConfig = field(default_factory=DistillConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
+    @property
+    def split_seed(self) -> int:
+        """Seed of what is set aside and of the folds."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
     def __post_init__(self) -> None:
         check(self.dataset != "", "dataset", self.dataset, "a name, a Hub id or a folder")
         check(self.output != "", "output", self.output, "a folder")
@@ -410,6 +429,18 @@ def check_commit(name: str, flag: str) -> None:
     check(
         bool(re.fullmatch("[0-9a-f]{40}", name)), flag, name, "a commit's 40 hexadecimal digits, as the Hub shows them"
     )
+
+
+def fold_of(text: str) -> tuple[int, int]:
+    """Return K, from 1 on, and N of ``text``, such as 2/5: the K-th of N folds.
+
+    Raises:
+        ConfigError: there is no such fold.
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+    fold, folds = (int(number) for number in found.groups()) if found else (0, 0)
+    check(folds >= 2 and 1 <= fold <= folds, "data.fold", text, "K/N, the K-th of N folds, N 2 or more, such as 2/5")
+    return fold, folds
 
 
 def seconds_of(budget: str) -> float:

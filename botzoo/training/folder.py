@@ -42,7 +42,7 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
         return resume
     folder = from_main(accelerator, lambda: _new_folder(config))
     if accelerator.is_main_process:
-        (folder / "config.yaml").write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+        write_whole(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
     return folder
 
 
@@ -70,10 +70,15 @@ def _new_folder(config: TrainConfig) -> Path:
 
 def _default_name(config: TrainConfig) -> Path:
     """Return runs/DATASET-MODEL, with a number behind it where that exists."""
+    return free_name(usual_name(config))
+
+
+def usual_name(config: TrainConfig) -> Path:
+    """Return runs/DATASET-MODEL."""
     streamed = config.data.streaming
     dataset = re.split(r"[{*?\[]", config.dataset)[0] if streamed else config.dataset  # it may be a pattern
     parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (dataset, config.model))
-    return free_name(Path("runs") / "-".join(parts))
+    return Path("runs") / "-".join(parts)
 
 
 def free_name(path: Path, ending: str = "") -> Path:
@@ -193,6 +198,11 @@ def _check_processes(folder: Path, before: Facts, images: Images | Stream, now: 
 def write_facts(folder: Path, facts: Facts, accelerator: Accelerator) -> None:
     """Write run.json, whole or not at all, from the main process."""
     if accelerator.is_main_process:
-        beside = folder / "run.json.part"
-        beside.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        beside.rename(folder / "run.json")
+        write_whole(folder / "run.json", json.dumps(facts, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.rename(path)

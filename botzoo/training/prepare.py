@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from botzoo.errors import ConfigError
 from botzoo.training.budget import Budget
-from botzoo.training.config import TrainConfig, check_epochs
+from botzoo.training.config import TrainConfig, check_epochs, fold_of
 from botzoo.training.data import Batch, Images, Order, Preprocessing, read_images, unreadable
 from botzoo.training.engine import (
     check_sizes,
@@ -34,7 +34,7 @@ from botzoo.training.objective import MultiLabelObjective, Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
 from botzoo.training.plan import epochs_words
 from botzoo.training.shards import Shards, find_shards
-from botzoo.training.sources import ImageData, Split, find_images, with_validation
+from botzoo.training.sources import ImageData, Split, find_images, in_fold, joined, with_validation, without_test
 from botzoo.training.stream import Stream
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import SINGLE_LABEL, Task, Trainer
@@ -158,13 +158,9 @@ class Settled(Draft):
 
 
 def _draft(
-    config: TrainConfig, found: ImageData[Any], transfer: Transfer, accelerator: Accelerator
+    config: TrainConfig, data: ImageData[Any], transfer: Transfer, accelerator: Accelerator
 ) -> tuple[Draft, torch.optim.Optimizer]:
-    data: ImageData[Any] = found
-    if found.multi_label:
-        _check_several(config, found)
-    if not config.data.streaming:
-        data = with_validation(found, config.data.val_fraction, config.seed)
+    """Return the draft of a run on ``data``, whose splits are those of the run."""
     model, preprocessing, start = _make_model(config, len(data.class_names))
     architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
     model = place(model, config, accelerator)
@@ -188,20 +184,20 @@ def _draft(
     return draft, optimizer
 
 
-def preflight(config: TrainConfig, accelerator: Accelerator) -> None:
-    """Raise what a rung of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
-    found = _find(config, accelerator)
+def preflight(config: TrainConfig, accelerator: Accelerator, transfer: Transfer | None = None) -> None:
+    """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
+    found = find(config, accelerator)
     if found.multi_label:
-        raise ConfigError(f"Rungs are compared by top-1, and images of {config.dataset} may have several labels each.")
-    _draft(config, found, Transfer(), accelerator)
+        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
+    _draft(config, _cut(config, found), transfer or Transfer(), accelerator)
 
 
 def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     """Settle everything that can be refused, cheapest first."""
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    found = _find(config, accelerator)
-    draft, optimizer = _draft(config, found, transfer, accelerator)
+    found = find(config, accelerator)
+    draft, optimizer = _draft(config, _cut(config, found), transfer, accelerator)
     if config.data.streaming:
         return _settle(
             config, transfer, accelerator, precision, draft, optimizer, _streams(config, draft.data, accelerator)
@@ -223,7 +219,6 @@ def with_choices(settled: Settled) -> Settled:
     config, transfer = chosen
     accelerator, precision = settled.accelerator, settled.precision
     draft, optimizer = _draft(config, settled.data, transfer, accelerator)
-    draft = replace(draft, data=settled.data)
     return _settle(config, transfer, accelerator, precision, draft, optimizer, settled.images, settled.left_out)
 
 
@@ -283,12 +278,39 @@ def _settle(
     return settled if shortcut is None else replace(settled, trainer=shortcut.trainer, shortcut=shortcut)
 
 
-def _find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
-    """Find the data set; shards are counted by the main process for all."""
+def find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
+    """Find the data set, without the splits that a run of ``config`` leaves unread; of shards the main process counts for all.
+
+    Raises:
+        DataError, NetworkError: see ``find_images``.
+    """
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
+    found: ImageData[Any]
     if config.data.streaming:
-        return from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
-    return find_images(config.dataset, **columns)
+        found = from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
+    else:
+        found = find_images(config.dataset, **columns)
+    if config.data.fold is not None:
+        return joined(found)
+    return found if config.data.test_split else without_test(found)
+
+
+def _cuts(config: TrainConfig) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
+    """Yield how the splits of a run are taken from those of its data set, one after the other."""
+    seed = config.split_seed
+    if config.data.fold is not None:
+        fold, folds = fold_of(config.data.fold)
+        yield lambda data: in_fold(data, fold, folds, seed)
+    yield lambda data: with_validation(data, config.data.val_fraction, seed)
+
+
+def _cut(config: TrainConfig, found: ImageData[Any]) -> ImageData[Any]:
+    """Return the data set with the splits of a run; shards are taken as they are."""
+    if found.multi_label:
+        _check_several(config, found)
+    for cut in () if config.data.streaming else _cuts(config):
+        found = cut(found)
+    return found
 
 
 def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
@@ -324,6 +346,7 @@ def _check_several(config: TrainConfig, data: ImageData[Any]) -> None:
         f"--class-weights {config.class_weights}": config.class_weights != "none",
         f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
         f"--soup {config.soup}": config.soup is not None,
+        f"--data.fold {config.data.fold}": config.data.fold is not None,
     }
     if named := [option for option, used in given.items() if used]:
         raise ConfigError(
@@ -378,7 +401,7 @@ def read_splits(
 ) -> tuple[ImageData[Split], dict[str, Images], list[str]]:
     """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
 
-    The validation split, where it has to be set aside, is drawn from the images that can be read.
+    The validation split, where it has to be set aside, and the folds are drawn from the images that can be read.
     """
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     images: dict[str, Images] = {}
@@ -397,9 +420,11 @@ def read_splits(
     if left_out and not config.skip_corrupt:
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: read.split for role, read in images.items()}
-    data = with_validation(replace(found, **readable), config.data.val_fraction, config.seed)
-    kept = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
-    return data, kept, left_out
+    data = replace(found, **readable)
+    for cut in _cuts(config):
+        data = cut(data)
+        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    return data, images, left_out
 
 
 def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:

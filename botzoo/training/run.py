@@ -77,6 +77,9 @@ from botzoo.training.trainer import Judged, evaluate
 
 log = logging.getLogger("botzoo")
 
+CarryOn = Callable[[list[float]], bool]
+"""Given the validation top-1, in per cent, after each epoch so far, tells whether the run goes on."""
+
 BEST = Path("checkpoints") / "best.safetensors"
 """The weights of the best epoch so far, in a run's folder."""
 
@@ -88,6 +91,7 @@ class Job(Settled):
     folder: Path
     facts: Facts
     history: History
+    carry_on: CarryOn = lambda accuracies: True
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def train(
     command: str = "botzoo",
     resume: Path | None = None,
     approve: Callable[[Settled], object] = lambda settled: None,
+    carry_on: CarryOn = lambda accuracies: True,
     began: float | None = None,
 ) -> Result:
     """Run the whole job and return its result, the same on every process.
@@ -142,6 +147,8 @@ def train(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         approve: is shown, on every process, what is settled before the run's folder is made; may raise.
+        carry_on: is asked after every epoch but the last, and answers the same on every process; where it says no, the run
+            ends there with its best weights, as where patience has run out.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
 
     Raises:
@@ -150,12 +157,22 @@ def train(
         BotzooError: anything else that a user can mend, in one line.
     """
     began = time.perf_counter() if began is None else began
-    settled = prepare(config, transfer or Transfer())
-    approve(settled)
-    settled = _keep_to_budget(with_batch_size(with_choices(settled)), began)
+    if resume is None:
+        check_output(config)
+    settled = _keep_to_budget(with_batch_size(_approved(config, transfer, approve)), began)
     folder = open_folder(settled.config, settled.accelerator, resume)
     with working_in(folder, settled.accelerator):
-        return _train(_open(settled, folder, command, resume is not None), command, resume is not None)
+        return _train(_open(settled, folder, command, resume is not None, carry_on), command, resume is not None)
+
+
+def _approved(config: TrainConfig, transfer: Transfer | None, approve: Callable[[Settled], object]) -> Settled:
+    """Settle a run; what is refused is refused before the transfer takes its time to choose options."""
+    settled = prepare(config, transfer or Transfer())
+    approve(settled)
+    chosen = with_choices(settled)
+    if chosen is not settled:
+        approve(chosen)
+    return chosen
 
 
 def _train(job: Job, command: str, resumed: bool) -> Result:
@@ -192,9 +209,7 @@ def rehearse(
     """
     began = time.perf_counter() if began is None else began
     check_output(config)
-    settled = prepare(config, transfer or Transfer())
-    approve(settled)
-    settled = _say_plan(_keep_to_budget(with_batch_size(with_choices(settled)), began), 0)
+    settled = _say_plan(_keep_to_budget(with_batch_size(_approved(config, transfer, approve)), began), 0)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
 
     def draw() -> None:
@@ -280,7 +295,6 @@ def _keep_to_budget(settled: Settled, began: float) -> Settled:
     config = settled.config
     if config.budget is None:
         return settled
-    check_output(config)
     settled.transfer.begin(settled)  # it takes time too
     settled, seconds = _ready(settled, 0), seconds_of(config.budget)
     order, every = settled.order, config.checkpoint_every
@@ -306,7 +320,7 @@ def _save_all(settled: Settled, folder: Path) -> None:
         _save_best(file_of(folder / "checkpoints", 1), settled.trainer.judged)
 
 
-def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
+def _open(settled: Settled, folder: Path, command: str, resumed: bool, carry_on: CarryOn) -> Job:
     """Record what the run is in its folder."""
     accelerator = settled.accelerator
     teacher = settled.teacher.identity if settled.teacher is not None else None
@@ -314,7 +328,7 @@ def _open(settled: Settled, folder: Path, command: str, resumed: bool) -> Job:
     facts = record_facts(folder, command, settled.images, accelerator, resumed=resumed, teacher=teacher, budget=budget)
     start_tracker(settled.config, accelerator, folder)
     history = History(folder / "metrics.jsonl", accelerator.is_main_process)
-    return Job(**vars(settled), folder=folder, facts=facts, history=history)
+    return Job(**vars(settled), folder=folder, facts=facts, history=history, carry_on=carry_on)
 
 
 def _epoch(job: Settled, step: int) -> int:
@@ -370,7 +384,6 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
             if stopping:
                 raise _stopped(job, done, stop, command)
             if progress.stopped_early:
-                log.info("stopped early: no better for %d epochs", progress.epochs_without_gain)
                 break
             if saves:
                 watch.restart()
@@ -486,7 +499,11 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
         *(len(of), number, of, job.task.figure, score, evaluation.loss, duration(watch.seconds)),
         " (best so far)" if better else "",
     )
-    progress = replace(progress, stopped_early=patience is not None and progress.epochs_without_gain >= patience)
+    if patience is not None and progress.epochs_without_gain >= patience:
+        log.info("stopped early: no better for %d epochs", progress.epochs_without_gain)
+        return replace(progress, stopped_early=True)
+    if step < job.schedule.total_steps and not job.carry_on([row["top1"] for row in job.history.of("validation")]):
+        return replace(progress, stopped_early=True)
     return _judge_plateau(job, progress, step)
 
 

@@ -118,6 +118,24 @@ class _Taken:
 
 
 @dataclass(frozen=True)
+class _Joined:
+    first: Split
+    second: Split
+
+    def _at(self, i: int) -> tuple[Split, int]:
+        before = len(self.first)
+        return (self.first, i) if i < before else (self.second, i - before)
+
+    def read(self, i: int) -> Encoded:
+        split, k = self._at(i)
+        return split.read(k)
+
+    def describe(self, i: int) -> str:
+        split, k = self._at(i)
+        return split.describe(k)
+
+
+@dataclass(frozen=True)
 class _Digits:
     pixels: NDArray[np.uint8]
 
@@ -852,6 +870,70 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
     """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def without_test(data: ImageData[SplitT]) -> ImageData[SplitT]:
+    """Return ``data`` without its test split, which is not even read then."""
+    if data.test is None:
+        return data
+    return replace(data, test=None, notes=(*data.notes, "the test split is left unread"))
+
+
+def joined(data: ImageData[Split]) -> ImageData[Split]:
+    """Return ``data`` with training and validation images as one training split; the test split is left out."""
+    data = without_test(data)
+    if data.validation is None:
+        return data
+    first, second = data.train, data.validation
+    both = _Joined(first, second)
+    labels = np.concatenate([first.labels, second.labels])
+    train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe)
+    return replace(data, train=train, validation=None)
+
+
+def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageData[Split]:
+    """Return ``data`` with one of ``folds`` stratified parts of its training images as test split, and without those.
+
+    Args:
+        data: the data set, without validation and test split.
+        fold: which part, from 1 on.
+        folds: how many parts; of each class they differ by one image at most, and together they are all images.
+        seed: decides which images.
+
+    Raises:
+        DataError: a class has fewer images than there are folds, or too few to set any aside for validation.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    labels = data.train.labels
+    _check_folds(data, folds)
+    cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
+    train, test = list(cut)[fold - 1]
+    note = (
+        f"fold {fold} of {folds}: its {len(test):,} of {len(labels):,} images are the test split; the folds were cut class "
+        f"by class with seed {seed}"
+    )
+    return replace(
+        data,
+        train=data.train.take(train, f"all of {data.train.name} but fold {fold} of {folds}"),
+        test=data.train.take(test, f"fold {fold} of {folds} of {data.train.name}"),
+        notes=(*data.notes, note),
+    )
+
+
+def _check_folds(data: ImageData[Split], folds: int) -> None:
+    counts = np.bincount(data.train.labels, minlength=len(data.class_names))
+    fewest = int(counts[counts > 0].min())
+    name = data.class_names[np.flatnonzero(counts == fewest)[0]]
+    if folds > fewest:
+        largest = f"give {fewest} or fewer, or add images" if fewest > 2 else "add images, or remove the class"
+        raise DataError(f"{folds} folds are too many: class {name!r} of {data.name} has {fewest} image(s): {largest}.")
+    if fewest - -(-fewest // folds) < 2:  # of what is left, one is trained on and one chooses the epoch
+        advice = "give 3 folds, or add images" if fewest > 2 else "add images, or remove the class"
+        raise DataError(
+            f"{folds} folds leave one training image of class {name!r} of {data.name}, which has {fewest}, and two are "
+            f"needed: {advice}."
+        )
 
 
 def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:

@@ -33,6 +33,7 @@ class Facts:
         probe: accuracy of a linear classifier on the frozen network, in per cent of the validation images; None without one.
         gpu: whether the network is trained on one.
         epochs: that the user asks for, None where they are to be chosen.
+        several: whether an image may have several labels.
     """
 
     images: int
@@ -45,6 +46,7 @@ class Facts:
     probe: float | None = None
     gpu: bool = False
     epochs: float | None = None
+    several: bool = False
 
     @property
     def images_per_class(self) -> float:
@@ -159,10 +161,12 @@ def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
     why = f"it pays from about {LARGE:,} images and {LONG} epochs on"
     sources = {"mixup": "Kolesnikov 2020, arXiv:1912.11370, section 3.3", "label_smoothing": "He 2018, section 5"}
     values = {"mixup": 0.2, "label_smoothing": 0.1}
-    if facts.smallest and facts.largest > SKEWED * facts.smallest:
+    if not facts.several and facts.smallest and facts.largest > SKEWED * facts.smallest:
         apart = f"classes of {facts.smallest:,} to {facts.largest:,} images"
         why = f"{apart}: top-1 is best with their own frequencies; balanced is for rare classes that matter as much"
         yield Choice("class_weights", "none", why, "Bayes' rule")
+    if facts.several:
+        del sources["label_smoothing"]
     yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())
 
 

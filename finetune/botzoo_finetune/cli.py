@@ -31,6 +31,19 @@ MODES = {
         "folder check, or --output, and stop, with status 1 where something is to be looked at.",
         None,
     ),
+    "folds": (
+        "Cross-validate: cut all images into K stratified folds, train K times, judge each image once by a network that has "
+        "not seen it.",
+        "K",
+    ),
+    "seeds": (
+        "Train with each of N seeds, or of a list such as 0,1,5, on the same split; say mean, interval and spread.",
+        "N",
+    ),
+    "search": (
+        "Try out N combinations of --lr, --optim.weight-decay and --layer-decay; close with the best as a command.",
+        "N",
+    ),
 }
 """What fine-tuning can do instead besides, as ``Mode`` has it."""
 INTERRUPTED = "Interrupted. A run that had begun goes on from its last checkpoint with --resume."
@@ -61,12 +74,13 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import finetune
 
     print_to_terminal()
+    mode = chosen_mode(argv, modes)
     done = finetune(
         config,
         command=shlex.join([PROG, *argv]),
         resume=resume,
-        mode=chosen_mode(argv, modes),
-        models=named_first(argv, "--compare", ""),
+        mode=mode,
+        value=named_first(argv, f"--{mode}", ""),
         began=began,
         given=named(given(parser, FinetuneConfig, argv)),
     )

@@ -91,6 +91,7 @@ def facts(settled: Settled) -> Facts:
         probe=None if several else look(in_part(settled)).probe.evaluation.top1,
         gpu=settled.accelerator.device.type != "cpu",
         epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
+        several=several,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,15 @@ from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
 from botzoo_finetune.first_look import facts, report_probe, start_from_probe
+from botzoo_finetune.folds import cross_validate
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.head_only import HeadOnly, head_only, on_images
 from botzoo_finetune.layer_decay import layer_decay
+from botzoo_finetune.search import SEARCHED, search
+from botzoo_finetune.seeds import train_seeds
+
+SEVERAL = {"folds": cross_validate, "seeds": train_seeds, "search": search}
+"""Modes that train several times."""
 
 
 def finetune(
@@ -30,7 +36,7 @@ def finetune(
     command: str,
     resume: Path | None = None,
     mode: str | None = None,
-    models: str = "",
+    value: str = "",
     began: float | None = None,
     given: Collection[str] | None = None,
 ) -> Result | Report | None:
@@ -40,8 +46,9 @@ def finetune(
         config: the options.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
-        mode: "check", "probe", "compare", or one of ``botzoo.publishing.job.train_and_describe``; None to train.
-        models: to compare, with commas between them.
+        mode: "check", "probe", "compare", "folds", "seeds", "search", or one of
+            ``botzoo.publishing.job.train_and_describe``; None to train.
+        value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
             those that differ from their defaults.
@@ -53,30 +60,36 @@ def finetune(
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
-    fixed = config.scratch or config.data.streaming or config.freeze == "backbone" or resume is not None
-    transfer = _transfer(config)
-    if mode in ("check", "probe", "compare") and config.data.streaming:
+    if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
-        return check(config, transfer)
+        return check(config, _transfer(config))
     if mode == "probe":
-        report_probe(config, transfer)
+        report_probe(config, _transfer(config))
         return None
     if mode == "compare":
-        compare(config, models)
+        compare(config, value)
         return None
-    if config.auto and not fixed:
-        transfer = replace(transfer, choose=_choose(config, differing(config) if given is None else given))
+    kept = {*(differing(config) if given is None else given), *(SEARCHED if mode == "search" else ())}
+    if mode in SEVERAL:
+        SEVERAL[mode](config, value, command, lambda config: _choosing(config, kept))
+        return None
+    transfer = _choosing(config, kept) if resume is None else _transfer(config)
     return train_and_describe(config, command=command, transfer=transfer, resume=resume, mode=mode, began=began)
 
 
-def _choose(config: FinetuneConfig, given: Collection[str]) -> Callable[[Settled], tuple[FinetuneConfig, Transfer]]:
+def _choosing(config: FinetuneConfig, given: Collection[str]) -> Transfer:
+    """Return the transfer of a run that chooses what is not ``given``, where ``config.auto`` lets it."""
+    transfer = _transfer(config)
+    if not config.auto or config.scratch or config.data.streaming or config.freeze == "backbone":
+        return transfer
+
     def choose(settled: Settled) -> tuple[FinetuneConfig, Transfer]:
         choices = [choice for choice in auto.choose(facts(settled)) if not auto.settled_by(choice.option, given)]
         chosen = auto.with_choices(replace(config, mixed_precision=settled.config.mixed_precision), choices)
         return chosen, replace(_transfer(chosen), choices=tuple(map(str, choices)))
 
-    return choose
+    return replace(transfer, choose=choose)
 
 
 def _transfer(config: FinetuneConfig) -> Transfer:

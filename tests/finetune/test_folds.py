@@ -1,0 +1,245 @@
+"""Cross-validation: what the folds are, what is refused, and going on after a kill."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+from accelerate.state import AcceleratorState
+from scipy.stats import t
+from sklearn.model_selection import StratifiedKFold
+
+from botzoo.errors import ConfigError, DataError
+from botzoo.guard import guarded
+from botzoo.publishing.verify import verify
+from botzoo.training.config import DataConfig, fold_of
+from botzoo.training.sources import ImageData, Split, in_fold, joined
+from botzoo_finetune import cli
+from conftest import write_photos
+from running import SIGKILLED, run
+
+QUICK = [
+    "--model",
+    "test_resnet",
+    "--scratch",
+    "--img-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--mixed-precision",
+    "fp32",
+]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    yield
+    AcceleratorState._reset_state()
+
+
+def command(*argv: str) -> int:
+    return guarded(cli.PROG, cli._main, [*QUICK, *argv])
+
+
+def data_of(labels: list[int], **splits: Split) -> ImageData[Split]:
+    train = Split("train", np.array(labels), lambda i: Path(f"{i}.png"), lambda i: f"image {i}")
+    return ImageData("mine", tuple("abc"), train, **splits)
+
+
+def command_and_die_at_step(step: int, argv: list[str]) -> None:
+    """Run the command in this process and kill it after optimizer step ``step``, counted over all runs."""
+    import os
+    import signal
+
+    from botzoo.training.trainer import Trainer
+
+    take, taken = Trainer.step, []
+
+    def counted(self: Trainer, k: int, batches: Any) -> Any:
+        loss = take(self, k, batches)
+        taken.append(k)
+        if len(taken) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    Trainer.step = counted  # type: ignore[method-assign]
+    raise SystemExit(command(*argv))
+
+
+@pytest.fixture(scope="module")
+def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("folds") / "out"
+    assert command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
+    return folder
+
+
+def report(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "folds.json").read_text())
+    return found
+
+
+def test_folds_are_those_of_scikit_learn_and_each_image_is_in_one() -> None:
+    labels = [0] * 30 + [1] * 13 + [2] * 7
+    cuts = [in_fold(data_of(labels), k, 4, seed=3) for k in range(1, 5)]
+    expected = StratifiedKFold(4, shuffle=True, random_state=3).split(np.zeros(50), labels)
+    tests = [cut.test.rows.tolist() for cut in cuts if cut.test is not None and cut.test.rows is not None]
+    assert tests == [test.tolist() for _, test in expected]
+    assert sorted(i for test in tests for i in test) == list(range(50))
+    counts = np.array([np.bincount(np.array(labels)[test]) for test in tests])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+
+
+def test_training_and_validation_images_are_cut_together_and_the_test_split_is_not() -> None:
+    other = data_of([2, 2]).train
+    whole = joined(data_of([0, 1, 2], validation=other, test=other))
+    assert (whole.train.labels.tolist(), whole.validation, whole.test) == ([0, 1, 2, 2, 2], None, None)
+    assert [whole.train.read(i) for i in (2, 3, 4)] == [Path("2.png"), Path("0.png"), Path("1.png")]
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds", "said"),
+    [
+        ((9, 4, 8), 5, "5 folds are too many: class 'b' of mine has 4 image.*give 4 or fewer"),
+        ((9, 1, 8), 2, "2 folds are too many: class 'b' .* has 1 image.*add images, or remove"),
+        ((9, 9, 3), 2, "leave one training image of class 'c' of mine, which has 3.*give 3 folds"),
+        ((9, 9, 2), 2, "leave one training image of class 'c' of mine, which has 2.*add images"),
+    ],
+)
+def test_too_many_folds_for_the_smallest_class_are_refused(counts: tuple[int, ...], folds: int, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        in_fold(data_of(np.repeat([0, 1, 2], counts).tolist()), 1, folds, seed=0)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1/1", "two", "1", "-1/3"])
+def test_a_fold_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--data\.fold is .* the K-th of N folds"):
+        DataConfig(fold=text)
+    assert fold_of("2/5") == (2, 5)
+
+
+def test_each_image_is_judged_once(folder: Path) -> None:
+    found = report(folder)
+    assert found["complete"]
+    assert (found["top1"]["images"], sum(row["images"] for row in found["runs"])) == (60, 60)
+    assert found["top1"]["correct"] == sum(row["correct"] for row in found["runs"])
+    rows = [json.loads((folder / f"fold-{k}" / "run.json").read_text())["images"] for k in (1, 2, 3)]
+    assert all(sum(images.values()) == 60 for images in rows)  # the others are trained on, or choose the epoch
+
+
+def test_the_interval_over_all_images_is_wilsons(folder: Path) -> None:
+    top1 = report(folder)["top1"]
+    share, n, z = top1["correct"] / top1["images"], top1["images"], 1.959964
+    middle, half = share + z * z / 2 / n, z * math.sqrt(share * (1 - share) / n + z * z / 4 / n / n)
+    assert top1["interval_95"] == pytest.approx(
+        [100 * (middle + s * half) / (1 + z * z / n) for s in (-1, 1)], abs=1e-3
+    )
+
+
+def test_the_interval_over_folds_is_students(folder: Path) -> None:
+    found = report(folder)
+    values = [row["top1"] for row in found["runs"]]
+    low, high = t.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / math.sqrt(3))
+    assert found["over_folds"]["mean"] == pytest.approx(np.mean(values))
+    assert found["over_folds"]["interval_95"] == pytest.approx([max(0, low), min(100, high)])
+
+
+def test_the_run_of_a_fold_is_an_ordinary_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    timm.create_model(f"local-dir:{folder / 'fold-2' / 'model'}", pretrained=True)
+    card = (folder / "fold-2" / "model" / "README.md").read_text()
+    assert "looked at once, at the end; they did not choose the epoch" in card
+    assert "Fold 2 of 3: its 20 of 60 images are the test split" in card
+    assert guarded(cli.PROG, cli._main, ["--resume", str(folder / "fold-2")]) == 0
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_finished_folds_are_not_trained_again(folder: Path, photos: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    assert command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+
+
+def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
+    checks = verify(str(folder / "fold-2"), str(photos))
+    assert next(check for check in checks if check.name == "images").outcome == "agrees"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--folds 4", "holds results of another command: its folds have folds = 3, not 4. Give another folder"),
+        ("--folds 3 --lr 0.1", "its folds have lr = 0.2, not 0.1"),
+        ("--seeds 2", "holds results of another command, folds: give another folder"),
+    ],
+)
+def test_a_folder_of_other_runs_is_refused(
+    folder: Path, photos: Path, given: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("--dataset", str(photos), *given.split(), "--output", str(folder)) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--folds 1", "--folds is '1': it must be a whole number of 2 or more."),
+        ("--folds all", "--folds is 'all': it must be a whole number of 2 or more."),
+        (
+            "--folds 21",
+            "21 folds are too many: class 'class0' of PHOTOS has 20 image(s): give 20 or fewer, or add images.",
+        ),
+        ("--folds 3 --data.streaming", "--folds looks at all images at once: leave --data.streaming out."),
+        ("--folds 3 --data.fold 1/3", "--data.fold is '1/3': it must be left out beside --folds."),
+        ("--folds 3 --push-to me/pets", "--push-to is 'me/pets': it must be left out: publish the run that you like"),
+    ],
+)
+def test_what_cannot_be_cross_validated_is_one_line(
+    given: str, said: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("--dataset", str(photos), *given.split(), "--output", str(tmp_path / "out")) == 2
+    error = capsys.readouterr().err
+    assert said.replace("PHOTOS", str(photos)) in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_test_split_of_the_data_is_not_even_read(tmp_path: Path) -> None:
+    for role in ("train", "validation", "test"):
+        write_photos(tmp_path / "data" / role, classes=2, each=12)
+    (tmp_path / "data" / "test" / "class0" / "0.png").write_bytes(b"no image")  # which would end the run
+    assert command("--dataset", str(tmp_path / "data"), "--folds", "2", "--output", str(tmp_path / "out")) == 0
+    assert report(tmp_path / "out")["top1"]["images"] == 48
+
+
+def test_a_killed_command_ends_as_one_that_was_not(folder: Path, photos: Path, tmp_path: Path) -> None:
+    argv = ["--dataset", str(photos), "--folds", "3", "--output", str(tmp_path / "out")]
+    assert run(command_and_die_at_step, 2, argv) == SIGKILLED  # each fold takes one step
+    assert not (tmp_path / "out" / "fold-2" / "cell.json").exists()
+    assert command(*argv) == 0
+    whole, again = ([{**row, "seconds": 0} for row in report(place)["runs"]] for place in (folder, tmp_path / "out"))
+    assert again == whole
+
+
+def test_other_images_than_those_of_the_finished_folds_are_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_photos(tmp_path / "data", classes=2, each=6)
+    argv = ["--dataset", str(data), "--batch-size", "4", "--folds", "2", "--output", str(tmp_path / "out")]
+    assert command(*argv) == 0
+    (tmp_path / "out" / "fold-2" / "cell.json").unlink()
+    (data / "class0" / "0.png").write_bytes((data / "class1" / "0.png").read_bytes())
+    assert command(*argv) == 2
+    assert "have changed since the runs that" in capsys.readouterr().err
+
+
+def test_the_seed_of_the_split_may_be_another_than_that_of_the_run() -> None:
+    from botzoo_finetune.config import FinetuneConfig
+
+    config = FinetuneConfig(seed=3)
+    assert (config.split_seed, replace(config, data=DataConfig(split_seed=1)).split_seed) == (3, 1)

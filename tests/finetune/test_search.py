@@ -1,0 +1,190 @@
+"""The search for hyper-parameters: what is tried, what is ended early, what is left out, and going on after a kill."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from botzoo.errors import DivergedError
+from botzoo.guard import guarded
+from botzoo_finetune import cli
+from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.search import best, falls_behind, propose, rounded, space, train_with
+from botzoo_finetune.several import Failure, Outcome, Several, fingerprints
+from conftest import write_photos
+
+QUICK = [
+    "--model",
+    "test_resnet",
+    "--scratch",
+    "--img-size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--mixed-precision",
+    "fp32",
+]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    yield
+    AcceleratorState._reset_state()
+
+
+def command(*argv: str) -> int:
+    return guarded(cli.PROG, cli._main, [*QUICK, *argv])
+
+
+def outcome(options: dict[str, Any], *validation: float, stopped: bool = False) -> Outcome:
+    top1 = max(validation)
+    return Outcome(options, top1, round(top1), 100, "validation", 1, validation, True, stopped, 6, 1.0, {})
+
+
+OPTIONS = {"lr": 0.1, "optim.weight_decay": 1e-4, "layer_decay": 0.9}
+
+
+def runs_of(*ended: Outcome | Failure, config: FinetuneConfig | None = None, epochs: float = 6) -> Several:
+    """Return a search of which these trials have ended."""
+    config = config or FinetuneConfig(lr=0.2, layer_decay=0.9)
+    accelerator: Any = Accelerator
+    runs = Several("search", config, Path(), "botzoo-finetune --search 9", accelerator, lambda c: None, fingerprints)  # type: ignore[arg-type, return-value]
+    runs.ended = {f"trial-{k}": end for k, end in enumerate(ended, 1)}
+    runs.epochs = epochs
+    return runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of three trials, of which the second diverged, in data with a test split that cannot be read."""
+    folder = tmp_path_factory.mktemp("search")
+    for role in ("train", "test"):
+        write_photos(folder / "data" / role, classes=2, each=12)
+    (folder / "data" / "test" / "class0" / "0.png").write_bytes(b"no image")
+    import botzoo.training.series as series
+
+    whole = series.train
+
+    def second_diverges(config: Any, **others: Any) -> Any:
+        if config.output.endswith("trial-2"):
+            Path(config.output).mkdir()
+            raise DivergedError("The loss became NaN.")
+        return whole(config, **others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series, "train", second_diverges)
+        for trials in ("2", "3"):  # the second command goes on
+            argv = ["--dataset", str(folder / "data"), "--search", trials, "--output", str(folder / "out")]
+            assert command(*argv) == 0
+    return folder / "out"
+
+
+def test_the_first_trial_is_what_was_given() -> None:
+    config = FinetuneConfig(lr=0.3, layer_decay=0.8)
+    assert propose(runs_of(config=config), 1) == {"lr": 0.3, "optim.weight_decay": 1e-4, "layer_decay": 0.8}
+
+
+def test_what_is_proposed_depends_on_the_records_and_the_number_alone() -> None:
+    ended = [outcome(OPTIONS | {"lr": 0.05 * k}, 50.0 + k) for k in range(1, 8)]
+    first, again, other = propose(runs_of(*ended), 8), propose(runs_of(*ended), 8), propose(runs_of(*ended), 9)
+    assert first == again != other
+
+
+def test_proposals_lie_in_the_space_and_fit_on_a_command_line() -> None:
+    ranges = space(FinetuneConfig(lr=0.2))
+    for k in range(1, 12):
+        for name, value in propose(runs_of(), k).items():
+            assert ranges[name].low <= value <= ranges[name].high
+            assert value == rounded(value) == float(f"{value:g}")
+
+
+def test_a_frozen_network_has_no_layer_decay_to_look_for() -> None:
+    assert set(space(FinetuneConfig(freeze="backbone"))) == {"lr", "optim.weight_decay"}
+
+
+def test_what_is_given_outside_of_the_space_widens_it() -> None:
+    from botzoo.training.config import OptimConfig
+
+    config = FinetuneConfig(layer_decay=0.3, optim=OptimConfig(weight_decay=0.05))
+    ranges = space(config)
+    assert (ranges["layer_decay"].low, ranges["optim.weight_decay"].high) == (0.3, 0.05)
+    assert propose(runs_of(config=config), 1)["optim.weight_decay"] == 0.05
+
+
+def test_a_trial_below_the_median_is_ended_and_one_above_is_not() -> None:
+    curves = np.random.default_rng(0).uniform(40, 60, (5, 6)).cumsum(1)
+    runs = runs_of(*(outcome(OPTIONS, *curve) for curve in curves.tolist()))
+    median = float(np.median(curves[:, 3]))
+    assert falls_behind(runs, 6, [1.0, 1.0, 1.0, median - 0.1])
+    assert not falls_behind(runs, 6, [1.0, 1.0, 1.0, median + 0.1])
+    assert not falls_behind(runs, 6, [1.0, 1.0])  # the first third says nothing yet
+
+
+def test_nothing_is_ended_before_five_trials_are_finished() -> None:
+    ended = [outcome(OPTIONS, *[90.0] * 6)] * 4 + [Failure(OPTIONS, "NaN")]
+    assert not falls_behind(runs_of(*ended), 6, [1.0] * 5)
+
+
+def test_the_best_trial_is_a_whole_one() -> None:
+    ended = [outcome(OPTIONS, 50.0), outcome(OPTIONS, 90.0, stopped=True), outcome(OPTIONS, 60.0), Failure(OPTIONS, "")]
+    assert best(runs_of(*ended)) == "trial-3"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("botzoo-finetune --search 9 --dataset 'my pets'", "botzoo-finetune --dataset 'my pets' --lr 0.1"),
+        ("botzoo-finetune --search=9 --output=x --lr 0.3 --epochs 2", "botzoo-finetune --epochs 2 --lr 0.1"),
+        ("botzoo-finetune --lr=0.3 --scratch --output x --search 9", "botzoo-finetune --scratch --lr 0.1"),
+    ],
+)
+def test_the_command_to_train_with_has_the_options_and_no_search(typed: str, expected: str) -> None:
+    assert train_with(typed, {"lr": 0.1}) == expected
+
+
+def test_a_search_goes_on_past_a_diverged_trial(folder: Path) -> None:
+    found = json.loads((folder / "search.json").read_text())
+    assert found["diverged"] == ["trial-2"]
+    assert [row["run"] for row in found["runs"]] == ["trial-1", "trial-2", "trial-3"]
+    assert (folder / "search.png").stat().st_size > 1000
+
+
+def test_the_best_is_a_command_with_the_options_of_its_trial(folder: Path) -> None:
+    found = json.loads((folder / "search.json").read_text())["best"]
+    words = shlex.split(found["train_with"])
+    assert {k: float(words[words.index(f"--{k.replace('_', '-')}") + 1]) for k in found["options"]} == found["options"]
+    assert "--search" not in words
+    assert found["chosen_on_split"] is True
+
+
+def test_a_trial_never_looks_at_the_test_split(folder: Path) -> None:
+    facts = json.loads((folder / "trial-1" / "run.json").read_text())
+    assert set(facts["images"]) == {"train", "validation"}
+    assert "test split is left unread" in (folder / "trial-1" / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("--search 0", "--search is '0': it must be a whole number of 1 or more."),
+        ("--search 3 --patience 2", "--patience is 2: it must be left out: the search itself ends what falls behind."),
+    ],
+)
+def test_what_cannot_be_searched_is_one_line(given: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(*given.split()) == 2
+    assert capsys.readouterr().err == f"botzoo-finetune: {said}\n"
+
+
+def test_a_missing_optuna_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert command("--search", "3") == 2
+    assert "--search needs the package optuna: pip install optuna" in capsys.readouterr().err
