@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from botzoo.training.trainer import Evaluation
 Labels = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
 
+VERSION = 1
+"""Of how a probe is fitted and judged; what was kept of another version is not looked at."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
 All features are scaled alike: those that hardly vary would get huge weights otherwise, and fine-tuning huge gradients."""
@@ -39,6 +42,12 @@ FITTED = 100_000
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 ITERATIONS = 300
+
+
+def constants() -> str:
+    """Return all that the outcome of a fit depends on besides its arguments: the choices above, and whose algorithm it is."""
+    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, NEIGHBOURS, SHARES, ITERATIONS
+    return f"{VERSION} {choices} scikit-learn {version('scikit-learn')}"
 
 
 @dataclass(frozen=True)
@@ -222,7 +231,7 @@ def judge(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
     top = np.argsort(-log_p, 1, kind="stable")[:, :5]
     hit = (top == labels[:, None]).any(1)
     nll = -log_p[np.arange(len(labels)), labels]
-    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)), log_p.astype(np.float16))
+    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)))
 
 
 def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:

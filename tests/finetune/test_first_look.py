@@ -1,6 +1,8 @@
 """The first look at a data set from the command line, and the start that it gives to fine-tuning."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,59 @@ def test_a_probe_is_written_and_makes_no_run(photos: Path, pretrained: str, tmp_
     low, high = found["interval_95"]
     assert low <= found["top1"] <= high
     assert [point["images"] for point in found["curve"]] == [6, 12, 24, 48]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def no_work(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, fail where features are computed or opened, something is fitted, or the speed is measured."""
+
+    def begin() -> None:
+        for name in ("features.Extractor.__call__", "probe.fit", "probe.nearest_neighbours"):
+            monkeypatch.setattr(f"botzoo_finetune.{name}", lambda *args, name=name: pytest.fail(f"{name} was called"))
+        monkeypatch.setattr("botzoo.tricks.mixed_precision.bf16_speedup", lambda: pytest.fail("speed was measured"))
+
+    return begin
+
+
+def test_the_second_probe_takes_everything_from_the_first(
+    photos: Path, pretrained: str, tmp_path: Path, no_work: Callable[[], None]
+) -> None:
+    found = []
+    for name in ("first", "second"):
+        options = ["--dataset", str(photos), "--model", pretrained, "--output", str(tmp_path / name)]
+        assert command(*options, "--batch-size", "16", "--probe") == 0
+        found.append(json.loads((tmp_path / name / "probe.json").read_text()))
+        no_work()
+    assert found[0] | {"seconds": 0, "kept_from_before": True} == found[1] | {"seconds": 0}
+    assert not found[0]["kept_from_before"]
+
+
+def test_fine_tuning_and_comparing_take_the_probe_from_before(
+    photos: Path, pretrained: str, tmp_path: Path, no_work: Callable[[], None]
+) -> None:
+    options = ["--dataset", str(photos), *OPTIONS]
+    assert command(*options, "--model", pretrained, "--output", str(tmp_path / "first")) == 0
+    no_work()
+    assert command(*options, "--model", pretrained, "--output", str(tmp_path / "second")) == 0
+    assert "as kept from before" in (tmp_path / "second" / "log.txt").read_text()
+    weights = [load_file(tmp_path / name / "model" / "model.safetensors")["fc.weight"] for name in ("first", "second")]
+    assert torch.equal(*weights)
+    shutil.copytree(pretrained.removeprefix("local-dir:"), again := tmp_path / "again")
+    models = f"{pretrained},local-dir:{again}"
+    assert command(*options, "--compare", models, "--output", str(tmp_path / "look")) == 0
+
+
+@pytest.mark.parametrize("more", [["--seed", "1"], ["--img-size", "64"], ["--data.val-fraction", "0.3"]], ids=" ".join)
+def test_another_question_gets_another_probe(photos: Path, pretrained: str, cache: Path, more: list[str]) -> None:
+    options = ["--dataset", str(photos), "--model", pretrained, *OPTIONS, "--probe"]
+    assert command(*options) == command(*options, *more) == 0
+    assert len(list((cache / "probes").iterdir())) == 4  # a probe and an outlook of each
 
 
 def test_a_probe_never_looks_at_the_test_split(pretrained: str, tmp_path: Path) -> None:
