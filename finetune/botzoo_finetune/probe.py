@@ -129,7 +129,7 @@ def probe(
         labels: shape (N,), in 0 ... classes - 1.
         held_out: shape (M, D).
         held_out_labels: shape (M,).
-        classes: K, all of which occur in ``labels``.
+        classes: K.
         seed: which images are taken where not all are.
     """
     kept = subset(labels, FITTED, seed)
@@ -203,23 +203,38 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
 def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear:
     """Return the classifier with the least penalised negative log-likelihood, in units of the features as they are.
 
+    A class without images gets no weights, and is less likely than one of a single image.
+
     Args:
         features: shape (N, D), finite.
-        labels: shape (N,), every class among them.
+        labels: shape (N,), in 0 ... classes - 1.
         classes: K >= 2.
         strength: C > 0; the penalty is |W|^2 / (2 C) of the weights on centred features of variance 1.
     """
+    known, places = np.unique(labels, return_inverse=True)
+    rows = features.astype(np.float32)
+    found = _fit(rows, places, strength) if len(known) > 1 else Linear(np.zeros_like(rows[:1]), np.zeros(1, np.float32))
+    if len(known) == classes:
+        return found
+    weight = np.zeros((classes, rows.shape[1]), np.float32)
+    bias = np.full(classes, found.logits(rows.mean(0, keepdims=True)).min() - np.log(2 * len(rows)), np.float32)
+    weight[known], bias[known] = found.weight, found.bias
+    return Linear(weight, bias)
+
+
+def _fit(rows: NDArray[np.float32], labels: Labels, strength: float) -> Linear:
+    """Fit a classifier of K >= 2 classes, every one of which is among the labels."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    rows = features.astype(np.float32)
     mean = rows.mean(0)
     scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # few images of each are no error
         found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, labels)
     weight, bias = found.coef_, found.intercept_
-    if classes == 2:
+    if len(weight) == 1:  # of two classes
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / scale
     return Linear(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))

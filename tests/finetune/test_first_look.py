@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from botzoo.guard import guarded
 from botzoo_finetune import cli
@@ -128,3 +128,39 @@ def test_probe_and_scratch_is_one_line_and_status_2(photos: Path, capsys: pytest
 def test_a_folder_that_is_there_is_not_written_into(photos: Path, tmp_path: Path) -> None:
     assert command("--dataset", str(photos), "--probe", "--output", str(tmp_path)) == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("classes", "each"), [(3, 1), (12, 1), (2, 2)])
+def test_a_handful_of_images_is_probed_all_the_same(
+    pretrained: str, cache: Path, tmp_path: Path, classes: int, each: int
+) -> None:
+    for split in ("train", "validation"):
+        write_photos(tmp_path / "data" / split, classes, each)
+    options = ["--dataset", str(tmp_path / "data"), "--model", pretrained, "--mixed-precision", "fp32"]
+    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 0
+    assert json.loads((tmp_path / "look" / "probe.json").read_text())["folds"] == (2 if each > 1 else 0)
+
+
+def test_images_that_are_all_alike_are_probed_all_the_same(pretrained: str, cache: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "data", classes=2, each=10)
+    image = (tmp_path / "data" / "class0" / "0.png").read_bytes()
+    for file in (tmp_path / "data").rglob("*.png"):
+        file.write_bytes(image)
+    options = ["--dataset", str(tmp_path / "data"), "--model", pretrained, "--mixed-precision", "fp32"]
+    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 0
+    assert json.loads((tmp_path / "look" / "probe.json").read_text())["top1"] == 50
+
+
+def test_weights_with_nan_are_one_line_and_status_2(
+    photos: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_teacher(tmp_path / "model", classes=5)
+    weights = load_file(folder / "model.safetensors")
+    weights["conv1.0.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors")
+    options = ["--dataset", str(photos), "--model", f"local-dir:{folder}", *OPTIONS]
+    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "NaN" in error
+    assert not (tmp_path / "look").exists()
