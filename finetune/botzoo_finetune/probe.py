@@ -9,6 +9,8 @@ Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -224,14 +226,11 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
 
 def _fit(rows: NDArray[np.float32], labels: Labels, strength: float) -> Linear:
     """Fit a classifier of K >= 2 classes, every one of which is among the labels."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     mean = rows.mean(0)
     scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
-        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # few images of each are no error
+    with _quietly():
         found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, labels)
     weight, bias = found.coef_, found.intercept_
     if len(weight) == 1:  # of two classes
@@ -253,8 +252,21 @@ def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: La
     """Return the accuracy, in per cent, of the vote of the nearest training images by cosine, weighted by distance."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    voters = KNeighborsClassifier(neighbours, weights="distance", algorithm="brute").fit(_unit(features), labels)
-    return 100 * float(voters.score(_unit(held_out), truth))
+    voters = KNeighborsClassifier(neighbours, weights="distance", algorithm="brute")
+    with _quietly():
+        voters.fit(_unit(features), labels)
+        return 100 * float(voters.score(_unit(held_out), truth))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out scikit-learn's warnings of what is no mistake here."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # classes may have few images each
+        yield
 
 
 def _unit(features: Rows) -> NDArray[np.float32]:

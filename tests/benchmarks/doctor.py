@@ -140,8 +140,8 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     output = folder.parent / "check"
     values = {"dataset": str(folder), "model": options.model, "img_size": options.img_size, "seed": options.seed}
-    config = made({**values, "output": str(output), "check": True}, FinetuneConfig)
-    finetune(config, command="botzoo-finetune --check")
+    config = made({**values, "output": str(output)}, FinetuneConfig)
+    finetune(config, command="botzoo-finetune --check", mode="check")
     report: dict[str, Any] = json.loads((output / "check.json").read_text())
     return report
 

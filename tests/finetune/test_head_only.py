@@ -1,6 +1,8 @@
 """A frozen backbone passed once: the same steps as through the network, and a whole model at the end."""
 
 import json
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from safetensors.torch import load_file
 from botzoo.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.features import Extractor
-from running import write_teacher
+from running import SIGKILLED, TINY, finetune, finetune_and_signal, run, write_teacher
 
 Finetuned = Callable[..., Path]
 
@@ -100,3 +102,19 @@ def test_what_changes_images_passes_the_network_or_is_refused(
 def test_views_without_a_frozen_network_are_refused(finetuned: Finetuned, capsys: pytest.CaptureFixture[str]) -> None:
     finetuned("run", "--freeze", "none", "--views", "2", status=2)
     assert "give --freeze backbone too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_killed_and_resumed_weights_are_identical_to_the_bit(
+    views: int, photos: Path, pretrained: str, tmp_path: Path, cache: Path
+) -> None:
+    own = {"model": pretrained, "scratch": False, "mixup": 0.0, "cutmix": 0.0, "drop_rate": 0.2}
+    head = {**TINY, **own, "dataset": str(photos), "freeze": "backbone", "views": views}
+    whole, killed = ({**head, "output": str(tmp_path / name)} for name in ("whole", "killed"))
+    assert run(finetune, whole) == 0
+    assert run(finetune_and_signal, killed, signal.SIGKILL, 9) == SIGKILLED  # in the second of three epochs
+    shutil.rmtree(cache)  # what it goes on with is computed anew
+    assert run(finetune, killed, killed["output"]) == 0
+    ours, theirs = weights(tmp_path / "killed"), weights(tmp_path / "whole")
+    assert "computed once and kept" in (tmp_path / "whole" / "log.txt").read_text()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
