@@ -16,7 +16,7 @@ def run(argv: list[str]) -> None:
     parser.add_argument(
         "action", nargs="?", choices=("show", "clear"), default="show", help="What to do (default: show)."
     )
-    parser.add_argument("--images", action="store_true", help="clear: the decoded images and their features.")
+    parser.add_argument("--images", action="store_true", help="clear: the decoded images, their features and probes.")
     parser.add_argument(
         "--weights", metavar="NAME", help="clear: these weights; a name, a repository or a pattern like '*'."
     )

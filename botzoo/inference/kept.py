@@ -82,8 +82,12 @@ def _for_timm(config: Path) -> bool:
 
 
 def images_kept() -> list[Kept]:
-    """Return the files of decoded images and of their features, those used last first."""
-    about = {"decoded": "decoded images of one split", "features": "features of the images of one split"}
+    """Return the files of decoded images, of their features and of probes of these, those used last first."""
+    about = {
+        "decoded": "decoded images of one split",
+        "features": "features of the images of one split",
+        "probes": "what a probe of such features came to",
+    }
     files = [path for folder in about for path in (cache_folder() / folder).glob("[!.]*")]
     files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [Kept(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
@@ -116,7 +120,8 @@ def report(weights: list[Kept], images: list[Kept]) -> list[str]:
         *_section(f"weights in {constants.HF_HUB_CACHE}", weights),
         "",
         *_section(
-            f"decoded images and features in {cache_folder()} (at most {limit} of each, then the oldest go)", images
+            f"decoded images, features and probes in {cache_folder()} (at most {limit} of each, then the oldest go)",
+            images,
         ),
     ]
 

@@ -431,15 +431,20 @@ class Preprocessing:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
-        mean, std = _on_device(self.mean, images.device), _on_device(self.std, images.device)
+        width = images.shape[-1]
+        mean, std = _on_device(self.mean, width, images.device), _on_device(self.std, width, images.device)
         return images.float().sub_(mean).div_(std)
 
 
 @cache
-def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return values of each channel, on the scale 0..1, for pixels of 0..255: float32, shape (1, C, 1, 1)."""
+def _on_device(values: tuple[float, ...], width: int, device: torch.device) -> Tensor:
+    """Return values of each channel, on the scale 0..1, for pixels of 0..255: float32, shape (1, C, 1, W).
+
+    A whole row of pixels is worked on at once then, where three numbers would be beside a (1, C, 1, 1).
+    """
     with torch.inference_mode(False):  # an evaluation may come first, and what is made in it is of no use to training
-        return (torch.tensor(values).view(1, -1, 1, 1) * 255).to(device)
+        row = (torch.tensor(values).view(1, -1, 1, 1) * 255).expand(-1, -1, -1, width)
+        return row.contiguous(memory_format=torch.channels_last).to(device)
 
 
 class TrainTransform:
@@ -549,17 +554,19 @@ class EvalTransform:
         return ()
 
 
-def _without_far_ends(image: Image.Image, ratio: int = 8) -> Image.Image:
-    """Return the middle of an image longer than ``ratio`` times its shorter side.
+def middle_box(width: int, height: int, ratio: int = 8) -> tuple[int, int, int, int]:
+    """Return (left, upper, right, lower) of the middle of an image, at most ``ratio`` times as long as its shorter side.
 
     Only a square of it is kept after resizing, and resizing a line of 1 x 20,000 pixels whole takes gigabytes.
     """
-    width, height = image.size
     w, h = min(width, ratio * height), min(height, ratio * width)
-    if (w, h) == image.size:
-        return image
     left, top = (width - w) // 2, (height - h) // 2
-    return image.crop((left, top, left + w, top + h))
+    return left, top, left + w, top + h
+
+
+def _without_far_ends(image: Image.Image) -> Image.Image:
+    box = middle_box(*image.size)
+    return image if box == (0, 0, *image.size) else image.crop(box)
 
 
 Row = tuple[Pixels, Any, tuple[float, ...]]

@@ -133,7 +133,8 @@ def _mapped(index: Index, path: Path | None) -> Pixels | None:
         if _footer(file)[0] != size:
             return None
         _lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
-        return np.memmap(file, np.uint8, "r", shape=(size,)) if size else np.empty(0, np.uint8)
+        # A plain array over the map: slices of a np.memmap cost ten times as much.
+        return np.asarray(np.memmap(file, np.uint8, "r", shape=(size,))) if size else np.empty(0, np.uint8)
 
 
 def _lock(file: BinaryIO, *, shared: bool) -> bool:

@@ -15,8 +15,8 @@ from botzoo.training.engine import from_main
 from botzoo.training.model import count_parameters
 from botzoo.training.prepare import Transfer, prepare
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.features import Extractor
-from botzoo_finetune.first_look import look, new_folder, write_json
+from botzoo_finetune.features import Extractor, unmeasured
+from botzoo_finetune.first_look import Look, new_folder, write_json
 
 log = logging.getLogger("botzoo")
 
@@ -78,15 +78,15 @@ def compare(config: FinetuneConfig, models: str) -> None:
 
 
 def _row(config: FinetuneConfig, name: str) -> Row:
-    settled = prepare(config, Transfer())
-    found = look(settled)
-    seen, size = found.probe.evaluation, settled.preprocessing.size
+    settled = prepare(unmeasured(config), Transfer())
+    look = Look(settled)
+    seen, size = look.probe.evaluation, settled.preprocessing.size
     return Row(
         name,
         seen.top1,
         seen.interval(),
         len(seen),
-        found.seconds,
+        look.seconds,
         from_main(settled.accelerator, lambda: Extractor(settled).images_per_second()),
         count_parameters(settled.model)[0],
         count_macs(settled.model, size),

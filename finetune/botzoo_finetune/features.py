@@ -1,15 +1,16 @@
 """What the body of a network says of each image, computed once: pooled features in half precision, kept on the disk.
 
 A file holds those of one split: ``KEY.npy`` in the folder ``features`` of ``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``),
-a NumPy array, float16 (N, D), followed by the SHA-256 of all that stands before it. KEY is the SHA-256 of everything that the
-features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic. A file is written
-beside and renamed, so there is never half of one, and checked when it is opened; those not used for the longest time are
-removed as decoded images are, under the same limit.
+a NumPy array, float16 (N, D), followed by the SHA-256 of KEY and of all that stands before it. KEY is the SHA-256 of
+everything that the features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic.
+A file is written beside and renamed, so there is never half of one, and checked when it is opened; those not used for the
+longest time are removed as decoded images are, under the same limit.
 """
 
 from __future__ import annotations
 
 import copy
+import errno
 import hashlib
 import logging
 import math
@@ -18,9 +19,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import PIL
@@ -32,22 +34,28 @@ from tqdm import tqdm
 
 from botzoo.errors import ConfigError, ModelError
 from botzoo.inference.fold import fold_batch_norm
-from botzoo.training.data import EvalTransform, Images, Key, Transform, eval_batches
+from botzoo.training.config import TrainConfig
+from botzoo.training.data import EvalTransform, Images, Key, Transform, cores, eval_batches
 from botzoo.training.decoded import Pixels, cache_folder, cache_limit, part_of, prune
-from botzoo.training.engine import on_each_node, worker_count
+from botzoo.training.engine import choose_device, on_each_node, worker_count
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled
+from botzoo_finetune.pixels import ahead, eval_pixels
 
 log = logging.getLogger("botzoo")
 
 Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
 
-VERSION = 1
+VERSION = 2
 """Of the file and of how features are computed; a file of another version is not looked at."""
 LARGEST = float(np.finfo(np.float16).max)
 DIGEST_BYTES = 32
 CHUNK = 1 << 24
+PIXELS = 1 << 19
+"""In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""
+NAMED = 3
+"""Images that an error names."""
 
 
 class Body(nn.Module):
@@ -109,39 +117,43 @@ class Extractor:
             ConfigError: the images are streamed.
             ModelError: features are NaN or infinite.
         """
-        images = self.settled.images[role]
-        if not isinstance(images, Images):
-            raise ConfigError("Features are kept of data sets that are read whole: leave --data.streaming out.")
-        key, mine = self._key(images, view.name if view else ""), []
-        transform = view or EvalTransform(self.settled.preprocessing)
+        images = self._images(role)
+        key, mine = self.key(role, view), []
 
         def work() -> bool:
             found = open_features(key, len(images))
-            mine.append(found if found is not None else self._compute(images, transform, key))
+            mine.append(found if found is not None else self._compute(images, view, key))
             return True
 
         on_each_node(self.settled.accelerator, work)
         if mine:
             return mine[0]
         found = open_features(key, len(images))
-        return found if found is not None else self._compute(images, transform, key)
+        return found if found is not None else self._compute(images, view, key)
 
-    def _key(self, images: Images, view: str = "") -> str:
-        settled = self.settled
+    def key(self, role: str, view: View | None = None) -> str:
+        """Return what the features are kept by: another one for other images or labels, weights, or preprocessing."""
+        settled, images = self.settled, self._images(role)
         device = settled.accelerator.device.type
         how = (VERSION, PIL.__version__, settled.architecture, settled.preprocessing, self._half, device)
-        return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {view}".encode()).hexdigest()
+        shown = view.name if view else ""
+        return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {shown}".encode()).hexdigest()
+
+    def _images(self, role: str) -> Images:
+        images = self.settled.images[role]
+        if not isinstance(images, Images):
+            raise ConfigError("Features are kept of data sets that are read whole: leave --data.streaming out.")
+        return images
 
     @cached_property
     def _half(self) -> bool:
-        """Whether to compute in half precision: on a CPU where its matrix unit does, not where a noisy measurement says so.
+        """Whether to compute in half precision: never beside fp32, and on a CPU only where its matrix unit does.
 
-        What is kept must be found again, by a run that measures another speed too.
+        A CPU without one gains little, so that it depends on a noisy measurement which precision a run takes; but what was
+        kept must be found again, by a run that measures another speed too.
         """
-        if self.settled.accelerator.device.type == "cpu":
-            amx: bool = torch.cpu._is_amx_tile_supported()
-            return amx
-        return str(self.settled.accelerator.mixed_precision) != "no"
+        wanted = str(self.settled.accelerator.mixed_precision) != "no"
+        return wanted and (self.settled.accelerator.device.type != "cpu" or has_matrix_unit())
 
     def _autocast(self) -> torch.autocast:
         device = self.settled.accelerator.device.type
@@ -183,48 +195,93 @@ class Extractor:
             began = began if k else time.perf_counter()
         return times * batch / (time.perf_counter() - began)
 
-    def _compute(self, images: Images, transform: Transform, key: str) -> Features:
+    def _compute(self, images: Images, view: View | None, key: str) -> Features:
         try:
             with writing(key) as writer:
-                for batch in self._batches(images, transform):
+                for batch in self._batches(images, view):
                     writer.add(batch, len(images))
                 writer.finish()
             found = open_features(key, len(images))
         except OSError as error:
             log.warning("Features are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error)
             found = None
-        return found if found is not None else np.concatenate(list(self._batches(images, transform)))
+        return found if found is not None else np.concatenate(list(self._batches(images, view)))
+
+    @property
+    def batch_size(self) -> int:
+        """Images that pass the network together: on a GPU twice as many as in training."""
+        if self.settled.accelerator.device.type == "cpu":
+            return min(max(32, PIXELS // self.settled.preprocessing.size**2), 128)
+        return max(32, 2 * self.settled.order.micro_batch)
 
     @torch.no_grad()  # not inference_mode, in which BatchNorm cannot be folded
-    def _batches(self, images: Images, transform: Transform) -> Iterator[Features]:
+    def _batches(self, images: Images, view: View | None = None) -> Iterator[Features]:
         """Yield the features of the images in order."""
         settled, done = self.settled, 0
-        size = max(32, 2 * settled.order.micro_batch)
-        batches = eval_batches(
-            images,
-            transform,
-            size,
-            rank=0,
-            world_size=1,
-            workers=worker_count(settled.config, settled.accelerator),
-            pin=settled.accelerator.device.type == "cuda",
-        )
         quiet = not (settled.accelerator.is_main_process and sys.stderr.isatty())
-        total = math.ceil(len(images) / size)
-        for pixels, _ in tqdm(batches, f"features of {images.split.name} images", total, leave=False, disable=quiet):
+        total = math.ceil(len(images) / self.batch_size)
+        pixels = self._pixels(images, view)
+        for batch in tqdm(pixels, f"features of {images.split.name} images", total, leave=False, disable=quiet):
             with self._autocast():
-                found = self._body(self._normalised(pixels.to(settled.accelerator.device, non_blocking=True)))
-            yield self._checked(found.float(), images, done)
-            done += len(pixels)
+                found = self._body(self._normalised(batch.to(settled.accelerator.device, non_blocking=True)))
+            found = found.float()
+            if not bool((sound := found.isfinite().all(1)).all()):
+                raise self._not_finite(batch, images, done + (~sound).nonzero().flatten().cpu().numpy())
+            yield found.clamp_(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)
+            done += len(batch)
 
-    def _checked(self, found: Tensor, images: Images, first: int) -> Features:
-        if not bool((sound := found.isfinite().all(1)).all()):
-            i = first + int((~sound).nonzero()[0])
-            raise ModelError(
-                f"The features that {self.settled.architecture} computes are NaN or infinite, as those of "
-                f"{images.split.describe(i)}: its weights are damaged, or --mixed-precision fp32 is needed."
-            )
-        return found.clamp(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)
+    def _pixels(self, images: Images, view: View | None) -> Iterator[Tensor]:
+        """Yield the images in batches, uint8 (N, 3, size, size), made ready while the network is at work on the last ones."""
+        settled, size = self.settled, self.batch_size
+        workers, pin = worker_count(settled.config, settled.accelerator), settled.accelerator.device.type == "cuda"
+        if view is not None or settled.preprocessing.crop_mode != "center":
+            transform = view or EvalTransform(settled.preprocessing)
+            batches = eval_batches(images, transform, size, rank=0, world_size=1, workers=workers, pin=pin)
+            yield from (pixels for pixels, _ in batches)
+            return
+
+        def ready(k: int) -> Tensor:
+            pixels = eval_pixels(images, k * size, min((k + 1) * size, len(images)), settled.preprocessing)
+            return pixels.pin_memory() if pin else pixels
+
+        threads = max(1, workers, 0 if images.cached else cores() // 2)
+        yield from ahead(ready, math.ceil(len(images) / size), threads)
+
+    def _not_finite(self, batch: Tensor, images: Images, bad: NDArray[np.int64]) -> ModelError:
+        """Return the error that says of which images of a batch features are NaN or infinite, and why."""
+        names = ", ".join(images.split.describe(int(i)) for i in bad[:NAMED])
+        more = f" and {len(bad) - NAMED:,} more so far" if len(bad) > NAMED else ""
+        return ModelError(
+            f"The features that {self.settled.architecture} computes of {names}{more} are NaN or infinite: {self._why(batch)}."
+        )
+
+    def _why(self, batch: Tensor) -> str:
+        """Say what makes features of a batch NaN or infinite: weights, or the precision."""
+        state = self.settled.model.state_dict().items()
+        broken = [name for name, value in state if value.is_floating_point() and not bool(value.isfinite().all())]
+        if broken:
+            return f"{broken[0]} of its weights has NaN or infinite values, so the file is damaged; take other weights"
+        if self._half:
+            found = self._body(self._normalised(batch.to(self.settled.accelerator.device)))
+            if bool(found.isfinite().all()):
+                return "they are finite in fp32, so give --mixed-precision fp32"
+        return "its weights are finite but far too large, so the file is damaged; take other weights"
+
+
+def has_matrix_unit() -> bool:
+    """Return whether this CPU multiplies matrices of bf16 in a unit of their own (AMX)."""
+    found: bool = torch.cpu._is_amx_tile_supported()
+    return found
+
+
+ConfigT = TypeVar("ConfigT", bound=TrainConfig)
+
+
+def unmeasured(config: ConfigT) -> ConfigT:
+    """Return the options with the precision of features on a CPU in place of auto, which measures how fast it trains."""
+    if config.mixed_precision != "auto" or choose_device(config.engine.device).type != "cpu":
+        return config
+    return replace(config, mixed_precision="bf16" if has_matrix_unit() else "fp32")
 
 
 def features(settled: Settled, role: str) -> Features:
@@ -244,7 +301,7 @@ def open_features(key: str, images: int) -> Features | None:
     """
     path = path_of(key)
     try:
-        _check_digest(path)
+        _check_digest(path, key)
         found = np.lib.format.open_memmap(path, mode="r")
         if found.dtype != np.float16 or found.ndim != 2 or len(found) != images:
             raise ValueError(f"it holds {found.dtype} {found.shape}")
@@ -260,9 +317,9 @@ def open_features(key: str, images: int) -> Features | None:
     return found
 
 
-def _check_digest(path: Path) -> None:
-    """Raise ValueError unless a file ends in the SHA-256 of what stands before it."""
-    left, sha = path.stat().st_size - DIGEST_BYTES, hashlib.sha256()
+def _check_digest(path: Path, key: str) -> None:
+    """Raise ValueError unless a file ends in the SHA-256 of its key and of what stands before it."""
+    left, sha = path.stat().st_size - DIGEST_BYTES, hashlib.sha256(key.encode())
     with path.open("rb") as file:
         while left > 0:
             if not (part := file.read(min(CHUNK, left))):
@@ -276,16 +333,18 @@ def _check_digest(path: Path) -> None:
 class Writer:
     """A file of features in the making; see ``writing``."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.sha, self.done = file, hashlib.sha256(), False
+    def __init__(self, file: BinaryIO, key: str) -> None:
+        self.file, self.sha, self.done = file, hashlib.sha256(key.encode()), False
 
     def add(self, rows: Features, total: int) -> None:
         """Write the next rows of ``total``."""
         if not self.file.tell():
             header = {"descr": "<f2", "fortran_order": False, "shape": (total, rows.shape[1])}
             np.lib.format.write_array_header_1_0(self.file, header)
+            length = self.file.tell()
+            reserve(self.file, length + 2 * total * rows.shape[1] + DIGEST_BYTES)
             self.file.seek(0)
-            self.sha.update(self.file.read())
+            self.sha.update(self.file.read(length))
         data = np.ascontiguousarray(rows, "<f2").data
         self.file.write(data)
         self.sha.update(data)
@@ -298,13 +357,26 @@ class Writer:
         self.done = True
 
 
+def reserve(file: BinaryIO, size: int) -> None:
+    """Take so many bytes of the disk for a file, where that can be asked for; raises OSError where there is no room.
+
+    A disk that is too small is known of before the features are computed then, not after most of them.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # this file system cannot
+                raise
+
+
 @contextmanager
 def writing(key: str) -> Iterator[Writer]:
     """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind."""
     path = path_of(key)
     with part_of(path) as part:
         with part.open("w+b") as file:
-            yield (writer := Writer(file))
+            yield (writer := Writer(file, key))
         if writer.done:
             part.replace(path)
     prune(path.parent, cache_limit(), spare=path)

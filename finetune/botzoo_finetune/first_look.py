@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,10 +23,26 @@ from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo_finetune.auto import Facts
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.features import Extractor, Features
-from botzoo_finetune.probe import Outlook, Probe, gentle, linear_classifier, outlook, probe, start_classifier, subset
+from botzoo_finetune.features import Extractor, unmeasured
+from botzoo_finetune.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
+from botzoo_finetune.probe import (
+    Linear,
+    Outlook,
+    Probe,
+    constants,
+    gentle,
+    linear_classifier,
+    outlook,
+    probe,
+    start_classifier,
+    subset,
+)
 
 log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
+
+ROLES = ("train", "validation")
 
 LOOKED_AT = 10_000
 """Training images that a run looks at before its first step, at most; --probe looks at all."""
@@ -32,45 +50,79 @@ JUDGED = 2_000
 """Validation images that it judges its probe on, at most."""
 
 
-@dataclass(frozen=True)
 class Look:
-    """A network's features of a data set, and the probe on them.
+    """A network's first look at a data set: what is asked for is taken from where it was kept, or fitted on its features.
 
-    Attributes:
-        features: of the training and the validation images.
-        probe: the same on every process.
-        seconds: until all this was known.
-    """
+    The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    features: dict[str, Features]
-    probe: Probe
-    seconds: float
-
-
-def look(settled: Settled) -> Look:
-    """Compute the features of the training and the validation split, and fit the probe. The test split is not looked at.
+    Args:
+        settled: the run; its network is looked at as it is when the first question is asked.
 
     Raises:
-        ConfigError: the images are streamed, or have several labels each.
-        ModelError: features are NaN or infinite.
+        ConfigError: an image may have several labels.
+
+    Attributes:
+        seconds: that fitting, or finding what was kept, took until now, features included.
+        kept: whether all that was asked for was kept from before.
     """
-    if settled.data.multi_label:
-        raise ConfigError(
-            f"A probe names one class of each image, and those of {settled.data.name} may have several labels."
-        )
-    began = time.perf_counter()
-    extract = Extractor(settled)
-    features = {role: extract(role) for role in ("train", "validation")}
-    rows = _rows(settled, features)
-    classes, seed = len(settled.data.class_names), settled.config.seed
-    found = from_main(settled.accelerator, lambda: probe(*rows, classes, seed))
-    return Look(features, found, time.perf_counter() - began)
 
+    def __init__(self, settled: Settled) -> None:
+        if settled.data.multi_label:
+            raise ConfigError(
+                f"A probe names one class of each image, and those of {settled.data.name} may have several labels."
+            )
+        self.settled, self.seconds, self.kept = settled, 0.0, True
+        self._extract = Extractor(settled)
 
-def _rows(settled: Settled, features: dict[str, Features]) -> tuple[Any, Any, Any, Any]:
-    """Return features and labels of the training images, then those of the validation images."""
-    pairs = [(features[role], settled.images[role]) for role in ("train", "validation")]
-    return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
+    @cached_property
+    def probe(self) -> Probe:
+        """The best classifier, fitted on the training images and judged on the validation images.
+
+        Raises:
+            ConfigError: the images are streamed.
+            ModelError: features are NaN or infinite.
+        """
+        classes, seed = len(self.settled.data.class_names), self.settled.config.seed
+        return self._asked(PROBE, lambda: probe(*self._rows, classes, seed))
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """What else the features tell; raises as ``probe`` does."""
+        found, seed = self.probe, self.settled.config.seed
+        return self._asked(OUTLOOK, lambda: outlook(found, *self._rows, seed))
+
+    @cached_property
+    def start(self) -> Linear:
+        """The classifier that fine-tuning starts from; raises as ``probe`` does."""
+        found, seed = self.probe, self.settled.config.seed
+        return self._asked(START, lambda: gentle(found, *self._rows[:2], seed))
+
+    @cached_property
+    def _rows(self) -> tuple[Any, Any, Any, Any]:
+        """Features and labels of the training images, then those of the validation images."""
+        pairs = [(self._extract(role), self.settled.images[role]) for role in ROLES]
+        return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
+
+    def _asked(self, form: Form[T], fit: Callable[[], T]) -> T:
+        began, accelerator = time.perf_counter(), self.settled.accelerator
+        found = from_main(accelerator, lambda: recall(form, self._key(form)))
+        if found is None:
+            _ = self._rows  # every machine computes its own
+            found = from_main(accelerator, lambda: self._fitted(form, fit))
+            self.kept = False
+        self.seconds += time.perf_counter() - began
+        return found
+
+    def _fitted(self, form: Form[T], fit: Callable[[], T]) -> T:
+        outcome = fit()
+        keep(form, self._key(form), outcome)
+        return outcome
+
+    def _key(self, form: Form[Any]) -> str:
+        """Return what an outcome is kept by: the features with their labels, and all that fitting depends on."""
+        features = [self._extract.key(role) for role in ROLES]
+        parts = form.name, features, len(self.settled.data.class_names), self.settled.config.seed, constants()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def facts(settled: Settled) -> Facts:
@@ -88,7 +140,7 @@ def facts(settled: Settled) -> Facts:
         side=float(np.median(np.sqrt(heights * widths))),
         input_side=settled.preprocessing.size,
         mirrored=settled.data.mirrored,
-        probe=None if several else look(in_part(settled)).probe.evaluation.top1,
+        probe=None if several else Look(in_part(settled)).probe.evaluation.top1,
         gpu=settled.accelerator.device.type != "cpu",
         epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
         several=several,
@@ -118,30 +170,22 @@ def start_from_probe(settled: Settled) -> None:
     if settled.data.multi_label:
         log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
         return
-    part = in_part(settled)
-    found = look(part)
-    rows, labels = found.features["train"], _labels(part)
-    start = from_main(settled.accelerator, lambda: gentle(found.probe, rows, labels, settled.config.seed))
-    start_classifier(layer, start)
+    look = Look(in_part(settled))
+    seen = look.probe.evaluation
+    start_classifier(layer, look.start)
     settled.trainer.restart_average()
-    seen = found.probe.evaluation
     low, high = seen.interval()
     log.info(
         "%-10s %.2f %% on %s validation images (95 %% interval %.2f to %.2f) by a linear classifier on the network's "
-        "features, after %.0f s",
+        "features, %s",
         "probe",
         seen.top1,
         f"{len(seen):,}",
         low,
         high,
-        found.seconds,
+        _after(look),
     )
     log.info("%-10s the classifier starts from one with smaller weights (LP-FT); the whole report: --probe", "")
-
-
-def _labels(settled: Settled) -> Any:
-    """Return the labels of the training images, int64 (N,)."""
-    return settled.images["train"].labels  # type: ignore[union-attr]
 
 
 def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
@@ -151,13 +195,11 @@ def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
         BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
-    settled = prepare(config, transfer)
-    found = look(settled)
-    seen = from_main(settled.accelerator, lambda: outlook(found.probe, *_rows(settled, found.features), config.seed))
-    for line in _lines(settled, found, seen):
+    look = Look(prepare(unmeasured(config), transfer))
+    for line in _lines(look):
         log.info("%s", line)
     if folder is not None:
-        on_main(settled.accelerator, lambda: write_json(folder / "probe.json", _as_json(settled, found, seen)))
+        on_main(look.settled.accelerator, lambda: write_json(folder / "probe.json", _as_json(look)))
 
 
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
@@ -181,8 +223,13 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     log.info("%-10s %s", "written", path)
 
 
-def _lines(settled: Settled, found: Look, seen: Outlook) -> Iterator[str]:
-    probe, evaluation = found.probe, found.probe.evaluation
+def _after(look: Look) -> str:
+    return "as kept from before" if look.kept else f"after {look.seconds:.1f} s"
+
+
+def _lines(look: Look) -> Iterator[str]:
+    settled, probe, evaluation = look.settled, look.probe, look.probe.evaluation
+    when, seen = _after(look), look.outlook
     low, high = evaluation.interval()
     how = f"{probe.folds}-fold cross-validation" if probe.folds else "default: a class has a single training image"
     sizes = ", ".join(f"{len(images):,} {role}" for role, images in settled.images.items())
@@ -190,7 +237,7 @@ def _lines(settled: Settled, found: Look, seen: Outlook) -> Iterator[str]:
     yield f"{'model':10} {settled.architecture} from {settled.start.source}, frozen: {len(probe.linear.weight[0]):,} features"
     yield (
         f"{'probe':10} top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images (95 % interval {low:.2f} to "
-        f"{high:.2f}), after {found.seconds:.1f} s"
+        f"{high:.2f}), {when}"
     )
     yield f"{'':10} linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
     yield f"{'':10} its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
@@ -202,8 +249,8 @@ def _lines(settled: Settled, found: Look, seen: Outlook) -> Iterator[str]:
     yield f"{'next':10} the same command without --probe fine-tunes, starting from this classifier"
 
 
-def _as_json(settled: Settled, found: Look, seen: Outlook) -> dict[str, Any]:
-    probe, evaluation = found.probe, found.probe.evaluation
+def _as_json(look: Look) -> dict[str, Any]:
+    settled, probe, evaluation, seen = look.settled, look.probe, look.probe.evaluation, look.outlook
     return {
         "dataset": settled.data.name,
         "model": settled.start.source,
@@ -218,5 +265,6 @@ def _as_json(settled: Settled, found: Look, seen: Outlook) -> dict[str, Any]:
         "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
         "with_twice_the_images": seen.with_twice_the_images,
         "classes": [vars(figures) for figures in class_figures(evaluation, settled.data.class_names)],
-        "seconds": round(found.seconds, 2),
+        "seconds": round(look.seconds, 2),
+        "kept_from_before": look.kept,
     }

@@ -9,7 +9,10 @@ Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,8 @@ from botzoo.training.trainer import Evaluation
 Labels = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
 
+VERSION = 1
+"""Of how a probe is fitted and judged; what was kept of another version is not looked at."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
 All features are scaled alike: those that hardly vary would get huge weights otherwise, and fine-tuning huge gradients."""
@@ -39,6 +44,12 @@ FITTED = 100_000
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 ITERATIONS = 300
+
+
+def constants() -> str:
+    """Return all that the outcome of a fit depends on besides its arguments: the choices above, and whose algorithm it is."""
+    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, NEIGHBOURS, SHARES, ITERATIONS
+    return f"{VERSION} {choices} scikit-learn {version('scikit-learn')}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ def probe(
         labels: shape (N,), in 0 ... classes - 1.
         held_out: shape (M, D).
         held_out_labels: shape (M,).
-        classes: K, all of which occur in ``labels``.
+        classes: K.
         seed: which images are taken where not all are.
     """
     kept = subset(labels, FITTED, seed)
@@ -194,23 +205,35 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
 def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear:
     """Return the classifier with the least penalised negative log-likelihood, in units of the features as they are.
 
+    A class without images gets no weights, and is less likely than one of a single image.
+
     Args:
         features: shape (N, D), finite.
-        labels: shape (N,), every class among them.
+        labels: shape (N,), in 0 ... classes - 1.
         classes: K >= 2.
         strength: C > 0; the penalty is |W|^2 / (2 C) of the weights on centred features of variance 1.
     """
-    from sklearn.exceptions import ConvergenceWarning
+    known, places = np.unique(labels, return_inverse=True)
+    rows = features.astype(np.float32)
+    found = _fit(rows, places, strength) if len(known) > 1 else Linear(np.zeros_like(rows[:1]), np.zeros(1, np.float32))
+    if len(known) == classes:
+        return found
+    weight = np.zeros((classes, rows.shape[1]), np.float32)
+    bias = np.full(classes, found.logits(rows.mean(0, keepdims=True)).min() - np.log(2 * len(rows)), np.float32)
+    weight[known], bias[known] = found.weight, found.bias
+    return Linear(weight, bias)
+
+
+def _fit(rows: NDArray[np.float32], labels: Labels, strength: float) -> Linear:
+    """Fit a classifier of K >= 2 classes, every one of which is among the labels."""
     from sklearn.linear_model import LogisticRegression
 
-    rows = features.astype(np.float32)
     mean = rows.mean(0)
     scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
+    with _quietly():
         found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, labels)
     weight, bias = found.coef_, found.intercept_
-    if classes == 2:
+    if len(weight) == 1:  # of two classes
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / scale
     return Linear(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))
@@ -222,15 +245,28 @@ def judge(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
     top = np.argsort(-log_p, 1, kind="stable")[:, :5]
     hit = (top == labels[:, None]).any(1)
     nll = -log_p[np.arange(len(labels)), labels]
-    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)), log_p.astype(np.float16))
+    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)))
 
 
 def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:
     """Return the accuracy, in per cent, of the vote of the nearest training images by cosine, weighted by distance."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    voters = KNeighborsClassifier(neighbours, weights="distance", algorithm="brute").fit(_unit(features), labels)
-    return 100 * float(voters.score(_unit(held_out), truth))
+    voters = KNeighborsClassifier(neighbours, weights="distance", algorithm="brute")
+    with _quietly():
+        voters.fit(_unit(features), labels)
+        return 100 * float(voters.score(_unit(held_out), truth))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out scikit-learn's warnings of what is no mistake here."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # classes may have few images each
+        yield
 
 
 def _unit(features: Rows) -> NDArray[np.float32]:

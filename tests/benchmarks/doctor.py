@@ -140,8 +140,8 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     output = folder.parent / "check"
     values = {"dataset": str(folder), "model": options.model, "img_size": options.img_size, "seed": options.seed}
-    config = made({**values, "output": str(output), "check": True}, FinetuneConfig)
-    finetune(config, command="botzoo-finetune --check")
+    config = made({**values, "output": str(output)}, FinetuneConfig)
+    finetune(config, command="botzoo-finetune --check", mode="check")
     report: dict[str, Any] = json.loads((output / "check.json").read_text())
     return report
 
@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--model", default="resnet10d_bot")
     parser.add_argument("--img-size", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", type=Path, help="a folder that the report is copied to")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
@@ -168,6 +169,8 @@ def main() -> None:
         broken = corrupt(take(options.corrupt), rng)
         flipped = flip(take(options.flipped), rng)
         report = examine(folder, options)
+        if options.report is not None:
+            shutil.copytree(Path(temporary) / "check", options.report)
     accuracy = report["estimate_accuracy"]
     print(f"{len(files)} images and {len(exact | near)} duplicates; accuracy of the estimate {accuracy or 0:.1%}")
     print("check             planted  found precision  recall  not planted")

@@ -2,11 +2,16 @@
 
     python tests/benchmarks/features.py --data FOLDER     # such as a folder of cifar10's parquet files
 
-Every ratio compares two things that are measured in turn in this process: machines are shared and their speed drifts.
+Every ratio compares two things that are measured in turn, round by round, in this process: machines are shared and their speed
+drifts, so the absolute figures mean little. Two ratios are printed: the median over the rounds, with the smallest and the
+largest, and that of each side's fastest round, which other work on the machine disturbed least.
 
-- extraction: images per second of computing features, decoding and resizing included, to those of the network's bare forward
-  pass on tensors that are already there, BatchNorm folded, in the same precision and memory format. 1 would be no cost at all.
-- second probe: time of a second probe on the same images and weights, to the first's.
+- extraction: images per second of computing features, from decoded images to the file that keeps them, to those of the
+  network's bare forward pass on normalised tensors that are already there, in the same precision and memory format, with the
+  same threads and batches, BatchNorm folded. 1 would be no cost at all. In bf16 and in fp32, whichever a run would take.
+- second look: time of a second probe on the same images and weights, report included, to the first's, both from where the
+  images have been read and the network has been made.
+- second command: the same of the whole ``--probe``, from there on where the libraries are imported.
 - head: time of an epoch through the frozen network (forward and backward of the classifier), to one on kept features.
 - frozen stages: time of a training step of all layers, to one with the stem and the first two stages frozen.
 """
@@ -15,10 +20,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +35,12 @@ import pytest
 import torch
 
 from botzoo.training.command_line import made
-from botzoo.training.data import EvalTransform, Images
+from botzoo.training.data import Images
 from botzoo.training.prepare import Settled, prepare
 from botzoo.training.run import _train_batches
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.features import Extractor
-from botzoo_finetune.first_look import look
+from botzoo_finetune.first_look import Look, report_probe
 from botzoo_finetune.head_only import HeadOnly
 from botzoo_finetune.run import _transfer
 
@@ -60,7 +66,8 @@ def settled_for(data: str, images: int, **options: Any) -> Settled:
 @contextmanager
 def fresh_cache() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botzoo_finetune.features.cache_folder", lambda: Path(folder))
+        for module in ("features", "outcomes"):  # decoded images stay where they are
+            patch.setattr(f"botzoo_finetune.{module}.cache_folder", lambda: Path(folder))
         yield
 
 
@@ -70,33 +77,59 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def extraction(settled: Settled) -> float:
-    """Return images/s of extraction to those of the bare forward pass."""
-    extract, images = Extractor(settled), settled.images["train"]
-    body, size = extract._body, max(32, 2 * settled.order.micro_batch)
-    pixels = torch.randint(0, 256, (size, 3, *[settled.preprocessing.size] * 2), dtype=torch.uint8)
-    batch = extract._normalised(pixels.to(settled.accelerator.device))
+def in_turn(above: Callable[[], object], below: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """Return the seconds of both in each round, every other round backwards."""
+    took = []
+    for i in range(rounds):
+        if i % 2:
+            second = seconds(below)
+            took.append((seconds(above), second))
+        else:
+            took.append((seconds(above), seconds(below)))
+    return took
+
+
+def extraction(settled: Settled, rounds: int, *, half: bool) -> list[tuple[float, float]]:
+    """Return the seconds of the bare forward pass and of extraction, of the same images in the same batches."""
+    extract, images = Extractor(settled), len(settled.images["train"])
+    vars(extract)["_half"] = half
+    body, size = extract._body, extract.batch_size
+    pixels = torch.randint(0, 256, (size, *[settled.preprocessing.size] * 2, 3), dtype=torch.uint8)
+    batch = extract._normalised(pixels.permute(0, 3, 1, 2).to(settled.accelerator.device))
 
     @torch.no_grad()
     def bare() -> None:
-        for _ in range(len(images) // size):
+        for first in range(0, images, size):
             with extract._autocast():
-                body(batch).sum().item()
+                body(batch[: images - first]).sum().item()
 
-    transform = EvalTransform(settled.preprocessing)
-    ours = seconds(lambda: [rows.sum() for rows in extract._batches(images, transform)])  # type: ignore[arg-type]
-    return seconds(bare) * (len(images) / (len(images) // size * size)) / ours
+    def ours() -> None:
+        with fresh_cache():
+            extract("train")
 
-
-def second_probe(settled: Settled) -> float:
-    """Return the time of a second look at the same data to the first's."""
-    with fresh_cache():
-        first = seconds(lambda: look(settled))
-        return seconds(lambda: look(settled)) / first
+    bare(), ours()
+    return in_turn(bare, ours, rounds)
 
 
-def head(through: Settled, kept: Settled) -> float:
-    """Return the time of an epoch through the frozen network to one on kept features, which are computed before."""
+def look_at(settled: Settled) -> None:
+    """Ask all that a probe says."""
+    look = Look(settled)
+    assert look.probe
+    assert look.outlook
+
+
+def second(work: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
+    """Return the seconds of doing ``work`` a second time, and those of the first."""
+    took = []
+    for _ in range(rounds):
+        with fresh_cache():
+            first = seconds(work)
+            took.append((seconds(work), first))
+    return took
+
+
+def head(through: Settled, kept: Settled, rounds: int) -> list[tuple[float, float]]:
+    """Return the seconds of an epoch through the frozen network and of one on kept features, which are computed before."""
 
     def epoch(settled: Settled) -> None:
         for step, batch in enumerate(_train_batches(settled, 0, settled.order.steps_per_epoch)):
@@ -104,40 +137,56 @@ def head(through: Settled, kept: Settled) -> float:
 
     with fresh_cache():
         epoch(kept)  # computes the features
-        return seconds(lambda: epoch(through)) / seconds(lambda: epoch(kept))
+        return in_turn(lambda: epoch(through), lambda: epoch(kept), rounds)
 
 
-def frozen_stages(whole: Settled, part: Settled) -> float:
-    """Return the time of steps of all layers to that of steps with the first stages frozen."""
+def frozen_stages(whole: Settled, part: Settled, rounds: int) -> list[tuple[float, float]]:
+    """Return the seconds of steps of all layers and of steps with the first stages frozen."""
 
     def steps(settled: Settled) -> None:
         for step, batch in enumerate(itertools.islice(_train_batches(settled, 0, 8), 8)):
             settled.trainer.step(step, batch)
 
     steps(whole), steps(part)
-    return seconds(lambda: steps(whole)) / seconds(lambda: steps(part))
+    return in_turn(lambda: steps(whole), lambda: steps(part), rounds)
 
 
-def show(name: str, ratios: list[float]) -> None:
+def show(name: str, took: Sequence[tuple[float, float]]) -> None:
+    """Print the ratio of the first of each round's seconds to the second."""
+    above, below = zip(*took, strict=True)
+    ratios = [a / b for a, b in took]
     low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-    print(f"{name:60} median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}", flush=True)
+    rounds = f"median {middle:.3f}   min {low:.3f}   max {high:.3f}   n {len(ratios)}"
+    print(f"{name:56} {rounds}   fastest rounds {min(above) / min(below):.3f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", help="A folder of images, or any other data set.")
     parser.add_argument("--images", type=int, default=2000, help="Training images that are used.")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("extraction", "second", "head", "stages"), help="Measure nothing else.")
     options = parser.parse_args()
-    plain = settled_for(options.data, options.images)
-    show("extraction / bare forward, images per second", [extraction(plain) for _ in range(options.rounds)])
-    show("second probe / first, seconds", [second_probe(plain) for _ in range(options.rounds)])
+    plain, rounds = settled_for(options.data, options.images), options.rounds
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cpu.get_capabilities().get('cpu_name')}"
+    )
+    if options.only in (None, "extraction"):
+        for half, name in ((True, "bf16"), (False, "fp32")):
+            show(f"extraction / bare forward, images/s, {name}", extraction(plain, rounds, half=half))
+    if options.only in (None, "second"):
+        show("second look / first, seconds", second(lambda: look_at(plain), rounds))
+        config, quiet = made({"dataset": options.data}, FinetuneConfig), logging.getLogger("botzoo")
+        quiet.setLevel(logging.ERROR)
+        show("second --probe / first, seconds, all images", second(lambda: report_probe(config, _transfer(config)), 1))
     frozen = {"freeze": "backbone", "lp_ft": False}
-    through = settled_for(options.data, options.images, **frozen, views=0)
-    kept = settled_for(options.data, options.images, **frozen)
-    show("epoch through the frozen network / on features", [head(through, kept) for _ in range(options.rounds)])
-    part = settled_for(options.data, options.images, freeze="2")
-    show("step of all layers / with 2 stages frozen", [frozen_stages(plain, part) for _ in range(options.rounds)])
+    if options.only in (None, "head"):
+        through = settled_for(options.data, options.images, **frozen, views=0)
+        kept = settled_for(options.data, options.images, **frozen)
+        show("epoch through the frozen network / on features", head(through, kept, rounds))
+    if options.only in (None, "stages"):
+        part = settled_for(options.data, options.images, freeze="2")
+        show("step of all layers / with 2 stages frozen", frozen_stages(plain, part, rounds))
 
 
 if __name__ == "__main__":

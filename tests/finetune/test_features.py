@@ -1,5 +1,6 @@
 """Features against timm's own, and the file that keeps them against what can happen to it."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from torch import nn
 
 from botzoo.errors import ModelError
 from botzoo.training.command_line import made
@@ -56,17 +58,16 @@ def test_the_second_time_they_come_from_the_file(
 
 def test_other_weights_have_other_features_but_another_classifier_has_not(settled: Settled) -> None:
     extract = Extractor(settled)
-    before = extract._key(settled.images["train"])
+    before = extract.key("train")
     torch.nn.init.ones_(settled.model.get_classifier().weight)
-    assert Extractor(settled)._key(settled.images["train"]) == before
+    assert Extractor(settled).key("train") == before
     torch.nn.init.ones_(next(settled.model.parameters()))
-    assert Extractor(settled)._key(settled.images["train"]) != before
+    assert Extractor(settled).key("train") != before
 
 
 def test_another_input_size_has_other_features(settled: Settled) -> None:
     larger = replace(settled, preprocessing=replace(settled.preprocessing, size=64))
-    images = settled.images["train"]
-    assert Extractor(larger)._key(images) != Extractor(settled)._key(images)
+    assert Extractor(larger).key("train") != Extractor(settled).key("train")
 
 
 def test_a_damaged_file_is_said_and_computed_again(
@@ -79,6 +80,16 @@ def test_a_damaged_file_is_said_and_computed_again(
     path.write_bytes(content)
     assert (Extractor(settled)("validation") == first).all()
     assert "are damaged (its SHA-256 differs)" in caplog.text
+
+
+def test_a_truncated_file_is_said_and_computed_again(
+    settled: Settled, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = np.array(Extractor(settled)("validation"))
+    path = only_file(cache)
+    path.write_bytes(path.read_bytes()[:-40])
+    assert (Extractor(settled)("validation") == first).all()
+    assert "are damaged" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(4096)], ids=["empty", "short", "zeros"])
@@ -107,6 +118,85 @@ def test_without_room_on_the_disk_they_are_held_in_memory(
 
 def test_weights_that_give_no_numbers_are_named(settled: Settled, cache: Path) -> None:
     torch.nn.init.constant_(next(settled.model.parameters()), float("nan"))
-    with pytest.raises(ModelError, match="are NaN or infinite, as those of"):
+    with pytest.raises(
+        ModelError, match=r"class0/\d+\.png.* 9 more so far are NaN or infinite: conv1\.0\.weight of its weights"
+    ):
         Extractor(settled)("validation")
     assert not list(cache.glob("*"))
+
+
+class Overflowing(nn.Module):
+    """Gives numbers in fp32 only, or never."""
+
+    def __init__(self, ever: bool) -> None:
+        super().__init__()
+        self.ever = ever
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        finite = self.ever and not torch.is_autocast_enabled("cpu")
+        return torch.full((len(images), 2), 0.0 if finite else float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("ever", "cause"),
+    [(True, "they are finite in fp32, so give --mixed-precision fp32"), (False, "its weights are finite but far too")],
+)
+def test_the_likely_cause_is_named(settled: Settled, cache: Path, ever: bool, cause: str) -> None:
+    extract = Extractor(settled)
+    vars(extract).update(_half=True, _body=Overflowing(ever))
+    with pytest.raises(ModelError, match=cause) as caught:
+        extract("validation")
+    assert "\n" not in str(caught.value)
+    assert not list(cache.glob("*"))
+
+
+def test_features_of_another_model_under_this_name_are_computed_anew(
+    settled: Settled, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Extractor(settled)
+    other("validation")
+    torch.nn.init.normal_(next(settled.model.parameters()))
+    extract = Extractor(settled)
+    only_file(cache).rename(path_of(extract.key("validation")))
+    expected = np.concatenate(list(extract._batches(settled.images["validation"])))  # type: ignore[arg-type]
+    assert (extract("validation") == expected).all()
+    assert "its SHA-256 differs" in caplog.text
+
+
+def full(*args: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("where", ["os.posix_fallocate", "Writer.finish", "os.fsync"])
+def test_on_a_full_disk_they_are_held_in_memory_and_nothing_is_left(
+    where: str, settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = np.array(Extractor(settled)("validation"))
+    only_file(cache).unlink()
+    monkeypatch.setattr(f"botzoo_finetune.features.{where}", full)
+    assert (Extractor(settled)("validation") == expected).all()
+    assert "Features are held in memory" in caplog.text
+    assert "No space left on device" in caplog.text
+    assert not list(cache.iterdir())
+
+
+def test_a_full_disk_is_known_of_before_the_features_are_computed(
+    settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botzoo_finetune.features.os.posix_fallocate", full)
+    monkeypatch.setattr(Extractor, "batch_size", 8)
+    passed: list[int] = []
+    extract = Extractor(settled)
+    extract._body.register_forward_pre_hook(lambda module, inputs: passed.append(len(inputs[0])))
+    extract("validation")
+    assert passed == [8, 8, 4]  # of the first batch, then in memory
+
+
+def test_a_disk_that_cannot_be_reserved_is_written_to_all_the_same(
+    settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*args: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("botzoo_finetune.features.os.posix_fallocate", cannot)
+    assert isinstance(Extractor(settled)("validation"), np.memmap)

@@ -1,11 +1,13 @@
 """The first look at a data set from the command line, and the start that it gives to fine-tuning."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from botzoo.guard import guarded
 from botzoo_finetune import cli
@@ -34,6 +36,59 @@ def test_a_probe_is_written_and_makes_no_run(photos: Path, pretrained: str, tmp_
     low, high = found["interval_95"]
     assert low <= found["top1"] <= high
     assert [point["images"] for point in found["curve"]] == [6, 12, 24, 48]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def no_work(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From when it is called, fail where features are computed or opened, something is fitted, or the speed is measured."""
+
+    def begin() -> None:
+        for name in ("features.Extractor.__call__", "probe.fit", "probe.nearest_neighbours"):
+            monkeypatch.setattr(f"botzoo_finetune.{name}", lambda *args, name=name: pytest.fail(f"{name} was called"))
+        monkeypatch.setattr("botzoo.tricks.mixed_precision.bf16_speedup", lambda: pytest.fail("speed was measured"))
+
+    return begin
+
+
+def test_the_second_probe_takes_everything_from_the_first(
+    photos: Path, pretrained: str, tmp_path: Path, no_work: Callable[[], None]
+) -> None:
+    found = []
+    for name in ("first", "second"):
+        options = ["--dataset", str(photos), "--model", pretrained, "--output", str(tmp_path / name)]
+        assert command(*options, "--batch-size", "16", "--probe") == 0
+        found.append(json.loads((tmp_path / name / "probe.json").read_text()))
+        no_work()
+    assert found[0] | {"seconds": 0, "kept_from_before": True} == found[1] | {"seconds": 0}
+    assert not found[0]["kept_from_before"]
+
+
+def test_fine_tuning_and_comparing_take_the_probe_from_before(
+    photos: Path, pretrained: str, tmp_path: Path, no_work: Callable[[], None]
+) -> None:
+    options = ["--dataset", str(photos), *OPTIONS]
+    assert command(*options, "--model", pretrained, "--output", str(tmp_path / "first")) == 0
+    no_work()
+    assert command(*options, "--model", pretrained, "--output", str(tmp_path / "second")) == 0
+    assert "as kept from before" in (tmp_path / "second" / "log.txt").read_text()
+    weights = [load_file(tmp_path / name / "model" / "model.safetensors")["fc.weight"] for name in ("first", "second")]
+    assert torch.equal(*weights)
+    shutil.copytree(pretrained.removeprefix("local-dir:"), again := tmp_path / "again")
+    models = f"{pretrained},local-dir:{again}"
+    assert command(*options, "--compare", models, "--output", str(tmp_path / "look")) == 0
+
+
+@pytest.mark.parametrize("more", [["--seed", "1"], ["--img-size", "64"], ["--data.val-fraction", "0.3"]], ids=" ".join)
+def test_another_question_gets_another_probe(photos: Path, pretrained: str, cache: Path, more: list[str]) -> None:
+    options = ["--dataset", str(photos), "--model", pretrained, *OPTIONS, "--probe"]
+    assert command(*options) == command(*options, *more) == 0
+    assert len(list((cache / "probes").iterdir())) == 4  # a probe and an outlook of each
 
 
 def test_a_probe_never_looks_at_the_test_split(pretrained: str, tmp_path: Path) -> None:
@@ -73,3 +128,39 @@ def test_probe_and_scratch_is_one_line_and_status_2(photos: Path, capsys: pytest
 def test_a_folder_that_is_there_is_not_written_into(photos: Path, tmp_path: Path) -> None:
     assert command("--dataset", str(photos), "--probe", "--output", str(tmp_path)) == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("classes", "each"), [(3, 1), (12, 1), (2, 2)])
+def test_a_handful_of_images_is_probed_all_the_same(
+    pretrained: str, cache: Path, tmp_path: Path, classes: int, each: int
+) -> None:
+    for split in ("train", "validation"):
+        write_photos(tmp_path / "data" / split, classes, each)
+    options = ["--dataset", str(tmp_path / "data"), "--model", pretrained, "--mixed-precision", "fp32"]
+    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 0
+    assert json.loads((tmp_path / "look" / "probe.json").read_text())["folds"] == (2 if each > 1 else 0)
+
+
+def test_images_that_are_all_alike_are_probed_all_the_same(pretrained: str, cache: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "data", classes=2, each=10)
+    image = (tmp_path / "data" / "class0" / "0.png").read_bytes()
+    for file in (tmp_path / "data").rglob("*.png"):
+        file.write_bytes(image)
+    options = ["--dataset", str(tmp_path / "data"), "--model", pretrained, "--mixed-precision", "fp32"]
+    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 0
+    assert json.loads((tmp_path / "look" / "probe.json").read_text())["top1"] == 50
+
+
+def test_weights_with_nan_are_one_line_and_status_2(
+    photos: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_teacher(tmp_path / "model", classes=5)
+    weights = load_file(folder / "model.safetensors")
+    weights["conv1.0.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors")
+    options = ["--dataset", str(photos), "--model", f"local-dir:{folder}", *OPTIONS]
+    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "NaN" in error
+    assert not (tmp_path / "look").exists()

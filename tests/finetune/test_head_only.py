@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from botzoo.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.features import Extractor
-from running import write_teacher
+from running import SIGKILLED, TINY, finetune, finetune_and_signal, run, write_teacher
 
 Finetuned = Callable[..., Path]
 
@@ -125,3 +126,19 @@ def test_rare_classes_count_for_more_on_features_too(
     plain = weights(finetuned("plain", "--dataset", str(few)))
     assert not torch.allclose(plain["fc.bias"], kept["fc.bias"], atol=2e-3)
     torch.testing.assert_close(kept["fc.weight"], through["fc.weight"], rtol=0.02, atol=2e-3)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_killed_and_resumed_weights_are_identical_to_the_bit(
+    views: int, photos: Path, pretrained: str, tmp_path: Path, cache: Path
+) -> None:
+    own = {"model": pretrained, "scratch": False, "mixup": 0.0, "cutmix": 0.0, "drop_rate": 0.2}
+    head = {**TINY, **own, "dataset": str(photos), "freeze": "backbone", "views": views}
+    whole, killed = ({**head, "output": str(tmp_path / name)} for name in ("whole", "killed"))
+    assert run(finetune, whole) == 0
+    assert run(finetune_and_signal, killed, signal.SIGKILL, 9) == SIGKILLED  # in the second of three epochs
+    shutil.rmtree(cache)  # what it goes on with is computed anew
+    assert run(finetune, killed, killed["output"]) == 0
+    ours, theirs = weights(tmp_path / "killed"), weights(tmp_path / "whole")
+    assert "computed once and kept" in (tmp_path / "whole" / "log.txt").read_text()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -1,5 +1,7 @@
 """The probe against scikit-learn, and what it says of data whose answer is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,35 @@ def test_a_class_with_a_single_image_leaves_nothing_to_cross_validate() -> None:
     rows, labels = blobs(40)
     labels[0] = 4
     assert choose_strength(rows, labels) == (1e-2, 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.r_[np.arange(39) % 3, 3], 4),  # one image in a class
+        (np.arange(40) % 4, 60),  # more classes than images
+        (np.arange(40), 40),  # a single image in each
+        (np.zeros(40, np.int64), 2),  # none in one of two
+        (np.r_[0, 2 * np.ones(39, np.int64)], 4),
+    ],
+    ids=["one image", "more classes", "one each", "one class", "gaps"],
+)
+@pytest.mark.parametrize("alike", [False, True])
+def test_labels_as_odd_as_may_be_have_a_finite_probe(labels: Any, classes: int, alike: bool) -> None:
+    rows = np.ones((40, 8), np.float32) if alike else np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    found = probe(rows, labels, rows, labels, classes)
+    seen = outlook(found, rows, labels, rows, labels)
+    start = gentle(found, rows, labels)
+    assert found.linear.weight.shape == start.weight.shape == (classes, 8)
+    assert np.isfinite([found.evaluation.loss, seen.knn_top1, *start.bias, *found.linear.bias]).all()
+
+
+def test_a_class_without_images_is_never_the_answer_and_does_not_move_the_others() -> None:
+    rows, labels = blobs(60, classes=3)
+    places = np.array([0, 2, 3])
+    whole, gaps = fit(rows, labels, 3, 0.1), fit(rows, places[labels], 5, 0.1)
+    assert not np.isin(gaps.logits(rows).argmax(1), [1, 4]).any()
+    np.testing.assert_array_equal(gaps.logits(rows)[:, places], whole.logits(rows))
 
 
 def test_images_that_are_all_alike_are_guessed() -> None:

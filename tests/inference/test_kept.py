@@ -67,11 +67,12 @@ def test_weights_are_removed_by_name(
 
 
 def test_images_are_removed(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    (cache / "botzoo" / "features").mkdir()
-    (cache / "botzoo" / "features" / "key.npy").write_bytes(b"x")
+    for folder in ("features", "probes"):
+        (cache / "botzoo" / folder).mkdir()
+        (cache / "botzoo" / folder / "key").write_bytes(b"x")
+    assert "what a probe of such features came to" in call(capsys, monkeypatch)[1]
     assert call(capsys, monkeypatch, "clear", "--images", "--yes")[0] == 0
-    assert list((cache / "botzoo" / "decoded").iterdir()) == []
-    assert list((cache / "botzoo" / "features").iterdir()) == []
+    assert [file for file in (cache / "botzoo").rglob("*") if file.is_file()] == []
     assert len(repositories(cache)) == 4
 
 

@@ -482,8 +482,8 @@ def test_normalising_first_in_inference_leaves_nothing_that_training_cannot_use(
     batch = torch.zeros(2, 3, 5, 5, dtype=torch.uint8)
     with torch.inference_mode():
         preprocessing.normalise(batch)
-    mean = module._on_device(preprocessing.mean, batch.device)
-    assert mean is module._on_device(preprocessing.mean, batch.device)
+    mean = module._on_device(preprocessing.mean, 5, batch.device)
+    assert mean is module._on_device(preprocessing.mean, 5, batch.device)
     (mean * torch.ones(3, 1, 1, requires_grad=True)).sum().backward()
 
 

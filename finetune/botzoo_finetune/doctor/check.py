@@ -24,7 +24,7 @@ from botzoo_finetune.doctor.names import check_names
 from botzoo_finetune.doctor.page import page
 from botzoo_finetune.doctor.report import as_json, lines, to_look_at
 from botzoo_finetune.doctor.roll import Roll
-from botzoo_finetune.features import features
+from botzoo_finetune.features import features, unmeasured
 
 log = logging.getLogger("botzoo")
 
@@ -53,7 +53,7 @@ def check(config: FinetuneConfig, transfer: Transfer, features: Features = featu
 
 def _looked_at(config: FinetuneConfig, transfer: Transfer, features: Features) -> Report:
     try:
-        settled = prepare(replace(config, skip_corrupt=True), transfer)
+        settled = prepare(unmeasured(replace(config, skip_corrupt=True)), transfer)
     except DataError as error:
         return _unusable(config, error)
     if settled.data.multi_label:

@@ -21,14 +21,20 @@ FINDINGS = 60
 GROUP = 6
 """At most so many images of a finding are pictured."""
 
+MANY = 20
+"""Classes from which on their table is folded up."""
+
 STYLE = """
 :root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem } p { margin: .3rem 0 }
 table { border-collapse: collapse } td, th { padding: .1rem .8rem .1rem 0; text-align: right }
-th:first-child { text-align: left; font-weight: normal; overflow-wrap: anywhere }
-.finding { border-top: 1px solid #8884; padding: .6rem 0 } .finding p { margin: 0 0 .3rem }
+th:first-child { text-align: left; font-weight: normal; overflow-wrap: anywhere } summary { cursor: pointer }
+.findings { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .8rem; margin-top: .8rem }
+.finding { border: 1px solid #8886; border-radius: .5rem; padding: .6rem .7rem }
+.finding p { margin: 0 0 .5rem } .wide { grid-column: 1 / -1 }
 .images { display: flex; flex-wrap: wrap; gap: .8rem } figure { margin: 0; width: 9rem; font-size: .8rem }
-figcaption { overflow-wrap: anywhere } .quiet { opacity: .65 }
+figcaption { overflow-wrap: anywhere } img { display: block; margin-bottom: .2rem } .quiet { opacity: .7 }
 """
 
 
@@ -60,32 +66,46 @@ def _facts(report: Report) -> Iterator[str]:
 def _counts(report: Report) -> Iterator[str]:
     if not report.counts:
         return
-    yield "<h2>Images</h2><table>"
+    names = report.roll.class_names
+    if len(names) > MANY:
+        yield f"<h2>Images</h2><details><summary>of each of {len(names):,} classes</summary><table>"
+    else:
+        yield "<h2>Images</h2><details open><summary>of each class</summary><table>"
     yield "<tr><th></th>" + "".join(f"<th>{escape(role)}</th>" for role in report.counts) + "</tr>"
-    for k, name in enumerate(report.roll.class_names):
+    for k, name in enumerate(names):
         cells = "".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values())
         yield f"<tr><th>{escape(name)}</th>{cells}</tr>"
-    yield "</table>"
+    yield "</table></details>"
 
 
 def _section(report: Report, check: Check, findings: list[Finding]) -> Iterator[str]:
     yield f"<h2>{escape(check.capitalize())} ({len(findings):,})</h2>"
     yield f'<p class="quiet">{escape(ADVICE[check])}</p>'
+    yield '<div class="findings">'
     for finding in findings[:FINDINGS]:
-        quiet = "" if finding.look else " quiet"
-        yield f'<div class="finding{quiet}"><p>{escape(finding.reason)}</p><div class="images">'
+        wide, quiet = "" if len(finding.images) == 1 else " wide", "" if finding.look else " quiet"
+        yield f'<div class="finding{wide}{quiet}"><p>{escape(finding.reason)}</p><div class="images">'
         yield from (_figure(report, i) for i in finding.images[:GROUP])
-        yield "</div></div>"
+        yield "</div>"
+        if len(finding.images) > GROUP:
+            yield f"<p>and {len(finding.images) - GROUP:,} more images, in check.json</p>"
+        yield "</div>"
+    yield "</div>"
     if len(findings) > FINDINGS:
         yield f"<p>and {len(findings) - FINDINGS:,} more, in check.json</p>"
 
 
 def _figure(report: Report, i: int) -> str:
-    name, split, label = (escape(text) for text in report.roll.entry(i))
-    caption = f"{name}<br>{' · '.join(filter(None, (split, label)))}"
+    entry = report.roll.entry(i)
+    split, label, inside = (
+        escape(entry.split),
+        escape(entry.label),
+        entry.name.removeprefix(f"{report.dataset.rstrip('/')}/"),
+    )
+    caption = f"{escape(inside)}<br>{' · '.join(filter(None, (split, label)))}"
     picture = _picture(report, i) if i < len(report.roll) else None
     shown = f'<img alt="" src="{picture}">' if picture else ""
-    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
+    return f'<figure title="{escape(entry.name)}">{shown}<figcaption>{caption}</figcaption></figure>'
 
 
 def _picture(report: Report, i: int) -> str | None:
