@@ -135,10 +135,11 @@ def test_killed_and_resumed_weights_are_identical_to_the_bit(
     own = {"model": pretrained, "scratch": False, "mixup": 0.0, "cutmix": 0.0, "drop_rate": 0.2}
     head = {**TINY, **own, "dataset": str(photos), "freeze": "backbone", "views": views}
     whole, killed = ({**head, "output": str(tmp_path / name)} for name in ("whole", "killed"))
-    assert run(finetune, whole) == 0
-    assert run(finetune_and_signal, killed, signal.SIGKILL, 9) == SIGKILLED  # in the second of three epochs
+    env = {"BOTZOO_CACHE": str(cache.parent)}
+    assert run(finetune, whole, env=env) == 0
+    assert run(finetune_and_signal, killed, signal.SIGKILL, 9, env=env) == SIGKILLED  # in the second of three epochs
     shutil.rmtree(cache)  # what it goes on with is computed anew
-    assert run(finetune, killed, killed["output"]) == 0
+    assert run(finetune, killed, killed["output"], env=env) == 0
     ours, theirs = weights(tmp_path / "killed"), weights(tmp_path / "whole")
     assert "computed once and kept" in (tmp_path / "whole" / "log.txt").read_text()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
