@@ -197,11 +197,10 @@ def prepare(config: TrainConfig, transfer: Transfer) -> Settled:
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     found = find(config, accelerator)
-    draft, optimizer = _draft(config, _cut(config, found), transfer, accelerator)
+    cut = _cut(config, found)
+    draft, optimizer = _draft(config, cut, transfer, accelerator)
     if config.data.streaming:
-        return _settle(
-            config, transfer, accelerator, precision, draft, optimizer, _streams(config, draft.data, accelerator)
-        )
+        return _settle(config, transfer, accelerator, precision, draft, optimizer, _streams(config, cut, accelerator))
     data, images, left_out = read_splits(config, found, accelerator)
     draft = replace(draft, data=data)
     return _settle(config, transfer, accelerator, precision, draft, optimizer, images, left_out)

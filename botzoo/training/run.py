@@ -587,7 +587,7 @@ def _taste(job: Job, progress: Progress, epochs: tuple[int, ...]) -> Score | Non
     if not _average(job, progress, epochs):
         return None
     evaluation = _judge(job, "validation")
-    return Score(evaluation.top1, evaluation.loss) if math.isfinite(evaluation.loss) else None
+    return Score(evaluation.score, evaluation.loss) if math.isfinite(evaluation.loss) else None
 
 
 def _average(job: Job, progress: Progress, epochs: tuple[int, ...]) -> bool:

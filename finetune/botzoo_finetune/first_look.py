@@ -153,7 +153,8 @@ def in_part(settled: Settled) -> Settled:
     for role, most in (("train", LOOKED_AT), ("validation", JUDGED)):
         whole = settled.images[role]
         assert isinstance(whole, Images)
-        rows = subset(whole.labels, most, settled.config.seed)
+        labels: Any = whole.labels
+        rows = subset(labels, most, settled.config.seed)
         images[role] = whole if len(rows) == len(whole) else whole.only(whole.split.take(rows))
     return replace(settled, images=images)
 
