@@ -502,7 +502,9 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
     if patience is not None and progress.epochs_without_gain >= patience:
         log.info("stopped early: no better for %d epochs", progress.epochs_without_gain)
         return replace(progress, stopped_early=True)
-    if step < job.schedule.total_steps and not job.carry_on([row["top1"] for row in job.history.of("validation")]):
+    if step < job.schedule.total_steps and not job.carry_on(
+        [row[job.task.key] for row in job.history.of("validation")]
+    ):
         return replace(progress, stopped_early=True)
     return _judge_plateau(job, progress, step)
 
