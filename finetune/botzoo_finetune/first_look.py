@@ -162,6 +162,8 @@ def in_part(settled: Settled) -> Settled:
 def start_from_probe(settled: Settled) -> None:
     """Give the network's classifier the weights of a probe on its own features, and say how good it is before a step.
 
+    Of the best one where the body stays frozen; elsewhere of one with smaller weights, which pass smaller gradients on to it.
+
     Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
     """
     layer, report = linear_classifier(settled.model), settled.start.report
@@ -173,7 +175,8 @@ def start_from_probe(settled: Settled) -> None:
         return
     look = Look(in_part(settled))
     seen = look.probe.evaluation
-    start_classifier(layer, look.start)
+    frozen = getattr(settled.config, "freeze", "none") == "backbone"
+    start_classifier(layer, look.probe.linear if frozen else look.start)
     settled.trainer.restart_average()
     low, high = seen.interval()
     log.info(
@@ -186,7 +189,8 @@ def start_from_probe(settled: Settled) -> None:
         high,
         _after(look),
     )
-    log.info("%-10s the classifier starts from one with smaller weights (LP-FT); the whole report: --probe", "")
+    which = "it" if frozen else "one with smaller weights"
+    log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)
 
 
 def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:

@@ -110,6 +110,16 @@ def test_fine_tuning_starts_from_the_probe(photos: Path, pretrained: str, tmp_pa
     assert losses[0] < losses[1]
 
 
+def test_a_frozen_body_gets_the_best_probe(
+    photos: Path, pretrained: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ["--dataset", str(photos), "--model", pretrained, *OPTIONS, "--lr", "1e-9", "--freeze", "backbone"]
+    assert command(*options, "--output", str(tmp_path / "run")) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    trained = next(line["top1"] for line in lines if line["split"] == "validation")
+    assert f"probe      {trained:.2f} %" in caplog.text
+
+
 def test_a_classifier_that_came_with_the_weights_is_kept(photos: Path, tmp_path: Path) -> None:
     start = write_teacher(tmp_path / "model", classes=3)
     options = ["--dataset", str(photos), "--model", f"local-dir:{start}", *OPTIONS, "--lr", "1e-9"]
