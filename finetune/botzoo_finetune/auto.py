@@ -74,6 +74,8 @@ class Choice:
         return f"--{self.option.replace('_', '-')} {_plain(self.value)}: {self.reason} ({self.source})"
 
 
+MEASURED = "measured"
+"""The source of rules that finetune/README.md has figures for."""
 PASSES = 16_000
 """Training images seen in a run on a processor, each as often as there are epochs."""
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
@@ -98,10 +100,6 @@ INSTEAD = {
     "label_smoothing": ("distillation", "budget"),
 }
 """Options that stand in the place of others, which are not chosen then."""
-
-
-MEASURED = "measured"
-"""The source of rules that finetune/README.md has figures for."""
 
 
 def choose(facts: Facts) -> tuple[Choice, ...]:
@@ -136,7 +134,7 @@ def _layer_decay(facts: Facts) -> Choice:
 
 
 def _weight_decay(facts: Facts) -> Choice:
-    return Choice("optim.weight_decay", 1e-4, "what the weights of most networks of timm were trained with", "He 2018")
+    return Choice("optim.weight_decay", 1e-4, "that of the recipes these networks come from", "GluonCV")
 
 
 def _train_scale(facts: Facts) -> Choice:
