@@ -31,6 +31,20 @@ TINY = {
 }
 """A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixing, BatchNorm."""
 
+QUICK = (
+    *("--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"),
+    *("--mixed-precision", "fp32"),
+)
+"""The words of a command that trains for a moment."""
+
+
+def quick_command(*words: str) -> int:
+    """Do in this process what ``botzoo-finetune`` does with these words, quickly; return its exit status."""
+    from botzoo.guard import guarded
+    from botzoo_finetune import cli
+
+    return guarded(cli.PROG, cli._main, [*QUICK, *words])
+
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:
     """Run ``body`` in a process of its own; return its exit status, negative for a signal."""

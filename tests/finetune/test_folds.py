@@ -21,31 +21,13 @@ from botzoo.training.config import DataConfig, fold_of
 from botzoo.training.sources import ImageData, Split, in_fold, joined
 from botzoo_finetune import cli
 from conftest import write_photos
-from running import SIGKILLED, run
-
-QUICK = [
-    "--model",
-    "test_resnet",
-    "--scratch",
-    "--img-size",
-    "32",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "16",
-    "--mixed-precision",
-    "fp32",
-]
+from running import SIGKILLED, quick_command, run
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     yield
     AcceleratorState._reset_state()
-
-
-def command(*argv: str) -> int:
-    return guarded(cli.PROG, cli._main, [*QUICK, *argv])
 
 
 def data_of(labels: list[int], **splits: Split) -> ImageData[Split]:
@@ -70,13 +52,13 @@ def command_and_die_at_step(step: int, argv: list[str]) -> None:
         return loss
 
     Trainer.step = counted  # type: ignore[method-assign]
-    raise SystemExit(command(*argv))
+    raise SystemExit(quick_command(*argv))
 
 
 @pytest.fixture(scope="module")
 def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folds") / "out"
-    assert command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
+    assert quick_command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
     return folder
 
 
@@ -161,7 +143,7 @@ def test_the_run_of_a_fold_is_an_ordinary_one(folder: Path, capsys: pytest.Captu
 
 def test_finished_folds_are_not_trained_again(folder: Path, photos: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    assert command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
+    assert quick_command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
 
 
@@ -181,7 +163,7 @@ def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: 
 def test_a_folder_of_other_runs_is_refused(
     folder: Path, photos: Path, given: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("--dataset", str(photos), *given.split(), "--output", str(folder)) == 2
+    assert quick_command("--dataset", str(photos), *given.split(), "--output", str(folder)) == 2
     assert said in capsys.readouterr().err
 
 
@@ -202,7 +184,7 @@ def test_a_folder_of_other_runs_is_refused(
 def test_what_cannot_be_cross_validated_is_one_line(
     given: str, said: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("--dataset", str(photos), *given.split(), "--output", str(tmp_path / "out")) == 2
+    assert quick_command("--dataset", str(photos), *given.split(), "--output", str(tmp_path / "out")) == 2
     error = capsys.readouterr().err
     assert said.replace("PHOTOS", str(photos)) in error
     assert error.count("\n") == 1
@@ -213,7 +195,7 @@ def test_the_test_split_of_the_data_is_not_even_read(tmp_path: Path) -> None:
     for role in ("train", "validation", "test"):
         write_photos(tmp_path / "data" / role, classes=2, each=12)
     (tmp_path / "data" / "test" / "class0" / "0.png").write_bytes(b"no image")  # which would end the run
-    assert command("--dataset", str(tmp_path / "data"), "--folds", "2", "--output", str(tmp_path / "out")) == 0
+    assert quick_command("--dataset", str(tmp_path / "data"), "--folds", "2", "--output", str(tmp_path / "out")) == 0
     assert report(tmp_path / "out")["top1"]["images"] == 48
 
 
@@ -221,7 +203,7 @@ def test_a_killed_command_ends_as_one_that_was_not(folder: Path, photos: Path, t
     argv = ["--dataset", str(photos), "--folds", "3", "--output", str(tmp_path / "out")]
     assert run(command_and_die_at_step, 2, argv) == SIGKILLED  # each fold takes one step
     assert not (tmp_path / "out" / "fold-2" / "cell.json").exists()
-    assert command(*argv) == 0
+    assert quick_command(*argv) == 0
     whole, again = ([{**row, "seconds": 0} for row in report(place)["runs"]] for place in (folder, tmp_path / "out"))
     assert again == whole
 
@@ -231,10 +213,10 @@ def test_other_images_than_those_of_the_finished_folds_are_refused(
 ) -> None:
     data = write_photos(tmp_path / "data", classes=2, each=6)
     argv = ["--dataset", str(data), "--batch-size", "4", "--folds", "2", "--output", str(tmp_path / "out")]
-    assert command(*argv) == 0
+    assert quick_command(*argv) == 0
     (tmp_path / "out" / "fold-2" / "cell.json").unlink()
     (data / "class0" / "0.png").write_bytes((data / "class1" / "0.png").read_bytes())
-    assert command(*argv) == 2
+    assert quick_command(*argv) == 2
     assert "have changed since the runs that" in capsys.readouterr().err
 
 

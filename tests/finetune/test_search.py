@@ -13,36 +13,17 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from botzoo.errors import DivergedError
-from botzoo.guard import guarded
-from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.search import best, falls_behind, propose, rounded, space, train_with
 from botzoo_finetune.several import Failure, Outcome, Several, fingerprints
 from conftest import write_photos
-
-QUICK = [
-    "--model",
-    "test_resnet",
-    "--scratch",
-    "--img-size",
-    "32",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "16",
-    "--mixed-precision",
-    "fp32",
-]
+from running import quick_command
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     yield
     AcceleratorState._reset_state()
-
-
-def command(*argv: str) -> int:
-    return guarded(cli.PROG, cli._main, [*QUICK, *argv])
 
 
 def outcome(options: dict[str, Any], *validation: float, stopped: bool = False) -> Outcome:
@@ -84,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(series, "train", second_diverges)
         for trials in ("2", "3"):  # the second command goes on
             argv = ["--dataset", str(folder / "data"), "--search", trials, "--output", str(folder / "out")]
-            assert command(*argv) == 0
+            assert quick_command(*argv) == 0
     return folder / "out"
 
 
@@ -180,11 +161,11 @@ def test_a_trial_never_looks_at_the_test_split(folder: Path) -> None:
     ],
 )
 def test_what_cannot_be_searched_is_one_line(given: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(*given.split()) == 2
+    assert quick_command(*given.split()) == 2
     assert capsys.readouterr().err == f"botzoo-finetune: {said}\n"
 
 
 def test_a_missing_optuna_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    assert command("--search", "3") == 2
+    assert quick_command("--search", "3") == 2
     assert "--search needs the package optuna: pip install optuna" in capsys.readouterr().err

@@ -12,24 +12,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from scipy.stats import t
 
-from botzoo.guard import guarded
 from botzoo.publishing.verify import verify
-from botzoo_finetune import cli
-from running import run_distributed
-
-QUICK = [
-    "--model",
-    "test_resnet",
-    "--scratch",
-    "--img-size",
-    "32",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "16",
-    "--mixed-precision",
-    "fp32",
-]
+from running import quick_command, run_distributed
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +22,14 @@ def fresh() -> Iterator[None]:
     AcceleratorState._reset_state()
 
 
-def command(*argv: str) -> int:
-    return guarded(cli.PROG, cli._main, [*QUICK, *argv])
-
-
 def end_with_command(argv: list[str]) -> None:
-    raise SystemExit(command(*argv))
+    raise SystemExit(quick_command(*argv))
 
 
 @pytest.fixture(scope="module")
 def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seeds") / "out"
-    assert command("--dataset", str(photos), "--seeds", "2", "--seed", "7", "--output", str(folder)) == 0
+    assert quick_command("--dataset", str(photos), "--seeds", "2", "--seed", "7", "--output", str(folder)) == 0
     return folder
 
 
@@ -75,7 +55,7 @@ def test_the_card_names_the_seed_of_the_split(folder: Path) -> None:
 def test_more_seeds_join_those_that_are_there(folder: Path, photos: Path) -> None:
     before = (folder / "seed-1" / "cell.json").stat().st_mtime_ns
     argv = ["--dataset", str(photos), "--seeds", "2,5", "--seed", "7", "--output", str(folder)]
-    assert command(*argv) == 0
+    assert quick_command(*argv) == 0
     assert (folder / "seed-1" / "cell.json").stat().st_mtime_ns == before
     found = report(folder)
     values = [row["top1"] for row in found["runs"]]
@@ -112,7 +92,7 @@ def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: 
 )
 def test_what_cannot_be_done_is_one_line(given: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--epochs=null"] if "--budget" in given else []
-    assert command(*words, *given.split()) == 2
+    assert quick_command(*words, *given.split()) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -120,6 +100,6 @@ def test_what_cannot_be_done_is_one_line(given: str, said: str, capsys: pytest.C
 
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    assert command("--seeds", "2", "--output", str(tmp_path)) == 2
+    assert quick_command("--seeds", "2", "--output", str(tmp_path)) == 2
     assert "holds something else and is left as it is" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
