@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from datasets import load_dataset
 from scipy.stats import t
 
 from botzoo.training.folder import Facts
-from botzoo_finetune.cli import main as finetune_main
 
 TEST = 2000
 LAYERS = 5
@@ -89,15 +89,8 @@ def train(name: str, data: str, rule: str, seed: int, output: Path, epochs: int 
 
 
 def call(words: list[str]) -> None:
-    """Do what ``botzoo-finetune`` does with these words."""
-    import sys
-
-    sys.argv = ["botzoo-finetune", *words]
-    try:
-        finetune_main()
-    except SystemExit as end:
-        if end.code:
-            raise
+    """Run ``botzoo-finetune`` with these words in a process of its own, so that no run inherits anything of another."""
+    subprocess.run([sys.executable, "-m", "botzoo_finetune", *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def result_of(folder: Path) -> Facts:
@@ -141,7 +134,6 @@ def main() -> None:
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--output", type=Path, default=Path("rules"))
     options = parser.parse_args()
-    logging.getLogger("botzoo").setLevel(logging.WARNING)
     data = {"digits": "digits"}
     for name, source, images in (
         ("cifar10-400", options.cifar10, 500),
