@@ -61,7 +61,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("botzoo_finetune.compare",),
     ("botzoo_finetune.several",),
     ("botzoo_finetune.folds", "botzoo_finetune.seeds", "botzoo_finetune.search"),
-    ("botzoo_finetune.doctor", "botzoo_finetune.doctor.findings"),
+    ("botzoo_finetune.doctor", "botzoo_finetune.doctor.findings", "botzoo_finetune.doctor.noise"),
     ("botzoo_finetune.doctor.duplicates", "botzoo_finetune.doctor.names", "botzoo_finetune.doctor.counts"),
     ("botzoo_finetune.doctor.near", "botzoo_finetune.doctor.labels", "botzoo_finetune.doctor.sizes"),
     ("botzoo_finetune.doctor.roll",),

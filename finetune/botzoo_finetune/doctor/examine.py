@@ -43,6 +43,7 @@ class Report:
         remarks: sentences on the data, and on what was not looked at and why.
         sizes: of the images; None where none were read.
         accuracy: of the estimate that labels were judged by, in [0, 1]; None where there is none.
+        noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not judged.
     """
 
     dataset: str
@@ -52,6 +53,7 @@ class Report:
     remarks: Sequence[str] = ()
     sizes: Sizes | None = None
     accuracy: float | None = None
+    noise: float | None = None
 
     @property
     def well(self) -> bool:
@@ -81,7 +83,8 @@ def examine(settled: Settled, features: Features, seed: int, progress: Progress 
     remarks = [*settled.data.notes, *why_not, *how_alike]
     sizes = measure(roll.shapes, settled.preprocessing.size)
     accuracy = estimated.accuracy if estimated is not None else None
-    return Report(settled.data.name, roll, roll.counts, findings, remarks, sizes, accuracy)
+    noise = estimated.noise if estimated is not None and estimated.meaningful else None
+    return Report(settled.data.name, roll, roll.counts, findings, remarks, sizes, accuracy, noise)
 
 
 def quick_findings(roll: Roll) -> list[Finding]:

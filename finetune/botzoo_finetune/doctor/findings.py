@@ -30,7 +30,7 @@ class Finding:
         images: places of the images that it is about, in ``Roll``.
         look: whether somebody should look at it; otherwise it is worth knowing and no more.
         suggested: for a label: the class that the image looks like, an index into the class names.
-        score: for a label: its probability less that of the suggested one; for near duplicates: the least correlation.
+        score: for a label: the probability that it is wrong; for near duplicates: the least correlation.
     """
 
     check: Check

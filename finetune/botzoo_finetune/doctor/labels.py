@@ -1,8 +1,8 @@
-"""Labels that are likely wrong, by confident learning (Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating
-Uncertainty in Dataset Labels", section 3).
+"""Labels that are likely wrong.
 
-A logistic regression on the features of a network says how likely each class is for images that it has not been fitted to.
-Where it is surer of another class than it usually is of that class, and thinks little of the given one, the label is suspect.
+A logistic regression on the features of a network says how likely each class is for images that it has not been fitted to;
+from these probabilities and the labels ``noise`` says how likely each label is wrong. To look like another class does not make
+an image suspect: its label must be so unlikely that a mistake explains it nearly as well.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo_finetune.doctor.findings import Finding
+from botzoo_finetune.doctor.noise import label_noise
 
 FOLDS = 5
 COMPONENTS = 256
 """Principal components of the features that the estimate is made from; more cost much and tell little."""
 C = 0.1
 """Inverse of the penalty on the weights: the best of 0.001 to 1, by log loss, on digits with 5 % wrong labels."""
-MEANINGFUL = 0.5
+MEANINGFUL = 0.25
 """Least Cohen's kappa of the estimate: less, and most of what looks wrong would be its own mistakes."""
-MARGIN = 0.5
-"""By so much another class must be likelier than the given one."""
+SUSPECT = 0.25
+"""Probability of being wrong from which on a label is worth a look: of four images one, at the least, pays."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,16 @@ class Estimate:
         judged: bool (N,), False for images of classes with fewer images than there are folds.
         accuracy: share of the judged images whose given label is the likeliest class, in [0, 1].
         kappa: Cohen's kappa of likeliest and given classes: the accuracy beyond what chance gives, at most 1.
+        wrong: (N,), the probability that each label is wrong; 0 in the rows that are not judged.
+        noise: share of the judged labels that are wrong, in [0, 0.5].
     """
 
     probabilities: NDArray[np.float32]
     judged: NDArray[np.bool_]
     accuracy: float
     kappa: float
+    wrong: NDArray[np.float64]
+    noise: float
 
     @property
     def meaningful(self) -> bool:
@@ -68,7 +73,10 @@ def estimate(features: NDArray[np.floating], labels: NDArray[np.int64], seed: in
     probabilities[np.ix_(judged, classes)] = found
     likeliest = found.argmax(1)
     accuracy, kappa = accuracy_score(given, likeliest), cohen_kappa_score(given, likeliest)
-    return Estimate(probabilities, judged, float(accuracy), float(kappa))
+    noise = label_noise(found, given)
+    wrong = np.zeros(len(labels))
+    wrong[judged] = noise.wrong
+    return Estimate(probabilities, judged, float(accuracy), float(kappa), wrong, noise.share)
 
 
 def _reduced(features: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
@@ -95,10 +103,8 @@ def _out_of_fold(features: NDArray[np.float32], given: NDArray[np.int64], seed: 
 
 
 def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Sequence[str]) -> list[Finding]:
-    """Return the suspect labels, the likeliest to be wrong first; none where the estimate is not ``meaningful``.
-
-    A label y is suspect where another class k has p_k >= t_k and p_y - p_k <= -MARGIN. The threshold t_k is the mean of p_k
-    over the images labelled k (the paper's equation 2): how sure the estimate usually is of that class.
+    """Return the labels that are wrong with a probability above ``SUSPECT``, the likeliest first; none where the estimate is
+    not ``meaningful``.
 
     Args:
         labels: int64 (N,).
@@ -106,35 +112,19 @@ def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Seq
     """
     if not estimate.meaningful:
         return []
-    rows = np.flatnonzero(estimate.judged)
-    p, given = estimate.probabilities[rows], labels[rows]
-    own = p[np.arange(len(rows)), given]
-    others = p.copy()
-    others[np.arange(len(rows)), given] = -1
-    rival = others.argmax(1)
-    margin = own - others.max(1)
-    suspect = np.flatnonzero((margin <= -MARGIN) & (others.max(1) >= thresholds(own, given, p.shape[1])[rival]))
+    suspect = np.flatnonzero(estimate.wrong > SUSPECT)
+    order = suspect[np.argsort(-estimate.wrong[suspect], kind="stable")].tolist()
     return [
-        Finding(
-            "labels",
-            f"labelled {class_names[int(given[i])]!r} (probability {own[i]:.2f}), looks like {class_names[int(rival[i])]!r} "
-            f"({own[i] - margin[i]:.2f})",
-            (int(rows[i]),),
-            suggested=int(rival[i]),
-            score=round(float(margin[i]), 4),
-        )
-        for i in suspect[np.argsort(margin[suspect], kind="stable")].tolist()
+        _finding(estimate.probabilities[i], i, int(labels[i]), float(estimate.wrong[i]), class_names) for i in order
     ]
 
 
-def thresholds(own: NDArray[np.float32], given: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Return the mean probability (K,) of each class over the images labelled so; infinity where there are none.
-
-    Args:
-        own: (N,), the probability of each image's own label.
-        given: int64 (N,), these labels.
-        classes: K.
-    """
-    counts, sums = np.bincount(given, minlength=classes), np.bincount(given, weights=own, minlength=classes)
-    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0)
-    return means
+def _finding(p: NDArray[np.float32], i: int, given: int, wrong: float, class_names: Sequence[str]) -> Finding:
+    others = p.copy()
+    others[given] = -1
+    rival = int(others.argmax())
+    reason = (
+        f"labelled {class_names[given]!r} (probability {p[given]:.2f}), looks like {class_names[rival]!r} "
+        f"({p[rival]:.2f}): wrong with a probability of {wrong:.0%}"
+    )
+    return Finding("labels", reason, (i,), suggested=rival, score=round(wrong, 4))

@@ -72,7 +72,8 @@ def facts(report: Report) -> Iterator[str]:
     if (s := report.sizes) is not None:
         yield f"shorter sides of {s.least:,} to {s.most:,} px, {s.median:,} in the middle; the network's input has {s.input:,}"
     if report.accuracy is not None:
-        yield f"an estimate from the network's features agrees with the labels of {report.accuracy:.1%} of the images"
+        wrong = f", and takes {report.noise:.1%} of the labels to be wrong" if report.noise is not None else ""
+        yield f"an estimate from the network's features agrees with the labels of {report.accuracy:.1%} of the images{wrong}"
 
 
 def told(report: Report, finding: Finding) -> str:
@@ -122,6 +123,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "counts": {role: count.tolist() for role, count in report.counts.items()},
         "sizes": asdict(report.sizes) if report.sizes is not None else None,
         "estimate_accuracy": report.accuracy,
+        "label_noise": report.noise,
         "remarks": list(report.remarks),
         "findings": [_finding(report, finding) for _, findings in by_check(report) for finding in findings],
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_classification
 
-from botzoo_finetune.doctor.labels import FOLDS, MARGIN, Estimate, check_labels, estimate, thresholds
+from botzoo_finetune.doctor.labels import FOLDS, Estimate, check_labels, estimate
 
 NAMES = [f"class{k}" for k in range(4)]
 
@@ -26,29 +26,24 @@ def test_flipped_labels_are_found_and_few_others() -> None:
     findings = check_labels(found, given, list("0123456789"))
     hits = {f.images[0] for f in findings} & set(flipped.tolist())
     assert len(hits) >= 14
-    assert len(findings) <= len(hits) + 2
+    assert len(findings) <= 1.5 * len(hits)
     assert all(f.suggested == labels[f.images[0]] for f in findings if f.images[0] in hits)
 
 
-def test_suspects_are_those_of_the_definition_worst_first() -> None:
-    rng = np.random.default_rng(1)
-    p = rng.dirichlet(np.full(4, 0.3), 400).astype(np.float32)
-    labels = np.where(rng.random(400) < 0.8, p.argmax(1), rng.integers(0, 4, 400))
-    findings = check_labels(Estimate(p, np.ones(400, bool), 0.9, 0.9), labels, NAMES)
-    t = [p[labels == k, k].mean() for k in range(4)]
-    margins, doubtful = {}, 0
-    for i, y in enumerate(labels.tolist()):
-        k = max((k for k in range(4) if k != y), key=lambda k: p[i, k])
-        if p[i, y] - p[i, k] <= -MARGIN:
-            doubtful += 1
-            margins |= {i: float(p[i, y] - p[i, k])} if p[i, k] >= t[k] else {}
-    assert [f.images[0] for f in findings] == sorted(margins, key=margins.__getitem__)
-    assert 10 < len(findings) < doubtful
+def test_suspects_are_those_that_may_well_be_wrong_worst_first() -> None:
+    p = np.tile(np.array([0.1, 0.6, 0.3], np.float32), (4, 1))
+    found = Estimate(p, np.ones(4, bool), 0.9, 0.9, np.array([0.4, 0.2, 0.9, 0.25]), 0.1)
+    findings = check_labels(found, np.array([0, 1, 0, 2]), NAMES)
+    assert [(f.images, f.suggested, f.score) for f in findings] == [((2,), 1, 0.9), ((0,), 1, 0.4)]
 
 
-def test_thresholds_are_mean_probabilities_of_the_labelled() -> None:
-    own, given = np.array([0.2, 0.4, 0.9], np.float32), np.array([0, 0, 2])
-    assert thresholds(own, given, 3).tolist() == pytest.approx([0.3, np.inf, 0.9])
+def test_images_that_look_like_another_class_are_not_suspect_where_labels_are_right() -> None:
+    rows, labels = (array[:600] for array in load_digits(return_X_y=True))
+    blurred = rows + np.random.default_rng(0).normal(0, 6, rows.shape)
+    found = estimate(blurred, labels, seed=0)
+    assert found is not None
+    assert (found.probabilities.argmax(1) != labels).sum() > 50
+    assert check_labels(found, labels, list("0123456789")) == []
 
 
 def test_an_estimate_no_better_than_chance_accuses_nobody() -> None:
