@@ -123,8 +123,6 @@ def _finding(p: NDArray[np.float32], i: int, given: int, wrong: float, class_nam
     others = p.copy()
     others[given] = -1
     rival = int(others.argmax())
-    reason = (
-        f"labelled {class_names[given]!r} (probability {p[given]:.2f}), looks like {class_names[rival]!r} "
-        f"({p[rival]:.2f}): wrong with a probability of {wrong:.0%}"
-    )
+    looks = f"labelled {class_names[given]!r} ({p[given]:.0%}), looks like {class_names[rival]!r} ({p[rival]:.0%})"
+    reason = f"{looks}: {wrong:.0%} likely to be wrong"
     return Finding("labels", reason, (i,), suggested=rival, score=round(wrong, 4))

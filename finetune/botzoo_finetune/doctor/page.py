@@ -30,9 +30,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto
 h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem } p { margin: .3rem 0 }
 table { border-collapse: collapse } td, th { padding: .1rem .8rem .1rem 0; text-align: right }
 th:first-child { text-align: left; font-weight: normal; overflow-wrap: anywhere } summary { cursor: pointer }
-.findings { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .8rem; margin-top: .8rem }
-.finding { border: 1px solid #8886; border-radius: .5rem; padding: .6rem .7rem }
-.finding p { margin: 0 0 .5rem } .wide { grid-column: 1 / -1 }
+.findings { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: .8rem }
+.finding { border: 1px solid #8886; border-radius: .5rem; padding: .6rem .7rem; box-sizing: border-box; max-width: 100% }
+.finding p { margin: 0 0 .5rem; contain: inline-size } .wide { width: 100% }
 .images { display: flex; flex-wrap: wrap; gap: .8rem } figure { margin: 0; width: 9rem; font-size: .8rem }
 figcaption { overflow-wrap: anywhere } img { display: block; margin-bottom: .2rem } .quiet { opacity: .7 }
 """
@@ -83,7 +83,7 @@ def _section(report: Report, check: Check, findings: list[Finding]) -> Iterator[
     yield f'<p class="quiet">{escape(ADVICE[check])}</p>'
     yield '<div class="findings">'
     for finding in findings[:FINDINGS]:
-        wide, quiet = "" if len(finding.images) == 1 else " wide", "" if finding.look else " quiet"
+        wide, quiet = "" if finding.images else " wide", "" if finding.look else " quiet"
         yield f'<div class="finding{wide}{quiet}"><p>{escape(finding.reason)}</p><div class="images">'
         yield from (_figure(report, i) for i in finding.images[:GROUP])
         yield "</div>"
