@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
-from botzoo.publishing.card import HERE, needs_botzoo, usage_code
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.recipe import read_recipe
 from botzoo.publishing.reproduce import known_weights, repository
+from botzoo.publishing.usage import HERE, needs_botzoo, usage_code
 from botzoo.training.command_line import check_options, made
 from botzoo.training.config import DataConfig, TrainConfig
 from botzoo.training.data import EvalTransform, Images, eval_batches, read_images

@@ -136,6 +136,7 @@ class MultiLabel:
     problem_type = "multi_label_classification"
     figure = "mAP"
     key = "map"
+    metric = "mean_average_precision"
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return labels, logits and summed cross-entropy of each image, float32 (N, 2 K + 1)."""

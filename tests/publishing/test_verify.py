@@ -17,10 +17,10 @@ from botzoo.inference.sheet import sheet
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 from botzoo.publishing.calibration import write_temperature
-from botzoo.publishing.card import HERE, usage_code
 from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.package import pack
 from botzoo.publishing.reproduce import reproduction, rerun
+from botzoo.publishing.usage import HERE, usage_code
 from botzoo.publishing.verify import Check, exit_status, verify
 from conftest import write_photos
 from running import final_weights, train_one_epoch
