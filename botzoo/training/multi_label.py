@@ -149,3 +149,6 @@ class MultiLabel:
         classes = table.shape[1] // 2
         logits = table[:, classes : 2 * classes].astype(np.float32)
         return MultiLabelEvaluation(table[:, :classes].astype(np.uint8), logits, table[:, -1].astype(np.float32))
+
+
+MULTI_LABEL = MultiLabel()

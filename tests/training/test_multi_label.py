@@ -1,6 +1,5 @@
 """Images with any number of labels: figures as scikit-learn has them, torch's loss, and whole runs."""
 
-import io
 import json
 import warnings
 from pathlib import Path
@@ -121,24 +120,6 @@ def test_mixup_mixes_the_labels() -> None:
 
 
 OPTIONS = {**TINY, "ema": None, "mixed_precision": "fp32", "epochs": 2, "lr": 0.2}
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 images, the red, green and blue of which are each there or not."""
-    rng, cells, images = np.random.default_rng(0), [], []
-    for i in range(60):
-        there = [k for k in range(3) if (i >> k) % 2]
-        pixels = np.clip(rng.normal(60, 25, (16, 16, 3)) + 120 * np.isin(range(3), there), 0, 255).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        images.append({"bytes": buffer.getvalue(), "path": None})
-        cells.append(there)
-    names = datasets.List(datasets.ClassLabel(names=["red", "green", "blue"]))
-    features = datasets.Features({"image": datasets.Image(), "colours": names})
-    folder = tmp_path_factory.mktemp("pictures") / "data"
-    datasets.Dataset.from_dict({"image": images, "colours": cells}, features).save_to_disk(str(folder))
-    return folder
 
 
 def trained(pictures: Path, folder: Path, **options: Any) -> Path:
