@@ -187,7 +187,7 @@ def training(result: Result) -> Iterator[str]:
     """Yield the section on how the network was trained."""
     job, facts, schedule = result.job, result.facts, result.job.schedule
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", facts["command"])), default=0))
-    decay = decay_words(job.config, job.epochs)
+    decay = decay_words(job.config, job.epochs, job.task.figure)
     warm = f"{schedule.warmup_steps:,} steps of warmup, then " if schedule.warmup_steps else ""
     early = "; it stopped early, without a gain for some time" if result.steps < schedule.total_steps else ""
     cut = ", which was cut short" if result.best_epoch > job.epochs else ""

@@ -147,6 +147,16 @@ def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
     assert "F1 of labels over 50 %: micro " in log
 
 
+def test_a_run_that_does_not_gain_says_so_of_its_map(pictures: Path, tmp_path: Path) -> None:
+    plateau = {"cosine": False, "optim": {"decay": "plateau", "decay_patience": 1}, "warmup": 0.0}
+    folder = trained(pictures, tmp_path / "run", **plateau, epochs=3, patience=2, min_delta=100.0)
+    told = (folder / "log.txt").read_text() + (folder / "model" / "README.md").read_text()
+    assert "after every 1 epochs without a better validation mAP" in told
+    assert "validation mAP no better for 1 epochs: the learning rate falls" in told
+    assert "stopped early: validation mAP no better for 2 epochs" in told
+    assert not {"top-1", "accuracy"} & set(told.split())
+
+
 def test_the_card_tells_of_labels(finished: Path) -> None:
     card = (finished / "model" / "README.md").read_text()
     for words in ("multi-label image classifier", "mean_average_precision", "500 bootstrap resamples", "sigmoid()"):
