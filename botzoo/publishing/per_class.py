@@ -92,11 +92,13 @@ def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[Cl
 
 def label_figures(evaluation: MultiLabelEvaluation, class_names: Sequence[str]) -> list[LabelFigures]:
     """Return the figures of every label that some evaluated image has, in the order of ``class_names``."""
-    given, precisions = evaluation.answers, evaluation.average_precisions
-    *at_half, images = precision_recall_fscore_support(evaluation.labels, given, average=None, zero_division=0.0)
-    answers = given.sum(0)
+    precision, recall, f1, images = precision_recall_fscore_support(
+        evaluation.labels, evaluation.answers, average=None, zero_division=0.0
+    )
+    answers = evaluation.answers.sum(0)
+    shares = np.column_stack([100 * precision, 100 * recall, 100 * f1, evaluation.average_precisions]).tolist()
     return [
-        LabelFigures(name, int(images[k]), int(answers[k]), *(100 * float(x[k]) for x in at_half), float(precisions[k]))
+        LabelFigures(name, int(images[k]), int(answers[k]), *shares[k])
         for k, name in enumerate(class_names)
         if images[k]
     ]
