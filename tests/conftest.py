@@ -1,5 +1,6 @@
 """Fixtures that every test may use: tiny images in class folders, and the data sets beside the repository."""
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,24 @@ def write_photos(folder: Path, classes: int, each: int, size: int = 16, seed: in
     return folder
 
 
+def write_pictures(folder: Path, count: int = 60, seed: int = 0) -> Path:
+    """Write ``count`` images, the red, green and blue of which are each there or not, with a column of labels."""
+    import datasets
+
+    rng, cells, images = np.random.default_rng(seed), [], []
+    for i in range(count):
+        there = [k for k in range(3) if (i >> k) % 2]
+        pixels = np.clip(rng.normal(60, 25, (16, 16, 3)) + 120 * np.isin(range(3), there), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        images.append({"bytes": buffer.getvalue(), "path": None})
+        cells.append(there)
+    names = datasets.List(datasets.ClassLabel(names=["red", "green", "blue"]))
+    features = datasets.Features({"image": datasets.Image(), "colours": names})
+    datasets.Dataset.from_dict({"image": images, "colours": cells}, features).save_to_disk(str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def decoded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep what is decoded out of the user's own cache, also in the processes that a test starts."""
@@ -39,6 +58,12 @@ def decoded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three classes of 20 images each."""
     return write_photos(tmp_path_factory.mktemp("data") / "photos", classes=3, each=20)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 images with any number of labels each: red, green and blue."""
+    return write_pictures(tmp_path_factory.mktemp("pictures") / "data")
 
 
 @pytest.fixture

@@ -114,11 +114,16 @@ def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resu
 
 def train_one_epoch(photos: Path, folder: Path) -> Path:
     """Train for an epoch in this process, on images of which some are set aside; return the folder of the finished run."""
+    return train_briefly(photos, folder, epochs=1)
+
+
+def train_briefly(photos: Path, folder: Path, **changed: Any) -> Path:
+    """Train in this process as TINY says, but for what is ``changed``; return the folder of the finished run."""
     from botzoo.publishing.job import train_and_describe
     from botzoo.training.command_line import made
     from botzoo.training.config import TrainConfig
 
-    options = {**TINY, "mixed_precision": "fp32", "epochs": 1, "dataset": str(photos), "output": str(folder)}
+    options = {**TINY, "mixed_precision": "fp32", "dataset": str(photos), "output": str(folder), **changed}
     train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
     return folder
 

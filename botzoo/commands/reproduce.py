@@ -27,7 +27,8 @@ def run(argv: list[str]) -> None:
     found = reproduction(options.name, options.dataset, options.output)
     if found.claim is not None:
         c = found.claim
-        print(f"published  {c.top1:.2f} % of {c.images:,} {c.role} images (95 % interval {c.low:.2f} to {c.high:.2f})")
+        interval = f"95 % interval {c.low:.2f} to {c.high:.2f}"
+        print(f"published  {c.figure} {c.value:.2f} % of {c.images:,} {c.role} images ({interval})")
     print(f"command    {found.command}", flush=True)
     if options.run and (status := rerun(found)):
         sys.exit(status)

@@ -7,8 +7,9 @@ import sys
 from botzoo.commands.parsing import CommandParser
 
 DESCRIPTION = (
-    "Evaluate a published model anew and compare: weights, class names, images, the card's code and the accuracy. The exit "
-    "status is 0 where all agrees, 1 where something differs, 3 where the accuracy cannot be checked, 2 for wrong input."
+    "Evaluate a published model anew and compare: weights, class names, images, the card's code and the figure, which is "
+    "top-1 accuracy or, where images have several labels, mAP. The exit status is 0 where all agrees, 1 where something "
+    "differs, 3 where the figure cannot be checked, 2 for wrong input."
 )
 WORDS = {"agrees": "agrees", "differs": "DIFFERS", "unknown": "cannot be checked"}
 

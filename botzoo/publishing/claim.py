@@ -16,35 +16,47 @@ from huggingface_hub import EvalResult, ModelCard
 
 from botzoo.errors import CheckpointError
 from botzoo.models.pretrained import Weights
-from botzoo.training.trainer import wilson
+from botzoo.training.multi_label import MultiLabel
+from botzoo.training.trainer import SingleLabel, wilson
 
 CARD_BYTES = 4 << 20
 IMAGENET = 50_000
 """Validation images of ImageNet-1k."""
 
 
+FIGURES = {task.metric: task.figure for task in (SingleLabel, MultiLabel)}
+"""The figures that are claimed: the name that the Hub has for each, and ours."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """A published top-1 accuracy.
+    """A published figure.
 
     Attributes:
         dataset: Hub id, or name of the folder.
         role: "test" or "validation"; which of the run's splits.
         images: how many it is of.
-        top1: in per cent.
+        value: in per cent.
         low, high: its 95 % interval, in per cent.
         images_sha256: fingerprint of those images and their labels, None where it was not published.
         weights_sha256: SHA-256 of the file of weights, None where it was not published.
+        metric: which figure, as the Hub names it, one of ``FIGURES``.
     """
 
     dataset: str
     role: str
     images: int
-    top1: float
+    value: float
     low: float
     high: float
     images_sha256: str | None = None
     weights_sha256: str | None = None
+    metric: str = SingleLabel.metric
+
+    @property
+    def figure(self) -> str:
+        """Which figure, in words: top-1 or mAP."""
+        return FIGURES[self.metric]
 
 
 def metric_args(
@@ -70,7 +82,7 @@ def sha256_of(file: Path) -> str:
 
 
 def claim_in_card(card: Path) -> Claim | None:
-    """Return the top-1 accuracy that a card's front matter claims, None where it has none with its images.
+    """Return the figure of ``FIGURES`` that a card's front matter claims, None where it has none with its images.
 
     Raises:
         CheckpointError: the file is too large for a card, or no card.
@@ -79,9 +91,7 @@ def claim_in_card(card: Path) -> Claim | None:
         raise CheckpointError(f"{card} has {card.stat().st_size:,} bytes, too many for a card.")
     try:
         data: Any = ModelCard(card.read_text(encoding="utf-8")).data
-        found = [
-            result for result in data.eval_results or [] if result.metric_type == "accuracy" and result.metric_args
-        ]
+        found = [result for result in data.eval_results or [] if result.metric_type in FIGURES and result.metric_args]
         return _claim(found[0]) if found else None
     except Exception as error:  # YAML's errors, and others for values that are not what they should be
         reason = " ".join(str(error).split())[:200].rstrip(".")
@@ -100,6 +110,7 @@ def _claim(result: EvalResult) -> Claim:
         high,
         args.get("images_sha256") and str(args["images_sha256"]),
         args.get("weights_sha256") and str(args["weights_sha256"]),
+        result.metric_type,
     )
 
 
@@ -107,8 +118,13 @@ def claim_in_table(weights: Weights) -> Claim | None:
     """Return what is claimed of weights in our table: with their images where they come with the package, else on ImageNet."""
     beside = weights.path.with_suffix(".json") if weights.path else None
     if beside is not None:
-        return Claim(**json.loads(beside.read_text(encoding="utf-8"))["claim"])
+        return _from_json(json.loads(beside.read_text(encoding="utf-8"))["claim"])
     if weights.top1 is None or weights.num_classes != 1000:
         return None
     low, high = wilson(round(weights.top1 / 100 * IMAGENET), IMAGENET)
     return Claim("imagenet-1k", "validation", IMAGENET, weights.top1, low, high)
+
+
+def _from_json(claim: Mapping[str, Any]) -> Claim:
+    """Return the claim of a file beside weights; the value was called top1 while there were no other figures."""
+    return Claim(**{"value" if key == "top1" else key: value for key, value in claim.items()})

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from botzoo.errors import ConfigError
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS_DIR
-from botzoo.publishing.card import usage_code
 from botzoo.publishing.claim import claim_in_card, sha256_of
 from botzoo.publishing.job import train_and_describe
 from botzoo.publishing.package import pack
 from botzoo.publishing.summary import print_to_terminal
+from botzoo.publishing.usage import usage_code
 from botzoo.training.command_line import load_config
 from botzoo.training.config import TrainConfig
 from botzoo.training.run import BEST

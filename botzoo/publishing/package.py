@@ -11,9 +11,11 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from botzoo.errors import BotzooError, PublishError
-from botzoo.publishing.card import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, OPEN_LICENCE, license_fields
 from botzoo.publishing.claim import claim_in_card, sha256_of
+from botzoo.publishing.front_matter import license_fields
 from botzoo.publishing.recipe import read_recipe
+from botzoo.publishing.sections import OPEN_LICENCE
+from botzoo.publishing.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
 from botzoo.training.model import create_model
 
 NEEDED = ("model.safetensors", "config.json", "README.md")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from botzoo.errors import CheckpointError
-from botzoo.publishing.card import data_title
+from botzoo.publishing.front_matter import data_title
 from botzoo.training.run import Result, program
 
 RECIPE_BYTES = 1 << 20

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from botzoo.publishing.calibration import Calibration
-    from botzoo.publishing.card import ClassFigures
+    from botzoo.publishing.per_class import ClassFigures
     from botzoo.training.run import Result
 
 ROWS = 20
@@ -47,7 +47,8 @@ def summary(result: Result, found: Calibration | None = None) -> list[str]:
         result: of the run.
         found: its calibration, where that is known already.
     """
-    from botzoo.publishing.card import calibration, class_figures
+    from botzoo.publishing.card import calibration
+    from botzoo.publishing.per_class import class_figures
 
     if result.job.data.multi_label:
         return ["", *_several(result), *_where(result)]
@@ -56,7 +57,8 @@ def summary(result: Result, found: Calibration | None = None) -> list[str]:
 
 
 def _accuracy(result: Result) -> Iterator[str]:
-    from botzoo.publishing.card import accuracies, chosen_remark
+    from botzoo.publishing.card import accuracies
+    from botzoo.publishing.sections import chosen_remark
 
     for name, correct, n, low, high in accuracies(result):
         head = "result" if name == "top-1" else ""
@@ -70,8 +72,8 @@ def _accuracy(result: Result) -> Iterator[str]:
 
 def _several(result: Result) -> Iterator[str]:
     """Yield the figures of images that may have any number of labels, and the table of the labels."""
-    from botzoo.publishing.card import chosen_remark
-    from botzoo.publishing.multi_label_card import label_figures
+    from botzoo.publishing.per_class import label_figures
+    from botzoo.publishing.sections import chosen_remark
 
     judged = result.evaluation
     low, high = judged.interval()
@@ -79,16 +81,7 @@ def _several(result: Result) -> Iterator[str]:
     yield f"{'result':10} mAP {judged.score:.2f} % on {len(judged):,} {result.split} images ({interval})"
     yield f"{'':10} F1 of labels over 50 %: micro {judged.f1('micro'):.2f} %, macro {judged.f1('macro'):.2f} %"
     yield f"{'':10} {chosen_remark(result)}"
-    figures, title = label_figures(judged, result.job.data.class_names), "labels"
-    if len(figures) > ROWS:
-        figures, title = sorted(figures, key=lambda f: f.average_precision)[:ROWS], "worst"
-    names = [_fitted(f.name) for f in figures]
-    width = max(map(len, [*names, "label"]))
-    yield f"{title:10} {'label':{width}}  images       AP  precision   recall       F1"
-    for name, f in zip(names, figures, strict=True):
-        precision = f"{f.precision:.1f} %" if f.answers else "no answer"
-        shares = f"{f.average_precision:5.1f} %  {precision:>9}  {f.recall:5.1f} %  {f.f1:5.1f} %"
-        yield f"{'':10} {name:{width}}  {f.images:6}  {shares}"
+    yield from class_table(label_figures(judged, result.job.data.class_names), "label", "labels")
 
 
 def _sureness(found: Calibration) -> Iterator[str]:
@@ -100,22 +93,35 @@ def _sureness(found: Calibration) -> Iterator[str]:
         yield f"{line}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, {outcome}"
 
 
-def class_table(figures: list[ClassFigures]) -> Iterator[str]:
-    """Yield the lines of the table of all classes, or of the worst ``ROWS`` of them."""
-    title = "classes"
+def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
+    """Yield the lines of the table of all classes, called ``nouns``, or of the worst ``ROWS`` of them."""
+    title = nouns
     if len(figures) > ROWS:
-        figures = sorted(figures, key=lambda f: f.f1)[:ROWS]
+        figures = sorted(figures, key=lambda f: f.main)[:ROWS]
         title = "worst"
     names = [_fitted(f.name) for f in figures]
-    width = max(map(len, [*names, "class"]))
-    yield f"{title:10} {'class':{width}}  images  precision   recall       F1"
+    width = max(map(len, [*names, noun]))
+    yield f"{title:10} {noun:{width}}  images{''.join(map(_head, figures[0].shares))}"
     for name, f in zip(names, figures, strict=True):
-        precision = f"{f.precision:.1f} %" if f.answers else "no answer"
-        yield f"{'':10} {name:{width}}  {f.images:6}  {precision:>9}  {f.recall:5.1f} %  {f.f1:5.1f} %"
+        yield f"{'':10} {name:{width}}  {f.images:6}{''.join(_cell(f, share) for share in f.shares)}"
+
+
+def _head(share: str) -> str:
+    short = {"average_precision": "AP", "f1": "F1"}.get(share, share)
+    return f"  {short:>{_width(share)}}"
+
+
+def _cell(figures: ClassFigures, share: str) -> str:
+    none = share == "precision" and not figures.answers
+    return f"  {'no answer' if none else f'{figures.shares[share]:.1f} %':>{_width(share)}}"
+
+
+def _width(share: str) -> int:
+    return 9 if share == "precision" else 7
 
 
 def _where(result: Result) -> Iterator[str]:
-    from botzoo.publishing.card import needs_botzoo
+    from botzoo.publishing.usage import needs_botzoo
     from botzoo.training.plan import duration
     from botzoo.training.soup import joined
 

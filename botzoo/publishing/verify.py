@@ -1,4 +1,4 @@
-"""Whether a published figure holds: weights, class names, images, input, code and accuracy, checked one by one.
+"""Whether a published figure holds: weights, class names, images, input, code and the figure, checked one by one.
 
 Nothing that a repository brings is run: the card's code is run only where it is, word for word, the code that botzoo writes.
 """
@@ -15,26 +15,39 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from accelerate import Accelerator
+from PIL.Image import Image
+
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
-from botzoo.publishing.card import HERE, needs_botzoo, usage_code
 from botzoo.publishing.claim import Claim, claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.recipe import read_recipe
 from botzoo.publishing.reproduce import known_weights, repository
+from botzoo.publishing.usage import HERE, needs_botzoo, usage_code
 from botzoo.training.command_line import check_options, made
 from botzoo.training.config import DataConfig, TrainConfig
 from botzoo.training.data import EvalTransform, Images, eval_batches, read_images
 from botzoo.training.engine import make_accelerator, worker_count
 from botzoo.training.model import model_folder
+from botzoo.training.multi_label import MULTI_LABEL, MultiLabel, MultiLabelEvaluation
 from botzoo.training.prepare import find, read_splits
 from botzoo.training.sources import ImageData
-from botzoo.training.trainer import Evaluation, evaluate
+from botzoo.training.trainer import SINGLE_LABEL, Evaluation, SingleLabel, Task, evaluate
 
 SECONDS = 300
 """The longest that the card's code may take."""
 
 ROUNDED = 0.001
 """Share of the answers, at least one, that may turn over when the same weights see the same images in another arithmetic."""
+
+NEAR_HALF = 0.25
+"""Logits so close to 0 may give a label in one arithmetic and not in another."""
+
+NOTHING = "nothing"
+"""What is said to have been printed where there was not a word."""
+
+NAMES = {SingleLabel.metric: "accuracy", MultiLabel.metric: MultiLabel.figure}
+"""The checks of figures, by what the Hub calls the figure."""
 
 Outcome = Literal["agrees", "differs", "unknown"]
 
@@ -72,7 +85,9 @@ class _Subject:
 
 @dataclass(frozen=True)
 class _Measured:
-    evaluation: Evaluation
+    """What the network says of the images; ``evaluation`` is None where it has not the classes that they are of."""
+
+    evaluation: Any
     images: Images
     class_names: tuple[str, ...]
 
@@ -92,9 +107,16 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     yield _check_weights(subject)
     if subject.problem is not None:
         yield Check("recipe", "differs", subject.problem)
-    claim = subject.claim
+    claim, task = subject.claim, _task(classifier)
+    figure = NAMES[task.metric]
     if claim is None:
-        yield Check("accuracy", "unknown", "the card claims no top-1 accuracy with the images it is of")
+        yield Check(figure, "unknown", f"the card claims no {task.figure} with the images it is of")
+        return
+    if claim.metric != task.metric:
+        words = (
+            f"the card claims {claim.figure}, which is not what a network of {_of(classifier.multi_label)} is judged by"
+        )
+        yield Check(figure, "differs", words)
         return
     try:
         measured = _measure(subject, claim, classifier, dataset)
@@ -102,13 +124,24 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
         if dataset is not None:
             raise
         advice = "give the folder or the Hub id of its images with --dataset"
-        yield Check("accuracy", "unknown", f"the images of {claim.dataset} cannot be had ({error}); {advice}")
+        yield Check(figure, "unknown", f"the images of {claim.dataset} cannot be had ({error}); {advice}")
         return
     images, names = _check_images(claim, measured), _check_names(classifier, measured)
     yield names
     yield images
-    yield _check_accuracy(claim, measured, same=images.outcome == "agrees", named=names.outcome == "agrees")
+    if measured.evaluation is None:
+        yield Check(figure, "unknown", "the network cannot be judged by images of other classes")
+        return
+    yield _check_figure(claim, measured, same=images.outcome == "agrees", named=names.outcome == "agrees")
     yield _check_code(subject, classifier, measured)
+
+
+def _task(classifier: Classifier) -> Task:
+    return MULTI_LABEL if classifier.multi_label else SINGLE_LABEL
+
+
+def _of(several: bool) -> str:
+    return "any number of labels to an image" if several else "one label to an image"
 
 
 def _find(name: str) -> _Subject:
@@ -156,7 +189,21 @@ def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: s
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
     found = find(config, accelerator)
+    if found.multi_label != classifier.multi_label:
+        here, there = _of(found.multi_label), _of(classifier.multi_label)
+        raise DataError(f"{config.dataset} has {here}, and the network is for {there}: give another --dataset.")
     images, data = _images(config, found, claim.role, accelerator)
+    judged = _evaluate(config, classifier, images, accelerator) if _fits(classifier, data.class_names) else None
+    return _Measured(judged, images, data.class_names)
+
+
+def _fits(classifier: Classifier, class_names: tuple[str, ...]) -> bool:
+    """Tell whether there is a logit for every class of the data set, and where labels are told one by one, for no others."""
+    ours, theirs = len(classifier.label_names), len(class_names)
+    return ours == theirs if classifier.multi_label else ours >= theirs
+
+
+def _evaluate(config: TrainConfig, classifier: Classifier, images: Images, accelerator: Accelerator) -> Any:
     preprocessing = classifier.preprocessing
     model = classifier.model.to(accelerator.device)
     batches = eval_batches(
@@ -168,12 +215,14 @@ def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: s
         workers=worker_count(config, accelerator),
         pin=accelerator.device.type == "cuda",
     )
-    evaluation = evaluate(accelerator, model, batches, preprocessing.normalise, len(images))
+    judged = evaluate(accelerator, model, batches, preprocessing.normalise, len(images), task=_task(classifier))
     model.cpu()
-    return _Measured(evaluation, images, data.class_names)
+    return judged
 
 
-def _images(config: TrainConfig, found: ImageData[Any], role: str, accelerator: Any) -> tuple[Images, ImageData[Any]]:
+def _images(
+    config: TrainConfig, found: ImageData[Any], role: str, accelerator: Accelerator
+) -> tuple[Images, ImageData[Any]]:
     """Return the images of a role, read alone where the data set has such a split, else as the run set them aside."""
     if role in found.splits:
         images, _ = read_images(found.splits[role], skip_corrupt=True, cache_bytes=int(DataConfig().cache_gib * 2**30))
@@ -221,35 +270,49 @@ def _check_images(claim: Claim, measured: _Measured) -> Check:
     )
 
 
-def _check_accuracy(claim: Claim, measured: _Measured, *, same: bool, named: bool) -> Check:
-    top1 = measured.evaluation.top1
-    words = (
-        f"{top1:.2f} % of {len(measured.evaluation):,}; published {claim.top1:.2f} % (95 % interval {claim.low:.2f} to "
-        f"{claim.high:.2f})"
-    )
-    if not claim.low <= claim.top1 <= claim.high:
-        return Check("accuracy", "differs", f"{words}: the published figure lies outside its own interval")
-    images = len(measured.evaluation)
-    if same and named and abs(top1 - claim.top1) > 100 * max(ROUNDED, 1 / images) + 0.005:
-        return Check("accuracy", "differs", f"{words}: of the very same images")
-    if claim.low <= top1 <= claim.high:
-        return Check("accuracy", "agrees", words)
+def _check_figure(claim: Claim, measured: _Measured, *, same: bool, named: bool) -> Check:
+    """Compare the figures: of the very images of the claim by their distance, of others by the published interval."""
+    judged, name = measured.evaluation, NAMES[claim.metric]
+    interval = f"95 % interval {claim.low:.2f} to {claim.high:.2f}"
+    words = f"{judged.score:.2f} % of {len(judged):,}; published {claim.value:.2f} % ({interval})"
+    inside = claim.low <= claim.value <= claim.high
+    if claim.metric == SingleLabel.metric and not inside:  # that of a bootstrap may leave its figure out
+        return Check(name, "differs", f"{words}: the published figure lies outside its own interval")
     if same and named:
-        return Check("accuracy", "differs", words)
-    return Check("accuracy", "unknown", f"{words}, of other images or classes")
+        if abs(judged.score - claim.value) <= max(100 * ROUNDED, _one_answer(judged)) + 0.005:
+            return Check(name, "agrees", words)
+        return Check(name, "differs", f"{words}: of the very same images")
+    if claim.low <= judged.score <= claim.high:
+        return Check(name, "agrees", words)
+    return Check(name, "unknown", f"{words}, of other images or classes")
+
+
+def _one_answer(judged: Evaluation | MultiLabelEvaluation) -> float:
+    """Return how many points a figure moves at most where one answer turns over.
+
+    Of mAP over K labels that is 100 / (2 P K), where two images change places at the top of the ranking of the rarest label,
+    which P images have: the precision at one of its P places goes from 1 to 1/2.
+    """
+    if isinstance(judged, Evaluation):
+        return 100 / len(judged)
+    images = judged.labels.sum(0)
+    there = images[images > 0]
+    return 50 / (float(there.min()) * len(there))
 
 
 # The code of the card
 
 
 def _check_code(subject: _Subject, classifier: Classifier, measured: _Measured) -> Check:
-    classes, temperature = len(classifier.label_names), classifier.temperature
+    classes, several, temperature = len(classifier.label_names), classifier.multi_label, classifier.temperature
     if subject.folder is None:
-        code = usage_code(subject.address, classes, ours=True, temperature=temperature)
+        code = usage_code(subject.address, classes, ours=True, several=several, temperature=temperature)
     else:
         card, ours = _card(subject), needs_botzoo(subject.folder)
         stated = _stated_temperature(card)
-        codes = (usage_code(a, classes, ours=ours, temperature=stated) for a in (HERE, subject.address))
+        codes = (
+            usage_code(a, classes, ours=ours, several=several, temperature=stated) for a in (HERE, subject.address)
+        )
         printed = next((code for code in codes if code in card), "")
         if not printed:
             return Check("code", "unknown", "the card's is not what botzoo writes, so it is not run")
@@ -258,9 +321,32 @@ def _check_code(subject: _Subject, classifier: Classifier, measured: _Measured) 
                 "code", "differs", f"its temperature is {_words(stated)}, that of config.json {_words(temperature)}"
             )
         code = printed.replace(HERE, f"local-dir:{subject.folder.resolve()}")
-    answer = _run(code, measured.images)
-    expected = classifier.label_names[int(measured.evaluation.predicted[0])]
-    if answer.startswith(f"{expected}: "):
+    judge = _says_labels if several else _says_class
+    return judge(code, measured, classifier.label_names)
+
+
+def _says_class(code: str, measured: _Measured, names: tuple[str, ...]) -> Check:
+    """Ask the code about the first image."""
+    answer = _run(code, measured.images.image(0))[0]
+    expected = names[int(measured.evaluation.predicted[0])]
+    return _code_check(answer.startswith(f"{expected}: "), answer, expected)
+
+
+def _says_labels(code: str, measured: _Measured, names: tuple[str, ...]) -> Check:
+    """Ask the code about the first image that surely has a label, or the first; labels near one half are left open."""
+    logits = measured.evaluation.logits
+    row = int((logits > NEAR_HALF).any(1).argmax())
+    surely, perhaps = (
+        {name for name, logit in zip(names, logits[row], strict=True) if logit > least}
+        for least in (NEAR_HALF, -NEAR_HALF)
+    )
+    answers = _run(code, measured.images.image(row))
+    said = {answer.rpartition(": ")[0] for answer in answers if answer != NOTHING}
+    return _code_check(surely <= said <= perhaps, "; ".join(answers), ", ".join(sorted(surely)) or "nothing")
+
+
+def _code_check(right: bool, answer: str, expected: str) -> Check:
+    if right:
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
     return Check("code", "differs", f"it says {answer[:100]!r} of an image that the evaluation takes for {expected!r}")
 
@@ -280,12 +366,10 @@ def _card(subject: _Subject) -> str:
     return (subject.folder / "README.md").read_text(encoding="utf-8")
 
 
-def _run(code: str, images: Images) -> str:
-    """Return the first line that ``code`` prints of the first image, or the last one that it complains with."""
+def _run(code: str, image: Image) -> list[str]:
+    """Return the lines that ``code`` prints of an image, one or more, or the last one that it complains with."""
     with tempfile.TemporaryDirectory() as folder:
-        images.image(0).save(
-            Path(folder) / "photo.jpg", format="PNG"
-        )  # PNG loses nothing; Pillow looks at the contents
+        image.save(Path(folder) / "photo.jpg", format="PNG")  # PNG loses nothing; Pillow looks at the contents
         try:
             done = subprocess.run(
                 [sys.executable, "-c", code],
@@ -297,13 +381,14 @@ def _run(code: str, images: Images) -> str:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return f"nothing within {SECONDS} seconds"
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    return (lines[0] if done.returncode == 0 else lines[-1]) if lines else "nothing"
+            return [f"nothing within {SECONDS} seconds"]
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"nothing but exit status {done.returncode}"])[-1:]
+    return done.stdout.strip().splitlines() or [NOTHING]
 
 
 def exit_status(checks: list[Check]) -> int:
-    """Return 0 where the accuracy agrees and nothing differs, 1 where something differs, 3 where it cannot be checked."""
+    """Return 0 where the figure agrees and nothing differs, 1 where something differs, 3 where it cannot be checked."""
     if any(check.outcome == "differs" for check in checks):
         return 1
-    return 0 if any(check.name == "accuracy" and check.outcome == "agrees" for check in checks) else 3
+    return 0 if any(check.name in NAMES.values() and check.outcome == "agrees" for check in checks) else 3

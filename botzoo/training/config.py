@@ -134,7 +134,7 @@ class OptimConfig:
 
     decay: Literal["constant", "step", "exponential", "plateau"] = "constant"
     """How the learning rate falls with --cosine false: not at all; at --optim.milestones; every --optim.decay-every epochs;
-    or after --optim.decay-patience epochs without a better validation accuracy."""
+    or after --optim.decay-patience epochs without a better figure on the validation split."""
     milestones: tuple[int, ...] | None = None
     """For decay step: the epochs, such as [30,60,90], after which the rate falls; by default every quarter of the run."""
     decay_factor: float | None = None
@@ -142,7 +142,7 @@ class OptimConfig:
     decay_every: int = 2
     """For decay exponential: epochs from one fall to the next."""
     decay_patience: int = 5
-    """For decay plateau: epochs without a better validation accuracy before each fall, judged as for --patience."""
+    """For decay plateau: epochs without a better figure on the validation split before each fall, as for --patience."""
     momentum: float = 0.9
     """Momentum, for the optimizers that have one."""
     betas: tuple[float, float] | None = None
@@ -292,9 +292,9 @@ class TrainConfig:
     """Greedy model soup: at the end, average the weights of up to so many of the best epochs, each of them only where the
     validation accuracy gains by it; 5 is usual. By default the best epoch is kept alone."""
     patience: int | None = None
-    """Stop after this many epochs without a better validation accuracy."""
+    """Stop after this many epochs without a better figure on the validation split: top-1, or mAP of several labels."""
     min_delta: float = 0.0
-    """Gain in validation accuracy, in percentage points, that counts as better for --patience."""
+    """Gain in the figure on the validation split, in percentage points, that counts as better for --patience."""
     skip_corrupt: bool = False
     """Leave out images that cannot be read, and list them, instead of stopping."""
     checkpoint_every: int | None = None

@@ -136,6 +136,7 @@ class MultiLabel:
     problem_type = "multi_label_classification"
     figure = "mAP"
     key = "map"
+    metric = "mean_average_precision"
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return labels, logits and summed cross-entropy of each image, float32 (N, 2 K + 1)."""
@@ -148,3 +149,6 @@ class MultiLabel:
         classes = table.shape[1] // 2
         logits = table[:, classes : 2 * classes].astype(np.float32)
         return MultiLabelEvaluation(table[:, :classes].astype(np.uint8), logits, table[:, -1].astype(np.float32))
+
+
+MULTI_LABEL = MultiLabel()

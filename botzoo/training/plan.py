@@ -126,7 +126,8 @@ def _optimizer(job: Settled) -> Iterator[str]:
     config, schedule, batch = job.config, job.schedule, job.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
-    yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay_words(config, job.epochs)}"
+    decay = decay_words(config, job.epochs, job.task.figure)
+    yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     yield _weight_decay(job)
     if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
         yield f"LARS is made for batches above 16 k images; with {batch}, sgd is the usual choice"
@@ -141,13 +142,13 @@ def _weight_decay(job: Settled) -> str:
     return f"weight decay {job.config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
 
 
-def decay_words(config: TrainConfig, epochs: float) -> str:
-    """Return what the learning rate does after the warmup in a run of ``epochs``."""
+def decay_words(config: TrainConfig, epochs: float, figure: str) -> str:
+    """Return what the learning rate does after the warmup in a run of ``epochs`` that is judged by ``figure``."""
     optim = config.optim
     if config.cosine:
         return "falling to 0 along a cosine"
     if optim.decay == "plateau":
-        return f"times {optim.factor:g} after every {optim.decay_patience} epochs without a better validation accuracy"
+        return f"times {optim.factor:g} after every {optim.decay_patience} epochs without a better validation {figure}"
     if optim.decay == "exponential":
         return f"times {optim.factor:g} after every {optim.decay_every} epochs"
     falls = fall_epochs(optim.decay, epochs, optim.milestones)

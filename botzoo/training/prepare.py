@@ -29,7 +29,7 @@ from botzoo.training.engine import (
 )
 from botzoo.training.imbalance import class_sampler, class_weights
 from botzoo.training.model import Start, create_model
-from botzoo.training.multi_label import MultiLabel
+from botzoo.training.multi_label import MULTI_LABEL
 from botzoo.training.objective import MultiLabelObjective, Objective
 from botzoo.training.optim import LrScale, Schedule, fall_epochs, make_optimizer, param_groups
 from botzoo.training.plan import epochs_words
@@ -179,7 +179,7 @@ def _draft(
         train_size=train_size,
         later_size=later_size,
         teacher=teacher,
-        task=MultiLabel() if data.multi_label else SINGLE_LABEL,
+        task=MULTI_LABEL if data.multi_label else SINGLE_LABEL,
     )
     return draft, optimizer
 

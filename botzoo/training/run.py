@@ -78,7 +78,7 @@ from botzoo.training.trainer import Judged, evaluate
 log = logging.getLogger("botzoo")
 
 CarryOn = Callable[[list[float]], bool]
-"""Given the validation top-1, in per cent, after each epoch so far, tells whether the run goes on."""
+"""Given the figure of the validation split, in per cent, after each epoch so far, tells whether the run goes on."""
 
 BEST = Path("checkpoints") / "best.safetensors"
 """The weights of the best epoch so far, in a run's folder."""
@@ -210,7 +210,8 @@ def rehearse(
     began = time.perf_counter() if began is None else began
     check_output(config)
     settled = _say_plan(_keep_to_budget(with_batch_size(_approved(config, transfer, approve)), began), 0)
-    title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay_words(config, settled.epochs)}"
+    decay = decay_words(config, settled.epochs, settled.task.figure)
+    title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay}"
 
     def draw() -> None:
         path = free_name(Path("lr_curve"), ".png")
@@ -500,7 +501,7 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
         " (best so far)" if better else "",
     )
     if patience is not None and progress.epochs_without_gain >= patience:
-        log.info("stopped early: no better for %d epochs", progress.epochs_without_gain)
+        log.info("stopped early: validation %s no better for %d epochs", job.task.figure, progress.epochs_without_gain)
         return replace(progress, stopped_early=True)
     if step < job.schedule.total_steps and not job.carry_on(
         [row[job.task.key] for row in job.history.of("validation")]
@@ -528,7 +529,8 @@ def _judge_plateau(job: Job, progress: Progress, step: int) -> Progress:
         return progress
     progress = replace(progress, lr_falls=(*progress.lr_falls, step))
     _let_fall(job, progress)
-    log.info("no better for %d epochs: the learning rate falls to %.3g", waited, job.trainer.schedule.lr(step))
+    lr = job.trainer.schedule.lr(step)
+    log.info("validation %s no better for %d epochs: the learning rate falls to %.3g", job.task.figure, waited, lr)
     return progress
 
 

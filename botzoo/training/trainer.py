@@ -340,11 +340,13 @@ class Task(Protocol):
         problem_type: as transformers names it.
         figure: the one that chooses the epoch, in words.
         key: that figure in metrics.jsonl.
+        metric: that figure as the Hub names it.
     """
 
     problem_type: str
     figure: str
     key: str
+    metric: str
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what is kept of a batch: float (N, columns), of float32 logits (N, K) and the labels."""
@@ -359,6 +361,7 @@ class SingleLabel:
     problem_type = "single_label_classification"
     figure = "top-1"
     key = "top1"
+    metric = "accuracy"
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the first five attributes of ``Evaluation``, float64 on a CPU, (N, 5)."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from botzoo.errors import ConfigError
-from botzoo.publishing.card import class_figures
+from botzoo.publishing.per_class import class_figures
 from botzoo.publishing.summary import class_table
 from botzoo.training.data import Images
 from botzoo.training.engine import from_main, on_main

@@ -16,9 +16,9 @@ from accelerate import Accelerator
 
 from botzoo.errors import ConfigError, DivergedError
 from botzoo.publishing.ablation_report import Estimate, accuracy, estimate_json
-from botzoo.publishing.card import set_aside
 from botzoo.publishing.job import describe
 from botzoo.publishing.recipe import without_machine
+from botzoo.publishing.sections import set_aside
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import nested
 from botzoo.training.command_line import made

@@ -17,7 +17,9 @@ from PIL import Image
 from botzoo.errors import ConfigError
 from botzoo.models.pretrained import KeyReport
 from botzoo.publishing.calibration import Calibration, fit_temperature, write_temperature
-from botzoo.publishing.card import calibration, class_figures, wilson, without_folders, write_card
+from botzoo.publishing.card import calibration, write_card
+from botzoo.publishing.per_class import class_figures
+from botzoo.publishing.sections import without_folders
 from botzoo.publishing.summary import summary
 from botzoo.training.config import AugmentConfig, TrainConfig
 from botzoo.training.data import Order, Preprocessing
@@ -29,7 +31,7 @@ from botzoo.training.prepare import Transfer
 from botzoo.training.run import Job, Result
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.training.sources import ImageData, Split
-from botzoo.training.trainer import Evaluation
+from botzoo.training.trainer import Evaluation, wilson
 from botzoo.tricks.mixed_precision import Precision
 
 NAMES = ("ant", "bee", "cat", "dog", "eel", "fox")

@@ -17,10 +17,10 @@ from botzoo.inference.sheet import sheet
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 from botzoo.publishing.calibration import write_temperature
-from botzoo.publishing.card import HERE, usage_code
 from botzoo.publishing.claim import claim_in_card, claim_in_table, sha256_of
 from botzoo.publishing.package import pack
 from botzoo.publishing.reproduce import reproduction, rerun
+from botzoo.publishing.usage import HERE, usage_code
 from botzoo.publishing.verify import Check, exit_status, verify
 from conftest import write_photos
 from running import final_weights, train_one_epoch
@@ -70,7 +70,7 @@ def test_a_claim_that_is_too_good_differs(run: Path, photos: Path) -> None:
 def checked_top1(run: Path) -> float:
     claim = claim_in_card(run / "model" / "README.md")
     assert claim is not None
-    return claim.top1
+    return claim.value
 
 
 def test_a_figure_that_its_own_images_deny_differs(run: Path, photos: Path) -> None:
@@ -88,6 +88,11 @@ def test_other_class_names_differ(run: Path, photos: Path) -> None:
     file.write_text(json.dumps(config))
     check = checked("classes", run, photos)
     assert (check.outcome, "number 1: 'ship', in the data set 'class1'" in check.words) == ("differs", True)
+
+
+def test_images_of_more_classes_cannot_be_judged(run: Path, tmp_path: Path) -> None:
+    found = outcomes(list(verify(str(run), str(write_photos(tmp_path / "other", classes=4, each=20)))))
+    assert (found["classes"], found["accuracy"], "code" in found) == ("differs", "unknown", False)
 
 
 def test_other_images_are_not_those_of_the_claim(run: Path, tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_the_embedded_weights_are_those_of_their_claim_and_card() -> None:
     assert claim == claim_in_card(CARD)
     assert claim is not None
     assert weights.path is not None
-    assert (claim.weights_sha256, claim.top1) == (sha256_of(weights.path), weights.top1)
+    assert (claim.weights_sha256, claim.value) == (sha256_of(weights.path), weights.top1)
 
 
 def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:

@@ -1,6 +1,5 @@
 """Images with any number of labels: figures as scikit-learn has them, torch's loss, and whole runs."""
 
-import io
 import json
 import warnings
 from pathlib import Path
@@ -123,24 +122,6 @@ def test_mixup_mixes_the_labels() -> None:
 OPTIONS = {**TINY, "ema": None, "mixed_precision": "fp32", "epochs": 2, "lr": 0.2}
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 images, the red, green and blue of which are each there or not."""
-    rng, cells, images = np.random.default_rng(0), [], []
-    for i in range(60):
-        there = [k for k in range(3) if (i >> k) % 2]
-        pixels = np.clip(rng.normal(60, 25, (16, 16, 3)) + 120 * np.isin(range(3), there), 0, 255).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        images.append({"bytes": buffer.getvalue(), "path": None})
-        cells.append(there)
-    names = datasets.List(datasets.ClassLabel(names=["red", "green", "blue"]))
-    features = datasets.Features({"image": datasets.Image(), "colours": names})
-    folder = tmp_path_factory.mktemp("pictures") / "data"
-    datasets.Dataset.from_dict({"image": images, "colours": cells}, features).save_to_disk(str(folder))
-    return folder
-
-
 def trained(pictures: Path, folder: Path, **options: Any) -> Path:
     config = made({**OPTIONS, "dataset": str(pictures), "output": str(folder), **options}, TrainConfig)
     try:
@@ -164,6 +145,16 @@ def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
     assert "images in 3 classes, any number of them to an image" in log
     assert "validation mAP " in log
     assert "F1 of labels over 50 %: micro " in log
+
+
+def test_a_run_that_does_not_gain_says_so_of_its_map(pictures: Path, tmp_path: Path) -> None:
+    plateau = {"cosine": False, "optim": {"decay": "plateau", "decay_patience": 1}, "warmup": 0.0}
+    folder = trained(pictures, tmp_path / "run", **plateau, epochs=3, patience=2, min_delta=100.0)
+    told = (folder / "log.txt").read_text() + (folder / "model" / "README.md").read_text()
+    assert "after every 1 epochs without a better validation mAP" in told
+    assert "validation mAP no better for 1 epochs: the learning rate falls" in told
+    assert "stopped early: validation mAP no better for 2 epochs" in told
+    assert not {"top-1", "accuracy"} & set(told.split())
 
 
 def test_the_card_tells_of_labels(finished: Path) -> None:

@@ -133,11 +133,11 @@ def test_the_optimizer_is_described(options: dict[str, Any], words: str, photos:
         ({"decay": "step"}, "times 0.1 after epochs 30, 60, 90"),
         ({"decay": "step", "milestones": (7, 9), "decay_factor": 0.2}, "times 0.2 after epochs 7, 9"),
         ({"decay": "exponential"}, "times 0.94 after every 2 epochs"),
-        ({"decay": "plateau"}, "times 0.1 after every 5 epochs without a better validation accuracy"),
+        ({"decay": "plateau"}, "times 0.1 after every 5 epochs without a better validation mAP"),
     ],
 )
 def test_every_decay_has_its_words(optim: dict[str, Any], words: str) -> None:
-    assert decay_words(TrainConfig(cosine=False, optim=OptimConfig(**optim)), 120) == words
+    assert decay_words(TrainConfig(cosine=False, optim=OptimConfig(**optim)), 120, "mAP") == words
 
 
 def dry(photos: str, folder: str) -> None:
