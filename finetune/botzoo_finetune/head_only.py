@@ -7,7 +7,7 @@ that a run closes with come from the whole network and the images all the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -69,6 +69,7 @@ class HeadOnly:
     settled: Settled
     trainer: HeadTrainer
     views: int
+    _held: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
     @property
     def whole(self) -> Trainer:
@@ -87,13 +88,16 @@ class HeadOnly:
     def _extract(self) -> Extractor:
         return Extractor(self.settled)
 
-    def _train_features(self, epoch: int) -> Features:
-        number, settled = epoch % self.views, self.settled
-        if not number:
-            return self._extract("train")
-        size = settled.preprocessing.size
+    def _features(self, role: str, number: int = 0) -> Features:
+        """Return the features of a view of a split; held, or each epoch would compute those that the disk does not keep."""
+        if (role, number) not in self._held:
+            self._held[role, number] = self._extract(role, self._view(number) if number else None)
+        return self._held[role, number]
+
+    def _view(self, number: int) -> View:
+        settled, size = self.settled, self.settled.preprocessing.size
         name = f"{size} {settled.crop_min} {settled.hflip} {settled.config.seed} {settled.config.augment}"
-        return self._extract("train", View(train_transform(settled, size), number, name))
+        return View(train_transform(settled, size), number, name)
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
@@ -102,13 +106,13 @@ class HeadOnly:
         for step in range(first, last):
             if step // order.steps_per_epoch != epoch:
                 epoch = step // order.steps_per_epoch
-                features = self._train_features(epoch)
+                features = self._features("train", epoch % self.views)
             rows = [[key[1] for key in keys] for keys in order.micro_batches(step)]
             yield [(torch.from_numpy(features[row]), torch.from_numpy(labels[row])) for row in rows]
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order, as ``train_batches`` does."""
-        features, labels = self._extract(role), self.settled.images[role].labels  # type: ignore[union-attr]
+        features, labels = self._features(role), self.settled.images[role].labels  # type: ignore[union-attr]
         mine = share(len(labels), order.rank, order.world_size)
         for k in range(mine.start, mine.stop, EVALUATED):
             row = slice(k, min(k + EVALUATED, mine.stop))

@@ -75,6 +75,18 @@ def test_every_epoch_passes_the_classifier_only(finetuned: Finetuned, monkeypatc
     assert "computed once and kept" in log
 
 
+def test_without_room_on_the_disk_they_are_computed_once_all_the_same(
+    finetuned: Finetuned, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[object] = []
+    compute = Extractor._compute
+    monkeypatch.setattr(Extractor, "_compute", lambda *args: computed.append(args) or compute(*args))
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be")
+    finetuned("run", "--views", "2", "--epochs", "5")
+    assert len(computed) == 3  # two views of the training images, one of the validation images
+
+
 def test_views_take_turns(finetuned: Finetuned, cache: Path) -> None:
     finetuned("run", "--views", "2", "--epochs", "5")
     assert len(list(cache.glob("*.npy"))) == 3  # two of the training images, one of the validation images
