@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from botzoo.training.config import AugmentConfig
 from botzoo.training.data import Batch, Order, share
 from botzoo.training.prepare import Settled, SettledT
 from botzoo.training.run import train_transform
@@ -131,10 +132,13 @@ def head_only(settled: Settled, views: int | None) -> HeadOnly | None:
 
     Args:
         settled: the run, whose backbone is frozen.
-        views: how many views of each image are kept, 0 for none; by default one, where nothing changes the images anyway.
+        views: how many views of each image are kept, 0 for none; by default one, where nothing is asked for that changes
+            the images.
     """
     config, layer = settled.config, linear_classifier(settled.model)
-    if views == 0 or (views is None and on_images(settled)) or layer is None or not _is_last(settled, layer):
+    # A second view is augmented as --augment says, the plain one is not.
+    by_default_none = views is None and (on_images(settled) or config.augment != AugmentConfig())
+    if views == 0 or by_default_none or layer is None or not _is_last(settled, layer):
         return None
     settled.transfer.set_trainable(settled.model, 0)
     whole = settled.trainer

@@ -120,6 +120,14 @@ def test_what_changes_images_passes_the_network_or_is_refused(
     finetuned("refused", *flags, "--views", "1", status=2)
 
 
+def test_what_augments_images_passes_the_network_unless_views_are_asked_for(finetuned: Finetuned, cache: Path) -> None:
+    flags = ["--epochs", "1", "--augment.randaugment", "9"]
+    assert "randaugment 9" in (finetuned("run", *flags) / "log.txt").read_text()
+    assert not cache.exists()
+    finetuned("views", *flags, "--views", "2")
+    assert cache.exists()
+
+
 def test_views_without_a_frozen_network_are_refused(finetuned: Finetuned, capsys: pytest.CaptureFixture[str]) -> None:
     finetuned("run", "--freeze", "none", "--views", "2", status=2)
     assert "give --freeze backbone too" in capsys.readouterr().err
