@@ -22,7 +22,7 @@ from botzoo.publishing.recipe import without_machine
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import nested
 from botzoo.training.command_line import made
-from botzoo.training.config import check
+from botzoo.training.config import MOST_RUNS, check
 from botzoo.training.engine import from_main, make_accelerator, on_main
 from botzoo.training.folder import usual_name, working_in, write_whole
 from botzoo.training.prepare import Settled, Transfer, preflight
@@ -289,11 +289,11 @@ def count(mode: str, text: str, least: int) -> int:
     """Return the number behind the flag of a mode.
 
     Raises:
-        ConfigError: it is none, or less than ``least``.
+        ConfigError: it is none, less than ``least``, or more than ``MOST_RUNS``.
     """
-    number = int(text) if text.isascii() and text.isdecimal() else -1
-    if number < least:
-        raise ConfigError(f"--{mode} is {text!r}: it must be a whole number of {least} or more.")
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+    if not least <= number <= MOST_RUNS:
+        raise ConfigError(f"--{mode} is {text!r}: it must be a whole number of {least} or more, up to {MOST_RUNS:,}.")
     return number
 
 

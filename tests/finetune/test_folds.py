@@ -170,8 +170,8 @@ def test_a_folder_of_other_runs_is_refused(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--folds 1", "--folds is '1': it must be a whole number of 2 or more."),
-        ("--folds all", "--folds is 'all': it must be a whole number of 2 or more."),
+        ("--folds 1", "--folds is '1': it must be a whole number of 2 or more, up to 10,000."),
+        ("--folds all", "--folds is 'all': it must be a whole number of 2 or more, up to 10,000."),
         (
             "--folds 21",
             "21 folds are too many: class 'class0' of PHOTOS has 20 image(s): give 20 or fewer, or add images.",
