@@ -4,7 +4,8 @@ A file holds those of one split: ``KEY.npy`` in the folder ``features`` of ``$BO
 a NumPy array, float16 (N, D), followed by the SHA-256 of KEY and of all that stands before it. KEY is the SHA-256 of
 everything that the features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic.
 A file is written beside and renamed, so there is never half of one, and checked when it is opened; those not used for the
-longest time are removed as decoded images are, under the same limit. As there, a file that is mapped is locked and not replaced.
+longest time are removed as decoded images are, under the same limit. As there, a file that is mapped is locked, and none is
+replaced that is whole.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ DIGEST_BYTES = 32
 CHUNK = 1 << 24
 PIXELS = 1 << 19
 """In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""
+PIXELS_ON_GPU = 1 << 24
+"""In a batch on a GPU, 334 images of 224 px: the batch of a classifier alone may be more than the network has memory for."""
 NAMED = 3
 """Images that an error names."""
 
@@ -209,10 +212,11 @@ class Extractor:
 
     @property
     def batch_size(self) -> int:
-        """Images that pass the network together: on a GPU twice as many as in training."""
+        """Images that pass the network together, at least 32: on a GPU twice as many as in training, or ``PIXELS_ON_GPU``."""
+        area = self.settled.preprocessing.size**2
         if self.settled.accelerator.device.type == "cpu":
-            return min(max(32, PIXELS // self.settled.preprocessing.size**2), 128)
-        return max(32, 2 * self.settled.order.micro_batch)
+            return min(max(32, PIXELS // area), 128)
+        return max(32, min(2 * self.settled.order.micro_batch, PIXELS_ON_GPU // area))
 
     @torch.no_grad()  # not inference_mode, in which BatchNorm cannot be folded
     def _batches(self, images: Images, view: View | None = None) -> Iterator[Features]:

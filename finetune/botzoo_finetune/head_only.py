@@ -124,7 +124,15 @@ class HeadOnly:
         judged = self.trainer.judged
         assert isinstance(judged, Head)
         self.trainer.model.classifier.load_state_dict(judged.classifier.state_dict())  # type: ignore[union-attr]
-        return replace(job, trainer=self.whole, shortcut=None)
+        on_gpu = job.accelerator.device.type == "cuda"
+        order = in_parts(job.order, self._extract.batch_size) if on_gpu else job.order
+        return replace(job, trainer=self.whole, shortcut=None, order=order)
+
+
+def in_parts(order: Order, most: int) -> Order:
+    """Return the order with micro-batches so small that an evaluation, of twice as many images, has at most ``most``."""
+    each = order.batch_size // order.world_size
+    return replace(order, accumulate=next(n for n in range(1, each + 1) if each % n == 0 and 2 * each // n <= most))
 
 
 def head_only(settled: Settled, views: int | None) -> HeadOnly | None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from botzoo.errors import ModelError
 from botzoo.training.command_line import made
-from botzoo.training.data import EvalTransform
+from botzoo.training.data import EvalTransform, Order
 from botzoo.training.decoded import prune
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo_finetune.config import FinetuneConfig
@@ -109,6 +109,14 @@ def test_half_precisions_have_features_of_their_own(settled: Settled) -> None:
         state = SimpleNamespace(mixed_precision=precision, device=torch.device("cuda"))
         keys.add(Extractor(replace(settled, accelerator=state)).key("train"))
     assert len(keys) == 3
+
+
+@pytest.mark.parametrize(("size", "images"), [(32, 4096), (224, 334), (1024, 32)])
+def test_on_a_gpu_a_large_batch_of_training_is_not_passed_at_once(settled: Settled, size: int, images: int) -> None:
+    gpu, order = SimpleNamespace(device=torch.device("cuda")), Order(4096, 2048, 0)
+    preprocessing = replace(settled.preprocessing, size=size)
+    extract = Extractor(replace(settled, accelerator=gpu, order=order, preprocessing=preprocessing))
+    assert extract.batch_size == images
 
 
 def test_what_is_mapped_is_not_removed(settled: Settled, cache: Path) -> None:

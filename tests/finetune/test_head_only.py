@@ -12,8 +12,10 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from botzoo.guard import guarded
+from botzoo.training.data import Order
 from botzoo_finetune import cli
 from botzoo_finetune.features import Extractor
+from botzoo_finetune.head_only import in_parts
 from running import SIGKILLED, TINY, finetune, finetune_and_signal, run, write_teacher
 
 Finetuned = Callable[..., Path]
@@ -104,6 +106,13 @@ def test_epochs_of_the_classifier_are_averaged(finetuned: Finetuned) -> None:
     assert len(trials) == 2
     changed = {name for name, tensor in weights(plain).items() if not torch.equal(tensor, weights(soup)[name])}
     assert changed == ({"fc.bias", "fc.weight"} if any(trial["kept"] for trial in trials) else set())
+
+
+@pytest.mark.parametrize(("batch", "world", "micro"), [(4096, 1, 128), (4096, 2, 128), (300, 1, 150), (8, 2, 4)])
+def test_the_whole_network_is_judged_on_no_more_images_at_once_than_gave_features(
+    batch: int, world: int, micro: int
+) -> None:
+    assert in_parts(Order(5000, batch, 0, world_size=world), 334).micro_batch == micro
 
 
 def test_the_closing_figure_is_the_whole_networks(finetuned: Finetuned) -> None:
