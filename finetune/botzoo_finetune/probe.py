@@ -77,7 +77,8 @@ class Probe:
         linear: the classifier.
         images: how many it was fitted on.
         strength: inverse strength of its regularisation, scikit-learn's C.
-        folds: of the cross-validation that chose it; 0 where a class has a single image and the usual one was taken.
+        folds: of the cross-validation that chose it; 0 where a class has a single image among the ``SEARCHED`` that it is done
+            on, and the usual one was taken.
         evaluation: of the classifier on the validation split.
     """
 
