@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,9 +175,10 @@ class Several:
             check_images(self.config.dataset, self.identify(settled), outcome.identity)
 
     def read(self, prefix: str) -> dict[str, Outcome | Failure]:
-        """Take up the runs that are finished, those whose names begin so; return them by name."""
+        """Take up the runs that are finished, such as PREFIX-1, and no copies of them; return them by name."""
         for place in sorted(self.folder.glob(f"{prefix}-*")):
-            read_record(place, partial(self._take_up, place.name))
+            if re.fullmatch(rf"{prefix}-\d+", place.name, re.ASCII):
+                read_record(place, partial(self._take_up, place.name))
         return self.ended
 
     def _take_up(self, name: str, values: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +146,13 @@ def test_finished_folds_are_not_trained_again(folder: Path, photos: Path) -> Non
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     assert quick_command("--dataset", str(photos), "--folds", "3", "--output", str(folder)) == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+
+
+def test_a_copy_of_a_fold_beside_it_does_not_count(folder: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "out")
+    shutil.copytree(folder / "fold-1", tmp_path / "out" / "fold-1-before")
+    assert quick_command("--dataset", str(photos), "--folds", "3", "--output", str(tmp_path / "out")) == 0
+    assert report(tmp_path / "out")["top1"]["images"] == 60
 
 
 def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
