@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from botzoo.guard import guarded
+from botzoo.training import measure
 from botzoo.training.data import Order
 from botzoo_finetune import cli
 from botzoo_finetune.features import Extractor
@@ -127,6 +128,15 @@ def test_what_changes_images_passes_the_network_or_is_refused(
     finetuned("run", *flags)
     assert not cache.exists()
     finetuned("refused", *flags, "--views", "1", status=2)
+
+
+def test_a_budget_counts_the_closing_evaluation_through_the_whole_network(
+    finetuned: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measure, "_evaluation", lambda settled, *rest: (0.0, 0.0 if settled.shortcut else 50.0))
+    finetuned("run", "--epochs", "null", "--budget", "80s", "--dry-run")
+    assert "55 s at the end" in capsys.readouterr().out
 
 
 def test_what_augments_images_passes_the_network_unless_views_are_asked_for(finetuned: Finetuned, cache: Path) -> None:
