@@ -496,6 +496,10 @@ class AblateConfig(TrainConfig):
         )
 
 
+MOST_RUNS = 10_000
+"""Of one command; more are rather a seed behind the wrong flag."""
+
+
 def seed_list(text: str) -> list[int]:
     """Return the seeds that ``text``, a count or a list, asks for.
 
@@ -503,9 +507,10 @@ def seed_list(text: str) -> list[int]:
         ConfigError: it is neither, or a seed is repeated.
     """
     parts = text.split(",")
-    accepted = "a count such as 3, or different whole numbers such as 0,1,5"
-    check(all(part.strip().isdecimal() for part in parts), "seeds", text, accepted)
+    accepted = f"a count such as 3, up to {MOST_RUNS:,}, or different whole numbers such as 0,1,5"
+    check(all(part.strip().isdecimal() and len(part) < 20 for part in parts), "seeds", text, accepted)
     numbers = [int(part) for part in parts]
+    check(len(numbers) > 1 or numbers[0] <= MOST_RUNS, "seeds", text, accepted)
     seeds = numbers if len(numbers) > 1 else list(range(numbers[0]))
     check(bool(seeds) and len(set(seeds)) == len(seeds) and max(seeds) < 2**32, "seeds", text, accepted)
     return seeds

@@ -132,12 +132,12 @@ def _mapped(index: Index, path: Path | None) -> Pixels | None:
     with path.open("rb") as file:
         if _footer(file)[0] != size:
             return None
-        _lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
+        lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
         # A plain array over the map: slices of a np.memmap cost ten times as much.
         return np.asarray(np.memmap(file, np.uint8, "r", shape=(size,))) if size else np.empty(0, np.uint8)
 
 
-def _lock(file: BinaryIO, *, shared: bool) -> bool:
+def lock(file: BinaryIO, *, shared: bool) -> bool:
     """Lock an open file, without waiting; return False where a lock of another kind is in the way.
 
     Where there are no locks, as on Windows and on some file systems, a file counts as not in use.
@@ -297,6 +297,6 @@ def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
 def _in_use(path: Path) -> bool:
     try:
         with path.open("rb+") as file:
-            return not _lock(file, shared=False)
+            return not lock(file, shared=False)
     except OSError:  # it is another user's, or gone
         return True

@@ -76,12 +76,16 @@ def measure(settled: Settled, work: Work, seconds: float) -> Costs:
     with undone(settled):
         first = _first_batch(settled, work, clock)
         steps = _phases(settled, work, seconds, allowance, clock)
-        start, each = _evaluation(settled, work, allowance, clock)
+        each_time = _evaluation(settled, work, allowance, clock)
         saving = _saving(settled, work, clock)
-    whole = {role: start + each * _batches(settled, role) for role in settled.images}
-    end = whole["validation"] + whole.get("test", 0.0) + saving + UNMEASURED
-    end += _soup(settled, whole["validation"], steps[-1][1])
-    return Costs(steps, first, whole["validation"], saving, end)
+        closing, at_the_end = settled, each_time
+        if settled.shortcut is not None:  # the figures that a run closes with come from the whole network
+            closing = settled.shortcut.finished(settled)
+            at_the_end = _evaluation(closing, work, allowance, clock)
+    evaluation = _of_split(settled, "validation", *each_time)
+    end = saving + UNMEASURED + _soup(settled, evaluation, steps[-1][1])
+    end += sum(_of_split(closing, role, *at_the_end) for role in settled.images if role != "train")
+    return Costs(steps, first, evaluation, saving, end)
 
 
 def clock_of(device: torch.device) -> Clock:
@@ -208,6 +212,11 @@ def _evaluation(settled: Settled, work: Work, allowance: float, clock: Clock) ->
     some = min(batches, MOST, max(LEAST, int(allowance / max(one, 1e-9))))
     each = max(0.0, judge(some) - one) / (some - 1)
     return max(0.0, one - each), each
+
+
+def _of_split(settled: Settled, role: str, start: float, each: float) -> float:
+    """Return the seconds of an evaluation of a whole split, of those until it begins and those of each batch."""
+    return start + each * _batches(settled, role)
 
 
 def _batches(settled: Settled, role: str) -> int:

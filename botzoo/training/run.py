@@ -225,8 +225,8 @@ def rehearse(
 def range_test(config: TrainConfig, *, transfer: Transfer | None = None) -> None:
     """Try out learning rates far below and far above --lr, say which to take, and draw the losses as lr_finder.png here.
 
-    Everything else is as in the run; nothing of it is kept and no run folder is made. What is said is in units of --lr, so
-    before linear scaling.
+    Everything else is as in the run, but for what readies the network for its first step: new layers start at random. Nothing
+    of it is kept and no run folder is made. What is said is in units of --lr, so before linear scaling.
 
     Raises:
         ConfigError: an epoch has too few steps, or the loss never falls.

@@ -4,7 +4,8 @@ A file holds those of one split: ``KEY.npy`` in the folder ``features`` of ``$BO
 a NumPy array, float16 (N, D), followed by the SHA-256 of KEY and of all that stands before it. KEY is the SHA-256 of
 everything that the features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic.
 A file is written beside and renamed, so there is never half of one, and checked when it is opened; those not used for the
-longest time are removed as decoded images are, under the same limit.
+longest time are removed as decoded images are, under the same limit. As there, a file that is mapped is locked, and none is
+replaced that is whole.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from botzoo.errors import ConfigError, ModelError
 from botzoo.inference.fold import fold_batch_norm
 from botzoo.training.config import TrainConfig
 from botzoo.training.data import EvalTransform, Images, Key, Transform, cores, eval_batches
-from botzoo.training.decoded import Pixels, cache_folder, cache_limit, part_of, prune
+from botzoo.training.decoded import Pixels, cache_folder, cache_limit, lock, part_of, prune
 from botzoo.training.engine import choose_device, on_each_node, worker_count
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled
@@ -54,6 +55,8 @@ DIGEST_BYTES = 32
 CHUNK = 1 << 24
 PIXELS = 1 << 19
 """In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""
+PIXELS_ON_GPU = 1 << 24
+"""In a batch on a GPU, 334 images of 224 px: the batch of a classifier alone may be more than the network has memory for."""
 NAMED = 3
 """Images that an error names."""
 
@@ -134,8 +137,8 @@ class Extractor:
     def key(self, role: str, view: View | None = None) -> str:
         """Return what the features are kept by: another one for other images or labels, weights, or preprocessing."""
         settled, images = self.settled, self._images(role)
-        device = settled.accelerator.device.type
-        how = (VERSION, PIL.__version__, settled.architecture, settled.preprocessing, self._half, device)
+        device, half = settled.accelerator.device.type, self._half and str(settled.accelerator.mixed_precision)
+        how = (VERSION, PIL.__version__, settled.architecture, settled.preprocessing, half, device)
         shown = view.name if view else ""
         return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {shown}".encode()).hexdigest()
 
@@ -209,10 +212,11 @@ class Extractor:
 
     @property
     def batch_size(self) -> int:
-        """Images that pass the network together: on a GPU twice as many as in training."""
+        """Images that pass the network together, at least 32: on a GPU twice as many as in training, or ``PIXELS_ON_GPU``."""
+        area = self.settled.preprocessing.size**2
         if self.settled.accelerator.device.type == "cpu":
-            return min(max(32, PIXELS // self.settled.preprocessing.size**2), 128)
-        return max(32, 2 * self.settled.order.micro_batch)
+            return min(max(32, PIXELS // area), 128)
+        return max(32, min(2 * self.settled.order.micro_batch, PIXELS_ON_GPU // area))
 
     @torch.no_grad()  # not inference_mode, in which BatchNorm cannot be folded
     def _batches(self, images: Images, view: View | None = None) -> Iterator[Features]:
@@ -302,12 +306,15 @@ def open_features(key: str, images: int) -> Features | None:
     path = path_of(key)
     try:
         _check_digest(path, key)
-        found = np.lib.format.open_memmap(path, mode="r")
+        found = _mapped(path)
         if found.dtype != np.float16 or found.ndim != 2 or len(found) != images:
             raise ValueError(f"it holds {found.dtype} {found.shape}")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        log.warning("The features in %s cannot be read (%s): they are computed again.", path, error)
+        return None
+    except ValueError as error:
         log.warning("The features in %s are damaged (%s): they are computed again.", path, error)
         with suppress(OSError):
             path.unlink()
@@ -315,6 +322,15 @@ def open_features(key: str, images: int) -> Features | None:
     with suppress(OSError):
         os.utime(path)  # the last to be removed
     return found
+
+
+def _mapped(path: Path) -> Features:
+    """Map a file into memory, and lock it for as long."""
+    with path.open("rb") as file:
+        lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(file, dtype, "r", file.tell(), shape)
 
 
 def _check_digest(path: Path, key: str) -> None:
@@ -377,6 +393,15 @@ def writing(key: str) -> Iterator[Writer]:
     with part_of(path) as part:
         with part.open("w+b") as file:
             yield (writer := Writer(file, key))
-        if writer.done:
+        if writer.done and not _is_kept(path, key):
             part.replace(path)
     prune(path.parent, cache_limit(), spare=path)
+
+
+def _is_kept(path: Path, key: str) -> bool:
+    """Tell whether another process was faster: what it wrote may be mapped already."""
+    try:
+        _check_digest(path, key)
+    except (OSError, ValueError):
+        return False
+    return True

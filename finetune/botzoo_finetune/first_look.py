@@ -19,6 +19,7 @@ from botzoo.publishing.per_class import class_figures
 from botzoo.publishing.summary import class_table
 from botzoo.training.data import Images
 from botzoo.training.engine import from_main, on_main
+from botzoo.training.folder import write_whole
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo_finetune.auto import Facts
@@ -224,7 +225,7 @@ def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write what was seen into a new folder, and say where it is."""
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(values, indent=2) + "\n")
     log.info("%-10s %s", "written", path)
 
 
@@ -236,7 +237,11 @@ def _lines(look: Look) -> Iterator[str]:
     settled, probe, evaluation = look.settled, look.probe, look.probe.evaluation
     when, seen = _after(look), look.outlook
     low, high = evaluation.interval()
-    how = f"{probe.folds}-fold cross-validation" if probe.folds else "default: a class has a single training image"
+    how = (
+        f"{probe.folds}-fold cross-validation"
+        if probe.folds
+        else "default: a class has one image only of those it is chosen on"
+    )
     sizes = ", ".join(f"{len(images):,} {role}" for role, images in settled.images.items())
     yield f"{'data':10} {settled.data.name}: {sizes} images in {len(settled.data.class_names)} classes"
     yield f"{'model':10} {settled.architecture} from {settled.start.source}, frozen: {len(probe.linear.weight[0]):,} features"

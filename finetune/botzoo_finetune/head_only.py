@@ -7,13 +7,14 @@ that a run closes with come from the whole network and the images all the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from botzoo.training.config import AugmentConfig
 from botzoo.training.data import Batch, Order, share
 from botzoo.training.prepare import Settled, SettledT
 from botzoo.training.run import train_transform
@@ -69,6 +70,7 @@ class HeadOnly:
     settled: Settled
     trainer: HeadTrainer
     views: int
+    _held: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
     @property
     def whole(self) -> Trainer:
@@ -87,13 +89,16 @@ class HeadOnly:
     def _extract(self) -> Extractor:
         return Extractor(self.settled)
 
-    def _train_features(self, epoch: int) -> Features:
-        number, settled = epoch % self.views, self.settled
-        if not number:
-            return self._extract("train")
-        size = settled.preprocessing.size
+    def _features(self, role: str, number: int = 0) -> Features:
+        """Return the features of a view of a split; held, or each epoch would compute those that the disk does not keep."""
+        if (role, number) not in self._held:
+            self._held[role, number] = self._extract(role, self._view(number) if number else None)
+        return self._held[role, number]
+
+    def _view(self, number: int) -> View:
+        settled, size = self.settled, self.settled.preprocessing.size
         name = f"{size} {settled.crop_min} {settled.hflip} {settled.config.seed} {settled.config.augment}"
-        return self._extract("train", View(train_transform(settled, size), number, name))
+        return View(train_transform(settled, size), number, name)
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
@@ -102,13 +107,13 @@ class HeadOnly:
         for step in range(first, last):
             if step // order.steps_per_epoch != epoch:
                 epoch = step // order.steps_per_epoch
-                features = self._train_features(epoch)
+                features = self._features("train", epoch % self.views)
             rows = [[key[1] for key in keys] for keys in order.micro_batches(step)]
             yield [(torch.from_numpy(features[row]), torch.from_numpy(labels[row])) for row in rows]
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order, as ``train_batches`` does."""
-        features, labels = self._extract(role), self.settled.images[role].labels  # type: ignore[union-attr]
+        features, labels = self._features(role), self.settled.images[role].labels  # type: ignore[union-attr]
         mine = share(len(labels), order.rank, order.world_size)
         for k in range(mine.start, mine.stop, EVALUATED):
             row = slice(k, min(k + EVALUATED, mine.stop))
@@ -119,7 +124,15 @@ class HeadOnly:
         judged = self.trainer.judged
         assert isinstance(judged, Head)
         self.trainer.model.classifier.load_state_dict(judged.classifier.state_dict())  # type: ignore[union-attr]
-        return replace(job, trainer=self.whole, shortcut=None)
+        on_gpu = job.accelerator.device.type == "cuda"
+        order = in_parts(job.order, self._extract.batch_size) if on_gpu else job.order
+        return replace(job, trainer=self.whole, shortcut=None, order=order)
+
+
+def in_parts(order: Order, most: int) -> Order:
+    """Return the order with micro-batches so small that an evaluation, of twice as many images, has at most ``most``."""
+    each = order.batch_size // order.world_size
+    return replace(order, accumulate=next(n for n in range(1, each + 1) if each % n == 0 and 2 * each // n <= most))
 
 
 def head_only(settled: Settled, views: int | None) -> HeadOnly | None:
@@ -127,10 +140,13 @@ def head_only(settled: Settled, views: int | None) -> HeadOnly | None:
 
     Args:
         settled: the run, whose backbone is frozen.
-        views: how many views of each image are kept, 0 for none; by default one, where nothing changes the images anyway.
+        views: how many views of each image are kept, 0 for none; by default one, where nothing is asked for that changes
+            the images.
     """
     config, layer = settled.config, linear_classifier(settled.model)
-    if views == 0 or (views is None and on_images(settled)) or layer is None or not _is_last(settled, layer):
+    # A second view is augmented as --augment says, the plain one is not.
+    by_default_none = views is None and (on_images(settled) or config.augment != AugmentConfig())
+    if views == 0 or by_default_none or layer is None or not _is_last(settled, layer):
         return None
     settled.transfer.set_trainable(settled.model, 0)
     whole = settled.trainer

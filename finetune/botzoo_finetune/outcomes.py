@@ -81,7 +81,10 @@ def recall(form: Form[T], key: str) -> T | None:
         found = form.unpack(*_read(path, key))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+    except OSError as error:
+        log.warning("What a probe came to in %s cannot be read (%s): it is fitted again.", path, error)
+        return None
+    except (ValueError, LookupError, TypeError, SafetensorError) as error:
         log.warning("What a probe came to in %s is damaged (%s): it is fitted again.", path, error)
         with suppress(OSError):
             path.unlink()

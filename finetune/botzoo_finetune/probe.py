@@ -77,7 +77,8 @@ class Probe:
         linear: the classifier.
         images: how many it was fitted on.
         strength: inverse strength of its regularisation, scikit-learn's C.
-        folds: of the cross-validation that chose it; 0 where a class has a single image and the usual one was taken.
+        folds: of the cross-validation that chose it; 0 where a class has a single image among the ``SEARCHED`` that it is done
+            on, and the usual one was taken.
         evaluation: of the classifier on the validation split.
     """
 
@@ -170,12 +171,13 @@ def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
     if size >= len(labels):
         return np.arange(len(labels))
     order = np.random.default_rng(seed).permutation(len(labels))
+    members = order[np.argsort(labels[order], kind="stable")]  # class by class
+    _, first, counts = np.unique(labels[members], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(first, counts)
     rank = np.empty(len(labels))
-    for k in np.unique(labels):
-        members = order[labels[order] == k]
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
-        rank[members[0]] = -1
-    return np.sort(order[np.argsort(rank[order], kind="stable")[: max(size, len(np.unique(labels)))]])
+    rank[members] = (place + 0.5) / np.repeat(counts, counts)
+    rank[members[first]] = -1
+    return np.sort(order[np.argsort(rank[order], kind="stable")[: max(size, len(first))]])
 
 
 def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[float, int]:

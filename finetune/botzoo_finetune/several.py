@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from botzoo.publishing.sections import set_aside
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import nested
 from botzoo.training.command_line import made
-from botzoo.training.config import check
+from botzoo.training.config import MOST_RUNS, check
 from botzoo.training.engine import from_main, make_accelerator, on_main
 from botzoo.training.folder import usual_name, working_in, write_whole
 from botzoo.training.prepare import Settled, Transfer, preflight
@@ -174,9 +175,10 @@ class Several:
             check_images(self.config.dataset, self.identify(settled), outcome.identity)
 
     def read(self, prefix: str) -> dict[str, Outcome | Failure]:
-        """Take up the runs that are finished, those whose names begin so; return them by name."""
+        """Take up the runs that are finished, such as PREFIX-1, and no copies of them; return them by name."""
         for place in sorted(self.folder.glob(f"{prefix}-*")):
-            read_record(place, partial(self._take_up, place.name))
+            if re.fullmatch(rf"{prefix}-\d+", place.name, re.ASCII):
+                read_record(place, partial(self._take_up, place.name))
         return self.ended
 
     def _take_up(self, name: str, values: dict[str, Any]) -> None:
@@ -289,11 +291,11 @@ def count(mode: str, text: str, least: int) -> int:
     """Return the number behind the flag of a mode.
 
     Raises:
-        ConfigError: it is none, or less than ``least``.
+        ConfigError: it is none, less than ``least``, or more than ``MOST_RUNS``.
     """
-    number = int(text) if text.isascii() and text.isdecimal() else -1
-    if number < least:
-        raise ConfigError(f"--{mode} is {text!r}: it must be a whole number of {least} or more.")
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+    if not least <= number <= MOST_RUNS:
+        raise ConfigError(f"--{mode} is {text!r}: it must be a whole number of {least} or more, up to {MOST_RUNS:,}.")
     return number
 
 

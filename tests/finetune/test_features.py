@@ -1,9 +1,11 @@
 """Features against timm's own, and the file that keeps them against what can happen to it."""
 
 import errno
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from torch import nn
 
 from botzoo.errors import ModelError
 from botzoo.training.command_line import made
-from botzoo.training.data import EvalTransform
+from botzoo.training.data import EvalTransform, Order
+from botzoo.training.decoded import prune
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.features import Body, Extractor, open_features, path_of
+from botzoo_finetune.features import Body, Extractor, open_features, path_of, writing
 from running import TINY
 
 
@@ -98,6 +101,48 @@ def test_what_is_no_file_of_features_is_removed(content: bytes, cache: Path) -> 
     path_of("key").write_bytes(content)
     assert open_features("key", 5) is None
     assert not path_of("key").exists()
+
+
+def test_half_precisions_have_features_of_their_own(settled: Settled) -> None:
+    keys = set()
+    for precision in ("no", "bf16", "fp16"):
+        state = SimpleNamespace(mixed_precision=precision, device=torch.device("cuda"))
+        keys.add(Extractor(replace(settled, accelerator=state)).key("train"))
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(("size", "images"), [(32, 4096), (224, 334), (1024, 32)])
+def test_on_a_gpu_a_large_batch_of_training_is_not_passed_at_once(settled: Settled, size: int, images: int) -> None:
+    gpu, order = SimpleNamespace(device=torch.device("cuda")), Order(4096, 2048, 0)
+    preprocessing = replace(settled.preprocessing, size=size)
+    extract = Extractor(replace(settled, accelerator=gpu, order=order, preprocessing=preprocessing))
+    assert extract.batch_size == images
+
+
+def test_what_is_mapped_is_not_removed(settled: Settled, cache: Path) -> None:
+    found = Extractor(settled)("validation")
+    path = only_file(cache)
+    prune(cache, 0, spare=None)
+    assert path.exists()
+    del found
+    prune(cache, 0, spare=None)
+    assert not path.exists()
+
+
+def test_what_another_process_wrote_meanwhile_is_not_replaced(cache: Path) -> None:
+    with writing("key") as writer:
+        writer.add(np.ones((3, 2), np.float16), 3)
+        writer.finish()
+        shutil.copyfile(writer.file.name, path_of("key"))
+        theirs = path_of("key").stat().st_ino
+    assert path_of("key").stat().st_ino == theirs
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path_of("key").mkdir(parents=True)
+    assert open_features("key", 5) is None
+    assert "cannot be read" in caplog.text
+    assert path_of("key").exists()
 
 
 def test_features_of_another_number_of_images_are_not_taken(settled: Settled, cache: Path) -> None:

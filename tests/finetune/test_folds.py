@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,13 @@ def test_finished_folds_are_not_trained_again(folder: Path, photos: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
 
 
+def test_a_copy_of_a_fold_beside_it_does_not_count(folder: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "out")
+    shutil.copytree(folder / "fold-1", tmp_path / "out" / "fold-1-before")
+    assert quick_command("--dataset", str(photos), "--folds", "3", "--output", str(tmp_path / "out")) == 0
+    assert report(tmp_path / "out")["top1"]["images"] == 60
+
+
 def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
     checks = verify(str(folder / "fold-2"), str(photos))
     assert next(check for check in checks if check.name == "images").outcome == "agrees"
@@ -170,8 +178,8 @@ def test_a_folder_of_other_runs_is_refused(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--folds 1", "--folds is '1': it must be a whole number of 2 or more."),
-        ("--folds all", "--folds is 'all': it must be a whole number of 2 or more."),
+        ("--folds 1", "--folds is '1': it must be a whole number of 2 or more, up to 10,000."),
+        ("--folds all", "--folds is 'all': it must be a whole number of 2 or more, up to 10,000."),
         (
             "--folds 21",
             "21 folds are too many: class 'class0' of PHOTOS has 20 image(s): give 20 or fewer, or add images.",

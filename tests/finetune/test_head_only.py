@@ -12,8 +12,11 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from botzoo.guard import guarded
+from botzoo.training import measure
+from botzoo.training.data import Order
 from botzoo_finetune import cli
 from botzoo_finetune.features import Extractor
+from botzoo_finetune.head_only import in_parts
 from running import SIGKILLED, TINY, finetune, finetune_and_signal, run, write_teacher
 
 Finetuned = Callable[..., Path]
@@ -75,6 +78,18 @@ def test_every_epoch_passes_the_classifier_only(finetuned: Finetuned, monkeypatc
     assert "computed once and kept" in log
 
 
+def test_without_room_on_the_disk_they_are_computed_once_all_the_same(
+    finetuned: Finetuned, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[object] = []
+    compute = Extractor._compute
+    monkeypatch.setattr(Extractor, "_compute", lambda *args: computed.append(args) or compute(*args))
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be")
+    finetuned("run", "--views", "2", "--epochs", "5")
+    assert len(computed) == 3  # two views of the training images, one of the validation images
+
+
 def test_views_take_turns(finetuned: Finetuned, cache: Path) -> None:
     finetuned("run", "--views", "2", "--epochs", "5")
     assert len(list(cache.glob("*.npy"))) == 3  # two of the training images, one of the validation images
@@ -94,6 +109,13 @@ def test_epochs_of_the_classifier_are_averaged(finetuned: Finetuned) -> None:
     assert changed == ({"fc.bias", "fc.weight"} if any(trial["kept"] for trial in trials) else set())
 
 
+@pytest.mark.parametrize(("batch", "world", "micro"), [(4096, 1, 128), (4096, 2, 128), (300, 1, 150), (8, 2, 4)])
+def test_the_whole_network_is_judged_on_no_more_images_at_once_than_gave_features(
+    batch: int, world: int, micro: int
+) -> None:
+    assert in_parts(Order(5000, batch, 0, world_size=world), 334).micro_batch == micro
+
+
 def test_the_closing_figure_is_the_whole_networks(finetuned: Finetuned) -> None:
     lines = [json.loads(line) for line in (finetuned("run") / "metrics.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines if line["split"] == "validation"] == [12, 12]
@@ -106,6 +128,23 @@ def test_what_changes_images_passes_the_network_or_is_refused(
     finetuned("run", *flags)
     assert not cache.exists()
     finetuned("refused", *flags, "--views", "1", status=2)
+
+
+def test_a_budget_counts_the_closing_evaluation_through_the_whole_network(
+    finetuned: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(measure, "_evaluation", lambda settled, *rest: (0.0, 0.0 if settled.shortcut else 50.0))
+    finetuned("run", "--epochs", "null", "--budget", "80s", "--dry-run")
+    assert "55 s at the end" in capsys.readouterr().out
+
+
+def test_what_augments_images_passes_the_network_unless_views_are_asked_for(finetuned: Finetuned, cache: Path) -> None:
+    flags = ["--epochs", "1", "--augment.randaugment", "9"]
+    assert "randaugment 9" in (finetuned("run", *flags) / "log.txt").read_text()
+    assert not cache.exists()
+    finetuned("views", *flags, "--views", "2")
+    assert cache.exists()
 
 
 def test_views_without_a_frozen_network_are_refused(finetuned: Finetuned, capsys: pytest.CaptureFixture[str]) -> None:

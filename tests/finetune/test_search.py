@@ -156,7 +156,7 @@ def test_a_trial_never_looks_at_the_test_split(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--search 0", "--search is '0': it must be a whole number of 1 or more."),
+        ("--search 0", "--search is '0': it must be a whole number of 1 or more, up to 10,000."),
         ("--search 3 --patience 2", "--patience is 2: it must be left out: the search itself ends what falls behind."),
     ],
 )

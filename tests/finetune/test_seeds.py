@@ -83,7 +83,7 @@ def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("--seeds 1,1", "--seeds is '1,1': it must be a count such as 3, or different whole numbers"),
+        ("--seeds 1,1", "--seeds is '1,1': it must be a count such as 3, up to 10,000, or different whole numbers"),
         ("--seeds 2 --budget 10m", "--budget is '10m': it must be left out: it is for one run"),
         ("--seeds 2 --batch-size auto", "--batch-size is 'auto': it must be a number: the same for every run"),
         ("--seeds 2 --folds 3", "--folds and --seeds each do something else than train"),

@@ -63,7 +63,7 @@ def _line(heading: str, text: str) -> str:
 def _data(report: Report) -> Iterator[str]:
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
     yield printable(report.dataset) + (f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else "")
-    yield from map(printable, report.remarks)
+    yield from (printable(remark, 500) for remark in report.remarks)
     yield from facts(report)
 
 
