@@ -3,7 +3,8 @@
     python tests/benchmarks/rules.py --cifar10 FOLDER --tinyimagenet100 FOLDER --seeds 3 --output rules
 
 FOLDER holds the parquet files of a data set. Every rule fine-tunes the embedded network on the same images with each seed; the
-figure is that on 2,000 test images that nothing was chosen by. A run that has been finished is not repeated. The rules:
+figure is that on 2,000 test images that nothing was chosen by. With --full all of CIFAR-10 is trained on, and judged on its 10,000
+test images. A run that has been finished is not repeated. The rules:
 
 - auto: botzoo-finetune as it is.
 - fixed: the same with --auto false.
@@ -130,17 +131,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar10", type=Path, help="folder of its parquet files")
     parser.add_argument("--tinyimagenet100", type=Path, help="folder of its parquet files")
+    parser.add_argument("--full", action="store_true", help="all images of --cifar10, and nothing else")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--output", type=Path, default=Path("rules"))
     options = parser.parse_args()
-    data = {"digits": "digits"}
+    data = {"cifar10": str(options.cifar10)} if options.full else {"digits": "digits"}
     for name, source, images in (
         ("cifar10-400", options.cifar10, 500),
         ("cifar10-2000", options.cifar10, 2500),
         ("tinyimagenet100-1000", options.tinyimagenet100, 1300),
     ):
-        if source is not None:
+        if source is not None and not options.full:
             folder = options.output / "data" / name
             if not (folder / "test.parquet").is_file():
                 write_subset(source, folder, images)
