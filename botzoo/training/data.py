@@ -167,7 +167,7 @@ def read_images(
     cache_bytes: int = 2 << 30,
     progress: Progress = lambda items, total: items,
     first: Callable[[Callable[[], str | None]], str | None] = lambda work: work(),
-) -> tuple[Images, list[str]]:
+) -> tuple[Images, list[Unreadable]]:
     """Decode every image of ``split`` once, so that a broken file is found before training and not in its middle.
 
     What was decoded once is taken from the disk, as long as not a byte of the encoded images has changed; see
@@ -181,7 +181,7 @@ def read_images(
         first: does the work on one process of each machine and gives its answer to the others there.
 
     Returns:
-        The images, and a line for each one left out.
+        The images, and those left out.
 
     Raises:
         DataError: an image cannot be read and ``skip_corrupt`` is False, or none is left.
@@ -197,9 +197,19 @@ def read_images(
     return _readable(split, _within(decoded, cache_bytes), skip_corrupt)
 
 
-def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Images, list[str]]:
+class Unreadable(NamedTuple):
+    """An image that cannot be read: its file or row, and why."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
+
+
+def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Images, list[Unreadable]]:
     index = decoded.index
-    bad = [f"{split.describe(i)}: {problem}" for i, problem in sorted(index.problems.items())]
+    bad = [Unreadable(split.describe(i), problem) for i, problem in sorted(index.problems.items())]
     if bad and not skip_corrupt:
         raise unreadable(bad, len(split))
     kept = np.setdiff1d(np.arange(len(split)), list(index.problems))
@@ -216,12 +226,12 @@ def _classes(split: Split) -> set[int]:
     return set((split.labels if split.labels.ndim == 1 else split.labels.nonzero()[1]).tolist())
 
 
-def unreadable(bad: list[str], total: int) -> DataError:
+def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
     """Return the error that lists the images that cannot be read."""
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
     return DataError(
-        f"{len(bad)} of {total} images cannot be read: {'; '.join(bad[:10])}{more}. Mend or remove them, or leave them out "
-        "with --skip-corrupt."
+        f"{len(bad)} of {total} images cannot be read: {'; '.join(map(str, bad[:10]))}{more}. Mend or remove them, or leave "
+        "them out with --skip-corrupt."
     )
 
 

@@ -46,14 +46,12 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
     return folder
 
 
-def check_output(config: TrainConfig) -> None:
-    """Raise ConfigError where the folder that --output names is in use."""
+def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
+    """Raise ConfigError where the folder that --output names is in use, with the advice to resume where that may help."""
     folder = Path(config.output or "").expanduser()
     if config.output is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"--output {folder} exists already and is left as it is: give another folder, or go on with the run in "
-            f"it by --resume {folder}."
-        )
+        advice = f", or go on with the run in it by --resume {folder}" if resumable else ""
+        raise ConfigError(f"--output {folder} exists already and is left as it is: give another folder{advice}.")
 
 
 def _new_folder(config: TrainConfig) -> Path:

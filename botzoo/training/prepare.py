@@ -17,7 +17,7 @@ from tqdm import tqdm
 from botzoo.errors import ConfigError
 from botzoo.training.budget import Budget
 from botzoo.training.config import TrainConfig, check_epochs, fold_of
-from botzoo.training.data import Batch, Images, Order, Preprocessing, read_images, unreadable
+from botzoo.training.data import Batch, Images, Order, Preprocessing, Unreadable, read_images, unreadable
 from botzoo.training.engine import (
     check_sizes,
     from_main,
@@ -140,7 +140,7 @@ class Settled(Draft):
     accelerator: Accelerator
     precision: Precision
     images: dict[str, Images] | dict[str, Stream]
-    left_out: list[str]
+    left_out: list[Unreadable]
     crop_min: float
     hflip: float
     order: Order
@@ -229,7 +229,7 @@ def _settle(
     draft: Draft,
     optimizer: torch.optim.Optimizer,
     images: dict[str, Images] | dict[str, Stream],
-    left_out: Sequence[str] = (),
+    left_out: Sequence[Unreadable] = (),
 ) -> Settled:
     data = draft.data
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
@@ -397,14 +397,14 @@ def _make_teacher(
 
 def read_splits(
     config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
-) -> tuple[ImageData[Split], dict[str, Images], list[str]]:
+) -> tuple[ImageData[Split], dict[str, Images], list[Unreadable]]:
     """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
 
     The validation split, where it has to be set aside, and the folds are drawn from the images that can be read.
     """
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     images: dict[str, Images] = {}
-    left_out: list[str] = []
+    left_out: list[Unreadable] = []
     room = int(config.data.cache_gib * (1 << 30))
     for role, split in found.splits.items():
 

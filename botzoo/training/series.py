@@ -108,10 +108,10 @@ class Register:
             return None
         try:
             before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            parts = before[self.parts]
+            sound = all(isinstance(options, dict) for options in dict(before[self.parts]).values())
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is damaged: give another --output, or put it back.") from error
-        if not isinstance(parts, dict):
+        if not sound:
             raise ConfigError(f"{path} is damaged: give another --output, or put it back.")
         return before
 

@@ -161,8 +161,8 @@ def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
     values = {"mixup": 0.2, "label_smoothing": 0.1}
     if not facts.several and facts.smallest and facts.largest > SKEWED * facts.smallest:
         apart = f"classes of {facts.smallest:,} to {facts.largest:,} images"
-        why = f"{apart}: top-1 is best with their own frequencies; balanced is for rare classes that matter as much"
-        yield Choice("class_weights", "none", why, "Bayes' rule")
+        best = "top-1 is best with their own frequencies; balanced is for rare classes that matter as much"
+        yield Choice("class_weights", "none", f"{apart}: {best}", "Bayes' rule")
     if facts.several:
         del sources["label_smoothing"]
     yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())

@@ -46,7 +46,10 @@ MODES = {
     ),
 }
 """What fine-tuning can do instead besides, as ``Mode`` has it."""
-INTERRUPTED = "Interrupted. A run that had begun goes on from its last checkpoint with --resume."
+INTERRUPTED = (
+    "Interrupted. A run that had begun goes on from its last checkpoint with --resume; those of --folds, --seeds and --search "
+    "with the same command."
+)
 
 
 def main() -> None:

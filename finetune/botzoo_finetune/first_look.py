@@ -19,7 +19,7 @@ from botzoo.publishing.per_class import class_figures
 from botzoo.publishing.summary import class_table
 from botzoo.training.data import Images
 from botzoo.training.engine import from_main, on_main
-from botzoo.training.folder import write_whole
+from botzoo.training.folder import check_output, write_whole
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo_finetune.auto import Facts
@@ -212,19 +212,17 @@ def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     """Return the folder that a look at the data with ``flag`` is to be written into, None where there is no --output.
 
     Raises:
-        ConfigError: it is there already, or there is nothing to look with.
+        ConfigError: it is in use, or there is nothing to look with.
     """
     if config.scratch:
         raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")
-    folder = None if config.output is None else Path(config.output).expanduser()
-    if folder is not None and folder.exists():
-        raise ConfigError(f"--output {folder} is there already: give another folder, or remove it.")
-    return folder
+    check_output(config, resumable=False)
+    return None if config.output is None else Path(config.output).expanduser()
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write what was seen into a new folder, and say where it is."""
-    path.parent.mkdir(parents=True)
+    """Write what was seen into a new folder, or an empty one, and say where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(values, indent=2) + "\n")
     log.info("%-10s %s", "written", path)
 
@@ -240,7 +238,7 @@ def _lines(look: Look) -> Iterator[str]:
     how = (
         f"{probe.folds}-fold cross-validation"
         if probe.folds
-        else "default: a class has one image only of those it is chosen on"
+        else "default: every class has one image only of those it is chosen on"
     )
     sizes = ", ".join(f"{len(images):,} {role}" for role, images in settled.images.items())
     yield f"{'data':10} {settled.data.name}: {sizes} images in {len(settled.data.class_names)} classes"

@@ -77,8 +77,8 @@ class Probe:
         linear: the classifier.
         images: how many it was fitted on.
         strength: inverse strength of its regularisation, scikit-learn's C.
-        folds: of the cross-validation that chose it; 0 where a class has a single image among the ``SEARCHED`` that it is done
-            on, and the usual one was taken.
+        folds: of the cross-validation that chose it; 0 where every class has a single image among the ``SEARCHED`` that it is
+            done on, and the usual one was taken.
         evaluation: of the classifier on the validation split.
     """
 
@@ -183,6 +183,8 @@ def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
 def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[float, int]:
     """Return the inverse strength with the best likelihood under cross-validation, and the number of folds.
 
+    The one image of a class is learned from in every fold and judged in none.
+
     Args:
         features: float32, shape (N, D).
         labels: shape (N,).
@@ -192,12 +194,14 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
 
     part = subset(labels, SEARCHED, seed)
     rows, truth = features[part], labels[part]
-    folds = min(FOLDS, int(np.bincount(truth)[np.unique(truth)].min()))
-    if folds < 2:
+    known, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
+    judged, single = (np.flatnonzero(where) for where in (counts[places] > 1, counts[places] == 1))
+    if not len(judged):
         return USUAL, 0
     loss = np.zeros(len(STRENGTHS))
-    known, places = np.unique(truth, return_inverse=True)
-    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, truth):
+    folds = min(FOLDS, int(counts[counts > 1].min()))
+    for others, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(judged, places[judged]):
+        train, test = np.concatenate([judged[others], single]), judged[part]
         for k, strength in enumerate(STRENGTHS):
             linear = fit(rows[train], places[train], len(known), strength)
             loss[k] += float(judge(linear, rows[test], places[test]).nll.sum())

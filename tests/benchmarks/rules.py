@@ -3,8 +3,8 @@
     python tests/benchmarks/rules.py --cifar10 FOLDER --tinyimagenet100 FOLDER --seeds 3 --output rules
 
 FOLDER holds the parquet files of a data set. Every rule fine-tunes the embedded network on the same images with each seed; the
-figure is that on 2,000 test images that nothing was chosen by. With --full all of CIFAR-10 is trained on, and judged on its 10,000
-test images. A run that has been finished is not repeated. The rules:
+figure is that on 2,000 test images that nothing was chosen by. With --full all of CIFAR-10 is trained on, and judged on its
+10,000 test images. A run that has been finished is not repeated. The rules:
 
 - auto: botzoo-finetune as it is.
 - fixed: the same with --auto false.

@@ -135,9 +135,10 @@ def test_probe_and_scratch_is_one_line_and_status_2(photos: Path, capsys: pytest
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_folder_that_is_there_is_not_written_into(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_in_use_is_not_written_into(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
     assert command("--dataset", str(photos), "--probe", "--output", str(tmp_path)) == 2
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize(("classes", "each"), [(3, 1), (12, 1), (2, 2)])

@@ -54,10 +54,14 @@ def test_noise_asks_for_more_regularisation_than_a_clear_case() -> None:
     assert choose_strength(noise, labels)[0] < choose_strength(rows * 100, labels)[0]
 
 
-def test_a_class_with_a_single_image_leaves_nothing_to_cross_validate() -> None:
+def test_a_class_with_a_single_image_is_no_reason_not_to_cross_validate_the_others() -> None:
     rows, labels = blobs(40)
     labels[0] = 4
-    assert choose_strength(rows, labels) == (1e-2, 0)
+    assert choose_strength(rows, labels)[1] == choose_strength(rows[1:], labels[1:])[1] == 3
+
+
+def test_single_images_leave_nothing_to_cross_validate() -> None:
+    assert choose_strength(blobs(40)[0], np.arange(40)) == (1e-2, 0)
 
 
 @pytest.mark.parametrize(

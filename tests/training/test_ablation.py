@@ -170,7 +170,7 @@ def test_results_of_a_ladder_with_other_rungs_are_refused(tmp_path: Path, photos
         go(options(tmp_path, photos))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"ladder": "x", "rungs": 3}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"ladder": "x", "rungs": 3}', '{"ladder": "x", "rungs": {"a": 1}}'])
 def test_a_damaged_record_of_the_ladder_is_named(tmp_path: Path, photos: Path, text: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "ladder.json").write_text(text)

@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from botzoo.errors import BotzooError, ConfigError, DataError
-from botzoo.training.folder import free_name
+from botzoo.training.folder import check_output, free_name
 from botzoo.training.prepare import Transfer, prepare
 from botzoo.training.sources import find_images, names_by_split
 from botzoo_finetune.config import FinetuneConfig
@@ -43,7 +43,7 @@ def check(config: FinetuneConfig, transfer: Transfer, features: Features = featu
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
-    _refuse_used(config.output)
+    check_output(config, resumable=False)
     report = _looked_at(config, transfer, features)
     for line in lines(report):
         log.info("%s", line)
@@ -93,13 +93,6 @@ def _names(dataset: str, columns: dict[str, str | None]) -> list[Finding]:
         return check_names(names_by_split(dataset, **columns))
     except BotzooError:
         return []
-
-
-def _refuse_used(output: str | None) -> None:
-    """Raise ConfigError where the folder that --output names is in use."""
-    folder = Path(output or "").expanduser()
-    if output is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"--output {folder} exists already and is left as it is: give another folder.")
 
 
 def _write(report: Report, output: str | None) -> str:

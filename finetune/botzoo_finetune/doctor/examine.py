@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import ModelError, printable
-from botzoo.training.data import Images, in_order
+from botzoo.training.data import Images, Unreadable, in_order
 from botzoo.training.sources import listing
 from botzoo_finetune.doctor.counts import check_counts
 from botzoo_finetune.doctor.duplicates import check_duplicates
@@ -124,12 +124,13 @@ def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np
 def roll_of(settled: Settled) -> Roll:
     """Return the images of a data set that is not streamed."""
     splits = {role: images for role, images in settled.images.items() if isinstance(images, Images)}
-    return Roll(settled.data.class_names, splits, [line.rpartition(": ")[0] for line in settled.left_out])
+    return Roll(settled.data.class_names, splits, [image.name for image in settled.left_out])
 
 
-def _unreadable(roll: Roll, left_out: Sequence[str]) -> list[Finding]:
-    problems = (line.rpartition(": ")[2] for line in left_out)
-    return [Finding("corrupt", f"cannot be read: {problem}", (len(roll) + i,)) for i, problem in enumerate(problems)]
+def _unreadable(roll: Roll, left_out: Sequence[Unreadable]) -> list[Finding]:
+    return [
+        Finding("corrupt", f"cannot be read: {image.problem}", (len(roll) + i,)) for i, image in enumerate(left_out)
+    ]
 
 
 def _pictures(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]:

@@ -84,7 +84,8 @@ def _reduced(features: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     from sklearn.decomposition import PCA
 
     rows = features.astype(np.float32)
-    reduced = PCA(min(COMPONENTS, *rows.shape), random_state=seed).fit_transform(rows)
+    with np.errstate(invalid="ignore"):  # of images that are all alike, where shares of a variance of 0 mean nothing
+        reduced = PCA(min(COMPONENTS, *rows.shape), random_state=seed).fit_transform(rows)
     scaled: NDArray[np.float32] = reduced / max(float(reduced.std()), 1e-12)
     return scaled
 

@@ -137,6 +137,16 @@ def test_three_copies_are_one_group_with_the_least_of_their_correlations() -> No
     assert finding.score == pytest.approx(float(least), abs=1e-4)
 
 
+def test_of_very_many_images_some_are_compared_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botzoo_finetune.doctor.near.MOST_IMAGES", 10)
+    images = [photo() for _ in range(30)]
+    hashes = np.array([difference_hash(image) for image in images])
+    digests, zeros = RNG.integers(0, 256, (30, 32), dtype=np.uint8), np.zeros(30, np.int64)
+    contrasts, roles = np.full(30, 99, np.uint8), zeros.astype(np.int8)
+    _, remarks = check_near_duplicates(hashes, contrasts, digests, zeros, roles, ROLES, images.__getitem__)
+    assert remarks == ["near duplicates: of 30 images only 10, evenly spread, were compared with one another"]
+
+
 def test_where_many_are_alike_only_the_likest_count() -> None:
     linked = [(i, i + 1, 0.91) for i in range(0, 40, 2)] + [(50, 51, 0.96)]
     assert least_correlation(linked, 1000) == 0.9

@@ -77,6 +77,12 @@ def test_one_class_with_enough_images_cannot_be_judged() -> None:
     assert estimate(np.zeros((20, 3)), np.array([0] * 17 + [1] * 3), seed=0) is None
 
 
+def test_images_that_are_all_alike_accuse_nobody() -> None:
+    found = estimate(np.ones((40, 8), np.float32), np.arange(40) % 2, seed=0)
+    assert found is not None
+    assert not found.meaningful
+
+
 def test_the_seed_decides_the_folds() -> None:
     rows, labels = separable(100)
     first, again, other = (estimate(rows, labels, seed) for seed in (0, 0, 1))
