@@ -33,7 +33,7 @@ TINY = {
 
 QUICK = (
     *("--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"),
-    *("--mixed-precision", "fp32"),
+    *("--mixed-precision", "fp32", "--optimizer", "sgd", "--lr", "0.2"),
 )
 """The words of a command that trains for a moment."""
 

@@ -34,6 +34,8 @@ class Facts:
         gpu: whether the network is trained on one.
         epochs: that the user asks for, None where they are to be chosen.
         several: whether an image may have several labels.
+        optimizer: its name.
+        base_batch: images of a step that the learning rate is for: 256 with linear scaling, else those of a step.
     """
 
     images: int
@@ -47,6 +49,8 @@ class Facts:
     gpu: bool = False
     epochs: float | None = None
     several: bool = False
+    optimizer: str = "adamw"
+    base_batch: int = 256
 
     @property
     def images_per_class(self) -> float:
@@ -83,10 +87,14 @@ ON_GPU = 5
 """So many times as many on a GPU, which is faster by more."""
 EASY = 95.0
 """Accuracy of the probe in per cent from which on half of them do."""
-LR = 0.2
+LR, SGD_LR = 0.004, 0.2
+"""At a batch of 256: of optimizers of Adam's kind, and of SGD and what is made of it."""
+SGD = ("sgd", "momentum", "lars", "larc", "nlars", "nlarc")
+"""How the names of the latter begin."""
 ENOUGH = 100
 """Images of a class from which on the whole learning rate does no harm."""
-LOWEST_LR = 0.02
+LEAST = 0.1
+"""Of the whole learning rate, for however few images."""
 STRONG_CROPS = 200_000
 """Images seen in a run from which on small crops pay."""
 LARGE, LONG = 20_000, 80
@@ -122,10 +130,12 @@ def _epochs(facts: Facts) -> Choice:
 
 
 def _lr(facts: Facts) -> Choice:
-    value = max(LOWEST_LR, LR * min(1.0, facts.images_per_class / ENOUGH))
+    whole = SGD_LR if facts.optimizer.lower().startswith(SGD) else LR
+    share = min(1.0, max(LEAST, facts.images_per_class / ENOUGH))
     each = f"{facts.images_per_class:,.0f} images a class"
     few = f"with {each} a higher one loses more of what the weights know than the images teach"
-    return Choice("lr", float(f"{value:.2g}"), few if value < LR else f"{each} suffice to adapt all layers", MEASURED)
+    why = few if share < 1 else f"{each} suffice to adapt all layers"
+    return Choice("lr", float(f"{whole * share * facts.base_batch / 256:.2g}"), why, MEASURED)
 
 
 def _layer_decay(facts: Facts) -> Choice:
@@ -134,6 +144,9 @@ def _layer_decay(facts: Facts) -> Choice:
 
 
 def _weight_decay(facts: Facts) -> Choice:
+    if facts.optimizer.lower().endswith("adamw"):
+        why = "usual where the decay is apart from the gradient; 0.0001 made no difference in a short run"
+        return Choice("optim.weight_decay", 0.05, why, MEASURED)
     return Choice("optim.weight_decay", 1e-4, "that of the recipes these networks come from", "GluonCV")
 
 

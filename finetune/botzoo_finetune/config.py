@@ -10,6 +10,9 @@ from botzoo.training.config import TrainConfig, check
 class FinetuneConfig(TrainConfig):
     """A training run that starts from pretrained weights."""
 
+    optimizer: str = "adamw"
+    """Any optimizer of timm by its name; sgd has Nesterov momentum, and needs a --lr of its own, 50 times as large: --auto
+    chooses one."""
     auto: bool = True
     """Choose what is not given to suit the data, and say why: number and size of the images, classes, what a linear probe on
     the frozen network comes to. false keeps the defaults as they are; so does --scratch."""

@@ -145,6 +145,8 @@ def facts(settled: Settled) -> Facts:
         gpu=settled.accelerator.device.type != "cpu",
         epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
         several=several,
+        optimizer=settled.config.optimizer,
+        base_batch=256 if settled.config.linear_scaling else settled.order.batch_size,
     )
 
 

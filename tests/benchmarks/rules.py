@@ -42,7 +42,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "fixed": ("--auto", "false"),
     "BiT-HyperRule": (
         *("--auto", "false", "--lp-ft", "false", "--layer-decay", "1", "--lr", "0.0015", "--optim.weight-decay", "0"),
-        *("--cosine", "false", "--optim.decay", "step"),
+        *("--optimizer", "sgd", "--cosine", "false", "--optim.decay", "step"),
     ),
     "fastai fine_tune": (
         *(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from botzoo.recipes.ladders import flat
-from botzoo_finetune.auto import LOWEST_LR, LR, Choice, Facts, choose, differing, named, settled_by, with_choices
+from botzoo_finetune.auto import LR, SGD_LR, Choice, Facts, choose, differing, named, settled_by, with_choices
 from botzoo_finetune.config import FinetuneConfig
 from running import run, write_teacher
 
@@ -24,9 +24,29 @@ def test_small_sets_are_seen_more_often_within_bounds(images: int, epochs: int) 
     assert value_of("epochs", replace(FACTS, images=images)) == epochs
 
 
-@pytest.mark.parametrize(("images", "lr"), [(50, LOWEST_LR), (400, 0.08), (1000, LR), (40_000, LR)])
-def test_the_fewer_images_a_class_has_the_lower_the_learning_rate(images: int, lr: float) -> None:
-    assert value_of("lr", replace(FACTS, images=images)) == lr
+@pytest.mark.parametrize(("images", "share"), [(50, 0.1), (400, 0.4), (1000, 1), (40_000, 1)])
+def test_the_fewer_images_a_class_has_the_lower_the_learning_rate(images: int, share: float) -> None:
+    assert value_of("lr", replace(FACTS, images=images)) == pytest.approx(share * LR)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("SGD", SGD_LR), ("momentum", SGD_LR), ("adam", LR), ("lamb", LR)])
+def test_the_learning_rate_is_one_for_the_optimizer(optimizer: str, lr: float) -> None:
+    assert value_of("lr", replace(FACTS, optimizer=optimizer)) == lr
+
+
+@pytest.mark.parametrize(("optimizer", "decay"), [("sgd", 1e-4), ("adam", 1e-4), ("AdamW", 0.05)])
+def test_the_weight_decay_is_one_for_the_optimizer(optimizer: str, decay: float) -> None:
+    assert value_of("optim.weight_decay", replace(FACTS, optimizer=optimizer)) == decay
+
+
+def test_without_linear_scaling_the_learning_rate_is_that_of_the_batch() -> None:
+    assert value_of("lr", replace(FACTS, base_batch=64)) == LR / 4
+
+
+def test_each_reason_is_that_of_its_own_option_where_classes_are_skewed() -> None:
+    reasons = {choice.option: choice.reason for choice in choose(replace(FACTS, smallest=20, largest=900))}
+    assert "20 to 900 images" in reasons["class_weights"]
+    assert reasons["mixup"].startswith("it pays from")
 
 
 def test_mixup_and_label_smoothing_need_many_images_and_epochs() -> None:
@@ -89,12 +109,12 @@ def test_the_command_chooses_says_why_and_records_it(photos: Path, tmp_path: Pat
     assert run(_command, *words, "--epochs", "2", "--output", str(tmp_path / "run")) == 0
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     chosen = (tmp_path / "run" / "log.txt").read_text().partition("chosen")[2].partition("input")[0]
-    assert (config["auto"], config["epochs"], config["lr"]) == (False, 2, 0.032)
-    assert "--lr 0.032: with 16 images a class" in chosen
+    assert (config["auto"], config["epochs"], config["lr"]) == (False, 2, 0.00064)
+    assert "--lr 0.00064: with 16 images a class" in chosen
     assert "--epochs" not in chosen
 
 
 def test_auto_false_keeps_the_recipe_as_it_is(photos: Path, tmp_path: Path) -> None:
     words = ("--dataset", str(photos), "--model", f"local-dir:{write_teacher(tmp_path / 'start')}")
     assert run(_command, *words, "--epochs", "1", "--auto", "false", "--output", str(tmp_path / "run")) == 0
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["lr"] == 0.2
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["lr"] == 0.004
