@@ -2,9 +2,9 @@
 
     python tests/benchmarks/time_to_accuracy.py --data ./cifar10 --target 80
 
-Both are botzoo-finetune, on the same images and the same validation split, each in a process of its own that finds nothing in its
-caches. The time is that from the start of the command to the end of the first epoch whose validation accuracy is the target
-or more, with reading and decoding the images and all evaluations in it. The plain one:
+Both are botzoo-finetune, on the same images and the same validation split, each in a process of its own that finds nothing in
+its caches. The time is that from the start of the command to the end of the first epoch whose validation accuracy is the
+target or more, with reading and decoding the images and all evaluations in it. The plain one:
 
 - all layers learn alike, the classifier starts at random;
 - SGD with momentum 0.9, learning rate 0.001 at a batch of 4, so 0.016 at one of 64, a tenth after every 7 epochs; crops of 8

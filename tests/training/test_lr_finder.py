@@ -1,11 +1,14 @@
 """--find-lr: what it suggests on losses that are known, and the test itself, which keeps nothing but a picture."""
 
+import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from botzoo.commands.train import run as train_command
@@ -15,6 +18,7 @@ from botzoo.training.config import TrainConfig
 from botzoo.training.lr_finder import HIGHEST, LOWEST, Sweep, exploded, factor, smoothed, suggest
 from botzoo.training.run import range_test
 from botzoo.training.trainer import Trainer
+from running import run_distributed
 
 STEPS = 100
 
@@ -118,6 +122,29 @@ def test_it_leaves_one_picture_and_one_suggestion(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lr_finder-2.png", "lr_finder.png"]
     with Image.open(tmp_path / "lr_finder-2.png") as picture:
         assert min(picture.size) > 300
+
+
+def try_out_together(photos: str, folder: str) -> None:
+    """Test rates with losses that are 1 higher in the second process, and write down what the picture is drawn from."""
+    from botzoo.training import run
+
+    def step(self: Trainer, k: int, batches: Any) -> Any:
+        return torch.tensor(3.0 - k / 10 + int(os.environ["RANK"]))
+
+    def draw(losses: list[float], *more: Any) -> None:
+        Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps(losses))
+
+    Trainer.step = step  # type: ignore[method-assign]
+    run.draw_range_test = draw  # type: ignore[assignment]
+    usual = {"model": "test_resnet", "scratch": True, "img_size": 32, "batch_size": 4, "mixed_precision": "fp32"}
+    range_test(made({**usual, "dataset": photos}, TrainConfig))
+
+
+def test_two_processes_test_together_and_one_draws_their_mean(photos: Path, tmp_path: Path) -> None:
+    assert run_distributed(2, try_out_together, str(photos), str(tmp_path)) == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["rank0.json"]
+    losses = json.loads((tmp_path / "rank0.json").read_text())
+    assert losses == pytest.approx([3.5 - k / 10 for k in range(12)])
 
 
 def test_a_loss_that_never_falls_is_one_clear_line(
