@@ -11,8 +11,9 @@ class FinetuneConfig(TrainConfig):
     """A training run that starts from pretrained weights."""
 
     optimizer: str = "adamw"
-    """Any optimizer of timm by its name; sgd has Nesterov momentum, and needs a --lr of its own, 50 times as large: --auto
-    chooses one."""
+    """Any optimizer of timm by its name; sgd, with Nesterov momentum, needs a learning rate 50 times as large as adamw."""
+    lr: float = 0.004
+    """Peak learning rate, at a batch of 256 with --linear-scaling, else as it is; --auto chooses one for images and optimizer."""
     auto: bool = True
     """Choose what is not given to suit the data, and say why: number and size of the images, classes, what a linear probe on
     the frozen network comes to. false keeps the defaults as they are; so does --scratch."""

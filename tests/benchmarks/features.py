@@ -47,7 +47,7 @@ from botzoo_finetune.run import _transfer
 
 def settled_for(data: str, images: int, **options: Any) -> Settled:
     """Prepare a fine-tuning of the embedded network on the first ``images`` training images."""
-    config = made({"dataset": data, "lr": 0.2, "epochs": 20, **options}, FinetuneConfig)
+    config = made({"dataset": data, "epochs": 20, **options}, FinetuneConfig)
     settled = prepare(config, _transfer(config))
     settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, 0))
     whole: Any = settled.images["train"]
