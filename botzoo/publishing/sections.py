@@ -31,6 +31,7 @@ from botzoo.publishing.usage import (
 from botzoo.training.batch_norm import trained_norms
 from botzoo.training.licence import forbids_commerce, inherited_license
 from botzoo.training.model import Start, count_parameters
+from botzoo.training.optim import has_momentum
 from botzoo.training.plan import decay_words, duration, epochs_words
 from botzoo.training.run import Result, program
 from botzoo.training.soup import outcome_of
@@ -263,6 +264,7 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
         "xavier_init": not config.scratch,
         "label_smoothing_over": not config.label_smoothing,
         "optim.decay": config.cosine,
+        "optim.momentum": not has_momentum(config.optimizer),
         "data.test_split": config.data.test_split,
         "optim.decay_every": decay != "exponential",
         "optim.decay_patience": decay != "plateau",

@@ -137,6 +137,13 @@ def make_optimizer(
         raise ConfigError(f"--optimizer {name} does not work here ({error}): use sgd, adamw or lamb.") from error
 
 
+def has_momentum(name: str) -> bool:
+    """Return whether ``momentum`` is a setting of an optimizer of timm, or of swats, with this name, in any case."""
+    if name.lower() == "swats":
+        return False
+    return bool(timm.optim.get_optimizer_info(name).has_momentum)
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group ``lr`` times its own factor."""
     for group in optimizer.param_groups:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from botzoo.training.config import TrainConfig
+from botzoo.training.config import OptimConfig, TrainConfig
 from botzoo.training.cost import Memory, count_macs, estimate_memory
 from botzoo.training.model import count_parameters
-from botzoo.training.optim import fall_epochs, make_optimizer
+from botzoo.training.optim import fall_epochs, has_momentum, make_optimizer
 from botzoo.tricks.zero_gamma import last_gammas
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def _optimizer(job: Settled) -> Iterator[str]:
     decay = decay_words(config, job.epochs, job.task.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     yield _weight_decay(job)
+    if config.optim.momentum != OptimConfig().momentum and not has_momentum(config.optimizer):
+        yield f"--optim.momentum {config.optim.momentum:g} has no effect: {config.optimizer} has none"
     if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
         yield f"LARS is made for batches above 16 k images; with {batch}, sgd is the usual choice"
     if config.optimizer.lower() == "swats" and config.cosine:

@@ -233,6 +233,7 @@ def range_test(config: TrainConfig, *, transfer: Transfer | None = None) -> None
         BotzooError: what ``train`` would raise before its first step.
     """
     settled = _ready(with_batch_size(with_choices(prepare(config, transfer or Transfer()))), 0)
+    config = settled.config
     steps, accelerator = min(STEPS, settled.order.steps_per_epoch), settled.accelerator
     if steps < FEWEST:
         raise ConfigError(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from botzoo.errors import ConfigError
 from botzoo.recipes.ladders import flat
 from botzoo.training.imbalance import SKEWED
 from botzoo_finetune.config import FinetuneConfig
@@ -87,10 +88,12 @@ ON_GPU = 5
 """So many times as many on a GPU, which is faster by more."""
 EASY = 95.0
 """Accuracy of the probe in per cent from which on half of them do."""
-LR, SGD_LR = 0.004, 0.2
-"""At a batch of 256: of optimizers of Adam's kind, and of SGD and what is made of it."""
-SGD = ("sgd", "momentum", "lars", "larc", "nlars", "nlarc")
-"""How the names of the latter begin."""
+USUAL, USUAL_SGD = (0.004, 0.05), (0.2, 1e-4)
+"""Learning rate at a batch of 256 and weight decay of AdamW, and of SGD with momentum and what is made of it."""
+ADAM_DECAY = 1e-4
+"""Weight decay of all others, many of which mix it into the gradient."""
+SGD = ("momentum", "nesterov", "lar", "nlar")
+"""How those names begin that are made of SGD and do not say so."""
 ENOUGH = 100
 """Images of a class from which on the whole learning rate does no harm."""
 LEAST = 0.1
@@ -113,7 +116,7 @@ INSTEAD = {
 def choose(facts: Facts) -> tuple[Choice, ...]:
     """Return the options that suit a data set and a network, each with its reason."""
     epochs = _epochs(facts)
-    rules = (_lr, _layer_decay, _weight_decay, _train_scale, _freeze)
+    rules = (_lr, _layer_decay, _train_scale, _freeze)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
     return epochs, *(rule(facts) for rule in rules), *_depending(facts, seen)
 
@@ -130,24 +133,18 @@ def _epochs(facts: Facts) -> Choice:
 
 
 def _lr(facts: Facts) -> Choice:
-    whole = SGD_LR if facts.optimizer.lower().startswith(SGD) else LR
+    whole, _ = usual(facts.optimizer)
     share = min(1.0, max(LEAST, facts.images_per_class / ENOUGH))
     each = f"{facts.images_per_class:,.0f} images a class"
     few = f"with {each} a higher one loses more of what the weights know than the images teach"
     why = few if share < 1 else f"{each} suffice to adapt all layers"
-    return Choice("lr", float(f"{whole * share * facts.base_batch / 256:.2g}"), why, MEASURED)
+    value = float(f"{whole * share * facts.base_batch / 256:.2g}")
+    return Choice("lr", value, why, MEASURED if facts.optimizer.lower() in ("adamw", "sgd") else "as for AdamW or SGD")
 
 
 def _layer_decay(facts: Facts) -> Choice:
     why = "each layer more slowly than the one above it: the lower, the more general"
     return Choice("layer_decay", 0.9, why, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
-
-
-def _weight_decay(facts: Facts) -> Choice:
-    if facts.optimizer.lower().endswith("adamw"):
-        why = "usual where the decay is apart from the gradient; 0.0001 made no difference in a short run"
-        return Choice("optim.weight_decay", 0.05, why, MEASURED)
-    return Choice("optim.weight_decay", 1e-4, "that of the recipes these networks come from", "GluonCV")
 
 
 def _train_scale(facts: Facts) -> Choice:
@@ -198,6 +195,32 @@ def with_choices(config: FinetuneConfig, choices: Iterable[Choice]) -> FinetuneC
         (groups.setdefault(group, {}) if group else values)[name] = choice.value
     parts = {group: replace(getattr(config, group), **inside) for group, inside in groups.items()}
     return replace(config, auto=False, **values, **parts)
+
+
+def usual(optimizer: str) -> tuple[float, float]:
+    """Return the learning rate at a batch of 256, and the weight decay, that an optimizer of this name starts from."""
+    name = optimizer.lower()
+    if "sgd" in name or name.startswith(SGD):
+        return USUAL_SGD
+    return USUAL[0], USUAL[1] if "adamw" in name else ADAM_DECAY
+
+
+def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneConfig:
+    """Return ``config`` with what is usual for its optimizer in the place of what is not ``given``.
+
+    Raises:
+        ConfigError: the learning rate depends on a batch size that is not known yet.
+    """
+    lr, decay = usual(config.optimizer)
+    if "lr" not in given:
+        if config.batch_size == "auto" and not config.linear_scaling:
+            raise ConfigError(
+                "--batch-size auto with --linear-scaling false leaves open what batch the learning rate is for: give --lr too."
+            )
+        config = replace(config, lr=lr)
+    if "optim.weight_decay" not in given:
+        config = replace(config, optim=replace(config.optim, weight_decay=decay))
+    return config
 
 
 def settled_by(option: str, given: Collection[str]) -> bool:

@@ -26,7 +26,7 @@ from botzoo.training.trainer import Evaluation
 Labels = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
 
-VERSION = 1
+VERSION = 2
 """Of how a probe is fitted and judged; what was kept of another version is not looked at."""
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.

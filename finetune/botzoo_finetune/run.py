@@ -13,7 +13,7 @@ from botzoo.publishing.job import train_and_describe
 from botzoo.training.prepare import Settled, Transfer
 from botzoo.training.run import Result
 from botzoo_finetune import auto
-from botzoo_finetune.auto import differing
+from botzoo_finetune.auto import differing, for_optimizer
 from botzoo_finetune.compare import compare
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
@@ -60,6 +60,10 @@ def finetune(
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
     """
+    given = differing(config) if given is None else given
+    kept = {*given, *(SEARCHED if mode == "search" else ())}
+    if resume is None:
+        config = for_optimizer(config, given)
     if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
@@ -70,7 +74,6 @@ def finetune(
     if mode == "compare":
         compare(config, value)
         return None
-    kept = {*(differing(config) if given is None else given), *(SEARCHED if mode == "search" else ())}
     if mode in SEVERAL:
         SEVERAL[mode](config, value, command, lambda config: _choosing(config, kept))
         return None

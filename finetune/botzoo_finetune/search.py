@@ -97,14 +97,14 @@ def _check_installed() -> None:
 def space(config: FinetuneConfig) -> dict[str, Range]:
     """Return where each option is looked for.
 
-    The learning rate from a twentieth of --lr to five times as much, --optim.weight-decay from 1e-6 to 1e-2, --layer-decay
-    from 0.5 to 1; wider where the option given lies outside. Where the classifier alone is trained, there are no layers
-    that could learn at rates of their own.
+    The learning rate from a twentieth of --lr to five times as much, --optim.weight-decay from 1e-6 to 0.01 and to five times
+    as much as given, --layer-decay from 0.5 to 1; wider where the option given lies outside. Where the classifier alone is
+    trained, there are no layers that could learn at rates of their own.
     """
     decay = config.optim.weight_decay
     found = {
         "lr": Range(rounded(config.lr / 20), rounded(min(5 * config.lr, 99.0)), True),
-        "optim.weight_decay": Range(min(1e-6, rounded(decay) or 1e-6), max(1e-2, rounded(decay)), True),
+        "optim.weight_decay": Range(min(1e-6, rounded(decay) or 1e-6), max(1e-2, rounded(5 * decay)), True),
     }
     if config.freeze != "backbone":
         found["layer_decay"] = Range(min(0.5, rounded(config.layer_decay)), 1.0, False)

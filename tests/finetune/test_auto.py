@@ -1,5 +1,7 @@
 """Options that suit the data: what is chosen, from which facts, and what is left to the user."""
 
+import os
+from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,27 @@ from typing import Any
 import pytest
 import yaml
 
+from botzoo.errors import ConfigError
+from botzoo.guard import guarded
 from botzoo.recipes.ladders import flat
-from botzoo_finetune.auto import LR, SGD_LR, Choice, Facts, choose, differing, named, settled_by, with_choices
+from botzoo_finetune import cli
+from botzoo_finetune.auto import (
+    USUAL,
+    USUAL_SGD,
+    Choice,
+    Facts,
+    choose,
+    differing,
+    for_optimizer,
+    named,
+    settled_by,
+    usual,
+    with_choices,
+)
 from botzoo_finetune.config import FinetuneConfig
 from running import run, write_teacher
 
+LR, SGD_LR = USUAL[0], USUAL_SGD[0]
 FACTS = Facts(images=2000, classes=10, smallest=200, largest=200, side=32, input_side=64)
 
 
@@ -34,9 +52,27 @@ def test_the_learning_rate_is_one_for_the_optimizer(optimizer: str, lr: float) -
     assert value_of("lr", replace(FACTS, optimizer=optimizer)) == lr
 
 
-@pytest.mark.parametrize(("optimizer", "decay"), [("sgd", 1e-4), ("adam", 1e-4), ("AdamW", 0.05)])
-def test_the_weight_decay_is_one_for_the_optimizer(optimizer: str, decay: float) -> None:
-    assert value_of("optim.weight_decay", replace(FACTS, optimizer=optimizer)) == decay
+@pytest.mark.parametrize("name", ["SGD", "momentum", "nesterov", "bnbsgd8bit", "lars", "nlarc"])
+def test_what_is_made_of_sgd_gets_its_learning_rate_and_weight_decay(name: str) -> None:
+    assert usual(name) == USUAL_SGD
+
+
+@pytest.mark.parametrize(("name", "decay"), [("AdamW", 0.05), ("nadamw", 0.05), ("adam", 1e-4), ("lion", 1e-4)])
+def test_others_get_the_learning_rate_of_adamw_and_its_decay_where_it_is_apart(name: str, decay: float) -> None:
+    assert usual(name) == (LR, decay)
+
+
+def test_what_is_given_stays_whatever_the_optimizer() -> None:
+    config = FinetuneConfig(optimizer="sgd", lr=0.03)
+    settled = for_optimizer(config, {"lr", "optimizer"})
+    assert (settled.lr, settled.optim.weight_decay) == (0.03, USUAL_SGD[1])
+
+
+def test_a_learning_rate_for_a_batch_that_is_not_known_is_asked_for() -> None:
+    config = FinetuneConfig(batch_size="auto", linear_scaling=False)
+    assert for_optimizer(config, {"lr"}) == replace(config, optim=replace(config.optim, weight_decay=USUAL[1]))
+    with pytest.raises(ConfigError, match="give --lr too"):
+        for_optimizer(config, set())
 
 
 def test_without_linear_scaling_the_learning_rate_is_that_of_the_batch() -> None:
@@ -112,6 +148,19 @@ def test_the_command_chooses_says_why_and_records_it(photos: Path, tmp_path: Pat
     assert (config["auto"], config["epochs"], config["lr"]) == (False, 2, 0.00064)
     assert "--lr 0.00064: with 16 images a class" in chosen
     assert "--epochs" not in chosen
+
+
+def _range_test(folder: str, *words: str) -> None:
+    """Write what --find-lr says into ``folder``, where its picture goes too."""
+    os.chdir(folder)
+    with Path("said.txt").open("w") as file, redirect_stdout(file):
+        guarded(cli.PROG, cli._main, [*words, "--find-lr", "--batch-size", "4"])
+
+
+def test_a_range_test_speaks_of_the_learning_rate_that_was_chosen(photos: Path, tmp_path: Path) -> None:
+    start = f"local-dir:{write_teacher(tmp_path / 'start')}"
+    assert run(_range_test, str(tmp_path), "--dataset", str(photos), "--model", start) == 0
+    assert "12 steps from --lr 6.4e-09 to --lr 0.0064" in (tmp_path / "said.txt").read_text()
 
 
 def test_auto_false_keeps_the_recipe_as_it_is(photos: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_what_is_given_outside_of_the_space_widens_it() -> None:
 
     config = FinetuneConfig(layer_decay=0.3, optim=OptimConfig(weight_decay=0.05))
     ranges = space(config)
-    assert (ranges["layer_decay"].low, ranges["optim.weight_decay"].high) == (0.3, 0.05)
+    assert (ranges["layer_decay"].low, ranges["optim.weight_decay"].high) == (0.3, 0.25)
     assert propose(runs_of(config=config), 1)["optim.weight_decay"] == 0.05
 
 

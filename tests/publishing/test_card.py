@@ -294,6 +294,12 @@ def test_augmentations_are_settings_where_they_are_on(tmp_path: Path) -> None:
     assert "augment.noise" not in text
 
 
+@pytest.mark.parametrize(("optimizer", "listed"), [("sgd", True), ("adamw", False)])
+def test_momentum_is_a_setting_where_there_is_one(tmp_path: Path, optimizer: str, listed: bool) -> None:
+    card = card_of(a_result(tmp_path, config=TrainConfig(dataset="pets", scratch=True, optimizer=optimizer)))
+    assert ("`optim.momentum`" in card.content) == listed
+
+
 def test_a_test_split_is_said_to_be_untouched(tmp_path: Path) -> None:
     result = a_result(tmp_path)
     result.job.history.add({"step": 30, "split": "validation", "epoch": 2, "top1": 81.25})

@@ -116,6 +116,10 @@ def test_a_dry_run_is_refused_what_a_run_is(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (
+            {"optimizer": "adamw", "optim": {"momentum": 0.8}},
+            "--optim.momentum 0.8 has no effect: adamw has none",
+        ),
         ({"optimizer": "lars"}, "LARS is made for batches above 16 k images; with 16, sgd is the usual choice"),
         ({"optimizer": "adamw", "linear_scaling": False}, "adamw, learning rate 0.2 after "),
         ({"no_bias_decay": False}, f"on {TOTAL:,} parameters, none on 0"),

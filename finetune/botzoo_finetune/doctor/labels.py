@@ -2,7 +2,7 @@
 
 A logistic regression on the features of a network says how likely each class is for images that it has not been fitted to;
 from these probabilities and the labels ``noise`` says how likely each label is wrong. To look like another class does not make
-an image suspect: its label must be so unlikely that a mistake explains it nearly as well.
+an image suspect: its label must be so unlikely that a mistake explains it at least a third as well.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ def _finding(p: NDArray[np.float32], i: int, given: int, wrong: float, class_nam
     others = p.copy()
     others[given] = -1
     rival = int(others.argmax())
-    looks = f"labelled {class_names[given]!r} ({p[given]:.0%}), looks like {class_names[rival]!r} ({p[rival]:.0%})"
+    verb = "looks" if p[rival] > p[given] else "may look"
+    looks = f"labelled {class_names[given]!r} ({p[given]:.0%}), {verb} like {class_names[rival]!r} ({p[rival]:.0%})"
     reason = f"{looks}: {wrong:.0%} likely to be wrong"
     return Finding("labels", reason, (i,), suggested=rival, score=round(wrong, 4))

@@ -143,7 +143,15 @@ def test_of_very_many_images_some_are_compared_and_it_says_so(monkeypatch: pytes
     hashes = np.array([difference_hash(image) for image in images])
     digests, zeros = RNG.integers(0, 256, (30, 32), dtype=np.uint8), np.zeros(30, np.int64)
     contrasts, roles = np.full(30, 99, np.uint8), zeros.astype(np.int8)
+    asked: list[int] = []
+
+    def some(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, bool]:
+        asked.append(len(hashes))
+        return close_pairs(hashes, distance)
+
+    monkeypatch.setattr("botzoo_finetune.doctor.near.close_pairs", some)
     _, remarks = check_near_duplicates(hashes, contrasts, digests, zeros, roles, ROLES, images.__getitem__)
+    assert asked == [10]
     assert remarks == ["near duplicates: of 30 images only 10, evenly spread, were compared with one another"]
 
 
