@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from botzoo.errors import ConfigError
 from botzoo.training.plan import duration
@@ -18,6 +16,9 @@ WARMUP = 0.2
 
 LATE = 1.05
 """A run that will take so many times its budget says so."""
+
+WORTH = 0.02
+"""Share of a run's steps that it is made longer or shorter by, or it is left as it is."""
 
 SETTLING = 0.05
 """Share of a run whose pace says little about the rest."""
@@ -42,17 +43,28 @@ class Costs:
     saving: float
     end: float
 
+    def times(self, factor: float) -> Costs:
+        """Return the costs on a machine that takes ``factor`` times as long for everything."""
+        steps = tuple((epoch, factor * seconds) for epoch, seconds in self.steps)
+        return Costs(steps, *(factor * part for part in (self.start, self.evaluation, self.saving, self.end)))
+
     def step(self, epoch: int) -> float:
         """Return the seconds of a step in ``epoch``, counted from 0."""
         return self.steps[bisect_right(self.steps, epoch, key=lambda phase: phase[0]) - 1][1]
 
 
-def fit_steps(seconds: float, costs: Costs, steps_per_epoch: int, checkpoint_every: int | None = None) -> int:
+def fit_steps(
+    seconds: float, costs: Costs, steps_per_epoch: int, checkpoint_every: int | None = None, epoch: int = 0
+) -> int:
     """Return the largest number of optimizer steps that a run of at most ``seconds`` takes, 0 where not even one fits.
 
     The last epoch may be cut short; it is evaluated and saved as a whole one is. A rest too short for that is left over.
+
+    Args:
+        seconds: from the beginning of ``epoch`` to the end of the run.
+        epoch: that the run begins with; the steps of those before it are counted too.
     """
-    left, epoch = seconds - costs.start - costs.end, 0
+    left = seconds - costs.start - costs.end
     closing = costs.evaluation + costs.saving
     while True:
         step = _step(costs, epoch, checkpoint_every)
@@ -113,15 +125,8 @@ class Budget:
 
     def facts(self) -> dict[str, Any]:
         """Return what run.json keeps of it, from which ``Pace`` goes on."""
-        phases = {min(self.steps, epoch * self.steps_per_epoch) for epoch, _ in self.costs.steps}
-        marks = sorted(phases | {self.steps})
-        return {
-            "asked": self.asked,
-            "seconds": self.seconds,
-            "before": self.before,
-            "end": self.costs.end,
-            "marks": [[step, self._until(step) if step else 0.0] for step in marks],
-        }
+        kept = ("asked", "seconds", "before", "steps_per_epoch", "checkpoint_every")
+        return {name: getattr(self, name) for name in kept} | {"costs": asdict(self.costs)}
 
     def _until(self, step: int) -> float:
         return run_seconds(step, self.costs, self.steps_per_epoch, self.checkpoint_every)
@@ -137,32 +142,57 @@ def too_small(asked: str, before: float, costs: Costs, checkpoint_every: int | N
 
 
 class Pace:
-    """Compares a run with its budget as it goes, and speaks when it is late and whenever it has become much later.
+    """Compares a run with its budget as it goes: speaks when it is late, and refits its length after each epoch.
 
     Args:
         facts: as ``Budget.facts`` returns them; None for a run without a budget, which is never late.
+        steps: of the whole run, as planned now.
     """
 
-    def __init__(self, facts: dict[str, Any] | None) -> None:
-        self.facts = facts
-        self.bearable = LATE * facts["seconds"] if facts is not None else math.inf
+    def __init__(self, facts: dict[str, Any] | None, steps: int) -> None:
+        self.facts, self.steps = facts, steps
+        self.bearable = math.inf
+        if facts is not None:
+            kept = facts["costs"]
+            self.costs = Costs(**{**kept, "steps": tuple((epoch, seconds) for epoch, seconds in kept["steps"])})
+            self.sizes = facts["steps_per_epoch"], facts["checkpoint_every"]
+            self.bearable = LATE * facts["seconds"]
+
+    def refit(self, step: int, seconds: float) -> int:
+        """Return how many steps the run is to take, at the end of an epoch, ``step`` steps and ``seconds`` after it began.
+
+        So many that it ends on time at the pace that it has had so far, but no fewer and no more than half and twice those
+        that were left. A small change is not worth one: the learning rate is then no longer that of a single cosine.
+        """
+        left = self.steps - step
+        if self.facts is None or left <= 0:
+            return self.steps
+        pace = seconds / run_seconds(step, self.costs, *self.sizes)
+        rest = replace(self.costs.times(pace), start=0.0)
+        fitting = fit_steps(
+            self.facts["seconds"] - self.facts["before"] - seconds, rest, *self.sizes, step // self.sizes[0]
+        )
+        steps = step + min(2 * left, max(math.ceil(left / 2), fitting - step))
+        return steps if abs(steps - self.steps) > WORTH * self.steps else self.steps
 
     def remark(self, step: int, seconds: float) -> str | None:
         """Return what to say ``seconds`` into the run, after ``step`` steps, None where there is nothing to say."""
         if self.facts is None:
             return None
-        steps, until = zip(*self.facts["marks"], strict=True)
-        planned, whole = float(np.interp(step, steps, until)), until[-1]
+        planned, whole = (self._until(k) for k in (step, self.steps))
         if planned < SETTLING * whole:
             return None
-        ends = self.facts["before"] + seconds + (whole - planned) * max(1.0, seconds / planned) + self.facts["end"]
+        ends = self.facts["before"] + seconds + (whole - planned) * max(1.0, seconds / planned) + self.costs.end
         if ends <= self.bearable:
             return None
         self.bearable = 1.25 * ends
         return (
             f"slower than measured: at this pace the run ends after {duration(ends)} and not the {self.facts['asked']} of "
-            "--budget; it keeps its steps, since the learning rate follows them. Ctrl-C stops it with a checkpoint."
+            "--budget; its steps are counted anew after each epoch. Ctrl-C stops it with a checkpoint."
         )
+
+    def _until(self, step: int) -> float:
+        return run_seconds(step, self.costs, *self.sizes)
 
 
 def _precise(seconds: float) -> str:

@@ -42,8 +42,13 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
         return resume
     folder = from_main(accelerator, lambda: _new_folder(config))
     if accelerator.is_main_process:
-        write_whole(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+        record_config(folder, config)
     return folder
+
+
+def record_config(folder: Path, config: TrainConfig) -> None:
+    """Write the options of a run into its folder, in the place of what was there."""
+    write_whole(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
 
 
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:

@@ -451,7 +451,7 @@ def settle_epochs(config: TrainConfig, order: Order) -> float:
     return whole
 
 
-def resettled(settled: Settled, config: TrainConfig, order: Order) -> Settled:
+def resettled(settled: SettledT, config: TrainConfig, order: Order) -> SettledT:
     """Return ``settled`` with another configuration and order, and with what follows from them.
 
     Raises:

@@ -58,6 +58,7 @@ from botzoo.training.folder import (
     free_name,
     log_to,
     open_folder,
+    record_config,
     record_facts,
     working_in,
     write_facts,
@@ -183,7 +184,10 @@ def _train(job: Job, command: str, resumed: bool) -> Result:
         log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resumed else "")
         if not progress.step and job.budget is None:
             job.transfer.begin(job)
-        progress = _loop(job, progress, command)
+        ended = False
+        while not ended:
+            job, progress = _loop(job, progress, command)
+            ended = progress.stopped_early or progress.step == job.schedule.total_steps
         return _finish(job, progress)
     except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step
         raise StoppedError(
@@ -351,12 +355,15 @@ def _restore(job: Job) -> Progress:
     return progress
 
 
-def _loop(job: Job, progress: Progress, command: str) -> Progress:
-    """Take the remaining steps; evaluate and write a checkpoint after each epoch; return where the run stands then."""
+def _loop(job: Job, progress: Progress, command: str) -> tuple[Job, Progress]:
+    """Take the remaining steps; evaluate and write a checkpoint after each epoch; return the run and where it stands then.
+
+    That may be after an epoch before the last, where a run with a budget has time for more steps or fewer than it had.
+    """
     config, order, trainer, accelerator = job.config, job.order, job.trainer, job.accelerator
     total = progress.step if progress.stopped_early else job.schedule.total_steps
     watch = _Watch(progress.seconds, order.batch_size)
-    pace = Pace(job.facts.get("budget") if accelerator.is_main_process else None)
+    pace = Pace(job.facts.get("budget") if accelerator.is_main_process else None, total)
     reset_peak_memory(accelerator.device)
     losses: list[Tensor] = []
     with StopRequest(accelerator) as stop, _bar(job, progress) as bar, logging_redirect_tqdm([log]):
@@ -387,9 +394,24 @@ def _loop(job: Job, progress: Progress, command: str) -> Progress:
                 raise _stopped(job, done, stop, command)
             if progress.stopped_early:
                 break
+            if ends_epoch and (refitted := _refitted(job, progress, pace)) is not job:
+                return refitted, progress
             if saves:
                 watch.restart()
-    return progress
+    return job, progress
+
+
+def _refitted(job: Job, progress: Progress, pace: Pace) -> Job:
+    """Return a run with a budget that takes as many steps as fit by now, and record them; ``job`` where it stays as it is."""
+    steps = from_main(job.accelerator, lambda: pace.refit(progress.step, progress.seconds))
+    if steps == pace.steps:
+        return job
+    log.info("%-10s %s steps are what fits by now, where %s were planned", "budget", f"{steps:,}", f"{pace.steps:,}")
+    config = replace(job.config, steps=steps)
+    on_main(job.accelerator, lambda: record_config(job.folder, config))
+    job = resettled(job, config, job.order)
+    _let_fall(job, progress)
+    return job
 
 
 def _save(job: Job, progress: Progress) -> None:

@@ -1,10 +1,12 @@
 """--budget: the steps that fit, what is measured without a trace, a last epoch that is cut short, and a slower machine."""
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from itertools import count, takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -194,10 +196,21 @@ def measured(costs: Costs) -> Callable[..., Costs]:
     return lambda settled, work, seconds: costs
 
 
-def within(photos: Path, output: Path, monkeypatch: pytest.MonkeyPatch, costs: Costs, **options: Any) -> Result:
-    """Train with a budget of 1000 s, of which nothing has gone by before the first step."""
+def within(
+    photos: Path,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    costs: Costs,
+    refit: Mapping[int, int] = MappingProxyType({}),
+    **options: Any,
+) -> Result:
+    """Train with a budget of 1000 s, of which nothing has gone by before the first step.
+
+    The pace is as planned, but after the steps of ``refit``, where as many as it says fit the budget.
+    """
     monkeypatch.setattr(run_module, "measure", measured(costs))
     monkeypatch.setattr(run_module, "agreed", lambda seconds: 0.0)
+    monkeypatch.setattr(Pace, "refit", lambda self, step, seconds: refit.get(step, self.steps))
     return train(tiny(photos, **{"output": str(output), "budget": "1000s", **options}))
 
 
@@ -221,7 +234,7 @@ def test_the_settled_steps_are_in_the_configuration_and_the_budget_beside_it(res
     config = load_config(result.job.folder / "config.yaml", TrainConfig)
     assert (config.steps, config.budget, config.epochs) == (17, None, None)
     facts = json.loads((result.job.folder / "run.json").read_text())["budget"]
-    assert (facts["asked"], facts["marks"]) == ("1000s", [[0, 0.0], [17, 17 * 50.0 + 60]])
+    assert (facts["asked"], facts["costs"]["steps"]) == ("1000s", [[0, 50.0]])
 
 
 def test_the_plan_says_what_was_measured_and_chosen(result: Result) -> None:
@@ -251,10 +264,11 @@ def test_a_budget_for_no_step_names_the_least_that_would_do(
 
 
 def finetune_for(steps: int, options: dict[str, Any]) -> None:
-    """Fine-tune with a budget that is measured, and comes to ``steps``."""
-    from botzoo.training import run
+    """Fine-tune with a budget that is measured, and comes to ``steps`` and stays at them."""
+    from botzoo.training import budget, run
 
     run.fit_steps = lambda *args: steps  # type: ignore[assignment]
+    budget.Pace.refit = lambda self, step, seconds: self.steps  # type: ignore[method-assign]
     finetune({**options, "epochs": None, "budget": "10s"})
 
 
@@ -291,7 +305,63 @@ def test_card_and_recipe_tell_of_the_part_of_an_epoch(photos: Path, tmp_path: Pa
     assert "epochs: null\nsteps: 3\nbudget: null\n" in recipe
 
 
-# A machine that proves slower
+@pytest.mark.parametrize("steps", [8, 23])
+def test_a_run_takes_as_many_steps_as_it_is_found_to_have_time_for(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    result = within(photos, tmp_path / "run", monkeypatch, SLOW, {6: steps})
+    assert (result.steps, result.job.schedule.total_steps) == (steps, steps)
+    assert result.job.schedule.lr(steps) == pytest.approx(0)
+    assert load_config(tmp_path / "run" / "config.yaml", TrainConfig).steps == steps
+    assert (
+        f"budget     {steps} steps are what fits by now, where 17 were planned"
+        in (tmp_path / "run" / "log.txt").read_text()
+    )
+
+
+def finetune_refitted(options: dict[str, Any], signal_at: int | None, resume: str | None = None) -> None:
+    """Fine-tune with a budget of 8 steps, and of 15 from the first epoch on; die before a step, if one is given."""
+    from botzoo.training import budget, run
+
+    run.fit_steps = lambda *args: 8  # type: ignore[assignment]
+    budget.Pace.refit = lambda self, step, seconds: 15 if step == 6 else self.steps  # type: ignore[method-assign]
+    if resume is not None:
+        finetune(asdict(load_config(Path(resume, "config.yaml"), FinetuneConfig)), resume)
+        return
+    options = {**options, "epochs": None, "budget": "10s"}
+    finetune_and_signal(options, signal.SIGKILL, signal_at or 0)
+
+
+def test_a_run_that_was_made_longer_ends_with_the_same_weights_after_a_kill(photos: Path, tmp_path: Path) -> None:
+    whole, killed = ({**TINY, "dataset": str(photos), "output": str(tmp_path / name)} for name in ("whole", "killed"))
+    assert run(finetune_refitted, whole, None) == 0
+    assert run(finetune_refitted, killed, 13) == SIGKILLED
+    assert run(finetune_refitted, killed, None, killed["output"]) == 0
+    ours, theirs = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+# A machine that proves slower or faster
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"),
+    [
+        (50.0, 100),  # as planned
+        (50.5, 100),  # nearly
+        (60.0, 81),  # 50 s are left, 12 of them for the end, and a step takes 1.2
+        (40.0, 127),  # 70 s are left, 8 of them for the end, and a step takes 0.8
+        (300.0, 75),  # no time at all, but half of what was left has to be
+        (10.0, 150),
+    ],
+)
+def test_after_an_epoch_a_run_takes_as_many_steps_as_fit_at_its_pace(seconds: float, steps: int) -> None:
+    assert Pace(budget().facts(), 100).refit(50, seconds) == steps
+
+
+def test_a_run_without_a_budget_or_at_its_end_keeps_its_steps() -> None:
+    assert Pace(None, 100).refit(50, 300.0) == 100
+    assert Pace(budget().facts(), 100).refit(100, 300.0) == 100
 
 
 def budget(**options: Any) -> Budget:
@@ -305,7 +375,7 @@ def budget(**options: Any) -> Budget:
 
 def remarks(seconds: Callable[[int], float], facts: dict[str, Any] | None) -> list[int]:
     """Return the steps at which something is said of a run that is ``seconds(step)`` old."""
-    pace = Pace(facts)
+    pace = Pace(facts, 100)
     return [step for step in range(1, 101) if pace.remark(step, seconds(step)) is not None]
 
 
@@ -327,9 +397,9 @@ def test_a_slow_phase_at_the_beginning_is_as_planned() -> None:
 
 
 def test_the_remark_names_both_times() -> None:
-    said = Pace(budget().facts()).remark(50, 100.0)
+    said = Pace(budget().facts(), 100).remark(50, 100.0)
     assert said is not None
-    assert "the run ends after 3 min 40 s and not the 2m of --budget; it keeps its steps" in said
+    assert "the run ends after 3 min 40 s and not the 2m of --budget; its steps are" in said
 
 
 def test_a_slow_run_says_so_in_its_log(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
