@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from botzoo.guard import guarded
+from botzoo.recipes.ladders import flat
 from botzoo.training.command_line import make_parser, parse
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
@@ -30,7 +31,7 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 def test_the_default_recipe_is_what_is_run() -> None:
     recipe = yaml.safe_load(cli.RECIPE.read_text())
     config = config_of()
-    assert asdict(config) == asdict(config) | recipe
+    assert flat(asdict(config)) == flat(asdict(config)) | flat(recipe)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
