@@ -37,6 +37,7 @@ class Facts:
         several: whether an image may have several labels.
         optimizer: its name.
         base_batch: images of a step that the learning rate is for: 256 with linear scaling, else those of a step.
+        batch_norm: whether the network has BatchNorm, as ResNets do and transformers do not.
     """
 
     images: int
@@ -52,6 +53,7 @@ class Facts:
     several: bool = False
     optimizer: str = "adamw"
     base_batch: int = 256
+    batch_norm: bool = True
 
     @property
     def images_per_class(self) -> float:
@@ -90,6 +92,8 @@ EASY = 95.0
 """Accuracy of the probe in per cent from which on half of them do."""
 USUAL, USUAL_SGD = (0.004, 0.05), (0.2, 1e-4)
 """Learning rate at a batch of 256 and weight decay of AdamW, and of SGD with momentum and what is made of it."""
+TRANSFORMER_LR = 0.0005
+"""At a batch of 256, of optimizers of Adam's kind for networks without BatchNorm, which bear smaller steps only."""
 ADAM_DECAY = 1e-4
 """Weight decay of all others, many of which mix it into the gradient."""
 SGD = ("momentum", "nesterov", "lar", "nlar")
@@ -133,13 +137,17 @@ def _epochs(facts: Facts) -> Choice:
 
 
 def _lr(facts: Facts) -> Choice:
-    whole, _ = usual(facts.optimizer)
+    whole, source = usual(facts.optimizer)[0], "as for AdamW or SGD"
+    if facts.optimizer.lower() in ("adamw", "sgd"):
+        source = MEASURED
+    if not facts.batch_norm and whole == USUAL[0]:
+        whole, source = TRANSFORMER_LR, "of ViT-B: He 2022, arXiv:2111.06377, its code"
     share = min(1.0, max(LEAST, facts.images_per_class / ENOUGH))
     each = f"{facts.images_per_class:,.0f} images a class"
     few = f"with {each} a higher one loses more of what the weights know than the images teach"
     why = few if share < 1 else f"{each} suffice to adapt all layers"
     value = float(f"{whole * share * facts.base_batch / 256:.2g}")
-    return Choice("lr", value, why, MEASURED if facts.optimizer.lower() in ("adamw", "sgd") else "as for AdamW or SGD")
+    return Choice("lr", value, why, source)
 
 
 def _layer_decay(facts: Facts) -> Choice:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.publishing.per_class import class_figures
@@ -146,6 +147,7 @@ def facts(settled: Settled) -> Facts:
         epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
         several=several,
         optimizer=settled.config.optimizer,
+        batch_norm=any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in settled.model.modules()),
         base_batch=256 if settled.config.linear_scaling else settled.order.batch_size,
     )
 

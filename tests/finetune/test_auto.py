@@ -75,6 +75,11 @@ def test_a_learning_rate_for_a_batch_that_is_not_known_is_asked_for() -> None:
         for_optimizer(config, set())
 
 
+def test_networks_without_batch_norm_get_smaller_steps_of_adamw_but_not_of_sgd() -> None:
+    assert value_of("lr", replace(FACTS, batch_norm=False)) == 0.0005
+    assert value_of("lr", replace(FACTS, batch_norm=False, optimizer="sgd")) == SGD_LR
+
+
 def test_without_linear_scaling_the_learning_rate_is_that_of_the_batch() -> None:
     assert value_of("lr", replace(FACTS, base_batch=64)) == LR / 4
 
