@@ -84,12 +84,14 @@ def _child(body: Callable[..., None], args: tuple[Any, ...], env: dict[str, str]
 
 
 def finetune(options: dict[str, Any], resume: str | None = None) -> None:
-    """Fine-tune in this process."""
-    from botzoo.training.command_line import made
+    """Fine-tune in this process, or go on with the run in the folder ``resume``, as its own config.yaml says."""
+    from botzoo.training.command_line import load_config, made
     from botzoo_finetune.config import FinetuneConfig
     from botzoo_finetune.run import finetune
 
-    finetune(made(options, FinetuneConfig), command="botzoo-finetune", resume=Path(resume) if resume else None)
+    folder = Path(resume) if resume else None
+    config = load_config(folder / "config.yaml", FinetuneConfig) if folder else made(options, FinetuneConfig)
+    finetune(config, command="botzoo-finetune", resume=folder)
 
 
 def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:

@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count, takewhile
 from pathlib import Path
 from types import MappingProxyType
@@ -326,7 +326,7 @@ def finetune_refitted(options: dict[str, Any], signal_at: int | None, resume: st
     run.fit_steps = lambda *args: 8  # type: ignore[assignment]
     budget.Pace.refit = lambda self, step, seconds: 15 if step == 6 else self.steps  # type: ignore[method-assign]
     if resume is not None:
-        finetune(asdict(load_config(Path(resume, "config.yaml"), FinetuneConfig)), resume)
+        finetune(options, resume)
         return
     options = {**options, "epochs": None, "budget": "10s"}
     finetune_and_signal(options, signal.SIGKILL, signal_at or 0)

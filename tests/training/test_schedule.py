@@ -106,6 +106,7 @@ class Trained:
         self.config = TrainConfig(cosine=False, min_delta=min_delta, optim=optim)
         self.schedule = Schedule(0.4, 100, cosine=False, factor=optim.factor)
         self.trainer: Any = type("", (), {"schedule": self.schedule})()
+        self.task: Any = type("", (), {"figure": "top-1"})()
 
 
 def judged(progress: Progress, top1: float, min_delta: float) -> Progress:
