@@ -29,6 +29,7 @@ from botzoo.publishing.usage import (
     usage_code,
 )
 from botzoo.training.batch_norm import trained_norms
+from botzoo.training.folder import Facts
 from botzoo.training.licence import forbids_commerce, inherited_license
 from botzoo.training.model import Start, count_parameters
 from botzoo.training.optim import has_momentum
@@ -211,11 +212,22 @@ def training(result: Result) -> Iterator[str]:
         "weights in fp32. The settings as they took effect:"
     )
     yield table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in _settings(result)))
-    yield f"They are options in recipe.yaml too, for `{program(facts['command'])} --config recipe.yaml`."
+    yield f"They are options in recipe.yaml too, for `{program(facts['command'])} --config recipe.yaml`.{_refits(facts)}"
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield (
         f"It took {duration(facts['seconds'])} on {escaped(facts['hardware'])} and was finished on {facts['finished']}, "
         f"with Python {facts['python']}, {versions}."
+    )
+
+
+def _refits(facts: Facts) -> str:
+    """Return what the recipe cannot say of a run with a budget: that the end of its cosine moved on its way."""
+    if not (refits := facts.get("budget", {}).get("refits")):
+        return ""
+    changes = ", then ".join(f"{steps:,} from step {step:,} on" for step, steps in refits)
+    return (
+        f" The steps were counted anew on the way to keep to the time: {changes}. A training by the recipe has the last "
+        "number of them from its start, so its learning rate falls along another cosine."
     )
 
 

@@ -408,6 +408,9 @@ def _refitted(job: Job, progress: Progress, pace: Pace) -> Job:
         return job
     log.info("%-10s %s steps are what fits by now, where %s were planned", "budget", f"{steps:,}", f"{pace.steps:,}")
     config = replace(job.config, steps=steps)
+    earlier = [refit for refit in job.facts["budget"].get("refits", ()) if refit[0] < progress.step]
+    job.facts["budget"]["refits"] = [*earlier, (progress.step, steps)]
+    write_facts(job.folder, job.facts, job.accelerator)
     on_main(job.accelerator, lambda: record_config(job.folder, config))
     job = resettled(job, config, job.order)
     _let_fall(job, progress)

@@ -107,13 +107,13 @@ class Register:
         if not path.exists():
             return None
         try:
-            before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            sound = all(isinstance(options, dict) for options in dict(before[self.parts]).values())
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} is damaged: give another --output, or put it back.") from error
-        if not sound:
+            before: Any = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = None
+        parts = before.get(self.parts) if isinstance(before, dict) else None
+        if not isinstance(parts, dict) or not all(isinstance(options, dict) for options in parts.values()):
             raise ConfigError(f"{path} is damaged: give another --output, or put it back.")
-        return before
+        return dict(before)
 
     def _same(self, folder: Path, part: str, before: Options, now: Options) -> None:
         old, new = flat(before), flat(now)

@@ -46,16 +46,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("--optimizer", "sgd", "--cosine", "false", "--optim.decay", "step"),
     ),
     "fastai fine_tune": (
-        *(
-            "--auto",
-            "false",
-            "--layer-decay",
-            f"{0.01 ** (1 / LAYERS):.3f}",
-            "--lr",
-            "0.001",
-            "--linear-scaling",
-            "false",
-        ),
+        *("--auto", "false", "--layer-decay", f"{0.01 ** (1 / LAYERS):.3f}", "--lr", "0.001"),
+        *("--linear-scaling", "false"),
         *("--optimizer", "adamw", "--optim.weight-decay", "0.01"),
     ),
 }

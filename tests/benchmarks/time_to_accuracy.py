@@ -28,18 +28,8 @@ from pathlib import Path
 OURS = ("--epochs", "1")
 PLAIN = (
     *("--auto", "false", "--lp-ft", "false", "--layer-decay", "1", "--no-bias-decay", "false", "--warmup", "0"),
-    *(
-        "--optimizer",
-        "momentum",
-        "--optim.weight-decay",
-        "0",
-        "--lr",
-        "0.016",
-        "--linear-scaling",
-        "false",
-        "--batch-size",
-        "64",
-    ),
+    *("--optimizer", "momentum", "--optim.weight-decay", "0"),
+    *("--lr", "0.016", "--linear-scaling", "false", "--batch-size", "64"),
     *("--cosine", "false", "--optim.decay", "step", "--optim.milestones", "[7,14]", "--data.crop-min", "0.08"),
     *("--mixed-precision", "fp32", "--engine.channels-last", "false", "--epochs", "20"),
 )

@@ -332,13 +332,26 @@ def finetune_refitted(options: dict[str, Any], signal_at: int | None, resume: st
     finetune_and_signal(options, signal.SIGKILL, signal_at or 0)
 
 
-def test_a_run_that_was_made_longer_ends_with_the_same_weights_after_a_kill(photos: Path, tmp_path: Path) -> None:
-    whole, killed = ({**TINY, "dataset": str(photos), "output": str(tmp_path / name)} for name in ("whole", "killed"))
-    assert run(finetune_refitted, whole, None) == 0
-    assert run(finetune_refitted, killed, 13) == SIGKILLED
-    assert run(finetune_refitted, killed, None, killed["output"]) == 0
-    ours, theirs = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
+@pytest.fixture(scope="module")
+def longer(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("longer") / "run"
+    assert run(finetune_refitted, {**TINY, "dataset": str(photos), "output": str(folder)}, None) == 0
+    return folder
+
+
+def test_a_run_that_was_made_longer_ends_with_the_same_weights_after_a_kill(
+    photos: Path, longer: Path, tmp_path: Path
+) -> None:
+    options = {**TINY, "dataset": str(photos), "output": str(tmp_path / "killed")}
+    assert run(finetune_refitted, options, 13) == SIGKILLED
+    assert run(finetune_refitted, options, None, options["output"]) == 0
+    ours, theirs = final_weights(longer), final_weights(tmp_path / "killed")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_card_says_that_the_steps_were_counted_anew(longer: Path) -> None:
+    card = (longer / "model" / "README.md").read_text()
+    assert "counted anew on the way to keep to the time: 15 from step 6 on. A training by the recipe" in card
 
 
 # A machine that proves slower or faster
