@@ -88,6 +88,13 @@ def measure(settled: Settled, work: Work, seconds: float) -> Costs:
     return Costs(steps, first, evaluation, saving, end)
 
 
+def speed(settled: Settled, work: Work, seconds: float) -> float:
+    """Return the training images that pass a second in the first epoch; arguments and errors as of ``measure``."""
+    clock, allowance = clock_of(settled.accelerator.device), min(LONGEST, SHARE * seconds)
+    with undone(settled):
+        return settled.order.batch_size / _step(settled, work, 0, allowance, clock)
+
+
 def clock_of(device: torch.device) -> Clock:
     """Return a clock in seconds that waits for the device to finish what it was given."""
 
@@ -138,15 +145,19 @@ def _phases(
     for epoch in count():
         phase = _phase(settled, epoch)
         if phase not in known:
-            settled.trainer.start_epoch(lambda model: True)
-            steps = _steps_from(settled, work, epoch)
-            known[phase] = seconds_each(partial(next, steps), allowance, clock, _prefetched(settled))
+            known[phase] = _step(settled, work, epoch, allowance, clock)
         if not phases or known[phase] != phases[-1][1]:
             phases.append((epoch, known[phase]))
         spent += settled.order.steps_per_epoch * known[phase]
         if spent > seconds:
             break
     return tuple(phases)
+
+
+def _step(settled: Settled, work: Work, epoch: int, allowance: float, clock: Clock) -> float:
+    """Return the seconds of a training step of the phase of ``epoch``, for which it is set what is trained."""
+    settled.trainer.start_epoch(lambda model: True)
+    return seconds_each(partial(next, _steps_from(settled, work, epoch)), allowance, clock, _prefetched(settled))
 
 
 def _phase(settled: Settled, epoch: int) -> object:

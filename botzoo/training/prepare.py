@@ -215,7 +215,11 @@ def with_choices(settled: Settled) -> Settled:
     chosen = settled.transfer.choose(settled)
     if chosen is None:
         return settled
-    config, transfer = chosen
+    return anew(settled, *chosen)
+
+
+def anew(settled: Settled, config: TrainConfig, transfer: Transfer) -> Settled:
+    """Return what is settled by other options on the same images, which are not read again; raises as ``prepare``."""
     accelerator, precision = settled.accelerator, settled.precision
     draft, optimizer = _draft(config, settled.data, transfer, accelerator)
     return _settle(config, transfer, accelerator, precision, draft, optimizer, settled.images, settled.left_out)

@@ -67,7 +67,7 @@ from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.licence import settle_license
 from botzoo.training.lr_finder import FEWEST, STEPS, Sweep, draw_range_test, exploded, factor, suggest
-from botzoo.training.measure import Work, agreed, measure
+from botzoo.training.measure import Work, agreed, measure, speed
 from botzoo.training.memory import peak_memory, reset_peak_memory
 from botzoo.training.model import write_model_folder
 from botzoo.training.plan import decay_words, duration, epochs_number, plan
@@ -304,7 +304,7 @@ def _keep_to_budget(settled: Settled, began: float) -> Settled:
     settled.transfer.begin(settled)  # it takes time too
     settled, seconds = _ready(settled, 0), seconds_of(config.budget)
     order, every = settled.order, config.checkpoint_every
-    costs = measure(settled, Work(_train_batches, _eval_batches, _save_all), seconds)
+    costs = measure(settled, _work(), seconds)
     before = agreed(time.perf_counter() - began)
     steps = fit_steps(seconds - before, costs, order.steps_per_epoch, every)
     if not steps:
@@ -316,6 +316,15 @@ def _keep_to_budget(settled: Settled, began: float) -> Settled:
     # Its steps take the budget's place in config.yaml, so that a resumed run ends at the same one.
     config = replace(config, budget=None, steps=steps, warmup=min(config.warmup, shortened))
     return replace(resettled(settled, config, order), budget=budget)
+
+
+def try_out(settled: Settled, seconds: float) -> float:
+    """Return the training images that pass a second, found out in a small share of ``seconds``; no trace of it is left."""
+    return speed(_ready(settled, 0), _work(), seconds)
+
+
+def _work() -> Work:
+    return Work(_train_batches, _eval_batches, _save_all)
 
 
 def _save_all(settled: Settled, folder: Path) -> None:

@@ -106,11 +106,16 @@ STRONG_CROPS = 200_000
 """Images seen in a run from which on small crops pay."""
 LARGE, LONG = 20_000, 80
 """Images and epochs from which mixup pays."""
+SHORT = 5_000
+"""Images that a --budget has time for, below which a smaller input and more of them are better."""
+SMALLER, MULTIPLE = 0.75, 16
+"""Share of the input's side that is left then, and what the side is a multiple of."""
 INSTEAD = {
     "class_weights": ("data.sampling",),
     "data.crop_min": ("paper_augment", "budget"),
     "epochs": ("steps", "budget"),
     "freeze": ("unfreeze_every",),
+    "img_size": ("data.train_scale",),
     "mixup": ("cutmix", "distillation", "budget"),
     "label_smoothing": ("distillation", "budget"),
 }
@@ -123,6 +128,22 @@ def choose(facts: Facts) -> tuple[Choice, ...]:
     rules = (_lr, _layer_decay, _train_scale, _freeze)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
     return epochs, *(rule(facts) for rule in rules), *_depending(facts, seen)
+
+
+def smaller_input(side: float, input_side: int, in_time: float, batch_norm: bool) -> Choice | None:
+    """Return the side of the input that suits a --budget, None where it is the network's own.
+
+    Args:
+        side, input_side, batch_norm: as of ``Facts``.
+        in_time: training images that the budget has time for at ``input_side``.
+    """
+    smaller = MULTIPLE * round(SMALLER * input_side / MULTIPLE)
+    if not batch_norm or in_time >= SHORT or not side <= smaller < input_side:
+        return None
+    time = f"about {in_time:,.0f} images of {input_side} px are all that there is time for"
+    return Choice(
+        "img_size", smaller, f"{time}, and images have {side:.0f} px: smaller ones, and more of them", MEASURED
+    )
 
 
 def _epochs(facts: Facts) -> Choice:

@@ -18,12 +18,14 @@ from torch import nn
 from botzoo.errors import ConfigError
 from botzoo.publishing.per_class import class_figures
 from botzoo.publishing.summary import class_table
+from botzoo.training.config import seconds_of
 from botzoo.training.data import Images
 from botzoo.training.engine import from_main, on_main
 from botzoo.training.folder import check_output, write_whole
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
-from botzoo_finetune.auto import Facts
+from botzoo.training.run import try_out
+from botzoo_finetune.auto import Choice, Facts, smaller_input
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.features import Extractor, unmeasured
 from botzoo_finetune.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
@@ -133,13 +135,12 @@ def facts(settled: Settled) -> Facts:
     assert isinstance(images, Images)
     several = settled.data.multi_label
     counts = images.labels.sum(0) if several else np.bincount(images.labels, minlength=len(settled.data.class_names))
-    heights, widths = images.shapes.astype(float).T[:2]
     return Facts(
         images=len(images),
         classes=len(counts),
         smallest=int(counts.min()),
         largest=int(counts.max()),
-        side=float(np.median(np.sqrt(heights * widths))),
+        side=_side(images),
         input_side=settled.preprocessing.size,
         mirrored=settled.data.mirrored,
         probe=None if several else Look(in_part(settled)).probe.evaluation.top1,
@@ -147,9 +148,29 @@ def facts(settled: Settled) -> Facts:
         epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
         several=several,
         optimizer=settled.config.optimizer,
-        batch_norm=any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in settled.model.modules()),
+        batch_norm=_has_batch_norm(settled.model),
         base_batch=256 if settled.config.linear_scaling else settled.order.batch_size,
     )
+
+
+def sized_for_budget(settled: Settled) -> list[Choice]:
+    """Return the choice of a smaller input where a --budget is short, at most one, by the speed at the network's own."""
+    images, side = settled.images["train"], settled.preprocessing.size
+    if settled.config.budget is None or not isinstance(images, Images):
+        return []
+    seconds = seconds_of(settled.config.budget)
+    choice = smaller_input(_side(images), side, seconds * try_out(settled, seconds), _has_batch_norm(settled.model))
+    return [] if choice is None else [choice]
+
+
+def _side(images: Images) -> float:
+    """Return the median side of images in pixels, of each the root of width times height."""
+    heights, widths = images.shapes.astype(float).T[:2]
+    return float(np.median(np.sqrt(heights * widths)))
+
+
+def _has_batch_norm(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 def in_part(settled: Settled) -> Settled:

@@ -10,7 +10,7 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.publishing.job import train_and_describe
-from botzoo.training.prepare import Settled, Transfer
+from botzoo.training.prepare import Settled, Transfer, anew
 from botzoo.training.run import Result
 from botzoo_finetune import auto
 from botzoo_finetune.auto import differing, for_optimizer
@@ -18,7 +18,7 @@ from botzoo_finetune.compare import compare
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
-from botzoo_finetune.first_look import facts, report_probe, start_from_probe
+from botzoo_finetune.first_look import facts, report_probe, sized_for_budget, start_from_probe
 from botzoo_finetune.folds import cross_validate
 from botzoo_finetune.freeze import Freezer
 from botzoo_finetune.head_only import HeadOnly, head_only, on_images
@@ -88,8 +88,12 @@ def _choosing(config: FinetuneConfig, given: Collection[str]) -> Transfer:
         return transfer
 
     def choose(settled: Settled) -> tuple[FinetuneConfig, Transfer]:
+        precise = replace(config, mixed_precision=settled.config.mixed_precision)
+        first = [] if auto.settled_by("img_size", given) else sized_for_budget(settled)
+        if first:
+            settled = anew(settled, auto.with_choices(precise, first), transfer)
         choices = [choice for choice in auto.choose(facts(settled)) if not auto.settled_by(choice.option, given)]
-        chosen = auto.with_choices(replace(config, mixed_precision=settled.config.mixed_precision), choices)
+        chosen = auto.with_choices(precise, choices := [*first, *choices])
         return chosen, replace(_transfer(chosen), choices=tuple(map(str, choices)))
 
     return replace(transfer, choose=choose)

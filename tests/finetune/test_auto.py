@@ -1,6 +1,7 @@
 """Options that suit the data: what is chosen, from which facts, and what is left to the user."""
 
 import os
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from accelerate.state import AcceleratorState
 
 from botzoo.errors import ConfigError
 from botzoo.guard import guarded
 from botzoo.recipes.ladders import flat
-from botzoo_finetune import cli
+from botzoo.training.prepare import prepare
+from botzoo.training.prepare import with_choices as settle
+from botzoo_finetune import cli, first_look
 from botzoo_finetune.auto import (
+    SHORT,
     USUAL,
     USUAL_SGD,
     Choice,
@@ -23,10 +28,12 @@ from botzoo_finetune.auto import (
     for_optimizer,
     named,
     settled_by,
+    smaller_input,
     usual,
     with_choices,
 )
 from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.run import _choosing
 from running import run, write_teacher
 
 LR, SGD_LR = USUAL[0], USUAL_SGD[0]
@@ -129,6 +136,43 @@ def test_what_was_chosen_is_kept_and_nothing_is_chosen_twice() -> None:
 def test_the_length_that_a_user_gives_stays(given: str) -> None:
     assert settled_by("epochs", {given})
     assert not settled_by("lr", {given})
+
+
+def test_a_short_budget_gets_a_smaller_input_where_images_are_smaller_still() -> None:
+    choice = smaller_input(side=32, input_side=64, in_time=2500, batch_norm=True)
+    assert choice is not None
+    assert (choice.option, choice.value) == ("img_size", 48)
+
+
+@pytest.mark.parametrize(
+    "other", [{"side": 49}, {"in_time": SHORT}, {"batch_norm": False}, {"input_side": 32, "side": 8}]
+)
+def test_the_input_stays_where_time_suffices_or_pixels_would_be_lost(other: dict[str, Any]) -> None:
+    assert smaller_input(**{"side": 32, "input_side": 64, "in_time": 2500, "batch_norm": True, **other}) is None
+
+
+@pytest.fixture
+def hurried(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FinetuneConfig]:
+    """Options of a run that has time for 60 images."""
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(first_look, "try_out", lambda settled, seconds: 1.0)
+    start = write_teacher(tmp_path / "start", size=64)
+    yield FinetuneConfig(dataset=str(photos), model=f"local-dir:{start}", mixed_precision="fp32", epochs=None, budget="60s")
+    AcceleratorState._reset_state()
+
+
+def test_a_short_budget_settles_the_network_anew_for_a_smaller_input(hurried: FinetuneConfig) -> None:
+    settled = settle(prepare(hurried, _choosing(hurried, {"budget"})))
+    assert settled.preprocessing.size == settled.config.img_size == 48
+    assert settled.transfer.choices[0].startswith(
+        "--img-size 48: about 60 images of 64 px are all that there is time for"
+    )
+
+
+def test_an_input_that_is_given_stays_however_short_the_budget(hurried: FinetuneConfig) -> None:
+    config = replace(hurried, img_size=64)
+    settled = settle(prepare(config, _choosing(config, {"budget", "img_size"})))
+    assert settled.preprocessing.size == 64
 
 
 def test_options_of_a_group_are_named_with_it() -> None:

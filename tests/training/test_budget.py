@@ -21,7 +21,7 @@ from botzoo.training.measure import LEAST, UNMEASURED, Work, measure, seconds_ea
 from botzoo.training.optim import fall_epochs
 from botzoo.training.plan import epochs_words
 from botzoo.training.prepare import Transfer, prepare
-from botzoo.training.run import Result, train
+from botzoo.training.run import Result, train, try_out
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.freeze import Freezer
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
@@ -278,6 +278,13 @@ def test_measuring_does_not_change_the_run(photos: Path, tmp_path: Path) -> None
     assert run(finetune, {**options, "epochs": None, "steps": 8, "output": str(tmp_path / "plain")}) == 0
     ours, theirs = final_weights(tmp_path / "measured"), final_weights(tmp_path / "plain")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_trying_out_the_speed_leaves_no_trace_of_it(photos: Path) -> None:
+    settled = prepare(tiny(photos, budget="10s"), Transfer())
+    before = {name: value.clone() for name, value in settled.model.state_dict().items()}
+    assert try_out(settled, 1.0) > 0
+    assert all(torch.equal(value, before[name]) for name, value in settled.model.state_dict().items())
 
 
 def test_two_processes_agree_on_what_they_measured(photos: Path, tmp_path: Path) -> None:
