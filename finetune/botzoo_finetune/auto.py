@@ -164,7 +164,7 @@ def _lr(facts: Facts) -> Choice:
     if not facts.batch_norm and whole == USUAL[0]:
         whole, source = TRANSFORMER_LR, "of ViT-B: He 2022, arXiv:2111.06377, its code"
     share = min(1.0, max(LEAST, facts.images_per_class / ENOUGH))
-    each = f"{facts.images_per_class:,.0f} images a class"
+    each = f"{facts.images_per_class:,.{0 if facts.images_per_class >= 1 else 2}f} images a class"
     few = f"with {each} a higher one loses more of what the weights know than the images teach"
     why = few if share < 1 else f"{each} suffice to adapt all layers"
     value = float(f"{whole * share * facts.base_batch / 256:.2g}")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import nn
 
-from botzoo.errors import ConfigError
+from botzoo.errors import ConfigError, DataError
 from botzoo.publishing.per_class import class_figures
 from botzoo.publishing.summary import class_table
 from botzoo.training.config import seconds_of
@@ -33,6 +33,7 @@ from botzoo_finetune.probe import (
     Linear,
     Outlook,
     Probe,
+    all_alike,
     constants,
     gentle,
     linear_classifier,
@@ -84,6 +85,7 @@ class Look:
 
         Raises:
             ConfigError: the images are streamed.
+            DataError: the features of all training images are the same.
             ModelError: features are NaN or infinite.
         """
         classes, seed = len(self.settled.data.class_names), self.settled.config.seed
@@ -105,6 +107,12 @@ class Look:
     def _rows(self) -> tuple[Any, Any, Any, Any]:
         """Features and labels of the training images, then those of the validation images."""
         pairs = [(self._extract(role), self.settled.images[role]) for role in ROLES]
+        if all_alike(pairs[0][0]):
+            name, network = self.settled.data.name, self.settled.architecture
+            raise DataError(
+                f"All {len(pairs[0][0]):,} training images of {name} are alike to {network}, which cannot learn to tell them "
+                "apart: look at the files; --check lists equal ones."
+            )
         return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
 
     def _asked(self, form: Form[T], fit: Callable[[], T]) -> T:

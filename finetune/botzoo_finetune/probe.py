@@ -44,6 +44,8 @@ FITTED = 100_000
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 ITERATIONS = 300
+COMPARED = 1000
+"""Rows that are compared at a time."""
 
 
 def constants() -> str:
@@ -140,6 +142,12 @@ def probe(
     strength, folds = choose_strength(features, labels, seed)
     linear = fit(features, labels, classes, strength)
     return Probe(linear, len(labels), strength, folds, judge(linear, held_out, held_out_labels))
+
+
+def all_alike(features: Rows) -> bool:
+    """Tell whether there are several rows and all are the same, looking no further than to the first that differs."""
+    parts = (features[at : at + COMPARED] for at in range(0, len(features), COMPARED))
+    return len(features) > 1 and all((part == features[0]).all() for part in parts)
 
 
 def gentle(found: Probe, features: Rows, labels: Labels, seed: int = 0) -> Linear:

@@ -157,7 +157,9 @@ def hurried(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(first_look, "try_out", lambda settled, seconds: 1.0)
     start = write_teacher(tmp_path / "start", size=64)
-    yield FinetuneConfig(dataset=str(photos), model=f"local-dir:{start}", mixed_precision="fp32", epochs=None, budget="60s")
+    yield FinetuneConfig(
+        dataset=str(photos), model=f"local-dir:{start}", mixed_precision="fp32", epochs=None, budget="60s"
+    )
     AcceleratorState._reset_state()
 
 

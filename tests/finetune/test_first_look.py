@@ -152,14 +152,18 @@ def test_a_handful_of_images_is_probed_all_the_same(
     assert json.loads((tmp_path / "look" / "probe.json").read_text())["folds"] == (2 if each > 1 else 0)
 
 
-def test_images_that_are_all_alike_are_probed_all_the_same(pretrained: str, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["--probe", "--dry-run"])
+def test_images_that_are_all_alike_are_one_line_and_status_2(
+    pretrained: str, cache: Path, tmp_path: Path, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_photos(tmp_path / "data", classes=2, each=10)
     image = (tmp_path / "data" / "class0" / "0.png").read_bytes()
     for file in (tmp_path / "data").rglob("*.png"):
         file.write_bytes(image)
     options = ["--dataset", str(tmp_path / "data"), "--model", pretrained, "--mixed-precision", "fp32"]
-    assert command(*options, "--probe", "--output", str(tmp_path / "look")) == 0
-    assert json.loads((tmp_path / "look" / "probe.json").read_text())["top1"] == 50
+    assert command(*options, mode) == 2
+    assert "All 16 training images of" in (error := capsys.readouterr().err)
+    assert error.count("\n") == 1
 
 
 def test_weights_with_nan_are_one_line_and_status_2(

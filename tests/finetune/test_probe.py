@@ -13,6 +13,7 @@ from torch import nn
 from botzoo_finetune.probe import (
     Linear,
     Outlook,
+    all_alike,
     choose_strength,
     fit,
     gentle,
@@ -91,6 +92,15 @@ def test_a_class_without_images_is_never_the_answer_and_does_not_move_the_others
     whole, gaps = fit(rows, labels, 3, 0.1), fit(rows, places[labels], 5, 0.1)
     assert not np.isin(gaps.logits(rows).argmax(1), [1, 4]).any()
     np.testing.assert_array_equal(gaps.logits(rows)[:, places], whole.logits(rows))
+
+
+@pytest.mark.parametrize(("odd", "alike"), [(None, True), (0, False), (2499, False)])
+def test_rows_are_alike_where_none_differs(odd: int | None, alike: bool) -> None:
+    rows = np.ones((2500, 4), np.float16)
+    if odd is not None:
+        rows[odd, 1] = 2
+    assert all_alike(rows) is alike
+    assert not all_alike(rows[:1])
 
 
 def test_images_that_are_all_alike_are_guessed() -> None:
