@@ -221,13 +221,13 @@ def training(result: Result) -> Iterator[str]:
 
 
 def _refits(facts: Facts) -> str:
-    """Return what the recipe cannot say of a run with a budget: that the end of its cosine moved on its way."""
+    """Return what the recipe cannot say of a run with a budget: that its number of steps changed on its way."""
     if not (refits := facts.get("budget", {}).get("refits")):
         return ""
     changes = ", then ".join(f"{steps:,} from step {step:,} on" for step, steps in refits)
     return (
         f" The steps were counted anew on the way to keep to the time: {changes}. A training by the recipe has the last "
-        "number of them from its start, so its learning rate falls along another cosine."
+        "number of them from its start, so its learning rate may be another until then."
     )
 
 

@@ -125,7 +125,7 @@ class Budget:
 
     def facts(self) -> dict[str, Any]:
         """Return what run.json keeps of it, from which ``Pace`` goes on."""
-        kept = ("asked", "seconds", "before", "steps_per_epoch", "checkpoint_every")
+        kept = ("asked", "seconds", "before", "steps", "steps_per_epoch", "checkpoint_every")
         return {name: getattr(self, name) for name in kept} | {"costs": asdict(self.costs)}
 
     def _until(self, step: int) -> float:

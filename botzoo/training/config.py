@@ -238,7 +238,7 @@ class TrainConfig:
     budget: str | None = None
     """Time for the whole command, such as 90s, 10m, 1.5h or 2h30m, in place of --epochs: the speed is measured first and the
     steps set so that the run, its evaluations and its model folder end on time. The warmup takes a fifth of it at most.
-    Once begun, the run keeps its steps: where the machine slows down, the log says how late it will be."""
+    The steps that are left are counted anew after each epoch; within one, the log says how late a slower machine will be."""
     batch_size: int | Literal["auto"] | None = None
     """Images in one optimizer step, over all processes; by default 64, and less where an epoch would be under 20 steps. auto
     takes the largest power of two for which the memory suffices, up to 1,024 and with 20 steps an epoch."""

@@ -89,7 +89,7 @@ def measure(settled: Settled, work: Work, seconds: float) -> Costs:
 
 
 def speed(settled: Settled, work: Work, seconds: float) -> float:
-    """Return the training images that pass a second in the first epoch; arguments and errors as of ``measure``."""
+    """Return the training images that pass a second in the first epoch; arguments as of ``measure``."""
     clock, allowance = clock_of(settled.accelerator.device), min(LONGEST, SHARE * seconds)
     with undone(settled):
         return settled.order.batch_size / _step(settled, work, 0, allowance, clock)

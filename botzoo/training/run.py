@@ -2,7 +2,7 @@
 
 ``train`` serves training from scratch and transfer alike; what transfer adds comes in through ``Transfer``. Order,
 augmentation, learning rate and random numbers of step k depend on the seed and k only, so a run that was killed and resumed
-ends as if nothing had happened.
+ends as if nothing had happened. Only a --budget makes the number of steps depend on the clock.
 """
 
 from __future__ import annotations
@@ -180,6 +180,7 @@ def _train(job: Job, command: str, resumed: bool) -> Result:
     handler = log_to(job.folder, job.accelerator)
     try:
         progress = _restore(job) if resumed else Progress()
+        _record_steps(job, progress)
         job = _say_plan(job, progress.step)
         log.info("%-10s %s%s", "output", job.folder, f", resumed after step {progress.step:,}" if resumed else "")
         if not progress.step and job.budget is None:
@@ -313,14 +314,19 @@ def _keep_to_budget(settled: Settled, began: float) -> Settled:
     warmup = (config.warmup, shortened) if config.warmup > shortened else None
     sizes = (order.steps_per_epoch, order.batch_size, every)
     budget = Budget(config.budget, seconds, before, steps, *sizes, costs, warmup)
-    # Its steps take the budget's place in config.yaml, so that a resumed run ends at the same one.
+    # Its steps take the budget's place in config.yaml, from which a resumed run goes on.
     config = replace(config, budget=None, steps=steps, warmup=min(config.warmup, shortened))
     return replace(resettled(settled, config, order), budget=budget)
 
 
 def try_out(settled: Settled, seconds: float) -> float:
-    """Return the training images that pass a second, found out in a small share of ``seconds``; no trace of it is left."""
-    return speed(_ready(settled, 0), _work(), seconds)
+    """Return the training images that pass a second, found out by at least six steps and a small share of ``seconds``.
+
+    No trace of it is left.
+    """
+    found = speed(_ready(settled, 0), _work(), seconds)
+    settled.accelerator._models.clear()  # the network is wrapped anew for the run
+    return found
 
 
 def _work() -> Work:
@@ -417,13 +423,26 @@ def _refitted(job: Job, progress: Progress, pace: Pace) -> Job:
         return job
     log.info("%-10s %s steps are what fits by now, where %s were planned", "budget", f"{steps:,}", f"{pace.steps:,}")
     config = replace(job.config, steps=steps)
-    earlier = [refit for refit in job.facts["budget"].get("refits", ()) if refit[0] < progress.step]
-    job.facts["budget"]["refits"] = [*earlier, (progress.step, steps)]
-    write_facts(job.folder, job.facts, job.accelerator)
     on_main(job.accelerator, lambda: record_config(job.folder, config))
     job = resettled(job, config, job.order)
+    _record_steps(job, progress)
     _let_fall(job, progress)
     return job
+
+
+def _record_steps(job: Job, progress: Progress) -> None:
+    """Note in run.json from which step on a run with a budget has as many steps as it has, where that is not noted yet.
+
+    What was noted of later steps is dropped: a damaged checkpoint may have brought the run back before them.
+    """
+    if (budget := job.facts.get("budget")) is None:
+        return
+    refits = [refit for refit in budget.get("refits", ()) if refit[0] <= progress.step]
+    if (refits[-1][1] if refits else budget.get("steps")) != job.schedule.total_steps:
+        refits.append((progress.step, job.schedule.total_steps))
+    if refits != budget.get("refits", []):
+        budget["refits"] = refits
+        write_facts(job.folder, job.facts, job.accelerator)
 
 
 def _save(job: Job, progress: Progress) -> None:

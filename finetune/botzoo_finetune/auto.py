@@ -106,10 +106,10 @@ STRONG_CROPS = 200_000
 """Images seen in a run from which on small crops pay."""
 LARGE, LONG = 20_000, 80
 """Images and epochs from which mixup pays."""
-SHORT = 5_000
-"""Images that a --budget has time for, below which a smaller input and more of them are better."""
-SMALLER, MULTIPLE = 0.75, 16
-"""Share of the input's side that is left then, and what the side is a multiple of."""
+SHORT = 16_000
+"""Images that pass in the time of a --budget at most, below which a smaller input and more of them are better."""
+SMALLER = 0.75
+"""Share of the input's side that is left then, about."""
 INSTEAD = {
     "class_weights": ("data.sampling",),
     "data.crop_min": ("paper_augment", "budget"),
@@ -130,20 +130,19 @@ def choose(facts: Facts) -> tuple[Choice, ...]:
     return epochs, *(rule(facts) for rule in rules), *_depending(facts, seen)
 
 
-def smaller_input(side: float, input_side: int, in_time: float, batch_norm: bool) -> Choice | None:
+def smaller_input(side: float, input_side: int, smaller: int, in_time: float) -> Choice | None:
     """Return the side of the input that suits a --budget, None where it is the network's own.
 
     Args:
-        side, input_side, batch_norm: as of ``Facts``.
-        in_time: training images that the budget has time for at ``input_side``.
+        side, input_side: as of ``Facts``.
+        smaller: side in pixels that may take the place of ``input_side``.
+        in_time: training images of ``input_side`` that pass in the whole time, were it all spent on them.
     """
-    smaller = MULTIPLE * round(SMALLER * input_side / MULTIPLE)
-    if not batch_norm or in_time >= SHORT or not side <= smaller < input_side:
+    if in_time >= SHORT or not side <= smaller < input_side:
         return None
-    time = f"about {in_time:,.0f} images of {input_side} px are all that there is time for"
-    return Choice(
-        "img_size", smaller, f"{time}, and images have {side:.0f} px: smaller ones, and more of them", MEASURED
-    )
+    time = f"{in_time:,.0f} images of {input_side} px at most pass in that time"
+    why = f"{time}, and images have {side:.0f} px: a smaller input, and more of them"
+    return Choice("img_size", smaller, why, MEASURED)
 
 
 def _epochs(facts: Facts) -> Choice:
@@ -180,8 +179,8 @@ def _train_scale(facts: Facts) -> Choice:
     if facts.side < facts.input_side:
         why = f"crops below the input's {facts.input_side} px cost more than they save, though images have {facts.side:.0f} px"
         return Choice("data.train_scale", 1.0, why, MEASURED)
-    why = f"at {facts.input_side} px, for which the weights were trained"
-    return Choice("data.train_scale", 1.0, why, "timm's configuration of the weights")
+    why = f"training crops are as large as the input, {facts.input_side} px"
+    return Choice("data.train_scale", 1.0, why, "as in timm's own recipes")
 
 
 def _freeze(facts: Facts) -> Choice:

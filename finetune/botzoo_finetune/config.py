@@ -15,6 +15,9 @@ class FinetuneConfig(TrainConfig):
     for adamw; 0.2 and 0.0001 for sgd, which has Nesterov momentum."""
     lr: float = 0.004
     """Peak learning rate, at a batch of 256 with --linear-scaling, else as it is."""
+    img_size: int | None = None
+    """Side of the square input in pixels; by default the model's own, or three quarters of it where --budget is short and
+    images are no larger."""
     auto: bool = True
     """Choose what is not given to suit the data, and say why: number and size of the images, classes, what a linear probe on
     the frozen network comes to. false keeps the defaults as they are; so does --scratch."""

@@ -25,7 +25,7 @@ from botzoo.training.folder import check_output, write_whole
 from botzoo.training.model import head_names
 from botzoo.training.prepare import Settled, Transfer, prepare
 from botzoo.training.run import try_out
-from botzoo_finetune.auto import Choice, Facts, smaller_input
+from botzoo_finetune.auto import SMALLER, Choice, Facts, smaller_input
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.features import Extractor, unmeasured
 from botzoo_finetune.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
@@ -110,8 +110,8 @@ class Look:
         if all_alike(pairs[0][0]):
             name, network = self.settled.data.name, self.settled.architecture
             raise DataError(
-                f"All {len(pairs[0][0]):,} training images of {name} are alike to {network}, which cannot learn to tell them "
-                "apart: look at the files; --check lists equal ones."
+                f"{name}: the {len(pairs[0][0]):,} training images that {network} has looked at are all alike to it, so it "
+                "cannot learn to tell them apart: look at the files; --check lists equal ones."
             )
         return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
 
@@ -162,12 +162,19 @@ def facts(settled: Settled) -> Facts:
 
 
 def sized_for_budget(settled: Settled) -> list[Choice]:
-    """Return the choice of a smaller input where a --budget is short, at most one, by the speed at the network's own."""
-    images, side = settled.images["train"], settled.preprocessing.size
-    if settled.config.budget is None or not isinstance(images, Images):
+    """Return the choice of a smaller input where a --budget is short, at most one, by the speed at the network's own.
+
+    It is tried out only where it may come to a choice: of a ResNet or its like that takes any size, and of a known batch.
+    """
+    config, images, preprocessing = settled.config, settled.images["train"], settled.preprocessing
+    if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(settled.model):
         return []
-    seconds = seconds_of(settled.config.budget)
-    choice = smaller_input(_side(images), side, seconds * try_out(settled, seconds), _has_batch_norm(settled.model))
+    assert isinstance(images, Images)
+    sizes = _side(images), preprocessing.size, preprocessing.train_size(SMALLER)
+    if smaller_input(*sizes, in_time=0) is None:
+        return []
+    seconds = seconds_of(config.budget)
+    choice = smaller_input(*sizes, in_time=seconds * try_out(settled, seconds))
     return [] if choice is None else [choice]
 
 

@@ -14,7 +14,7 @@ from accelerate.state import AcceleratorState
 from botzoo.errors import ConfigError
 from botzoo.guard import guarded
 from botzoo.recipes.ladders import flat
-from botzoo.training.prepare import prepare
+from botzoo.training.prepare import Transfer, prepare
 from botzoo.training.prepare import with_choices as settle
 from botzoo_finetune import cli, first_look
 from botzoo_finetune.auto import (
@@ -34,7 +34,7 @@ from botzoo_finetune.auto import (
 )
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.run import _choosing
-from running import run, write_teacher
+from running import finetune, run, run_distributed, write_teacher
 
 LR, SGD_LR = USUAL[0], USUAL_SGD[0]
 FACTS = Facts(images=2000, classes=10, smallest=200, largest=200, side=32, input_side=64)
@@ -138,17 +138,18 @@ def test_the_length_that_a_user_gives_stays(given: str) -> None:
     assert not settled_by("lr", {given})
 
 
+SIZES = {"side": 32, "input_side": 64, "smaller": 48}
+
+
 def test_a_short_budget_gets_a_smaller_input_where_images_are_smaller_still() -> None:
-    choice = smaller_input(side=32, input_side=64, in_time=2500, batch_norm=True)
+    choice = smaller_input(**SIZES, in_time=2500)
     assert choice is not None
     assert (choice.option, choice.value) == ("img_size", 48)
 
 
-@pytest.mark.parametrize(
-    "other", [{"side": 49}, {"in_time": SHORT}, {"batch_norm": False}, {"input_side": 32, "side": 8}]
-)
+@pytest.mark.parametrize("other", [{"side": 49}, {"in_time": SHORT}, {"smaller": 64}])
 def test_the_input_stays_where_time_suffices_or_pixels_would_be_lost(other: dict[str, Any]) -> None:
-    assert smaller_input(**{"side": 32, "input_side": 64, "in_time": 2500, "batch_norm": True, **other}) is None
+    assert smaller_input(**{**SIZES, "in_time": 2500, **other}) is None
 
 
 @pytest.fixture
@@ -166,15 +167,47 @@ def hurried(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 def test_a_short_budget_settles_the_network_anew_for_a_smaller_input(hurried: FinetuneConfig) -> None:
     settled = settle(prepare(hurried, _choosing(hurried, {"budget"})))
     assert settled.preprocessing.size == settled.config.img_size == 48
-    assert settled.transfer.choices[0].startswith(
-        "--img-size 48: about 60 images of 64 px are all that there is time for"
-    )
+    assert settled.transfer.choices[0].startswith("--img-size 48: 60 images of 64 px at most pass in that time")
 
 
-def test_an_input_that_is_given_stays_however_short_the_budget(hurried: FinetuneConfig) -> None:
-    config = replace(hurried, img_size=64)
-    settled = settle(prepare(config, _choosing(config, {"budget", "img_size"})))
+@pytest.mark.parametrize("given", ["img_size", "data.train_scale"])
+def test_an_input_that_is_given_stays_however_short_the_budget(hurried: FinetuneConfig, given: str) -> None:
+    settled = settle(prepare(hurried, _choosing(hurried, {"budget", given})))
     assert settled.preprocessing.size == 64
+
+
+def test_a_network_of_one_size_keeps_it(hurried: FinetuneConfig) -> None:
+    settled = prepare(hurried, Transfer())
+    fixed = replace(settled, preprocessing=replace(settled.preprocessing, fixed_size=True))
+    assert len(first_look.sized_for_budget(settled)) == 1
+    assert first_look.sized_for_budget(fixed) == []
+
+
+def test_no_time_is_spent_where_images_are_too_large_for_a_smaller_input(
+    hurried: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_look, "_side", lambda images: 49.0)
+    monkeypatch.delattr(first_look, "try_out")
+    assert first_look.sized_for_budget(prepare(hurried, Transfer())) == []
+
+
+def finetune_in_a_hurry(options: dict[str, Any]) -> None:
+    """Fine-tune for eight steps with a budget that is short whatever the speed."""
+    from botzoo.training import budget, run
+    from botzoo_finetune import auto
+
+    auto.SHORT = 10**9
+    run.fit_steps = lambda *args: 8  # type: ignore[assignment]
+    budget.Pace.refit = lambda self, step, seconds: self.steps  # type: ignore[method-assign]
+    finetune({**options, "budget": "10s", "mixed_precision": "fp32", "batch_size": 8})
+
+
+def test_two_processes_choose_the_same_smaller_input(photos: Path, tmp_path: Path) -> None:
+    start = f"local-dir:{write_teacher(tmp_path / 'start', size=64)}"
+    options = {"dataset": str(photos), "model": start, "output": str(tmp_path / "run")}
+    assert run_distributed(2, finetune_in_a_hurry, options) == [0, 0]
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["img_size"], config["steps"], config["auto"]) == (48, 8, False)
 
 
 def test_options_of_a_group_are_named_with_it() -> None:

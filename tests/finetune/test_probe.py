@@ -98,7 +98,8 @@ def test_a_class_without_images_is_never_the_answer_and_does_not_move_the_others
 def test_rows_are_alike_where_none_differs(odd: int | None, alike: bool) -> None:
     rows = np.ones((2500, 4), np.float16)
     if odd is not None:
-        rows[odd, 1] = 2
+        rows[odd, 1] = 1.01
+    rows[7, 2] += np.float16(1e-3)  # a unit of half precision
     assert all_alike(rows) is alike
     assert not all_alike(rows[:1])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count, takewhile
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ import torch
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.training import run as run_module
 from botzoo.training.budget import Budget, Costs, Pace, fit_steps, run_seconds
+from botzoo.training.checkpoint import Progress
 from botzoo.training.command_line import load_config, made
 from botzoo.training.config import TrainConfig, seconds_of
 from botzoo.training.measure import LEAST, UNMEASURED, Work, measure, seconds_each
@@ -354,6 +355,26 @@ def test_a_run_that_was_made_longer_ends_with_the_same_weights_after_a_kill(
     assert run(finetune_refitted, options, None, options["output"]) == 0
     ours, theirs = final_weights(longer), final_weights(tmp_path / "killed")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("noted", "step", "total", "now"),
+    [
+        ([], 6, 8, []),
+        ([], 6, 15, [[6, 15]]),
+        ([[6, 15]], 9, 15, [[6, 15]]),
+        ([[6, 15]], 4, 15, [[4, 15]]),
+        ([[6, 15], [12, 20]], 8, 20, [[6, 15], [8, 20]]),
+    ],
+)
+def test_a_resumed_run_notes_the_steps_that_it_has_and_forgets_those_of_later(
+    tmp_path: Path, noted: list[list[int]], step: int, total: int, now: list[list[int]]
+) -> None:
+    facts = {"budget": {"steps": 8, "refits": noted}}
+    accelerator, schedule = SimpleNamespace(is_main_process=True), SimpleNamespace(total_steps=total)
+    job: Any = SimpleNamespace(facts=facts, folder=tmp_path, accelerator=accelerator, schedule=schedule)
+    run_module._record_steps(job, Progress(step=step))
+    assert [list(refit) for refit in facts["budget"]["refits"]] == now  # type: ignore[attr-defined]
 
 
 def test_the_card_says_that_the_steps_were_counted_anew(longer: Path) -> None:
