@@ -125,7 +125,7 @@ INSTEAD = {
 def choose(facts: Facts) -> tuple[Choice, ...]:
     """Return the options that suit a data set and a network, each with its reason."""
     epochs = _epochs(facts)
-    rules = (_lr, _layer_decay, _train_scale, _freeze)
+    rules = (_lr, _weight_decay, _layer_decay, _train_scale, _freeze)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
     return epochs, *(rule(facts) for rule in rules), *_depending(facts, seen)
 
@@ -168,6 +168,14 @@ def _lr(facts: Facts) -> Choice:
     why = few if share < 1 else f"{each} suffice to adapt all layers"
     value = float(f"{whole * share * facts.base_batch / 256:.2g}")
     return Choice("lr", value, why, source)
+
+
+def _weight_decay(facts: Facts) -> Choice:
+    decay, name = usual(facts.optimizer)[1], facts.optimizer.lower()
+    if decay == USUAL[1]:
+        why = "usual for AdamW, which takes it apart from the gradient"
+        return Choice("optim.weight_decay", decay, why, "Loshchilov 2019, arXiv:1711.05101")
+    return Choice("optim.weight_decay", decay, f"usual for {name}, which adds it to the gradient", "GluonCV's recipes")
 
 
 def _layer_decay(facts: Facts) -> Choice:

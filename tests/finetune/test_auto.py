@@ -82,6 +82,11 @@ def test_a_learning_rate_for_a_batch_that_is_not_known_is_asked_for() -> None:
         for_optimizer(config, set())
 
 
+@pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 0.05), ("sgd", 1e-4)])
+def test_the_weight_decay_is_one_for_the_optimizer(optimizer: str, decay: float) -> None:
+    assert value_of("optim.weight_decay", replace(FACTS, optimizer=optimizer)) == decay
+
+
 def test_networks_without_batch_norm_get_smaller_steps_of_adamw_but_not_of_sgd() -> None:
     assert value_of("lr", replace(FACTS, batch_norm=False)) == 0.0005
     assert value_of("lr", replace(FACTS, batch_norm=False, optimizer="sgd")) == SGD_LR
