@@ -34,6 +34,9 @@ SHARE = 0.02
 
 LONGEST = 10.0
 
+ROUGH = 0.25
+"""Part of that time where a rough figure will do."""
+
 WARM, LEAST, MOST = 2, 3, 1000
 """Calls before measuring, and how many are measured at least and at most."""
 
@@ -89,8 +92,8 @@ def measure(settled: Settled, work: Work, seconds: float) -> Costs:
 
 
 def speed(settled: Settled, work: Work, seconds: float) -> float:
-    """Return the training images that pass a second in the first epoch; arguments as of ``measure``."""
-    clock, allowance = clock_of(settled.accelerator.device), min(LONGEST, SHARE * seconds)
+    """Return the training images that pass a second in the first epoch, about; arguments as of ``measure``."""
+    clock, allowance = clock_of(settled.accelerator.device), ROUGH * min(LONGEST, SHARE * seconds)
     with undone(settled):
         return settled.order.batch_size / _step(settled, work, 0, allowance, clock)
 
