@@ -43,7 +43,7 @@ WARM, LEAST, MOST = 2, 3, 1000
 PREFETCHED = 4
 """Batches that each worker has ready before they are asked for, as torch's loader is told."""
 
-UNMEASURED = 2.5
+UNMEASURED = 3.5
 """Seconds for what does not grow with data or network: the plan, the card and its pictures."""
 
 ENDLESS = 10**9
