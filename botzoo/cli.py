@@ -9,7 +9,7 @@ try:
 
     from botzoo import __version__
     from botzoo.errors import ConfigError, did_you_mean
-    from botzoo.guard import guarded
+    from botzoo.util.guard import guarded
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo: Interrupted.", file=sys.stderr)
     raise SystemExit(130) from None

@@ -40,7 +40,7 @@ QUICK = (
 
 def quick_command(*words: str) -> int:
     """Do in this process what ``botzoo-finetune`` does with these words, quickly; return its exit status."""
-    from botzoo.guard import guarded
+    from botzoo.util.guard import guarded
     from botzoo_finetune import cli
 
     return guarded(cli.PROG, cli._main, [*QUICK, *words])
@@ -85,7 +85,7 @@ def _child(body: Callable[..., None], args: tuple[Any, ...], env: dict[str, str]
 
 def finetune(options: dict[str, Any], resume: str | None = None) -> None:
     """Fine-tune in this process, or go on with the run in the folder ``resume``, as its own config.yaml says."""
-    from botzoo.training.command_line import load_config, made
+    from botzoo.options.command_line import load_config, made
     from botzoo_finetune.config import FinetuneConfig
     from botzoo_finetune.run import finetune
 
@@ -121,9 +121,9 @@ def train_one_epoch(photos: Path, folder: Path) -> Path:
 
 def train_briefly(photos: Path, folder: Path, **changed: Any) -> Path:
     """Train in this process as TINY says, but for what is ``changed``; return the folder of the finished run."""
-    from botzoo.publishing.job import train_and_describe
-    from botzoo.training.command_line import made
-    from botzoo.training.config import TrainConfig
+    from botzoo.api import train_and_describe
+    from botzoo.options.command_line import made
+    from botzoo.options.config import TrainConfig
 
     options = {**TINY, "mixed_precision": "fp32", "dataset": str(photos), "output": str(folder), **changed}
     train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
@@ -141,8 +141,9 @@ def write_teacher(folder: Path, name: str = "test_resnet", size: int = 32, class
     """Write the model folder of a network with random weights and BatchNorm statistics, for class0, class1, ..."""
     import torch
 
-    from botzoo.training.data import Preprocessing
-    from botzoo.training.model import create_model, write_model_folder
+    from botzoo.models.create import create_model
+    from botzoo.models.folder import write_model_folder
+    from botzoo.models.preprocessing import Preprocessing
 
     torch.manual_seed(5)
     model, _, _ = create_model(name, classes, scratch=True, img_size=size, zero_gamma=False)

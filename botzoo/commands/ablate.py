@@ -6,9 +6,9 @@ import os
 import shlex
 
 from botzoo.errors import ConfigError
+from botzoo.options.command_line import RUN_MODES, chosen_mode, given, make_parser, named_first, parse
+from botzoo.options.config import AblateConfig
 from botzoo.recipes.ladders import load_ladder
-from botzoo.training.command_line import RUN_MODES, chosen_mode, given, make_parser, named_first, parse
-from botzoo.training.config import AblateConfig
 
 DESCRIPTION = (
     "Train every rung of a ladder with every seed; options given hold for all. Killed, it goes on where it was."
@@ -28,10 +28,10 @@ def run(argv: list[str]) -> None:
         raise ConfigError("--dry-run and --find-lr are for one run: give them to botzoo train.")
     options = given(parser, AblateConfig, argv)
 
-    from botzoo.publishing.ablation_report import as_table, write_report
-    from botzoo.publishing.summary import print_to_terminal
-    from botzoo.training.ablation import ablate
-    from botzoo.training.engine import leave_group
+    from botzoo.experiments.ablation import ablate
+    from botzoo.experiments.report import as_table, write_report
+    from botzoo.results.summary import print_to_terminal
+    from botzoo.training.distributed import leave_group
 
     print_to_terminal()
     ablation = ablate(config, options, shlex.join(["botzoo", "ablate", *argv]), write_report)

@@ -145,8 +145,8 @@ def _announce_images(images: list[str]) -> None:
 def _predictor(options: argparse.Namespace, images: int) -> Predictor:
     from botzoo.inference.classifier import open_classifier, to_fetch
     from botzoo.inference.predict import Predictor
-    from botzoo.training.engine import choose_device
-    from botzoo.training.memory import keep_freed_memory
+    from botzoo.training.autotune.memory import keep_freed_memory
+    from botzoo.training.distributed import choose_device
 
     device = choose_device(options.device, "--device")
     if device.type == "cpu":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.training.config import check_commit, check_license, check_repo, check_tag
+from botzoo.options.config import check_commit, check_license, check_repo, check_tag
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
@@ -17,8 +17,8 @@ def run(argv: list[str]) -> None:
     """Publish a run or a model folder on the Hub."""
     options = _parsed(argv)
 
-    from botzoo.publishing.package import pack
-    from botzoo.publishing.summary import print_to_terminal
+    from botzoo.hub.package import pack
+    from botzoo.results.summary import print_to_terminal
 
     package = pack(Path(options.path).expanduser(), options.repo, options.license)
     for name, size in package.sizes.items():
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> None:
         print(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:\n\n{package.card}")
         return
 
-    from botzoo.publishing.hub import publish
+    from botzoo.hub.publish import publish
 
     print_to_terminal()
     done = publish(package, private=options.private, tag=options.tag, parent=options.parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.training.config import check
+from botzoo.options.config import check
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
 
@@ -22,7 +22,7 @@ def run(argv: list[str]) -> None:
     options = parser.parse(argv)
     check(options.output != "", "output", options.output, "a folder")
 
-    from botzoo.publishing.reproduce import reproduction, rerun
+    from botzoo.hub.reproduce import reproduction, rerun
 
     found = reproduction(options.name, options.dataset, options.output)
     if found.claim is not None:

@@ -6,8 +6,8 @@ import shlex
 import time
 
 from botzoo import recipes
-from botzoo.training.command_line import RUN_MODES, check_options, chosen_mode, make_parser, named_first, parse
-from botzoo.training.config import TrainConfig
+from botzoo.options.command_line import RUN_MODES, check_options, chosen_mode, make_parser, named_first, parse
+from botzoo.options.config import TrainConfig
 
 DEFAULT_RECIPE = "label-smoothing"
 """The paper's best that needs neither a teacher nor 200 epochs."""
@@ -25,9 +25,9 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--recipe", type=str, default=name, help="Name of a recipe, or a YAML file of your own.")
     config, resume = parse(parser, TrainConfig, argv, settled={"recipe": name})
 
-    from botzoo.publishing.job import train_and_describe
-    from botzoo.publishing.summary import print_to_terminal
-    from botzoo.training.engine import leave_group
+    from botzoo.api import train_and_describe
+    from botzoo.results.summary import print_to_terminal
+    from botzoo.training.distributed import leave_group
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])

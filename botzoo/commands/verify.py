@@ -23,7 +23,7 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--dataset", help="Where its images are; by default where the card says.")
     options = parser.parse(argv)
 
-    from botzoo.publishing.verify import exit_status, verify
+    from botzoo.hub.verify import exit_status, verify
 
     checks = []
     for check in verify(options.name, options.dataset):

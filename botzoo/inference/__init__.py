@@ -1,1 +1,1 @@
-"""Using trained networks: what there is, what a network looks like inside, and what it says of an image."""
+"""Trained networks at work on new images. Imports results and what is above."""

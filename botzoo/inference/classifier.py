@@ -14,11 +14,12 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
-from botzoo.hub_cache import cached_file
+from botzoo.models.create import create_model
 from botzoo.models.foreign import read_config, temperature_in
+from botzoo.models.loading import hub_id_of
+from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import WEIGHTS, work_offline
-from botzoo.training.data import Preprocessing
-from botzoo.training.model import create_model, hub_id_of
+from botzoo.util.hub_cache import cached_file
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def layers(model: nn.Module, size: int) -> list[Layer]:
 
     A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a linear
     map C_in * C_out at each position. Products without a module of their own, as in attention, are not among them; see
-    ``botzoo.training.cost.count_macs`` for all.
+    ``botzoo.models.cost.count_macs`` for all.
 
     Args:
         model: on the meta device; it is put into evaluation mode.

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from botzoo import __version__
+from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError
-from botzoo.training.sources import image_files
 
 URL_BYTES = 64 << 20
 """Most bytes that are taken from an address."""

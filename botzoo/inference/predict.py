@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from botzoo.data.decode import decode
+from botzoo.data.decoded import Pixels
+from botzoo.data.parallel import in_order
+from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ModelError
 from botzoo.inference.classifier import Classifier
-from botzoo.inference.fold import fold_batch_norm
 from botzoo.inference.images import read_encoded
 from botzoo.inference.views import Tta, prepared_for, views
-from botzoo.training.data import EvalTransform, decode, in_order
-from botzoo.training.decoded import Pixels
+from botzoo.models.fold import fold_batch_norm
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
 
 FEW = 32

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from botzoo.errors import ConfigError
-from botzoo.training.data import Preprocessing
+from botzoo.models.preprocessing import Preprocessing
 
 Tta = Literal["none", "flip", "five-crop", "ten-crop"]
 CHOICES: tuple[str, ...] = get_args(Tta)

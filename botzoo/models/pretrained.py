@@ -23,7 +23,7 @@ from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_
 from torch import nn
 
 from botzoo.errors import CheckpointError, ModelError, NetworkError, did_you_mean
-from botzoo.hub_cache import cached_file
+from botzoo.util.hub_cache import cached_file
 
 __all__ = [
     "EMBEDDED",

@@ -4,7 +4,7 @@ One file is one recipe, one row of the paper's Tables 2, 4 and 6. Its keys:
 
 - about, section: what it adds in a few words, and where the paper has it;
 - base: the recipe it builds on; without one it stands alone;
-- options: those of ``botzoo.training.config.TrainConfig`` that differ from the base's;
+- options: those of ``botzoo.options.config.TrainConfig`` that differ from the base's;
 - paper: the paper's top-1 and top-5 accuracy on ImageNet in per cent, by network;
 - measured: what we measured with it, if we did: ``setup``, network, data and length in words; ``top1``, the mean in per cent;
   ``each``, that of every seed. The runs themselves are in cards/ablations.

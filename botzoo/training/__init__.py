@@ -1,1 +1,1 @@
-"""The machine that trains, from scratch and for transfer alike; ``run.py`` is the page to read first."""
+"""One run: set up, trained, evaluated and written down; ``run`` is the page to read first. Imports tasks and what is above."""

@@ -18,13 +18,15 @@ import yaml
 from accelerate import Accelerator
 from filelock import BaseFileLock, FileLock, Timeout
 
+from botzoo.data.images import Images
+from botzoo.data.stream import Stream
 from botzoo.errors import CheckpointError, ConfigError, DataError
-from botzoo.training.config import TrainConfig
-from botzoo.training.data import Images
-from botzoo.training.engine import from_main, hardware, on_main
-from botzoo.training.stream import Stream
+from botzoo.options.config import TrainConfig
+from botzoo.training.distributed import from_main, hardware, on_main
+from botzoo.util.files import free_name, write_whole
 
 log = logging.getLogger("botzoo")
+
 
 Facts = dict[str, Any]
 
@@ -82,14 +84,6 @@ def usual_name(config: TrainConfig) -> Path:
     dataset = re.split(r"[{*?\[]", config.dataset)[0] if streamed else config.dataset  # it may be a pattern
     parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (dataset, config.model))
     return Path("runs") / "-".join(parts)
-
-
-def free_name(path: Path, ending: str = "") -> Path:
-    """Return ``path`` and ``ending``, with a number between them where that exists."""
-    numbered = (
-        path.with_name(f"{path.name}{number}{ending}") for number in ("", *(f"-{n}" for n in range(2, 100_000)))
-    )
-    return next(name for name in numbered if not name.exists())
 
 
 @contextmanager
@@ -202,10 +196,3 @@ def write_facts(folder: Path, facts: Facts, accelerator: Accelerator) -> None:
     """Write run.json, whole or not at all, from the main process."""
     if accelerator.is_main_process:
         write_whole(folder / "run.json", json.dumps(facts, indent=2) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.rename(path)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from botzoo.training.optim import Schedule
+from botzoo.training.schedule import Schedule
 
 Record = dict[str, Any]
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from botzoo.training.config import OptimConfig, TrainConfig
-from botzoo.training.cost import Memory, count_macs, estimate_memory
-from botzoo.training.model import count_parameters
-from botzoo.training.optim import fall_epochs, has_momentum, make_optimizer
+from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
+from botzoo.options.config import OptimConfig, TrainConfig
+from botzoo.training.optimizer import has_momentum, make_optimizer
+from botzoo.training.schedule import fall_epochs
 from botzoo.tricks.zero_gamma import last_gammas
 
 if TYPE_CHECKING:
-    from botzoo.training.prepare import Settled
+    from botzoo.training.setup import Settled
+from botzoo.util.text import epochs_words, mib
 
 
 def plan(job: Settled) -> Iterator[str]:
@@ -206,25 +207,3 @@ def memory_of(job: Settled, micro_batch: int) -> Memory:
 def _parts(memory: Memory) -> str:
     parts = {name.replace("_", " "): size for name, size in asdict(memory).items() if size}
     return " + ".join(f"{name} {mib(size)}" for name, size in parts.items())
-
-
-def mib(size: int) -> str:
-    """Return a number of bytes in MiB, for people."""
-    return f"{size / (1 << 20):,.{0 if size >= 10 << 20 else 1}f}"
-
-
-def epochs_words(epochs: float) -> str:
-    """Return a number of epochs for people: 3 epochs, 2.41 epochs, 0.032 epochs."""
-    return f"{epochs_number(epochs)} epoch{'s' if epochs != 1 else ''}"
-
-
-def epochs_number(epochs: float) -> str:
-    """Return the number alone."""
-    return f"{epochs:,.2f}".rstrip("0").rstrip(".") if epochs >= 1 else f"{epochs:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: 42 s, 7 min 05 s, 2 h 03 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

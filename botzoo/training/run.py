@@ -26,36 +26,29 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from botzoo.data.augment import make_augment
+from botzoo.data.loader import Batch, eval_batches, train_batches
+from botzoo.data.stream import Stream, stream_eval_batches, stream_train_batches
+from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
 from botzoo.errors import CheckpointError, ConfigError, DivergedError, StoppedError
+from botzoo.models.folder import write_model_folder
+from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
+from botzoo.models.licence import settle_license
+from botzoo.options.config import TrainConfig, seconds_of
+from botzoo.tasks.task import Judged
 from botzoo.training import checkpoint
-from botzoo.training.augment import make_augment
-from botzoo.training.batch_norm import measure_norms, measuring_steps, trained_norms
-from botzoo.training.batch_size import with_batch_size
-from botzoo.training.budget import WARMUP, Budget, Pace, fit_steps, too_small
+from botzoo.training.autotune.batch_size import with_batch_size
+from botzoo.training.autotune.budget import WARMUP, Budget, Pace, fit_steps, too_small
+from botzoo.training.autotune.lr_range import FEWEST, STEPS, Sweep, draw_range_test, exploded, factor, suggest
+from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
+from botzoo.training.autotune.micro_batch import fit_memory
+from botzoo.training.autotune.speed import Work, agreed, measure, speed
 from botzoo.training.checkpoint import Progress
-from botzoo.training.config import TrainConfig, seconds_of
-from botzoo.training.data import (
-    Batch,
-    EvalTransform,
-    ProgressiveResizing,
-    TrainTransform,
-    Transform,
-    eval_batches,
-    train_batches,
-)
-from botzoo.training.engine import (
-    end_trackers,
-    fit_memory,
-    from_main,
-    on_main,
-    same_everywhere,
-    start_tracker,
-    worker_count,
-)
+from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, start_tracker, worker_count
+from botzoo.training.evaluation import evaluate
 from botzoo.training.folder import (
     Facts,
     check_output,
-    free_name,
     log_to,
     open_folder,
     record_config,
@@ -65,16 +58,12 @@ from botzoo.training.folder import (
 )
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
-from botzoo.training.licence import settle_license
-from botzoo.training.lr_finder import FEWEST, STEPS, Sweep, draw_range_test, exploded, factor, suggest
-from botzoo.training.measure import Work, agreed, measure, speed
-from botzoo.training.memory import peak_memory, reset_peak_memory
-from botzoo.training.model import write_model_folder
-from botzoo.training.plan import decay_words, duration, epochs_number, plan
-from botzoo.training.prepare import Settled, SettledT, Transfer, prepare, resettled, with_choices
+from botzoo.training.plan import decay_words, plan
+from botzoo.training.setup import Settled, SettledT, Transfer, resettled, with_choices
+from botzoo.training.setup import set_up as prepare
 from botzoo.training.soup import Ingredient, Score, Soup, average, best_of, file_of, greedy_soup, remove_others, told
-from botzoo.training.stream import Stream, stream_eval_batches, stream_train_batches
-from botzoo.training.trainer import Judged, evaluate
+from botzoo.util.files import free_name
+from botzoo.util.text import duration, epochs_number
 
 log = logging.getLogger("botzoo")
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from safetensors.torch import load_file
 from torch import Tensor
 
+from botzoo.util.text import and_list
+
 
 class Score(NamedTuple):
     """What the validation split says: top-1 accuracy in per cent, mean negative log-likelihood in nats."""
@@ -149,7 +151,7 @@ def told(soup: Soup) -> list[str]:
     for trial in soup.trials:
         outcome = "kept" if trial.kept else f"{trial.epochs[-1]} left out"
         lines.append(
-            f"epochs {joined(trial.epochs)} averaged: {trial.score.top1:.2f} %, loss {trial.score.loss:.4f}: {outcome}"
+            f"epochs {and_list(trial.epochs)} averaged: {trial.score.top1:.2f} %, loss {trial.score.loss:.4f}: {outcome}"
         )
     return [*lines, f"{outcome_of(soup)}; the validation split chose"]
 
@@ -160,10 +162,4 @@ def outcome_of(soup: Soup) -> str:
         return f"no average is better: the weights of epoch {soup.epochs[0]} are kept alone"
     before, after = soup.ingredients[0], soup.score
     gain = f"top-1 {before.top1:.2f} -> {after.top1:.2f} %, loss {before.loss:.4f} -> {after.loss:.4f}"
-    return f"the average of epochs {joined(soup.epochs)} is kept: validation {gain}"
-
-
-def joined(epochs: Sequence[int]) -> str:
-    """Return numbers for people: 7, 9 and 8."""
-    *first, last = map(str, epochs)
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"the average of epochs {and_list(soup.epochs)} is kept: validation {gain}"

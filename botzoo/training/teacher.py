@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
-from botzoo.training.data import Preprocessing
-from botzoo.training.engine import same_everywhere
-from botzoo.training.model import Start, create_model
+from botzoo.models.create import Start, create_model
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.training.distributed import same_everywhere
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from botzoo.errors import ConfigError
 from botzoo.recipes.ladders import flat
-from botzoo.training.imbalance import SKEWED
+from botzoo.tasks.imbalance import SKEWED
 from botzoo_finetune.config import FinetuneConfig
 
 Value = str | int | float | bool | None

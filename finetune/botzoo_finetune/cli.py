@@ -9,7 +9,7 @@ try:
     import time
     from pathlib import Path
 
-    from botzoo.guard import guarded
+    from botzoo.util.guard import guarded
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo-finetune: Interrupted.", file=sys.stderr)
     raise SystemExit(130) from None
@@ -62,7 +62,7 @@ def _main(argv: list[str]) -> None:
 
     import yaml
 
-    from botzoo.training.command_line import RUN_MODES, Mode, chosen_mode, given, make_parser, named_first, parse
+    from botzoo.options.command_line import RUN_MODES, Mode, chosen_mode, given, make_parser, named_first, parse
     from botzoo_finetune.config import FinetuneConfig
 
     modes = RUN_MODES | {name: Mode(*mode) for name, mode in MODES.items()}
@@ -70,8 +70,8 @@ def _main(argv: list[str]) -> None:
     parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, defaults, modes)
     config, resume = parse(parser, FinetuneConfig, argv)
 
-    from botzoo.publishing.summary import print_to_terminal
-    from botzoo.training.engine import leave_group
+    from botzoo.results.summary import print_to_terminal
+    from botzoo.training.distributed import leave_group
     from botzoo_finetune.auto import named
     from botzoo_finetune.doctor.examine import Report
     from botzoo_finetune.run import finetune

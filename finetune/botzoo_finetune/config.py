@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from botzoo.errors import ConfigError
-from botzoo.training.config import TrainConfig, check
+from botzoo.options.config import TrainConfig, check
 
 
 @dataclass(frozen=True)

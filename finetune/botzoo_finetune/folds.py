@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from botzoo.training.prepare import Settled
-from botzoo.training.trainer import wilson
+from botzoo.tasks.classification import wilson
+from botzoo.training.setup import Settled
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.several import (
     MakeTransfer,

@@ -8,23 +8,23 @@ from pathlib import Path
 
 from torch import nn
 
+from botzoo.api import train_and_describe
 from botzoo.errors import ConfigError
-from botzoo.publishing.job import train_and_describe
-from botzoo.training.prepare import Settled, Transfer, anew
 from botzoo.training.run import Result
+from botzoo.training.setup import Settled, Transfer, anew
 from botzoo_finetune import auto
 from botzoo_finetune.auto import differing, for_optimizer
-from botzoo_finetune.compare import compare
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import Report, quick_lines
-from botzoo_finetune.first_look import facts, report_probe, sized_for_budget, start_from_probe
 from botzoo_finetune.folds import cross_validate
-from botzoo_finetune.freeze import Freezer
-from botzoo_finetune.head_only import HeadOnly, head_only, on_images
-from botzoo_finetune.layer_decay import layer_decay
+from botzoo_finetune.probing.compare import compare
+from botzoo_finetune.probing.first_look import facts, report_probe, sized_for_budget, start_from_probe
 from botzoo_finetune.search import SEARCHED, search
 from botzoo_finetune.seeds import train_seeds
+from botzoo_finetune.transfer.freeze import Freezer
+from botzoo_finetune.transfer.head_only import HeadOnly, head_only, on_images
+from botzoo_finetune.transfer.layer_decay import layer_decay
 
 SEVERAL = {"folds": cross_validate, "seeds": train_seeds, "search": search}
 """Modes that train several times."""
@@ -47,7 +47,7 @@ def finetune(
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose configuration is ``config``.
         mode: "check", "probe", "compare", "folds", "seeds", "search", or one of
-            ``botzoo.publishing.job.train_and_describe``; None to train.
+            ``botzoo.api.train_and_describe``; None to train.
         value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botzoo.errors import ConfigError
+from botzoo.options.command_line import load_config
+from botzoo.options.config import check
 from botzoo.recipes import Options
-from botzoo.training.command_line import load_config
-from botzoo.training.config import check
-from botzoo.training.engine import from_main
-from botzoo.training.trainer import wilson
+from botzoo.tasks.classification import wilson
+from botzoo.training.distributed import from_main
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.several import (
     Failure,

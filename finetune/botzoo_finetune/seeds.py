@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from botzoo.training.config import seed_list
+from botzoo.options.config import seed_list
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.several import (
     MakeTransfer,

@@ -16,19 +16,20 @@ from typing import Any
 from accelerate import Accelerator
 
 from botzoo.errors import ConfigError, DivergedError
-from botzoo.publishing.ablation_report import Estimate, accuracy, estimate_json
-from botzoo.publishing.job import describe
-from botzoo.publishing.recipe import without_machine
-from botzoo.publishing.sections import set_aside
+from botzoo.experiments.report import Estimate, accuracy, estimate_json
+from botzoo.experiments.series import Register, check_images, close, one_by_one, read_record, train_one
+from botzoo.options.command_line import made
+from botzoo.options.config import MOST_RUNS, check
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import nested
-from botzoo.training.command_line import made
-from botzoo.training.config import MOST_RUNS, check
-from botzoo.training.engine import from_main, make_accelerator, on_main
-from botzoo.training.folder import usual_name, working_in, write_whole
-from botzoo.training.prepare import Settled, Transfer, preflight
+from botzoo.results.recipe import without_machine
+from botzoo.results.report import describe
+from botzoo.results.sections import set_aside
+from botzoo.training.distributed import from_main, make_accelerator, on_main
+from botzoo.training.folder import usual_name, working_in
 from botzoo.training.run import Result
-from botzoo.training.series import Register, check_images, close, one_by_one, read_record, train_one
+from botzoo.training.setup import Settled, Transfer, preflight
+from botzoo.util.files import write_whole
 from botzoo_finetune.config import FinetuneConfig
 
 log = logging.getLogger("botzoo")
@@ -131,7 +132,7 @@ class Several:
 
         Raises:
             DivergedError: every one of them diverged.
-            BotzooError: see ``botzoo.training.series.train_one``.
+            BotzooError: see ``botzoo.experiments.series.train_one``.
         """
         missing = [name for name in names if name not in self.ended]
         log.info("%s: %d runs in %s, %d of them done", self.mode, len(names), self.folder, len(names) - len(missing))

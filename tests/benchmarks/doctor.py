@@ -29,8 +29,9 @@ from typing import Any
 
 from PIL import Image
 
-from botzoo.training.data import decode
-from botzoo.training.sources import Split, find_images
+from botzoo.data.decode import decode
+from botzoo.data.sources.base import Split
+from botzoo.data.sources.find import find_images
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -134,7 +135,7 @@ def row(check: str, planted: set[Any], found: set[Any]) -> str:
 
 def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Check the data set in ``folder`` and return what check.json says."""
-    from botzoo.training.command_line import made
+    from botzoo.options.command_line import made
     from botzoo_finetune.config import FinetuneConfig
     from botzoo_finetune.run import finetune
 

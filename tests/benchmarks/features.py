@@ -34,15 +34,16 @@ import numpy as np
 import pytest
 import torch
 
-from botzoo.training.command_line import made
-from botzoo.training.data import Images
-from botzoo.training.prepare import Settled, prepare
+from botzoo.data.images import Images
+from botzoo.options.command_line import made
 from botzoo.training.run import _train_batches
+from botzoo.training.setup import Settled
+from botzoo.training.setup import set_up as prepare
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.features import Extractor
-from botzoo_finetune.first_look import Look, report_probe
-from botzoo_finetune.head_only import HeadOnly
+from botzoo_finetune.probing.first_look import Look, report_probe
 from botzoo_finetune.run import _transfer
+from botzoo_finetune.transfer.features import Extractor
+from botzoo_finetune.transfer.head_only import HeadOnly
 
 
 def settled_for(data: str, images: int, **options: Any) -> Settled:

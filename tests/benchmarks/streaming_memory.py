@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from botzoo.training.data import Order, TrainTransform
-from botzoo.training.shards import find_shards
-from botzoo.training.stream import Stream, stream_train_batches
+from botzoo.data.order import Order
+from botzoo.data.sources.shards import find_shards
+from botzoo.data.stream import Stream, stream_train_batches
+from botzoo.data.transforms import TrainTransform
 
 PER_SHARD, BATCH, BUFFER = 500, 64, 512
 STATUS = Path("/proc/self/status")

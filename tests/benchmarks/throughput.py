@@ -34,12 +34,18 @@ import torch
 from accelerate import Accelerator
 
 import botzoo  # noqa: F401  (registers resnet18d_bot)
-from botzoo.training.data import Order, Preprocessing, TrainTransform, read_images, train_batches
-from botzoo.training.memory import keep_freed_memory
-from botzoo.training.model import Start
-from botzoo.training.objective import Objective
-from botzoo.training.optim import Schedule, make_optimizer, param_groups
-from botzoo.training.sources import Split, open_images
+from botzoo.data.images import read_images
+from botzoo.data.loader import train_batches
+from botzoo.data.order import Order
+from botzoo.data.sources.base import Split
+from botzoo.data.sources.find import open_images
+from botzoo.data.transforms import TrainTransform
+from botzoo.models.create import Start
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.tasks.objective import Objective
+from botzoo.training.autotune.memory import keep_freed_memory
+from botzoo.training.optimizer import make_optimizer, param_groups
+from botzoo.training.schedule import Schedule
 from botzoo.training.teacher import Teacher
 from botzoo.training.trainer import Trainer
 from botzoo.tricks.mixed_precision import mixed_precision

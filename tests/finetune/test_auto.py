@@ -12,11 +12,12 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from botzoo.errors import ConfigError
-from botzoo.guard import guarded
 from botzoo.recipes.ladders import flat
-from botzoo.training.prepare import Transfer, prepare
-from botzoo.training.prepare import with_choices as settle
-from botzoo_finetune import cli, first_look
+from botzoo.training.setup import Transfer
+from botzoo.training.setup import set_up as prepare
+from botzoo.training.setup import with_choices as settle
+from botzoo.util.guard import guarded
+from botzoo_finetune import cli
 from botzoo_finetune.auto import (
     SHORT,
     USUAL,
@@ -33,6 +34,7 @@ from botzoo_finetune.auto import (
     with_choices,
 )
 from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.probing import first_look
 from botzoo_finetune.run import _choosing
 from running import finetune, run, run_distributed, write_teacher
 
@@ -198,7 +200,8 @@ def test_no_time_is_spent_where_images_are_too_large_for_a_smaller_input(
 
 def finetune_in_a_hurry(options: dict[str, Any]) -> None:
     """Fine-tune for eight steps with a budget that is short whatever the speed."""
-    from botzoo.training import budget, run
+    from botzoo.training import run
+    from botzoo.training.autotune import budget
     from botzoo_finetune import auto
 
     auto.SHORT = 10**9

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from botzoo.guard import guarded
+from botzoo.options.command_line import make_parser, parse
 from botzoo.recipes.ladders import flat
-from botzoo.training.command_line import make_parser, parse
+from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
 
@@ -90,7 +90,7 @@ def test_a_flag_chooses_what_is_done_instead(
 ) -> None:
     asked: list[str | None] = []
     monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, mode, **others: asked.append(mode))
-    monkeypatch.setattr("botzoo.publishing.summary.print_to_terminal", lambda: None)
+    monkeypatch.setattr("botzoo.results.summary.print_to_terminal", lambda: None)
     assert guarded(cli.PROG, cli._main, ["--epochs", "2", *flags]) == 0
     assert asked == [mode]
 

@@ -13,8 +13,8 @@ import timm
 import torch
 from huggingface_hub import ModelCard
 
-from botzoo.guard import guarded
-from botzoo.training.command_line import load_config, make_parser, parse
+from botzoo.options.command_line import load_config, make_parser, parse
+from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
 

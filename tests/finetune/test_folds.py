@@ -15,11 +15,12 @@ from accelerate.state import AcceleratorState
 from scipy.stats import t
 from sklearn.model_selection import StratifiedKFold
 
+from botzoo.data.sources.base import ImageData, Split
+from botzoo.data.splits import in_fold, joined
 from botzoo.errors import ConfigError, DataError
-from botzoo.guard import guarded
-from botzoo.publishing.verify import verify
-from botzoo.training.config import DataConfig, fold_of
-from botzoo.training.sources import ImageData, Split, in_fold, joined
+from botzoo.hub.verify import verify
+from botzoo.options.config import DataConfig, fold_of
+from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from conftest import write_photos
 from running import SIGKILLED, quick_command, run

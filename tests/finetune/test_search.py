@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for role in ("train", "test"):
         write_photos(folder / "data" / role, classes=2, each=12)
     (folder / "data" / "test" / "class0" / "0.png").write_bytes(b"no image")
-    import botzoo.training.series as series
+    import botzoo.experiments.series as series
 
     whole = series.train
 
@@ -93,7 +93,7 @@ def test_a_frozen_network_has_no_layer_decay_to_look_for() -> None:
 
 
 def test_what_is_given_outside_of_the_space_widens_it() -> None:
-    from botzoo.training.config import OptimConfig
+    from botzoo.options.config import OptimConfig
 
     config = FinetuneConfig(layer_decay=0.3, optim=OptimConfig(weight_decay=0.05))
     ranges = space(config)

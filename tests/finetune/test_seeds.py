@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from scipy.stats import t
 
-from botzoo.publishing.verify import verify
+from botzoo.hub.verify import verify
 from running import quick_command, run_distributed
 
 

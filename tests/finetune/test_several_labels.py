@@ -10,7 +10,7 @@ import pytest
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from botzoo.guard import guarded
+from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from running import write_teacher
 

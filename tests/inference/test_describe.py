@@ -11,8 +11,8 @@ import botzoo  # noqa: F401  (registers the models)
 from botzoo.errors import ModelError
 from botzoo.inference.describe import blocks, layers, structure
 from botzoo.inference.sheet import sheet
-from botzoo.publishing.calibration import write_temperature
-from botzoo.training.cost import count_macs
+from botzoo.models.cost import count_macs
+from botzoo.results.calibration import write_temperature
 from running import write_teacher
 
 

@@ -21,7 +21,7 @@ from botzoo.inference.classifier import label_names, open_classifier, to_fetch
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import CHOICES, prepared_for, views
 from botzoo.models.foreign import TEMPERATURES
-from botzoo.training.data import Preprocessing
+from botzoo.models.preprocessing import Preprocessing
 from conftest import write_photos
 from running import write_teacher
 

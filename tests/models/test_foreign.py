@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from botzoo.errors import BotzooError, CheckpointError
 from botzoo.inference.classifier import open_classifier
 from botzoo.inference.predict import Predictor
+from botzoo.models.create import create_model
 from botzoo.models.foreign import meta_network, read_config, read_shapes
-from botzoo.training.memory import peak_memory
-from botzoo.training.model import create_model
+from botzoo.training.autotune.memory import peak_memory
 from running import write_teacher
 
 CPU = torch.device("cpu")

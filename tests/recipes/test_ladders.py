@@ -7,8 +7,8 @@ import pytest
 
 from botzoo import recipes
 from botzoo.errors import ConfigError
+from botzoo.experiments.ablation import rung_options
 from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, nested, select
-from botzoo.training.ablation import rung_options
 
 
 def own(folder: Path, text: str) -> Ladder:

@@ -8,9 +8,9 @@ import pytest
 
 from botzoo import recipes
 from botzoo.errors import ConfigError
+from botzoo.options.command_line import check_options, made
+from botzoo.options.config import TrainConfig
 from botzoo.recipes import load, merged
-from botzoo.training.command_line import check_options, made
-from botzoo.training.config import TrainConfig
 
 STEPS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "linear-scaling": ("baseline", {"batch_size": 1024, "linear_scaling": True}),

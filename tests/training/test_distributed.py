@@ -15,10 +15,10 @@ from running import TINY, final_weights, run_distributed, write_teacher
 
 def train_and_record(options: dict[str, Any], folder: str) -> None:
     """Train with frozen BatchNorm and write down, for this rank, the images, labels and learning rate of each step."""
-    from botzoo.training.command_line import made
-    from botzoo.training.config import TrainConfig
-    from botzoo.training.prepare import Transfer
+    from botzoo.options.command_line import made
+    from botzoo.options.config import TrainConfig
     from botzoo.training.run import train
+    from botzoo.training.setup import Transfer
     from botzoo.training.trainer import Trainer
 
     take = Trainer.step
@@ -89,10 +89,10 @@ def read_and_record(photos: str, folder: str) -> None:
     """Read images in one of several processes; write down who decodes, where the pixels are, and what they are."""
     from accelerate import Accelerator
 
-    from botzoo.training import data
-    from botzoo.training.config import TrainConfig
-    from botzoo.training.prepare import read_splits
-    from botzoo.training.sources import find_images
+    from botzoo.data import loader as data
+    from botzoo.data.sources.find import find_images
+    from botzoo.options.config import TrainConfig
+    from botzoo.training.setup import read_splits
 
     os.environ["BOTZOO_CACHE"] = folder
     decode = data.decode
@@ -144,8 +144,8 @@ def test_all_processes_know_the_same_evaluation(runs: dict[str, Any]) -> None:
 
 
 def check_how_long_processes_wait() -> None:
-    from botzoo.training.config import TrainConfig
-    from botzoo.training.engine import WAIT, make_accelerator
+    from botzoo.options.config import TrainConfig
+    from botzoo.training.distributed import WAIT, make_accelerator
 
     make_accelerator(TrainConfig(mixed_precision="fp32"))
     group = torch.distributed.distributed_c10d._get_default_group()

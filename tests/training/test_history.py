@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
-from botzoo.training.optim import Schedule
+from botzoo.training.schedule import Schedule
 
 
 def train(step: int) -> dict[str, Any]:

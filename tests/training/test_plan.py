@@ -9,8 +9,8 @@ import pytest
 import timm
 
 from botzoo.errors import BotzooError
-from botzoo.training.command_line import made
-from botzoo.training.config import OptimConfig, TrainConfig
+from botzoo.options.command_line import made
+from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.training.plan import decay_words
 from botzoo.training.run import rehearse
 from conftest import write_photos

@@ -15,10 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, DataError, DivergedError
-from botzoo.training.command_line import made
-from botzoo.training.config import TrainConfig
-from botzoo.training.prepare import Transfer
+from botzoo.options.command_line import made
+from botzoo.options.config import TrainConfig
 from botzoo.training.run import Result, train
+from botzoo.training.setup import Transfer
 from botzoo.training.trainer import Trainer
 from conftest import write_photos
 from running import TINY, run, run_distributed, write_teacher

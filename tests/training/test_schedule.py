@@ -12,14 +12,14 @@ from timm.scheduler import StepLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, MultiStepLR, ReduceLROnPlateau, StepLR
 
+from botzoo.data.order import Order
 from botzoo.errors import ConfigError
+from botzoo.options.command_line import made
+from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.training.checkpoint import Progress
-from botzoo.training.command_line import made
-from botzoo.training.config import OptimConfig, TrainConfig
-from botzoo.training.data import Order
-from botzoo.training.optim import Schedule, fall_epochs
-from botzoo.training.prepare import make_schedule, settle_epochs
 from botzoo.training.run import _judge_plateau
+from botzoo.training.schedule import Schedule, fall_epochs
+from botzoo.training.setup import make_schedule, settle_epochs
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
 
 SPE = 5  # steps per epoch

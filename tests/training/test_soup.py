@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn, update_bn
 
 from botzoo.errors import ConfigError
-from botzoo.training.batch_norm import measure_norms, measuring_steps, trained_norms
-from botzoo.training.command_line import made
-from botzoo.training.config import TrainConfig
-from botzoo.training.prepare import Transfer
+from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
+from botzoo.options.command_line import made
+from botzoo.options.config import TrainConfig
 from botzoo.training.run import Result, train
+from botzoo.training.setup import Transfer
 from botzoo.training.soup import Ingredient, Score, Soup, Trial, average, best_of, file_of, greedy_soup, told
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
-from botzoo.training.data import Preprocessing
-from botzoo.training.mixing import mix
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.tasks.mixing import mix
 from botzoo.training.teacher import Teacher, fingerprint, make_teacher
 from running import write_teacher
 
@@ -260,7 +260,7 @@ def test_a_repository_without_safetensors_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, pickle: bool, words: str
 ) -> None:
     """timm would load its pickle."""
-    from botzoo.training import model
+    from botzoo.models import loading as model
 
     def download(hub_id: str, filename: str, **kwargs: Any) -> str:
         if filename == "model.safetensors":

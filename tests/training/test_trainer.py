@@ -9,10 +9,14 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from botzoo.errors import ConfigError
-from botzoo.training.data import Preprocessing
-from botzoo.training.objective import Objective
-from botzoo.training.optim import Schedule, make_optimizer, param_groups
-from botzoo.training.trainer import Evaluation, Trainer, evaluate, fit_micro_batch
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.tasks.classification import Evaluation
+from botzoo.tasks.objective import Objective
+from botzoo.training.autotune.micro_batch import fit_micro_batch
+from botzoo.training.evaluation import evaluate
+from botzoo.training.optimizer import make_optimizer, param_groups
+from botzoo.training.schedule import Schedule
+from botzoo.training.trainer import Trainer
 from botzoo.tricks.paper_augment import paper_augment
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1.0, "bilinear")
@@ -197,7 +201,7 @@ def test_log_probabilities_are_kept_where_they_are_asked_for(monkeypatch: pytest
     assert (evaluation.log_p.shape, evaluation.log_p.dtype) == ((6, 3), np.float16)
     np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).sum(1), 1, atol=2e-3)
     np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).max(1), evaluation.confidence, atol=1e-3)
-    monkeypatch.setattr("botzoo.training.trainer.KEPT", 20)
+    monkeypatch.setattr("botzoo.training.evaluation.KEPT", 20)
     assert evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, keep_log_p=True).log_p is None
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from botzoo.data.sources.find import find_images, names_by_split
 from botzoo.errors import BotzooError, ConfigError, DataError
-from botzoo.training.folder import check_output, free_name
-from botzoo.training.prepare import Transfer, prepare
-from botzoo.training.sources import find_images, names_by_split
+from botzoo.training.folder import check_output
+from botzoo.training.setup import Transfer
+from botzoo.training.setup import set_up as prepare
+from botzoo.util.files import free_name
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.examine import Features, Report, examine, names_and_counts
 from botzoo_finetune.doctor.findings import Finding
@@ -24,7 +26,7 @@ from botzoo_finetune.doctor.names import check_names
 from botzoo_finetune.doctor.page import page
 from botzoo_finetune.doctor.report import as_json, lines, to_look_at
 from botzoo_finetune.doctor.roll import Roll
-from botzoo_finetune.features import features, unmeasured
+from botzoo_finetune.transfer.features import features, unmeasured
 
 log = logging.getLogger("botzoo")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.training.sources import listing
+from botzoo.util.text import listing
 from botzoo_finetune.doctor.findings import Finding
 
 FEW = 5

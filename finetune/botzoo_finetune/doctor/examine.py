@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.data.images import Images, Unreadable
+from botzoo.data.parallel import in_order
 from botzoo.errors import ModelError, printable
-from botzoo.training.data import Images, Unreadable, in_order
-from botzoo.training.sources import listing
+from botzoo.util.text import listing
 from botzoo_finetune.doctor.counts import check_counts
 from botzoo_finetune.doctor.duplicates import check_duplicates
 from botzoo_finetune.doctor.findings import Finding
@@ -22,7 +23,7 @@ from botzoo_finetune.doctor.roll import Roll
 from botzoo_finetune.doctor.sizes import Sizes, check_sizes, measure
 
 if TYPE_CHECKING:
-    from botzoo.training.prepare import Settled
+    from botzoo.training.setup import Settled
 
 Features = Callable[["Settled", str], NDArray[np.floating]]
 """Given what is settled and the role of a split, returns the pooled features (N, D) of its images, in their order."""

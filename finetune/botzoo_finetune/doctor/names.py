@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from botzoo.training.sources import listing
+from botzoo.util.text import listing
 from botzoo_finetune.doctor.findings import Finding
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from botzoo.training.data import Images
+    from botzoo.data.images import Images
 
 
 class Entry(NamedTuple):

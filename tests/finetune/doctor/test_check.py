@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from accelerate.state import AcceleratorState
 
-from botzoo.guard import guarded
+from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 
 TINY = [

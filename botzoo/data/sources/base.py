@@ -1,0 +1,197 @@
+"""A labelled data set with its splits, whatever it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.data.sources.label_lists import MultiHot
+from botzoo.errors import DataError
+from botzoo.util.text import listing
+
+SplitT = TypeVar("SplitT", bound="Labelled")
+
+
+Encoded = bytes | Path | NDArray[np.uint8]
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of splits, as found in folders and on the Hub, and which of the three each one is."""
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split, still encoded.
+
+    Attributes:
+        name: the split's name in its source.
+        labels: int64, shape (N,), indices into the class names; where an image may have any number of labels, uint8 of shape
+            (N, K), 1 for those it has.
+        read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
+        describe: names image i for error messages.
+        rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
+    """
+
+    name: str
+    labels: NDArray[np.int64] | MultiHot
+    read: Callable[[int], Encoded]
+    describe: Callable[[int], str]
+    rows: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
+        """Return the split of the images ``rows``, in that order."""
+        taken = _Taken(self, rows)
+        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows)
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+        return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
+
+
+# What reads a split is a class and not a closure: worker processes may have to be sent it.
+
+
+@dataclass(frozen=True)
+class _Taken:
+    split: Split
+    rows: NDArray[np.int64]
+
+    def read(self, i: int) -> Encoded:
+        return self.split.read(int(self.rows[i]))
+
+    def describe(self, i: int) -> str:
+        return self.split.describe(int(self.rows[i]))
+
+
+@dataclass(frozen=True)
+class Joined:
+    first: Split
+    second: Split
+
+    def _at(self, i: int) -> tuple[Split, int]:
+        before = len(self.first)
+        return (self.first, i) if i < before else (self.second, i - before)
+
+    def read(self, i: int) -> Encoded:
+        split, k = self._at(i)
+        return split.read(k)
+
+    def describe(self, i: int) -> str:
+        split, k = self._at(i)
+        return split.describe(k)
+
+
+class Labelled(Protocol):
+    """What is asked of a split of any kind."""
+
+    @property
+    def name(self) -> str:
+        """The split's name in its source."""
+
+    def __len__(self) -> int: ...
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+
+
+@dataclass(frozen=True)
+class ImageData(Generic[SplitT]):
+    """A labelled image data set.
+
+    Attributes:
+        name: as the user gave it.
+        class_names: K names, K >= 2; label k means ``class_names[k]``.
+        train, validation, test: its splits; ``open_images`` always sets ``validation``.
+        declared: whether the data itself lists its classes, so that one without images is a class all the same.
+        hub_id: its id on the Hub, if it came from there.
+        license: its licence, if it is known.
+        mirrored: whether a mirrored image means the same.
+        notes: sentences for the reader on what was decided here.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: SplitT
+    validation: SplitT | None = None
+    test: SplitT | None = None
+    hub_id: str | None = None
+    license: str | None = None
+    mirrored: bool = True
+    notes: tuple[str, ...] = field(default=())
+    declared: bool = False
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have any number of labels, none too."""
+        return isinstance(self.train, Split) and self.train.labels.ndim == 2
+
+    @property
+    def splits(self) -> dict[str, SplitT]:
+        """The splits that are there, by role: train, validation, test."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {role: split for role, split in found.items() if split is not None}
+
+
+def checked(data: ImageData[Split]) -> ImageData[Split]:
+    """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
+    names, notes = data.class_names, list(data.notes)
+    if len(names) < 2:
+        raise (
+            DataError(f"{data.name} has one class, {names[0]!r}: a classifier needs two or more.")
+            if names
+            else DataError(f"{data.name} has no classes: it needs two or more.")
+        )
+    for role, split in data.splits.items():
+        if not len(split):
+            raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
+        if data.multi_label and not split.labels.any():
+            raise DataError(
+                f"No image in the {role} split of {data.name} has a label: nothing can be learned or judged."
+            )
+        wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
+        if len(wrong):
+            i = int(wrong[0])
+            raise DataError(
+                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for "
+                f"{len(names)} classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} "
+                "split: mend or remove them."
+            )
+        notes += missing_classes(data, role, split, names)
+    return replace(data, notes=tuple(notes))
+
+
+def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:
+    """Return notes on classes of which a split has no images; raise where they cannot be learned or should have been."""
+    counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
+    if counts is None or trained is None:
+        return []
+    missing = [names[k] for k in np.flatnonzero(counts == 0)]
+    if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
+        raise DataError(
+            f"The {role} split of {data.name} has images of {listing(untaught)}, of which there are no training images: "
+            "add some, or remove the class."
+        )
+    if missing and role == "train" and not data.declared:
+        raise DataError(f"{data.name} has no training images of {listing(missing)}: add some, or remove the class.")
+    if missing and role == "train":
+        return [f"no training images of {listing(missing)}, which the data declares: classes that are never learned"]
+    unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
+    return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []

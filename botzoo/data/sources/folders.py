@@ -1,0 +1,150 @@
+"""Folders with one folder of images for each class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from botzoo.data.sources.base import SPLIT_NAMES, Encoded, ImageData, Split
+from botzoo.errors import DataError, did_you_mean
+from botzoo.util.text import listing
+
+JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
+"""What operating systems leave in folders; passed over like names that begin with a dot."""
+
+_SUFFIXES = (
+    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl"
+)
+
+IMAGE_SUFFIXES = tuple(f".{suffix}" for suffix in _SUFFIXES.split(" "))
+"""Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
+
+
+@dataclass(frozen=True)
+class _Files:
+    paths: list[str]
+
+    def read(self, i: int) -> Encoded:
+        return Path(self.paths[i])
+
+    def describe(self, i: int) -> str:
+        return self.paths[i]
+
+
+def open_folders(name: str, path: Path) -> ImageData[Split]:
+    roots, notes = split_roots(name, path)
+    classes = subfolders(roots["train"])
+    if not classes:
+        raise DataError(
+            f"{name} has no class folders: put the images of each class into a folder of its own, "
+            f"such as {path.name}/cat/1.jpg and {path.name}/dog/2.jpg."
+        )
+    if len(classes) == 1 and len(inner := subfolders(roots["train"] / classes[0])) > 1:
+        raise DataError(
+            f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}: if those are the "
+            f"classes, give {path / classes[0]}."
+        )
+    splits: dict[str, Split] = {}
+    for role, root in roots.items():
+        if unknown := sorted(set(subfolders(root)) - set(classes)):
+            raise DataError(
+                f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
+                f"{did_you_mean(unknown[0], classes)} every class needs training images."
+            )
+        splits[role], others = _folder_split(root, classes)
+        if others:
+            notes.append(
+                f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
+            )
+        if stray := image_files(root, deep=False):
+            notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
+    return ImageData(
+        name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
+    )
+
+
+def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return the folder of class folders of each split, and notes on what is not used.
+
+    A folder called train is a split if another split shares a class with it, or if nothing but its subfolders holds
+    images; otherwise it is a class, locomotives for one.
+    """
+    folders = subfolders(path)
+    named = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
+    others = [folder for folder in folders if folder not in named]
+    roots: dict[str, Path] = {}
+    for folder in named:
+        role = SPLIT_NAMES[folder.lower()]
+        if role in roots:
+            raise DataError(f"{name} has two {role} splits, {roots[role].name!r} and {folder!r}: remove one.")
+        roots[role] = path / folder
+    classes = {role: set(subfolders(root)) for role, root in roots.items()}
+    trained = classes.get("train", set())
+    shared = any(trained & found for role, found in classes.items() if role != "train")
+    is_split = shared or (
+        bool(trained)
+        and not image_files(roots["train"], deep=False)
+        and not any(image_files(path / other) for other in others)
+    )
+    if not is_split and len(named) > 1 and not others:
+        raise DataError(
+            f"{name} has the folders {listing(named)}, and {roots.get('train', 'no train folder')} "
+            "with class folders in it is needed: put the images of each class into a folder of its own, "
+            f"such as {path.name}/train/cat/1.jpg."
+        )
+    if not is_split:
+        return {"train": path}, []
+    notes = [f"not used: {listing(others)}, not named as a split"] if others else []
+    if "test" in roots and not classes["test"]:
+        notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")
+    if "validation" in roots and not classes["validation"]:
+        raise DataError(f"{roots['validation']} has no class folders: give it those of {roots['train']}, or remove it.")
+    return roots, notes
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def subfolders(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not _ignored(entry.name))
+
+
+def files_in(root: Path, deep: bool = True) -> Iterable[str]:
+    """Yield the files in ``root``, sorted folder by folder; links are followed, and dangling ones are yielded too."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+
+    for folder, inner, files in os.walk(root, onerror=refuse, followlinks=True):
+        inner[:] = sorted(name for name in inner if not _ignored(name)) if deep else []
+        yield from (os.path.join(folder, name) for name in sorted(files) if not _ignored(name))  # noqa: PTH118
+
+
+def image_files(root: Path, deep: bool = True) -> list[str]:
+    """Return the paths of the images in ``root``, by their suffix, sorted folder by folder; links are followed."""
+    return [file for file in files_in(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def _folder_split(root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]:
+    """Return the images in the folders of the classes, and the other files there, from text to tables."""
+    paths: list[str] = []
+    others: list[str] = []
+    counts: list[int] = []
+    for class_name in classes:
+        found = list(files_in(root / class_name)) if (root / class_name).is_dir() else []
+        images = [file for file in found if _may_be_image(file)]
+        paths += images
+        others += [file for file in found if not _may_be_image(file)]
+        counts.append(len(images))
+    files = _Files(paths)
+    labels = np.repeat(np.arange(len(classes)), counts).astype(np.int64)
+    return Split(root.name, labels, files.read, files.describe), others
+
+
+def _may_be_image(file: str) -> bool:
+    return file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix

@@ -1,0 +1,111 @@
+"""Data sets on the Hub."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from botzoo.data.sources.base import ImageData, Split
+from botzoo.data.sources.library import cache_only, load_dataset
+from botzoo.data.sources.tables import as_splits, open_tables
+from botzoo.errors import DataError, NetworkError, did_you_mean
+from botzoo.util.text import first_line
+
+T = TypeVar("T")
+
+
+HUB_NAMES = {
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+    "food101": "ethz/food101",
+    "beans": "AI-Lab-Makerere/beans",
+    "imagenet-1k": "ILSVRC/imagenet-1k",
+    "tiny-imagenet": "zh-plus/tiny-imagenet",
+    "oxford-iiit-pet": "timm/oxford-iiit-pet",
+    "imagenette": "johnowhitaker/imagenette2-320",
+}
+"""Short names of well-known data sets and their ids on the Hub."""
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+
+LABEL_COLUMNS = {"uoft-cs/cifar100": "fine_label", "timm/oxford-iiit-pet": "label"}
+"""The label meant where a data set on the Hub has several."""
+
+
+def open_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+
+    hub_id, license, loaded = from_hub(name, hub_id, partial(load_dataset, bars=sys.stderr.isatty()))
+    data = open_tables(name, as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
+    return replace(data, hub_id=hub_id, license=license)
+
+
+def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str | None, T]:
+    """Return the id and licence of a data set on the Hub and what ``load`` makes of it, from the cache where need be.
+
+    Raises:
+        DataError: it does not exist or cannot be read.
+        NetworkError: it is not cached, and the Hub cannot be reached or refuses it.
+    """
+    import datasets
+
+    hub_id, _, configuration = hub_id.partition(":")
+    license, hindrance = _ask_hub(name, hub_id)
+    try:
+        with cache_only(hindrance is not None):  # what is cached still works
+            return hub_id, license, load(hub_id, configuration=configuration or None)
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise NetworkError(
+            f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
+            "`hf auth login`."
+        ) from error
+    except (OSError, DataError) as error:
+        if hindrance is not None:
+            raise NetworkError(hindrance) from error
+        if isinstance(error, DataError):
+            raise
+        raise NetworkError(
+            f"The data set {hub_id} cannot be downloaded: {first_line(error)} Try again later."
+        ) from error
+
+
+def _ask_hub(name: str, hub_id: str) -> tuple[str | None, str | None]:
+    """Return the licence of a data set and None, or None and, for when it is not cached, why the Hub does not help."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        info = HfApi().dataset_info(hub_id, timeout=10)
+    except GatedRepoError:
+        return None, (
+            f"The data set {hub_id} is gated: accept its terms on its page on the Hub, then log in with "
+            "`hf auth login`."
+        )
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise DataError(
+            f"There is no data set {hub_id!r} on the Hub, or it is private, and no folder of that name here."
+            f"{did_you_mean(name, HUB_NAMES)} For a private one log in with `hf auth login`."
+        ) from error
+    except HfHubHTTPError as error:
+        return None, (
+            f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)}): try again "
+            "later, or log in anew with `hf auth login`."
+        )
+    except Exception:  # every HTTP client has connection errors of its own
+        return None, (
+            f"The data set {hub_id} is not cached, there is no folder of that name here, and the Hub cannot be "
+            "reached: connect and try again, or use what works without a network: --dataset digits, or a folder of "
+            "images."
+        )
+    license = info.card_data.get("license") if info.card_data else None
+    return ", ".join(license) if isinstance(license, list) else license, None

@@ -1,0 +1,231 @@
+"""Images that are streamed from shards: which process reads which, in what order, and where a resumed run goes on.
+
+Everything follows from (seed, pass, number of processes) and from how many images each shard holds:
+
+1. A pass puts the shards into a random order and their images, end to end, into one line.
+2. The line, less the images that do not fill a last batch, is cut into W parts of equal length, one for each process, whatever
+   the sizes of the shards: a part may begin and end within one. So each pass sees each image once, but for those left out.
+3. Each process draws its next image at random from a buffer that the following images of its part fill up.
+
+All this is arithmetic on numbers, not on images. A resumed run does it again and reads from its shards only what it had not
+trained on: it goes on with the very image with which the other would have gone on. Augmentation depends on the seed, the pass
+and the image. An unreadable image gives its place in the batch to another one of that batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from botzoo.data.decode import decode
+from botzoo.data.loader import Batch, collate, make_loader
+from botzoo.data.loader import Row as Decoded
+from botzoo.data.order import Order, share
+from botzoo.data.sources.shards import Shards
+from botzoo.data.transforms import EvalTransform, Key, Transform
+from botzoo.errors import DataError
+
+log = logging.getLogger("botzoo")
+
+
+class Row(NamedTuple):
+    """An image on its way, still encoded."""
+
+    key: Key
+    encoded: bytes
+    label: int
+    source: str
+
+
+class Stream:
+    """The images of a split in shards; offers what ``Images`` offers of a split whose images can be read in any order.
+
+    Args:
+        shards: where they are.
+        buffer: images from which the next one is drawn, >= 1; 1 leaves them in the order of their shards.
+        skip_corrupt: do without unreadable images instead of raising.
+
+    Attributes:
+        fingerprint: SHA-256 of the names, sizes and counts of the shards, in hexadecimal.
+        cached: False; images are decoded in every epoch.
+    """
+
+    cached = False
+
+    def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False) -> None:
+        self.shards, self.buffer, self.skip_corrupt = shards, buffer, skip_corrupt
+        self.fingerprint = shards.fingerprint()
+        self._reported: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    @property
+    def kept_in(self) -> str:
+        """Where the pixels are, in words."""
+        return f"streamed from {len(self.shards.urls):,} shards, shuffled in a buffer of {self.buffer:,}"
+
+    def micro_batches(self, order: Order, first: int, last: int) -> Iterator[list[Row]]:
+        """Yield this process's rows of the optimizer steps [first, last), micro-batch by micro-batch.
+
+        ``order`` gives batch size, seed and processes; its epochs need not be the passes over the images.
+        """
+        steps = len(self) // order.batch_size  # in a pass
+        step = first
+        while step < last:
+            number, done = divmod(step, steps)
+            taken = min(steps - done, last - step)
+            rows = self.rows(order, number, steps, done)
+            for _ in range(taken * order.accumulate):
+                yield list(islice(rows, order.micro_batch))
+            step += taken
+
+    def rows(self, order: Order, number: int, steps: int, done: int = 0) -> Iterator[Row]:
+        """Yield this process's rows of pass ``number``, without those of its first ``done`` steps."""
+        each = order.batch_size // order.world_size
+        draws = drawn(steps * each, self.buffer, np.random.default_rng((order.seed, number, order.rank + 1)))
+        wanted = np.ones(len(draws), bool)
+        wanted[draws[: done * each]] = False
+        shards = np.random.default_rng((order.seed, number)).permutation(len(self.shards.urls))
+        incoming = self._line(shards, order.rank * len(draws), wanted, number)
+        held: dict[int, Row] = {}
+        for place in draws[done * each :].tolist():
+            while place not in held:
+                at, row = next(incoming)
+                held[at] = row
+            yield held.pop(place)
+
+    def in_order(self, rank: int, world_size: int) -> Iterator[Row]:
+        """Yield the rows that process ``rank`` evaluates, in the order of the shards; each is one process's."""
+        mine = share(len(self), rank, world_size)
+        shards = np.arange(len(self.shards.urls))
+        yield from (row for _, row in self._line(shards, mine.start, np.ones(len(mine), bool), 0))
+
+    def _line(
+        self, shards: NDArray[np.int64], start: int, wanted: NDArray[np.bool_], epoch: int
+    ) -> Iterator[tuple[int, Row]]:
+        """Yield place and row of the wanted ones of the images from ``start`` on, of all the ``shards`` in their order."""
+        sizes = self.shards.images
+        firsts = np.cumsum(sizes) - sizes  # number of each shard's first image in the whole split
+        end = 0
+        for shard in shards.tolist():
+            begin, end = end, end + int(sizes[shard])
+            low, high = max(begin, start), min(end, start + len(wanted))
+            if low < high and wanted[low - start : high - start].any():
+                for number, encoded, label in self.shards.cells(shard, wanted[low - start : high - start], low - begin):
+                    yield begin + number - start, self._row(shard, number, encoded, label, (epoch, int(firsts[shard])))
+
+    def _row(self, shard: int, number: int, encoded: bytes, label: Any, key: Key) -> Row:
+        source = self.shards.describe(shard, number)
+        try:
+            return Row((key[0], key[1] + number), encoded, self.shards.index_of(label), source)
+        except ValueError as error:
+            raise DataError(f"{source} has {error}: mend or remove it.") from error
+
+    def readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
+        """Return a batch without the list of its unreadable images, which are an error or, each once, a line in the log."""
+        tensors, problems = batch
+        if problems and not self.skip_corrupt:
+            raise DataError(
+                f"An image cannot be read: {problems[0]}. Mend or remove it, or begin with --skip-corrupt; the checkpoints so "
+                "far are kept."
+            )
+        for problem in set(problems) - self._reported:
+            self._reported.add(problem)
+            log.warning("left out: %s", problem)
+        return tensors
+
+
+def drawn(count: int, buffer: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return 0 ... count - 1 in the order in which they leave a shuffle buffer, int64 of shape (count,).
+
+    The buffer begins with the first ``buffer`` of them; each time one is drawn from it, the next one takes its place.
+    """
+    held = list(range(min(buffer, count)))
+    order: list[int] = []
+    for incoming, place in zip(
+        range(len(held), count), rng.integers(buffer, size=count - len(held)).tolist(), strict=True
+    ):
+        order.append(held[place])
+        held[place] = incoming
+    rest = rng.permutation(np.array(held, np.int64))
+    return np.concatenate([np.array(order, np.int64), rest])
+
+
+class _Ahead(Sampler[list[Row]]):
+    """Batches of rows, of which the next is read from its shard while the last is worked on."""
+
+    def __init__(self, batches: Iterator[list[Row]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Generator[list[Row]]:
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(next, self.batches, None)
+            while (batch := coming.result()) is not None:
+                coming = thread.submit(next, self.batches, None)
+                yield batch
+
+
+class _Decoding(Dataset[Any]):
+    """Rows behind a transform; what is wrong with an image in place of an unreadable one."""
+
+    def __init__(self, transform: Transform) -> None:
+        self.transform = transform
+
+    def __getitem__(self, row: Row) -> Decoded | str:
+        try:
+            image = decode(row.encoded) if row.encoded else None
+        except (ValueError, MemoryError) as error:
+            return f"{row.source}: {error}"
+        if image is None:
+            return f"{row.source}: it is empty (0 bytes)"
+        return self.transform(image, row.key), row.label, self.transform.colour(row.key)
+
+
+def _collate_readable(rows: Sequence[Decoded | str], fill: bool) -> tuple[Batch | None, list[str]]:
+    """Return the batch, or None where no image can be read, and what is wrong with the others.
+
+    With ``fill``, the places of the others are taken by readable ones of the batch, from the first on.
+    """
+    good = [row for row in rows if not isinstance(row, str)]
+    problems = [row for row in rows if isinstance(row, str)]
+    if not good:
+        return None, problems
+    return collate([*good, *(good[i % len(good)] for i in range(len(problems)))] if fill else good), problems
+
+
+def stream_train_batches(
+    stream: Stream, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
+) -> Iterator[list[Batch]]:
+    """Yield this process's micro-batches of each step of [first, last).
+
+    The images are read by this process, whatever the number of workers that decode them, so that they come in the same order.
+    """
+    rows = _Ahead(stream.micro_batches(order, first, last))
+    batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
+    for _ in range(first, last):
+        step = [stream.readable(next(batches)) for _ in range(order.accumulate)]
+        if None in step:
+            raise DataError(
+                f"A whole batch of {order.micro_batch} images of the {stream.shards.name} split is unreadable."
+            )
+        yield [batch for batch in step if batch is not None]
+
+
+def stream_eval_batches(
+    stream: Stream, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+) -> Iterator[Batch]:
+    """Yield this process's part of the split in order, each image exactly once over any number of processes."""
+    rows = stream.in_order(rank, world_size)
+    batches = _Ahead(iter(lambda: list(islice(rows, batch_size)), []))
+    for batch in make_loader(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
+        if (tensors := stream.readable(batch)) is not None:
+            yield tensors

@@ -1,0 +1,180 @@
+"""From a decoded image to pixels of one size, in training and in evaluation."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from botzoo.data.augment import Augment
+from botzoo.data.decoded import Pixels
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.tricks import paper_augment
+
+log = logging.getLogger("botzoo")
+
+
+Key = tuple[int, ...]
+"""(epoch, index), or (epoch, index, turn) where an image comes several times in an epoch: all that an augmented image depends
+on besides the seed."""
+
+
+class TrainTransform:
+    """Random resized crop, horizontal flip and what ``augment`` adds, drawn from (seed, epoch, index) alone.
+
+    Args:
+        size: side of the square result in pixels.
+        interpolation: "bilinear" or "bicubic".
+        crop_min: smallest area of the crop as a share of the image, in (0, 1]. With 1 the whole image is resized.
+        hflip: probability of a flip.
+        seed: the run's seed.
+        paper: crop with the paper's aspect ratios and draw its colours, which the training device applies to batches.
+        augment: what else is done to the pixels, given a seed of theirs.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        interpolation: str,
+        crop_min: float,
+        hflip: float,
+        seed: int,
+        *,
+        paper: bool = False,
+        augment: Augment | None = None,
+    ) -> None:
+        self.size, self.crop_min, self.hflip, self.seed = size, crop_min, hflip, seed
+        self.paper, self.augment = paper, augment
+        self.aspect_ratio = paper_augment.aspect_ratio if paper else log_uniform_aspect_ratio
+        self.resample = Image.Resampling[interpolation.upper()]
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+        rng = self._rng(key, 0)
+        box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio)
+        pixels: Pixels = np.asarray(image.resize((self.size, self.size), self.resample, box=box))
+        if rng.random() < self.hflip:
+            pixels = pixels[:, ::-1]
+        return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return the six colour parameters of ``paper_augment`` for an image, none where it is off."""
+        return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
+
+    def _rng(self, key: Key, stream: int) -> random.Random:
+        epoch, index, *turn = key
+        again = turn[0] if turn else 0
+        return random.Random((again << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
+
+
+def log_uniform_aspect_ratio(rng: random.Random) -> float:
+    """Draw the width of a crop over its height, log-uniform in [3/4, 4/3], as torchvision's RandomResizedCrop does."""
+    bound = math.log(4 / 3)
+    return math.exp(rng.uniform(-bound, bound))
+
+
+def random_crop_box(
+    rng: random.Random,
+    width: int,
+    height: int,
+    crop_min: float,
+    aspect_ratio: Callable[[random.Random], float] = log_uniform_aspect_ratio,
+) -> tuple[int, int, int, int]:
+    """Return (left, upper, right, lower) of a crop with area U[crop_min, 1] and an aspect ratio drawn from [3/4, 4/3].
+
+    Ten tries, then the largest centred crop within those ratios, as torchvision does.
+    """
+    if crop_min >= 1:
+        return 0, 0, width, height
+    for _ in range(10):
+        area = width * height * rng.uniform(crop_min, 1)
+        ratio = aspect_ratio(rng)
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+            return left, top, left + w, top + h
+    w, h = max(1, min(width, round(height * 4 / 3))), max(1, min(height, round(width * 4 / 3)))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+class EvalTransform:
+    """timm's own evaluation transform up to uint8, so that our figures are those of timm and transformers."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        from timm.data.transforms_factory import create_transform
+
+        p = preprocessing
+        self.transform = create_transform(
+            (3, p.size, p.size),
+            interpolation=p.interpolation,
+            crop_pct=p.crop_pct,
+            crop_mode=p.crop_mode,
+            use_prefetcher=True,
+        )
+        self.crops_centre = p.crop_mode == "center"
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+        if self.crops_centre:
+            image = _without_far_ends(image)
+        chw: Pixels = np.asarray(self.transform(image))
+        return chw.transpose(1, 2, 0)
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return no parameters: colours stay as they are."""
+        return ()
+
+
+def middle_box(width: int, height: int, ratio: int = 8) -> tuple[int, int, int, int]:
+    """Return (left, upper, right, lower) of the middle of an image, at most ``ratio`` times as long as its shorter side.
+
+    Only a square of it is kept after resizing, and resizing a line of 1 x 20,000 pixels whole takes gigabytes.
+    """
+    w, h = min(width, ratio * height), min(height, ratio * width)
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+def _without_far_ends(image: Image.Image) -> Image.Image:
+    box = middle_box(*image.size)
+    return image if box == (0, 0, *image.size) else image.crop(box)
+
+
+class Transform(Protocol):
+    """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return the six colour parameters of ``paper_augment``, or none."""
+
+
+class ProgressiveResizing:
+    """One transform for the first epochs and another, of larger or smaller images, from then on.
+
+    Args:
+        first: transform of the first epochs.
+        epochs: how many they are; of streamed images, how many passes over them.
+        then: transform of the others.
+    """
+
+    def __init__(self, first: Transform, epochs: int, then: Transform) -> None:
+        self.first, self.epochs, self.then = first, epochs, then
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3), with the size of the key's epoch."""
+        return self._of(key)(image, key)
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return what the transform of the key's epoch returns."""
+        return self._of(key).colour(key)
+
+    def _of(self, key: Key) -> Transform:
+        return self.first if key[0] < self.epochs else self.then

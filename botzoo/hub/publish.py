@@ -1,0 +1,324 @@
+"""Publishing on the Hugging Face Hub: one commit or none, and the same command goes on where the network failed.
+
+A new repository is private until everything is in it. The token is the client's own business: it is neither read nor shown
+here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils.sha import git_hash
+
+from botzoo import __version__
+from botzoo.errors import BotzooError, NetworkError, PublishError
+from botzoo.hub.package import FILES, RECORD, Package
+from botzoo.models.loading import explain_refusal
+from botzoo.models.pretrained import is_network_error
+from botzoo.util.text import brief
+
+log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
+
+
+TRIES = 4
+
+LONGEST_WAIT = 120
+
+TOKENS = "https://huggingface.co/settings/tokens"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is on the Hub now.
+
+    Attributes:
+        url: page of the repository.
+        commit: the commit that holds the package.
+        changed: whether it was made now; False where all of it was there already.
+    """
+
+    url: str
+    commit: str
+    changed: bool
+
+
+def check_access(repo: str, *, private: bool = False, api: HfApi | None = None) -> str | None:
+    """Check that ``publish`` may write to ``repo``, as far as can be known before, and return its newest commit, if any.
+
+    Raises:
+        PublishError: there is no token, it only reads, the owner is neither its user nor an organization of theirs, or the
+            repository is public and should be private, or the other way round.
+        NetworkError: the Hub cannot be reached or refuses the token.
+    """
+    api = api or HfApi()
+    _check_token(repo, api)
+    info = _info(repo, api)
+    if info is not None:
+        _check_visibility(info, private, to_open=False)
+    return info.sha if info is not None else None
+
+
+def publish(
+    package: Package,
+    *,
+    private: bool = False,
+    tag: str | None = None,
+    parent: str | None = None,
+    api: HfApi | None = None,
+) -> Published:
+    """Put the package on the Hub in one commit, and return where it is.
+
+    What is there already is not sent again: neither large files that a failed attempt has sent, nor a commit that changes
+    nothing.
+
+    Args:
+        private: for its owner only; a repository that exists must be so already.
+        tag: to be set on the commit.
+        parent: commit that the repository must be at; by default the one that this folder has published last, if any.
+        api: the client, where it is not the one for the user's own settings.
+
+    Raises:
+        PublishError: the token may not write there, or the repository or its tag is not as expected; nothing was changed.
+        NetworkError: the Hub cannot be reached or refuses; what is visible there is whole, and the same call goes on.
+    """
+    api = api or HfApi()
+    _check_token(package.repo, api)
+    record = _Record(package.folder, f"{api.endpoint}/{package.repo}")
+    info = _info(package.repo, api)
+    if info is None:
+        info = _create(package.repo, api)
+        record.write(info.sha, to_open=not private)
+        log.info("%-10s %s is new", "repository", package.repo)
+    to_open = _check_visibility(info, private, record.to_open)
+    head = _check_parent(info, package, parent or record.commit)
+    _check_tag(tag, info, package, api)
+    commit = _commit(package, info, head, api)
+    record.write(commit, to_open=to_open)
+    if tag is not None:
+        _retried(lambda: api.create_tag(package.repo, tag=tag, revision=commit, exist_ok=True), package.repo)
+    if to_open:
+        _retried(lambda: api.update_repo_settings(package.repo, private=False), package.repo)
+        record.write(commit, to_open=False)
+    return Published(f"{api.endpoint}/{package.repo}", commit, commit != head)
+
+
+# What must be so beforehand
+
+
+def _check_token(repo: str, api: HfApi) -> None:
+    """Refuse a token that cannot write in the namespace of ``repo``."""
+    user = _retried(api.whoami, repo)
+    token = user.get("auth", {}).get("accessToken", {})
+    if token.get("role") == "read" or (token.get("role") == "fineGrained" and "repo.write" not in json.dumps(token)):
+        raise PublishError(f"The token only reads: make one that may write at {TOKENS}, then run `hf auth login`.")
+    owner = repo.split("/")[0]
+    owners = [user["name"], *(org["name"] for org in user.get("orgs", []) if org.get("roleInOrg") != "read")]
+    if owner not in owners:
+        raise PublishError(f"{repo} is not yours to write: with your token the owner must be {' or '.join(owners)}.")
+
+
+def _info(repo: str, api: HfApi) -> ModelInfo | None:
+    def look() -> ModelInfo | None:
+        try:
+            return api.model_info(repo, files_metadata=True)
+        except RepositoryNotFoundError:
+            return None
+
+    return _retried(look, repo)
+
+
+def _create(repo: str, api: HfApi) -> ModelInfo:
+    """Make the repository, private for now, and return what it is."""
+    _retried(lambda: api.create_repo(repo, private=True, exist_ok=True), repo)
+    return _retried(lambda: api.model_info(repo, files_metadata=True), repo)
+
+
+def _check_visibility(info: ModelInfo, private: bool, to_open: bool) -> bool:
+    """Return whether the repository is to become public at the end; only one that was empty ever does."""
+    if private and not info.private:
+        raise PublishError(f"{info.id} is public: leave --private out, or make it private in its settings first.")
+    empty = {name.rfilename for name in info.siblings or []} <= {".gitattributes"}
+    if not private and info.private and not (to_open or empty):
+        raise PublishError(f"{info.id} is private: add --private, or make it public in its settings first.")
+    return bool(not private and info.private)
+
+
+def _check_parent(info: ModelInfo, package: Package, parent: str | None) -> str:
+    """Return the newest commit, to go on top of, unless somebody else has made it since ``parent``."""
+    head = str(info.sha)
+    if parent is not None and parent != head and not _holds(info, package):
+        raise PublishError(
+            f"{info.id} has moved since: it is at {head}, not at {parent}. Look at what changed there; to go on top of it, "
+            f"add --parent {head}."
+        )
+    return head
+
+
+def _check_tag(tag: str | None, info: ModelInfo, package: Package, api: HfApi) -> None:
+    """Refuse a tag that is there already, unless it names this very package."""
+    tags = _retried(lambda: api.list_repo_refs(info.id), info.id).tags if tag is not None else []
+    taken = {ref.name: ref.target_commit for ref in tags}.get(str(tag))
+    if taken is not None and not (taken == info.sha and _holds(info, package)):
+        raise PublishError(f"{info.id} has a tag {tag} already, at {taken}: give another --tag.")
+
+
+def _holds(info: ModelInfo, package: Package) -> bool:
+    """Tell whether all files of the package, and none but those of the list, are in the repository as they are."""
+    there = {file.rfilename: file for file in info.siblings or []}
+    for name, content in package.files.items():
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        file = there.get(name)
+        lfs = file.lfs.sha256 if file is not None and file.lfs is not None else None
+        if file is None or (sha256(data).hexdigest() != lfs if lfs else git_hash(data) != file.blob_id):
+            return False
+    return not set(there) & (set(FILES) - set(package.files))
+
+
+# The commit
+
+
+def _commit(package: Package, info: ModelInfo, head: str, api: HfApi) -> str:
+    """Send what is not there yet, then make it visible in one commit on top of ``head``; return the newest commit."""
+    gone = {file.rfilename for file in info.siblings or []} & (set(FILES) - set(package.files))
+
+    def send() -> str:
+        adds = [CommitOperationAdd(name, content) for name, content in package.files.items()]
+        deletions = [CommitOperationDelete(name) for name in sorted(gone)]
+        message = f"Publish {package.repo.split('/')[1]} with botzoo {__version__}"
+        made = api.create_commit(
+            package.repo, [*adds, *deletions], commit_message=message, parent_commit=head, num_threads=2
+        )
+        return made.oid
+
+    try:
+        return _retried(send, package.repo)
+    except _MovedError:  # perhaps by ourselves, if the answer to an earlier try was lost
+        now = _info(package.repo, api)
+        if now is None or not _holds(now, package):
+            raise
+        return str(now.sha)
+
+
+class _MovedError(PublishError):
+    """Somebody else made a commit while ours was on its way."""
+
+
+class _Record:
+    """What this folder has published where, in published.json; nothing depends on it but the checks above."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.path, self.url = folder / RECORD, url
+        found = self._read().get(url, {})
+        self.commit: str | None = found.get("commit")
+        self.to_open = bool(found.get("to_open"))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self.path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def write(self, commit: str | None, *, to_open: bool) -> None:
+        self.commit, self.to_open = commit, to_open
+        records = self._read() | {self.url: {"commit": commit, **({"to_open": True} if to_open else {})}}
+        with suppress(OSError):  # a folder that cannot be written can be published all the same
+            self.path.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
+
+
+# What may go wrong
+
+
+def _retried(call: Callable[[], T], repo: str) -> T:
+    """Return what ``call`` returns; try it again, after growing waits, where that may help.
+
+    Raises:
+        BotzooError: it failed for good, in one line.
+    """
+    for tries in range(1, TRIES + 1):
+        try:
+            return call()
+        except BotzooError:
+            raise
+        except Exception as error:
+            cause = _cause(error)
+            wait = _wait(cause, tries)
+            if wait is None or tries == TRIES:
+                raise _explain(repo, cause) from error
+            log.info("%-10s %s; trying again in %d s", "hub", _in_words(cause), wait)
+            time.sleep(wait)
+    raise AssertionError
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what an error of an upload, which the client wraps, comes from."""
+    inner = error.__cause__
+    return inner if isinstance(error, RuntimeError) and isinstance(inner, Exception) else error
+
+
+def _status(error: Exception) -> int | None:
+    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
+    return status
+
+
+def _wait(error: Exception, tries: int) -> int | None:
+    """Return the seconds after which another try may help, None where it will not."""
+    status = _status(error)
+    if isinstance(error, OfflineModeIsEnabled | LocalTokenNotFoundError):
+        return None
+    if status == 429 or (status is not None and status >= 500):
+        asked = getattr(error, "response").headers.get("Retry-After", "")  # noqa: B009 (not every error has one)
+        wait = int(asked) if asked.isdigit() else 2 ** (tries - 1)
+        return wait if wait <= LONGEST_WAIT else None
+    if isinstance(error, json.JSONDecodeError):  # a page of a proxy, where an answer was expected
+        return int(2 ** (tries - 1))
+    return int(2 ** (tries - 1)) if status is None and is_network_error(error) else None
+
+
+def _in_words(error: Exception) -> str:
+    status = _status(error)
+    return f"the Hub answers {status}" if status else f"the connection failed ({brief(error, 80)})"
+
+
+def _explain(repo: str, error: Exception) -> BotzooError:
+    """Return ours for an error of the Hub's client."""
+    status, said = _status(error), brief(Exception(getattr(error, "server_message", None) or str(error)))
+    if isinstance(error, LocalTokenNotFoundError):
+        return PublishError(f"There is no token: make one that may write at {TOKENS}, then run `hf auth login`.")
+    if status == 401 and not isinstance(error, RepositoryNotFoundError):
+        return NetworkError("The Hub does not know the token: log in anew with `hf auth login`, or mend HF_TOKEN.")
+    if status == 412:
+        return _MovedError(
+            f"Somebody else changed {repo} meanwhile: nothing was changed there. Look at it and try again."
+        )
+    if status in (402, 403, 413) and not isinstance(error, RepositoryNotFoundError):
+        return explain_refusal(repo, error) or NetworkError(
+            f"The Hub refuses {repo} ({said}): mend that, or give another --repo; nothing of this is visible there."
+        )
+    if status == 429 or (status or 0) >= 500:
+        return NetworkError(f"The Hub cannot take {repo} now (status {status}): give the same command again later.")
+    if refusal := explain_refusal(repo, error):
+        return refusal
+    if status is None and (is_network_error(error) or isinstance(error, json.JSONDecodeError)):
+        return NetworkError(
+            f"The Hub cannot be reached ({said}): give the same command again when there is a connection; it goes on."
+        )
+    if isinstance(error, HfHubHTTPError | ValueError):
+        return PublishError(f"The Hub refuses {repo}: {said}.")
+    return NetworkError(f"{repo} cannot be published: {said}.")

@@ -1,0 +1,153 @@
+"""The training of a published model once more, from the recipe that travels with its weights."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import yaml
+
+from botzoo.data.sources.hub import HUB_NAMES
+from botzoo.errors import ConfigError, ModelError, did_you_mean
+from botzoo.inference.classifier import address_of, advice_offline
+from botzoo.models.loading import model_folder
+from botzoo.models.pretrained import WEIGHTS, Weights
+from botzoo.results.claim import Claim, claim_in_card, claim_in_table
+from botzoo.results.recipe import read_recipe, without_machine
+from botzoo.util.files import free_name
+
+PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}
+"""The commands that a recipe may name in its first line, and the modules that they are."""
+
+OF_A_RUN = "config.yaml"
+"""The options of a run on this machine, beside its model folder."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How to train a published model again.
+
+    Attributes:
+        recipe: the file that came with the weights.
+        program: "botzoo train" or "botzoo-finetune".
+        options: of the recipe, without what belongs to one machine.
+        dataset: what to train on, None where it was a folder that only the user can name.
+        claim: what is published of the result, if anything.
+        output: folder of the new run, None for the program's own choice.
+    """
+
+    recipe: Path
+    program: str
+    options: dict[str, Any]
+    dataset: str | None
+    claim: Claim | None
+    output: str | None = None
+
+    @property
+    def command(self) -> str:
+        """The command as typed."""
+        words = [*self.program.split(), "--config", str(self.recipe), "--dataset", self.dataset or "FOLDER"]
+        return shlex.join([*words, *(["--output", self.output] if self.output else [])])
+
+
+def reproduction(name: str, dataset: str | None = None, output: str | None = None) -> Reproduction:
+    """Find out how a published model was trained.
+
+    Args:
+        name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run or
+            a model.
+        dataset: takes the place of the recipe's own.
+        output: folder of the new run, by default the program's own choice.
+
+    Raises:
+        ModelError: no recipe travels with it.
+        CheckpointError: the recipe cannot be read.
+        NetworkError: it is on the Hub, which cannot be reached.
+    """
+    recipe, claim = _travelling(name)
+    if recipe is None or not recipe.is_file():
+        raise ModelError(
+            f"No recipe travels with {name}, so that nobody can repeat it: give owner/name on the Hub, a model folder or a "
+            "run with a recipe.yaml beside its weights."
+        )
+    written = read_recipe(recipe)
+    options = without_machine(written)
+    own = options.pop("dataset", None)
+    shared = own if isinstance(own, str) and (own in HUB_NAMES or own == "digits" or own.count("/") == 1) else None
+    if recipe.name == OF_A_RUN and isinstance(own, str) and Path(own).expanduser().exists():
+        shared = own
+    if output is None and written.get("output"):  # where the run is that the file is of
+        output = str(free_name(Path("runs") / f"{recipe.resolve().parent.name}-again"))
+    return Reproduction(recipe, _program(recipe, options), options, dataset or shared, claim, output)
+
+
+def _program(recipe: Path, options: dict[str, Any]) -> str:
+    if recipe.name == OF_A_RUN:
+        return "botzoo-finetune" if "freeze" in options else "botzoo train"
+    first = recipe.read_text(encoding="utf-8").split("\n", 1)[0]
+    return next((p for p in PROGRAMS if first.startswith(f"# {p} ")), "botzoo-finetune")
+
+
+def _travelling(name: str) -> tuple[Path | None, Claim | None]:
+    """Return where the recipe of a model should be, and what is claimed of the model."""
+    address = address_of(repository(name))
+    if ":" not in address:
+        weights = known_weights(address)
+        path = weights.path if weights is not None else None
+        return path.with_suffix(".yaml") if path else None, claim_in_table(weights) if weights is not None else None
+    with advice_offline(name, listed=False):
+        folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
+    card, recipe = folder / "README.md", folder / "recipe.yaml"
+    if address.startswith("local-dir:") and not recipe.is_file() and (folder.parent / OF_A_RUN).is_file():
+        recipe = folder.parent / OF_A_RUN  # a run of an ablation has no other
+    return recipe, claim_in_card(card) if card.is_file() else None
+
+
+def known_weights(name: str) -> Weights | None:
+    """Return the entry of our table for a name, with or without a tag, None where there is none.
+
+    Raises:
+        ModelError: timm and we have no network of that name.
+    """
+    if not timm.is_model(name):
+        hint = did_you_mean(name.partition(".")[0], timm.list_models())
+        raise ModelError(f"There is no network {name!r}, and no folder of that name.{hint} Ours: botzoo list.")
+    known = timm.get_pretrained_cfg(name)
+    return WEIGHTS.get(f"{name.partition('.')[0]}.{known.tag}" if known is not None else name)
+
+
+def repository(name: str) -> str:
+    """Return ``hf-hub:NAME`` for owner/name where there is no such folder, else ``name`` as it is."""
+    ours = ":" in name or name.count("/") != 1 or name[:1] in "./~" or Path(name).exists()
+    return name if ours else f"hf-hub:{name}"
+
+
+def rerun(found: Reproduction) -> int:
+    """Train again as ``found`` says, in a process of its own, and return its exit status.
+
+    Raises:
+        ConfigError: nobody has said where the images are.
+    """
+    if found.dataset is None:
+        raise ConfigError("The recipe's data set was a folder: give where its images are with --dataset.")
+    with tempfile.TemporaryDirectory() as folder:
+        options = Path(folder) / "recipe.yaml"
+        options.write_text(yaml.safe_dump(found.options, sort_keys=False), encoding="utf-8")
+        words = [sys.executable, "-m", *PROGRAMS[found.program], "--config", str(options), "--dataset", found.dataset]
+        return _status([*words, *(["--output", found.output] if found.output else [])])
+
+
+def _status(words: list[str]) -> int:
+    """Run a command and return its exit status; Ctrl-C reaches it too, and it may take a while to write a checkpoint."""
+    with subprocess.Popen(words) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue

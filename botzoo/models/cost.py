@@ -1,0 +1,132 @@
+"""What a network costs: parameters, multiplications of one image, and the memory of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters there are and how many of them are trained."""
+    every = [p.numel() for p in model.parameters()]
+    trained = [p.numel() for p in model.parameters() if p.requires_grad]
+    return sum(every), sum(trained)
+
+
+def count_macs(model: nn.Module, size: int) -> int:
+    """Return the multiply-accumulates of one image of ``size`` x ``size`` pixels.
+
+    Convolutions and matrix products only, as papers count: half the FLOPs of torch's counter. Nothing is computed: the
+    network runs on tensors without contents and is left as it was.
+    """
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    was_training = model.training
+    model.eval()
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
+    finally:
+        model.train(was_training)
+    return int(counter.get_total_flops()) // 2
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that one process takes at the height of a training step, as an estimate.
+
+    Weights, gradients and the optimizer's state are fp32. What libraries take for themselves, and gradients of
+    activations, are not in it.
+    """
+
+    weights: int
+    averaged_weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(asdict(self).values())
+
+
+def estimate_memory(
+    model: nn.Module,
+    forward: Callable[[int], Tensor],
+    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
+    micro_batch: int,
+    *,
+    averaged: bool = False,
+) -> Memory:
+    """Estimate the memory of a training step from passes over one and over two images.
+
+    Args:
+        model: with the parameters frozen that are to stay so.
+        forward: runs the network on so many images, as in training.
+        make_optimizer: makes an optimizer like the run's over other groups.
+        micro_batch: images in one forward pass.
+        averaged: whether an average of the weights is kept beside them.
+    """
+    weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    one, two = (saved_bytes(model, forward, images) for images in (1, 2))
+    return Memory(
+        weights,
+        weights if averaged else 0,
+        gradients,
+        round(gradients * state_per_weight(make_optimizer, next(model.parameters()).device)),
+        one + (micro_batch - 1) * (two - one),  # what does not grow with the batch, such as bf16 weights, counts once
+    )
+
+
+def saved_bytes(model: nn.Module, forward: Callable[[int], Tensor], images: int) -> int:
+    """Return the bytes that a forward pass keeps for the backward pass, the model's own tensors left out."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}  # holding them keeps each address from being used twice
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
+        return tensor
+
+    with probing(model), saved_tensors_hooks(keep, lambda tensor: tensor):
+        forward(images)
+    return sum(storage.nbytes() for address, storage in kept.items() if address not in own)
+
+
+def state_per_weight(
+    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], device: torch.device
+) -> float:
+    """Return the bytes that the optimizer keeps for each byte of weights, found by a step on a small matrix."""
+    weight = nn.Parameter(torch.zeros(64, 64, device=device))
+    weight.grad = torch.ones_like(weight)
+    optimizer = make_optimizer([{"params": [weight], "weight_decay": 0.0, "lr_scale": 1.0}])
+    optimizer.step()
+    state = [value for of_one in optimizer.state_dict()["state"].values() for value in of_one.values()]
+    return sum(value.nbytes for value in state if isinstance(value, Tensor) and value.numel() > 1) / weight.nbytes
+
+
+@contextmanager
+def probing(model: nn.Module) -> Iterator[None]:
+    """Put ``model`` in training mode for passes that leave no trace, then back as it was.
+
+    BatchNorm is in evaluation mode, so that it takes a single image and nothing is exchanged between processes.
+    """
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.train()
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,217 @@
+"""The network of a run: created by timm and filled with the weights asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import hf_hub_download
+from timm.data import resolve_model_data_config
+from timm.models import resolve_model_input_args
+from torch import nn
+
+from botzoo.errors import BotzooError, ConfigError, ModelError, did_you_mean
+from botzoo.models.layers import head_names
+from botzoo.models.loading import (
+    cache_if_unreachable,
+    check_foreign,
+    explain,
+    hub_id_of,
+    load_what_fits,
+    model_folder,
+    read_weights,
+)
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.pretrained import KeyReport
+from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
+from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network started from.
+
+    Attributes:
+        source: for the reader, such as "resnet50d.gluon_in1k" or "random weights".
+        report: how the weights met the network, None for random weights.
+        base_model: Hub id of the weights, for the card, if they have one.
+        license: licence of the weights, if known.
+    """
+
+    source: str
+    report: KeyReport | None = None
+    base_model: str | None = None
+    license: str | None = None
+
+
+def create_model(
+    name: str,
+    num_classes: int | None,
+    *,
+    pretrained: str | None = None,
+    scratch: bool = False,
+    img_size: int | None = None,
+    zero_gamma: bool = True,
+    xavier_init: bool = False,
+    drop_rate: float = 0.0,
+) -> tuple[nn.Module, Preprocessing, Start]:
+    """Create a timm network with a new classifier for ``num_classes`` classes.
+
+    The classifier of the weights is kept where it has as many classes.
+
+    Args:
+        name: a name, name.tag, ``hf-hub:owner/name`` or ``local-dir:PATH``.
+        num_classes: K >= 2; None for as many as the weights have.
+        pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own.
+        scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
+        img_size: side of the input in pixels, None for the weights' own.
+        drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
+
+    Returns:
+        The network, how its input is prepared, and what it started from.
+
+    Raises:
+        ConfigError: a ``drop_rate`` for a network without such dropout.
+        ModelError: timm has no such model or tag, or it has no weights.
+        CheckpointError: the weights cannot be read, or none of them fits.
+        NetworkError: the weights are on the Hub, which cannot be reached.
+    """
+    address, weights_from = _address(name, pretrained, scratch)
+    weights = read_weights(weights_from) if weights_from is not None else None
+    model = _timm_create(address, not scratch and weights is None, num_classes, img_size, drop_rate)
+    if (channels := getattr(model, "in_chans", 3)) != 3:
+        raise ModelError(f"{address} takes images of {channels} channel(s): give a model for RGB images, of 3.")
+    if scratch:
+        if xavier_init:
+            draw_after_xavier(model)
+        set_last_gamma(model, 0.0 if zero_gamma else 1.0)
+        start = Start("random weights")
+    elif weights is not None:
+        report = load_what_fits(model, weights.tensors, weights.source)
+        _adopt_preprocessing(model, weights.cfg)
+        start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
+    else:
+        start = _own_start(model, address)
+    return model, _preprocessing(model, img_size), start
+
+
+def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:
+    """Return what timm is to create and, where the weights come from elsewhere, from where."""
+    if name.startswith("local-dir:"):
+        name = f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}"
+    if pretrained is None or scratch:
+        return name, None
+    if ":" in pretrained or pretrained.endswith(".safetensors"):
+        return name, pretrained
+    if Path(pretrained).expanduser().exists():
+        raise ModelError(
+            f"--pretrained {pretrained} is a path: give local-dir:{pretrained} for a model folder, or a .safetensors file."
+        )
+    if ":" in name:
+        raise ModelError(f"--pretrained {pretrained} is a tag, and {name} has no tags: leave it out.")
+    base = name.split(".", 1)[0]
+    _check_name(f"{base}.{pretrained}", True)
+    return f"{base}.{pretrained}", None
+
+
+def _check_name(name: str, pretrained: bool) -> None:
+    """Raise ModelError unless timm has the model, its tag if ``name`` has one, and weights where wanted."""
+    if not timm.is_model(name):
+        folder = f" It is a folder: give local-dir:{name}." if Path(name).is_dir() else ""
+        raise ModelError(
+            f"timm has no model {name!r}.{did_you_mean(name.split('.', 1)[0], timm.list_models())}{folder} "
+            "Ours: timm.list_models('*_bot'); or give hf-hub:owner/name or local-dir:PATH."
+        )
+    base, _, tag = name.partition(".")
+    tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise ModelError(
+            f"{base} has no weights with the tag {tag!r}.{did_you_mean(tag, tags)} "
+            f"Its tags: {', '.join(tags) or 'none'}. "
+            "Weights from elsewhere: --pretrained hf-hub:owner/name, local-dir:PATH or a .safetensors file."
+        )
+    if pretrained and not tags:
+        raise ModelError(
+            f"There are no pretrained weights for {base}: start from nothing with --scratch, or give some with "
+            "--pretrained."
+        )
+
+
+def _timm_create(
+    address: str, pretrained: bool, num_classes: int | None, img_size: int | None, drop_rate: float
+) -> Any:
+    is_name = ":" not in address
+    if is_name:
+        _check_name(address, pretrained)
+    # timm loads weights from a folder or repository strictly only with as many classes as they have
+    kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
+    kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
+    try:
+        hub_id = hub_id_of(address)
+        place = address if is_name else f"local-dir:{model_folder(address, weights=pretrained)}"
+        if not is_name:
+            check_foreign(Path(place.removeprefix("local-dir:")), weights=pretrained)
+        with cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
+            if pretrained and is_name and hub_id is not None:  # without it timm would look for a pickle next
+                hf_hub_download(hub_id, "model.safetensors")
+            if img_size is not None and "img_size" in resolve_model_input_args(place, {"img_size": img_size}):
+                kwargs["img_size"] = img_size
+            model: Any = timm.create_model(place, pretrained=pretrained, **kwargs)
+    except BotzooError:
+        raise
+    except Exception as error:  # a damaged folder or a failing network can end in almost any of them
+        if isinstance(error, TypeError) and "'drop_rate'" in str(error):
+            raise _no_dropout(address, drop_rate) from error
+        raise explain(address, error) from error
+    if drop_rate and not drops_out(model, drop_rate):
+        raise _no_dropout(address, drop_rate)
+    if num_classes is not None and model.num_classes != num_classes:
+        model.reset_classifier(num_classes)
+    return model
+
+
+def drops_out(model: nn.Module, rate: float) -> bool:
+    """Tell whether ``rate`` has arrived anywhere: in a dropout layer, or as the attribute that timm's forward reads."""
+    return any(
+        rate in (getattr(module, "drop_rate", None), module.p if isinstance(module, nn.Dropout) else None)
+        for module in model.modules()
+    )
+
+
+def _no_dropout(address: str, rate: float) -> ConfigError:
+    return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
+
+
+def _adopt_preprocessing(model: Any, cfg: Mapping[str, Any]) -> None:
+    """Prepare images as for the weights that were loaded, at their size unless the network fixes its own."""
+    keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
+    keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
+    model.pretrained_cfg.update({key: cfg[key] for key in keys if cfg.get(key) is not None})
+
+
+def _own_start(model: Any, address: str) -> Start:
+    """Describe weights that timm loaded and checked itself: the classifier is new where its size differs."""
+    cfg: dict[str, Any] = model.pretrained_cfg
+    new = set(head_names(model)) if cfg.get("num_classes") != model.num_classes else set()
+    names = tuple(model.state_dict())
+    report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
+    source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
+    return Start(source, report, hub_id_of(source), cfg.get("license"))
+
+
+def _preprocessing(model: nn.Module, img_size: int | None) -> Preprocessing:
+    cfg = resolve_model_data_config(model)
+    size = img_size or int(cfg["input_size"][-1])
+    interpolation = cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+    return Preprocessing(
+        size,
+        tuple(cfg["mean"]),
+        tuple(cfg["std"]),
+        float(cfg["crop_pct"]),
+        interpolation,
+        cfg.get("crop_mode") or "center",
+        bool(model.pretrained_cfg.get("fixed_input_size", False)),  # type: ignore[union-attr, operator]
+    )

@@ -1,0 +1,83 @@
+"""BatchNorm folded into the convolution before it: the same function, one pass over the activations less."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from timm.layers import BatchNormAct2d, Conv2dSame
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+_CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
+
+_NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+
+
+@torch.no_grad()
+def fold_batch_norm(model: nn.Module, image: Tensor, tolerance: float = 1e-3) -> tuple[nn.Module, int]:
+    """Return a copy with every BatchNorm folded that reads a convolution's output, and how many they are.
+
+    Which ones do is seen in a forward pass, so the order of a network's modules does not matter. What is folded has to
+    answer as before: where it does not, as when something else reads that output too, ``model`` itself is returned.
+
+    Args:
+        model: in evaluation mode, float32.
+        image: an input of it, float32 (N, C, H, W).
+        tolerance: largest difference of two logits, as a share of the largest one.
+    """
+    folded = copy.deepcopy(model)
+    expected, pairs = _watched(folded, image)
+    for convolution, norm in pairs:
+        first, second = folded.get_submodule(convolution), folded.get_submodule(norm)
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(second, nn.BatchNorm2d)
+        fused = fuse_conv_bn_eval(first, second)
+        folded.set_submodule(convolution, fused)
+        folded.set_submodule(norm, _what_remains(folded.get_submodule(norm)))
+    same = pairs and _agree(folded(image), expected, tolerance)
+    return (folded, len(pairs)) if same else (model, 0)
+
+
+def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
+    """Return the logits of ``image``, and the names of each convolution and the BatchNorm on its output, both called once."""
+    made: dict[int, tuple[str, Tensor, int]] = {}  # holding the tensors keeps each id from being used twice
+    calls: list[str] = []
+    pairs: list[tuple[str, str]] = []
+
+    def after_convolution(name: str, output: Tensor) -> None:
+        calls.append(name)
+        made[id(output)] = name, output, output._version
+
+    def before_norm(name: str, inputs: tuple[Any, ...]) -> None:
+        calls.append(name)
+        maker, output, version = made.get(id(inputs[0]), ("", inputs[0], -1))
+        if output._version == version:  # nothing has changed it in place, as an activation may
+            pairs.append((maker, name))
+
+    hooks = []
+    for name, module in model.named_modules():
+        if type(module) in _CONVOLUTIONS:
+            hooks.append(module.register_forward_hook(lambda m, i, o, name=name: after_convolution(name, o)))
+        elif type(module) in _NORMS and module.running_mean is not None:
+            hooks.append(module.register_forward_pre_hook(lambda m, i, name=name: before_norm(name, i)))
+    try:
+        logits = model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    read = [convolution for convolution, _ in pairs]
+    return logits, [(c, n) for c, n in pairs if calls.count(c) == calls.count(n) == read.count(c) == 1]
+
+
+def _what_remains(norm: nn.Module) -> nn.Module:
+    """Return what a BatchNorm does besides normalising: timm's may have an activation in it."""
+    return nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
+
+
+def _agree(ours: Tensor, expected: Tensor, tolerance: float) -> bool:
+    largest = float(expected.abs().max())
+    return bool(torch.isfinite(expected).all()) and float((ours - expected).abs().max()) <= tolerance * max(
+        largest, 1e-3
+    )

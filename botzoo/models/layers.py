@@ -1,0 +1,80 @@
+"""Which layers a network has: its classifier, and its BatchNorm layers with their statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+
+def head_names(model: nn.Module) -> list[str]:
+    """Return the names of the classifier's parameters."""
+    classifier = model.get_classifier()  # type: ignore[operator]
+    parts = classifier if isinstance(classifier, tuple) else (classifier,)
+    ours = {id(p) for part in parts if isinstance(part, nn.Module) for p in part.parameters()}
+    return [name for name, parameter in model.named_parameters() if id(parameter) in ours]
+
+
+IMAGES = 2048
+"""So many images, or all of an epoch, are enough to measure the statistics on."""
+
+
+def is_frozen(norm: nn.Module) -> bool:
+    """Tell whether a BatchNorm layer has parameters and none of them is trained; it keeps its statistics then."""
+    parameters = list(norm.parameters())
+    return bool(parameters) and not any(p.requires_grad for p in parameters)
+
+
+def trained_norms(model: nn.Module) -> list[str]:
+    """Return the names of the BatchNorm layers whose statistics follow the training images."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.running_mean is not None
+        and not is_frozen(module)
+    ]
+
+
+def measuring_steps(batch_size: int, steps_per_epoch: int) -> int:
+    """Return how many training steps have images enough to measure statistics on."""
+    return min(steps_per_epoch, -(-IMAGES // batch_size))
+
+
+def measure_norms(
+    norms: Iterable[nn.Module],
+    network: Callable[[Tensor], Tensor],
+    batches: Iterable[Tensor],
+    accelerator: Accelerator,
+) -> None:
+    """Set the running mean and variance of ``norms`` to the mean of those of all batches, over all processes.
+
+    Everything else of the network answers as in evaluation: other BatchNorm layers keep their statistics, nothing drops out.
+
+    Args:
+        norms: BatchNorm layers of the network.
+        network: passes images through the whole of it, which is in evaluation mode.
+        batches: this process's images as the network takes them, float32 (N, 3, H, W), on its device.
+        accelerator: of the processes.
+    """
+    measured = _Measured(norms, network)
+    update_bn(batches, measured)
+    for norm in measured.norms:
+        for statistic in (norm.running_mean, norm.running_var):
+            assert isinstance(statistic, Tensor)
+            statistic.copy_(accelerator.reduce(statistic, "mean"))
+
+
+class _Measured(nn.Module):
+    """To ``update_bn``, a network that consists of some BatchNorm layers only: no other is reset or put in training mode."""
+
+    def __init__(self, norms: Iterable[nn.Module], network: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(norms)
+        self._pass = (network,)  # a tuple, or torch would take a network for a part of this one
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._pass[0](images)

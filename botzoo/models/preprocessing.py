@@ -1,0 +1,55 @@
+"""How an image becomes the input of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the network's input; the same values stand in config.json.
+
+    Attributes:
+        size: side of the square input in pixels.
+        mean, std: of each RGB channel, on the scale 0..1.
+        crop_pct: share of the resized image that the centre crop of evaluation keeps, in (0, 1].
+        interpolation: "bilinear" or "bicubic".
+        crop_mode: how evaluation crops, as timm names it.
+        fixed_size: whether the network takes images of this size only.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop_pct: float
+    interpolation: str
+    crop_mode: str = "center"
+    fixed_size: bool = False
+
+    def train_size(self, scale: float) -> int:
+        """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 if it is below 128."""
+        if self.fixed_size or scale == 1:
+            return self.size
+        multiple = 32 if self.size >= 128 else 16
+        return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
+        width = images.shape[-1]
+        mean, std = _on_device(self.mean, width, images.device), _on_device(self.std, width, images.device)
+        return images.float().sub_(mean).div_(std)
+
+
+@cache
+def _on_device(values: tuple[float, ...], width: int, device: torch.device) -> Tensor:
+    """Return values of each channel, on the scale 0..1, for pixels of 0..255: float32, shape (1, C, 1, W).
+
+    A whole row of pixels is worked on at once then, where three numbers would be beside a (1, C, 1, 1).
+    """
+    with torch.inference_mode(False):  # an evaluation may come first, and what is made in it is of no use to training
+        row = (torch.tensor(values).view(1, -1, 1, 1) * 255).expand(-1, -1, -1, width)
+        return row.contiguous(memory_format=torch.channels_last).to(device)

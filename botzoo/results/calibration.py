@@ -1,0 +1,170 @@
+"""Whether a network is right as often as it is sure: expected calibration error, and the temperature that mends it.
+
+C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017, arXiv:1706.04599, sections 2
+and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them, kept in config.json.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+
+FOLDS = 5
+
+WIDEST = 20.0
+
+ROWS = 1 << 12
+"""So many images are held in float64 at once."""
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure a network is, against how often it is right, on the images of a split.
+
+    Attributes:
+        before: expected calibration error of its softmax, in [0, 1].
+        after: the same at the temperature; None where none could be fitted.
+        temperature: what the logits are divided by, > 0; None where none could be fitted.
+        endless: whether none could be fitted since the likelihood has no maximum within the bounds, as where every answer is
+            right.
+        nll_gain: by how much the temperature lowers the mean negative log-likelihood, in nats; None where there is none.
+        cross_fitted: whether the images are those that the temperature was fitted on. ``after`` is then of confidences that
+            come from temperatures fitted on the other images, and ``temperature`` was fitted on all of them.
+    """
+
+    before: float
+    after: float | None = None
+    temperature: float | None = None
+    cross_fitted: bool = False
+    endless: bool = False
+    nll_gain: float | None = None
+
+    @property
+    def kept(self) -> float | None:
+        """The temperature for config.json, of three digits; None unless it lowers calibration error and likelihood loss."""
+        if self.temperature is None or self.after is None or self.nll_gain is None:
+            return None
+        return float(f"{self.temperature:.3g}") if self.after < self.before and self.nll_gain > 0 else None
+
+
+def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
+    """Return the expected calibration error, in [0, 1].
+
+    ECE = sum over m of |B_m| / N * |acc(B_m) - conf(B_m)|, with B_m the images whose confidence is in ((m - 1) / M, m / M],
+    acc the share of them that is right and conf their mean confidence (section 2, equations 3 and 5).
+
+    Args:
+        confidence: probability of the answer given, shape (N,), in (0, 1].
+        correct: whether the answer is right, shape (N,).
+        bins: M, of equal width.
+    """
+    which = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(which, correct.astype(np.float64) - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
+    """Return the temperature T > 0 with the least mean negative log-likelihood of ``labels`` under softmax(z / T).
+
+    Section 4.2. Only differences of logits count, so that log-probabilities serve as z. The likelihood has one optimum in
+    1 / T; it is sought from 1 / 20 to 20. None where it is at a bound: where every answer is right the likelihood grows
+    without end, and what stopped it would be the bound.
+
+    Args:
+        log_p: logits or log-probabilities, shape (N, K).
+        labels: shape (N,).
+    """
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log_t: _nll(log_p, labels, float(np.exp(log_t))),
+        bounds=(-np.log(WIDEST), np.log(WIDEST)),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return float(np.exp(found.x)) if abs(found.x) < np.log(WIDEST) - 0.01 else None
+
+
+def calibrate(
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    log_p: Floats | None,
+    labels: NDArray[np.int64],
+    held_out: tuple[Floats, NDArray[np.int64]] | None = None,
+) -> Calibration:
+    """Return the calibration before and after a temperature, which no image of the figure has helped to fit.
+
+    Args:
+        confidence: of the answers on the judged images, shape (N,).
+        correct: whether they are right, shape (N,).
+        log_p: log-probabilities of the judged images, shape (N, K); None where they were too many to keep.
+        labels: of the judged images, shape (N,).
+        held_out: log-probabilities and labels of other images to fit the temperature on; without them the judged ones are
+            cross-fitted, each fifth with the temperature of the other four.
+    """
+    before = expected_calibration_error(confidence, correct)
+    if log_p is None or len(labels) < 2 * FOLDS:
+        return Calibration(before)
+    temperature = fit_temperature(*(held_out or (log_p, labels)))
+    if temperature is None:
+        return Calibration(before, endless=True)
+    each = np.full(len(labels), temperature) if held_out is not None else _cross_fitted(log_p, labels)
+    if each is None:
+        return Calibration(before, endless=True)
+    after = expected_calibration_error(_confidence(log_p, each), correct)
+    gain = _nll(log_p, labels, 1.0) - _nll(log_p, labels, each)
+    return Calibration(before, after, temperature, held_out is None, nll_gain=gain)
+
+
+def write_temperature(folder: Path, temperature: float) -> None:
+    """Put a temperature into the config.json of a model folder, whole or not at all.
+
+    It stands under ``calibration``, which timm and transformers pass over; to the latter a ``temperature`` at the top level
+    would be one for generating text.
+    """
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | {"calibration": {"temperature": temperature}}
+    beside = file.with_suffix(".part")
+    beside.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.rename(file)
+
+
+def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats | None:
+    """Return a temperature for each image that was fitted on the other folds; None where one could not be."""
+    fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
+    each = np.empty(len(labels))
+    for k in range(FOLDS):
+        temperature = fit_temperature(log_p[fold != k], labels[fold != k])
+        if temperature is None:
+            return None
+        each[fold == k] = temperature
+    return each
+
+
+def _nll(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> float:
+    """Return the mean negative log-likelihood of the labels, in nats, at one temperature or one for each image."""
+    total, each = 0.0, np.broadcast_to(temperature, len(labels))
+    for first in range(0, len(labels), ROWS):
+        rows = labels[first : first + ROWS]
+        z = log_p[first : first + ROWS].astype(np.float64) / each[first : first + ROWS, None]
+        z -= z.max(1, keepdims=True)
+        total += float((np.log(np.exp(z).sum(1)) - z[np.arange(len(rows)), rows]).sum())
+    return total / len(labels)
+
+
+def _confidence(log_p: Floats, each: Floats) -> Floats:
+    """Return the probability of the likeliest class of each image at its temperature."""
+    found = []
+    for first in range(0, len(log_p), ROWS):
+        z = log_p[first : first + ROWS].astype(np.float64) / each[first : first + ROWS, None]
+        found.append(1 / np.exp(z - z.max(1, keepdims=True)).sum(1))
+    return np.concatenate(found) if found else np.empty(0)

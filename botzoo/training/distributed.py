@@ -1,0 +1,219 @@
+"""What the run computes on: device, precision, processes, memory, and trackers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
+from torch import nn
+
+from botzoo.data.parallel import cores
+from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
+from botzoo.options.config import TrainConfig
+from botzoo.training.autotune.memory import keep_freed_memory
+from botzoo.tricks.mixed_precision import Precision, mixed_precision
+
+log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
+
+
+WAIT = timedelta(hours=24)
+"""How long processes wait for each other: one reads and checks all images while the others wait. The launcher ends them
+anyway when one of them dies."""
+
+
+def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
+    """Choose device and precision and make the one accelerator of the run.
+
+    Raises:
+        ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
+    """
+    device = choose_device(config.engine.device)
+    PartialState(cpu=device.type == "cpu", timeout=WAIT)
+    precision = _agreed_precision(config, device)
+    if config.tracker is not None:
+        _check_tracker(config.tracker)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+    else:
+        keep_freed_memory()
+    AcceleratorState._reset_state()  # a second run in this process, as in a notebook, may choose another precision
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=precision.accelerate_name,
+        log_with=config.tracker,
+        project_dir="runs" if config.tracker else None,  # some trackers want one now; start_tracker names the real one
+    )
+    _check_launcher(accelerator)
+    return accelerator, precision
+
+
+def _agreed_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """Choose the precision; where it is measured, the main process measures for all."""
+    if config.mixed_precision != "auto":
+        return mixed_precision(config.mixed_precision, device)
+    chosen = [mixed_precision("auto", device) if PartialState(cpu=device.type == "cpu").is_main_process else None]
+    broadcast_object_list(chosen)
+    return chosen[0]  # type: ignore[return-value]
+
+
+def _check_launcher(accelerator: Accelerator) -> None:
+    """Raise ConfigError where a launcher's own settings would change what is computed."""
+    sound = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+    if accelerator.distributed_type not in sound:
+        raise ConfigError(
+            f"The launcher asks for {accelerator.distributed_type}: only plain data parallelism is supported."
+        )
+    if accelerator.gradient_accumulation_steps != 1:
+        raise ConfigError(
+            "The launcher sets gradient accumulation: leave it out, and give --engine.micro-batch instead."
+        )
+
+
+def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
+    """Return the device ``wanted``, "cuda", "mps" or "cpu"; of "auto" the fastest there is.
+
+    Raises:
+        ConfigError: there is none; ``flag`` is named as what asked for it.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name, found in there.items() if found))
+    if not there[wanted]:
+        raise ConfigError(f"{flag} is {wanted!r}, and there is none here: use auto or cpu.")
+    return torch.device(wanted)
+
+
+def _check_tracker(name: str) -> None:
+    known = [str(tracker) for tracker in LOGGER_TYPE_TO_CLASS]
+    if name not in known:
+        raise ConfigError(f"--tracker is {name!r}.{did_you_mean(name, known)} accelerate knows {', '.join(known)}.")
+    if name not in [str(tracker) for tracker in get_available_trackers()]:
+        raise ConfigError(f"--tracker {name} needs a package that is not installed: pip install {name}.")
+
+
+def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -> None:
+    """Begin to log to the tracker, if one was asked for; its files, if it writes any, go into ``folder``."""
+    if config.tracker is not None:
+        accelerator.project_configuration.logging_dir = str(folder / "tracker")
+        accelerator.init_trackers("botzoo", config=_flat(asdict(config)))
+
+
+def end_trackers(accelerator: Accelerator) -> None:
+    """Close the trackers; the processes stay together, since another run may follow in them."""
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.wait_for_everyone()
+
+
+def leave_group() -> None:
+    """Part from the other processes at the end of a command."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested options as one level of strings, which every tracker takes."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: str(value)}
+    return flat
+
+
+def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
+    """Return the network on its device, in its memory format, with synchronised BatchNorm if that was asked for.
+
+    Raises:
+        ConfigError: synchronised BatchNorm without a GPU.
+    """
+    if config.engine.sync_bn:
+        if accelerator.device.type != "cuda":
+            raise ConfigError("--engine.sync-bn needs GPUs: on a CPU leave it out, or freeze BatchNorm with --freeze.")
+        from timm.layers import convert_sync_batchnorm
+
+        model = convert_sync_batchnorm(model)
+    memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
+    return model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
+
+
+def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
+    """Run ``action`` on the main process; raise its BotzooError on every process, so that none waits for the others."""
+    outcome: list[Any] = [None]
+    result: T | None = None
+    if accelerator.is_main_process:
+        try:
+            result = action()
+        except BotzooError as error:
+            outcome = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(outcome)
+    if outcome[0] is not None:
+        raise outcome[0]
+    return result
+
+
+def from_main(accelerator: Accelerator, action: Callable[[], T]) -> T:
+    """Run ``action`` on the main process as ``on_main`` does, and return its result on every process."""
+    found: list[Any] = [on_main(accelerator, action)]
+    broadcast_object_list(found)
+    return found[0]  # type: ignore[no-any-return]
+
+
+def on_each_node(accelerator: Accelerator, action: Callable[[], T]) -> T:
+    """Run ``action`` on one process of each machine and return its answer on all of them there.
+
+    A BotzooError of any machine is raised on every process, so that none waits for the others.
+    """
+    outcome: Any = None
+    if accelerator.is_local_main_process:
+        try:
+            outcome = action()
+        except BotzooError as error:
+            outcome = error
+    found = gather_object([outcome])
+    for problem in found:
+        if isinstance(problem, BotzooError):
+            raise problem
+    answer: T = found[accelerator.process_index - accelerator.local_process_index]
+    return answer
+
+
+def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str) -> None:
+    """Raise DataError on every process unless all of them found the same ``value``."""
+    found = gather_object([value])
+    if any(other != found[0] for other in found):
+        raise DataError(
+            f"The processes found different {what}: {where} must be the same for all, on a disk that all see."
+        )
+
+
+def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
+    """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8."""
+    if config.engine.workers is not None:
+        return config.engine.workers
+    if accelerator.device.type == "cpu":
+        return 0
+    return max(1, min(8, cores() - 1))
+
+
+def hardware(accelerator: Accelerator) -> str:
+    """Describe what the run computes on, for the card."""
+    n = accelerator.num_processes
+    if accelerator.device.type == "cuda":
+        return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    name = able.get("cpu_name") or platform.processor() or platform.machine()
+    processes = "1 process" if n == 1 else f"{n} processes"
+    return f"{processes} with {torch.get_num_threads()} thread(s) on {name} ({os.cpu_count()} cores)"

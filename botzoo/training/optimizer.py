@@ -1,0 +1,101 @@
+"""Optimizers over parameter groups with their own weight decay and learning-rate factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import timm.optim
+import torch
+from torch import nn
+
+from botzoo.errors import ConfigError, did_you_mean
+from botzoo.training.swats import make_swats
+from botzoo.tricks.no_bias_decay import no_bias_decay
+
+ParamGroup = dict[str, Any]
+
+LrScale = Callable[[str], float]
+"""Factor on the learning rate of a parameter, by its name."""
+
+
+def param_groups(
+    model: nn.Module, weight_decay: float, spare_biases: bool, lr_scale: LrScale = lambda name: 1.0
+) -> list[ParamGroup]:
+    """Group all parameters of ``model`` by weight decay and learning-rate factor.
+
+    Args:
+        model: any network; frozen parameters are grouped too, since they may be unfrozen later.
+        weight_decay: of the parameters that are decayed.
+        spare_biases: apply the trick "no bias decay".
+        lr_scale: factor on the learning rate by parameter name; 1 for all by default.
+
+    Returns:
+        Groups with the keys params, weight_decay and lr_scale, in a fixed order.
+    """
+    groups: dict[tuple[float, float], ParamGroup] = {}
+    for name, parameter in model.named_parameters():
+        decay = no_bias_decay(parameter, weight_decay) if spare_biases else weight_decay
+        scale = lr_scale(name)
+        group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def make_optimizer(
+    name: str,
+    groups: list[ParamGroup],
+    lr: float,
+    momentum: float,
+    betas: tuple[float, float] | None = None,
+    *,
+    fused: bool = False,
+) -> torch.optim.Optimizer:
+    """Create any of timm's optimizers, or swats, over ``groups``.
+
+    Args:
+        name: in any case.
+        groups: as ``param_groups`` makes them.
+        lr: replaced by the schedule's before each step.
+        momentum: for the optimizers that have one.
+        betas: of Adam and its kind; None for the optimizer's own.
+        fused: take torch's fused kernel where there is one.
+
+    Raises:
+        ConfigError: there is no optimizer of that name, it has no pair of betas, or it cannot work here.
+    """
+    more: dict[str, Any] = {"betas": betas} if betas is not None else {}
+    if name.lower() == "swats":
+        return make_swats(groups, lr, **more)
+    known = [str(known) for known in timm.optim.list_optimizers()]
+    if name.lower() not in known:
+        raise ConfigError(
+            f"--optimizer is {name!r}, which timm has not.{did_you_mean(name, [*known, 'swats'])} Common ones: sgd, "
+            "adamw, lamb, lars, rmsprop; all: python -c 'import timm.optim; print(timm.optim.list_optimizers())'."
+        )
+    info = timm.optim.get_optimizer_info(name)
+    if info.second_order:
+        raise ConfigError(f"--optimizer {name} needs second derivatives, which are not taken here: use adamw or lamb.")
+    if betas is not None and not (info.has_betas and info.num_betas == 2):
+        raise ConfigError(f"--optimizer {name} has no pair of betas: leave --optim.betas out.")
+    if name.lower() == "sgd" and momentum == 0:
+        name = "momentum"  # timm's name for SGD without Nesterov's momentum, which cannot be 0
+    try:
+        if fused and name.lower() in ("sgd", "momentum", "adam", "adamw"):
+            more["fused"] = True
+        return timm.optim.create_optimizer_v2(groups, opt=name, lr=lr, momentum=momentum, **more)
+    except (AssertionError, ImportError, ValueError) as error:  # such as bnb* without a GPU and their package
+        raise ConfigError(f"--optimizer {name} does not work here ({error}): use sgd, adamw or lamb.") from error
+
+
+def has_momentum(name: str) -> bool:
+    """Return whether ``momentum`` is a setting of an optimizer of timm, or of swats, with this name, in any case."""
+    if name.lower() == "swats":
+        return False
+    return bool(timm.optim.get_optimizer_info(name).has_momentum)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group ``lr`` times its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)

@@ -1,0 +1,55 @@
+"""The learning rate of every step, as a pure function."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from botzoo.tricks.cosine import cosine
+from botzoo.tricks.warmup import warmup
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate of every step: peak x warmup x decay. Nothing to prepare, save or restore.
+
+    Attributes:
+        peak: learning rate after the warmup.
+        total_steps: optimizer steps of the whole run.
+        warmup_steps: steps of the warmup, less than total_steps.
+        cosine: whether it falls to 0 along a cosine after the warmup.
+        falls: the steps, rising, from each of which on it is ``factor`` times what it was. They are known before the run
+            except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
+        factor: of each fall, in (0, 1].
+    """
+
+    peak: float
+    total_steps: int
+    warmup_steps: int = 0
+    cosine: bool = True
+    falls: tuple[int, ...] = ()
+    factor: float = 1.0
+
+    def lr(self, step: int) -> float:
+        """Return the learning rate of step ``step``, counted from 0."""
+        after = step - self.warmup_steps
+        if after < 0:
+            decay = warmup(step, self.warmup_steps)
+        else:
+            decay = cosine(after, self.total_steps - self.warmup_steps) if self.cosine else 1.0
+        return self.peak * decay * self.factor ** bisect_right(self.falls, step)
+
+
+def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = None, every: int = 2) -> list[int]:
+    """Return the whole epochs, warmup included, after which the learning rate falls in a run of ``epochs``.
+
+    Args:
+        decay: "step" falls at ``milestones``, by default every quarter of the run as in the paper (30, 60 and 90 of 120);
+            "exponential" every ``every`` epochs, a staircase; "constant" never; "plateau" at epochs not known beforehand.
+        epochs: of the whole run, the last of which may be cut short.
+    """
+    if decay == "step":
+        quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})
+        return [epoch for epoch in milestones or quarters if epoch < epochs]
+    return list(range(every, math.ceil(epochs), every)) if decay == "exponential" else []

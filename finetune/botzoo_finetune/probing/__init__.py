@@ -1,0 +1,1 @@
+"""What frozen features say before any training: linear probe, comparison of networks, first look."""

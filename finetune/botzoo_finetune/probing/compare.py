@@ -1,0 +1,112 @@
+"""Which weights to start from: several networks probed on the same images, and ranked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accelerate import PartialState
+
+from botzoo.errors import BotzooError, ConfigError
+from botzoo.models.cost import count_macs, count_parameters
+from botzoo.training.distributed import from_main
+from botzoo.training.setup import Transfer
+from botzoo.training.setup import set_up as prepare
+from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.probing.first_look import Look, new_folder, write_json
+from botzoo_finetune.transfer.features import Extractor, unmeasured
+
+log = logging.getLogger("botzoo")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the probe of one network came to.
+
+    Attributes:
+        model: as it was named.
+        top1: accuracy of the linear classifier on the validation split, in per cent.
+        interval: its 95 % interval.
+        images: in that split.
+        seconds: until it was known; few where the features were kept from before.
+        images_per_second: that the network without its classifier takes here, one process, in evaluation mode.
+        parameters: of the whole network, with a classifier for these classes.
+        macs: multiply-adds for one image.
+        size: side of its input in pixels.
+    """
+
+    model: str
+    top1: float
+    interval: tuple[float, float]
+    images: int
+    seconds: float
+    images_per_second: float
+    parameters: int
+    macs: int
+    size: int
+
+
+def compare(config: FinetuneConfig, models: str) -> None:
+    """Probe each of ``models``, with commas between them, and say which is best on these images.
+
+    With --output it is written as compare.json too.
+
+    Raises:
+        ConfigError: there are fewer than two, or one is named twice.
+        BotzooError: one of them cannot be probed; its name is in front.
+    """
+    names = [name.strip() for name in models.split(",")]
+    if len(names) < 2 or "" in names or len(set(names)) < len(names):
+        raise ConfigError(f"--compare is {models!r}: it must be two or more different models with commas between them.")
+    if config.pretrained is not None:
+        raise ConfigError(f"--pretrained {config.pretrained} is for one model: with --compare give name.tag instead.")
+    folder = new_folder(config, "--compare")
+    rows = []
+    for name in names:
+        try:
+            rows.append(_row(replace(config, model=name), name))
+        except BotzooError as error:
+            raise ConfigError(f"--compare {name}: {error}") from error
+        log.info("%-10s %s: %.2f %%, after %.1f s", "probed", name, rows[-1].top1, rows[-1].seconds)
+    rows.sort(key=lambda row: -row.top1)
+    for line in _table(rows):
+        log.info("%s", line)
+    if folder is not None and PartialState().is_main_process:
+        write_json(folder / "compare.json", _as_json(config, rows))
+
+
+def _row(config: FinetuneConfig, name: str) -> Row:
+    settled = prepare(unmeasured(config), Transfer())
+    look = Look(settled)
+    seen, size = look.probe.evaluation, settled.preprocessing.size
+    return Row(
+        name,
+        seen.top1,
+        seen.interval(),
+        len(seen),
+        look.seconds,
+        from_main(settled.accelerator, lambda: Extractor(settled).images_per_second()),
+        count_parameters(settled.model)[0],
+        count_macs(settled.model, size),
+        size,
+    )
+
+
+def _table(rows: list[Row]) -> Iterator[str]:
+    width = max(len(row.model) for row in rows)
+    yield f"{'ranking':10} {'model':{width}}   top-1  95 % interval   seconds  images/s  parameters    MACs  input"
+    for row in rows:
+        low, high = row.interval
+        yield (
+            f"{'':10} {row.model:{width}}  {row.top1:5.2f} %  {low:5.2f} to {high:5.2f}  {row.seconds:7.1f}  "
+            f"{row.images_per_second:8.0f}  {row.parameters / 1e6:8.1f} M  {row.macs / 1e9:4.2f} G  {row.size} px"
+        )
+    best, others = rows[0], [row.model for row in rows[1:] if row.interval[1] >= rows[0].top1]
+    close = f"; {', '.join(others)} may be as good" if others else ""
+    yield f"{'best':10} --model {best.model}, by a linear classifier on {best.images:,} validation images{close}"
+
+
+def _as_json(config: FinetuneConfig, rows: list[Row]) -> dict[str, Any]:
+    return {"dataset": config.dataset, "split": "validation", "ranking": [vars(row) for row in rows]}

@@ -1,0 +1,135 @@
+"""What fitting on features came to, kept beside them: a second probe of the same images and weights fits nothing.
+
+A file holds one outcome: ``KEY.safetensors`` in the folder ``probes`` of ``$BOTZOO_CACHE``, arrays as in any such file, and
+in its metadata the other values as JSON and a SHA-256 of KEY and of all that the file holds. KEY is the SHA-256 of everything
+that the outcome depends on. A file is written beside and renamed, so there is never half of one, and checked when opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from botzoo.tasks.classification import Evaluation
+from botzoo.util.cache import cache_folder, cache_limit, part_of, prune
+from botzoo_finetune.probing.probe import Linear, Outlook, Probe
+
+log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
+
+
+Arrays = dict[str, NDArray[Any]]
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Form(Generic[T]):
+    """How an outcome becomes arrays and JSON, and is made of them again.
+
+    Attributes:
+        name: of this kind of outcome.
+        pack: returns arrays and values of an outcome.
+        unpack: returns the outcome of what ``pack`` returned.
+    """
+
+    name: str
+    pack: Callable[[T], tuple[Arrays, Values]]
+    unpack: Callable[[Arrays, Values], T]
+
+
+def _pack_probe(found: Probe) -> tuple[Arrays, Values]:
+    seen = {name: array for name, array in vars(found.evaluation).items() if array is not None}
+    values = {"images": found.images, "strength": found.strength, "folds": found.folds}
+    return {"weight": found.linear.weight, "bias": found.linear.bias, **seen}, values
+
+
+def _unpack_probe(arrays: Arrays, values: Values) -> Probe:
+    linear = Linear(arrays.pop("weight"), arrays.pop("bias"))
+    return Probe(linear, evaluation=Evaluation(**arrays), **values)
+
+
+PROBE = Form("probe", _pack_probe, _unpack_probe)
+
+OUTLOOK: Form[Outlook] = Form(
+    "outlook",
+    lambda seen: ({}, dict(vars(seen))),
+    lambda arrays, values: Outlook(**values | {"curve": tuple((n, top1) for n, top1 in values["curve"])}),
+)
+
+START: Form[Linear] = Form("start", lambda linear: (dict(vars(linear)), {}), lambda arrays, values: Linear(**arrays))
+
+
+def path_of(key: str) -> Path:
+    """Return the file of the outcome with this key."""
+    return cache_folder() / "probes" / f"{key}.safetensors"
+
+
+def recall(form: Form[T], key: str) -> T | None:
+    """Return the outcome that was kept under this key, if there is one; a damaged one is removed, and that is said."""
+    path = path_of(key)
+    try:
+        found = form.unpack(*_read(path, key))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("What a probe came to in %s cannot be read (%s): it is fitted again.", path, error)
+        return None
+    except (ValueError, LookupError, TypeError, SafetensorError) as error:
+        log.warning("What a probe came to in %s is damaged (%s): it is fitted again.", path, error)
+        with suppress(OSError):
+            path.unlink()
+        return None
+    with suppress(OSError):
+        os.utime(path)  # the last to be removed
+    return found
+
+
+def keep(form: Form[T], key: str, outcome: T) -> None:
+    """Keep an outcome; where that cannot be, it is said and nothing is left behind."""
+    packed, values = form.pack(outcome)
+    arrays = {name: np.ascontiguousarray(array) for name, array in packed.items()}  # safetensors takes it for granted
+    content = json.dumps(values)
+    path = path_of(key)
+    try:
+        with part_of(path) as part:
+            with part.open("wb") as file:
+                file.write(save(arrays, {"values": content, "sha256": _digest(key, arrays, content)}))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+    except OSError as error:
+        log.warning("The %s cannot be kept in %s (%s): it is fitted again next time.", form.name, path.parent, error)
+        return
+    prune(path.parent, cache_limit(), spare=path)
+
+
+def _read(path: Path, key: str) -> tuple[Arrays, Values]:
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata() or {}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    content = metadata["values"]
+    if _digest(key, arrays, content) != metadata["sha256"]:
+        raise ValueError("its SHA-256 differs")
+    return arrays, json.loads(content)
+
+
+def _digest(key: str, arrays: Arrays, content: str) -> str:
+    sha = hashlib.sha256(f"{key} {content}".encode())
+    for name, array in sorted(arrays.items()):
+        sha.update(f"{name} {array.dtype} {array.shape}".encode())
+        sha.update(array.data)
+    return sha.hexdigest()

@@ -1,0 +1,323 @@
+"""A linear probe: the best classifier on frozen features, found in seconds, and what it says of the data.
+
+The probe is multinomial logistic regression, its regularisation chosen by cross-validation on the training images alone, so
+that the figure on the validation split is clean. A probe can start the classifier of the fine-tuning that follows (LP-FT:
+A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, *Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from botzoo.results.calibration import expected_calibration_error
+from botzoo.tasks.classification import Evaluation
+
+Labels = NDArray[np.int64]
+
+Rows = NDArray[np.floating[Any]]
+
+VERSION = 2
+"""Of how a probe is fitted and judged; what was kept of another version is not looked at."""
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
+All features are scaled alike: those that hardly vary would get huge weights otherwise, and fine-tuning huge gradients."""
+
+USUAL = 1e-2
+"""The one that is taken where a class has too few images for cross-validation."""
+
+START = 1.0
+"""C times the number of images for the classifier that fine-tuning starts from: the penalty weighs as much as one image's
+loss. The best classifier has larger weights, which pass larger gradients on to the body."""
+
+FOLDS = 3
+
+SEARCHED = 3000
+"""Images that the cross-validation is done on, at most."""
+
+FITTED = 100_000
+"""Images that the classifier is fitted on, at most."""
+
+NEIGHBOURS = 20
+
+SHARES = (1 / 8, 1 / 4, 1 / 2)
+
+ITERATIONS = 300
+
+COMPARED, ROUNDING = 1000, 2e-3
+"""Rows that are compared at a time, and of the largest number of a row what may be rounding: two units of half precision."""
+
+
+def constants() -> str:
+    """Return all that the outcome of a fit depends on besides its arguments: the choices above, and whose algorithm it is."""
+    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, NEIGHBOURS, SHARES, ITERATIONS
+    return f"{VERSION} {choices} scikit-learn {version('scikit-learn')}"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear classifier of features.
+
+    Attributes:
+        weight: float32, shape (K, D).
+        bias: float32, shape (K,).
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def logits(self, features: Rows) -> NDArray[np.float32]:
+        """Return the logits (N, K) of features (N, D)."""
+        return features.astype(np.float32) @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A classifier fitted on frozen features.
+
+    Attributes:
+        linear: the classifier.
+        images: how many it was fitted on.
+        strength: inverse strength of its regularisation, scikit-learn's C.
+        folds: of the cross-validation that chose it; 0 where every class has a single image among the ``SEARCHED`` that it is
+            done on, and the usual one was taken.
+        evaluation: of the classifier on the validation split.
+    """
+
+    linear: Linear
+    images: int
+    strength: float
+    folds: int
+    evaluation: Evaluation
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error on the validation split, in [0, 1]."""
+        seen = self.evaluation
+        return expected_calibration_error(seen.confidence, seen.labels == seen.predicted)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What else frozen features tell of a data set.
+
+    Attributes:
+        neighbours: how many nearest training images vote.
+        knn_top1: accuracy of their vote on the validation split, in per cent.
+        curve: (training images, top-1 in per cent) of classifiers fitted on more and more of them, the last on all.
+    """
+
+    neighbours: int
+    knn_top1: float
+    curve: tuple[tuple[int, float], ...]
+
+    @property
+    def with_twice_the_images(self) -> float | None:
+        """Accuracy to be expected of twice as many training images, in per cent; None where the curve tells nothing.
+
+        The error falls as a power of the number of images: a line through the curve in logarithms, drawn out to 2 N.
+        """
+        images, top1 = (np.array(column, float) for column in zip(*self.curve, strict=True))
+        if len(images) < 3 or (top1 >= 100).any():
+            return None
+        slope, _ = np.polyfit(np.log(images), np.log(100 - top1), 1)
+        return 100 - float((100 - top1[-1]) * 2 ** min(slope, 0.0))
+
+
+def probe(
+    features: Rows, labels: Labels, held_out: Rows, held_out_labels: Labels, classes: int, seed: int = 0
+) -> Probe:
+    """Fit a classifier on the training images' features and judge it on those of the validation split.
+
+    Args:
+        features: shape (N, D), finite.
+        labels: shape (N,), in 0 ... classes - 1.
+        held_out: shape (M, D).
+        held_out_labels: shape (M,).
+        classes: K.
+        seed: which images are taken where not all are.
+    """
+    kept = subset(labels, FITTED, seed)
+    features, labels = features[kept].astype(np.float32), labels[kept]
+    strength, folds = choose_strength(features, labels, seed)
+    linear = fit(features, labels, classes, strength)
+    return Probe(linear, len(labels), strength, folds, judge(linear, held_out, held_out_labels))
+
+
+def all_alike(features: Rows) -> bool:
+    """Tell whether there are several rows and all are the same, looking no further than to the first that differs.
+
+    The rounding of half precision, which depends on how images are batched, makes no difference.
+    """
+    rounding = ROUNDING * np.abs(features[0]).max(initial=0).astype(np.float32)
+    parts = (features[at : at + COMPARED].astype(np.float32) for at in range(0, len(features), COMPARED))
+    return len(features) > 1 and all((np.abs(part - features[0]) <= rounding).all() for part in parts)
+
+
+def gentle(found: Probe, features: Rows, labels: Labels, seed: int = 0) -> Linear:
+    """Return a classifier to start fine-tuning from: ``found`` with smaller weights; see ``START``."""
+    kept = subset(labels, FITTED, seed)
+    strength = min(found.strength, START / len(kept))
+    return fit(features[kept], labels[kept], len(found.linear.bias), strength)
+
+
+def outlook(
+    found: Probe, features: Rows, labels: Labels, held_out: Rows, held_out_labels: Labels, seed: int = 0
+) -> Outlook:
+    """Ask the nearest neighbours, and fit ``found`` again on parts of the training images; arguments as for ``probe``."""
+    kept = subset(labels, FITTED, seed)
+    features, labels = features[kept].astype(np.float32), labels[kept]
+    curve = {}
+    for share in SHARES:
+        part = subset(labels, round(share * len(labels)), seed)
+        fitted = fit(features[part], labels[part], len(found.linear.bias), found.strength)
+        curve[len(part)] = judge(fitted, held_out, held_out_labels).top1
+    curve[len(labels)] = found.evaluation.top1
+    neighbours = min(NEIGHBOURS, len(labels))
+    knn = nearest_neighbours(features, labels, held_out, held_out_labels, neighbours)
+    return Outlook(neighbours, knn, tuple(sorted(curve.items())))
+
+
+def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
+    """Return which images to take, in order: ``size`` of them, at least one of each class, each class in proportion."""
+    if size >= len(labels):
+        return np.arange(len(labels))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    members = order[np.argsort(labels[order], kind="stable")]  # class by class
+    _, first, counts = np.unique(labels[members], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(first, counts)
+    rank = np.empty(len(labels))
+    rank[members] = (place + 0.5) / np.repeat(counts, counts)
+    rank[members[first]] = -1
+    return np.sort(order[np.argsort(rank[order], kind="stable")[: max(size, len(first))]])
+
+
+def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[float, int]:
+    """Return the inverse strength with the best likelihood under cross-validation, and the number of folds.
+
+    The one image of a class is learned from in every fold and judged in none.
+
+    Args:
+        features: float32, shape (N, D).
+        labels: shape (N,).
+        seed: which images are taken, and which of them make a fold.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    part = subset(labels, SEARCHED, seed)
+    rows, truth = features[part], labels[part]
+    known, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
+    judged, single = (np.flatnonzero(where) for where in (counts[places] > 1, counts[places] == 1))
+    if not len(judged):
+        return USUAL, 0
+    loss = np.zeros(len(STRENGTHS))
+    folds = min(FOLDS, int(counts[counts > 1].min()))
+    for others, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(judged, places[judged]):
+        train, test = np.concatenate([judged[others], single]), judged[part]
+        for k, strength in enumerate(STRENGTHS):
+            linear = fit(rows[train], places[train], len(known), strength)
+            loss[k] += float(judge(linear, rows[test], places[test]).nll.sum())
+    return STRENGTHS[int(loss.argmin())], folds
+
+
+def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear:
+    """Return the classifier with the least penalised negative log-likelihood, in units of the features as they are.
+
+    A class without images gets no weights, and is less likely than one of a single image.
+
+    Args:
+        features: shape (N, D), finite.
+        labels: shape (N,), in 0 ... classes - 1.
+        classes: K >= 2.
+        strength: C > 0; the penalty is |W|^2 / (2 C) of the weights on centred features of variance 1.
+    """
+    known, places = np.unique(labels, return_inverse=True)
+    rows = features.astype(np.float32)
+    found = _fit(rows, places, strength) if len(known) > 1 else Linear(np.zeros_like(rows[:1]), np.zeros(1, np.float32))
+    if len(known) == classes:
+        return found
+    weight = np.zeros((classes, rows.shape[1]), np.float32)
+    bias = np.full(classes, found.logits(rows.mean(0, keepdims=True)).min() - np.log(2 * len(rows)), np.float32)
+    weight[known], bias[known] = found.weight, found.bias
+    return Linear(weight, bias)
+
+
+def _fit(rows: NDArray[np.float32], labels: Labels, strength: float) -> Linear:
+    """Fit a classifier of K >= 2 classes, every one of which is among the labels."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean = rows.mean(0)
+    scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
+    with _quietly():
+        found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, labels)
+    weight, bias = found.coef_, found.intercept_
+    if len(weight) == 1:  # of two classes
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / scale
+    return Linear(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))
+
+
+def judge(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
+    """Evaluate a classifier on features (N, D) with labels (N,)."""
+    log_p = torch.from_numpy(linear.logits(features)).log_softmax(1).numpy()
+    top = np.argsort(-log_p, 1, kind="stable")[:, :5]
+    hit = (top == labels[:, None]).any(1)
+    nll = -log_p[np.arange(len(labels)), labels]
+    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)))
+
+
+def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:
+    """Return the accuracy, in per cent, of the vote of the nearest training images by cosine, weighted by distance."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    voters = KNeighborsClassifier(neighbours, weights="distance", algorithm="brute")
+    with _quietly():
+        voters.fit(_unit(features), labels)
+        return 100 * float(voters.score(_unit(held_out), truth))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out scikit-learn's warnings of what is no mistake here."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # classes may have few images each
+        yield
+
+
+def _unit(features: Rows) -> NDArray[np.float32]:
+    """Return features of length 1, whose distances rank as their cosines do."""
+    rows: NDArray[np.float32] = features.astype(np.float32)
+    length: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, np.maximum(length, np.float32(1e-12)), dtype=np.float32)
+
+
+def linear_classifier(model: nn.Module) -> nn.Linear | None:
+    """Return the one linear layer that is the classifier of a network of timm, None where it is something else."""
+    found = model.get_classifier()  # type: ignore[operator]
+    return found if isinstance(found, nn.Linear) else None
+
+
+@torch.no_grad()
+def start_classifier(layer: nn.Linear, linear: Linear) -> None:
+    """Give the classifier of a network the probe's weights."""
+    layer.weight.copy_(_tensor(linear.weight, layer))
+    if layer.bias is not None:
+        layer.bias.copy_(_tensor(linear.bias, layer))
+
+
+def _tensor(values: NDArray[np.float32], like: nn.Linear) -> Tensor:
+    return torch.from_numpy(values).to(like.weight)

@@ -1,0 +1,37 @@
+"""Layer-wise learning rates: lower layers, which hold the more general features, change more slowly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.models import group_parameters
+from timm.optim import auto_group_layers
+from torch import nn
+
+from botzoo.models.layers import head_names
+from botzoo.training.optimizer import LrScale
+
+
+def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:
+    """Return the factor on each parameter's learning rate: ``decay ** (layers above)``, ``head_scale`` for the head.
+
+    Layers are timm's own fine groups (``group_matcher(coarse=False)``): in a ResNet the stem, then each residual block,
+    then the classifier, as in timm's ``param_groups_layer_decay``.
+
+    Args:
+        model: a timm network.
+        decay: in (0, 1]; 1 for no decay.
+        head_scale: > 0.
+    """
+    if hasattr(model, "group_matcher"):
+        matcher: Any = model.group_matcher
+        layers = {n: int(i) for n, i in group_parameters(model, matcher(coarse=False), reverse=True).items()}
+    else:
+        layers = auto_group_layers(model)
+    top = max(layers.values())
+    head = set(head_names(model))
+
+    def scale(name: str) -> float:
+        return decay ** (top - layers.get(name, top)) * (head_scale if name in head else 1.0)
+
+    return scale

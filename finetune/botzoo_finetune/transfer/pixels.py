@@ -1,0 +1,75 @@
+"""Images made ready for a network many at a time: what evaluation does to one after the other, at a fraction of the cost.
+
+Beside a small network that costs more than a tenth of the time. Resizing is torch's own of uint8 pixels, with antialiasing as
+Pillow has it; the results differ from Pillow's by a level of 255 here and there, from its rounding in between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.transforms.functional import center_crop
+
+from botzoo.data.decoded import Pixels
+from botzoo.data.images import Images
+from botzoo.data.transforms import middle_box
+from botzoo.models.preprocessing import Preprocessing
+
+T = TypeVar("T")
+
+
+TOGETHER = 32 << 20
+"""Bytes of decoded images that are resized together, at most; larger ones are resized one by one."""
+
+
+def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocessing) -> Tensor:
+    """Return images [first, last) resized and cropped as evaluation does: uint8 (N, 3, size, size), channels last in memory.
+
+    Args:
+        images: decoded already or not.
+        first, last: which ones.
+        preprocessing: its ``crop_mode`` is "center".
+
+    Raises:
+        DataError: an image can no longer be read.
+    """
+    shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
+    if (shapes == shapes[0]).all() and 3 * shapes.prod(1).sum() <= TOGETHER:
+        return _fitted(np.stack([images.pixels(i) for i in range(first, last)]), preprocessing)
+    return torch.cat([_fitted(images.pixels(i)[None].copy(), preprocessing) for i in range(first, last)])
+
+
+def _fitted(pixels: Pixels, preprocessing: Preprocessing) -> Tensor:
+    """Resize images (N, H, W, 3) so that the centre crop is the wanted share of the shorter side, and crop."""
+    left, top, right, lower = middle_box(pixels.shape[2], pixels.shape[1])
+    batch = torch.from_numpy(pixels[:, top:lower, left:right]).permute(0, 3, 1, 2)
+    shorter, size = int(preprocessing.size / preprocessing.crop_pct), preprocessing.size
+    height, width = (int(shorter * side / min(batch.shape[2:])) for side in batch.shape[2:])
+    if (height, width) != batch.shape[2:]:
+        mode = preprocessing.interpolation
+        batch = interpolate(batch, (height, width), mode=mode, align_corners=False, antialias=True)
+    return center_crop(batch, [size, size]).contiguous(memory_format=torch.channels_last)
+
+
+def ahead(work: Callable[[int], T], count: int, threads: int) -> Iterator[T]:
+    """Yield ``work(0)``, ``work(1)``, ... in order, worked out by so many threads while the last one is in use.
+
+    At most ``threads`` + 1 results are there at a time.
+    """
+    pool, waiting = ThreadPoolExecutor(threads), deque[Future[T]]()
+    try:
+        for k in range(count):
+            waiting.append(pool.submit(work, k))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,139 @@
+"""Freezing: whole stages from the input on, the same for ResNets, transformers and EfficientNets."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import timm
+from torch import nn
+
+from botzoo.errors import ConfigError
+from botzoo_finetune.transfer.freeze import Freezer, frozen_stages, stages
+
+NETWORKS = {
+    "resnet18d": ("fc.", 5),
+    "test_vit": ("head.", 7),
+    "test_efficientnet": ("classifier.", 6),
+    "mobilenet_v1_bot": ("classifier.", 6),
+    "inception_v3_bot": ("fc.", 13),
+}
+"""Prefix of the classifier, and how many parts the body has, the stem included."""
+
+
+def network(name: str) -> Any:
+    return timm.create_model(name, num_classes=3, device="meta")
+
+
+@cache
+def trained(name: str, freeze: str, unfreeze_every: int | None = None, epoch: int = 0) -> frozenset[str]:
+    """Names of the parameters that are trained."""
+    model = network(name)
+    Freezer(freeze, unfreeze_every)(model, epoch)
+    return frozenset(n for n, p in model.named_parameters() if p.requires_grad)
+
+
+def every(name: str) -> set[str]:
+    return {n for n, _ in network(name).named_parameters()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stages_hold_each_parameter_once(name: str) -> None:
+    found = stages(network(name))
+    assert sorted([n for part in (*found.body, found.head) for n in part]) == sorted(every(name))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stages_are_counted_with_the_stem(name: str) -> None:
+    assert len(stages(network(name)).body) == NETWORKS[name][1]
+
+
+def test_the_stages_of_a_resnet_are_its_layers() -> None:
+    body = stages(network("resnet18d")).body
+    prefixes = [{n.split(".")[0] for n in part} for part in body]
+    assert prefixes == [{"conv1", "bn1"}, {"layer1"}, {"layer2"}, {"layer3"}, {"layer4"}]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_none_trains_everything(name: str) -> None:
+    assert trained(name, "none") == every(name)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_backbone_trains_the_classifier_alone(name: str) -> None:
+    assert trained(name, "backbone") == {n for n in every(name) if n.startswith(NETWORKS[name][0])}
+
+
+@pytest.mark.parametrize(
+    ("name", "freeze", "frozen"),
+    [
+        ("resnet18d", "0", ("conv1.", "bn1.")),
+        ("resnet18d", "2", ("conv1.", "bn1.", "layer1.", "layer2.")),
+        ("test_vit", "0", ("cls_token", "pos_embed", "patch_embed.")),
+        ("test_vit", "1", ("cls_token", "pos_embed", "patch_embed.", "blocks.0.")),
+        ("test_efficientnet", "0", ("conv_stem.", "bn1.")),
+        ("test_efficientnet", "2", ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")),
+    ],
+)
+def test_n_freezes_the_stem_and_n_stages(name: str, freeze: str, frozen: tuple[str, ...]) -> None:
+    assert trained(name, freeze) == {n for n in every(name) if not n.startswith(frozen)}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_stages_leave_the_classifier(name: str) -> None:
+    assert trained(name, str(NETWORKS[name][1] - 1)) == trained(name, "backbone")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_more_stages_than_there_are_is_an_error_with_the_range(name: str) -> None:
+    model, n = network(name), NETWORKS[name][1]
+    Freezer(str(n - 1), None).check(model)
+    with pytest.raises(ConfigError, match=rf"--freeze is {n} and .* a stem and {n - 1} stages: give 0 .* to {n - 1}"):
+        Freezer(str(n), None).check(model)
+
+
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_none_and_backbone_fit_every_network(freeze: str) -> None:
+    Freezer(freeze, None).check(network("test_vit"))
+
+
+def test_a_network_that_names_no_stages_is_an_error_with_the_way_out() -> None:
+    with pytest.raises(ConfigError, match="Linear does not name its stages: use --freeze none or --freeze backbone"):
+        stages(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("freeze", "every", "counts"),
+    [
+        ("none", None, [0, 0, 0, 0, 0, 0, 0]),
+        ("backbone", None, [5, 5, 5, 5, 5, 5, 5]),
+        ("1", None, [2, 2, 2, 2, 2, 2, 2]),
+        ("none", 1, [5, 4, 3, 2, 1, 0, 0]),
+        ("none", 2, [5, 5, 4, 4, 3, 3, 2]),
+        ("0", 1, [5, 4, 3, 2, 1, 1, 1]),
+        ("2", 1, [5, 4, 3, 3, 3, 3, 3]),
+        ("4", 1, [5, 5, 5, 5, 5, 5, 5]),
+    ],
+)
+def test_stages_thaw_from_the_top_down_to_the_floor(freeze: str, every: int | None, counts: list[int]) -> None:
+    assert [frozen_stages(freeze, every, epoch, total=5) for epoch in range(7)] == counts
+
+
+def test_gradual_unfreezing_begins_with_the_classifier() -> None:
+    assert trained("resnet18d", "none", 1, epoch=0) == trained("resnet18d", "backbone")
+    assert trained("resnet18d", "none", 1, epoch=1) == trained("resnet18d", "3")
+    assert trained("resnet18d", "none", 1, epoch=5) == every("resnet18d")
+
+
+def test_changes_are_reported_only_when_there_are_any() -> None:
+    model, freezer = network("resnet18d"), Freezer("2", 2)
+    assert [freezer(model, epoch) for epoch in range(7)] == [True, False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize(("freeze", "changes"), [("none", [False, False]), ("backbone", [True, False])])
+def test_what_does_not_thaw_changes_once_at_most(freeze: str, changes: list[bool]) -> None:
+    model, freezer = network("test_vit"), Freezer(freeze, None)
+    assert [freezer(model, epoch) for epoch in range(2)] == changes
+
+
+def test_a_resumed_run_freezes_as_the_first_one_did() -> None:
+    assert trained("resnet18d", "none", 2, epoch=3) == trained("resnet18d", "3")

@@ -1,0 +1,245 @@
+"""botzoo verify and botzoo reproduce: what holds agrees, what was tampered with is noticed, and nothing foreign is run."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError, PublishError
+from botzoo.hub.package import pack
+from botzoo.hub.reproduce import reproduction, rerun
+from botzoo.hub.verify import Check, exit_status, verify
+from botzoo.inference.sheet import sheet
+from botzoo.models.foreign import temperature_in
+from botzoo.models.pretrained import EMBEDDED, WEIGHTS
+from botzoo.results.calibration import write_temperature
+from botzoo.results.claim import claim_in_card, claim_in_table, sha256_of
+from botzoo.results.usage import HERE, usage_code
+from conftest import write_photos
+from running import final_weights, train_one_epoch
+
+CARD = Path(__file__).parents[2] / "cards" / f"{EMBEDDED}.md"
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_one_epoch(photos, tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def outcomes(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.outcome for check in checks}
+
+
+def checked(name: str, run: Path, dataset: Path) -> Check:
+    """Return one check, without those after it."""
+    return next(check for check in verify(str(run), str(dataset)) if check.name == name)
+
+
+def test_an_honest_model_agrees_in_everything(run: Path, photos: Path) -> None:
+    checks = list(verify(str(run), str(photos)))
+    assert outcomes(checks) == dict.fromkeys(("weights", "classes", "images", "code", "accuracy"), "agrees")
+    assert exit_status(checks) == 0
+
+
+def test_other_weights_differ(run: Path, photos: Path) -> None:
+    file = run / "model" / "model.safetensors"
+    save_file({name: torch.zeros_like(tensor) for name, tensor in load_file(file).items()}, file)
+    assert checked("weights", run, photos).outcome == "differs"
+
+
+def test_a_claim_that_is_too_good_differs(run: Path, photos: Path) -> None:
+    card = run / "model" / "README.md"
+    text = re.sub(r"value: [\d.]+", "value: 99.9", card.read_text(), count=1)
+    card.write_text(re.sub(r"(interval_95:\n\s+- )[\d.]+(\n\s+- )[\d.]+", r"\g<1>99.5\g<2>100.0", text, count=1))
+    check = checked("accuracy", run, photos)
+    assert (check.outcome, exit_status([check])) == ("differs", 1)
+
+
+def checked_top1(run: Path) -> float:
+    claim = claim_in_card(run / "model" / "README.md")
+    assert claim is not None
+    return claim.value
+
+
+def test_a_figure_that_its_own_images_deny_differs(run: Path, photos: Path) -> None:
+    card = run / "model" / "README.md"
+    other = (checked_top1(run) + 50) % 100
+    text = re.sub(r"value: [\d.]+", f"value: {other}", card.read_text(), count=1)
+    card.write_text(re.sub(r"(interval_95:\n\s+- )[\d.]+(\n\s+- )[\d.]+", r"\g<1>0.0\g<2>100.0", text, count=1))
+    assert checked("accuracy", run, photos).outcome == "differs"
+
+
+def test_other_class_names_differ(run: Path, photos: Path) -> None:
+    file = run / "model" / "config.json"
+    config = json.loads(file.read_text())
+    config["label_names"][1] = "ship"
+    file.write_text(json.dumps(config))
+    check = checked("classes", run, photos)
+    assert (check.outcome, "number 1: 'ship', in the data set 'class1'" in check.words) == ("differs", True)
+
+
+def test_images_of_more_classes_cannot_be_judged(run: Path, tmp_path: Path) -> None:
+    found = outcomes(list(verify(str(run), str(write_photos(tmp_path / "other", classes=4, each=20)))))
+    assert (found["classes"], found["accuracy"], "code" in found) == ("differs", "unknown", False)
+
+
+def test_other_images_are_not_those_of_the_claim(run: Path, tmp_path: Path) -> None:
+    other = write_photos(tmp_path / "other", classes=3, each=20, seed=9)
+    assert checked("images", run, other).outcome == "unknown"
+
+
+def test_code_that_is_not_ours_is_not_run(run: Path, photos: Path, tmp_path: Path) -> None:
+    card, trace = run / "model" / "README.md", tmp_path / "trace"
+    card.write_text(card.read_text().replace("import timm\n", f"import timm\nopen({str(trace)!r}, 'w')\n", 1))
+    assert checked("code", run, photos).outcome == "unknown"
+    assert not trace.exists()
+
+
+def test_without_its_images_nothing_is_claimed(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    checks = list(verify(str(run)))
+    assert (checks[-1].outcome, exit_status(checks)) == ("unknown", 3)
+    assert "--dataset" in checks[-1].words
+
+
+def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:
+    (run / "model" / "README.md").write_text("---\nmodel-index: 7\n---\n")
+    with pytest.raises(CheckpointError, match="is not a model card"):
+        list(verify(str(run), str(photos)))
+
+
+@pytest.mark.parametrize("text", ["a: [", "seed: 0\n", "seed: x\ndata: {}\n"])
+def test_a_recipe_that_is_none_is_a_check_that_failed_and_the_rest_goes_on(run: Path, photos: Path, text: str) -> None:
+    (run / "model" / "recipe.yaml").write_text(text)
+    found = outcomes(list(verify(str(run), str(photos))))
+    assert (found["recipe"], found["weights"], "accuracy" in found) == ("differs", "agrees", True)
+
+
+def test_the_embedded_weights_are_those_of_their_claim_and_card() -> None:
+    weights = WEIGHTS[EMBEDDED]
+    claim = claim_in_table(weights)
+    assert claim == claim_in_card(CARD)
+    assert claim is not None
+    assert weights.path is not None
+    assert (claim.weights_sha256, claim.value) == (sha256_of(weights.path), weights.top1)
+
+
+def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:
+    claim = claim_in_table(WEIGHTS["resnet50d_bot.gluon_in1k"])
+    assert claim is not None
+    assert (claim.images, claim.low, claim.high) == (
+        50_000,
+        pytest.approx(78.72, abs=0.01),
+        pytest.approx(79.43, abs=0.01),
+    )
+
+
+def test_the_recipe_trains_the_same_again(run: Path, photos: Path, tmp_path: Path) -> None:
+    found = reproduction(str(run), str(photos), str(tmp_path / "again"))
+    assert found.command.startswith(f"botzoo train --config {run / 'model' / 'recipe.yaml'} --dataset ")
+    assert found.command.endswith(f" --output {tmp_path / 'again'}")
+    assert rerun(found) == 0
+    ours, theirs = final_weights(tmp_path / "again"), final_weights(run)
+    assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-4) for name in theirs)
+
+
+def test_a_folder_that_only_its_owner_knows_has_to_be_named(run: Path) -> None:
+    found = reproduction(str(run))
+    assert found.command.endswith("--dataset FOLDER")
+    with pytest.raises(ConfigError, match="--dataset"):
+        rerun(found)
+
+
+@pytest.mark.parametrize("place", ["", "model"])
+def test_a_run_without_a_recipe_has_its_own_options(run: Path, photos: Path, place: str) -> None:
+    (run / "model" / "recipe.yaml").unlink()
+    found = reproduction(str(run / place))
+    assert found.command == f"botzoo train --config {run / 'config.yaml'} --dataset {photos} --output runs/run-again"
+
+
+def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -> None:
+    file = run / "model" / "recipe.yaml"
+    hostile = {"output": "/etc/cron.d", "push_to": "evil/model", "tracker": "wandb", "data": {"cache_gib": 1e9}}
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | hostile))
+    found = reproduction(str(run))
+    assert not {"output", "push_to", "tracker"} & found.options.keys()
+    assert found.options["data"] == {}
+
+
+@pytest.mark.parametrize(
+    "ask", [sheet, lambda name: list(verify(name)), reproduction], ids=["info", "verify", "reproduce"]
+)
+def test_advice_without_a_network_names_no_option_of_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Callable[[str], object]
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(NetworkError, match="the Hub cannot be reached: connect and try again") as caught:
+        ask("hf-hub:owner/name")
+    assert "--" not in str(caught.value)
+
+
+def test_a_name_that_there_is_not_is_called_so() -> None:
+    with pytest.raises(ModelError, match=r"There is no network 'resnet10d_bott'.*Did you mean 'resnet10d_bot'"):
+        reproduction("resnet10d_bott")
+
+
+def test_weights_that_are_not_those_of_the_card_are_not_published(run: Path) -> None:
+    file = run / "model" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(PublishError, match="not those that its card is of"):
+        pack(run, "me/photos", "mit")
+
+
+def test_a_link_is_not_published(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (run / "model" / "metrics.jsonl").unlink()
+    (run / "model" / "metrics.jsonl").symlink_to(tmp_path / "secret")
+    with pytest.raises(PublishError, match=r"metrics\.jsonl is a link to"):
+        pack(run, "me/photos", "mit")
+
+
+def test_a_recipe_that_is_none_is_not_published(run: Path) -> None:
+    (run / "model" / "recipe.yaml").write_text("a: [")
+    with pytest.raises(PublishError, match="is not a recipe that can be read"):
+        pack(run, "me/photos", "mit")
+
+
+def test_weights_without_a_recipe_cannot_be_repeated() -> None:
+    with pytest.raises(ModelError, match="No recipe travels with"):
+        reproduction("resnet50d_bot")
+
+
+def with_temperature(run: Path, code: float, config: float) -> None:
+    """Let the card's code divide by ``code``, and config.json say ``config``."""
+    card = run / "model" / "README.md"
+    kept = temperature_in(json.loads((run / "model" / "config.json").read_text()))
+    before, after = (usage_code(HERE, 3, ours=False, temperature=t) for t in (kept, code))
+    assert before in card.read_text()
+    card.write_text(card.read_text().replace(before, after))
+    write_temperature(run / "model", config)
+
+
+@pytest.mark.parametrize(("config", "outcome"), [(2.5, "agrees"), (0.4, "differs")])
+def test_code_and_config_have_one_temperature(run: Path, photos: Path, config: float, outcome: str) -> None:
+    with_temperature(run, 2.5, config)
+    check = checked("code", run, photos)
+    assert (check.outcome, "2.5, that of config.json 0.4" in check.words) == (outcome, outcome == "differs")
+
+
+def test_the_embedded_cards_code_has_the_temperature_of_the_weights() -> None:
+    weights = WEIGHTS[EMBEDDED]
+    assert weights.temperature is not None
+    assert usage_code(EMBEDDED, 100, ours=True, temperature=weights.temperature) in CARD.read_text()

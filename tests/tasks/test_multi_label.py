@@ -1,0 +1,260 @@
+"""Images with any number of labels: figures as scikit-learn has them, torch's loss, and whole runs."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import timm
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from PIL import Image
+from sklearn.metrics import average_precision_score, f1_score
+from timm.loss import BinaryCrossEntropy
+from torch import nn
+
+from botzoo.api import train_and_describe
+from botzoo.errors import ConfigError
+from botzoo.inference.classifier import open_classifier
+from botzoo.inference.output import as_json, as_table
+from botzoo.inference.predict import Predictor
+from botzoo.options.command_line import made
+from botzoo.options.config import AblateConfig, TrainConfig
+from botzoo.tasks.multi_label import MultiLabel, MultiLabelEvaluation, Ranked
+from botzoo.tasks.objective import MultiLabelObjective
+from botzoo.training.evaluation import evaluate
+from botzoo.training.setup import preflight
+from botzoo.tricks.mixup import mixup_lambda, partners
+from running import TINY, run_distributed
+
+RNG = np.random.default_rng(0)
+LABELS = (RNG.random((60, 4)) < (0.5, 0.3, 0.1, 0.0)).astype(np.uint8)
+LOGITS = np.round(RNG.normal(0, 1, (60, 4)) + 1.5 * LABELS, 1).astype(np.float32)
+"""Rounded, so that some are equal; the last label occurs nowhere."""
+
+
+def evaluation() -> MultiLabelEvaluation:
+    return MultiLabelEvaluation(LABELS, LOGITS, np.ones(60, np.float32))
+
+
+# Figures
+
+
+def test_average_precision_is_scikit_learns() -> None:
+    found = evaluation().average_precisions
+    expected = [100 * average_precision_score(LABELS[:, k], LOGITS[:, k]) for k in range(3)]
+    np.testing.assert_allclose(found[:3], expected)
+    assert np.isnan(found[3])
+    assert evaluation().score == pytest.approx(np.mean(expected))
+
+
+def test_resampled_average_precision_is_scikit_learns_with_weights() -> None:
+    times = RNG.integers(0, 3, (5, 60))
+    found = Ranked(LABELS[:, 1], LOGITS[:, 1]).precision(times)
+    expected = [average_precision_score(LABELS[:, 1], LOGITS[:, 1], sample_weight=row) for row in times]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_f1_is_scikit_learns_over_the_labels_that_occur() -> None:
+    given = LOGITS > 0
+    assert evaluation().f1("micro") == pytest.approx(100 * f1_score(LABELS[:, :3], given[:, :3], average="micro"))
+    assert evaluation().f1("macro") == pytest.approx(100 * f1_score(LABELS[:, :3], given[:, :3], average="macro"))
+
+
+def test_the_interval_is_that_of_resampled_images() -> None:
+    low, high = evaluation().interval()
+    rng, scores = np.random.default_rng(5), []
+    for _ in range(1000):
+        rows = rng.integers(0, 60, 60)
+        every = [Ranked(LABELS[rows, k], LOGITS[rows, k]).precision()[0] for k in range(3)]
+        scores.append(100 * np.nanmean(every))
+    np.testing.assert_allclose((low, high), np.percentile(scores, (2.5, 97.5)), atol=1.5)
+    assert evaluation().interval() == (low, high)
+
+
+class Echo(nn.Module):
+    """Answers with the first pixel of an image."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :, 0, 0]
+
+
+def test_evaluation_keeps_labels_and_logits_in_order() -> None:
+    AcceleratorState._reset_state()
+    images = torch.randint(0, 256, (7, 3, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = (torch.arange(21).view(7, 3) % 2).to(torch.uint8)
+    parts = [(images[:4], labels[:4]), (images[4:], labels[4:])]
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    found = evaluate(accelerator, Echo(), parts, lambda x: x.float() / 255 - 0.5, 7, task=MultiLabel())
+    logits = images[:, :, 0, 0].float() / 255 - 0.5
+    assert found.labels.tolist() == labels.tolist()
+    np.testing.assert_allclose(found.logits, logits, atol=1e-6)
+    expected = nn.BCEWithLogitsLoss(reduction="none")(logits, labels.float()).sum(1)
+    np.testing.assert_allclose(found.nll, expected, rtol=1e-5)
+
+
+# The loss
+
+
+def test_the_loss_is_timms_summed_over_the_labels() -> None:
+    logits, labels = torch.from_numpy(LOGITS), torch.from_numpy(LABELS)
+    objective = MultiLabelObjective(4)
+    _, targets = objective.prepare(torch.zeros(60, 3, 2, 2), labels, 0)
+    expected = BinaryCrossEntropy(smoothing=0.0, sum_classes=True)(logits, labels.float())
+    torch.testing.assert_close(objective.loss(logits.bfloat16().float(), targets), expected, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(objective.loss(logits, targets), expected)
+
+
+def test_mixup_mixes_the_labels() -> None:
+    labels = torch.from_numpy(LABELS)
+    _, targets = MultiLabelObjective(4, mixup_alpha=0.2, seed=7).prepare(torch.zeros(60, 3, 2, 2), labels, 5)
+    lam = mixup_lambda(0.2, seed=7, step=5)
+    torch.testing.assert_close(targets, lam * labels.float() + (1 - lam) * partners(labels.float()))
+
+
+# Whole runs
+
+
+OPTIONS = {**TINY, "ema": None, "mixed_precision": "fp32", "epochs": 2, "lr": 0.2}
+
+
+def trained(pictures: Path, folder: Path, **options: Any) -> Path:
+    config = made({**OPTIONS, "dataset": str(pictures), "output": str(folder), **options}, TrainConfig)
+    try:
+        train_and_describe(config, command="botzoo train --scratch")
+    finally:
+        AcceleratorState._reset_state()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(pictures, tmp_path_factory.mktemp("runs") / "run", epochs=8, mixup=0.0, cutmix=0.0)
+
+
+def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["split"] == "validation"][-1]
+    assert set(last) >= {"loss", "map", "f1_micro", "f1_macro", "epoch", "images"}
+    assert last["map"] > 90
+    log = (finished / "log.txt").read_text()
+    assert "images in 3 classes, any number of them to an image" in log
+    assert "validation mAP " in log
+    assert "F1 of labels over 50 %: micro " in log
+
+
+def test_a_run_that_does_not_gain_says_so_of_its_map(pictures: Path, tmp_path: Path) -> None:
+    plateau = {"cosine": False, "optim": {"decay": "plateau", "decay_patience": 1}, "warmup": 0.0}
+    folder = trained(pictures, tmp_path / "run", **plateau, epochs=3, patience=2, min_delta=100.0)
+    told = (folder / "log.txt").read_text() + (folder / "model" / "README.md").read_text()
+    assert "after every 1 epochs without a better validation mAP" in told
+    assert "validation mAP no better for 1 epochs: the learning rate falls" in told
+    assert "stopped early: validation mAP no better for 2 epochs" in told
+    assert not {"top-1", "accuracy"} & set(told.split())
+
+
+def test_the_card_tells_of_labels(finished: Path) -> None:
+    card = (finished / "model" / "README.md").read_text()
+    for words in ("multi-label image classifier", "mean_average_precision", "500 bootstrap resamples", "sigmoid()"):
+        assert words in card
+    assert "top-1" not in card
+    assert "class by class" not in card
+    assert (finished / "model" / "learning_curve.png").exists()
+
+
+def test_timm_and_transformers_load_it(finished: Path, pictures: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = json.loads((finished / "model" / "config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    image = datasets.load_from_disk(str(pictures))[7]["image"]
+    model = timm.create_model(f"local-dir:{finished / 'model'}", pretrained=True).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    with torch.inference_mode():
+        shares = model(transform(image).unsqueeze(0)).sigmoid()[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ask = transformers.pipeline("image-classification", model=str(finished / "model"))
+        said = {answer["label"]: answer["score"] for answer in ask(image)}
+    np.testing.assert_allclose([said[name] for name in ("red", "green", "blue")], shares, atol=1e-3)
+
+
+def test_the_code_of_the_card_runs(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    code = (finished / "model" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    Image.new("RGB", (16, 16), (230, 230, 20)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace("local-dir:.", f"local-dir:{finished / 'model'}"), "card", "exec"), {})
+    assert {line.split(":")[0] for line in capsys.readouterr().out.splitlines()} == {"red", "green"}
+
+
+def test_predictions_are_all_labels_over_one_half(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for image in images:
+        Image.new("RGB", (16, 16), (230, 230, 20)).save(image)
+    classifier = open_classifier(str(finished))
+    predictor = Predictor(classifier, torch.device("cpu"), requested="fp32")
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = classifier.model(classifier.preprocessing.normalise(pixels)).sigmoid()
+    torch.testing.assert_close(predictor.probabilities(pixels), expected, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(predictor, "probabilities", lambda images: torch.tensor([[0.6, 0.2, 0.9], [0.1, 0.3, 0.2]]))
+    some, none = predictor(images)
+    assert (some.indices, none.indices) == ((2, 0), ())
+    assert list(as_table([none], classifier.label_names))[1:] == ["  no label over 50 %"]
+    assert json.loads(next(as_json([none], classifier.label_names)))["predictions"] == []
+    assert [prediction.indices for prediction in predictor(images, top_k=1)] == [(2,), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"label_smoothing": 0.1}, "--label-smoothing 0.1 need"),
+        ({"distillation": "resnet10d_bot"}, "--distillation resnet10d_bot need"),
+        ({"class_weights": "balanced"}, "--class-weights balanced need"),
+        ({"data": {"sampling": "sqrt"}}, "--data.sampling sqrt need"),
+    ],
+)
+def test_what_needs_one_label_is_refused(pictures: Path, tmp_path: Path, options: dict[str, Any], flag: str) -> None:
+    with pytest.raises(ConfigError, match=flag):
+        trained(pictures, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_ablation_is_refused(pictures: Path) -> None:
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    with pytest.raises(ConfigError, match="compared by top-1"):
+        preflight(made({**OPTIONS, "dataset": str(pictures)}, AblateConfig), accelerator)
+
+
+def evaluated(options: dict[str, Any], folder: str) -> None:
+    """Train for a step in one of several processes and write down what was evaluated."""
+    import os
+
+    from botzoo.training.run import train
+
+    result = train(made(options, TrainConfig))
+    row = [result.evaluation.labels.tolist(), result.evaluation.logits.tolist()]
+    Path(folder, f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(row))
+
+
+def test_two_processes_evaluate_every_image_once(pictures: Path, tmp_path: Path) -> None:
+    options = {
+        **OPTIONS,
+        "epochs": None,
+        "steps": 1,
+        "warmup": 0.0,
+        "dataset": str(pictures),
+        "output": str(tmp_path / "run"),
+    }
+    assert run_distributed(2, evaluated, options, str(tmp_path)) == [0, 0]
+    first, second = (json.loads((tmp_path / f"2-{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert len(first[0]) == 12
