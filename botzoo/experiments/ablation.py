@@ -24,11 +24,12 @@ from botzoo.experiments.series import Register, check_images, close, one_by_one,
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import AblateConfig, TrainConfig, seed_list
 from botzoo.recipes import Options, merged
-from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, select
+from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select
 from botzoo.training.distributed import from_main, make_accelerator, on_main
 from botzoo.training.folder import Facts, working_in
 from botzoo.training.run import Result
 from botzoo.training.setup import Settled, preflight
+from botzoo.util.nested import flat
 
 log = logging.getLogger("botzoo")
 

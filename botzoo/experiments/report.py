@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botzoo.experiments.ablation import Ablation, Cell
-from botzoo.recipes.ladders import Rung, flat
-from botzoo.util.files import write_whole
+from botzoo.recipes.ladders import Rung
+from botzoo.util.files import write_json, write_text
+from botzoo.util.nested import flat
 
 ROUNDING = 1e-9
 """Values in per cent that differ by less are equal."""
@@ -75,8 +75,8 @@ def accuracy(runs: Sequence[Judged]) -> Estimate:
 
 def write_report(ablation: Ablation) -> None:
     """Write ablation.json, ablation.md and ablation.png into the ablation's folder."""
-    write_whole(ablation.folder / "ablation.json", json.dumps(as_json(ablation), indent=2) + "\n")
-    write_whole(ablation.folder / "ablation.md", as_markdown(ablation) + "\n")
+    write_json(ablation.folder / "ablation.json", as_json(ablation))
+    write_text(ablation.folder / "ablation.md", as_markdown(ablation) + "\n")
     draw(ablation, ablation.folder / "ablation.png")
 
 

@@ -23,11 +23,11 @@ from botzoo.errors import ConfigError, DataError, DivergedError, StoppedError
 from botzoo.options.command_line import load_config
 from botzoo.options.config import TrainConfig
 from botzoo.recipes import Options
-from botzoo.recipes.ladders import flat
 from botzoo.training.distributed import from_main
 from botzoo.training.run import CarryOn, Result, train
 from botzoo.training.setup import Settled, Transfer
-from botzoo.util.files import write_whole
+from botzoo.util.files import write_json
+from botzoo.util.nested import flat
 from botzoo.util.text import duration
 
 log = logging.getLogger("botzoo")
@@ -98,7 +98,7 @@ class Register:
                     own["mixed_precision"] = earlier.get(part, {}).get("mixed_precision", precision)
             for part in filter(begun, earlier.keys() & settled.keys()):
                 self._same(folder, part, earlier[part], settled[part])
-            write_whole(path, json.dumps({self.what: name, self.parts: earlier | settled}, indent=2) + "\n")
+            write_json(path, {self.what: name, self.parts: earlier | settled})
             return settled
         except OSError as error:
             raise _unwritable(folder, error) from error
@@ -197,7 +197,7 @@ def half_done(place: Path) -> bool:
 
 def close(place: Path, values: dict[str, Any], report: Callable[[], object]) -> None:
     """Record how a run ended, report, and drop the run's checkpoints, which nothing needs any more."""
-    write_whole(place / RECORD, json.dumps(values, indent=2) + "\n")
+    write_json(place / RECORD, values)
     report()
     shutil.rmtree(place / "checkpoints", ignore_errors=True)
 

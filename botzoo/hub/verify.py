@@ -28,7 +28,7 @@ from botzoo.inference.classifier import Classifier, address_of, advice_offline, 
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
-from botzoo.results.claim import Claim, claim_in_card, claim_in_table, sha256_of
+from botzoo.results.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.recipe import read_recipe
 from botzoo.results.usage import HERE, needs_botzoo, usage_code
 from botzoo.tasks.classification import SINGLE_LABEL, Evaluation, SingleLabel
@@ -37,6 +37,7 @@ from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.evaluation import evaluate
 from botzoo.training.setup import find, read_splits
+from botzoo.util.files import sha256_of
 
 SECONDS = 300
 """The longest that the card's code may take."""

@@ -21,6 +21,7 @@ from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader, 
 from botzoo import __version__
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.options.config import TrainConfig
+from botzoo.util.private import actions_of
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
@@ -88,7 +89,7 @@ def make_parser(
     parser.add_argument("--resume", type=str, default=SUPPRESS, help="Go on with the run in this folder.")
     parser.add_class_arguments(config_class)
     groups = {name.split(".")[0] for name in _kinds(config_class) if "." in name}
-    for action in parser._actions:
+    for action in actions_of(parser):
         if action.dest in groups:  # jsonargparse would read a file for each group
             action.help = SUPPRESS
     parser.set_defaults(defaults)

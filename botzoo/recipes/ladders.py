@@ -22,6 +22,7 @@ from typing import Any
 from botzoo import recipes
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.recipes import Options, merged, read_yaml
+from botzoo.util.nested import flat, nested
 
 FOLDER = recipes.FOLDER / "ladders"
 KEYS = ("about", "recipe", "model", "rungs")
@@ -71,23 +72,6 @@ class Ladder:
         """Return the names of the options that differ from rung to rung, dotted where they stand in a group."""
         flats = [flat(rung.options) for rung in self.rungs]
         return {name for one in flats for name in one if any(other.get(name) != one[name] for other in flats)}
-
-
-def flat(options: Options, prefix: str = "") -> dict[str, Any]:
-    """Return nested options as one level, with dotted names."""
-    level: dict[str, Any] = {}
-    for key, value in options.items():
-        level |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return level
-
-
-def nested(level: dict[str, Any]) -> Options:
-    """Return the options of which ``level`` is the flat form."""
-    options: Options = {}
-    for name, value in level.items():
-        group, _, key = name.rpartition(".")
-        (options.setdefault(group, {}) if group else options)[key] = value
-    return options
 
 
 def load_ladder(name: str, model: str | None = None) -> Ladder:

@@ -9,8 +9,9 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from botzoo.data.sources.base import ImageData
 from botzoo.models.licence import settle_license
-from botzoo.results.claim import metric_args, sha256_of
+from botzoo.results.claim import metric_args
 from botzoo.training.run import Result
+from botzoo.util.files import sha256_of
 
 HUB_LICENSES = frozenset(
     {

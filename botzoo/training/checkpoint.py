@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from botzoo.errors import CheckpointError
 from botzoo.training.soup import Ingredient
+from botzoo.util.files import sha256_of, sync
 
 log = logging.getLogger("botzoo")
 
@@ -72,7 +71,7 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
             shutil.rmtree(stale)
         beside.mkdir(parents=True)
         torch.save(tensors, beside / TENSORS)
-        state = {"progress": asdict(progress), "sha256": _sha256(beside / TENSORS)}
+        state = {"progress": asdict(progress), "sha256": sha256_of(beside / TENSORS)}
         (beside / STATE).write_text(json.dumps(state, indent=2) + "\n")
         for name in (TENSORS, STATE):
             sync(beside / name)
@@ -128,7 +127,7 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
     """
     try:
         state = json.loads((path / STATE).read_text())
-        if _sha256(path / TENSORS) != state["sha256"]:
+        if sha256_of(path / TENSORS) != state["sha256"]:
             raise CheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs)")
         place = "cpu" if device.type == "cpu" else device  # torch knows no cpu:0, as a process among others calls it
         tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=place, weights_only=True)
@@ -137,20 +136,6 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
         return replace(progress, lr_falls=tuple(progress.lr_falls), ingredients=ingredients), tensors
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged ({error})") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception, folder: Path) -> str:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import nn
@@ -23,6 +22,8 @@ from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
+from botzoo.util.nested import flat
+from botzoo.util.private import reset_precision
 
 log = logging.getLogger("botzoo")
 
@@ -49,7 +50,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         torch.backends.cudnn.benchmark = True
     else:
         keep_freed_memory()
-    AcceleratorState._reset_state()  # a second run in this process, as in a notebook, may choose another precision
+    reset_precision()  # a second run in this process, as in a notebook, may choose another precision
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=precision.accelerate_name,
@@ -108,7 +109,7 @@ def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -
     """Begin to log to the tracker, if one was asked for; its files, if it writes any, go into ``folder``."""
     if config.tracker is not None:
         accelerator.project_configuration.logging_dir = str(folder / "tracker")
-        accelerator.init_trackers("botzoo", config=_flat(asdict(config)))
+        accelerator.init_trackers("botzoo", config={key: str(value) for key, value in flat(asdict(config)).items()})
 
 
 def end_trackers(accelerator: Accelerator) -> None:
@@ -122,14 +123,6 @@ def leave_group() -> None:
     """Part from the other processes at the end of a command."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options as one level of strings, which every tracker takes."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: str(value)}
-    return flat
 
 
 def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn.Module:

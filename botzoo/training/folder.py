@@ -23,7 +23,7 @@ from botzoo.data.stream import Stream
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
-from botzoo.util.files import free_name, write_whole
+from botzoo.util.files import free_name, write_json, write_text
 
 log = logging.getLogger("botzoo")
 
@@ -50,7 +50,7 @@ def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | No
 
 def record_config(folder: Path, config: TrainConfig) -> None:
     """Write the options of a run into its folder, in the place of what was there."""
-    write_whole(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+    write_text(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
 
 
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
@@ -195,4 +195,4 @@ def _check_processes(folder: Path, before: Facts, images: Images | Stream, now: 
 def write_facts(folder: Path, facts: Facts, accelerator: Accelerator) -> None:
     """Write run.json, whole or not at all, from the main process."""
     if accelerator.is_main_process:
-        write_whole(folder / "run.json", json.dumps(facts, indent=2) + "\n")
+        write_json(folder / "run.json", facts)

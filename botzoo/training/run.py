@@ -62,7 +62,8 @@ from botzoo.training.plan import decay_words, plan
 from botzoo.training.setup import Settled, SettledT, Transfer, resettled, with_choices
 from botzoo.training.setup import set_up as prepare
 from botzoo.training.soup import Ingredient, Score, Soup, average, best_of, file_of, greedy_soup, remove_others, told
-from botzoo.util.files import free_name
+from botzoo.util.files import free_name, sync
+from botzoo.util.private import forget_prepared
 from botzoo.util.text import duration, epochs_number
 
 log = logging.getLogger("botzoo")
@@ -314,7 +315,7 @@ def try_out(settled: Settled, seconds: float) -> float:
     No trace of it is left.
     """
     found = speed(_ready(settled, 0), _work(), seconds)
-    settled.accelerator._models.clear()  # the network is wrapped anew for the run
+    forget_prepared(settled.accelerator)  # the network is wrapped anew for the run
     return found
 
 
@@ -591,7 +592,7 @@ def _save_best(path: Path, model: nn.Module) -> None:
     beside = path.with_suffix(".part")
     try:
         save_file(checkpoint.to_cpu(model.state_dict()), beside)
-        checkpoint.sync(beside)
+        sync(beside)
         beside.rename(path)
     except Exception as error:  # safetensors reports a full disk by an error of its own
         beside.unlink(missing_ok=True)

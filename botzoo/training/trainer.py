@@ -19,6 +19,7 @@ from botzoo.tasks.objective import Objective
 from botzoo.training.optimizer import set_lr
 from botzoo.training.schedule import Schedule
 from botzoo.tricks.paper_augment import paper_augment
+from botzoo.util.private import forget_prepared
 
 
 class Trainer:
@@ -78,8 +79,7 @@ class Trainer:
         if set_trainable(self.model) or self.net is None:
             if self.net is not None:
                 self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)
-                self.accelerator._models.clear()  # or the old wrapper's gradient hooks would go on averaging
-                vars(self.model).pop("_is_accelerate_prepared", None)  # or it would be left without autocast
+                forget_prepared(self.accelerator, self.model)
             self.net = self.accelerator.prepare_model(self.model)
         self.net.train()
         for module in self.model.modules():

@@ -1,8 +1,74 @@
-"""Files that are written whole or not at all, and names that are free."""
+"""Files and folders that are written whole or not at all, and names that are free."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_whole(path: Path, *, keep: Callable[[], bool] = lambda: True) -> Iterator[Path]:
+    """Give a name beside ``path`` to write a file or folder to, which takes the place of ``path`` at the end.
+
+    What was written is on the disk before it is renamed, so that a power cut leaves the old one or the new one. If the
+    block raises, or ``keep`` says no at its end, ``path`` stays as it was and nothing is left beside it.
+
+    Args:
+        path: of the file or folder; a folder of that name is replaced with all that it holds.
+        keep: asked when everything has been written.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        if not keep():
+            return
+        for file in (*part.rglob("*"), part) if part.is_dir() else (part,):
+            sync(file)
+        if part.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        part.replace(path)
+        sync(path.parent)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, whole or not at all."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write values as JSON, indented, whole or not at all; letters of all scripts stay as they are."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk now, where it lets us ask for that."""
+    with suppress(PermissionError):  # folders cannot be opened on Windows
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def free_name(path: Path, ending: str = "") -> Path:
@@ -11,10 +77,3 @@ def free_name(path: Path, ending: str = "") -> Path:
         path.with_name(f"{path.name}{number}{ending}") for number in ("", *(f"-{n}" for n in range(2, 100_000)))
     )
     return next(name for name in numbered if not name.exists())
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.rename(path)

@@ -1,38 +1,69 @@
-"""Words for people: lists, durations, sizes, and errors on one line."""
+"""Words for people: lists, durations, sizes, tables for the terminal, and errors on one line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from botzoo.errors import (
-    printable,
-)
+from botzoo.errors import printable
 
-if TYPE_CHECKING:
-    pass
+HEADING = 10
+"""Width of the column of headings in what a run says."""
 
 
-def brief(error: Exception, longest: int = 200) -> str:
-    """Return the error's text on one line."""
+def brief(error: BaseException, longest: int = 200) -> str:
+    """Return what an error says, on one line without a full stop, or its type where it says nothing."""
     return printable(str(error), longest).rstrip(".") or type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    """Return the first line of what an error says, or its type where it says nothing."""
+    return brief(error) if not str(error).strip() else printable(str(error).strip().splitlines()[0], 300)
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Return what an error says, on one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else f"{text[:limit]}..."
+    return printable(str(error), limit) or type(error).__name__
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def listing(names: Sequence[str], limit: int = 5) -> str:
     """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def and_list(items: Sequence[object]) -> str:
+    """Return items for people: 7, 9 and 8."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def table(rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> Iterator[str]:
+    """Yield the lines of a table for the terminal, its columns two spaces apart.
+
+    Args:
+        rows: of cells, all of one length; the first may be a head.
+        left: the columns that are aligned to the left; the others are aligned to the right.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        aligned = [
+            cell.ljust(width) if k in left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(aligned).rstrip()
+
+
+def under(heading: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield ``lines`` behind a column of headings, ``heading`` before the first of them."""
+    for k, line in enumerate(lines):
+        yield f"{'' if k else heading:{HEADING}} {line}".rstrip()
 
 
 def mib(size: int) -> str:
@@ -55,9 +86,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def and_list(epochs: Sequence[int]) -> str:
-    """Return numbers for people: 7, 9 and 8."""
-    *first, last = map(str, epochs)
-    return f"{', '.join(first)} and {last}" if first else last

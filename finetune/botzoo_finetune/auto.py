@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from botzoo.errors import ConfigError
-from botzoo.recipes.ladders import flat
 from botzoo.tasks.imbalance import SKEWED
+from botzoo.util.nested import flat
 from botzoo_finetune.config import FinetuneConfig
 
 Value = str | int | float | bool | None

@@ -21,7 +21,6 @@ from botzoo.experiments.series import Register, check_images, close, one_by_one,
 from botzoo.options.command_line import made
 from botzoo.options.config import MOST_RUNS, check
 from botzoo.recipes import Options, merged
-from botzoo.recipes.ladders import nested
 from botzoo.results.recipe import without_machine
 from botzoo.results.report import describe
 from botzoo.results.sections import set_aside
@@ -29,7 +28,8 @@ from botzoo.training.distributed import from_main, make_accelerator, on_main
 from botzoo.training.folder import usual_name, working_in
 from botzoo.training.run import Result
 from botzoo.training.setup import Settled, Transfer, preflight
-from botzoo.util.files import write_whole
+from botzoo.util.files import write_json
+from botzoo.util.nested import nested
 from botzoo_finetune.config import FinetuneConfig
 
 log = logging.getLogger("botzoo")
@@ -194,7 +194,7 @@ class Several:
         facts = json.loads((self.folder / outcome / "run.json").read_text(encoding="utf-8")) if outcome else {}
         where = {key: facts.get(key) for key in ("hardware", "python", "versions", "images")}
         head = {"command": self.command, "dataset": self.config.dataset, "model": self.config.model}
-        write_whole(self.folder / name, json.dumps(head | values | where, indent=2) + "\n")
+        write_json(self.folder / name, head | values | where)
 
 
 def _title(name: str) -> str:

@@ -12,11 +12,11 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from botzoo.errors import ConfigError
-from botzoo.recipes.ladders import flat
 from botzoo.training.setup import Transfer
 from botzoo.training.setup import set_up as prepare
 from botzoo.training.setup import with_choices as settle
 from botzoo.util.guard import guarded
+from botzoo.util.nested import flat
 from botzoo_finetune import cli
 from botzoo_finetune.auto import (
     SHORT,

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from botzoo.options.command_line import make_parser, parse
-from botzoo.recipes.ladders import flat
 from botzoo.util.guard import guarded
+from botzoo.util.nested import flat
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
 

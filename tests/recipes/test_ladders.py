@@ -8,7 +8,8 @@ import pytest
 from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.experiments.ablation import rung_options
-from botzoo.recipes.ladders import Ladder, flat, leave_one_out, load_ladder, nested, select
+from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select
+from botzoo.util.nested import flat, nested
 
 
 def own(folder: Path, text: str) -> Ladder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,6 @@ from botzoo.training.folder import check_output
 from botzoo.training.run import try_out
 from botzoo.training.setup import Settled, Transfer
 from botzoo.training.setup import set_up as prepare
-from botzoo.util.files import write_whole
 from botzoo_finetune.auto import SMALLER, Choice, Facts, smaller_input
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
@@ -267,7 +265,7 @@ def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write what was seen into a new folder, or an empty one, and say where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(values, indent=2) + "\n")
+    write_json(path, values)
     log.info("%-10s %s", "written", path)
 
 

@@ -45,6 +45,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
 from botzoo.training.setup import Settled
 from botzoo.util.cache import cache_folder, cache_limit, lock, part_of, prune
+from botzoo.util.private import has_matrix_unit
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
 log = logging.getLogger("botzoo")
@@ -283,12 +284,6 @@ class Extractor:
             if bool(found.isfinite().all()):
                 return "they are finite in fp32, so give --mixed-precision fp32"
         return "its weights are finite but far too large, so the file is damaged; take other weights"
-
-
-def has_matrix_unit() -> bool:
-    """Return whether this CPU multiplies matrices of bf16 in a unit of their own (AMX)."""
-    found: bool = torch.cpu._is_amx_tile_supported()
-    return found
 
 
 def unmeasured(config: ConfigT) -> ConfigT:

@@ -1,0 +1,52 @@
+"""What other libraries keep to themselves is still as we need it."""
+
+import argparse
+
+import pytest
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from botzoo.util.private import actions_of, forget_prepared, has_matrix_unit, reset_precision
+
+
+@pytest.fixture
+def accelerator() -> Accelerator:
+    PartialState(cpu=True)
+    reset_precision()
+    return Accelerator(cpu=True, mixed_precision="bf16")
+
+
+def test_a_forgotten_network_is_wrapped_anew_with_autocast(accelerator: Accelerator) -> None:
+    model = nn.Sequential(nn.Linear(4, 2))
+    accelerator.prepare_model(model)
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    forget_prepared(accelerator, model)
+    seen: list[torch.dtype] = []
+    model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    accelerator.prepare_model(model)(torch.zeros(1, 4))
+    assert seen == [torch.bfloat16]
+
+
+def test_a_forgotten_network_is_no_longer_listed(accelerator: Accelerator) -> None:
+    accelerator.prepare_model(nn.Linear(4, 2))
+    forget_prepared(accelerator)
+    assert not accelerator._models
+
+
+def test_the_next_accelerator_has_a_precision_of_its_own(accelerator: Accelerator) -> None:
+    reset_precision()
+    assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
+    assert AcceleratorState().mixed_precision == "no"
+
+
+def test_the_arguments_of_a_parser_are_found_in_their_order() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--first")
+    parser.add_argument("--second")
+    assert [action.dest for action in actions_of(parser)] == ["first", "second"]
+
+
+def test_whether_there_is_a_matrix_unit_can_be_asked() -> None:
+    assert has_matrix_unit() in (True, False)

@@ -1,0 +1,41 @@
+"""Words for people."""
+
+import pytest
+
+from botzoo.util.nested import flat, nested
+from botzoo.util.text import and_list, duration, epochs_words, listing, shorten, table, under
+
+
+def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
+    assert list(table([("name", "images"), ("a cat", "7")])) == ["name   images", "a cat       7"]
+
+
+def test_a_heading_stands_before_the_first_line_only() -> None:
+    assert list(under("data", ["one", "two"])) == ["data       one", "           two"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(42, "42 s"), (425, "7 min 05 s"), (7380, "2 h 03 min"), (59.6, "1 min 00 s")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("epochs", "words"), [(1, "1 epoch"), (2.4142, "2.41 epochs"), (0.0321, "0.032 epochs")])
+def test_epochs(epochs: float, words: str) -> None:
+    assert epochs_words(epochs) == words
+
+
+def test_what_is_too_long_ends_in_an_ellipsis() -> None:
+    assert shorten("a  b\ncdef", 5) == "a b …"
+
+
+def test_lists_for_people() -> None:
+    assert (and_list([7, 9, 8]), and_list([7])) == ("7, 9 and 8", "7")
+    assert listing(["a", "b", "c"], limit=2) == "'a', 'b' and 1 more"
+
+
+def test_flat_options_nest_again() -> None:
+    options = {"lr": 0.1, "data": {"hflip": 0.5, "fold": None}}
+    assert flat(options) == {"lr": 0.1, "data.hflip": 0.5, "data.fold": None}
+    assert nested(flat(options)) == options
