@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from botzoo.errors import BotzooError, PublishError
-from botzoo.models.licence import settle_license
+from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
 from botzoo.results.report import describe
 from botzoo.training.run import Result, range_test, rehearse, train
@@ -65,7 +65,7 @@ def train_and_describe(
 def _check_license(settled: Settled) -> None:
     """Raise before the first step where the model could not be published for want of a licence."""
     config, start, data = settled.config, settled.start, settled.data
-    license = settle_license(start.license, data.license, config.license)
+    license = combined_license(start.license, data.license, config.license)
     if config.push_to is not None and license is None:
         raise PublishError(
             f"--push-to {config.push_to} needs a licence: choose one with --license, such as apache-2.0. It starts from "

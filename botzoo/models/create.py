@@ -47,6 +47,26 @@ class Start:
     license: str | None = None
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network with all that is known of it.
+
+    Attributes:
+        model: takes normalised images, float32 (N, 3, H, W), and returns logits (N, K).
+        preprocessing: how its input is prepared.
+        start: what it started from.
+    """
+
+    model: nn.Module
+    preprocessing: Preprocessing
+    start: Start
+
+    @property
+    def architecture(self) -> str:
+        """Its name in timm's registry."""
+        return str(self.model.pretrained_cfg["architecture"])  # type: ignore[index]
+
+
 def create_model(
     name: str,
     num_classes: int | None,
@@ -57,7 +77,7 @@ def create_model(
     zero_gamma: bool = True,
     xavier_init: bool = False,
     drop_rate: float = 0.0,
-) -> tuple[nn.Module, Preprocessing, Start]:
+) -> Network:
     """Create a timm network with a new classifier for ``num_classes`` classes.
 
     The classifier of the weights is kept where it has as many classes.
@@ -95,7 +115,7 @@ def create_model(
         start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
     else:
         start = _own_start(model, address)
-    return model, _preprocessing(model, img_size), start
+    return Network(model, _preprocessing(model, img_size), start)
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from botzoo.data.sources.base import ImageData
-from botzoo.models.licence import settle_license
+from botzoo.models.licence import combined_license
 from botzoo.results.claim import metric_args
 from botzoo.training.run import Result
 from botzoo.util.files import sha256_of
@@ -49,7 +49,7 @@ def license_fields(license: str | None) -> dict[str, Any]:
 def known_license(result: Result) -> str | None:
     """Return the licence of the trained weights, None where nobody has chosen one yet."""
     job = result.job
-    return settle_license(job.start.license, job.data.license, job.config.license)
+    return combined_license(job.start.license, job.data.license, job.config.license)
 
 
 def eval_result(

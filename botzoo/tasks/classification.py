@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,6 +97,9 @@ class SingleLabel:
     figure = "top-1"
     key = "top1"
     metric = "accuracy"
+
+    def check(self, config: Any, data: Any) -> None:
+        """All options go with it."""
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the first five attributes of ``Evaluation``, float64 on a CPU, (N, 5)."""

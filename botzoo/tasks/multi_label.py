@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from botzoo.data.sources.label_lists import MultiHot
+from botzoo.errors import ConfigError
 
 Floats = NDArray[np.floating[Any]]
 
@@ -137,6 +138,22 @@ class MultiLabel:
     figure = "mAP"
     key = "map"
     metric = "mean_average_precision"
+
+    def check(self, config: Any, data: Any) -> None:
+        """Raise ConfigError for an option that presumes one label for each image."""
+        given = {
+            f"--label-smoothing {config.label_smoothing:g}": config.label_smoothing,
+            f"--distillation {config.distillation}": config.distillation,
+            f"--class-weights {config.class_weights}": config.class_weights != "none",
+            f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
+            f"--soup {config.soup}": config.soup is not None,
+            f"--data.fold {config.data.fold}": config.data.fold is not None,
+        }
+        if named := [option for option, used in given.items() if used]:
+            raise ConfigError(
+                f"{' and '.join(named)} need one label for each image, and images of {data.name} may have several: leave "
+                f"{'it' if len(named) == 1 else 'them'} out."
+            )
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return labels, logits and summed cross-entropy of each image, float32 (N, 2 K + 1)."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class Judged(Protocol):
+class Evaluation(Protocol):
     """What every evaluation has, of whatever task."""
 
     @property
@@ -41,6 +41,9 @@ class Task(Protocol):
     figure: str
     key: str
     metric: str
+
+    def check(self, config: Any, data: Any) -> None:
+        """Raise ConfigError for options that do not go with it."""
 
     def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what is kept of a batch: float (N, columns), of float32 logits (N, K) and the labels."""

@@ -19,7 +19,7 @@ from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import ConfigError
 from botzoo.models.create import Start
 from botzoo.models.folder import write_model_folder
-from botzoo.models.licence import settle_license
+from botzoo.models.licence import combined_license
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import KeyReport
 from botzoo.options.config import AugmentConfig, TrainConfig
@@ -212,9 +212,9 @@ def test_data_that_forbids_commerce_leaves_the_licence_open(tmp_path: Path) -> N
 
 def test_a_licence_is_not_chosen_against_that_of_the_weights() -> None:
     with pytest.raises(ConfigError, match="leave --license out"):
-        settle_license("apache-2.0", None, "mit")
-    assert settle_license("apache-2.0", "cc-by-4.0", "apache-2.0") == "apache-2.0"
-    assert settle_license("unknown", "mit", None) is None
+        combined_license("apache-2.0", None, "mit")
+    assert combined_license("apache-2.0", "cc-by-4.0", "apache-2.0") == "apache-2.0"
+    assert combined_license("unknown", "mit", None) is None
 
 
 # The code

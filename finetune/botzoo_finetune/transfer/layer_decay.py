@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from timm.models import group_parameters
@@ -9,7 +10,9 @@ from timm.optim import auto_group_layers
 from torch import nn
 
 from botzoo.models.layers import head_names
-from botzoo.training.optimizer import LrScale
+from botzoo.training.callbacks import Callback
+from botzoo.training.optimizer import LrScale, scale_lr
+from botzoo.training.state import Run
 
 
 def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:
@@ -35,3 +38,27 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
         return decay ** (top - layers.get(name, top)) * (head_scale if name in head else 1.0)
 
     return scale
+
+
+class LayerDecay(Callback):
+    """Trains each layer more slowly than the one above it, and the classifier at a rate of its own.
+
+    Args:
+        decay: factor from each layer to the one below it, in (0, 1].
+        head_scale: factor on the learning rate of the classifier, > 0.
+    """
+
+    def __init__(self, decay: float, head_scale: float = 1.0) -> None:
+        self.decay, self.head_scale = decay, head_scale
+
+    def on_setup(self, run: Run) -> None:
+        """Part the optimizer's groups by layer."""
+        if self.decay < 1 or self.head_scale != 1:
+            scale_lr(run.trainer.optimizer, run.model, layer_decay(run.model, self.decay, self.head_scale))
+
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say by what the learning rate is multiplied."""
+        scales = [f"{self.decay:g} from layer to layer"] if self.decay < 1 else []
+        scales += [f"{self.head_scale:g} for the classifier"] if self.head_scale != 1 else []
+        if scales:
+            yield "optimizer", f"learning rate times {' and times '.join(scales)}"
