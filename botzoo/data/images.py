@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from botzoo.data.decode import decode
-from botzoo.data.decoded import Decoded, Index, Pixels, key_of, open_decoded, path_of, writing
+from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
 from botzoo.errors import DataError
@@ -182,14 +183,12 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
         try:
-            with writing(key) as writer:
-                index, kept = _decode_all(check(), cache_bytes, writer.add)
-                writer.finish(index, keep=kept)
-            return Decoded(index, path=writer.path)
+            with STORE.writing(key, is_kept) as draft:
+                index, kept = _decode_all(check(), cache_bytes, partial(add_pixels, draft.file))
+                finish(draft, index, keep=kept)
+            return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:
-            log.warning(
-                "Decoded images are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error
-            )
+            log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
     pixels: list[Pixels] = []
     index, kept = _decode_all(check(), cache_bytes, pixels.append)
     return Decoded(index, pixels if kept else None)

@@ -3,9 +3,7 @@
 A file holds those of one split: ``KEY.npy`` in the folder ``features`` of ``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``),
 a NumPy array, float16 (N, D), followed by the SHA-256 of KEY and of all that stands before it. KEY is the SHA-256 of
 everything that the features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic.
-A file is written beside and renamed, so there is never half of one, and checked when it is opened; those not used for the
-longest time are removed as decoded images are, under the same limit. As there, a file that is mapped is locked, and none is
-replaced that is whole.
+A file is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +41,7 @@ from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
 from botzoo.training.setup import Settled
-from botzoo.util.cache import cache_folder, cache_limit, lock, part_of, prune
+from botzoo.util.cache import Store, mapped
 from botzoo.util.private import has_matrix_unit
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
@@ -55,6 +52,8 @@ ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
 Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
+
+STORE = Store("features", ".npy", "features", "computed")
 
 VERSION = 2
 """Of the file and of how features are computed; a file of another version is not looked at."""
@@ -214,13 +213,10 @@ class Extractor:
 
     def _compute(self, images: Images, view: View | None, key: str) -> Features:
         try:
-            with writing(key) as writer:
-                for batch in self._batches(images, view):
-                    writer.add(batch, len(images))
-                writer.finish()
+            write_features(key, self._batches(images, view), len(images))
             found = open_features(key, len(images))
         except OSError as error:
-            log.warning("Features are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error)
+            log.warning("Features are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
             found = None
         return found if found is not None else np.concatenate(list(self._batches(images, view)))
 
@@ -298,44 +294,20 @@ def features(settled: Settled, role: str) -> Features:
     return Extractor(settled)(role)
 
 
-def path_of(key: str) -> Path:
-    """Return the file of the features with this key."""
-    return cache_folder() / "features" / f"{key}.npy"
-
-
 def open_features(key: str, images: int) -> Features | None:
-    """Return the features of so many ``images`` that were computed before, mapped into memory; None where there are none.
+    """Return the features of so many ``images`` that were computed before, mapped into memory; None where there are none."""
 
-    A file that is damaged is removed, and that is said.
-    """
-    path = path_of(key)
-    try:
+    def read(path: Path) -> Features:
         _check_digest(path, key)
-        found = _mapped(path)
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            found = mapped(file, dtype, file.tell(), shape)
         if found.dtype != np.float16 or found.ndim != 2 or len(found) != images:
             raise ValueError(f"it holds {found.dtype} {found.shape}")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        log.warning("The features in %s cannot be read (%s): they are computed again.", path, error)
-        return None
-    except ValueError as error:
-        log.warning("The features in %s are damaged (%s): they are computed again.", path, error)
-        with suppress(OSError):
-            path.unlink()
-        return None
-    with suppress(OSError):
-        os.utime(path)  # the last to be removed
-    return found
+        return found
 
-
-def _mapped(path: Path) -> Features:
-    """Map a file into memory, and lock it for as long."""
-    with path.open("rb") as file:
-        lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return np.memmap(file, dtype, "r", file.tell(), shape)
+    return STORE.open(key, read)
 
 
 def _check_digest(path: Path, key: str) -> None:
@@ -351,31 +323,22 @@ def _check_digest(path: Path, key: str) -> None:
             raise ValueError("its SHA-256 differs")
 
 
-class Writer:
-    """A file of features in the making; see ``writing``."""
-
-    def __init__(self, file: BinaryIO, key: str) -> None:
-        self.file, self.sha, self.done = file, hashlib.sha256(key.encode()), False
-
-    def add(self, rows: Features, total: int) -> None:
-        """Write the next rows of ``total``."""
-        if not self.file.tell():
-            header = {"descr": "<f2", "fortran_order": False, "shape": (total, rows.shape[1])}
-            np.lib.format.write_array_header_1_0(self.file, header)
-            length = self.file.tell()
-            reserve(self.file, length + 2 * total * rows.shape[1] + DIGEST_BYTES)
-            self.file.seek(0)
-            self.sha.update(self.file.read(length))
-        data = np.ascontiguousarray(rows, "<f2").data
-        self.file.write(data)
-        self.sha.update(data)
-
-    def finish(self) -> None:
-        """Write the digest."""
-        self.file.write(self.sha.digest())
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.done = True
+def write_features(key: str, batches: Iterator[Features], total: int) -> None:
+    """Keep the features of ``total`` images, which come batch by batch; raises OSError, leaving nothing behind."""
+    with STORE.writing(key, _is_kept) as draft:
+        sha = hashlib.sha256(key.encode())
+        for batch in batches:
+            if not draft.file.tell():
+                header = {"descr": "<f2", "fortran_order": False, "shape": (total, batch.shape[1])}
+                np.lib.format.write_array_header_1_0(draft.file, header)
+                length = draft.file.tell()
+                reserve(draft.file, length + 2 * total * batch.shape[1] + DIGEST_BYTES)
+                draft.file.seek(0)
+                sha.update(draft.file.read(length))
+            data = np.ascontiguousarray(batch, "<f2").data
+            draft.file.write(data)
+            sha.update(data)
+        draft.file.write(sha.digest())
 
 
 def reserve(file: BinaryIO, size: int) -> None:
@@ -391,22 +354,5 @@ def reserve(file: BinaryIO, size: int) -> None:
                 raise
 
 
-@contextmanager
-def writing(key: str) -> Iterator[Writer]:
-    """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind."""
-    path = path_of(key)
-    with part_of(path) as part:
-        with part.open("w+b") as file:
-            yield (writer := Writer(file, key))
-        if writer.done and not _is_kept(path, key):
-            part.replace(path)
-    prune(path.parent, cache_limit(), spare=path)
-
-
-def _is_kept(path: Path, key: str) -> bool:
-    """Tell whether another process was faster: what it wrote may be mapped already."""
-    try:
-        _check_digest(path, key)
-    except (OSError, ValueError):
-        return False
-    return True
+def _is_kept(key: str) -> bool:
+    return STORE.open(key, lambda path: _check_digest(path, key) is None) is not None
