@@ -32,7 +32,7 @@ from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
 @dataclass(frozen=True)
 class Start:
-    """What a network started from.
+    """What the training of a network starts from.
 
     Attributes:
         source: for the reader, such as "resnet50d.gluon_in1k" or "random weights".
@@ -47,6 +47,24 @@ class Start:
     license: str | None = None
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network, how its input is prepared, and what its training starts from.
+
+    ``model`` takes float (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
+    """
+
+    model: nn.Module
+    preprocessing: Preprocessing
+    start: Start
+
+    @property
+    def architecture(self) -> str:
+        """Its name in timm, or that of its class where timm did not make it."""
+        cfg: Any = getattr(self.model, "pretrained_cfg", None) or {}
+        return str(cfg.get("architecture", type(self.model).__name__))
+
+
 def create_model(
     name: str,
     num_classes: int | None,
@@ -57,7 +75,7 @@ def create_model(
     zero_gamma: bool = True,
     xavier_init: bool = False,
     drop_rate: float = 0.0,
-) -> tuple[nn.Module, Preprocessing, Start]:
+) -> Network:
     """Create a timm network with a new classifier for ``num_classes`` classes.
 
     The classifier of the weights is kept where it has as many classes.
@@ -69,9 +87,6 @@ def create_model(
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
-
-    Returns:
-        The network, how its input is prepared, and what it started from.
 
     Raises:
         ConfigError: a ``drop_rate`` for a network without such dropout.
@@ -95,7 +110,7 @@ def create_model(
         start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
     else:
         start = _own_start(model, address)
-    return model, _preprocessing(model, img_size), start
+    return Network(model, _preprocessing(model, img_size), start)
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:

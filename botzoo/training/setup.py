@@ -24,7 +24,7 @@ from botzoo.data.sources.shards import Shards, find_shards
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.stream import Stream
 from botzoo.errors import ConfigError
-from botzoo.models.create import Start, create_model
+from botzoo.models.create import Network, Start, create_model
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import TrainConfig, check_epochs, fold_of
 from botzoo.tasks.classification import SINGLE_LABEL
@@ -164,9 +164,9 @@ def _draft(
     config: TrainConfig, data: ImageData[Any], transfer: Transfer, accelerator: Accelerator
 ) -> tuple[Draft, torch.optim.Optimizer]:
     """Return the draft of a run on ``data``, whose splits are those of the run."""
-    model, preprocessing, start = _make_model(config, len(data.class_names))
-    architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
-    model = place(model, config, accelerator)
+    network = _make_model(config, len(data.class_names))
+    architecture, preprocessing, start = network.architecture, network.preprocessing, network.start
+    model = place(network.model, config, accelerator)
     transfer.describe(model)
     train_size = preprocessing.train_size(config.data.train_scale)
     later_size = preprocessing.size if config.data.train_scale_epochs is not None else train_size
@@ -319,9 +319,9 @@ def _cut(config: TrainConfig, found: ImageData[Any]) -> ImageData[Any]:
     return found
 
 
-def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
+def _make_model(config: TrainConfig, num_classes: int) -> Network:
     torch.manual_seed(config.seed)
-    model, preprocessing, start = create_model(
+    network = create_model(
         config.model,
         num_classes,
         pretrained=config.pretrained,
@@ -332,8 +332,9 @@ def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Prepr
         drop_rate=config.drop_rate,
     )
     if config.paper_augment and config.scratch:
-        preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
-    return model, preprocessing, start
+        paper = replace(network.preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
+        return replace(network, preprocessing=paper)
+    return network
 
 
 def _make_optimizer(
