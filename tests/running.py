@@ -146,7 +146,7 @@ def write_teacher(folder: Path, name: str = "test_resnet", size: int = 32, class
     from botzoo.models.preprocessing import Preprocessing
 
     torch.manual_seed(5)
-    model, _, _ = create_model(name, classes, scratch=True, img_size=size, zero_gamma=False)
+    model = create_model(name, classes, scratch=True, img_size=size, zero_gamma=False).model
     for _ in range(3):
         model.train()(torch.randn(8, 3, size, size))
     names = tuple(f"class{k}" for k in range(classes))

@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from botzoo.errors import ConfigError, did_you_mean
-from botzoo.models.catalogue import entries, in_megabytes
+from botzoo.inference.catalogue import entries, in_megabytes
 from botzoo.util.cache import cache_folder, cache_limit
 
 CONFIG_BYTES = 16 << 20

@@ -32,7 +32,7 @@ from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
 @dataclass(frozen=True)
 class Start:
-    """What a network started from.
+    """What the training of a network starts from.
 
     Attributes:
         source: for the reader, such as "resnet50d.gluon_in1k" or "random weights".
@@ -49,12 +49,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Network:
-    """A network with all that is known of it.
+    """A network, how its input is prepared, and what its training starts from.
 
-    Attributes:
-        model: takes normalised images, float32 (N, 3, H, W), and returns logits (N, K).
-        preprocessing: how its input is prepared.
-        start: what it started from.
+    ``model`` takes float (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
     """
 
     model: nn.Module
@@ -63,8 +60,9 @@ class Network:
 
     @property
     def architecture(self) -> str:
-        """Its name in timm's registry."""
-        return str(self.model.pretrained_cfg["architecture"])  # type: ignore[index]
+        """Its name in timm, or that of its class where timm did not make it."""
+        cfg: Any = getattr(self.model, "pretrained_cfg", None) or {}
+        return str(cfg.get("architecture", type(self.model).__name__))
 
 
 def create_model(
@@ -89,9 +87,6 @@ def create_model(
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
-
-    Returns:
-        The network, how its input is prepared, and what it started from.
 
     Raises:
         ConfigError: a ``drop_rate`` for a network without such dropout.

@@ -1,6 +1,6 @@
 """Every network of ours with what a choice depends on, read from a table so that no network has to be made.
 
-``botzoo/models/catalogue.json`` is made by ``python -m botzoo.models.catalogue``, from ``WEIGHTS`` and from the
+``botzoo/models/catalogue.json`` is made by ``python -m botzoo.inference.catalogue``, from ``WEIGHTS`` and from the
 networks themselves; a test holds it equal to them.
 """
 
