@@ -13,10 +13,10 @@ from torch import nn
 
 from botzoo import recipes
 from botzoo.errors import ModelError, did_you_mean, printable
+from botzoo.inference.catalogue import in_megabytes
 from botzoo.inference.classifier import address_of, advice_offline, label_names
 from botzoo.inference.describe import Layer, blocks, layers, structure
 from botzoo.models.architecture import timm_architecture
-from botzoo.inference.catalogue import in_megabytes
 from botzoo.models.cost import count_macs
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder

@@ -31,7 +31,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     sections: dict[str, list[str]] = {
         "data": [*data_lines(run.data, run.images), *class_lines(run), *left_out_lines(run.left_out)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
-        "chosen": [str(choice) for choice in run.choices],
+        "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
         "device": [device_line(run)],
         "optimizer": list(optimizer_lines(config, run.schedule, order, run.task.figure, run.trainer)),

@@ -14,20 +14,22 @@ from botzoo.training.folder import check_output
 from botzoo.training.history import draw_lr_curve
 from botzoo.training.plan import decay_words, plan
 from botzoo.training.run import ready, start_epoch
-from botzoo.training.setup import set_up
+from botzoo.training.setup import Own, set_up
 from botzoo.util.files import free_name
 
 log = logging.getLogger("botzoo")
 
 
-def dry_run(config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = ()) -> None:
+def dry_run(
+    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here.
 
     Raises:
         BotzooError: what ``train`` would raise before its first step.
     """
     check_output(config)
-    run = set_up(config, callbacks, given)
+    run = set_up(config, callbacks, given, own)
     ready(run, callbacks)
     for line in plan(run, callbacks):
         log.info("%s", line)
@@ -43,12 +45,14 @@ def dry_run(config: TrainConfig, callbacks: Sequence[Callback] = (), given: Coll
     end_trackers(run.accelerator)
 
 
-def find_lr(config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = ()) -> None:
+def find_lr(
+    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+) -> None:
     """Try out learning rates and say which to take; see ``range_test``.
 
     Raises:
         BotzooError: what ``train`` would raise before its first step.
     """
-    run = set_up(config, callbacks, given)
+    run = set_up(config, callbacks, given, own)
     start_epoch(run, callbacks)
     range_test(run)

@@ -39,7 +39,7 @@ from botzoo.training.folder import RunLog, check_output, open_folder, record_fac
 from botzoo.training.history import History
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan
-from botzoo.training.setup import set_up
+from botzoo.training.setup import Own, set_up
 from botzoo.training.state import Run
 from botzoo.util.text import duration, epochs_number
 
@@ -56,6 +56,7 @@ def train(
     given: Collection[str] = (),
     command: str = "botzoo",
     resume: Path | None = None,
+    own: Own | None = None,
 ) -> Run:
     """Train as ``config`` says and return the finished run, the same on every process.
 
@@ -65,6 +66,7 @@ def train(
         given: names of the options that the user gave; others may give way to what suits the data.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose options are ``config``.
+        own: objects of a user's own in the place of what options name.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; the checkpoint is written.
@@ -75,7 +77,7 @@ def train(
         check_output(config)
     with ExitStack() as stack:
         lines = stack.enter_context(RunLog())
-        run = set_up(config, callbacks, given)
+        run = set_up(config, callbacks, given, own, resumed=resume is not None)
         if resume is not None:
             run.folder = resume
             stack.enter_context(working_in(resume, run.accelerator))  # before the checkpoints in it are touched

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from botzoo.data.images import Images, Unreadable, read_images, unreadable
@@ -27,7 +27,8 @@ from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.stream import Stream
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network, create_model
-from botzoo.options.choices import Choice, with_choices
+from botzoo.options.choices import Choice
+from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig, check_epochs, fold_of
 from botzoo.tasks.find import task_of
 from botzoo.tasks.imbalance import class_weights
@@ -55,27 +56,60 @@ WARMUP = 0.2
 """Share of the run that a warmup takes which nobody asked for, where the usual one is not shorter than the run."""
 
 
-def set_up(config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = ()) -> Run:
+@dataclass(frozen=True)
+class Own:
+    """Objects of a user's own, in the place of what options name; a run with them cannot be repeated from its folder alone.
+
+    Attributes:
+        data: images in memory, as ``botzoo.data.sources.memory.in_memory`` makes it.
+        model: a network that returns logits (N, K).
+        transform: makes pixels of a PIL image in training.
+        loss: a scalar, of logits float32 (N, K) and labels.
+    """
+
+    data: ImageData[Any] | None = None
+    model: nn.Module | None = None
+    transform: Callable[..., Any] | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What of it is given."""
+        return [name for name, value in vars(self).items() if value is not None]
+
+
+def set_up(
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] = (),
+    own: Own | None = None,
+    *,
+    resumed: bool = False,
+) -> Run:
     """Return a run that is ready for its first step.
 
     Args:
         config: everything that a user can choose.
         callbacks: may choose options that are not ``given``, and change or refuse what is built.
         given: names of the options that the user gave, dotted where they stand in a group; others may give way.
+        own: objects of a user's own in the place of what options name.
+        resumed: whether the options were chosen when the run began.
 
     Raises:
         BotzooError: anything that a user can mend, in one line.
     """
-    draft = open_draft(config, given, callbacks)
-    for callback in callbacks:
-        draft = with_choices_of(callback, draft)
+    draft = open_draft(config, given, callbacks, own or Own())
+    for callback in () if resumed else callbacks:
+        draft = with_choices(draft, callback.on_resolve(draft))
     run = build(draft)
     for callback in callbacks:
         callback.on_setup(run)
     return run
 
 
-def open_draft(config: TrainConfig, given: Collection[str] = (), callbacks: Sequence[Callback] = ()) -> Draft:
+def open_draft(
+    config: TrainConfig, given: Collection[str] = (), callbacks: Sequence[Callback] = (), own: Own = Own()
+) -> Draft:
     """Return a run whose images are read and whose network is there; refuse all else that does not depend on what follows."""
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
@@ -113,12 +147,15 @@ def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Cal
     resolved(config, (), order, data.mirrored)
 
 
-def with_choices_of(callback: Callback, draft: Draft) -> Draft:
-    """Return the draft with what a callback chooses; the network is made anew where its input gets another size."""
-    choices = tuple(callback.on_resolve(draft))
-    if not choices:
+def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
+    """Return the draft with options that were chosen; the network is made anew where its input gets another size.
+
+    Raises:
+        ConfigError: what was chosen does not go with what was given.
+    """
+    if not (choices := tuple(choices)):
         return draft
-    config = with_choices(draft.config, choices)
+    config = chosen(draft.config, choices)
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
         network = make_network(config, len(draft.data.class_names), draft.accelerator)
@@ -211,7 +248,7 @@ def resolved(
         if config.warmup >= epochs and "warmup" not in given:
             warmup = float(f"{WARMUP * epochs:.3g}")
             choices = [Choice("warmup", warmup, f"a fifth of the run, which has {epochs_words(epochs)}", "a default")]
-            config = with_choices(config, choices)
+            config = chosen(config, choices)
         check_epochs(config, epochs, named)
         crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
         config = replace(config, data=replace(config.data, crop_min=crop_min))

@@ -179,7 +179,9 @@ class FrozenFeatures(Callback):
         trainer.model.classifier.load_state_dict(evaluated.classifier.state_dict())
         trainer.whole.schedule = trainer.schedule
         run.trainer, run.feed = trainer.whole, feed.whole
-        if run.accelerator.device.type == "cuda":  # the batch of a classifier may be more than the network has memory for
+        if (
+            run.accelerator.device.type == "cuda"
+        ):  # the batch of a classifier may be more than the network has memory for
             run.order = in_parts(run.order, feed.extract.batch_size)
 
 
