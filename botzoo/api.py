@@ -98,5 +98,4 @@ def run_training(
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
     run = train(config, every, given=given, command=command, resume=resume, own=own)
-    assert run.folder is not None
     return FinishedRun.load(run.folder)

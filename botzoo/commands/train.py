@@ -25,11 +25,11 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--recipe", type=str, default=name, help="Name of a recipe, or a YAML file of your own.")
     config, resume = parse(parser, TrainConfig, argv, settled={"recipe": name})
 
-    from botzoo.api import train_and_describe
+    from botzoo.api import run_training
     from botzoo.results.summary import print_to_terminal
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
     command = shlex.join(["botzoo", "train", *argv])
-    train_and_describe(config, command=command, resume=resume, mode=chosen_mode(argv, RUN_MODES), began=began)
+    run_training(config, command=command, resume=resume, mode=chosen_mode(argv, RUN_MODES), began=began)
     leave_group()

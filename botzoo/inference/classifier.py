@@ -58,7 +58,8 @@ def open_classifier(name: str) -> Classifier:
     address = address_of(name)
     try:
         with advice_offline(name):
-            model, preprocessing, _ = create_model(address, None)
+            network = create_model(address, None)
+            model, preprocessing = network.model, network.preprocessing
     except NetworkError:
         raise
     except BotzooError as error:

@@ -51,7 +51,6 @@ def program(command: str) -> str:
 
 def diverged(run: Run, step: int) -> DivergedError:
     """Return the error of a run whose loss became NaN or infinite at ``step``: likely causes, and what is kept."""
-    assert run.folder is not None
     lr, best = run.schedule.lr(step - 1), run.folder / "checkpoints" / "best.safetensors"
     cause = (
         "the weights it started from or the images are the likely cause, since it has hardly begun"

@@ -153,7 +153,6 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         DataError: the images are not those that the run began with.
         CheckpointError: the teacher's weights are not.
     """
-    assert run.folder is not None
     images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}
     teacher = run.teacher.identity if run.teacher is not None else None

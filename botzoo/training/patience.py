@@ -42,7 +42,7 @@ class EarlyStopping(Waiting):
         self.count(evaluation)
         if self.epochs < self.patience:
             return True
-        log.info("stopped early: validation %s no better for %d epochs", run.task.figure, self.epochs)
+        log.info("stopped early: validation %s no better for %d epochs", run.task.headline.figure, self.epochs)
         return False
 
 
@@ -75,5 +75,5 @@ class Plateau(Waiting):
             self.falls = (*self.falls, step)
         run.trainer.schedule = replace(run.schedule, falls=self.falls)
         if step in self.falls:
-            lr, figure = run.schedule.lr(step), run.task.figure
+            lr, figure = run.schedule.lr(step), run.task.headline.figure
             log.info("validation %s no better for %d epochs: the learning rate falls to %.3g", figure, waited, lr)

@@ -34,7 +34,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
         "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
         "device": [device_line(run)],
-        "optimizer": list(optimizer_lines(config, run.schedule, order, run.task.figure, run.trainer)),
+        "optimizer": list(optimizer_lines(config, run.schedule, order, run.task.headline.figure, run.trainer)),
         "tricks": [tricks_line(config, run.network, run.teacher)],
         "steps": [steps_line(run.epochs, run.schedule, order)],
     }

@@ -33,7 +33,7 @@ def dry_run(
     ready(run, callbacks)
     for line in plan(run, callbacks):
         log.info("%s", line)
-    decay = decay_words(run.config, run.epochs, run.task.figure)
+    decay = decay_words(run.config, run.epochs, run.task.headline.figure)
     title = f"{run.network.architecture} on {Path(run.data.name).resolve().name}: {decay}"
 
     def draw() -> None:

@@ -34,8 +34,7 @@ from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights, start_tracker
 from botzoo.training.endings import diverged, resume_command, show_progress, stopped
 from botzoo.training.evaluation import evaluate
-from botzoo.training.facts import run_facts
-from botzoo.training.folder import RunLog, check_output, open_folder, record_facts, working_in, write_facts
+from botzoo.training.folder import RunLog, check_output, open_folder, record_facts, working_in
 from botzoo.training.history import History
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan
@@ -79,13 +78,13 @@ def train(
         lines = stack.enter_context(RunLog())
         run = set_up(config, callbacks, given, own, resumed=resume is not None)
         if resume is not None:
-            run.folder = resume
+            run.place = resume
             stack.enter_context(working_in(resume, run.accelerator))  # before the checkpoints in it are touched
             restore(run, callbacks)
             open_records(run, command, resumed=True)
         ready(run, callbacks)
         if resume is None:  # nothing is refused any more
-            run.folder = open_folder(run.config, run.accelerator)
+            run.place = open_folder(run.config, run.accelerator)
             stack.enter_context(working_in(run.folder, run.accelerator))
             open_records(run, command, resumed=False)
         if run.is_main:
@@ -123,7 +122,6 @@ def start_epoch(run: Run, callbacks: Sequence[Callback], *, anew: bool = False) 
 
 def restore(run: Run, callbacks: Sequence[Callback]) -> None:
     """Take up the newest undamaged checkpoint, or begin again where there is none."""
-    assert run.folder is not None
     folder = run.folder / "checkpoints"
     if (found := checkpoint.load_newest(folder, run.accelerator.device)) is not None:
         run.progress, tensors = found
@@ -136,7 +134,6 @@ def restore(run: Run, callbacks: Sequence[Callback]) -> None:
 
 def open_records(run: Run, command: str, *, resumed: bool) -> None:
     """Open run.json, metrics.jsonl and the tracker; where a run goes on, check that data and teacher are those of before."""
-    assert run.folder is not None
     run.facts = record_facts(run, command, resumed=resumed)
     run.history = History(run.folder / "metrics.jsonl", run.is_main)
     run.history.rewind(run.progress.step)
@@ -220,7 +217,6 @@ def log_training(
 
 def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     """Evaluate on the validation split, keep the weights if they are the best so far, and ask the callbacks."""
-    assert run.folder is not None
     step, epoch = run.progress.step, math.ceil(run.progress.step / run.order.steps_per_epoch)
     evaluation = evaluate_split(run, "validation")
     if not math.isfinite(evaluation.loss):
@@ -240,8 +236,9 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
 def evaluate_split(run: Run, role: str, *, keep: bool = False) -> Any:
     """Evaluate the network on every image of a split; ``keep`` the probabilities of all classes, if there is room."""
     trainer, batches = run.trainer, run.feed.eval_batches(run.order, role)
-    expected = run.images[role].evaluated
-    return evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, expected, keep, run.task)
+    images: Any = run.images[role]
+    expected = None if getattr(images, "skip_corrupt", False) else len(images)
+    return evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, expected, run.task, everything=keep)
 
 
 def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: float, better: bool = False) -> None:
@@ -251,14 +248,13 @@ def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: f
     run.accelerator.log({f"{split}/{name}": value for name, value in evaluation.figures.items()}, run.progress.step)
     if split == "validation":
         number, of = epochs_number(min(epoch, run.epochs)), epochs_number(run.epochs)
-        figure = f"validation {run.task.figure} {evaluation.score:.2f} %, loss {evaluation.loss:.4f}"
+        figure = f"validation {run.task.headline.figure} {evaluation.score:.2f} %, loss {evaluation.loss:.4f}"
         best = " (best so far)" if better else ""
         log.info("epoch %*s/%s  %s, after %s%s", len(of), number, of, figure, duration(seconds), best)
 
 
 def save(run: Run, callbacks: Sequence[Callback], progress: checkpoint.Progress) -> None:
     """Write a checkpoint, unless the last update has ruined the weights."""
-    assert run.folder is not None
     if not all(bool(p.isfinite().all()) for p in run.model.parameters() if p.requires_grad):
         raise diverged(run, progress.step)
     run.progress = replace(progress, callbacks=states(callbacks))
@@ -268,7 +264,6 @@ def save(run: Run, callbacks: Sequence[Callback], progress: checkpoint.Progress)
 
 def finish(run: Run, callbacks: Sequence[Callback]) -> None:
     """Take the best weights, look at the test split for the first time, and write model folder, evaluation and run.json."""
-    assert run.folder is not None
     watch = Watch(run.progress.seconds, run.order.batch_size)
     run.progress = from_main(run.accelerator, lambda: load_best(run))
     share_weights(run.accelerator, run.trainer.evaluated)
@@ -277,17 +272,13 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
     evaluations = {role: evaluate_split(run, role, keep=True) for role in ("validation", "test") if role in run.images}
     if "test" in evaluations:
         log_evaluation(run, "test", evaluations["test"], run.progress.best_epoch, watch.seconds)
-    run.facts |= run_facts(run) | {
+    run.facts |= {
         "peak_memory_bytes": peak_memory(run.accelerator.device),
         "seconds": round(watch.seconds, 1),
         "finished": time.strftime("%Y-%m-%d"),
     }
 
     def write() -> None:
-        assert run.folder is not None
-        write_facts(run.folder, run.facts)
-        for role, evaluation in evaluations.items():
-            evaluation.write(run.folder / "evaluation" / f"{role}.parquet", run.images[role].names())
         license = combined_license(run.network.start.license, run.data.license, run.config.license)
         place, names = run.folder / "model", run.data.class_names
         problem = run.task.problem_type
@@ -300,6 +291,10 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
             license=license,
             problem_type=problem,
         )
+        for role, evaluation in evaluations.items():
+            write_evaluation(run, role, evaluation)
+        run.facts = run_facts(run)
+        write_facts(run.folder, run.facts)
 
     on_main(run.accelerator, write)
     for callback in callbacks:
@@ -309,7 +304,6 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
 
 def load_best(run: Run) -> checkpoint.Progress:
     """Load the best weights; where their file is damaged, say so and keep the last ones."""
-    assert run.folder is not None
     try:
         run.trainer.evaluated.load_state_dict(load_file(run.folder / BEST))
     except (SafetensorError, OSError, RuntimeError) as error:

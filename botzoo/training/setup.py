@@ -31,8 +31,6 @@ from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig, check_epochs, fold_of
 from botzoo.tasks.find import task_of
-from botzoo.tasks.imbalance import class_weights
-from botzoo.tasks.objective import MultiLabelObjective, Objective
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import (
     from_main,
@@ -199,7 +197,7 @@ def build(draft: Draft) -> Run:
         accelerator,
         network.model,
         make_optimizer_of(config, network.model, accelerator),
-        make_objective(config, data),
+        draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names))),
         preprocessing,
         make_schedule(config, order),
         seed=config.seed,
@@ -328,29 +326,6 @@ def make_optimizer_of(config: TrainConfig, model: nn.Module, accelerator: Accele
     optim, fused = config.optim, accelerator.device.type == "cuda"
     groups = param_groups(model, optim.weight_decay, config.no_bias_decay)
     return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
-
-
-def make_objective(config: TrainConfig, data: ImageData[Any]) -> Objective:
-    num_classes = len(data.class_names)
-    if data.multi_label:
-        return MultiLabelObjective(num_classes, mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix)
-    counts = data.train.class_counts(num_classes)
-    if counts is None and config.class_weights != "none":
-        raise ConfigError(
-            f"--class-weights {config.class_weights} needs the number of images of each class, which these shards do not "
-            "tell: leave it out."
-        )
-    return Objective(
-        num_classes,
-        config.label_smoothing,
-        config.mixup,
-        config.seed,
-        config.label_smoothing_over,
-        cutmix_alpha=config.cutmix,
-        temperature=config.distill.temperature,
-        distill_weight=config.distill.weight,
-        class_weights=class_weights(counts, config.class_weights) if counts is not None else None,
-    )
 
 
 def read_splits(

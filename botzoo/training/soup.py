@@ -76,6 +76,11 @@ class Soup:
     ingredients: tuple[Ingredient, ...]
     trials: tuple[Trial, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """Return what run.json holds of it: the epochs that there were, and the averages that were tried."""
+        trials = [{"epochs": list(t.epochs), "kept": t.kept} | t.score._asdict() for t in self.trials]
+        return {"ingredients": [ingredient._asdict() for ingredient in self.ingredients], "trials": trials}
+
     @property
     def _kept(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.kept]
@@ -205,7 +210,6 @@ class MakeSoup(Callback):
 
     def on_epoch_end(self, run: Run, evaluation: Evaluation) -> None:
         """Keep the weights of this epoch as long as it is among the best, and drop those that have fallen out."""
-        assert run.folder is not None
         folder, number = run.folder / "checkpoints", math.ceil(run.progress.step / run.order.steps_per_epoch)
         epoch = Ingredient(number, evaluation.score, evaluation.loss)
         self.ingredients = best_of((*self.ingredients, epoch), run.progress.best_epoch, self.most)
@@ -220,7 +224,6 @@ class MakeSoup(Callback):
 
     def on_train_end(self, run: Run) -> None:
         """Try averages of the epochs, and take the last one that was kept."""
-        assert run.folder is not None
         if run.is_main:
             remove_others(run.folder / "checkpoints", self.ingredients)
         taken_best = self.ingredients and self.ingredients[0].epoch == run.progress.best_epoch
@@ -238,22 +241,14 @@ class MakeSoup(Callback):
         for trial in soup.trials:
             record = {"step": run.progress.step, "split": "soup", "epochs": list(trial.epochs), "kept": trial.kept}
             run.history.add(record | trial.score._asdict())
-        run.facts["soup"] = {
-            "taken": soup.taken,
-            "epochs": soup.epochs,
-            "best_epoch": soup.ingredients[0].epoch,
-            "tried": [trial.epochs[-1] for trial in soup.trials],
-            "score": soup.score.top1,
-            "outcome": outcome_of(soup),
-            "trained_norms": bool(trained_norms(run.trainer.model)),
-        }
+        run.facts["soup"] = soup.facts()
 
     def _score(self, run: Run, epochs: tuple[int, ...]) -> Score | None:
         """Return what the validation split says of the average of the weights after ``epochs``, None where one is damaged."""
         if not self._average(run, epochs):
             return None
         trainer, batches = run.trainer, run.feed.eval_batches(run.order, "validation")
-        found = evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, None, task=run.task)
+        found = evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, None, run.task)
         return Score(found.score, found.loss) if math.isfinite(found.loss) else None
 
     def _average(self, run: Run, epochs: tuple[int, ...]) -> bool:
@@ -262,7 +257,6 @@ class MakeSoup(Callback):
         Returns:
             False where the weights of one are damaged or gone.
         """
-        assert run.folder is not None
         files, trainer = [file_of(run.folder / "checkpoints", epoch) for epoch in epochs], run.trainer
 
         def load() -> bool:

@@ -73,7 +73,7 @@ class Run:
         order: which images each process sees at which step.
         trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
         feed: gives the batches.
-        folder: None until everything that can be refused has been.
+        place: the run's folder, None until everything that can be refused has been.
         progress: steps taken, best epoch and the like, as in the newest checkpoint.
         history: the lines of metrics.jsonl.
         facts: what run.json says.
@@ -92,10 +92,17 @@ class Run:
     order: Order
     trainer: Trainer
     feed: Feed
-    folder: Path | None = None
+    place: Path | None = None
     progress: Progress = field(default_factory=Progress)
     history: History = field(default_factory=lambda: History(None))
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder; RuntimeError before there is one."""
+        if self.place is None:
+            raise RuntimeError("The run has no folder yet: it is made after on_train_start.")
+        return self.place
 
     @property
     def model(self) -> nn.Module:

@@ -74,11 +74,11 @@ def _main(argv: list[str]) -> None:
     from botzoo.training.distributed import leave_group
     from botzoo_finetune.auto import named
     from botzoo_finetune.doctor.examine import Report
-    from botzoo_finetune.run import finetune
+    from botzoo_finetune.run import execute
 
     print_to_terminal()
     mode = chosen_mode(argv, modes)
-    done = finetune(
+    done = execute(
         config,
         command=shlex.join([PROG, *argv]),
         resume=resume,

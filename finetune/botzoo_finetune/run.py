@@ -92,7 +92,7 @@ def execute(
         return probe_images(config, given=given, own=own)
     if mode == "compare":
         return compare(config, value)
-    if mode in SEVERAL:
+    if mode is not None and mode in SEVERAL:
         kept = {*given, *(SEARCHED if mode == "search" else ())}
         SEVERAL[mode](config, value, command, lambda config: transfer(config, kept))
         return None

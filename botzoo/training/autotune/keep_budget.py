@@ -78,7 +78,7 @@ class KeepBudget(Callback):
         )
         run.set_length(steps)
         self.pace = Pace(run.facts["budget"], steps)
-        if run.is_main and run.folder is not None:
+        if run.is_main and run.place is not None:
             record_config(run.folder, run.config)
         self._note(run)
 
@@ -93,5 +93,5 @@ class KeepBudget(Callback):
             refits.append((step, total))
         if refits != budget.get("refits", []):
             budget["refits"] = refits
-            if run.is_main and run.folder is not None:
+            if run.is_main and run.place is not None:
                 write_facts(run.folder, run.facts)

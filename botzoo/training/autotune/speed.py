@@ -189,7 +189,7 @@ def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float, clock:
     def evaluate_some(most: int) -> float:
         began = clock()
         some = islice(feed.eval_batches(run.order, "validation"), most)
-        evaluate(run.accelerator, trainer.evaluated, some, trainer.normalise, None, task=run.task)
+        evaluate(run.accelerator, trainer.evaluated, some, trainer.normalise, None, run.task)
         return agreed(clock() - began)
 
     evaluate_some(1)

@@ -164,7 +164,7 @@ class FrozenFeatures(Callback):
             ema_decay=config.ema,
         )
         trainer.whole = whole
-        labels: dict[str, Any] = {role: images.labels for role, images in run.images.items()}
+        labels: dict[str, Any] = {role: getattr(images, "labels", None) for role, images in run.images.items()}
         run.trainer = trainer
         run.feed = FeatureFeed(run.feed.whole, extractor_of(run), labels, self.views or 1)
 
