@@ -34,7 +34,8 @@ from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights, start_tracker
 from botzoo.training.endings import diverged, resume_command, show_progress, stopped
 from botzoo.training.evaluation import evaluate
-from botzoo.training.folder import RunLog, check_output, open_folder, record_facts, working_in
+from botzoo.training.facts import run_facts, write_evaluation
+from botzoo.training.folder import RunLog, check_output, open_folder, record_facts, working_in, write_facts
 from botzoo.training.history import History
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan

@@ -141,7 +141,8 @@ class FrozenFeatures(Callback):
         config, layer, images_wanted = run.config, linear_classifier(run.model), on_images(run.config)
         if self.views and images_wanted:
             raise ConfigError(
-                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of the two out."
+                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of "
+                "the two out."
             )
         # A second view is augmented as --augment says, the plain one is not.
         by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
