@@ -12,6 +12,7 @@ from botzoo.errors import BotzooError, PublishError
 from botzoo.models.licence import settle_license
 from botzoo.options.config import TrainConfig
 from botzoo.results.report import describe
+from botzoo.results.summary import summary
 from botzoo.training.run import Result, range_test, rehearse, train
 from botzoo.training.setup import Settled, Transfer
 
@@ -57,7 +58,11 @@ def train_and_describe(
     head = _check_access(config)
     result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license, began=began)
     if result.job.accelerator.is_main_process:
-        describe(result)
+        lines = summary(describe(result.job.folder))
+        with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        for line in lines:
+            log.info("%s", line)
         _push(result, head)
     return result
 

@@ -12,8 +12,7 @@ from huggingface_hub import ModelCard
 
 from botzoo.errors import BotzooError, PublishError
 from botzoo.models.create import create_model
-from botzoo.results.claim import claim_in_card
-from botzoo.results.front_matter import license_fields
+from botzoo.results.claim import claim_in_card, license_fields
 from botzoo.results.recipe import read_recipe
 from botzoo.results.sections import OPEN_LICENCE
 from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE

@@ -25,14 +25,14 @@ from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
 from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
+from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.recipe import read_recipe
-from botzoo.results.usage import HERE, needs_botzoo, usage_code
-from botzoo.tasks.classification import SINGLE_LABEL, Evaluation, SingleLabel
-from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabel, MultiLabelEvaluation
+from botzoo.results.usage import HERE, usage_code
+from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.evaluation import evaluate
@@ -45,14 +45,8 @@ SECONDS = 300
 ROUNDED = 0.001
 """Share of the answers, at least one, that may turn over when the same weights see the same images in another arithmetic."""
 
-NEAR_HALF = 0.25
-"""Logits so close to 0 may give a label in one arithmetic and not in another."""
-
-NOTHING = "nothing"
-"""What is said to have been printed where there was not a word."""
-
-NAMES = {SingleLabel.metric: "accuracy", MultiLabel.metric: MultiLabel.figure}
-"""The checks of figures, by what the Hub calls the figure."""
+NAMES = {task.headline.measure for task in TASKS}
+"""The checks of figures."""
 
 Outcome = Literal["agrees", "differs", "unknown"]
 
@@ -112,15 +106,13 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     yield _check_weights(subject)
     if subject.problem is not None:
         yield Check("recipe", "differs", subject.problem)
-    claim, task = subject.claim, _task(classifier)
-    figure = NAMES[task.metric]
+    claim, task = subject.claim, task_of(classifier)
+    figure = task.headline.measure
     if claim is None:
-        yield Check(figure, "unknown", f"the card claims no {task.figure} with the images it is of")
+        yield Check(figure, "unknown", f"the card claims no {task.headline.figure} with the images it is of")
         return
-    if claim.metric != task.metric:
-        words = (
-            f"the card claims {claim.figure}, which is not what a network of {_of(classifier.multi_label)} is judged by"
-        )
+    if claim.metric != task.headline.metric:
+        words = f"the card claims {claim.figure}, which is not the figure of a network for {task.labels}"
         yield Check(figure, "differs", words)
         return
     try:
@@ -135,18 +127,10 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     yield names
     yield images
     if measured.evaluation is None:
-        yield Check(figure, "unknown", "the network cannot be judged by images of other classes")
+        yield Check(figure, "unknown", "the network cannot be evaluated on images of other classes")
         return
-    yield _check_figure(claim, measured, same=images.outcome == "agrees", named=names.outcome == "agrees")
+    yield _check_figure(claim, task, measured, same=images.outcome == "agrees", named=names.outcome == "agrees")
     yield _check_code(subject, classifier, measured)
-
-
-def _task(classifier: Classifier) -> Task:
-    return MULTI_LABEL if classifier.multi_label else SINGLE_LABEL
-
-
-def _of(several: bool) -> str:
-    return "any number of labels to an image" if several else "one label to an image"
 
 
 def _find(name: str) -> _Subject:
@@ -194,18 +178,15 @@ def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: s
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
     found = find(config, accelerator)
-    if found.multi_label != classifier.multi_label:
-        here, there = _of(found.multi_label), _of(classifier.multi_label)
-        raise DataError(f"{config.dataset} has {here}, and the network is for {there}: give another --dataset.")
+    here, there = task_of(found), task_of(classifier)
+    if here != there:
+        raise DataError(
+            f"{config.dataset} has {here.labels}, and the network is for {there.labels}: give another --dataset."
+        )
     images, data = _images(config, found, claim.role, accelerator)
-    judged = _evaluate(config, classifier, images, accelerator) if _fits(classifier, data.class_names) else None
-    return _Measured(judged, images, data.class_names)
-
-
-def _fits(classifier: Classifier, class_names: tuple[str, ...]) -> bool:
-    """Tell whether there is a logit for every class of the data set, and where labels are told one by one, for no others."""
-    ours, theirs = len(classifier.label_names), len(class_names)
-    return ours == theirs if classifier.multi_label else ours >= theirs
+    fits = there.fits(len(classifier.label_names), len(data.class_names))
+    evaluation = _evaluate(config, classifier, images, accelerator) if fits else None
+    return _Measured(evaluation, images, data.class_names)
 
 
 def _evaluate(config: TrainConfig, classifier: Classifier, images: Images, accelerator: Accelerator) -> Any:
@@ -220,9 +201,9 @@ def _evaluate(config: TrainConfig, classifier: Classifier, images: Images, accel
         workers=worker_count(config, accelerator),
         pin=accelerator.device.type == "cuda",
     )
-    judged = evaluate(accelerator, model, batches, preprocessing.normalise, len(images), task=_task(classifier))
+    found = evaluate(accelerator, model, batches, preprocessing.normalise, len(images), task_of(classifier))
     model.cpu()
-    return judged
+    return found
 
 
 def _images(
@@ -275,85 +256,49 @@ def _check_images(claim: Claim, measured: _Measured) -> Check:
     )
 
 
-def _check_figure(claim: Claim, measured: _Measured, *, same: bool, named: bool) -> Check:
+def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool, named: bool) -> Check:
     """Compare the figures: of the very images of the claim by their distance, of others by the published interval."""
-    judged, name = measured.evaluation, NAMES[claim.metric]
+    found, name = measured.evaluation, task.headline.measure
     interval = f"95 % interval {claim.low:.2f} to {claim.high:.2f}"
-    words = f"{judged.score:.2f} % of {len(judged):,}; published {claim.value:.2f} % ({interval})"
-    inside = claim.low <= claim.value <= claim.high
-    if claim.metric == SingleLabel.metric and not inside:  # that of a bootstrap may leave its figure out
+    words = f"{found.score:.2f} % of {len(found):,}; published {claim.value:.2f} % ({interval})"
+    if task.interval_around and not claim.low <= claim.value <= claim.high:
         return Check(name, "differs", f"{words}: the published figure lies outside its own interval")
     if same and named:
-        if abs(judged.score - claim.value) <= max(100 * ROUNDED, _one_answer(judged)) + 0.005:
+        if abs(found.score - claim.value) <= max(100 * ROUNDED, found.one_answer) + 0.005:
             return Check(name, "agrees", words)
         return Check(name, "differs", f"{words}: of the very same images")
-    if claim.low <= judged.score <= claim.high:
+    if claim.low <= found.score <= claim.high:
         return Check(name, "agrees", words)
     return Check(name, "unknown", f"{words}, of other images or classes")
-
-
-def _one_answer(judged: Evaluation | MultiLabelEvaluation) -> float:
-    """Return how many points a figure moves at most where one answer turns over.
-
-    Of mAP over K labels that is 100 / (2 P K), where two images change places at the top of the ranking of the rarest label,
-    which P images have: the precision at one of its P places goes from 1 to 1/2.
-    """
-    if isinstance(judged, Evaluation):
-        return 100 / len(judged)
-    images = judged.labels.sum(0)
-    there = images[images > 0]
-    return 50 / (float(there.min()) * len(there))
 
 
 # The code of the card
 
 
 def _check_code(subject: _Subject, classifier: Classifier, measured: _Measured) -> Check:
-    classes, several, temperature = len(classifier.label_names), classifier.multi_label, classifier.temperature
+    code: dict[str, Any] = {"classes": len(classifier.label_names), "task": task_of(classifier)}
+    temperature = classifier.temperature
     if subject.folder is None:
-        code = usage_code(subject.address, classes, ours=True, several=several, temperature=temperature)
+        printed = usage_code(subject.address, ours=True, temperature=temperature, **code)
     else:
-        card, ours = _card(subject), needs_botzoo(subject.folder)
-        stated = _stated_temperature(card)
-        codes = (
-            usage_code(a, classes, ours=ours, several=several, temperature=stated) for a in (HERE, subject.address)
-        )
-        printed = next((code for code in codes if code in card), "")
-        if not printed:
+        card, stated = _card(subject), _stated_temperature(_card(subject))
+        ours = str(read_config(subject.folder / "config.json").get("architecture")).endswith("_bot")
+        known = (usage_code(a, ours=ours, temperature=stated, **code) for a in (HERE, subject.address))
+        found = next((lines for lines in known if lines in card), None)
+        if found is None:
             return Check("code", "unknown", "the card's is not what botzoo writes, so it is not run")
         if stated != temperature:
             return Check(
                 "code", "differs", f"its temperature is {_words(stated)}, that of config.json {_words(temperature)}"
             )
-        code = printed.replace(HERE, f"local-dir:{subject.folder.resolve()}")
-    judge = _says_labels if several else _says_class
-    return judge(code, measured, classifier.label_names)
-
-
-def _says_class(code: str, measured: _Measured, names: tuple[str, ...]) -> Check:
-    """Ask the code about the first image."""
-    answer = _run(code, measured.images.image(0))[0]
-    expected = names[int(measured.evaluation.predicted[0])]
-    return _code_check(answer.startswith(f"{expected}: "), answer, expected)
-
-
-def _says_labels(code: str, measured: _Measured, names: tuple[str, ...]) -> Check:
-    """Ask the code about the first image that surely has a label, or the first; labels near one half are left open."""
-    logits = measured.evaluation.logits
-    row = int((logits > NEAR_HALF).any(1).argmax())
-    surely, perhaps = (
-        {name for name, logit in zip(names, logits[row], strict=True) if logit > least}
-        for least in (NEAR_HALF, -NEAR_HALF)
-    )
-    answers = _run(code, measured.images.image(row))
-    said = {answer.rpartition(": ")[0] for answer in answers if answer != NOTHING}
-    return _code_check(surely <= said <= perhaps, "; ".join(answers), ", ".join(sorted(surely)) or "nothing")
-
-
-def _code_check(right: bool, answer: str, expected: str) -> Check:
+        printed = found.replace(HERE, f"local-dir:{subject.folder.resolve()}")
+    evaluation = measured.evaluation
+    answers = _run(printed, measured.images.image(evaluation.telling()))
+    right, expected = evaluation.confirmed(classifier.label_names, answers)
     if right:
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
-    return Check("code", "differs", f"it says {answer[:100]!r} of an image that the evaluation takes for {expected!r}")
+    said = "; ".join(answers)[:100] or "nothing"
+    return Check("code", "differs", f"it says {said!r} of an image that the evaluation takes for {expected!r}")
 
 
 def _stated_temperature(card: str) -> float | None:
@@ -372,7 +317,7 @@ def _card(subject: _Subject) -> str:
 
 
 def _run(code: str, image: Image) -> list[str]:
-    """Return the lines that ``code`` prints of an image, one or more, or the last one that it complains with."""
+    """Return the lines that ``code`` prints of an image, or the last one that it complains with."""
     with tempfile.TemporaryDirectory() as folder:
         image.save(Path(folder) / "photo.jpg", format="PNG")  # PNG loses nothing; Pillow looks at the contents
         try:
@@ -389,11 +334,11 @@ def _run(code: str, image: Image) -> list[str]:
             return [f"nothing within {SECONDS} seconds"]
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"nothing but exit status {done.returncode}"])[-1:]
-    return done.stdout.strip().splitlines() or [NOTHING]
+    return done.stdout.strip().splitlines()
 
 
 def exit_status(checks: list[Check]) -> int:
     """Return 0 where the figure agrees and nothing differs, 1 where something differs, 3 where it cannot be checked."""
     if any(check.outcome == "differs" for check in checks):
         return 1
-    return 0 if any(check.name in NAMES.values() and check.outcome == "agrees" for check in checks) else 3
+    return 0 if any(check.name in NAMES and check.outcome == "agrees" for check in checks) else 3

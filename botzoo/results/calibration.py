@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.util.files import write_json
+
 BINS = 15
 
 FOLDS = 5
@@ -104,12 +106,12 @@ def calibrate(
     """Return the calibration before and after a temperature, which no image of the figure has helped to fit.
 
     Args:
-        confidence: of the answers on the judged images, shape (N,).
+        confidence: of the answers on the evaluated images, shape (N,).
         correct: whether they are right, shape (N,).
-        log_p: log-probabilities of the judged images, shape (N, K); None where they were too many to keep.
-        labels: of the judged images, shape (N,).
-        held_out: log-probabilities and labels of other images to fit the temperature on; without them the judged ones are
-            cross-fitted, each fifth with the temperature of the other four.
+        log_p: log-probabilities of the evaluated images, shape (N, K); None where they were too many to keep.
+        labels: of the evaluated images, shape (N,).
+        held_out: log-probabilities and labels of other images to fit the temperature on; without them the evaluated ones
+            are cross-fitted, each fifth with the temperature of the other four.
     """
     before = expected_calibration_error(confidence, correct)
     if log_p is None or len(labels) < 2 * FOLDS:
@@ -132,10 +134,8 @@ def write_temperature(folder: Path, temperature: float) -> None:
     would be one for generating text.
     """
     file = folder / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) | {"calibration": {"temperature": temperature}}
-    beside = file.with_suffix(".part")
-    beside.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    beside.rename(file)
+    config = json.loads(file.read_text(encoding="utf-8"))
+    write_json(file, config | {"calibration": {"temperature": temperature}})
 
 
 def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats | None:

@@ -1,6 +1,7 @@
 """What is published of a model: the figure, the images it is of, and the weights that it was measured on.
 
-It stands in the front matter of a card (``model-index``), and beside the weights that come with the package.
+It stands in the front matter of a card (``model-index``), which the Hub's search reads, and beside the weights that come
+with the package.
 """
 
 from __future__ import annotations
@@ -11,20 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from botzoo.errors import CheckpointError
 from botzoo.models.pretrained import Weights
-from botzoo.tasks.classification import SingleLabel, wilson
-from botzoo.tasks.multi_label import MultiLabel
+from botzoo.results.record import RunRecord
+from botzoo.tasks.classification import CLASSIFICATION, wilson
+from botzoo.tasks.find import TASKS
+from botzoo.util.text import brief
 
 CARD_BYTES = 4 << 20
 
 IMAGENET = 50_000
 """Validation images of ImageNet-1k."""
 
-FIGURES = {task.metric: task.figure for task in (SingleLabel, MultiLabel)}
+FIGURES = {task.headline.metric: task.headline.figure for task in TASKS}
 """The figures that are claimed: the name that the Hub has for each, and ours."""
+
+HUB_LICENSES = frozenset(
+    {
+        *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "mpl-2.0", "gpl-3.0", "agpl-3.0", "openrail"),
+        *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
+        *("apple-ascl", "apple-amlr", "gemma"),
+    }
+)
+"""Names that the Hub knows as ``license``; any other goes there as ``other`` with its name beside it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class Claim:
     high: float
     images_sha256: str | None = None
     weights_sha256: str | None = None
-    metric: str = SingleLabel.metric
+    metric: str = CLASSIFICATION.headline.metric
 
     @property
     def figure(self) -> str:
@@ -58,17 +70,64 @@ class Claim:
         return FIGURES[self.metric]
 
 
-def metric_args(
-    role: str, images: int, interval: tuple[float, float], images_sha256: str, weights_sha256: str
-) -> dict[str, Any]:
-    """Return what a card's front matter says of a figure besides its value."""
-    return {
-        "images": images,
-        "interval_95": [round(bound, 3) for bound in interval],
-        "split": role,
-        "images_sha256": images_sha256,
-        "weights_sha256": weights_sha256,
-    }
+def card_data(record: RunRecord, figures: list[EvalResult]) -> ModelCardData:
+    """Return the front matter of a run's card, for the Hub's search and widgets; ``figures`` are its ``model-index``."""
+    base, hub_id = record.facts["network"]["base_model"], record.facts["data"]["hub_id"]
+    return ModelCardData(
+        model_name=record.facts["name"],
+        library_name="timm",
+        pipeline_tag="image-classification",
+        tags=["image-classification", "timm", "botzoo"],
+        **license_fields(record.license),
+        base_model=base,
+        base_model_relation="finetune" if base else None,
+        datasets=[hub_id] if hub_id else None,
+        metrics=[record.task.headline.metric],
+        eval_results=figures,
+    )
+
+
+def license_fields(license: str | None) -> dict[str, Any]:
+    """Return a licence as the front matter has it: a name that the Hub does not list goes beside ``other``."""
+    listed = license is None or license in HUB_LICENSES
+    return {"license": license if listed else "other", "license_name": None if listed else license}
+
+
+def eval_result(
+    record: RunRecord,
+    metric: str,
+    name: str,
+    value: float,
+    interval: tuple[float, float],
+    task: str = "Image Classification",
+) -> EvalResult:
+    """Return a figure for the Hub.
+
+    Args:
+        record: of the run; the figure is of its evaluated images and its file of weights.
+        metric: as the Hub names it.
+        name: of the figure; the image size is added to it, since else the Hub merges those of several sizes.
+        value: in per cent, with its 95 % ``interval``.
+        task: in words.
+    """
+    data, split = record.facts["data"], record.split
+    return EvalResult(
+        task_type="image-classification",
+        task_name=task,
+        dataset_type=data["hub_id"] or data["title"],
+        dataset_name=data["title"],
+        dataset_split=data["split_names"][split],
+        metric_type=metric,
+        metric_name=f"{name} at {record.size} px",
+        metric_value=round(value, 3),
+        metric_args={
+            "images": len(record.evaluation),
+            "interval_95": [round(bound, 3) for bound in interval],
+            "split": split,
+            "images_sha256": record.facts["fingerprints"][split],
+            "weights_sha256": record.facts["weights_sha256"],
+        },
+    )
 
 
 def claim_in_card(card: Path) -> Claim | None:
@@ -84,8 +143,7 @@ def claim_in_card(card: Path) -> Claim | None:
         found = [result for result in data.eval_results or [] if result.metric_type in FIGURES and result.metric_args]
         return _claim(found[0]) if found else None
     except Exception as error:  # YAML's errors, and others for values that are not what they should be
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise CheckpointError(f"{card} is not a model card that can be read ({reason}).") from error
+        raise CheckpointError(f"{card} is not a model card that can be read ({brief(error)}).") from error
 
 
 def _claim(result: EvalResult) -> Claim:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import precision_recall_fscore_support
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.multi_label import MultiLabelEvaluation
+from botzoo.util.files import written_whole
 from botzoo.util.markdown import escaped, table
 
 FULL_TABLE = 30
@@ -93,9 +95,9 @@ def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[Cl
 def label_figures(evaluation: MultiLabelEvaluation, class_names: Sequence[str]) -> list[LabelFigures]:
     """Return the figures of every label that some evaluated image has, in the order of ``class_names``."""
     precision, recall, f1, images = precision_recall_fscore_support(
-        evaluation.labels, evaluation.answers, average=None, zero_division=0.0
+        evaluation.labels, evaluation.given, average=None, zero_division=0.0
     )
-    answers = evaluation.answers.sum(0)
+    answers = evaluation.given.sum(0)
     shares = np.column_stack([100 * precision, 100 * recall, 100 * f1, evaluation.average_precisions]).tolist()
     return [
         LabelFigures(name, int(images[k]), int(answers[k]), *shares[k])
@@ -104,21 +106,25 @@ def label_figures(evaluation: MultiLabelEvaluation, class_names: Sequence[str]) 
     ]
 
 
-def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str, folder: Path) -> Iterator[str]:
-    """Yield a table of the classes with images, of many the worst, where all go into per_class.csv beside the card.
+def confusions(evaluation: Evaluation, classes: int) -> NDArray[np.int64]:
+    """Return how many images of each class (rows) got each answer (columns), int64, shape (K, K)."""
+    matrix: NDArray[np.int64] = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(classes))
+    return matrix
+
+
+def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str) -> Iterator[str]:
+    """Yield a table of the classes with images; of many the worst, where all go into per_class.csv beside the card.
 
     Args:
         figures: of every class that has images, one or more.
         total: of all classes.
         noun: what a class is called, "class" or "label", and ``nouns`` several of them.
-        folder: of the model.
     """
     heads = {"average_precision": "average precision", "f1": "F1"}
     shares = list(figures[0].shares)
     if len(figures) < total:
         yield f"{total - len(figures)} {nouns} have no images in this split and are not listed."
     if total > FULL_TABLE:
-        _write_csv(folder / "per_class.csv", noun, figures)
         figures = sorted(figures, key=lambda f: f.main)[:WORST]
         least = heads[next(share for share in heads if share in shares)]
         yield f"The {len(figures)} {nouns} with the lowest {least}; all are in [per_class.csv](per_class.csv)."
@@ -128,8 +134,9 @@ def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str
     )
 
 
-def _write_csv(path: Path, noun: str, figures: Sequence[ClassFigures]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+def write_per_class(path: Path, noun: str, figures: Sequence[ClassFigures]) -> None:
+    """Write the figures of every class that has images as CSV, shares in per cent."""
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([noun, "images", "answers", *figures[0].shares])
         for f in figures:

@@ -1,33 +1,71 @@
-"""What is written and said of a finished run."""
+"""What is made of a finished run: the files beside its weights, and the summary in the terminal."""
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+from botzoo.errors import CheckpointError
 from botzoo.results.calibration import write_temperature
-from botzoo.results.card import calibration, write_card
-from botzoo.results.multi_label_card import write_multi_label_card
+from botzoo.results.card import write_card
+from botzoo.results.per_class import FULL_TABLE, write_per_class
+from botzoo.results.pictures import confusion_figure, curve_figure
 from botzoo.results.recipe import write_recipe
+from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
-from botzoo.training.run import Result
+from botzoo.results.words import words_of
+from botzoo.training.callbacks import Callback
+from botzoo.util.files import sha256_of
+from botzoo.util.pictures import drawn
 
 log = logging.getLogger("botzoo")
 
 
-def describe(result: Result) -> None:
-    """Complete the model folder with recipe, metrics, temperature and card, and print the summary."""
-    found = None if result.job.data.multi_label else calibration(result)
-    if found is not None and found.kept is not None:
-        write_temperature(result.model_folder, found.kept)
-    write_recipe(result)
-    shutil.copyfile(result.job.history.path, result.model_folder / "metrics.jsonl")
-    if result.job.data.multi_label:
-        write_multi_label_card(result)
-    else:
-        write_card(result, found)
-    lines = summary(result, found)
-    with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    for line in lines:
-        log.info("%s", line)
+def describe(folder: Path) -> RunRecord:
+    """Complete the model folder of a finished run, from what is in the run's folder alone: the same files at any time.
+
+    They are recipe.yaml, metrics.jsonl, the temperature in config.json, per_class.csv, the pictures, and README.md.
+
+    Raises:
+        CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.
+        OSError: the folder cannot be written.
+    """
+    record = RunRecord.load(folder)
+    model = record.model_folder
+    try:
+        found = sha256_of(model / "model.safetensors")
+    except OSError as error:
+        raise CheckpointError(f"{model / 'model.safetensors'} cannot be read ({error.strerror}).") from error
+    if found != record.facts.get("weights_sha256"):
+        raise CheckpointError(
+            f"The weights in {model} are not those that were evaluated (their SHA-256 differs): put them back, or train anew."
+        )
+    # The card's code divides by the temperature of config.json, and the card names the pictures that are there: it comes last.
+    if record.calibration is not None and record.calibration.kept is not None:
+        write_temperature(model, record.calibration.kept)
+        record = replace(record, model_config=json.loads((model / "config.json").read_text(encoding="utf-8")))
+    write_recipe(record)
+    shutil.copyfile(folder / "metrics.jsonl", model / "metrics.jsonl")
+    words = words_of(record)
+    if len(record.class_names) > FULL_TABLE:
+        write_per_class(model / "per_class.csv", words.NOUN, words.figures(record))
+    drawn(model / "learning_curve.png", partial(curve_figure, record))
+    if record.task.one_label:
+        drawn(model / "confusion.png", partial(confusion_figure, record))
+    write_card(record)
+    return record
+
+
+class Report(Callback):
+    """Writes the card and what belongs to it at the end of a run, and says how good the network is."""
+
+    def on_finish(self, run: Any) -> None:
+        """Describe the run's folder and log the summary, on the main process."""
+        if run.accelerator.is_main_process:
+            for line in summary(describe(run.folder)):
+                log.info("%s", line)

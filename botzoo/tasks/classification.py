@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from botzoo.tasks.imbalance import SKEWED, skew
+from botzoo.data.sources.base import ImageData
+from botzoo.errors import ConfigError
+from botzoo.options.config import TrainConfig
+from botzoo.tasks.imbalance import SKEWED, class_weights, skew
+from botzoo.tasks.objective import Objective
+from botzoo.tasks.task import Answers, Headline
+
+TOP_K = 5
+"""Classes that are named where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,13 @@ class Evaluation:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def answers(self) -> Answers:
+        """The attributes by the names that they have in evaluation/*.parquet."""
+        kept = {"log_p": self.log_p} if self.log_p is not None else {}
+        found = {"label": self.labels, "predicted": self.predicted, "in_top5": self.in_top5}
+        return found | {"loss": self.nll, "confidence": self.confidence} | kept
 
     @property
     def correct(self) -> int:
@@ -76,9 +92,27 @@ class Evaluation:
         """What metrics.jsonl has of it: loss in nats, the others in per cent."""
         return {"loss": self.loss, "top1": self.top1, "top5": self.top5}
 
+    @property
+    def one_answer(self) -> float:
+        """Points of accuracy that one image makes."""
+        return 100 / len(self)
+
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the top-1 accuracy, in per cent."""
         return wilson(self.correct, len(self))
+
+    def telling(self) -> int:
+        """Return the first image: each says as much as another."""
+        return 0
+
+    def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
+        """Tell whether the first of ``lines``, which are of the first image, names the predicted class; and that class."""
+        expected = class_names[int(self.predicted[0])]
+        return bool(lines) and lines[0].startswith(f"{expected}: "), expected
+
+    def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
+        """Return the label of image ``i``, the answer, and its probability."""
+        return class_names[int(self.labels[i])], class_names[int(self.predicted[i])], float(self.confidence[i])
 
 
 def wilson(correct: int, images: int) -> tuple[float, float]:
@@ -89,33 +123,84 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
     return 100 * float(low), 100 * float(high)
 
 
-class SingleLabel:
-    """The task of naming the one class of an image."""
+class Classification:
+    """The task of naming the one class of an image; see ``botzoo.tasks.task.Task``."""
 
+    name = "classification"
     problem_type = "single_label_classification"
-    figure = "top-1"
-    key = "top1"
-    metric = "accuracy"
+    headline = Headline("top-1", "accuracy", "top1", "accuracy")
+    labels = "one label to an image"
+    one_label = True
+    interval_around = True
+    optional: tuple[str, ...] = ("log_p",)
 
-    def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the first five attributes of ``Evaluation``, float64 on a CPU, (N, 5)."""
-        log_p = logits.log_softmax(1)
-        top = log_p.topk(min(5, log_p.shape[1]), 1).indices
-        hit = (top == labels[:, None]).any(1)
-        nll = -log_p.gather(1, labels[:, None])[:, 0]
-        figures = (labels, top[:, 0], hit, nll, log_p.amax(1).exp())
-        return torch.stack([column.cpu().double() for column in figures], 1)  # MPS lacks float64
+    def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
+        """Refuse nothing: every option goes with one label for each image."""
 
-    def evaluation(self, table: NDArray[np.float64], log_p: NDArray[np.float16] | None) -> Evaluation:
-        """Return the evaluation of a whole split."""
-        return Evaluation(
-            table[:, 0].astype(np.int64),
-            table[:, 1].astype(np.int64),
-            table[:, 2] > 0,
-            table[:, 3].astype(np.float32),
-            table[:, 4].astype(np.float32),
-            log_p,
+    def objective(self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None) -> Objective:
+        """Return cross-entropy with what the options add to it.
+
+        Raises:
+            ConfigError: class weights are asked for and the number of images of each class is not known.
+        """
+        if counts is None and config.class_weights != "none":
+            raise ConfigError(
+                f"--class-weights {config.class_weights} needs the number of images of each class, which these shards do "
+                "not tell: leave it out."
+            )
+        return Objective(
+            len(class_names),
+            config.label_smoothing,
+            config.mixup,
+            config.seed,
+            config.label_smoothing_over,
+            cutmix_alpha=config.cutmix,
+            temperature=config.distill.temperature,
+            distill_weight=config.distill.weight,
+            class_weights=class_weights(counts, config.class_weights) if counts is not None else None,
         )
 
+    def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
+        """Return the answers of ``Evaluation`` for a batch: float32 logits (N, K), int64 labels (N,)."""
+        log_p = logits.log_softmax(1)
+        top = log_p.topk(min(5, log_p.shape[1]), 1).indices
+        found = {
+            "label": labels,
+            "predicted": top[:, 0],
+            "in_top5": (top == labels[:, None]).any(1),
+            "loss": -log_p.gather(1, labels[:, None])[:, 0],
+            "confidence": log_p.amax(1).exp(),
+        }
+        answers: Answers = {name: column.cpu().numpy() for name, column in found.items()}
+        if everything:  # in half precision, which is precise where it counts: near 0
+            answers["log_p"] = log_p.clamp_min(-60_000).cpu().numpy().astype(np.float16)
+        return answers
 
-SINGLE_LABEL = SingleLabel()
+    def evaluation(self, answers: Answers) -> Evaluation:
+        """Return the evaluation of a whole split."""
+        names = ("label", "predicted", "in_top5", "loss", "confidence")
+        label, predicted, in_top5, loss, confidence = (answers[name] for name in names)
+        return Evaluation(label, predicted, in_top5, loss, confidence, answers.get("log_p"))
+
+    def fits(self, outputs: int, classes: int) -> bool:
+        """Tell whether each class has an output."""
+        return outputs >= classes
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the softmax: the probabilities of an image add up to 1."""
+        return logits.float().softmax(1)
+
+    def named(self, probabilities: Tensor, top_k: int | None = None) -> list[list[tuple[int, float]]]:
+        """Return the ``top_k`` likeliest classes of each image, by default five, with their probabilities."""
+        best = probabilities.topk(min(top_k or TOP_K, probabilities.shape[1]))
+        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [list(zip(*row, strict=True)) for row in rows]
+
+    def code(self, logits: str, classes: int) -> str:
+        """Return the lines of Python that print the three likeliest classes of an image."""
+        return f"""    shares, classes = {logits}.softmax(1)[0].topk({min(3, classes)})
+for share, k in zip(shares.tolist(), classes.tolist()):
+    print(f"{{label_names[k]}}: {{share:.1%}}")"""
+
+
+CLASSIFICATION = Classification()

@@ -1,22 +1,26 @@
-"""Images with any number of labels each: how the answers of a network are judged.
+"""Images with any number of labels each: what is minimised, and how the answers of a network are evaluated.
 
 The main figure is mean average precision, which needs no threshold; F1 is that of all labels with a probability over 0.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from botzoo.data.sources.base import ImageData
 from botzoo.data.sources.label_lists import MultiHot
+from botzoo.errors import ConfigError
+from botzoo.options.config import TrainConfig
+from botzoo.tasks.objective import MultiLabelObjective
+from botzoo.tasks.task import Answers, Headline
 
 Floats = NDArray[np.floating[Any]]
 
@@ -25,6 +29,9 @@ RESAMPLES = 500
 
 AT_ONCE = 1 << 21
 """Numbers that a part of the resamples takes for one class."""
+
+NEAR_HALF = 0.25
+"""Logits so close to 0 may give a label in one arithmetic and not in another."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,13 @@ class MultiLabelEvaluation:
         return float(self.nll.mean())
 
     @property
-    def answers(self) -> MultiHot:
-        """The labels that are given, those with a probability over 0.5: uint8, shape (N, K)."""
+    def answers(self) -> Answers:
+        """The attributes by the names that they have in evaluation/*.parquet."""
+        return {"labels": self.labels, "logits": self.logits, "loss": self.nll}
+
+    @property
+    def given(self) -> MultiHot:
+        """The labels that the network gives, those with a probability over 0.5: uint8, shape (N, K)."""
         return (self.logits > 0).astype(np.uint8)
 
     @property
@@ -74,7 +86,41 @@ class MultiLabelEvaluation:
         from sklearn.metrics import f1_score
 
         there = np.flatnonzero(self.labels.any(0))
-        return 100 * float(f1_score(self.labels, self.answers, labels=there, average=average, zero_division=0.0))
+        return 100 * float(f1_score(self.labels, self.given, labels=there, average=average, zero_division=0.0))
+
+    @property
+    def one_answer(self) -> float:
+        """Points that the score moves at most where one answer turns over.
+
+        Over K labels that is 100 / (2 P K), where two images change places at the top of the ranking of the rarest label,
+        which P images have: the precision at one of its P places goes from 1 to 1/2.
+        """
+        images = self.labels.sum(0)
+        there = images[images > 0]
+        return 50 / (float(there.min()) * len(there))
+
+    def telling(self) -> int:
+        """Return the first image that surely has a label in the network's eyes, or the first of all."""
+        return int((self.logits > NEAR_HALF).any(1).argmax())
+
+    def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
+        """Tell whether ``lines``, which are of the telling image, name its labels; those near one half are left open."""
+        row = self.logits[self.telling()]
+        surely, perhaps = (
+            {name for name, logit in zip(class_names, row, strict=True) if logit > least}
+            for least in (NEAR_HALF, -NEAR_HALF)
+        )
+        said = {line.rpartition(": ")[0] for line in lines}
+        return surely <= said <= perhaps, ", ".join(sorted(surely)) or "nothing"
+
+    def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
+        """Return the labels of image ``i``, those given, and the smallest of their probabilities, NaN where none is given."""
+        label, given = (
+            ", ".join(class_names[k] for k in np.flatnonzero(row).tolist())
+            for row in (self.labels[i], self.logits[i] > 0)
+        )
+        over = self.logits[i][self.logits[i] > 0].astype(np.float64)
+        return label, given, float((1 / (1 + np.exp(-over))).min()) if len(over) else float("nan")
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images."""
@@ -133,22 +179,69 @@ class Ranked:
 class MultiLabel:
     """The task of giving an image any number of labels; see ``botzoo.tasks.task.Task``."""
 
+    name = "multi_label"
     problem_type = "multi_label_classification"
-    figure = "mAP"
-    key = "map"
-    metric = "mean_average_precision"
+    headline = Headline("mAP", "mAP", "map", "mean_average_precision")
+    labels = "any number of labels to an image"
+    one_label = False
+    interval_around = False
+    optional: tuple[str, ...] = ()
 
-    def columns(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return labels, logits and summed cross-entropy of each image, float32 (N, 2 K + 1)."""
-        truth = labels.float()
-        nll = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(1, keepdim=True)
-        return torch.cat([truth, logits, nll], 1)
+    def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
+        """Raise ConfigError for an option that presumes one label for each image."""
+        given = {
+            f"--label-smoothing {config.label_smoothing:g}": config.label_smoothing,
+            f"--distillation {config.distillation}": config.distillation,
+            f"--class-weights {config.class_weights}": config.class_weights != "none",
+            f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
+            f"--soup {config.soup}": config.soup is not None,
+            f"--data.fold {config.data.fold}": config.data.fold is not None,
+        }
+        if named := [option for option, used in given.items() if used]:
+            raise ConfigError(
+                f"{' and '.join(named)} need one label for each image, and images of {data.name} may have several: leave "
+                f"{'it' if len(named) == 1 else 'them'} out."
+            )
 
-    def evaluation(self, table: NDArray[np.float64], log_p: NDArray[np.float16] | None) -> MultiLabelEvaluation:
-        """Return the evaluation of a split of which ``table`` has the columns; probabilities of classes are not kept."""
-        classes = table.shape[1] // 2
-        logits = table[:, classes : 2 * classes].astype(np.float32)
-        return MultiLabelEvaluation(table[:, :classes].astype(np.uint8), logits, table[:, -1].astype(np.float32))
+    def objective(
+        self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None
+    ) -> MultiLabelObjective:
+        """Return binary cross-entropy with mixing; how frequent the labels are does not matter to it."""
+        return MultiLabelObjective(
+            len(class_names), mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix
+        )
+
+    def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
+        """Return the answers of ``MultiLabelEvaluation`` for a batch: float32 logits (N, K), uint8 labels (N, K)."""
+        loss = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").sum(1)
+        found = {"labels": labels, "logits": logits, "loss": loss}
+        return {name: column.cpu().numpy() for name, column in found.items()}
+
+    def evaluation(self, answers: Answers) -> MultiLabelEvaluation:
+        """Return the evaluation of a whole split."""
+        return MultiLabelEvaluation(answers["labels"], answers["logits"], answers["loss"])
+
+    def fits(self, outputs: int, classes: int) -> bool:
+        """Tell whether there is an output for each label, and none besides: each is told on its own."""
+        return outputs == classes
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the sigmoid: each label has a probability of its own, and they do not add up to 1."""
+        return logits.float().sigmoid()
+
+    def named(self, probabilities: Tensor, top_k: int | None = None) -> list[list[tuple[int, float]]]:
+        """Return the ``top_k`` likeliest labels of each image, by default all with a probability over 0.5."""
+        best = probabilities.topk(min(top_k or probabilities.shape[1], probabilities.shape[1]))
+        least = 0.5 if top_k is None else -1.0
+        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [[(k, share) for k, share in zip(*row, strict=True) if share > least] for row in rows]
+
+    def code(self, logits: str, classes: int) -> str:
+        """Return the lines of Python that print all labels with a probability over 0.5."""
+        return f"""    shares = {logits}.sigmoid()[0]
+for share, name in zip(shares.tolist(), label_names):
+    if share > 0.5:
+        print(f"{{name}}: {{share:.1%}}")"""
 
 
 MULTI_LABEL = MultiLabel()

@@ -75,33 +75,3 @@ def draw_lr_curve(schedule: Schedule, steps_per_epoch: int, path: Path, title: s
     axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=11, parse_math=False)
     figure.savefig(path)
-
-
-def draw_learning_curve(
-    history: History, path: Path, steps_per_epoch: int, title: str, key: str = "top1", words: str = "top-1"
-) -> None:
-    """Draw over epochs, as a PNG, the loss and the figure that chooses the epoch, ``key`` in the records."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    train, validation = history.of("train"), history.of("validation")
-    left.plot(
-        [r["step"] / steps_per_epoch for r in train], [r["loss"] for r in train], ".-", lw=1, ms=3, label="training"
-    )
-    left.plot(
-        [r["step"] / steps_per_epoch for r in validation], [r["loss"] for r in validation], "o-", label="validation"
-    )
-    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
-    left.legend()
-    right.plot([r["step"] / steps_per_epoch for r in validation], [r[key] for r in validation], "o-", color="C1")
-    if validation:
-        best = max(validation, key=lambda r: r[key])
-        right.axhline(best[key], color="grey", lw=0.8, ls=":")
-        right.set_title(f"best {best[key]:.2f} % after epoch {best['epoch']}", fontsize=10)
-    right.set(xlabel="epoch", ylabel=f"validation {words} (%)")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.set_xlim(0, None)
-    figure.suptitle(title, fontsize=11, parse_math=False)
-    figure.savefig(path)

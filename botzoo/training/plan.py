@@ -40,7 +40,7 @@ def plan(job: Settled) -> Iterator[str]:
 
 def _data(job: Settled) -> Iterator[str]:
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in job.images.items())
-    several = ", any number of them to an image" if job.data.multi_label else ""
+    several = "" if job.task.one_label else f", {job.task.labels}"
     yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes{several}"
     yield from job.data.notes
     yield from _classes(job)
@@ -127,7 +127,7 @@ def _optimizer(job: Settled) -> Iterator[str]:
     config, schedule, batch = job.config, job.schedule, job.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
-    decay = decay_words(config, job.epochs, job.task.figure)
+    decay = decay_words(config, job.epochs, job.task.headline.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     yield _weight_decay(job)
     if config.optim.momentum != OptimConfig().momentum and not has_momentum(config.optimizer):

@@ -35,7 +35,7 @@ from botzoo.models.folder import write_model_folder
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
 from botzoo.models.licence import settle_license
 from botzoo.options.config import TrainConfig, seconds_of
-from botzoo.tasks.task import Judged
+from botzoo.tasks.task import Evaluation as Judged
 from botzoo.training import checkpoint
 from botzoo.training.autotune.batch_size import with_batch_size
 from botzoo.training.autotune.budget import WARMUP, Budget, Pace, fit_steps, too_small
@@ -46,6 +46,7 @@ from botzoo.training.autotune.speed import Work, agreed, measure, speed
 from botzoo.training.checkpoint import Progress
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, start_tracker, worker_count
 from botzoo.training.evaluation import evaluate
+from botzoo.training.facts import run_facts, soup_facts, write_evaluation
 from botzoo.training.folder import (
     Facts,
     check_output,
@@ -56,7 +57,7 @@ from botzoo.training.folder import (
     working_in,
     write_facts,
 )
-from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
+from botzoo.training.history import History, draw_lr_curve
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import decay_words, plan
 from botzoo.training.setup import Settled, SettledT, Transfer, resettled, with_choices
@@ -205,7 +206,7 @@ def rehearse(
     began = time.perf_counter() if began is None else began
     check_output(config)
     settled = _say_plan(_keep_to_budget(with_batch_size(_approved(config, transfer, approve)), began), 0)
-    decay = decay_words(config, settled.epochs, settled.task.figure)
+    decay = decay_words(config, settled.epochs, settled.task.headline.figure)
     title = f"{settled.architecture} on {Path(settled.data.name).resolve().name}: {decay}"
 
     def draw() -> None:
@@ -500,7 +501,13 @@ def _judge(job: Job, role: str, keep_log_p: bool = False) -> Judged:
     images, trainer = job.images[role], job.trainer
     total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
     judged: Judged = evaluate(
-        job.accelerator, trainer.judged, _eval_batches(job, role), trainer.normalise, total, keep_log_p, job.task
+        job.accelerator,
+        trainer.judged,
+        _eval_batches(job, role),
+        trainer.normalise,
+        total,
+        job.task,
+        everything=keep_log_p,
     )
     return judged
 
@@ -541,14 +548,18 @@ def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Wa
     number, of = epochs_number(min(epoch, job.epochs)), epochs_number(job.epochs)
     log.info(
         "epoch %*s/%s  validation %s %.2f %%, loss %.4f, after %s%s",
-        *(len(of), number, of, job.task.figure, score, evaluation.loss, duration(watch.seconds)),
+        *(len(of), number, of, job.task.headline.figure, score, evaluation.loss, duration(watch.seconds)),
         " (best so far)" if better else "",
     )
     if patience is not None and progress.epochs_without_gain >= patience:
-        log.info("stopped early: validation %s no better for %d epochs", job.task.figure, progress.epochs_without_gain)
+        log.info(
+            "stopped early: validation %s no better for %d epochs",
+            job.task.headline.figure,
+            progress.epochs_without_gain,
+        )
         return replace(progress, stopped_early=True)
     if step < job.schedule.total_steps and not job.carry_on(
-        [row[job.task.key] for row in job.history.of("validation")]
+        [row[job.task.headline.key] for row in job.history.of("validation")]
     ):
         return replace(progress, stopped_early=True)
     return _judge_plateau(job, progress, step)
@@ -574,7 +585,9 @@ def _judge_plateau(job: Job, progress: Progress, step: int) -> Progress:
     progress = replace(progress, lr_falls=(*progress.lr_falls, step))
     _let_fall(job, progress)
     lr = job.trainer.schedule.lr(step)
-    log.info("validation %s no better for %d epochs: the learning rate falls to %.3g", job.task.figure, waited, lr)
+    log.info(
+        "validation %s no better for %d epochs: the learning rate falls to %.3g", job.task.headline.figure, waited, lr
+    )
     return progress
 
 
@@ -778,8 +791,36 @@ def _finish(job: Job, progress: Progress) -> Result:
             license=settle_license(job.start.license, job.data.license, job.config.license),
             problem_type=job.task.problem_type,
         )
-        title = f"{job.architecture} on {Path(job.data.name).resolve().name}"
-        path = result.model_folder / "learning_curve.png"
-        draw_learning_curve(job.history, path, job.order.steps_per_epoch, title, job.task.key, job.task.figure)
+        _write_record(result, progress)
     end_trackers(accelerator)
     return result
+
+
+def _write_record(result: Result, progress: Progress) -> None:
+    """Write what the results are made from, in the manner of the run that is to come."""
+    from types import SimpleNamespace
+
+    job = result.job
+    data = replace(job.config.data, crop_min=job.crop_min, hflip=job.hflip)
+    epochs: dict[str, Any] = {} if job.config.steps is not None else {"epochs": int(job.epochs)}
+    sizes: dict[str, Any] = {
+        "batch_size": job.order.batch_size,
+        "img_size": job.preprocessing.size,
+        "mixed_precision": job.precision.name,
+    }
+    config = replace(job.config, data=data, **sizes, **epochs)
+    network = SimpleNamespace(
+        model=job.model, preprocessing=job.preprocessing, start=job.start, architecture=job.architecture
+    )
+    parts = {
+        name: getattr(job, name) for name in ("data", "images", "left_out", "order", "trainer", "precision", "folder")
+    }
+    facts = result.facts | ({"soup": soup_facts(result.soup)} if result.soup is not None else {})
+    run = SimpleNamespace(
+        config=config, network=network, task=job.task, teacher=job.teacher, progress=progress, facts=facts, **parts
+    )
+    write_evaluation(run, result.split, result.evaluation)
+    if result.held_out is not None:
+        write_evaluation(run, "validation", result.held_out)
+    write_facts(job.folder, run_facts(run), job.accelerator)
+    record_config(job.folder, config)

@@ -27,10 +27,8 @@ from botzoo.errors import ConfigError
 from botzoo.models.create import Start, create_model
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import TrainConfig, check_epochs, fold_of
-from botzoo.tasks.classification import SINGLE_LABEL
-from botzoo.tasks.imbalance import class_weights
-from botzoo.tasks.multi_label import MULTI_LABEL
-from botzoo.tasks.objective import MultiLabelObjective, Objective
+from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.find import task_of
 from botzoo.tasks.task import Task
 from botzoo.training.autotune.budget import Budget
 from botzoo.training.distributed import from_main, make_accelerator, on_each_node, place, same_everywhere
@@ -119,7 +117,7 @@ class Draft:
     train_size: int
     later_size: int
     teacher: Teacher | None = None
-    task: Task = SINGLE_LABEL
+    task: Task = CLASSIFICATION
 
     @property
     def largest_size(self) -> int:
@@ -182,7 +180,7 @@ def _draft(
         train_size=train_size,
         later_size=later_size,
         teacher=teacher,
-        task=MULTI_LABEL if data.multi_label else SINGLE_LABEL,
+        task=task_of(data),
     )
     return draft, optimizer
 
@@ -190,7 +188,7 @@ def _draft(
 def preflight(config: TrainConfig, accelerator: Accelerator, transfer: Transfer | None = None) -> None:
     """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
     found = find(config, accelerator)
-    if found.multi_label:
+    if not task_of(found).one_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
     _draft(config, _cut(config, found), transfer or Transfer(), accelerator)
 
@@ -253,7 +251,7 @@ def _settle(
         accelerator,
         draft.model,
         optimizer,
-        _make_objective(config, data),
+        draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names))),
         draft.preprocessing,
         schedule,
         seed=config.seed,
@@ -312,8 +310,7 @@ def _cuts(config: TrainConfig) -> Iterator[Callable[[ImageData[Split]], ImageDat
 
 def _cut(config: TrainConfig, found: ImageData[Any]) -> ImageData[Any]:
     """Return the data set with the splits of a run; shards are taken as they are."""
-    if found.multi_label:
-        _check_several(config, found)
+    task_of(found).check(config, found)
     for cut in () if config.data.streaming else _cuts(config):
         found = cut(found)
     return found
@@ -342,46 +339,6 @@ def _make_optimizer(
     optim, fused = config.optim, accelerator.device.type == "cuda"
     groups = param_groups(model, optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
     return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
-
-
-def _check_several(config: TrainConfig, data: ImageData[Any]) -> None:
-    """Raise ConfigError for an option that presumes one label for each image."""
-    given = {
-        f"--label-smoothing {config.label_smoothing:g}": config.label_smoothing,
-        f"--distillation {config.distillation}": config.distillation,
-        f"--class-weights {config.class_weights}": config.class_weights != "none",
-        f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
-        f"--soup {config.soup}": config.soup is not None,
-        f"--data.fold {config.data.fold}": config.data.fold is not None,
-    }
-    if named := [option for option, used in given.items() if used]:
-        raise ConfigError(
-            f"{' and '.join(named)} need one label for each image, and images of {data.name} may have several: leave "
-            f"{'it' if len(named) == 1 else 'them'} out."
-        )
-
-
-def _make_objective(config: TrainConfig, data: ImageData[Any]) -> Objective:
-    num_classes = len(data.class_names)
-    if data.multi_label:
-        return MultiLabelObjective(num_classes, mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix)
-    counts = data.train.class_counts(num_classes)
-    if counts is None and config.class_weights != "none":
-        raise ConfigError(
-            f"--class-weights {config.class_weights} needs the number of images of each class, which these shards do not "
-            "tell: leave it out."
-        )
-    return Objective(
-        num_classes,
-        config.label_smoothing,
-        config.mixup,
-        config.seed,
-        config.label_smoothing_over,
-        cutmix_alpha=config.cutmix,
-        temperature=config.distill.temperature,
-        distill_weight=config.distill.weight,
-        class_weights=class_weights(counts, config.class_weights) if counts is not None else None,
-    )
 
 
 def _usual_crop(config: TrainConfig, mirrored: bool, epochs: float) -> float:

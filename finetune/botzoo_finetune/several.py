@@ -23,7 +23,6 @@ from botzoo.options.config import MOST_RUNS, check
 from botzoo.recipes import Options, merged
 from botzoo.results.recipe import without_machine
 from botzoo.results.report import describe
-from botzoo.results.sections import set_aside
 from botzoo.training.distributed import from_main, make_accelerator, on_main
 from botzoo.training.folder import usual_name, working_in
 from botzoo.training.run import Result
@@ -167,7 +166,7 @@ class Several:
             self.ended[name] = Failure(own, str(ended))
         else:
             self.ended[name] = _outcome(own, ended, self.identify(ended.job))
-            on_main(self.accelerator, partial(describe, ended))
+            on_main(self.accelerator, partial(describe, ended.job.folder))
         on_main(self.accelerator, lambda: close(place, asdict(self.ended[name]), report))
 
     def _approve(self, settled: Settled) -> None:
@@ -211,7 +210,7 @@ def _outcome(own: Options, result: Result, identity: Any) -> Outcome:
         split=result.split,
         best_epoch=result.best_epoch,
         validation=tuple(row["top1"] for row in job.history.of("validation")),
-        set_aside=set_aside(job.data),
+        set_aside=job.data.set_aside,
         stopped=result.steps < job.schedule.total_steps,
         epochs=job.epochs,
         seconds=result.facts["seconds"],

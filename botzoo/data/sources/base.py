@@ -125,6 +125,7 @@ class ImageData(Generic[SplitT]):
         license: its licence, if it is known.
         mirrored: whether a mirrored image means the same.
         notes: sentences for the reader on what was decided here.
+        set_aside: whether ``validation`` was taken from the training images.
     """
 
     name: str
@@ -137,6 +138,7 @@ class ImageData(Generic[SplitT]):
     mirrored: bool = True
     notes: tuple[str, ...] = field(default=())
     declared: bool = False
+    set_aside: bool = False
 
     @property
     def multi_label(self) -> bool:

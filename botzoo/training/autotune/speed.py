@@ -216,7 +216,7 @@ def _evaluation(settled: Settled, work: Work, allowance: float, clock: Clock) ->
     def judge(most: int) -> float:
         began = clock()
         first = islice(work.eval_batches(settled, "validation"), most)
-        evaluate(settled.accelerator, trainer.judged, first, trainer.normalise, None, task=settled.task)
+        evaluate(settled.accelerator, trainer.judged, first, trainer.normalise, None, settled.task)
         return agreed(clock() - began)
 
     judge(1)

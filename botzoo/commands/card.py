@@ -1,0 +1,23 @@
+"""botzoo card: the card of a finished run once more, from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from botzoo.commands.parsing import CommandParser
+
+DESCRIPTION = (
+    "Write the card of a finished run anew, with the recipe and the pictures beside it, from what the run left in its folder. "
+    "Nothing is trained or evaluated."
+)
+
+
+def run(argv: list[str]) -> None:
+    """Write a card."""
+    parser = CommandParser("botzoo card", DESCRIPTION)
+    parser.add_argument("run", metavar="RUN", type=Path, help="Folder of a finished run.")
+    options = parser.parse(argv)
+
+    from botzoo.results.report import describe
+
+    print(describe(options.run.expanduser()).model_folder / "README.md")

@@ -1,0 +1,185 @@
+"""What card and terminal say of a network that names the one class of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from huggingface_hub import EvalResult
+
+from botzoo.results.calibration import BINS, Calibration
+from botzoo.results.claim import eval_result
+from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
+from botzoo.results.record import RunRecord
+from botzoo.results.sections import (
+    chosen_remark,
+    conditions,
+    imbalance,
+    learning_curve,
+    looked_at,
+    never_answered,
+    opening_of,
+    picture,
+    roughness,
+)
+from botzoo.tasks.classification import wilson
+from botzoo.util.markdown import counted, escaped, quoted, table
+
+NOUN, NOUNS = "class", "classes"
+
+
+def figures(record: RunRecord) -> list[ClassFigures]:
+    """Return the figures of every class that has images in the evaluated split."""
+    return class_figures(record.evaluation, record.class_names)
+
+
+def accuracies(record: RunRecord) -> Iterator[tuple[str, int, int, float, float]]:
+    """Yield name, images right, images and the 95 % interval in per cent of top-1, and of top-5 if classes > 5."""
+    n = len(record.evaluation)
+    rows = [("top-1", record.evaluation.correct)]
+    if len(record.class_names) > 5:
+        rows.append(("top-5", int(record.evaluation.in_top5.sum())))
+    for name, correct in rows:
+        yield name, correct, n, *wilson(correct, n)
+
+
+def eval_results(record: RunRecord) -> list[EvalResult]:
+    """Return what the Hub is told."""
+    metrics = {"top-1": "accuracy", "top-5": "top_5_accuracy"}
+    return [
+        eval_result(record, metrics[name], f"{name} accuracy", 100 * correct / images, (low, high))
+        for name, correct, images, low, high in accuracies(record)
+    ]
+
+
+def opening(record: RunRecord) -> Iterator[str]:
+    """Yield what the network is."""
+    wrong = len(record.evaluation) - record.evaluation.correct
+    return opening_of(
+        record,
+        "An image classifier",
+        f"answers with one of {len(record.class_names)} classes",
+        "images that may show none of its classes, nor for decisions in which one wrong answer does harm: it classified "
+        f"{wrong:,} of {record.split_text} wrongly",
+    )
+
+
+def results(record: RunRecord) -> Iterator[str]:
+    """Yield the figures."""
+    every = figures(record)
+    yield "## Results"
+    yield table(
+        (f"on {record.split_text}", "accuracy", "95 % interval", "images right"),
+        (
+            (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
+            for name, correct, n, low, high in accuracies(record)
+        ),
+    )
+    yield looked_at(record)
+    commonest = 100 * max(f.images for f in every) / len(record.evaluation)
+    yield (
+        f"{conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} nats. "
+        f"Always answering with the commonest class would reach {commonest:.1f} %."
+    )
+    if record.evaluation.skewed:
+        sizes = [f.images for f in every]
+        yield (
+            f"Balanced accuracy, the mean recall of the classes: {record.evaluation.balanced_accuracy:.2f} %. Each class "
+            f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
+        )
+    if record.calibration is not None:
+        yield from _calibration(record, record.calibration)
+    yield "### Class by class"
+    yield from per_class(every, len(record.class_names), NOUN, NOUNS)
+    yield from _confusions(record)
+    yield from learning_curve(record)
+
+
+def _calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
+    rows = [("as it is", f"{100 * found.before:.2f} %")]
+    if found.after is not None:
+        rows.append((f"logits divided by the temperature {found.temperature:.3g}", f"{100 * found.after:.2f} %"))
+    yield "### Calibration"
+    yield table(("how sure it is, against how often it is right", "expected calibration error"), rows)
+    bins = f"In {BINS} bins of confidence, of equal width."
+    if found.after is None:
+        why = "the images were too few, or the answers too many to be kept"
+        if found.endless:
+            why = "none from 1/20 to 20 fits best, as where every answer is right"
+        yield f"{bins} No temperature was fitted: {why}."
+        return
+    if found.cross_fitted:
+        how = (
+            "Each fifth of these images was evaluated with the temperature that fits the other four best, as there is no "
+            "test split; the one given here fits all of them best"
+        )
+    else:
+        how = "The temperature is the one that fits the validation images best, none of which is counted here"
+    if record.temperature is not None:
+        use = (
+            "It is kept beside the weights, not in them: the code above and `botzoo predict` divide the logits by it, the "
+            "pipeline of transformers does not"
+        )
+    else:
+        use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
+    yield f"{bins} {how} (least negative log-likelihood). {use}."
+
+
+def commonest_confusions(record: RunRecord, limit: int = 10) -> list[tuple[str, str, int, int]]:
+    """Return class, wrong answer, how often, and the images of the class; the commonest first."""
+    names, matrix = record.class_names, confusions(record.evaluation, len(record.class_names))
+    images = matrix.sum(1)
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = [tuple(map(int, np.unravel_index(i, wrong.shape))) for i in order]
+    return [(names[i], names[j], int(wrong[i, j]), int(images[i])) for i, j in pairs if wrong[i, j]]
+
+
+def _confusions(record: RunRecord) -> Iterator[str]:
+    yield "### Confusions"
+    if rows := commonest_confusions(record):
+        yield table(
+            ("class", "answer", "images", "of the class"),
+            ((escaped(a), escaped(b), str(k), f"{100 * k / n:.1f} %") for a, b, k, n in rows),
+        )
+    else:
+        yield "No image was classified wrongly."
+    yield from picture(record, "Confusion matrix", "confusion.png")
+
+
+def limits(record: RunRecord) -> Iterator[str]:
+    """Yield sentences on what it cannot do."""
+    every = figures(record)
+    worst = min(every, key=lambda f: (f.recall, -f.images))
+    if worst.recall < 100:
+        yield (
+            f"Weakest class: of {counted(worst.images, 'image')} of {quoted(worst.name)} it recognised "
+            f"{round(worst.recall * worst.images / 100):,}."
+        )
+    yield from never_answered(every, "answered")
+    yield from roughness(record, every, NOUNS)
+    yield from imbalance(record, "The training images are unbalanced")
+    yield "It answers every image with one of its classes, also where none of them is right."
+
+
+def terminal(record: RunRecord) -> Iterator[str]:
+    """Yield the figures for the terminal."""
+    for name, correct, n, low, high in accuracies(record):
+        head = "result" if name == "top-1" else ""
+        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
+        yield f"{head:10} {name} {share} on {n:,} {record.split} images ({interval})"
+    if record.evaluation.skewed:
+        balanced = f"{record.evaluation.balanced_accuracy:.2f} %"
+        yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
+    yield f"{'':10} {chosen_remark(record)}"
+    if (found := record.calibration) is not None:
+        yield sureness(found)
+
+
+def sureness(found: Calibration) -> str:
+    """Return the line for the terminal on how sure the network is."""
+    line = f"{'ECE':10} {100 * found.before:.2f} %, the expected calibration error"
+    if found.after is None:
+        return f"{line}; no temperature was fitted"
+    outcome = "kept in config.json" if found.kept is not None else "not kept"
+    return f"{line}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, {outcome}"

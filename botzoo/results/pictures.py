@@ -1,0 +1,80 @@
+"""The pictures of a finished run, as matplotlib figures; ``botzoo.util.pictures.drawn`` saves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from botzoo.results.per_class import confusions
+from botzoo.results.record import RunRecord
+from botzoo.util.pictures import new_figure
+from botzoo.util.text import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def curve_figure(record: RunRecord) -> Figure:
+    """Return the learning curve: the loss in nats, and the headline figure in per cent, over the epochs."""
+    headline, per_epoch = record.task.headline, record.facts["schedule"]["steps_per_epoch"]
+    train, validation = record.of("train"), record.of("validation")
+    figure = new_figure(9, 3.6)
+    left, right = figure.subplots(1, 2)
+    for lines, style in (
+        (train, {"fmt": ".-", "lw": 1, "ms": 3, "label": "training"}),
+        (validation, {"fmt": "o-", "label": "validation"}),
+    ):
+        epochs = [line["step"] / per_epoch for line in lines]
+        left.plot(epochs, [line["loss"] for line in lines], style.pop("fmt"), **style)
+    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
+    left.legend()
+    right.plot(
+        [line["step"] / per_epoch for line in validation], [line[headline.key] for line in validation], "o-", color="C1"
+    )
+    if validation:
+        best = max(validation, key=lambda line: line[headline.key])
+        right.axhline(best[headline.key], color="grey", lw=0.8, ls=":")
+        right.set_title(f"best {best[headline.key]:.2f} % after epoch {best['epoch']}", fontsize=10)
+    right.set(xlabel="epoch", ylabel=f"validation {headline.figure} (%)")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.set_xlim(0, None)
+    title = f"{record.facts['network']['architecture']} on {record.facts['data']['title']}"
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    return figure
+
+
+def confusion_figure(record: RunRecord) -> Figure:
+    """Return the confusion matrix, shares by row as colours; counts in the cells up to 20 classes."""
+    names = record.class_names
+    matrix, count = confusions(record.evaluation, len(names)), len(names)
+    share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    side = min(max(4.5, 2.2 + 0.42 * count if count <= 30 else 2.2 + 0.13 * count), 22)
+    figure = new_figure(side + 1, side, dpi=100 if count <= 30 else 130)
+    from matplotlib.colors import PowerNorm
+
+    axes = figure.subplots()
+    picture = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100))  # shows the rare confusions too
+    figure.colorbar(picture, ax=axes, shrink=0.7, label="% of the class's images")
+    axes.set(xlabel="answer", ylabel="class")
+    axes.set_title(record.split_text, parse_math=False)
+    if count <= 150:
+        size = 9 if count <= 30 else 6
+        labels = [_drawable(name, k) for k, name in enumerate(names)]
+        axes.set_xticks(range(count), labels, rotation=90, fontsize=size, parse_math=False)
+        axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
+    if count <= 20:
+        for i, j in np.argwhere(matrix > 0).tolist():
+            colour = "white" if share[i, j] > 30 else "black"
+            axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def _drawable(name: str, number: int) -> str:
+    """Return ``name`` on one short line, or the class's number where matplotlib's font lacks a letter of it."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    name = shorten(name, 24)
+    return str(number) if not name or any(font.get_char_index(ord(letter)) == 0 for letter in name) else name

@@ -1,0 +1,172 @@
+"""A finished run as its folder tells it: plain values, from which everything else in this package is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from botzoo.errors import CheckpointError
+from botzoo.models.foreign import temperature_in
+from botzoo.models.licence import settle_license
+from botzoo.options.command_line import made
+from botzoo.options.config import TrainConfig
+from botzoo.results.calibration import Calibration, calibrate
+from botzoo.tasks.answers import read_answers
+from botzoo.tasks.find import task_named
+from botzoo.tasks.task import Task
+from botzoo.training.soup import Ingredient, Score, Soup, Trial
+from botzoo.util.text import brief
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished run left behind.
+
+    Attributes:
+        folder: of the run; its name here may be another by now than the one it was trained under.
+        options: config.yaml, the options as they took effect, those of a group in a dictionary of their own.
+        facts: run.json; see ``botzoo.training.facts``.
+        history: the lines of metrics.jsonl.
+        model_config: config.json of the model folder.
+        evaluation: of the kept weights on the split that the figures are of, as the task makes it.
+        held_out: of the same weights on the validation split, where ``split`` is "test": for what is fitted afterwards.
+        image_names: of the images of ``evaluation``: paths within the data set's folder, or rows.
+    """
+
+    folder: Path
+    options: dict[str, Any]
+    facts: dict[str, Any]
+    history: list[dict[str, Any]]
+    model_config: dict[str, Any]
+    evaluation: Any
+    held_out: Any = None
+    image_names: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, folder: Path) -> RunRecord:
+        """Read the folder of a finished run.
+
+        Raises:
+            CheckpointError: it is no run, has not finished, or a file of it is missing, damaged or of another botzoo.
+            ConfigError: an option in config.yaml is out of its range.
+        """
+        if not (folder / "config.yaml").is_file():
+            raise CheckpointError(f"{folder} is not the folder of a run: it has no config.yaml.")
+        if not (folder / "model" / "config.json").is_file():
+            raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
+        options = _read(folder / "config.yaml", yaml.safe_load)
+        facts = _read(folder / "run.json", json.loads)
+        history = _read(folder / "metrics.jsonl", lambda text: [json.loads(line) for line in text.splitlines()])
+        model_config = _read(folder / "model" / "config.json", json.loads)
+        missing = [key for key in NEEDED if key not in facts]
+        if missing:
+            raise CheckpointError(
+                f"{folder / 'run.json'} has no {', no '.join(missing)}: the run has not finished, or another version of "
+                f"botzoo wrote it. Go on with it by --resume {folder}."
+            )
+        task, roles = task_named(facts["task"]), {facts["split"], "validation"}
+        read = {role: read_answers(folder / "evaluation" / f"{role}.parquet") for role in roles}
+        evaluations = {role: task.evaluation(answers) for role, (_, answers) in read.items()}
+        held_out = evaluations["validation"] if facts["split"] == "test" else None
+        names = read[facts["split"]][0]
+        return cls(folder, options, facts, history, model_config, evaluations[facts["split"]], held_out, names)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return task_named(self.facts["task"])
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        """The options that every kind of training has."""
+        return made(self.options, TrainConfig)
+
+    @property
+    def model_folder(self) -> Path:
+        """Where timm finds the model."""
+        return self.folder / "model"
+
+    @property
+    def class_names(self) -> list[str]:
+        """Of the K classes."""
+        return list(self.facts["data"]["class_names"])
+
+    @property
+    def split(self) -> str:
+        """Role of the split that ``evaluation`` is of: "test" where there is one, else "validation"."""
+        return str(self.facts["split"])
+
+    @property
+    def size(self) -> int:
+        """Side of the network's input, in pixels."""
+        return int(self.facts["input"]["size"])
+
+    @property
+    def chosen_on_split(self) -> bool:
+        """Whether the evaluated images also chose the epoch, so that the figure flatters."""
+        return self.split == "validation"
+
+    @property
+    def split_text(self) -> str:
+        """How many images of which split were evaluated."""
+        return f"{len(self.evaluation):,} {self.split} images"
+
+    def of(self, split: str) -> list[dict[str, Any]]:
+        """Return the lines of metrics.jsonl on one split."""
+        return [line for line in self.history if line["split"] == split]
+
+    @property
+    def license(self) -> str | None:
+        """Of the trained weights, None where nobody has chosen one yet."""
+        weights, data = self.facts["network"]["license"], self.facts["data"]["license"]
+        return settle_license(weights, data, self.options["license"])
+
+    @property
+    def temperature(self) -> float | None:
+        """What config.json says that the logits are to be divided by."""
+        return temperature_in(self.model_config)
+
+    @property
+    def needs_botzoo(self) -> bool:
+        """Whether timm alone has no network of the name in config.json."""
+        return str(self.model_config["architecture"]).endswith("_bot")
+
+    @cached_property
+    def soup(self) -> Soup | None:
+        """What came of averaging epochs; None where --soup was not given, or there was only one to average."""
+        if (found := self.facts.get("soup")) is None:
+            return None
+        trials = (Trial(tuple(t["epochs"]), Score(t["top1"], t["loss"]), t["kept"]) for t in found["trials"])
+        return Soup(tuple(Ingredient(**i) for i in found["ingredients"]), tuple(trials))
+
+    @property
+    def averaged(self) -> tuple[int, ...]:
+        """The epochs whose weights were averaged; none where those of one epoch are kept."""
+        return self.soup.epochs if self.soup is not None and self.soup.taken else ()
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """How sure the network is, against how often it is right; None for a task without one answer to an image."""
+        if not self.task.one_label:
+            return None
+        seen, held_out = self.evaluation, self.held_out
+        other = (held_out.log_p, held_out.labels) if held_out is not None and held_out.log_p is not None else None
+        log_p = seen.log_p if held_out is None or other is not None else None
+        return calibrate(seen.confidence, seen.labels == seen.predicted, log_p, seen.labels, other)
+
+
+NEEDED = ("task", "split", "name", "data", "network", "input", "precision", "schedule", "steps", "best_epoch", "public")
+"""Keys of run.json that only a finished run has."""
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read ({brief(error)}).") from error

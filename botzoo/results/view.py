@@ -1,0 +1,131 @@
+"""A finished run in Python: its figures as numbers and arrays, its pictures as matplotlib figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.errors import DataError
+from botzoo.results.per_class import ClassFigures, confusions
+from botzoo.results.pictures import confusion_figure, curve_figure
+from botzoo.results.record import RunRecord
+from botzoo.results.words import words_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Mistake(NamedTuple):
+    """What a network answered for one image.
+
+    Attributes:
+        name: path of the image within the data set's folder, or its row.
+        label: the true class; where an image may have any number of labels, all of them.
+        predicted: the answer, in the same form.
+        loss: in nats.
+        confidence: probability of the answer, in (0, 1]; of several labels the smallest, NaN where none is given.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    loss: float
+    confidence: float
+
+
+@dataclass(frozen=True, repr=False)
+class FinishedRun:
+    """A finished run; everything is made from its folder.
+
+    Attributes:
+        record: what the folder holds.
+    """
+
+    record: RunRecord
+
+    @classmethod
+    def load(cls, folder: str | Path) -> FinishedRun:
+        """Open the folder of a finished run.
+
+        Raises:
+            CheckpointError: it is no run, has not finished, or is damaged.
+        """
+        return cls(RunRecord.load(Path(folder).expanduser()))
+
+    @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self.record.folder
+
+    @property
+    def model_folder(self) -> Path:
+        """What timm, transformers and ``botzoo.load`` open."""
+        return self.record.model_folder
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures on the test split, or without one on the validation split: loss in nats, all others in per cent."""
+        return dict(self.record.evaluation.figures)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the headline figure, top-1 or mAP, in per cent."""
+        low, high = self.record.evaluation.interval()
+        return float(low), float(high)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl: loss and learning rate of training, figures of validation after each epoch."""
+        return self.record.history
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Return how many images of each class (rows) got each answer (columns), int64, shape (K, K).
+
+        Raises:
+            DataError: an image may have any number of labels.
+        """
+        self._needs_one_label("A confusion matrix")
+        return confusions(self.record.evaluation, len(self.record.class_names))
+
+    def per_class(self) -> list[ClassFigures]:
+        """Return images, answers, precision, recall and F1 in per cent of each class that has images in the split."""
+        return list(words_of(self.record).figures(self.record))
+
+    def worst(self, n: int = 9) -> list[Mistake]:
+        """Return the ``n`` images with the largest loss, the largest first."""
+        record, seen = self.record, self.record.evaluation
+        found = []
+        for i in np.argsort(-seen.nll, kind="stable")[:n].tolist():
+            label, predicted, confidence = seen.said(i, record.class_names)
+            found.append(Mistake(record.image_names[i], label, predicted, float(seen.nll[i]), confidence))
+        return found
+
+    def plot_curve(self) -> Figure:
+        """Return the learning curve: loss and headline figure over the epochs."""
+        return curve_figure(self.record)
+
+    def plot_confusion(self) -> Figure:
+        """Return the confusion matrix as a picture.
+
+        Raises:
+            DataError: an image may have any number of labels.
+        """
+        self._needs_one_label("A confusion matrix")
+        return confusion_figure(self.record)
+
+    def _needs_one_label(self, what: str) -> None:
+        if not self.record.task.one_label:
+            raise DataError(f"{what} is of one label for each image, and these may have several: see per_class().")
+
+    def __repr__(self) -> str:
+        headline, (low, high) = self.record.task.headline, self.interval
+        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({low:.2f} to {high:.2f})"
+        return f"<run {self.folder}: {figure} on {self.record.split_text}>"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"

@@ -1,0 +1,62 @@
+"""What a network answered image by image, on the disk: one parquet file a split, one row an image, in the split's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from botzoo.errors import CheckpointError
+from botzoo.tasks.task import Answers
+from botzoo.util.files import written_whole
+from botzoo.util.text import brief
+
+
+def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
+    """Write names and answers as columns, whole or not at all; read back, the arrays are equal to the bit.
+
+    Args:
+        path: of the file, whose folder is made where it is missing.
+        names: of the images, N: file paths or row numbers. They may hold anything, and are no more than text.
+        answers: arrays of shape (N,) or (N, K); a row of the latter becomes a list.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # A file system may hold names that are no UTF-8.
+    columns = {"name": pa.array([name.encode(errors="backslashreplace").decode() for name in names], pa.string())}
+    for name, values in answers.items():
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as part:
+        pq.write_table(pa.table(columns), part)
+
+
+def read_answers(path: Path) -> tuple[list[str], Answers]:
+    """Return the names and the answers that ``write_answers`` wrote.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path).combine_chunks()
+        names = table.column("name").to_pylist()
+        answers: Answers = {}
+        for name in table.column_names[1:]:
+            column = table.column(name)
+            values = column.combine_chunks().flatten() if hasattr(column.type, "list_size") else column
+            array = values.to_numpy() if values is column else values.to_numpy(zero_copy_only=False)
+            answers[name] = array if values is column else array.reshape(len(names), -1)
+        return names, answers
+    except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form
+        raise CheckpointError(
+            f"The answers in {path} cannot be read ({brief(error)}): go on with the run by --resume {path.parent.parent}, "
+            "which evaluates it again."
+        ) from error

@@ -1,0 +1,39 @@
+"""Which task it is: asked here, of the data set, a run's folder or a model's config.json, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from botzoo.errors import CheckpointError
+from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.multi_label import MULTI_LABEL
+from botzoo.tasks.task import Task
+
+TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL)
+"""All of them; a new one gets its line here and its words in ``botzoo.results.words``."""
+
+
+class Labelled(Protocol):
+    """A data set or a trained network."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have any number of labels."""
+
+
+def task_of(data: Labelled) -> Task:
+    """Return the task that a data set poses, or that a network was trained for."""
+    return MULTI_LABEL if data.multi_label else CLASSIFICATION
+
+
+def task_named(name: str) -> Task:
+    """Return the task of that name, as run.json has it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    found = next((task for task in TASKS if task.name == name), None)
+    if found is None:
+        known = ", ".join(task.name for task in TASKS)
+        raise CheckpointError(f"There is no task {name!r}: it must be one of {known}. A newer botzoo may know it.")
+    return found

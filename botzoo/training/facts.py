@@ -1,0 +1,114 @@
+"""What a finished run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from botzoo.data.sources.base import ImageData
+from botzoo.data.stream import Stream
+from botzoo.models.cost import count_parameters
+from botzoo.models.layers import trained_norms
+from botzoo.tasks.answers import write_answers
+from botzoo.tasks.task import Evaluation
+from botzoo.training.folder import Facts
+from botzoo.training.soup import Soup
+from botzoo.util.files import sha256_of
+
+
+def run_facts(run: Any) -> Facts:
+    """Return what run.json holds at the end: what it has already, and what config.yaml and metrics.jsonl do not say.
+
+    The model folder is written before, so that the weights which were evaluated can be told from others later.
+    """
+    network, data, order, schedule = run.network, run.data, run.order, run.trainer.schedule
+    start, prepared, counts = network.start, network.preprocessing, data.train.class_counts(len(data.class_names))
+    loaded = len(start.report.loaded) if start.report is not None else None
+    epochs = schedule.total_steps / order.steps_per_epoch
+    weights = run.folder / "model" / "model.safetensors"
+    facts: Facts = run.facts | {
+        "name": run.folder.resolve().name,
+        "task": run.task.name,
+        "split": "test" if "test" in run.images else "validation",
+        "steps": run.progress.step,
+        "best_epoch": run.progress.best_epoch,
+        "data": {
+            "name": data.name,
+            "title": data_title(data),
+            "hub_id": data.hub_id,
+            "license": data.license,
+            "class_names": list(data.class_names),
+            "class_counts": None if counts is None else counts.tolist(),
+            "notes": list(data.notes),
+            "set_aside": data.set_aside,
+            "split_names": {role: split.name for role, split in data.splits.items()},
+            "left_out": len(run.left_out),
+        },
+        "network": {
+            "architecture": network.architecture,
+            "parameters": count_parameters(network.model)[0],
+            "source": start.source,
+            "loaded": loaded,
+            "new": None if loaded is None else len(network.model.state_dict()) - loaded,
+            "base_model": start.base_model,
+            "license": start.license,
+            "trained_norms": len(trained_norms(network.model)),
+        },
+        "input": {key: value for key, value in asdict(prepared).items() if key != "fixed_size"},
+        "precision": {"name": run.precision.name, "reason": run.precision.reason},
+        "schedule": {
+            "peak": schedule.peak,
+            "total_steps": schedule.total_steps,
+            "warmup_steps": schedule.warmup_steps,
+            "steps_per_epoch": order.steps_per_epoch,
+            "epochs": int(epochs) if epochs.is_integer() else epochs,
+        },
+        "public": {
+            "dataset": run.config.dataset if data.hub_id else data_title(data),
+            "model": without_folder(run.config.model),
+            "pretrained": without_folder(run.config.pretrained),
+            "distillation": without_folder(run.config.distillation),
+            "classes": without_folder(run.config.data.classes),
+        },
+    }
+    if run.teacher is not None:
+        teacher = run.teacher
+        facts["teacher"] = teacher.identity | {
+            "parameters": count_parameters(teacher.model)[0],
+            "license": teacher.start.license,
+            "size": teacher.size,
+        }
+    if weights.is_file():
+        facts["weights_sha256"] = sha256_of(weights)
+    return facts
+
+
+def soup_facts(soup: Soup) -> Facts:
+    """Return what run.json holds of a soup, under ``soup``: the epochs that there were, and the averages that were tried."""
+    trials = [{"epochs": list(t.epochs), "kept": t.kept} | t.score._asdict() for t in soup.trials]
+    return {"ingredients": [ingredient._asdict() for ingredient in soup.ingredients], "trials": trials}
+
+
+def write_evaluation(run: Any, role: str, evaluation: Evaluation) -> None:
+    """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
+    images = run.images[role]
+    # Of a stream nobody knows which images could not be read: those that could are numbered.
+    names = [str(i) if isinstance(images, Stream) else images.split.describe(i) for i in range(len(evaluation))]
+    folder = f"{Path(run.data.name).expanduser()}/"
+    names = [name.removeprefix(folder) for name in names]
+    write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
+
+
+def data_title(data: ImageData[Any]) -> str:
+    """Return the data set's name, of a folder the last part only: where it lay is nobody's business."""
+    return data.name if data.hub_id or data.name == "digits" else Path(data.name).expanduser().resolve().name
+
+
+def without_folder(value: str | None) -> str | None:
+    """Return an option with the last parts of a path only, where it is one; the answer depends on the working folder."""
+    if value is None or value.startswith("hf-hub:"):
+        return value
+    kind, colon, path = value.rpartition("local-dir:")
+    parts = Path(path).expanduser().resolve().parts
+    return f"{kind}{colon}{'/'.join(parts[-2:])}" if colon or "/" in path or Path(path).exists() else value
