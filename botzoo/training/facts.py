@@ -11,8 +11,8 @@ from botzoo.data.stream import Stream
 from botzoo.models.cost import count_parameters
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
-from botzoo.tasks.task import Evaluation
 from botzoo.training.state import Run
+from botzoo.tasks.task import Evaluation
 from botzoo.util.files import sha256_of
 
 

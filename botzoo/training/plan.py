@@ -15,6 +15,7 @@ from botzoo.data.sources.base import ImageData
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
+from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
 from botzoo.training.optimizer import has_momentum, make_optimizer
 from botzoo.training.schedule import Schedule, fall_epochs
@@ -29,7 +30,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
     config, order = run.config, run.order
     sections: dict[str, list[str]] = {
-        "data": [*data_lines(run.data, run.images), *class_lines(run), *left_out_lines(run.left_out)],
+        "data": [*data_lines(run.data, run.images, run.task), *class_lines(run), *left_out_lines(run.left_out)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
@@ -48,10 +49,10 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
-def data_lines(data: ImageData[Any], images: Mapping[str, Any]) -> Iterator[str]:
+def data_lines(data: ImageData[Any], images: Mapping[str, Any], task: Task) -> Iterator[str]:
     """Yield what is trained and evaluated on."""
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in images.items())
-    several = ", any number of them to an image" if data.multi_label else ""
+    several = "" if task.one_label else f", {task.labels}"
     yield f"{data.name}: {sizes} images in {len(data.class_names)} classes{several}"
     yield from data.notes
 

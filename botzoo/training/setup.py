@@ -133,7 +133,7 @@ def open_draft(
 def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = ()) -> None:
     """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
     found = find(config, accelerator)
-    if found.multi_label:
+    if not task_of(found).one_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
     data = cut(config, found)
     network = make_network(config, len(data.class_names), accelerator)
