@@ -24,7 +24,8 @@ from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
-from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
+from botzoo.inference.load import address_of, advice_offline, load
+from botzoo.inference.predict import Model
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
@@ -108,7 +109,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
         BotzooError: there is no such model, it cannot be loaded, or the data set given cannot be read.
     """
     subject = _find(name)
-    classifier = open_classifier(subject.address)
+    classifier = load(subject.address)
     yield _check_weights(subject)
     if subject.problem is not None:
         yield Check("recipe", "differs", subject.problem)
@@ -141,7 +142,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     yield _check_code(subject, classifier, measured)
 
 
-def _task(classifier: Classifier) -> Task:
+def _task(classifier: Model) -> Task:
     return MULTI_LABEL if classifier.multi_label else SINGLE_LABEL
 
 
@@ -190,7 +191,7 @@ def _options(recipe: Path) -> TrainConfig:
     return made(check_options(options, TrainConfig, str(recipe)), TrainConfig)
 
 
-def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: str | None) -> _Measured:
+def _measure(subject: _Subject, claim: Claim, classifier: Model, dataset: str | None) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
     found = find(config, accelerator)
@@ -202,15 +203,15 @@ def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: s
     return _Measured(judged, images, data.class_names)
 
 
-def _fits(classifier: Classifier, class_names: tuple[str, ...]) -> bool:
+def _fits(classifier: Model, class_names: tuple[str, ...]) -> bool:
     """Tell whether there is a logit for every class of the data set, and where labels are told one by one, for no others."""
     ours, theirs = len(classifier.label_names), len(class_names)
     return ours == theirs if classifier.multi_label else ours >= theirs
 
 
-def _evaluate(config: TrainConfig, classifier: Classifier, images: Images, accelerator: Accelerator) -> Any:
+def _evaluate(config: TrainConfig, classifier: Model, images: Images, accelerator: Accelerator) -> Any:
     preprocessing = classifier.preprocessing
-    model = classifier.model.to(accelerator.device)
+    model = classifier.module.to(accelerator.device)
     batches = eval_batches(
         images,
         EvalTransform(preprocessing),
@@ -248,7 +249,7 @@ def _check_weights(subject: _Subject) -> Check:
     return Check("weights", "differs", f"SHA-256 {found[:12]}..., published {published[:12]}...: another file")
 
 
-def _check_names(classifier: Classifier, measured: _Measured) -> Check:
+def _check_names(classifier: Model, measured: _Measured) -> Check:
     ours, theirs = classifier.label_names, measured.class_names
     if ours == theirs:
         return Check("classes", "agrees", f"{len(ours)} names, in the data set's order")
@@ -308,7 +309,7 @@ def _one_answer(judged: Evaluation | MultiLabelEvaluation) -> float:
 # The code of the card
 
 
-def _check_code(subject: _Subject, classifier: Classifier, measured: _Measured) -> Check:
+def _check_code(subject: _Subject, classifier: Model, measured: _Measured) -> Check:
     classes, several, temperature = len(classifier.label_names), classifier.multi_label, classifier.temperature
     if subject.folder is None:
         code = usage_code(subject.address, classes, ours=True, several=several, temperature=temperature)

@@ -15,6 +15,7 @@ from pathlib import Path
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.inference.catalogue import entries, in_megabytes
 from botzoo.util.cache import cache_folder, cache_limit
+from botzoo.util.text import table
 
 CONFIG_BYTES = 16 << 20
 
@@ -129,10 +130,8 @@ def report(weights: list[Kept], images: list[Kept]) -> list[str]:
 def _section(title: str, kept: list[Kept]) -> list[str]:
     if not kept:
         return [f"{title}: none"]
-    width = max(len(item.name) for item in kept)
-    total = in_megabytes(sum(item.size for item in kept))
-    lines = [f"  {item.name:{width}}  {in_megabytes(item.size):>9}  {item.about}".rstrip() for item in kept]
-    return [f"{title}: {total}", *lines]
+    rows = table([(f"  {item.name}", in_megabytes(item.size), item.about) for item in kept], left=(0, 2))
+    return [f"{title}: {in_megabytes(sum(item.size for item in kept))}", *rows]
 
 
 def remove(kept: Iterable[Kept]) -> None:

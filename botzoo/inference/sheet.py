@@ -13,14 +13,15 @@ from torch import nn
 
 from botzoo import recipes
 from botzoo.errors import ModelError, did_you_mean, printable
-from botzoo.inference.classifier import address_of, advice_offline, label_names
-from botzoo.inference.describe import Layer, blocks, layers, structure
-from botzoo.models.architecture import timm_architecture
 from botzoo.inference.catalogue import in_megabytes
+from botzoo.inference.describe import blocks, layers, structure
+from botzoo.inference.load import address_of, advice_offline, label_names
+from botzoo.models.architecture import timm_architecture
 from botzoo.models.cost import count_macs
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import WEIGHTS, Weights
+from botzoo.util.text import HEADING, table
 
 CARDS = Path(__file__).parents[2] / "cards"
 """Where the cards are in a checkout; an installed package has none."""
@@ -88,7 +89,7 @@ def _foreign(name: str, address: str) -> _Subject:
 
 
 def _line(title: str, text: str) -> str:
-    return f"{title:10} {printable(text, 2000)}"
+    return f"{title:{HEADING}} {printable(text, 2000)}"
 
 
 def _what(subject: _Subject) -> Iterator[str]:
@@ -196,14 +197,8 @@ def _cost(subject: _Subject, every_layer: bool) -> Iterator[str]:
     macs = count_macs(subject.model, subject.side)
     yield _line("cost", f"{params:,} parameters, {macs:,} multiply-accumulates of one image of {subject.side} px")
     yield ""
-    yield from _table(found if every_layer else blocks(found))
+    shown = found if every_layer else blocks(found)
+    rows = ((r.name, " x ".join(map(str, r.shape)), f"{r.params:,}", f"{r.macs:,}", r.kind) for r in shown)
+    yield from table([("layer", "output", "params", "MACs", "what it is"), *rows], left=(0, 4))
     if (rest := macs - sum(layer.macs for layer in found)) > 0:
         yield f"and {rest:,} multiply-accumulates in products that are no layers of their own"
-
-
-def _table(rows: list[Layer]) -> Iterator[str]:
-    name, kind = (max(len(text) for text in texts) for texts in zip(*((r.name, r.kind) for r in rows), strict=True))
-    yield f"{'layer':{name}}  {'output':>15}  {'params':>11}  {'MACs':>13}  {'what it is':{kind}}".rstrip()
-    for row in rows:
-        shape = " x ".join(map(str, row.shape))
-        yield f"{row.name:{name}}  {shape:>15}  {row.params:11,}  {row.macs:13,}  {row.kind}"
