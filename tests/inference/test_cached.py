@@ -1,4 +1,4 @@
-"""What is kept on this machine, and what works with it when there is no network."""
+"""What is cached on this machine, and what works with it when there is no network."""
 
 import sys
 import time
