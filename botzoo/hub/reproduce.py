@@ -15,7 +15,7 @@ import yaml
 
 from botzoo.data.sources.hub import HUB_NAMES
 from botzoo.errors import ConfigError, ModelError, did_you_mean
-from botzoo.inference.classifier import address_of, advice_offline
+from botzoo.inference.load import address_of, advice_offline
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import WEIGHTS, Weights
 from botzoo.results.claim import Claim, claim_in_card, claim_in_table
