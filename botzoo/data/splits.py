@@ -29,7 +29,7 @@ def joined(data: ImageData[Split]) -> ImageData[Split]:
     first, second = data.train, data.validation
     both = Joined(first, second)
     labels = np.concatenate([first.labels, second.labels])
-    train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe)
+    train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe, root=first.root)
     return replace(data, train=train, validation=None)
 
 
@@ -113,6 +113,7 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
         train=data.train.take(np.flatnonzero(~aside)),
         validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
         notes=(*data.notes, f"no validation split: {share} are set aside"),
+        set_aside=True,
     )
 
 
@@ -138,4 +139,5 @@ def _set_aside_at_random(data: ImageData[Split], fraction: float, seed: int) -> 
         train=data.train.take(np.flatnonzero(~aside)),
         validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
         notes=(*data.notes, *notes),
+        set_aside=True,
     )

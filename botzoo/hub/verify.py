@@ -19,7 +19,6 @@ from accelerate import Accelerator
 from PIL.Image import Image
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.loader import eval_batches
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
@@ -211,8 +210,7 @@ def _fits(classifier: Classifier, class_names: tuple[str, ...]) -> bool:
 def _evaluate(config: TrainConfig, classifier: Classifier, images: Images, accelerator: Accelerator) -> Any:
     preprocessing = classifier.preprocessing
     model = classifier.model.to(accelerator.device)
-    batches = eval_batches(
-        images,
+    batches = images.eval_batches(
         EvalTransform(preprocessing),
         128,
         rank=0,
@@ -232,6 +230,7 @@ def _images(
     if role in found.splits:
         images, _ = read_images(found.splits[role], skip_corrupt=True, cache_bytes=int(DataConfig().cache_gib * 2**30))
         return images, found
+    every: Any
     data, every, _ = read_splits(config, found, accelerator)
     if role not in every:
         raise DataError(f"{config.dataset} has no {role} split, which the figure is of: give another --dataset.")

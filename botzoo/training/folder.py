@@ -7,7 +7,7 @@ import logging
 import platform
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,8 +18,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import BaseFileLock, FileLock, Timeout
 
-from botzoo.data.images import Images
-from botzoo.data.stream import Stream
+from botzoo.data.loaded import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
@@ -134,7 +133,7 @@ def log_to(folder: Path, accelerator: Accelerator) -> logging.Handler | None:
 def record_facts(
     folder: Path,
     command: str,
-    images: dict[str, Images] | dict[str, Stream],
+    images: Mapping[str, LoadedSplit],
     accelerator: Accelerator,
     *,
     resumed: bool,
@@ -183,9 +182,9 @@ def record_facts(
     return facts
 
 
-def _check_processes(folder: Path, before: Facts, images: Images | Stream, now: int) -> None:
+def _check_processes(folder: Path, before: Facts, images: LoadedSplit, now: int) -> None:
     began = before.get("processes", now)
-    if isinstance(images, Stream) and began != now:
+    if images.order_depends_on_processes and began != now:
         raise ConfigError(
             f"{folder} streams its images and began with {began} process(es), which decides what each step sees: resume it "
             f"with {began} instead of {now} (accelerate launch --num_processes {began}), or begin a new run."

@@ -27,8 +27,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from botzoo.data.augment import make_augment
-from botzoo.data.loader import Batch, eval_batches, train_batches
-from botzoo.data.stream import Stream, stream_eval_batches, stream_train_batches
+from botzoo.data.loader import Batch
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
 from botzoo.errors import CheckpointError, ConfigError, DivergedError, StoppedError
 from botzoo.models.folder import write_model_folder
@@ -476,10 +475,7 @@ def _train_batches(job: Settled, first: int, last: int) -> Iterator[list[Batch]]
         transform = ProgressiveResizing(transform, small_epochs, train_transform(job, job.later_size))
     pin = job.accelerator.device.type == "cuda"
     workers = worker_count(job.config, job.accelerator)
-    images = job.images["train"]
-    if isinstance(images, Stream):
-        return stream_train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
-    return train_batches(images, transform, job.order, first, last, workers=workers, pin=pin)
+    return job.images["train"].train_batches(transform, job.order, first, last, workers=workers, pin=pin)
 
 
 def train_transform(job: Settled, size: int) -> TrainTransform:
@@ -497,8 +493,7 @@ def train_transform(job: Settled, size: int) -> TrainTransform:
 
 def _judge(job: Job, role: str, keep_log_p: bool = False) -> Judged:
     """Evaluate the judged network on every image of a split."""
-    images, trainer = job.images[role], job.trainer
-    total = None if isinstance(images, Stream) and images.skip_corrupt else len(images)
+    total, trainer = job.images[role].evaluated, job.trainer
     judged: Judged = evaluate(
         job.accelerator, trainer.judged, _eval_batches(job, role), trainer.normalise, total, keep_log_p, job.task
     )
@@ -508,10 +503,7 @@ def _judge(job: Job, role: str, keep_log_p: bool = False) -> Judged:
 def _eval_batches(job: Settled, role: str) -> Iterator[Batch]:
     if job.shortcut is not None:
         return job.shortcut.eval_batches(job.order, role)
-    images = job.images[role]
-    read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
-    batches: Iterator[Batch] = read(
-        images,
+    return job.images[role].eval_batches(
         EvalTransform(job.preprocessing),
         2 * job.order.micro_batch,
         rank=job.order.rank,
@@ -519,7 +511,6 @@ def _eval_batches(job: Settled, role: str) -> Iterator[Batch]:
         workers=worker_count(job.config, job.accelerator),
         pin=job.accelerator.device.type == "cuda",
     )
-    return batches
 
 
 def _judge_epoch(job: Job, progress: Progress, epoch: int, step: int, watch: _Watch) -> Progress:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -12,21 +11,19 @@ from typing import Any, Protocol, TypeVar
 import torch
 from accelerate import Accelerator
 from torch import nn
-from tqdm import tqdm
 
-from botzoo.data.images import Images, Unreadable, read_images, unreadable
+from botzoo.data import open as opening
+from botzoo.data.images import Images, Unreadable
 from botzoo.data.loader import Batch
 from botzoo.data.order import Order
 from botzoo.data.sampling import class_sampler
 from botzoo.data.sources.base import ImageData, Split
-from botzoo.data.sources.find import find_images
-from botzoo.data.sources.shards import Shards, find_shards
-from botzoo.data.splits import in_fold, joined, with_validation, without_test
-from botzoo.data.stream import Stream
+from botzoo.data.streaming.shards import Shards
+from botzoo.data.streaming.stream import Stream
 from botzoo.errors import ConfigError
 from botzoo.models.create import Start, create_model
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.options.config import TrainConfig, check_epochs, fold_of
+from botzoo.options.config import TrainConfig, check_epochs
 from botzoo.tasks.classification import SINGLE_LABEL
 from botzoo.tasks.imbalance import class_weights
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -202,8 +199,6 @@ def set_up(config: TrainConfig, transfer: Transfer) -> Settled:
     found = find(config, accelerator)
     cut = _cut(config, found)
     draft, optimizer = _draft(config, cut, transfer, accelerator)
-    if config.data.streaming:
-        return _settle(config, transfer, accelerator, precision, draft, optimizer, _streams(config, cut, accelerator))
     data, images, left_out = read_splits(config, found, accelerator)
     draft = replace(draft, data=data)
     return _settle(config, transfer, accelerator, precision, draft, optimizer, images, left_out)
@@ -240,9 +235,7 @@ def _settle(
 ) -> Settled:
     data = draft.data
     order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
-    if not config.data.streaming:
-        labels: Any = images["train"].labels  # type: ignore[union-attr]
-        order = replace(order, sampler=class_sampler(labels, config.data.sampling))
+    order = replace(order, sampler=class_sampler(images["train"].labels, config.data.sampling))
     if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
             f"--batch-size is {order.batch_size} and there are {len(images['train'])} training images: give as many or fewer."
@@ -285,38 +278,15 @@ def _settle(
 
 
 def find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
-    """Find the data set, without the splits that a run of ``config`` leaves unread; of shards the main process counts for all.
-
-    Raises:
-        DataError, NetworkError: see ``find_images``.
-    """
-    columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
-    found: ImageData[Any]
-    if config.data.streaming:
-        found = from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
-    else:
-        found = find_images(config.dataset, **columns)
-    if config.data.fold is not None:
-        return joined(found)
-    return found if config.data.test_split else without_test(found)
-
-
-def _cuts(config: TrainConfig) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
-    """Yield how the splits of a run are taken from those of its data set, one after the other."""
-    seed = config.split_seed
-    if config.data.fold is not None:
-        fold, folds = fold_of(config.data.fold)
-        yield lambda data: in_fold(data, fold, folds, seed)
-    yield lambda data: with_validation(data, config.data.val_fraction, seed)
+    """Find the data set on all processes; see ``botzoo.data.open.find``."""
+    return opening.find(config.dataset, config.data, partial(from_main, accelerator))
 
 
 def _cut(config: TrainConfig, found: ImageData[Any]) -> ImageData[Any]:
     """Return the data set with the splits of a run; shards are taken as they are."""
     if found.multi_label:
         _check_several(config, found)
-    for cut in () if config.data.streaming else _cuts(config):
-        found = cut(found)
-    return found
+    return opening.cut(found, config.data, config.split_seed)
 
 
 def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
@@ -403,41 +373,18 @@ def _make_teacher(
 
 
 def read_splits(
-    config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
-) -> tuple[ImageData[Split], dict[str, Images], list[Unreadable]]:
-    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
-
-    The validation split, where it has to be set aside, and the folds are drawn from the images that can be read.
-    """
-    quiet = not (accelerator.is_main_process and sys.stderr.isatty())
-    images: dict[str, Images] = {}
-    left_out: list[Unreadable] = []
-    room = int(config.data.cache_gib * (1 << 30))
-    for role, split in found.splits.items():
-
-        def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
-            return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
-
-        first = partial(on_each_node, accelerator)
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=first)
-        left_out += bad
-        room -= images[role].cached_bytes
-    same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
-    if left_out and not config.skip_corrupt:
-        raise unreadable(left_out, sum(map(len, found.splits.values())))
-    readable: dict[str, Any] = {role: read.split for role, read in images.items()}
-    data = replace(found, **readable)
-    for cut in _cuts(config):
-        data = cut(data)
-        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
-    return data, images, left_out
-
-
-def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:
-    buffer, skip = config.data.shuffle_buffer, config.skip_corrupt
-    streams = {role: Stream(shards, buffer, skip) for role, shards in data.splits.items()}
-    same_everywhere(accelerator, [stream.fingerprint for stream in streams.values()], "shards", "the data set")
-    return streams
+    config: TrainConfig, found: ImageData[Any], accelerator: Accelerator
+) -> tuple[ImageData[Any], dict[str, Images] | dict[str, Stream], list[Unreadable]]:
+    """Read the images on all processes; see ``botzoo.data.open.read``."""
+    return opening.read(
+        found,
+        config.data,
+        split_seed=config.split_seed,
+        skip_corrupt=config.skip_corrupt,
+        bars=None if accelerator.is_main_process else False,
+        on_each_node=partial(on_each_node, accelerator),
+        same_everywhere=partial(same_everywhere, accelerator),
+    )
 
 
 def settle_epochs(config: TrainConfig, order: Order) -> float:

@@ -23,10 +23,10 @@ import yaml
 from PIL import Image
 
 from botzoo.data.order import Order, share
-from botzoo.data.sources import shards as module
 from botzoo.data.sources.find import open_images
-from botzoo.data.sources.shards import find_shards
-from botzoo.data.stream import Stream, drawn, stream_eval_batches, stream_train_batches
+from botzoo.data.streaming import parquet, shards, tar
+from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.stream import Stream, drawn
 from botzoo.data.transforms import EvalTransform, TrainTransform
 from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.models.preprocessing import Preprocessing
@@ -168,8 +168,8 @@ def test_from_any_step_on_the_rows_are_those_of_an_uninterrupted_run(folder: Pat
 
 def test_what_was_trained_on_is_not_read_again(tars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    content = module._content
-    monkeypatch.setattr(module, "_content", lambda tar, member: read.append(member.name) or content(tar, member))
+    content = tar._content
+    monkeypatch.setattr(tar, "_content", lambda tar, member: read.append(member.name) or content(tar, member))
     found = stream(tars)
     read.clear()
     numbers(found, Order(40, 8, 3), 4, 5)
@@ -193,7 +193,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(tars: Path) -> None:
     none, two = (
         [
             t
-            for step in stream_train_batches(stream(tars), TRANSFORM, order, 2, 7, workers=w, pin=False)
+            for step in stream(tars).train_batches(TRANSFORM, order, 2, 7, workers=w, pin=False)
             for b in step
             for t in b
         ]
@@ -208,9 +208,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(tars: Path) -> None:
 def test_evaluation_sees_each_image_once_and_in_order(folder: Path, world: int) -> None:
     transform = EvalTransform(Preprocessing(8, (0.5,) * 3, (0.5,) * 3, 1.0, "bilinear"))
     found = stream(folder, role="validation")
-    parts = [
-        stream_eval_batches(found, transform, 3, rank=r, world_size=world, workers=0, pin=False) for r in range(world)
-    ]
+    parts = [found.eval_batches(transform, 3, rank=r, world_size=world, workers=0, pin=False) for r in range(world)]
     seen = [(int(x[1, 0, 0]), int(y)) for part in parts for xs, ys in part for x, y in zip(xs, ys, strict=True)]
     assert seen == [(i, i % 3) for i in range(10)]
     assert [len(share(10, r, world)) for r in range(world)] == [
@@ -364,12 +362,12 @@ def test_shards_that_change_on_another_machine_are_counted_again(tables: Path) -
 def test_a_shard_on_another_machine_is_opened_again_where_it_fails(
     tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", (0, 0, 0))
+    monkeypatch.setattr(shards, "RETRY_SECONDS", (0, 0, 0))
     files = fsspec.filesystem("memory")
     for path in tables.iterdir():
         files.pipe_file(f"/flaky/{path.name}", path.read_bytes())
     found = stream(f"memory://flaky/{{{','.join(path.name for path in tables.iterdir())}}}")
-    group, failures = module.ParquetForm._group, [3]
+    group, failures = parquet.ParquetForm._group, [3]
 
     def flaky(*args: Any) -> Any:
         for cell in group(*args):
@@ -378,7 +376,7 @@ def test_a_shard_on_another_machine_is_opened_again_where_it_fails(
                 raise ConnectionError("reset by peer")
             yield cell
 
-    monkeypatch.setattr(module.ParquetForm, "_group", flaky)
+    monkeypatch.setattr(parquet.ParquetForm, "_group", flaky)
     assert sorted(n for rows in numbers(found, Order(40, 8, 3), 0, 5) for n in rows) == list(range(40))
     assert not failures[0]
 
@@ -441,7 +439,7 @@ class OneDataSet(http.server.BaseHTTPRequestHandler):
 FROM_HUB = """
 import json
 import numpy as np
-from botzoo.data.sources.shards import find_shards
+from botzoo.data.streaming.find import find_shards
 data = find_shards("someone/cats")
 train = data.train
 labels = [label for k, size in enumerate(train.images) for _, _, label in train.cells(k, np.ones(size, bool), 0)]
@@ -636,7 +634,7 @@ def broken(folder: Path) -> Path:
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
-    batches = stream_train_batches(stream(broken(tmp_path)), TRANSFORM, Order(42, 6, 3), 0, 7, workers=0, pin=False)
+    batches = stream(broken(tmp_path)).train_batches(TRANSFORM, Order(42, 6, 3), 0, 7, workers=0, pin=False)
     with pytest.raises(DataError, match=r"image \d of the shard .*train-0009.tar: .*--skip-corrupt"):
         list(batches)
 
@@ -645,7 +643,7 @@ def test_unreadable_images_are_replaced_in_training(tmp_path: Path, caplog: pyte
     found = stream(broken(tmp_path))
     found.skip_corrupt = True
     order = Order(42, 6, 3)
-    batches = [batch for (batch,) in stream_train_batches(found, TRANSFORM, order, 0, 14, workers=0, pin=False)]
+    batches = [batch for (batch,) in found.train_batches(TRANSFORM, order, 0, 14, workers=0, pin=False)]
     assert [len(images) for images, _ in batches] == [6] * 14
     values = Counter(int(value) for images, _ in batches[:7] for value in images[:, 1, 0, 0])
     assert values.total() == 42
@@ -657,7 +655,7 @@ def test_unreadable_images_are_left_out_of_evaluation(tmp_path: Path) -> None:
     found = stream(broken(tmp_path))
     found.skip_corrupt = True
     transform = EvalTransform(Preprocessing(8, (0.5,) * 3, (0.5,) * 3, 1.0, "bilinear"))
-    batches = stream_eval_batches(found, transform, 1, rank=0, world_size=1, workers=0, pin=False)
+    batches = found.eval_batches(transform, 1, rank=0, world_size=1, workers=0, pin=False)
     assert sum(len(labels) for _, labels in batches) == 40
 
 
@@ -758,7 +756,7 @@ def test_what_is_streamed_is_in_log_and_card(uninterrupted: Path) -> None:
 
 def stream_and_record(options: dict[str, Any], folder: str) -> None:
     """Train, and write down the numbers of the images that this process trained on and how many were evaluated."""
-    from botzoo.data import stream as streams
+    from botzoo.data.streaming import stream as streams
     from botzoo.options.command_line import made
     from botzoo.options.config import TrainConfig
     from botzoo.training.run import train

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -32,7 +32,6 @@ from tqdm import tqdm
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
-from botzoo.data.loader import eval_batches
 from botzoo.data.parallel import cores
 from botzoo.data.transforms import EvalTransform, Key, Transform
 from botzoo.errors import ConfigError, ModelError
@@ -250,7 +249,7 @@ class Extractor:
         workers, pin = worker_count(settled.config, settled.accelerator), settled.accelerator.device.type == "cuda"
         if view is not None or settled.preprocessing.crop_mode != "center":
             transform = view or EvalTransform(settled.preprocessing)
-            batches = eval_batches(images, transform, size, rank=0, world_size=1, workers=workers, pin=pin)
+            batches = images.eval_batches(transform, size, rank=0, world_size=1, workers=workers, pin=pin)
             yield from (pixels for pixels, _ in batches)
             return
 
@@ -310,8 +309,8 @@ def open_features(key: str, images: int) -> Features | None:
     return STORE.open(key, read)
 
 
-def _check_digest(path: Path, key: str) -> None:
-    """Raise ValueError unless a file ends in the SHA-256 of its key and of what stands before it."""
+def _check_digest(path: Path, key: str) -> bytes:
+    """Return the SHA-256 of a key and of all but the end of a file; raise ValueError unless the file ends in it."""
     left, sha = path.stat().st_size - DIGEST_BYTES, hashlib.sha256(key.encode())
     with path.open("rb") as file:
         while left > 0:
@@ -321,6 +320,7 @@ def _check_digest(path: Path, key: str) -> None:
             left -= len(part)
         if left or file.read() != sha.digest():
             raise ValueError("its SHA-256 differs")
+    return sha.digest()
 
 
 def write_features(key: str, batches: Iterator[Features], total: int) -> None:
@@ -355,4 +355,4 @@ def reserve(file: BinaryIO, size: int) -> None:
 
 
 def _is_kept(key: str) -> bool:
-    return STORE.open(key, lambda path: _check_digest(path, key) is None) is not None
+    return STORE.open(key, partial(_check_digest, key=key)) is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class HeadOnly:
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
-        labels = self.settled.images["train"].labels  # type: ignore[union-attr]
+        labels: Any = self.settled.images["train"].labels
         epoch, features = -1, np.empty((0, 0), np.float16)
         for step in range(first, last):
             if step // order.steps_per_epoch != epoch:
@@ -115,7 +116,7 @@ class HeadOnly:
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order, as ``train_batches`` does."""
-        features, labels = self._features(role), self.settled.images[role].labels  # type: ignore[union-attr]
+        features, labels = self._features(role), cast("Any", self.settled.images[role].labels)
         mine = share(len(labels), order.rank, order.world_size)
         for k in range(mine.start, mine.stop, EVALUATED):
             row = slice(k, min(k + EVALUATED, mine.stop))
