@@ -161,14 +161,14 @@ def _open(name: str, parts: dict[str, _Part]) -> ImageData[Split]:
     single = [value for label in lists for value in label] if lists else labels
     if len({isinstance(label, str) for label in single}) > 1:
         raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
-    class_names, found = read_labels(
-        name, {role: part.labels for role, part in parts.items()}, parts["train"].names, lists=bool(lists)
-    )
+    names, known = parts["train"].names, set() if lists else set(parts["train"].labels)
+    for role, part in parts.items() if names is None and not lists else ():
+        if unknown := [label for label in part.labels if label not in known]:
+            raise DataError(f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has.")
+    class_names, found = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     splits = {role: Split(role, found[role], part.read, part.describe) for role, part in parts.items()}
-    declared = parts["train"].names is not None
-    return ImageData(
-        name, class_names, splits["train"], splits.get("validation"), splits.get("test"), declared=declared
-    )
+    validation, test = splits.get("validation"), splits.get("test")
+    return ImageData(name, class_names, splits["train"], validation, test, declared=names is not None)
 
 
 def _label(value: Any, where: str) -> Any:
