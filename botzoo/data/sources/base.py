@@ -75,6 +75,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Images in files, by their paths."""
+
+    paths: list[str]
+
+    def read(self, i: int) -> Encoded:
+        return Path(self.paths[i])
+
+    def describe(self, i: int) -> str:
+        return self.paths[i]
+
+
+@dataclass(frozen=True)
 class _Taken:
     split: Split
     rows: NDArray[np.int64]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from botzoo.data.sources.base import SPLIT_NAMES, Encoded, ImageData, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, Source, Split
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 
@@ -22,17 +21,6 @@ _SUFFIXES = (
 
 IMAGE_SUFFIXES = tuple(f".{suffix}" for suffix in _SUFFIXES.split(" "))
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
-
-
-@dataclass(frozen=True)
-class _Files:
-    paths: list[str]
-
-    def read(self, i: int) -> Encoded:
-        return Path(self.paths[i])
-
-    def describe(self, i: int) -> str:
-        return self.paths[i]
 
 
 class Folders(Source):
@@ -155,7 +143,7 @@ def _folder_split(path: Path, root: Path, classes: Sequence[str]) -> tuple[Split
         paths += images
         others += [file for file in found if not _may_be_image(file)]
         counts.append(len(images))
-    files = _Files(paths)
+    files = Files(paths)
     labels = np.repeat(np.arange(len(classes)), counts).astype(np.int64)
     return Split(root.name, labels, files.read, files.describe, root=os.path.join(path, "")), others  # noqa: PTH118
 
