@@ -56,6 +56,11 @@ def _decode(encoded: Encoded | Image.Image) -> Image.Image:
         image = ImageOps.exif_transpose(image)
     else:  # without a copy of the pixels
         ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a decoded image as 8-bit RGB; see ``decode``."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_to_eight_bits(np.asarray(image, np.float64), image.mode))
     if image.mode == "P" and "transparency" in image.info:

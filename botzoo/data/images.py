@@ -16,8 +16,11 @@ from PIL import Image
 
 from botzoo.data.decode import decode
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.loader import Batch, EvalBatches, Keyed, TrainBatches, collate, make_loader
+from botzoo.data.order import Order
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
+from botzoo.data.transforms import Transform
 from botzoo.errors import DataError
 
 log = logging.getLogger("botzoo")
@@ -32,6 +35,9 @@ class Images:
         fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
     """
 
+    hashed = "its images and labels in order"
+    order_depends_on_processes = False
+
     def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64]) -> None:
         self.split, self.labels, self.decoded, self.rows = split, split.labels, decoded, rows
         sha = hashlib.sha256(split.labels.tobytes())
@@ -40,6 +46,19 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def evaluated(self) -> int:
+        """How many images an evaluation sees: all."""
+        return len(self)
+
+    def describe(self, i: int) -> str:
+        """Name image i for messages."""
+        return self.split.describe(i)
+
+    def names(self) -> list[str]:
+        """Return each image's file, from the data set's folder on, or what names its row."""
+        return [self.split.describe(i).removeprefix(self.split.root) for i in range(len(self))]
 
     def only(self, split: Split) -> Images:
         """Return those images that are in ``split``, which was taken from this one's."""
@@ -75,6 +94,26 @@ class Images:
     def image(self, i: int) -> Image.Image:
         """Return image i, decoded, RGB."""
         return Image.fromarray(self.pixels(i)) if self.cached else self._decode(i)
+
+    def train_batches(
+        self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
+    ) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each step of [first, last); see ``LoadedSplit``."""
+        batches = iter(make_loader(Keyed(self, transform), TrainBatches(order, first, last), collate, workers, pin))
+        for _ in range(first, last):
+            try:
+                yield [next(batches) for _ in range(order.accumulate)]
+            except DataError as error:  # from a worker it comes with the worker's traceback in front
+                raise DataError(
+                    str(error).strip().splitlines()[-1].removeprefix("botzoo.errors.DataError: ")
+                ) from error
+
+    def eval_batches(
+        self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+    ) -> Iterator[Batch]:
+        """Yield this process's share of the images in order; see ``LoadedSplit``."""
+        batches = EvalBatches(len(self), batch_size, rank, world_size)
+        yield from make_loader(Keyed(self, transform), batches, collate, workers, pin)
 
     def _decode(self, i: int) -> Image.Image:
         try:

@@ -19,14 +19,13 @@ from accelerate import Accelerator
 from PIL.Image import Image
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.loader import eval_batches
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
-from botzoo.models.foreign import read_config
 from botzoo.inference.load import address_of, advice_offline, load
 from botzoo.inference.predict import Model
+from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
@@ -193,8 +192,7 @@ def _measure(subject: _Subject, claim: Claim, classifier: Model, dataset: str | 
 def _evaluate(config: TrainConfig, classifier: Model, images: Images, accelerator: Accelerator) -> Any:
     preprocessing = classifier.preprocessing
     model = classifier.module.to(accelerator.device)
-    batches = eval_batches(
-        images,
+    batches = images.eval_batches(
         EvalTransform(preprocessing),
         128,
         rank=0,
@@ -214,6 +212,7 @@ def _images(
     if role in found.splits:
         images, _ = read_images(found.splits[role], skip_corrupt=True, cache_bytes=int(DataConfig().cache_gib * 2**30))
         return images, found
+    every: Any
     data, every, _ = read_splits(config, found, accelerator)
     if role not in every:
         raise DataError(f"{config.dataset} has no {role} split, which the figure is of: give another --dataset.")

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.sources.base import ImageData
-from botzoo.data.stream import Stream
 from botzoo.models.cost import count_parameters
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
-from botzoo.training.state import Run
 from botzoo.tasks.task import Evaluation
+from botzoo.training.state import Run
 from botzoo.util.files import sha256_of
 
 
@@ -86,10 +85,8 @@ def run_facts(run: Run) -> dict[str, Any]:
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
     """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
     images = run.images[role]
-    # Of a stream nobody knows which images could not be read: those that could are numbered.
-    names = [str(i) if isinstance(images, Stream) else images.split.describe(i) for i in range(len(evaluation))]
-    folder = f"{Path(run.data.name).expanduser()}/"
-    names = [name.removeprefix(folder) for name in names]
+    # Nobody knows which images of a stream could not be read: those that could are numbered.
+    names = images.names() if len(images) == len(evaluation) else [str(i) for i in range(len(evaluation))]
     write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
 
 

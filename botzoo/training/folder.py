@@ -19,8 +19,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import BaseFileLock, FileLock, Timeout
 
-from botzoo.data.images import Images
-from botzoo.data.stream import Stream
+from botzoo.data.loaded import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
@@ -191,9 +190,9 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     return facts
 
 
-def _check_processes(folder: Path, before: dict[str, Any], images: Images | Stream, now: int) -> None:
+def _check_processes(folder: Path, before: dict[str, Any], images: LoadedSplit, now: int) -> None:
     began = before.get("processes", now)
-    if isinstance(images, Stream) and began != now:
+    if images.order_depends_on_processes and began != now:
         raise ConfigError(
             f"{folder} streams its images and began with {began} process(es), which decides what each step sees: resume it "
             f"with {began} instead of {now} (accelerate launch --num_processes {began}), or begin a new run."

@@ -6,8 +6,7 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,21 +14,18 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from botzoo.data.images import Images, Unreadable, read_images, unreadable
+from botzoo.data import open as opening
+from botzoo.data.images import Unreadable
+from botzoo.data.loaded import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sampling import class_sampler
-from botzoo.data.sources.base import ImageData, Split
-from botzoo.data.sources.find import find_images
-from botzoo.data.sources.shards import Shards, find_shards
-from botzoo.data.splits import in_fold, joined, with_validation, without_test
-from botzoo.data.stream import Stream
+from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
-from botzoo.options.config import TrainConfig, check_epochs, fold_of
+from botzoo.options.config import TrainConfig, check_epochs
 from botzoo.tasks.find import task_of
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import (
@@ -111,10 +107,10 @@ def open_draft(
     """Return a run whose images are read and whose network is there; refuse all else that does not depend on what follows."""
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    found = find(config, accelerator)
+    found = find(config, accelerator, own.data)
     task = task_of(found)
     task.check(config, found)
-    data = cut(config, found)
+    data = opening.cut(found, config.data, config.split_seed)
     network = make_network(config, len(data.class_names), accelerator)
     for callback in callbacks:
         callback.on_network(network)
@@ -122,11 +118,7 @@ def open_draft(
     # Built and thrown away: a wrong optimizer or too few epochs are told of before the images are read.
     make_optimizer_of(config, network.model, accelerator)
     resolved(config, given, make_order(config, config.data.epoch_images or len(data.train), accelerator), data.mirrored)
-    images: Mapping[str, Images | Stream]
-    if config.data.streaming:
-        images, left_out = open_streams(config, data, accelerator), list[Unreadable]()
-    else:
-        data, images, left_out = read_splits(config, found, accelerator)
+    data, images, left_out = read_splits(config, found, accelerator)
     return Draft(config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher)
 
 
@@ -135,7 +127,7 @@ def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Cal
     found = find(config, accelerator)
     if not task_of(found).one_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
-    data = cut(config, found)
+    data = opening.cut(found, config.data, config.split_seed)
     network = make_network(config, len(data.class_names), accelerator)
     for callback in callbacks:
         callback.on_network(network)
@@ -256,37 +248,9 @@ def resolved(
     return (replace(config, img_size=size) if size is not None else config), choices
 
 
-def find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
-    """Find the data set, without the splits that a run of ``config`` leaves unread; of shards the main process counts for all.
-
-    Raises:
-        DataError, NetworkError: see ``find_images``.
-    """
-    columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
-    found: ImageData[Any]
-    if config.data.streaming:
-        found = from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
-    else:
-        found = find_images(config.dataset, **columns)
-    if config.data.fold is not None:
-        return joined(found)
-    return found if config.data.test_split else without_test(found)
-
-
-def _cuts(config: TrainConfig) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
-    """Yield how the splits of a run are taken from those of its data set, one after the other."""
-    seed = config.split_seed
-    if config.data.fold is not None:
-        fold, folds = fold_of(config.data.fold)
-        yield lambda data: in_fold(data, fold, folds, seed)
-    yield lambda data: with_validation(data, config.data.val_fraction, seed)
-
-
-def cut(config: TrainConfig, found: ImageData[Any]) -> ImageData[Any]:
-    """Return the data set with the splits of a run; shards are taken as they are."""
-    for step in () if config.data.streaming else _cuts(config):
-        found = step(found)
-    return found
+def find(config: TrainConfig, accelerator: Accelerator, dataset: Any = None) -> ImageData[Any]:
+    """Find the data set on all processes; see ``botzoo.data.open.find``."""
+    return opening.find(dataset or config.dataset, config.data, partial(from_main, accelerator))
 
 
 def make_network(config: TrainConfig, num_classes: int, accelerator: Accelerator) -> Network:
@@ -329,38 +293,15 @@ def make_optimizer_of(config: TrainConfig, model: nn.Module, accelerator: Accele
 
 
 def read_splits(
-    config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
-) -> tuple[ImageData[Split], dict[str, Images], list[Unreadable]]:
-    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
-
-    The validation split, where it has to be set aside, and the folds are drawn from the images that can be read.
-    """
-    quiet = not (accelerator.is_main_process and sys.stderr.isatty())
-    images: dict[str, Images] = {}
-    left_out: list[Unreadable] = []
-    room = int(config.data.cache_gib * (1 << 30))
-    for role, split in found.splits.items():
-
-        def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
-            return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
-
-        first = partial(on_each_node, accelerator)
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=first)
-        left_out += bad
-        room -= images[role].cached_bytes
-    same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
-    if left_out and not config.skip_corrupt:
-        raise unreadable(left_out, sum(map(len, found.splits.values())))
-    readable: dict[str, Any] = {role: read.split for role, read in images.items()}
-    data = replace(found, **readable)
-    for cut in _cuts(config):
-        data = cut(data)
-        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
-    return data, images, left_out
-
-
-def open_streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:
-    buffer, skip = config.data.shuffle_buffer, config.skip_corrupt
-    streams = {role: Stream(shards, buffer, skip) for role, shards in data.splits.items()}
-    same_everywhere(accelerator, [stream.fingerprint for stream in streams.values()], "shards", "the data set")
-    return streams
+    config: TrainConfig, found: ImageData[Any], accelerator: Accelerator
+) -> tuple[ImageData[Any], Mapping[str, LoadedSplit], list[Unreadable]]:
+    """Read the images on all processes; see ``botzoo.data.open.read``."""
+    return opening.read(
+        found,
+        config.data,
+        split_seed=config.split_seed,
+        skip_corrupt=config.skip_corrupt,
+        bars=None if accelerator.is_main_process else False,
+        on_each_node=partial(on_each_node, accelerator),
+        same_everywhere=partial(same_everywhere, accelerator),
+    )

@@ -10,10 +10,10 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from botzoo.data.images import Images, Unreadable
+from botzoo.data.images import Unreadable
+from botzoo.data.loaded import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sources.base import ImageData
-from botzoo.data.stream import Stream
 from botzoo.models.create import Network
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
@@ -55,7 +55,7 @@ class Draft:
     accelerator: Accelerator
     precision: Precision
     data: ImageData[Any]
-    images: Mapping[str, Images | Stream]
+    images: Mapping[str, LoadedSplit]
     left_out: list[Unreadable]
     network: Network
     task: Task
@@ -83,7 +83,7 @@ class Run:
     accelerator: Accelerator
     precision: Precision
     data: ImageData[Any]
-    images: Mapping[str, Images | Stream]
+    images: Mapping[str, LoadedSplit]
     left_out: list[Unreadable]
     network: Network
     task: Task

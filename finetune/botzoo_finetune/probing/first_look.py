@@ -120,7 +120,7 @@ class Look:
                 f"{name}: the {len(pairs[0][0]):,} training images that {network} has looked at are all alike to it, so it "
                 "cannot learn to tell them apart: look at the files; --check lists equal ones."
             )
-        return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
+        return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[return-value]
 
     def _asked(self, form: Form[T], fit: Callable[[], T]) -> T:
         began, accelerator = time.perf_counter(), self.run.accelerator
