@@ -34,6 +34,13 @@ def _is_repo(name: str) -> bool:
     return bool(fits) and not re.search(r"--|\.\.|\.git$", name)
 
 
+def _is_tag(name: str) -> bool:
+    """Tell whether git takes ``name`` as that of a reference."""
+    parts = name.split("/")
+    odd = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|\.$", name)
+    return not odd and all(part and not part.startswith(".") and not part.endswith(".lock") for part in parts)
+
+
 def _fold(text: str) -> tuple[int, int]:
     """Return K and N of K/N, and (0, 0) where ``text`` is something else."""
     found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
@@ -65,6 +72,10 @@ LICENSE = Accepted(
     "a licence's name on the Hub, such as apache-2.0, mit or cc-by-4.0",
     lambda name: bool(re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name, re.ASCII)) and name != "unknown",
 )
+TAG = Accepted("a name that git takes, without spaces, '..' or any of ~^:?*[\\, such as v1", _is_tag)
+COMMIT = Accepted(
+    "a commit's 40 hexadecimal digits, as the Hub shows them", lambda name: bool(re.fullmatch("[0-9a-f]{40}", name))
+)
 FOLD = Accepted("K/N, the K-th of N folds, N 2 or more, such as 2/5", lambda text: _fold(text) != (0, 0))
 BUDGET = Accepted("a duration such as 90s, 10m, 1.5h or 2h30m", lambda text: _seconds(text) > 0)
 SEEDS = Accepted(
@@ -92,8 +103,7 @@ class DataConfig:
     )
     val_fraction: float = option(
         0.2,
-        "Share of the training images set aside where there is no validation split. They are drawn at random, class by "
-        "class.",
+        "Share of the images set aside for validation, where no split is. They are drawn at random, class by class.",
         "Data",
         common=True,
         accepts=between(0, 1, "()"),
@@ -171,7 +181,6 @@ class DataConfig:
         "Read .tar or .parquet shards from front to back. They lie in a folder or on the Hub, and the data set is not "
         "loaded.",
         "Data",
-        common=True,
         presumes=frozenset({Need.IMAGES_EACH_STEP}),
         rules_out=Need.READ_WHOLE,
     )
@@ -210,7 +219,7 @@ class AugmentConfig:
     )
     randaugment: int = option(
         0,
-        "RandAugment: two random operations of this magnitude, up to 30. 9 is usual, 0 for none.",
+        "RandAugment: two random operations of this magnitude. 9 of 30 is usual, 0 for none.",
         "Augmentation",
         common=True,
         accepts=between(0, 30),
@@ -259,14 +268,14 @@ class OptimConfig:
         "How the learning rate falls with --no-cosine. constant: not at all; step: at --optim.milestones; exponential: "
         "every --optim.decay-every epochs; plateau: after --optim.decay-patience epochs without a better figure on "
         "the validation split.",
-        "Learning rate",
+        "Optimizer",
         needs=When("cosine", False),
         counts_with=When("cosine", False),
     )
     milestones: tuple[int, ...] | None = option(
         None,
         "For decay step: the epochs, such as [30,60,90], after which the rate falls.",
-        "Learning rate",
+        "Optimizer",
         unset="every quarter of the run",
         accepts=MILESTONES,
         needs=When("optim.decay", "step"),
@@ -275,21 +284,21 @@ class OptimConfig:
     decay_factor: float | None = option(
         None,
         "Factor on the learning rate at each fall.",
-        "Learning rate",
+        "Optimizer",
         unset="0.1, and 0.94 for decay exponential",
         accepts=between(0, 1, "()"),
     )
     decay_every: int = option(
         2,
         "For decay exponential: epochs from one fall to the next.",
-        "Learning rate",
+        "Optimizer",
         accepts=at_least(1, "epochs"),
         counts_with=When("optim.decay", "exponential"),
     )
     decay_patience: int = option(
         5,
         "For decay plateau: epochs without a better figure on the validation split before each fall.",
-        "Learning rate",
+        "Optimizer",
         accepts=at_least(1, "epochs"),
         counts_with=When("optim.decay", "plateau"),
     )
@@ -347,7 +356,7 @@ class EngineConfig:
     """How the work is done. Only BatchNorm's statistics and the pairs that are mixed, within a micro-batch, depend on it."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = option(
-        "auto", "Where to compute. auto takes a GPU where there is one.", "Engine", common=True, machine=True
+        "auto", "Where to compute. auto takes a GPU where there is one.", "Engine", machine=True
     )
     channels_last: bool = option(
         True, "Store images with the channels last, the faster order on CPUs and tensor cores.", "Engine"
@@ -382,7 +391,7 @@ class TrainConfig(Configuration):
 
     dataset: str = option(
         "digits",
-        "Folder of images, a Hub id such as owner/name, or a short name such as cifar10. digits is built in.",
+        "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data",
         common=True,
         metavar="NAME",
@@ -391,7 +400,7 @@ class TrainConfig(Configuration):
     )
     model: str = option(
         "resnet10d_bot",
-        "Any model that timm can create: name, name.tag, hf-hub:owner/name or local-dir:PATH.",
+        "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names its weights too.",
         "Model",
         common=True,
         metavar="NAME",
@@ -418,7 +427,7 @@ class TrainConfig(Configuration):
         "Output",
         common=True,
         metavar="PATH",
-        unset="runs/DATASET-MODEL, numbered where that exists",
+        unset="runs/DATASET-MODEL, numbered",
         accepts=_something("a folder"),
         machine=True,
     )
@@ -441,10 +450,10 @@ class TrainConfig(Configuration):
     )
     budget: str | None = option(
         None,
-        "Time for the whole command, such as 10m or 1.5h, in place of --epochs. The speed is measured first and the "
-        "steps set so that the run, its evaluations and its model folder end on time. The warmup takes a fifth of it "
-        "at most. The steps that are left are counted anew after each epoch; within one, the log says how late a "
-        "slower machine will be.",
+        "Time for the whole command, such as 10m, in place of --epochs. 90s, 1.5h and 2h30m are others. The speed is "
+        "measured first and the steps set so that the run, its evaluations and its model folder end on time. The "
+        "warmup takes a fifth of it at most. The steps that are left are counted anew after each epoch; within one, "
+        "the log says how late a slower machine will be.",
         "Length",
         common=True,
         metavar="TIME",
@@ -453,8 +462,8 @@ class TrainConfig(Configuration):
     )
     batch_size: int | Literal["auto"] | None = option(
         None,
-        "Images in one optimizer step, over all processes. auto takes the largest power of two for which the memory "
-        "suffices, up to 1,024 and with 20 steps an epoch.",
+        "Images in one optimizer step. That is over all processes; auto takes the largest power of two for which the "
+        "memory suffices, up to 1,024 and with 20 steps an epoch.",
         "Length",
         common=True,
         unset="64, fewer for small data sets",
@@ -465,7 +474,7 @@ class TrainConfig(Configuration):
     lr: float = option(
         0.01,
         "Peak learning rate, at a batch of 256. With --no-linear-scaling it is taken as it is.",
-        "Learning rate",
+        "Optimizer",
         common=True,
         accepts=between(0, 100, "()"),
     )
@@ -487,53 +496,51 @@ class TrainConfig(Configuration):
     )
     seed: int = option(
         0,
-        "Seed of everything random: split, order, augmentation, new layers, mixup, dropout.",
+        "Seed of everything random. It is that of split, order, augmentation, new layers, mixup and dropout.",
         "Output",
         common=True,
         accepts=_SEED,
     )
-    linear_scaling: bool = option(True, "Trick: multiply the learning rate by batch size / 256.", "Learning rate")
+    linear_scaling: bool = option(True, "Trick: multiply the learning rate by batch size / 256.", "Optimizer")
     warmup: float = option(
         0.5,
         "Trick: epochs over which the learning rate rises from 0. 0 for none. Where it is not given it takes a fifth "
         "of a run that is shorter.",
-        "Learning rate",
+        "Optimizer",
         accepts=at_least(0, "epochs"),
         shrinks=lambda epochs: epochs / 5,
     )
     cosine: bool = option(
         True,
         "Trick: let the learning rate fall to 0 along a cosine after the warmup. Otherwise see --optim.decay.",
-        "Learning rate",
+        "Optimizer",
     )
     zero_gamma: bool = option(
         True,
-        "Trick: start every residual block as the identity. Counts with --scratch only.",
+        "Start every residual block as the identity. Counts with --scratch only.",
         "Tricks",
         counts_with=When("scratch"),
     )
     xavier_init: bool = option(
         False,
-        "Trick: draw convolution and linear weights uniformly after Xavier, biases 0. Counts with --scratch only. "
-        "Without it they start as timm draws them: the convolutions of ResNets and MobileNet are Kaiming normal by "
-        "fan-out already, those of Inception-V3 normal with deviation 0.1.",
+        "Draw convolution and linear weights uniformly after Xavier, biases 0. Counts with --scratch only. Without it "
+        "they start as timm draws them: the convolutions of ResNets and MobileNet are Kaiming normal by fan-out "
+        "already, those of Inception-V3 normal with deviation 0.1.",
         "Tricks",
         counts_with=When("scratch"),
     )
     paper_augment: bool = option(
         False,
-        "Trick: crop and colour images as the paper does. Crops from 8 % on, hue, saturation and brightness scaled by "
-        "0.6 to 1.4, PCA noise; with --scratch its mean and std too, else those of the weights.",
+        "Crop and colour images as the paper does. Crops from 8 % on, hue, saturation and brightness scaled by 0.6 to "
+        "1.4, PCA noise; with --scratch its mean and std too, else those of the weights.",
         "Tricks",
         presumes=frozenset({Need.IMAGES_EACH_STEP}),
         excludes={When("augment.color_jitter"): "both scale brightness and saturation"},
     )
-    no_bias_decay: bool = option(
-        True, "Trick: weight decay on weights only, not on biases, gammas and betas.", "Tricks"
-    )
+    no_bias_decay: bool = option(True, "Weight decay on weights only, not on biases, gammas and betas.", "Tricks")
     label_smoothing: float = option(
         0.0,
-        "Trick: share of the target spread evenly over the other classes. 0.1 in the paper.",
+        "Share of the target spread over the other classes. 0.1 in the paper.",
         "Tricks",
         common=True,
         accepts=between(0, 1, "[)"),
@@ -553,14 +560,13 @@ class TrainConfig(Configuration):
         "effective: one over its effective number of images, which evens out large classes less. The mean over all "
         "images is 1.",
         "Data",
-        common=True,
         presumes=frozenset({Need.ONE_LABEL}),
         excludes={When("data.sampling"): "both make up for rare classes"},
         instead=frozenset({"data.sampling"}),
     )
     mixup: float = option(
         0.0,
-        "Trick: mix images in pairs, with this alpha of the Beta distribution. 0.2 in the paper, 0 for none.",
+        "Mix pairs of images, with this alpha. It is that of the Beta distribution, 0.2 in the paper, 0 for none.",
         "Tricks",
         common=True,
         accepts=at_least(0),
@@ -577,9 +583,10 @@ class TrainConfig(Configuration):
     )
     distillation: str | None = option(
         None,
-        "Trick: a teacher whose answers are learned too. It has the same classes: any model of timm with weights, name "
-        "or name.tag, hf-hub:owner/name, local-dir:PATH, or the folder of a finished run.",
+        "A teacher whose answers are learned too. It has the same classes: any model of timm with weights, name or "
+        "name.tag, hf-hub:owner/name, local-dir:PATH, or the folder of a finished run.",
         "Tricks",
+        common=True,
         metavar="MODEL",
         accepts=_something("a model or the folder of a run"),
         presumes=frozenset({Need.ONE_LABEL, Need.IMAGES_EACH_STEP}),
@@ -613,7 +620,7 @@ class TrainConfig(Configuration):
     )
     patience: int | None = option(
         None,
-        "Stop after this many epochs without a better figure on the validation split. That is top-1, or mAP of several "
+        "Stop after this many epochs without a gain on the validation split. It counts top-1, or mAP of several "
         "labels.",
         "Length",
         common=True,
@@ -629,7 +636,6 @@ class TrainConfig(Configuration):
         False,
         "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data",
-        common=True,
         stated=True,
     )
     checkpoint_every: int | None = option(
@@ -652,19 +658,19 @@ class TrainConfig(Configuration):
     push_to: str | None = option(
         None,
         "Publish the model on the Hub at the end, as owner/name. See botzoo publish.",
-        "Hub",
+        "Output",
         common=True,
         metavar="REPO",
         accepts=REPO,
         presumes=frozenset({Need.SINGLE_RUN}),
         machine=True,
     )
-    private: bool = option(False, "With --push-to: for its owner only.", "Hub", needs=When("push_to"), machine=True)
+    private: bool = option(False, "With --push-to: for its owner only.", "Output", needs=When("push_to"), machine=True)
     license: str | None = option(
         None,
         "Licence of the trained weights, such as apache-2.0. For where that of the weights it starts from is not "
         "known.",
-        "Hub",
+        "Output",
         metavar="NAME",
         accepts=LICENSE,
         stated=True,
@@ -733,28 +739,13 @@ class AblateConfig(TrainConfig):
         refuse(self, Need.SINGLE_RUN, "and the rungs of an ablation are compared with each other")
 
 
-def check_tag(name: str) -> None:
-    """Raise ConfigError unless ``name`` can be that of a tag: git's rules for the name of a reference."""
-    parts = name.split("/")
-    odd = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|\.$", name)
-    ok = not odd and all(part and not part.startswith(".") and not part.endswith(".lock") for part in parts)
-    check(ok, "tag", name, "a name that git takes, without spaces, '..' or any of ~^:?*[\\, such as v1")
-
-
-def check_commit(name: str, flag: str) -> None:
-    """Raise ConfigError unless ``name`` is that of a commit in full."""
-    check(
-        bool(re.fullmatch("[0-9a-f]{40}", name)), flag, name, "a commit's 40 hexadecimal digits, as the Hub shows them"
-    )
-
-
 def fold_of(text: str) -> tuple[int, int]:
     """Return K, from 1 on, and N of ``text``, such as 2/5: the K-th of N folds.
 
     Raises:
         ConfigError: there is no such fold.
     """
-    check(FOLD.holds(text), "data.fold", text, FOLD.words)
+    FOLD.check("data.fold", text)
     return _fold(text)
 
 
@@ -764,7 +755,7 @@ def seconds_of(budget: str) -> float:
     Raises:
         ConfigError: it names none.
     """
-    check(BUDGET.holds(budget), "budget", budget, BUDGET.words)
+    BUDGET.check("budget", budget)
     return _seconds(budget)
 
 
@@ -774,5 +765,5 @@ def seed_list(text: str) -> list[int]:
     Raises:
         ConfigError: it is neither, or a seed is repeated.
     """
-    check(SEEDS.holds(text), "seeds", text, SEEDS.words)
+    SEEDS.check("seeds", text)
     return _seeds(text)

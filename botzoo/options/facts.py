@@ -7,7 +7,7 @@ who cannot do with an option are all derived from them here, so that a new optio
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
@@ -45,6 +45,10 @@ class Accepted(NamedTuple):
 
     words: str
     holds: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ConfigError unless the option ``name`` takes ``value``."""
+        check(self.holds(value), name, value, self.words)
 
 
 def at_least(low: int, unit: str = "") -> Accepted:
@@ -135,7 +139,7 @@ class Configuration:
         values = {name: attrgetter(name)(self) for name in known}
         for name, own in known.items():
             if own.accepts and values[name] is not None:
-                check(own.accepts.holds(values[name]), name, values[name], own.accepts.words)
+                own.accepts.check(name, values[name])
         for name, own in known.items():
             if own.in_use(values[name]):
                 _check_company(own, known, values)
@@ -175,10 +179,15 @@ def flag(name: str, value: Any = True) -> str:
     return f"--{name.replace('_', '-')} {text.replace(', ', ',')}"
 
 
-@cache
-def options_of(config_class: Any) -> dict[str, Option]:
+def options_of(config_class: type) -> dict[str, Option]:
     """Return the options of a configuration by their names, those of a group dotted, in the order of its fields."""
-    kinds, found = get_type_hints(config_class), {}
+    return _options_of(config_class)
+
+
+@cache
+def _options_of(config_class: Any) -> dict[str, Option]:
+    kinds = get_type_hints(config_class)
+    found: dict[str, Option] = {}
     for f in fields(config_class):
         if is_dataclass(kinds[f.name]):
             for key, own in options_of(kinds[f.name]).items():
@@ -300,13 +309,9 @@ def _length_words(config: Any, epochs: float) -> str:
 
 def _all_options() -> dict[str, Option]:
     """Return the options of every kind of configuration; ``botzoo.options`` imports those that are always there."""
-
-    def kinds(base: type) -> Iterator[type]:
-        for kind in base.__subclasses__():
-            yield kind
-            yield from kinds(kind)
-
     found: dict[str, Option] = {}
-    for kind in kinds(Configuration):
-        found |= options_of(kind)
+    kinds: list[type] = [Configuration]
+    for kind in kinds:  # it grows on the way
+        kinds += kind.__subclasses__()
+        found |= {} if kind is Configuration else options_of(kind)
     return found

@@ -26,7 +26,8 @@ from botzoo.data.stream import Stream
 from botzoo.errors import ConfigError
 from botzoo.models.create import Start, create_model
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.options.config import TrainConfig, check_epochs, fold_of
+from botzoo.options.config import TrainConfig, fold_of
+from botzoo.options.facts import fitted_to
 from botzoo.tasks.classification import SINGLE_LABEL
 from botzoo.tasks.imbalance import class_weights
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -42,7 +43,6 @@ from botzoo.training.trainer import Trainer
 from botzoo.tricks import paper_augment
 from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.mixed_precision import Precision
-from botzoo.util.text import epochs_words
 
 SettledT = TypeVar("SettledT", bound="Settled")
 
@@ -450,11 +450,11 @@ def settle_epochs(config: TrainConfig, order: Order) -> float:
     """
     if config.steps is not None:
         epochs = config.steps / order.steps_per_epoch
-        check_epochs(config, epochs, f"the {epochs_words(epochs)} of its {config.steps:,} steps; or give more of them")
+        fitted_to(config, epochs)
         return int(epochs) if epochs.is_integer() else epochs
     whole = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
     if config.budget is None:
-        check_epochs(config, whole, f"the {whole} epochs that such a data set gets by default; or give --epochs")
+        fitted_to(config, whole)
     return whole
 
 
