@@ -10,8 +10,22 @@ from typing import Any, Literal, get_args, get_origin
 from botzoo.options.command_line import WORDS, Command, Mode
 from botzoo.options.facts import Option, flag, options_of
 from botzoo.options.values import parts_of
+from botzoo.util.nested import flat
 
-GROUPS = ["Recipe", "Ladder", "Data", "Model", "Length", "Optimizer", "Transfer", "Tricks", "Augmentation", "Evaluation", "Output", "Engine"]
+GROUPS = (
+    "Recipe",
+    "Ladder",
+    "Data",
+    "Model",
+    "Length",
+    "Optimizer",
+    "Transfer",
+    "Tricks",
+    "Augmentation",
+    "Evaluation",
+    "Output",
+    "Engine",
+)
 """The headings in their order."""
 
 WIDTH = 100
@@ -35,7 +49,7 @@ def _help(command: Command[Any], whole: bool) -> Iterator[str]:
         if shown := [own for own in options if whole or own.common]:
             yield f"\n{heading}:"
         for own in shown:
-            yield from _entry(_flags(own), own.help, _default_words(own, command), whole)
+            yield from _entry(flags(own), own.help, default_words(own, command), whole)
     if command.modes:
         yield "\nInstead of training:"
         yield from _modes(command.modes, whole)
@@ -50,7 +64,7 @@ def groups(command: Command[Any]) -> dict[str, list[Option]]:
     return {heading: inside for heading, inside in found.items() if inside}
 
 
-def metavar(own: Option) -> str:
+def _metavar(own: Option) -> str:
     """Return what stands for the value of an option."""
     if own.metavar:
         return own.metavar
@@ -67,18 +81,9 @@ def metavar(own: Option) -> str:
     return "|".join(words)
 
 
-def default_of(own: Option, command: Command[Any]) -> Any:
-    """Return the value of an option where nothing is given."""
-    inside: Any = command.defaults
-    for key in own.name.split("."):
-        if not isinstance(inside, Mapping) or key not in inside:
-            return own.default
-        inside = inside[key]
-    return inside
-
-
-def _default_words(own: Option, command: Command[Any]) -> str:
-    value = default_of(own, command)
+def default_words(own: Option, command: Command[Any]) -> str:
+    """Return the default of an option in words, empty where there is nothing to say."""
+    value = flat(command.defaults).get(own.name, own.default)
     if own.name in command.chosen:
         return "chosen for the data"
     if isinstance(value, bool):
@@ -86,10 +91,11 @@ def _default_words(own: Option, command: Command[Any]) -> str:
     return own.unset if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _flags(own: Option) -> str:
+def flags(own: Option) -> str:
+    """Return how an option is typed: --epochs N, --cosine/--no-cosine."""
     if own.kind is bool:
         return f"{flag(own.name)}/{flag(own.name, False)}"
-    return f"{flag(own.name)} {metavar(own)}"
+    return f"{flag(own.name)} {_metavar(own)}"
 
 
 def _modes(modes: Mapping[str, Mode], whole: bool) -> Iterator[str]:
@@ -97,14 +103,14 @@ def _modes(modes: Mapping[str, Mode], whole: bool) -> Iterator[str]:
         yield from _entry(f"{flag(name)} {mode.metavar}".rstrip(), mode.help, "", whole)
 
 
-def _entry(flags: str, help: str, default: str, whole: bool) -> Iterator[str]:
-    """Yield the lines of one option: its flags, and beside them what it does, all of it or the first sentence on one line."""
+def _entry(typed: str, help: str, default: str, whole: bool) -> Iterator[str]:
+    """Yield the lines of one option: as it is ``typed``, and what it does, ``whole`` or as one sentence on one line."""
     text = help.rstrip(".") if whole else help.partition(". ")[0].rstrip(".")
     said = f"{text} (default: {default})" if default else text
     lines = textwrap.wrap(
         said if whole or len(said) <= WIDTH - COLUMN else text, WIDTH - COLUMN, break_on_hyphens=False
     )
-    first = f"  {flags}"
+    first = f"  {typed}"
     if len(first) < COLUMN:
         yield f"{first:{COLUMN}}{lines.pop(0)}"
     else:
