@@ -6,7 +6,8 @@ import os
 import shlex
 
 from botzoo.errors import ConfigError
-from botzoo.options.command_line import Command, named_first, parse
+from botzoo.options.command import Command
+from botzoo.options.command_line import named_first, parse
 from botzoo.options.config import AblateConfig
 from botzoo.options.facts import values_of
 from botzoo.recipes.ladders import load_ladder

@@ -6,7 +6,8 @@ import shlex
 import time
 
 from botzoo import recipes
-from botzoo.options.command_line import Command, check_options, named_first, parse
+from botzoo.options.command import Command
+from botzoo.options.command_line import check_options, named_first, parse
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Option
 

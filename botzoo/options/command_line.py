@@ -6,79 +6,21 @@ is imported here, so that help and refusals come at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple
 
 import yaml
 
 from botzoo import __version__
 from botzoo.errors import ConfigError, did_you_mean
-from botzoo.options.config import TrainConfig
+from botzoo.options.command import WORDS, Command, ConfigT
 from botzoo.options.facts import Option, fitted_to, flag, options_of
+from botzoo.options.help import help_text
 from botzoo.options.values import SWITCH, in_words, read
 from botzoo.util.nested import nested
-
-ConfigT = TypeVar("ConfigT", bound=TrainConfig)
-
-
-class Mode(NamedTuple):
-    """Something that a command does instead of its work.
-
-    Attributes:
-        help: what; the first sentence stands alone in the short help.
-        metavar: name of the value that its flag takes, empty where it takes none.
-        common: whether the short help has it.
-    """
-
-    help: str
-    metavar: str = ""
-    common: bool = True
-
-
-RUN_MODES = {
-    "dry_run": Mode("Print the plan, draw the learning rate, and stop."),
-    "find_lr": Mode("Try out learning rates over an epoch or less, suggest one, and stop."),
-}
-"""What every training command can do instead of training; see ``botzoo.api``."""
-
-WORDS = {
-    "config": Mode("YAML file of options; flags after it override it.", "FILE"),
-    "resume": Mode("Go on with the run in this folder.", "PATH"),
-    "print_config": Mode("Print all options as a file for --config, and stop."),
-    "help": Mode("Show the options that people use most.", common=False),
-    "help_all": Mode("Show all options."),
-    "version": Mode("Print the version.", common=False),
-    "debug": Mode("Show the traceback of an error.", common=False),
-}
-"""What every training command understands besides its options; they belong to the command line, not to a file."""
-
-
-@dataclass(frozen=True)
-class Command(Generic[ConfigT]):
-    """A command of many options.
-
-    Attributes:
-        prog: its name.
-        about: what it does, in a sentence.
-        config_class: of its options.
-        defaults: values of some of them, such as a recipe's, those of a group as a dictionary; they are not checked here.
-        modes: what it can do instead, by the flags that ask for it.
-        examples: command lines with what they do, for the help.
-        chosen: names of options that are chosen to suit the data where they are not given, for the help.
-        own: further options that are no part of the configuration, for the help; see ``named_first``.
-    """
-
-    prog: str
-    about: str
-    config_class: type[ConfigT]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    modes: Mapping[str, Mode] = field(default_factory=lambda: RUN_MODES)
-    examples: Mapping[str, str] = field(default_factory=dict)
-    chosen: Collection[str] = ()
-    own: Mapping[str, Option] = field(default_factory=dict)
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
@@ -311,8 +253,6 @@ def _read(config_class: type[ConfigT], options: Mapping[str, Any]) -> dict[str, 
 def _print_and_exit(command: Command[Any], name: str) -> None:
     """Print what ``name`` asks for, where it asks for something to read, and exit."""
     if name in ("help", "help_all"):
-        from botzoo.options.help import help_text  # the text is not needed for anything else
-
         print(help_text(command, whole=name == "help_all"))
     elif name == "version":
         print(f"{command.prog} {__version__}")

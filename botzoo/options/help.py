@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from botzoo.options.command_line import WORDS, Command, Mode
+from botzoo.options.command import WORDS, Command, Mode
 from botzoo.options.facts import Option, flag, options_of
 from botzoo.options.values import parts_of
 from botzoo.util.nested import flat

@@ -16,7 +16,7 @@ except KeyboardInterrupt:  # Ctrl-C before the guard stands
     raise SystemExit(130) from None
 
 if TYPE_CHECKING:
-    from botzoo.options.command_line import Command
+    from botzoo.options.command import Command
     from botzoo_finetune.config import FinetuneConfig
 
 PROG = "botzoo-finetune"
@@ -72,7 +72,7 @@ def command() -> Command[FinetuneConfig]:
     """Return the command with the defaults of its recipe."""
     import yaml
 
-    from botzoo.options.command_line import RUN_MODES, Command, Mode
+    from botzoo.options.command import RUN_MODES, Command, Mode
     from botzoo_finetune.config import CHOSEN, FinetuneConfig
 
     return Command(

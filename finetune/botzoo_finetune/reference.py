@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.commands import ablate, train
-from botzoo.options.command_line import WORDS, Command, Mode
+from botzoo.options.command import WORDS, Command, Mode
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import SET, Option, When, flag, options_of
 from botzoo.options.help import default_words, flags, groups

@@ -142,7 +142,11 @@ WRONG: list[tuple[type[TrainConfig], dict[str, Any], str]] = [
     (AblateConfig, {"epochs": 3, "seed": 1}, "--seed is 1: it must be left out"),
     (AblateConfig, {"epochs": 3, "patience": 1}, "--patience is 1: it must be left out"),
     (AblateConfig, {"epochs": 3, "batch_size": "auto"}, "--batch-size auto needs a run of its own"),
-    (AblateConfig, {"epochs": 3, "push_to": "me/x", "data": {"fold": "1/2"}}, "--push-to me/x and --data.fold 1/2 need"),
+    (
+        AblateConfig,
+        {"epochs": 3, "push_to": "me/x", "data": {"fold": "1/2"}},
+        "--push-to me/x and --data.fold 1/2 need",
+    ),
     (FinetuneConfig, {"freeze": "²"}, "--freeze is '²': it must be none, backbone or a number"),
 ]
 
