@@ -30,7 +30,7 @@ from botzoo.data.stream import Stream, drawn, stream_eval_batches, stream_train_
 from botzoo.data.transforms import EvalTransform, TrainTransform
 from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.options.config import DataConfig
+from botzoo.options.config import DataConfig, TrainConfig
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
 
 GREY = 30
@@ -506,8 +506,8 @@ def test_tar_files_are_refused_without_streaming(tars: Path) -> None:
 
 
 def test_options_of_streaming_are_refused_without_it() -> None:
-    with pytest.raises(ConfigError, match=r"--data\.epoch-images counts with --data\.streaming only"):
-        DataConfig(epoch_images=5)
+    with pytest.raises(ConfigError, match=r"--data\.epoch-images 5 counts with --data\.streaming only"):
+        TrainConfig(data=DataConfig(epoch_images=5))
 
 
 def test_missing_shards_are_named(tars: Path, tables: Path, tmp_path: Path) -> None:
@@ -760,7 +760,6 @@ def stream_and_record(options: dict[str, Any], folder: str) -> None:
     """Train, and write down the numbers of the images that this process trained on and how many were evaluated."""
     from botzoo.data import stream as streams
     from botzoo.options.command_line import made
-    from botzoo.options.config import TrainConfig
     from botzoo.training.run import train
 
     trained: list[int] = []
