@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.options.config import check_commit, check_license, check_repo, check_tag
+from botzoo.options.config import COMMIT, LICENSE, REPO, TAG
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
@@ -49,13 +49,13 @@ def _parsed(argv: list[str]) -> Any:
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
     options = parser.parse(argv)
-    check_repo(options.repo, "repo")
+    REPO.check("repo", options.repo)
     if options.license is not None:
-        check_license(options.license)
+        LICENSE.check("license", options.license)
     if options.tag is not None:
-        check_tag(options.tag)
+        TAG.check("tag", options.tag)
     if options.parent is not None:
-        check_commit(options.parent, "parent")
+        COMMIT.check("parent", options.parent)
     return options
 
 

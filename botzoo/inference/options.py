@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, get_args
 
-from botzoo.options.config import check
+from botzoo.options.facts import check
 
 Tta = Literal["none", "flip", "five-crop", "ten-crop"]
 TTA: tuple[str, ...] = get_args(Tta)

@@ -25,7 +25,8 @@ from botzoo.errors import ConfigError
 from botzoo.models.create import Network, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
-from botzoo.options.config import TrainConfig, check_epochs
+from botzoo.options.config import TrainConfig
+from botzoo.options.facts import fitted_to
 from botzoo.tasks.find import task_of
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import (
@@ -45,9 +46,6 @@ from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Trainer
 from botzoo.tricks import paper_augment
 from botzoo.util.text import epochs_words
-
-WARMUP = 0.2
-"""Share of the run that a warmup takes which nobody asked for, where the usual one is not shorter than the run."""
 
 
 @dataclass(frozen=True)
@@ -227,21 +225,16 @@ def resolved(
         ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
     """
     choices: list[Choice] = []
-    epochs: float
-    if config.steps is not None:
-        epochs = config.steps / order.steps_per_epoch
-        named = f"the {epochs_words(epochs)} of its {config.steps:,} steps; or give more of them"
-    else:
-        epochs = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
-        named = f"the {epochs} epochs that such a data set gets by default; or give --epochs"
     if config.budget is None:
-        if config.warmup >= epochs and "warmup" not in given:
-            warmup = float(f"{WARMUP * epochs:.3g}")
-            choices = [Choice("warmup", warmup, f"a fifth of the run, which has {epochs_words(epochs)}", "a default")]
-            config = chosen(config, choices)
-        check_epochs(config, epochs, named)
+        epochs: float = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
+        if config.steps is not None:
+            epochs = config.steps / order.steps_per_epoch
+        fitted = fitted_to(config, epochs, given)
+        if fitted.warmup != config.warmup:
+            reason = f"{config.warmup:g} epochs are not shorter than the run, which has {epochs_words(epochs)}"
+            choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
         crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
-        config = replace(config, data=replace(config.data, crop_min=crop_min))
+        config = replace(fitted, data=replace(config.data, crop_min=crop_min))
         config = config if config.steps is not None else replace(config, epochs=int(epochs))
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if mirrored else 0.0
     config = replace(config, batch_size=order.batch_size, data=replace(config.data, hflip=hflip))

@@ -8,9 +8,10 @@ from typing import Any
 
 from botzoo.api import run_training
 from botzoo.errors import ConfigError
+from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
 from botzoo.training.setup import Own
-from botzoo_finetune.auto import differing, for_optimizer
+from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import QuickCheck

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config
-from botzoo.options.config import check
+from botzoo.options.facts import check
 from botzoo.recipes import Options
 from botzoo.tasks.classification import wilson
 from botzoo.training.distributed import from_main
