@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from inference.test_catalogue import cached
+from models.test_catalogue import cached
 
 from botzoo import cli
 from botzoo.errors import NetworkError
