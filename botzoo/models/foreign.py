@@ -29,6 +29,7 @@ from torch.nn.modules.module import (
 )
 
 from botzoo.errors import CheckpointError, did_you_mean, printable
+from botzoo.models.cost import on_meta
 from botzoo.models.pretrained import compare_keys
 
 Config = dict[str, Any]
@@ -275,7 +276,7 @@ def _on_meta(architecture: str, config: Config) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of initialising tensors without contents
         try:
-            with torch.device("meta"):
+            with on_meta():
                 model: nn.Module = timm.create_model(architecture, **args)
         except NotImplementedError:  # some networks look at the contents of a tensor while they are made
             model = timm.create_model(architecture, **args)
