@@ -57,13 +57,14 @@ from botzoo.training.folder import (
     working_in,
     write_facts,
 )
-from botzoo.training.history import History, draw_lr_curve
+from botzoo.training.history import History, lr_figure
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import decay_words, plan
 from botzoo.training.setup import Settled, SettledT, Transfer, resettled, with_choices
 from botzoo.training.setup import set_up as prepare
 from botzoo.training.soup import Ingredient, Score, Soup, average, best_of, file_of, greedy_soup, remove_others, told
 from botzoo.util.files import free_name, sync
+from botzoo.util.pictures import drawn
 from botzoo.util.private import forget_prepared
 from botzoo.util.text import duration, epochs_number
 
@@ -211,8 +212,8 @@ def rehearse(
 
     def draw() -> None:
         path = free_name(Path("lr_curve"), ".png")
-        draw_lr_curve(settled.schedule, settled.order.steps_per_epoch, path, title)
-        log.info("%-10s none: a dry run; its learning rate is drawn in %s", "output", path)
+        seen = drawn(path, lambda: lr_figure(settled.schedule, settled.order.steps_per_epoch, title))
+        log.info("%-10s none: a dry run%s", "output", f"; its learning rate is drawn in {path}" if seen else "")
 
     on_main(settled.accelerator, draw)
     end_trackers(settled.accelerator)
