@@ -1,104 +1,101 @@
-"""A training run with all that is told of it afterwards: recipe and card in the model folder, the summary, the Hub."""
+"""Training from Python, by the same functions as the commands."""
 
 from __future__ import annotations
 
 import logging
-import os
-import shlex
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from botzoo.errors import BotzooError, PublishError
-from botzoo.models.licence import settle_license
+from botzoo.hub.publish import Publish
 from botzoo.options.config import TrainConfig
-from botzoo.results.report import describe
-from botzoo.results.summary import summary
-from botzoo.training.run import Result, range_test, rehearse, train
-from botzoo.training.setup import Settled, Transfer
+from botzoo.results.report import Report
+from botzoo.results.view import FinishedRun
+from botzoo.training.autotune.batch_size import LargestBatch
+from botzoo.training.autotune.keep_budget import KeepBudget
+from botzoo.training.callbacks import Callback
+from botzoo.training.patience import EarlyStopping, Plateau
+from botzoo.training.rehearsal import dry_run, find_lr
+from botzoo.training.run import train
+from botzoo.training.setup import Own
+from botzoo.training.soup import MakeSoup
 
 log = logging.getLogger("botzoo")
 
 
-def train_and_describe(
+def all_callbacks(
+    config: TrainConfig,
+    transfer: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
+    began: float | None = None,
+) -> list[Callback]:
+    """Return the callbacks that a run of ``config`` has, in the order in which they act.
+
+    The soup averages what was trained before features give way to images again, and so stands before ``transfer``; the budget
+    counts what all before it take at the start; the card is written before the model is published.
+
+    Args:
+        config: whose options ask for them.
+        transfer: of transfer learning, if any.
+        callbacks: a user's own.
+        began: see ``run_training``.
+    """
+    optim = config.optim
+    return [
+        *([MakeSoup(config.soup)] if config.soup is not None else []),
+        *transfer,
+        LargestBatch(),
+        *callbacks,
+        KeepBudget([*transfer, *callbacks], began),
+        *([Plateau(optim.decay_patience, config.min_delta)] if optim.decay == "plateau" else []),
+        *([EarlyStopping(config.patience, config.min_delta)] if config.patience is not None else []),
+        Report(),
+        *([Publish(config.push_to, private=config.private)] if config.push_to is not None else []),
+    ]
+
+
+def run_training(
     config: TrainConfig,
     *,
+    transfer: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] = (),
     command: str,
-    transfer: Transfer | None = None,
     resume: Path | None = None,
     mode: str | None = None,
     began: float | None = None,
-) -> Result | None:
-    """Train as ``config`` says, write the card, print the summary, and publish the model where that is asked for.
+    own: Own | None = None,
+) -> FinishedRun | None:
+    """Train as ``config`` says, write the card, say how good the result is, and publish it where that is asked for.
 
     Args:
         config: the options.
+        transfer: callbacks of transfer learning, if any.
+        callbacks: a user's own.
+        given: names of the options that the user gave; others may give way.
         command: as typed, for the card and the command to resume.
-        transfer: what transfer learning adds, if anything.
         resume: folder of a run to go on with, whose configuration is ``config``.
         mode: "dry_run" stops after the plan, "find_lr" tries out learning rates; None trains.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
+        own: objects of a user's own in the place of what options name.
 
     Returns:
-        The result, or None where nothing was to be kept and where the run to resume is complete already.
+        The finished run, or None where nothing was to be kept and where the run to resume is complete already.
 
     Raises:
         PublishError: the model could not be published, which is known before the first step but for the network's failures.
         BotzooError: see ``botzoo.training.run.train``.
     """
+    began = time.perf_counter() if began is None else began
+    every = all_callbacks(config, transfer, callbacks, began)
+    if mode == "find_lr":
+        find_lr(config, every, given, own)
+        return None
+    if mode == "dry_run":
+        dry_run(config, every, given, own)
+        return None
     if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
-    if mode == "find_lr":
-        range_test(config, transfer=transfer)
-        return None
-    if mode == "dry_run":
-        rehearse(config, transfer=transfer, approve=_check_license, began=began)
-        return None
-    began = time.perf_counter() if began is None else began
-    head = _check_access(config)
-    result = train(config, transfer=transfer, command=command, resume=resume, approve=_check_license, began=began)
-    if result.job.accelerator.is_main_process:
-        lines = summary(describe(result.job.folder))
-        with (result.job.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        for line in lines:
-            log.info("%s", line)
-        _push(result, head)
-    return result
-
-
-def _check_license(settled: Settled) -> None:
-    """Raise before the first step where the model could not be published for want of a licence."""
-    config, start, data = settled.config, settled.start, settled.data
-    license = settle_license(start.license, data.license, config.license)
-    if config.push_to is not None and license is None:
-        raise PublishError(
-            f"--push-to {config.push_to} needs a licence: choose one with --license, such as apache-2.0. It starts from "
-            f"{start.source} (licence: {start.license or 'none known'}); data: {data.license or 'none known'}."
-        )
-
-
-def _check_access(config: TrainConfig) -> str | None:
-    """Ask the Hub, from the first process alone, whether --push-to will do; return the commit to go on top of."""
-    if config.push_to is None or os.environ.get("RANK", "0") != "0":
-        return None
-    from botzoo.hub.publish import check_access
-
-    return check_access(config.push_to, private=config.private)
-
-
-def _push(result: Result, head: str | None) -> None:
-    config, folder = result.job.config, result.job.folder
-    if config.push_to is None:
-        return
-    from botzoo.hub.package import pack
-    from botzoo.hub.publish import publish
-
-    try:
-        done = publish(pack(folder, config.push_to), private=config.private, parent=head)
-    except BotzooError as error:
-        again = ["botzoo", "publish", str(folder), "--repo", config.push_to, *(["--private"] if config.private else [])]
-        raise PublishError(
-            f"The model is whole in {folder / 'model'}. {error} To publish it: {shlex.join(again)}"
-        ) from error
-    log.info("%-10s %s", "published", done.url)
+    run = train(config, every, given=given, command=command, resume=resume, own=own)
+    return FinishedRun.load(run.folder)

@@ -87,11 +87,11 @@ def finetune(options: dict[str, Any], resume: str | None = None) -> None:
     """Fine-tune in this process, or go on with the run in the folder ``resume``, as its own config.yaml says."""
     from botzoo.options.command_line import load_config, made
     from botzoo_finetune.config import FinetuneConfig
-    from botzoo_finetune.run import finetune
+    from botzoo_finetune.run import execute
 
     folder = Path(resume) if resume else None
     config = load_config(folder / "config.yaml", FinetuneConfig) if folder else made(options, FinetuneConfig)
-    finetune(config, command="botzoo-finetune", resume=folder)
+    execute(config, command="botzoo-finetune", resume=folder)
 
 
 def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:
@@ -121,12 +121,12 @@ def train_one_epoch(photos: Path, folder: Path) -> Path:
 
 def train_briefly(photos: Path, folder: Path, **changed: Any) -> Path:
     """Train in this process as TINY says, but for what is ``changed``; return the folder of the finished run."""
-    from botzoo.api import train_and_describe
+    from botzoo.api import run_training
     from botzoo.options.command_line import made
     from botzoo.options.config import TrainConfig
 
     options = {**TINY, "mixed_precision": "fp32", "dataset": str(photos), "output": str(folder), **changed}
-    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
+    run_training(made(options, TrainConfig), command="botzoo train --scratch")
     return folder
 
 
@@ -146,7 +146,7 @@ def write_teacher(folder: Path, name: str = "test_resnet", size: int = 32, class
     from botzoo.models.preprocessing import Preprocessing
 
     torch.manual_seed(5)
-    model, _, _ = create_model(name, classes, scratch=True, img_size=size, zero_gamma=False)
+    model = create_model(name, classes, scratch=True, img_size=size, zero_gamma=False).model
     for _ in range(3):
         model.train()(torch.randn(8, 3, size, size))
     names = tuple(f"class{k}" for k in range(classes))

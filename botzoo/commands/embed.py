@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from botzoo.api import train_and_describe
+from botzoo.api import run_training
 from botzoo.errors import ConfigError
 from botzoo.hub.package import pack
 from botzoo.models.foreign import temperature_in
@@ -63,7 +63,7 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         shutil.rmtree(copy / "model")
         save_file({key: _rounded(tensor) for key, tensor in load_file(copy / BEST).items()}, copy / BEST)
         command = json.loads((copy / "run.json").read_text(encoding="utf-8"))["command"]
-        train_and_describe(config, command=command, resume=copy)
+        run_training(config, command=command, resume=copy)
         _pack(copy, license, weights, cards, name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.models.catalogue import SORT_KEYS, as_table, chosen
+from botzoo.inference.catalogue import SORT_KEYS, as_table, chosen
 
 DESCRIPTION = "List the networks of the paper and their weights. Nothing is asked of the network."
 

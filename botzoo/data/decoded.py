@@ -7,20 +7,15 @@ A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` 
     index    SHA-256 of each encoded image, its height and width (int32, 0 where it is unreadable), and JSON: the rest
     footer   sizes of both, number of images, SHA-256 of the index, version and magic
 
-It is written beside and renamed, so there is never half of one, and checked when it is opened. Files not used for the longest
-time are removed when a new one makes all of them larger than ``$BOTZOO_CACHE_GIB`` (by default 20); removing the folder clears
-the cache. A file that is mapped is locked: on a folder that machines share, a process would die of a page that is gone.
+It is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +26,7 @@ import PIL
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
-from botzoo.util.cache import cache_folder, cache_limit, lock, part_of, prune
-
-log = logging.getLogger("botzoo")
-
+from botzoo.util.cache import Draft, Store, mapped
 
 Pixels = NDArray[np.uint8]
 
@@ -44,6 +36,8 @@ VERSION = 1
 MAGIC = b"BOTZOOPX"
 
 FOOTER = struct.Struct("<QQQ32sI4x8s")
+
+STORE = Store("decoded", ".pixels", "decoded images", "decoded")
 
 
 @dataclass(frozen=True)
@@ -119,9 +113,8 @@ def _mapped(index: Index, path: Path | None) -> Pixels | None:
     with path.open("rb") as file:
         if _footer(file)[0] != size:
             return None
-        lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
         # A plain array over the map: slices of a np.memmap cost ten times as much.
-        return np.asarray(np.memmap(file, np.uint8, "r", shape=(size,))) if size else np.empty(0, np.uint8)
+        return np.asarray(mapped(file, np.uint8, 0, (size,))) if size else np.empty(0, np.uint8)
 
 
 def key_of(digests: NDArray[np.uint8]) -> str:
@@ -129,40 +122,14 @@ def key_of(digests: NDArray[np.uint8]) -> str:
     return hashlib.sha256(f"{VERSION} {PIL.__version__} ".encode() + digests.tobytes()).hexdigest()
 
 
-def path_of(key: str) -> Path:
-    """Return the file of the split with this key."""
-    return cache_folder() / "decoded" / f"{key}.pixels"
-
-
 def open_decoded(key: str) -> Decoded | None:
     """Return what was decoded before, or None where that cannot be read; a damaged file is removed, and that is said."""
-    path = path_of(key)
-    try:
-        decoded = Decoded(_read_index(path), path=path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        log.warning("The decoded images in %s cannot be read (%s): they are decoded again.", path, error)
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        log.warning("The decoded images in %s are damaged (%s): they are decoded again.", path, error)
-        with suppress(OSError):
-            path.unlink()
-        return None
-    with suppress(OSError):
-        os.utime(path)  # the last to be removed
-    return decoded
+    return STORE.open(key, lambda path: Decoded(_read_index(path), path=path))
 
 
 def _footer(file: BinaryIO) -> tuple[Any, ...]:
     file.seek(-FOOTER.size, os.SEEK_END)
     return FOOTER.unpack(file.read(FOOTER.size))
-
-
-def _sizes(path: Path) -> tuple[int, int]:
-    with path.open("rb") as file:
-        pixels, index, *_ = _footer(file)
-    return pixels, index
 
 
 def _read_index(path: Path) -> Index:
@@ -185,53 +152,27 @@ def _read_index(path: Path) -> Index:
     return index
 
 
-class Writer:
-    """A file of decoded images in the making; see ``writing``.
+def add_pixels(file: BinaryIO, pixels: Pixels) -> None:
+    """Write the next image's pixels to a file in the making."""
+    file.write(np.ascontiguousarray(pixels).data)
 
-    Attributes:
-        path: where it will be, once it is finished.
+
+def finish(draft: Draft, index: Index, *, keep: bool) -> None:
+    """Write the index, after the pixels or, unless ``keep``, in their place.
+
+    The file is named by what was decoded, which may be other images by then than those whose digests were read first.
     """
-
-    path: Path | None = None
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-
-    def add(self, pixels: Pixels) -> None:
-        """Write the next image's pixels."""
-        self.file.write(np.ascontiguousarray(pixels).data)
-
-    def finish(self, index: Index, *, keep: bool) -> None:
-        """Write the index, after the pixels or, unless ``keep``, in their place."""
-        if not keep:
-            self.file.seek(0)
-            self.file.truncate()
-        content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(index.problems).encode()
-        size = int(index.offsets[-1]) if keep else 0
-        self.file.write(content)
-        checksum = hashlib.sha256(content).digest()
-        self.file.write(FOOTER.pack(size, len(content), len(index), checksum, VERSION, MAGIC))
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.path = path_of(key_of(index.digests))
+    if not keep:
+        draft.file.seek(0)
+        draft.file.truncate()
+    content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(index.problems).encode()
+    size = int(index.offsets[-1]) if keep else 0
+    checksum = hashlib.sha256(content).digest()
+    draft.file.write(content + FOOTER.pack(size, len(content), len(index), checksum, VERSION, MAGIC))
+    draft.key = key_of(index.digests)
 
 
-@contextmanager
-def writing(key: str) -> Iterator[Writer]:
-    """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind.
-
-    Its place is that of the images that were decoded, which may be others by then than those of this key.
-    """
-    path = path_of(key)
-    with part_of(path) as part:
-        with part.open("wb") as file:
-            yield (writer := Writer(file))
-        if writer.path is not None and not _is_kept(writer.path):
-            part.replace(writer.path)
-    prune(path.parent, cache_limit(), spare=writer.path)
-
-
-def _is_kept(path: Path) -> bool:
-    """Tell whether the pixels are there already, as another machine may have mapped them: they must not be replaced."""
-    found = open_decoded(path.stem)
+def is_kept(key: str) -> bool:
+    """Tell whether the pixels are there already; a file without them may be replaced by one with them."""
+    found = open_decoded(key)
     return found is not None and found.kept

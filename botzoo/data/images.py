@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from botzoo.data.decode import decode
-from botzoo.data.decoded import Decoded, Index, Pixels, key_of, open_decoded, path_of, writing
+from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.loader import Batch, EvalBatches, Keyed, TrainBatches, collate, make_loader
+from botzoo.data.order import Order
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
+from botzoo.data.transforms import Transform
 from botzoo.errors import DataError
 
 log = logging.getLogger("botzoo")
@@ -31,6 +35,9 @@ class Images:
         fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
     """
 
+    hashed = "its images and labels in order"
+    order_depends_on_processes = False
+
     def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64]) -> None:
         self.split, self.labels, self.decoded, self.rows = split, split.labels, decoded, rows
         sha = hashlib.sha256(split.labels.tobytes())
@@ -39,6 +46,19 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def evaluated(self) -> int:
+        """How many images an evaluation sees: all."""
+        return len(self)
+
+    def describe(self, i: int) -> str:
+        """Name image i for messages."""
+        return self.split.describe(i)
+
+    def names(self) -> list[str]:
+        """Return each image's file, from the data set's folder on, or what names its row."""
+        return [self.split.describe(i).removeprefix(self.split.root) for i in range(len(self))]
 
     def only(self, split: Split) -> Images:
         """Return those images that are in ``split``, which was taken from this one's."""
@@ -74,6 +94,26 @@ class Images:
     def image(self, i: int) -> Image.Image:
         """Return image i, decoded, RGB."""
         return Image.fromarray(self.pixels(i)) if self.cached else self._decode(i)
+
+    def train_batches(
+        self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
+    ) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each step of [first, last); see ``LoadedSplit``."""
+        batches = iter(make_loader(Keyed(self, transform), TrainBatches(order, first, last), collate, workers, pin))
+        for _ in range(first, last):
+            try:
+                yield [next(batches) for _ in range(order.accumulate)]
+            except DataError as error:  # from a worker it comes with the worker's traceback in front
+                raise DataError(
+                    str(error).strip().splitlines()[-1].removeprefix("botzoo.errors.DataError: ")
+                ) from error
+
+    def eval_batches(
+        self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+    ) -> Iterator[Batch]:
+        """Yield this process's share of the images in order; see ``LoadedSplit``."""
+        batches = EvalBatches(len(self), batch_size, rank, world_size)
+        yield from make_loader(Keyed(self, transform), batches, collate, workers, pin)
 
     def _decode(self, i: int) -> Image.Image:
         try:
@@ -182,14 +222,12 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
         try:
-            with writing(key) as writer:
-                index, kept = _decode_all(check(), cache_bytes, writer.add)
-                writer.finish(index, keep=kept)
-            return Decoded(index, path=writer.path)
+            with STORE.writing(key, is_kept) as draft:
+                index, kept = _decode_all(check(), cache_bytes, partial(add_pixels, draft.file))
+                finish(draft, index, keep=kept)
+            return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:
-            log.warning(
-                "Decoded images are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error
-            )
+            log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
     pixels: list[Pixels] = []
     index, kept = _decode_all(check(), cache_bytes, pixels.append)
     return Decoded(index, pixels if kept else None)

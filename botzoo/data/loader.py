@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from botzoo.data.decoded import Pixels
-from botzoo.data.images import Images
 from botzoo.data.order import Order, share
 from botzoo.data.transforms import Key, Transform
-from botzoo.errors import DataError
 
 Row = tuple[Pixels, Any, tuple[float, ...]]
 """Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
@@ -25,10 +25,19 @@ Batch = tuple[Tensor, ...]
 """Images uint8 (N, 3, H, W), labels int64 (N,) or uint8 (N, K), and, with paper_augment, colour parameters float32 (N, 6)."""
 
 
-class _Keyed(Dataset[Row]):
+class Addressed(Protocol):
+    """Images that can be read in any order."""
+
+    @property
+    def labels(self) -> NDArray[Any]: ...
+
+    def image(self, i: int) -> Image.Image: ...
+
+
+class Keyed(Dataset[Row]):
     """Images behind a transform, addressed by (epoch, index)."""
 
-    def __init__(self, images: Images, transform: Transform) -> None:
+    def __init__(self, images: Addressed, transform: Transform) -> None:
         self.images, self.transform = images, transform
 
     def __getitem__(self, key: Key) -> Row:
@@ -44,7 +53,7 @@ def collate(rows: Sequence[Row]) -> Batch:
     return (*batch, torch.tensor(colours)) if any(colours) else batch
 
 
-class _Batches(Sampler[list[Key]]):
+class TrainBatches(Sampler[list[Key]]):
     """The micro-batches of the steps [first, last), for torch's DataLoader."""
 
     def __init__(self, order: Order, first: int, last: int) -> None:
@@ -55,7 +64,7 @@ class _Batches(Sampler[list[Key]]):
             yield from self.order.micro_batches(step)
 
 
-class _Slice(Sampler[list[Key]]):
+class EvalBatches(Sampler[list[Key]]):
     """The images of a process, once, in batches."""
 
     def __init__(self, images: int, batch_size: int, rank: int, world_size: int) -> None:
@@ -76,27 +85,6 @@ def _set_up_worker(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     torch.set_num_threads(1)
-
-
-def train_batches(
-    images: Images, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
-) -> Iterator[list[Batch]]:
-    """Yield this process's micro-batches of each step of [first, last)."""
-    loader = make_loader(_Keyed(images, transform), _Batches(order, first, last), collate, workers, pin)
-    batches = iter(loader)
-    for _ in range(first, last):
-        try:
-            yield [next(batches) for _ in range(order.accumulate)]
-        except DataError as error:  # from a worker it comes with the worker's traceback in front
-            raise DataError(str(error).strip().splitlines()[-1].removeprefix("botzoo.errors.DataError: ")) from error
-
-
-def eval_batches(
-    images: Images, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
-) -> Iterator[Batch]:
-    """Yield this process's share of the images in order, each exactly once over any number of processes."""
-    batches = _Slice(len(images), batch_size, rank, world_size)
-    yield from make_loader(_Keyed(images, transform), batches, collate, workers, pin)
 
 
 def make_loader(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from accelerate import PartialState
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -27,9 +29,13 @@ from huggingface_hub.utils.sha import git_hash
 
 from botzoo import __version__
 from botzoo.errors import BotzooError, NetworkError, PublishError
-from botzoo.hub.package import FILES, RECORD, Package
+from botzoo.hub.package import FILES, RECORD, Package, pack
+from botzoo.models.create import Network
+from botzoo.models.licence import combined_license
 from botzoo.models.loading import explain_refusal
 from botzoo.models.pretrained import is_network_error
+from botzoo.training.callbacks import Callback
+from botzoo.training.state import Run
 from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
@@ -322,3 +328,44 @@ def _explain(repo: str, error: Exception) -> BotzooError:
     if isinstance(error, HfHubHTTPError | ValueError):
         return PublishError(f"The Hub refuses {repo}: {said}.")
     return NetworkError(f"{repo} cannot be published: {said}.")
+
+
+class Publish(Callback):
+    """Publishes the model of a run at its end; what can be refused is refused before the first step.
+
+    Args:
+        repo: owner/name.
+        private: for its owner only.
+    """
+
+    def __init__(self, repo: str, *, private: bool = False) -> None:
+        self.repo, self.private = repo, private
+        self.head: str | None = None
+
+    def on_network(self, network: Network) -> None:
+        """Ask the Hub, from the first process alone, whether it lets us; note the commit to go on top of."""
+        if PartialState().is_main_process:
+            self.head = check_access(self.repo, private=self.private)
+
+    def on_setup(self, run: Run) -> None:
+        """Refuse a run whose model could not be published for want of a licence."""
+        start, data = run.network.start, run.data
+        if combined_license(start.license, data.license, run.config.license) is None:
+            raise PublishError(
+                f"--push-to {self.repo} needs a licence: choose one with --license, such as apache-2.0. It starts from "
+                f"{start.source} (licence: {start.license or 'none known'}); data: {data.license or 'none known'}."
+            )
+
+    def on_finish(self, run: Run) -> None:
+        """Publish the model folder, whose card is written by now."""
+        if not run.is_main:
+            return
+        try:
+            done = publish(pack(run.folder, self.repo), private=self.private, parent=self.head)
+        except BotzooError as error:
+            private = ["--private"] if self.private else []
+            again = shlex.join(["botzoo", "publish", str(run.folder), "--repo", self.repo, *private])
+            raise PublishError(
+                f"The model is whole in {run.folder / 'model'}. {error} To publish it: {again}"
+            ) from error
+        log.info("%-10s %s", "published", done.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
 @dataclass(frozen=True)
 class Start:
-    """What a network started from.
+    """What the training of a network starts from.
 
     Attributes:
         source: for the reader, such as "resnet50d.gluon_in1k" or "random weights".
@@ -47,6 +46,24 @@ class Start:
     license: str | None = None
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network, how its input is prepared, and what its training starts from.
+
+    ``model`` takes float (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
+    """
+
+    model: nn.Module
+    preprocessing: Preprocessing
+    start: Start
+
+    @property
+    def architecture(self) -> str:
+        """Its name in timm, or that of its class where timm did not make it."""
+        cfg: Any = getattr(self.model, "pretrained_cfg", None) or {}
+        return str(cfg.get("architecture", type(self.model).__name__))
+
+
 def create_model(
     name: str,
     num_classes: int | None,
@@ -57,7 +74,7 @@ def create_model(
     zero_gamma: bool = True,
     xavier_init: bool = False,
     drop_rate: float = 0.0,
-) -> tuple[nn.Module, Preprocessing, Start]:
+) -> Network:
     """Create a timm network with a new classifier for ``num_classes`` classes.
 
     The classifier of the weights is kept where it has as many classes.
@@ -69,9 +86,6 @@ def create_model(
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
-
-    Returns:
-        The network, how its input is prepared, and what it started from.
 
     Raises:
         ConfigError: a ``drop_rate`` for a network without such dropout.
@@ -91,11 +105,24 @@ def create_model(
         start = Start("random weights")
     elif weights is not None:
         report = load_what_fits(model, weights.tensors, weights.source)
-        _adopt_preprocessing(model, weights.cfg)
+        # images are prepared as for these weights, at their size unless the network fixes its own
+        keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
+        keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
+        model.pretrained_cfg.update({key: weights.cfg[key] for key in keys if weights.cfg.get(key) is not None})
         start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
     else:
         start = _own_start(model, address)
-    return model, _preprocessing(model, img_size), start
+    cfg = resolve_model_data_config(model)
+    preprocessing = Preprocessing(
+        img_size or int(cfg["input_size"][-1]),
+        tuple(cfg["mean"]),
+        tuple(cfg["std"]),
+        float(cfg["crop_pct"]),
+        cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "bicubic") else "bicubic",
+        cfg.get("crop_mode") or "center",
+        bool(model.pretrained_cfg.get("fixed_input_size", False)),
+    )
+    return Network(model, preprocessing, start)
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:
@@ -185,13 +212,6 @@ def _no_dropout(address: str, rate: float) -> ConfigError:
     return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
 
 
-def _adopt_preprocessing(model: Any, cfg: Mapping[str, Any]) -> None:
-    """Prepare images as for the weights that were loaded, at their size unless the network fixes its own."""
-    keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
-    keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
-    model.pretrained_cfg.update({key: cfg[key] for key in keys if cfg.get(key) is not None})
-
-
 def _own_start(model: Any, address: str) -> Start:
     """Describe weights that timm loaded and checked itself: the classifier is new where its size differs."""
     cfg: dict[str, Any] = model.pretrained_cfg
@@ -200,18 +220,3 @@ def _own_start(model: Any, address: str) -> Start:
     report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
     source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
     return Start(source, report, hub_id_of(source), cfg.get("license"))
-
-
-def _preprocessing(model: nn.Module, img_size: int | None) -> Preprocessing:
-    cfg = resolve_model_data_config(model)
-    size = img_size or int(cfg["input_size"][-1])
-    interpolation = cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "bicubic") else "bicubic"
-    return Preprocessing(
-        size,
-        tuple(cfg["mean"]),
-        tuple(cfg["std"]),
-        float(cfg["crop_pct"]),
-        interpolation,
-        cfg.get("crop_mode") or "center",
-        bool(model.pretrained_cfg.get("fixed_input_size", False)),  # type: ignore[union-attr, operator]
-    )

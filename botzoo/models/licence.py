@@ -22,7 +22,7 @@ def inherited_license(weights: str | None, data: str | None) -> str | None:
     return None if forbids_commerce(data) and not forbids_commerce(known) else known
 
 
-def settle_license(weights: str | None, data: str | None, chosen: str | None) -> str | None:
+def combined_license(weights: str | None, data: str | None, chosen: str | None) -> str | None:
     """Return the licence of trained weights, None where it is open and nobody chose.
 
     Raises:

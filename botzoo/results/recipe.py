@@ -10,15 +10,12 @@ from typing import Any
 import yaml
 
 from botzoo.errors import CheckpointError
+from botzoo.options.facts import without_machine
 from botzoo.results.record import RunRecord
 from botzoo.util.files import write_text
 from botzoo.util.text import brief
 
 RECIPE_BYTES = 1 << 20
-
-OF_ONE_MACHINE = ("output", "tracker", "checkpoint_every", "keep_checkpoints", "push_to", "private")
-
-OF_ONE_MACHINE_BY_GROUP = {"data": ("cache_gib",), "engine": ("device", "workers", "log_every")}
 
 
 def write_recipe(record: RunRecord) -> None:
@@ -62,12 +59,3 @@ def recipe_options(record: RunRecord) -> dict[str, Any]:
     classes = public.pop("classes")
     options = without_machine(record.options) | public
     return options | {"data": options["data"] | {"classes": classes}}
-
-
-def without_machine(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options without those that say where and on what one machine trained, and not what."""
-    rest = {key: value for key, value in options.items() if key not in OF_ONE_MACHINE}
-    for group, names in OF_ONE_MACHINE_BY_GROUP.items():
-        if isinstance(rest.get(group), dict):
-            rest[group] = {key: value for key, value in rest[group].items() if key not in names}
-    return rest

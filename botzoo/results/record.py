@@ -13,7 +13,7 @@ import yaml
 
 from botzoo.errors import CheckpointError
 from botzoo.models.foreign import temperature_in
-from botzoo.models.licence import settle_license
+from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
 from botzoo.results.calibration import Calibration, calibrate
@@ -125,7 +125,7 @@ class RunRecord:
     def license(self) -> str | None:
         """Of the trained weights, None where nobody has chosen one yet."""
         weights, data = self.facts["network"]["license"], self.facts["data"]["license"]
-        return settle_license(weights, data, self.options["license"])
+        return combined_license(weights, data, self.options["license"])
 
     @property
     def temperature(self) -> float | None:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from botzoo.models.licence import forbids_commerce, inherited_license
+from botzoo.options.config import TrainConfig
+from botzoo.options.facts import effective
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
 from botzoo.results.recipe import program
 from botzoo.results.record import RunRecord
@@ -21,15 +23,10 @@ from botzoo.training.optimizer import has_momentum
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
 from botzoo.util.markdown import counted, escaped, quoted, table
+from botzoo.util.nested import flat
 from botzoo.util.text import duration, epochs_words
 
 OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\. Choose one before publishing.*")
-
-NOT_SETTINGS = {
-    *("dataset", "model", "output", "scratch", "tracker", "checkpoint_every", "keep_checkpoints", "skip_corrupt"),
-    *("data.cache_gib", "engine.device", "engine.workers", "engine.log_every", "push_to", "private", "license"),
-}
-"""Options that say nothing of what was learned, or that the card states elsewhere."""
 
 
 def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[str]:
@@ -224,27 +221,13 @@ def _teacher(record: RunRecord) -> Iterator[str]:
 
 
 def _settings(record: RunRecord) -> Iterator[tuple[str, str]]:
-    groups = {key: value for key, value in record.options.items() if isinstance(value, dict)}
-    flat = {key: value for key, value in record.options.items() if key not in groups}
-    flat |= {f"{group}.{key}": value for group, inner in groups.items() for key, value in inner.items()}
-    config, decay, teacher = record.config, record.config.optim.decay, record.facts.get("teacher")
-    without_effect = {
-        "zero_gamma": not config.scratch,
-        "xavier_init": not config.scratch,
-        "label_smoothing_over": not config.label_smoothing,
-        "optim.decay": config.cosine,
-        "optim.momentum": not has_momentum(config.optimizer),
-        "data.test_split": config.data.test_split,
-        "optim.decay_every": decay != "exponential",
-        "optim.decay_patience": decay != "plateau",
-    }
-    without_effect |= {key: not value for key, value in flat.items() if key.startswith("augment.")}
-    without_effect |= {key: teacher is None for key in flat if key.startswith("distill.")}
-    if teacher is not None:
-        flat["distillation"] = teacher["name"]
-    for key, value in flat.items():
-        if value is not None and key not in NOT_SETTINGS and not without_effect.get(key):
-            yield key, _short(value) if isinstance(value, str) else json.dumps(value)
+    settings = effective(TrainConfig, flat(record.options))
+    if not has_momentum(record.config.optimizer):
+        settings.pop("optim.momentum", None)
+    if (teacher := record.facts.get("teacher")) is not None:
+        settings["distillation"] = teacher["name"]
+    for key, value in settings.items():
+        yield key, _short(value) if isinstance(value, str) else json.dumps(value)
 
 
 def limits(lines: Iterable[str]) -> Iterator[str]:

@@ -6,16 +6,17 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import nn
 
 from botzoo.errors import CheckpointError
-from botzoo.training.soup import Ingredient
-from botzoo.util.files import sha256_of, sync
+from botzoo.util.files import sha256_of, write_json, written_whole
+from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
 
@@ -26,26 +27,20 @@ class Progress:
 
     Attributes:
         step: optimizer steps taken.
-        best_accuracy: best validation top-1 so far, or mAP of images with several labels, in per cent; -1 before the first
-            evaluation.
+        best_score: highest figure of the validation split so far that the task chooses epochs by, in per cent; -1 before the
+            first evaluation.
         best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first.
-        reference_accuracy: accuracy that the next one has to beat by min_delta to count as better.
-        epochs_without_gain: epochs since that happened.
         seconds: time spent training and evaluating, over all sittings.
-        stopped_early: whether patience has run out.
-        lr_falls: the steps at which the learning rate has fallen on a plateau.
-        ingredients: the epochs whose weights are kept for --soup, the best first.
+        stopped_early: whether a callback has ended the run.
+        callbacks: states of the callbacks, by the name of their class.
     """
 
     step: int = 0
-    best_accuracy: float = -1.0
+    best_score: float = -1.0
     best_epoch: int = 0
-    reference_accuracy: float = -1.0
-    epochs_without_gain: int = 0
     seconds: float = 0.0
     stopped_early: bool = False
-    lr_falls: tuple[int, ...] = ()
-    ingredients: tuple[Ingredient, ...] = ()
+    callbacks: dict[str, Any] = field(default_factory=dict)
 
 
 TENSORS = "tensors.pt"
@@ -65,21 +60,14 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
         CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
     """
     final = folder / f"step-{progress.step:08d}"
-    beside = folder / f".{final.name}.part"
     try:
         for stale in folder.glob(".step-*.part"):  # of a run that was killed while it wrote
             shutil.rmtree(stale)
-        beside.mkdir(parents=True)
-        torch.save(tensors, beside / TENSORS)
-        state = {"progress": asdict(progress), "sha256": sha256_of(beside / TENSORS)}
-        (beside / STATE).write_text(json.dumps(state, indent=2) + "\n")
-        for name in (TENSORS, STATE):
-            sync(beside / name)
-        shutil.rmtree(final, ignore_errors=True)
-        beside.rename(final)
-        sync(folder)
+        with written_whole(final) as part:
+            part.mkdir(parents=True)
+            torch.save(tensors, part / TENSORS)
+            write_json(part / STATE, {"progress": asdict(progress), "sha256": sha256_of(part / TENSORS)})
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
-        shutil.rmtree(beside, ignore_errors=True)
         raise CheckpointError(
             f"The checkpoint {final} cannot be written ({_reason(error, folder)}). The checkpoints before it are kept: "
             f"make room or mend the permissions, then go on with --resume {folder.parent}."
@@ -131,9 +119,7 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
             raise CheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs)")
         place = "cpu" if device.type == "cpu" else device  # torch knows no cpu:0, as a process among others calls it
         tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=place, weights_only=True)
-        progress = Progress(**state["progress"])
-        ingredients = tuple(Ingredient(*row) for row in progress.ingredients)  # JSON knows lists only
-        return replace(progress, lr_falls=tuple(progress.lr_falls), ingredients=ingredients), tensors
+        return Progress(**state["progress"]), tensors
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged ({error})") from error
 
@@ -145,6 +131,20 @@ def _reason(error: Exception, folder: Path) -> str:
     return "No space left on device" if shutil.disk_usage(existing).free < 1 << 20 else str(error).splitlines()[0]
 
 
-def to_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous copies of the tensors on the CPU, as safetensors wants them."""
-    return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in state.items()}
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write the weights of a network as safetensors, whole or not at all.
+
+    Raises:
+        CheckpointError: the disk is full or cannot be written.
+    """
+    state = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in model.state_dict().items()
+    }
+    try:
+        with written_whole(path) as part:
+            save_file(state, part)
+    except Exception as error:  # safetensors reports a full disk by an error of its own
+        raise CheckpointError(
+            f"The weights cannot be written to {path} ({brief(error)}). The checkpoints so far are kept: make room or mend "
+            f"the permissions, then go on with --resume {path.parent.parent}."
+        ) from error

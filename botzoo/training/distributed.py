@@ -141,6 +141,13 @@ def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn
     return model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
 
 
+def share_weights(accelerator: Accelerator, model: nn.Module) -> None:
+    """Give every process the weights and buffers of the main process."""
+    if accelerator.num_processes > 1:
+        for tensor in model.state_dict().values():
+            torch.distributed.broadcast(tensor, 0)
+
+
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
     """Run ``action`` on the main process; raise its BotzooError on every process, so that none waits for the others."""
     outcome: list[Any] = [None]

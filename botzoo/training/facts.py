@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.sources.base import ImageData
-from botzoo.data.stream import Stream
 from botzoo.models.cost import count_parameters
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.task import Evaluation
-from botzoo.training.folder import Facts
-from botzoo.training.soup import Soup
+from botzoo.training.state import Run
 from botzoo.util.files import sha256_of
 
 
-def run_facts(run: Any) -> Facts:
+def run_facts(run: Run) -> dict[str, Any]:
     """Return what run.json holds at the end: what it has already, and what config.yaml and metrics.jsonl do not say.
 
     The model folder is written before, so that the weights which were evaluated can be told from others later.
@@ -27,7 +25,7 @@ def run_facts(run: Any) -> Facts:
     loaded = len(start.report.loaded) if start.report is not None else None
     epochs = schedule.total_steps / order.steps_per_epoch
     weights = run.folder / "model" / "model.safetensors"
-    facts: Facts = run.facts | {
+    facts: dict[str, Any] = run.facts | {
         "name": run.folder.resolve().name,
         "task": run.task.name,
         "split": "test" if "test" in run.images else "validation",
@@ -84,19 +82,11 @@ def run_facts(run: Any) -> Facts:
     return facts
 
 
-def soup_facts(soup: Soup) -> Facts:
-    """Return what run.json holds of a soup, under ``soup``: the epochs that there were, and the averages that were tried."""
-    trials = [{"epochs": list(t.epochs), "kept": t.kept} | t.score._asdict() for t in soup.trials]
-    return {"ingredients": [ingredient._asdict() for ingredient in soup.ingredients], "trials": trials}
-
-
-def write_evaluation(run: Any, role: str, evaluation: Evaluation) -> None:
+def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
     """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
     images = run.images[role]
-    # Of a stream nobody knows which images could not be read: those that could are numbered.
-    names = [str(i) if isinstance(images, Stream) else images.split.describe(i) for i in range(len(evaluation))]
-    folder = f"{Path(run.data.name).expanduser()}/"
-    names = [name.removeprefix(folder) for name in names]
+    # Nobody knows which images of a stream could not be read: those that could are numbered.
+    names = images.names() if len(images) == len(evaluation) else [str(i) for i in range(len(evaluation))]
     write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
 import platform
 import re
 import time
@@ -18,30 +19,26 @@ import yaml
 from accelerate import Accelerator
 from filelock import BaseFileLock, FileLock, Timeout
 
-from botzoo.data.images import Images
-from botzoo.data.stream import Stream
+from botzoo.data.loaded import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
+from botzoo.training.state import Run
 from botzoo.util.files import free_name, write_json, write_text
 
 log = logging.getLogger("botzoo")
 
 
-Facts = dict[str, Any]
-
 PATIENCE = 10
 """Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
 
-def open_folder(config: TrainConfig, accelerator: Accelerator, resume: Path | None) -> Path:
-    """Make a new run folder, or take the one to resume; the same on every process.
+def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
+    """Make a new run folder, and write the options into it; the same on every process.
 
     Raises:
         ConfigError: the folder exists and is not empty, or cannot be written.
     """
-    if resume is not None:
-        return resume
     folder = from_main(accelerator, lambda: _new_folder(config))
     if accelerator.is_main_process:
         record_config(folder, config)
@@ -112,46 +109,55 @@ def _acquire(lock: BaseFileLock, folder: Path) -> None:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}): mend its permissions.") from error
 
 
-class _RunLog(logging.FileHandler):
-    """A log file whose failures, such as a full disk, are errors of the run."""
+class RunLog(logging.handlers.MemoryHandler):
+    """The lines of the logger "botzoo", held until the run has a folder and written to its log.txt from then on.
 
+    A failure to write them, such as a full disk, is an error of the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(capacity=1 << 30, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+
+    def __enter__(self) -> RunLog:
+        log.addHandler(self)
+        if log.level == logging.NOTSET:
+            log.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        log.removeHandler(self)
+        if self.target is not None:
+            self.target.close()
+        self.close()
+
+    def write_to(self, path: Path) -> None:
+        """Append to the file at ``path`` what was held, and every line at once from now on."""
+        target = _LogFile(path, encoding="utf-8")
+        target.setFormatter(logging.Formatter("%(message)s"))
+        self.setTarget(target)
+        self.flush()
+        self.capacity = 0
+
+
+class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name that logging calls)
         raise
 
 
-def log_to(folder: Path, accelerator: Accelerator) -> logging.Handler | None:
-    """Write the lines of the logger "botzoo" to log.txt as well, from the main process; return the handler."""
-    if not accelerator.is_main_process:
-        return None
-    handler = _RunLog(folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(handler)
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.INFO)
-    return handler
-
-
-def record_facts(
-    folder: Path,
-    command: str,
-    images: dict[str, Images] | dict[str, Stream],
-    accelerator: Accelerator,
-    *,
-    resumed: bool,
-    teacher: dict[str, str] | None = None,
-    budget: Facts | None = None,
-) -> Facts:
-    """Write command, versions, hardware, data, teacher and budget to run.json; when resuming, check data and teacher.
+def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
+    """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
 
     Raises:
         ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
         DataError: the images are not those that the run began with.
         CheckpointError: the teacher's weights are not.
     """
+    images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}
+    teacher = run.teacher.identity if run.teacher is not None else None
     path = folder / "run.json"
     if resumed and path.exists():
-        before: Facts = json.loads(path.read_text(encoding="utf-8"))
+        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _check_processes(folder, before, images["train"], accelerator.num_processes)
         if before["fingerprints"] != fingerprints:
             raise DataError(
@@ -171,28 +177,28 @@ def record_facts(
         "fingerprints": fingerprints,
         "images": {role: len(split) for role, split in images.items()},
         **({"teacher": teacher} if teacher is not None else {}),
-        **({"budget": budget} if budget is not None else {}),
         "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
         "versions": {
             name: version(name) for name in ("botzoo", "torch", "timm", "torchvision", "accelerate", "datasets")
         },
+        **run.facts,
     }
-    write_facts(folder, facts, accelerator)
+    if run.is_main:
+        write_facts(folder, facts)
     return facts
 
 
-def _check_processes(folder: Path, before: Facts, images: Images | Stream, now: int) -> None:
+def _check_processes(folder: Path, before: dict[str, Any], images: LoadedSplit, now: int) -> None:
     began = before.get("processes", now)
-    if isinstance(images, Stream) and began != now:
+    if images.order_depends_on_processes and began != now:
         raise ConfigError(
             f"{folder} streams its images and began with {began} process(es), which decides what each step sees: resume it "
             f"with {began} instead of {now} (accelerate launch --num_processes {began}), or begin a new run."
         )
 
 
-def write_facts(folder: Path, facts: Facts, accelerator: Accelerator) -> None:
-    """Write run.json, whole or not at all, from the main process."""
-    if accelerator.is_main_process:
-        write_json(folder / "run.json", facts)
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Write run.json, whole or not at all."""
+    write_json(folder / "run.json", facts)

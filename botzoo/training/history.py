@@ -24,24 +24,26 @@ class History:
     average of the weights after ``epochs`` on the validation split, and whether the last of them was ``kept`` in it.
 
     Args:
-        path: the file; created at the first record.
-        enabled: False on all processes but the main one, which then only keep the records in memory.
+        path: the file; created at the first record. None keeps the records in memory only.
+        enabled: False on all processes but the main one, which then only read the file.
     """
 
-    def __init__(self, path: Path, enabled: bool = True) -> None:
+    def __init__(self, path: Path | None, enabled: bool = True) -> None:
         self.path, self.enabled = path, enabled
         self.records: list[Record] = []
 
     def add(self, record: Record) -> None:
         """Append one record to the file, at once."""
         self.records.append(record)
-        if self.enabled:
+        if self.enabled and self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     def rewind(self, step: int) -> None:
         """Read the file and drop what a resumed run writes again: the records after ``step``, and those of its end."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        if self.path is None or not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
         self.records = [
             record
             for line in lines

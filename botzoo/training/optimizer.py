@@ -19,27 +19,44 @@ LrScale = Callable[[str], float]
 """Factor on the learning rate of a parameter, by its name."""
 
 
-def param_groups(
-    model: nn.Module, weight_decay: float, spare_biases: bool, lr_scale: LrScale = lambda name: 1.0
-) -> list[ParamGroup]:
-    """Group all parameters of ``model`` by weight decay and learning-rate factor.
+def param_groups(model: nn.Module, weight_decay: float, spare_biases: bool) -> list[ParamGroup]:
+    """Group all parameters of ``model`` by weight decay; frozen ones too, since they may be trained later.
 
     Args:
-        model: any network; frozen parameters are grouped too, since they may be unfrozen later.
+        model: any network.
         weight_decay: of the parameters that are decayed.
         spare_biases: apply the trick "no bias decay".
-        lr_scale: factor on the learning rate by parameter name; 1 for all by default.
 
     Returns:
         Groups with the keys params, weight_decay and lr_scale, in a fixed order.
     """
-    groups: dict[tuple[float, float], ParamGroup] = {}
-    for name, parameter in model.named_parameters():
+    groups: dict[float, ParamGroup] = {}
+    for parameter in model.parameters():
         decay = no_bias_decay(parameter, weight_decay) if spare_biases else weight_decay
-        scale = lr_scale(name)
-        group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
+        group = groups.setdefault(decay, {"params": [], "weight_decay": decay, "lr_scale": 1.0})
         group["params"].append(parameter)
     return list(groups.values())
+
+
+def scale_lr(optimizer: torch.optim.Optimizer, model: nn.Module, lr_scale: LrScale) -> None:
+    """Give the parameters of ``model`` learning rates of their own: part the optimizer's groups by ``lr_scale``, in place.
+
+    Call it before the first step, while the optimizer has no state.
+
+    Args:
+        optimizer: over all parameters of the network.
+        model: the network.
+        lr_scale: factor on the learning rate by parameter name, >= 0; it multiplies the one that is there.
+    """
+    group_of = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    groups: dict[tuple[int, float], ParamGroup] = {}
+    for name, parameter in model.named_parameters():
+        old, scale = group_of[id(parameter)], lr_scale(name)
+        key = (id(old), scale)
+        if key not in groups:
+            groups[key] = {**old, "params": [], "lr_scale": old.get("lr_scale", 1.0) * scale}
+        groups[key]["params"].append(parameter)
+    optimizer.param_groups[:] = groups.values()
 
 
 def make_optimizer(

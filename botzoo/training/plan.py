@@ -2,151 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 
+from botzoo.data.images import Unreadable
+from botzoo.data.order import Order
+from botzoo.data.sources.base import ImageData
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
+from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
+from botzoo.tasks.task import Task
+from botzoo.training.callbacks import Callback
 from botzoo.training.optimizer import has_momentum, make_optimizer
-from botzoo.training.schedule import fall_epochs
+from botzoo.training.schedule import Schedule, fall_epochs
+from botzoo.training.state import Run
+from botzoo.training.teacher import Teacher
+from botzoo.training.trainer import Trainer
 from botzoo.tricks.zero_gamma import last_gammas
-
-if TYPE_CHECKING:
-    from botzoo.training.setup import Settled
-from botzoo.util.text import epochs_words, mib
+from botzoo.util.text import HEADING, epochs_words, mib, under
 
 
-def plan(job: Settled) -> Iterator[str]:
+def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
-    for heading, lines in {
-        "data": _data(job),
-        "model": _model(job),
-        "chosen": job.transfer.choices,
-        "input": _input(job),
-        "device": _device(job),
-        "optimizer": _optimizer(job),
-        "tricks": _tricks(job),
-        "steps": _steps(job),
-        "budget": job.budget.lines() if job.budget is not None else (),
-        "memory": _memory(job),
-    }.items():
-        for i, line in enumerate(lines):
-            yield f"{'' if i else heading:<10} {line}"
+    config, order = run.config, run.order
+    sections: dict[str, list[str]] = {
+        "data": [*data_lines(run.data, run.images, run.task), *class_lines(run), *left_out_lines(run.left_out)],
+        "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
+        "chosen": [str(choice) for choice in run.choices if choice.reason],
+        "input": [run.feed.describe()],
+        "device": [device_line(run)],
+        "optimizer": list(optimizer_lines(config, run.schedule, order, run.task.headline.figure, run.trainer)),
+        "tricks": [tricks_line(config, run.network, run.teacher)],
+        "steps": [steps_line(run.epochs, run.schedule, order)],
+    }
+    more = [line for callback in callbacks for line in callback.on_plan(run)]
+    for heading in dict.fromkeys([*sections, *(heading for heading, _ in more)]):
+        lines = sections.get(heading, []) + [line for own, line in more if own == heading]
+        yield from under(heading, lines)
+    memory = memory_of(run, order.micro_batch)
+    parts = " + ".join(f"{name.replace('_', ' ')} {mib(size)}" for name, size in asdict(memory).items() if size)
+    total = f"{mib(memory.total)} MiB = {parts}, {order.micro_batch} images at once"
+    yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
-def _data(job: Settled) -> Iterator[str]:
-    sizes = ", ".join(f"{len(split):,} {role}" for role, split in job.images.items())
-    several = "" if job.task.one_label else f", {job.task.labels}"
-    yield f"{job.data.name}: {sizes} images in {len(job.data.class_names)} classes{several}"
-    yield from job.data.notes
-    yield from _classes(job)
-    if job.left_out:
-        yield f"{len(job.left_out)} unreadable images are left out:"
-        yield from (f"  {line}" for line in job.left_out)
+def data_lines(data: ImageData[Any], images: Mapping[str, Any], task: Task) -> Iterator[str]:
+    """Yield what is trained and evaluated on."""
+    sizes = ", ".join(f"{len(split):,} {role}" for role, split in images.items())
+    several = "" if task.one_label else f", {task.labels}"
+    yield f"{data.name}: {sizes} images in {len(data.class_names)} classes{several}"
+    yield from data.notes
 
 
-def _classes(job: Settled) -> Iterator[str]:
+def class_lines(run: Run) -> Iterator[str]:
     """Yield how unequal the classes are, and what is done about it."""
-    names = job.data.class_names
-    counts = job.data.train.class_counts(len(names))
+    names = run.data.class_names
+    counts = run.data.train.class_counts(len(names))
     if counts is None:
         return
     there = np.flatnonzero(counts)
     most, least = max(there, key=lambda k: counts[k]), min(there, key=lambda k: counts[k])
-    if counts[most] == counts[least]:
-        yield f"{counts[most]:,} training images of each class{_evened_out(job)}"
-        return
-    sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
-    yield f"{sizes} training images of a class{_evened_out(job)}"
-
-
-def _evened_out(job: Settled) -> str:
-    config, sampler, weights = job.config, job.order.sampler, job.trainer.objective.class_weights
+    sampler, weights = run.order.sampler, run.trainer.objective.class_weights
+    evened = ""
     if weights is not None:
         used = [weight for weight in weights if weight]
-        return f"; class weights {config.class_weights}, {min(used):.3g} to {max(used):.3g}"
-    if sampler is not None:
-        return f"; sampling {config.data.sampling}, an image comes up to {sampler.most_often} times in an epoch"
-    return ""
+        evened = f"; class weights {run.config.class_weights}, {min(used):.3g} to {max(used):.3g}"
+    elif sampler is not None:
+        often = f"an image comes up to {sampler.most_often} times in an epoch"
+        evened = f"; sampling {run.config.data.sampling}, {often}"
+    if counts[most] == counts[least]:
+        yield f"{counts[most]:,} training images of each class{evened}"
+    else:
+        sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
+        yield f"{sizes} training images of a class{evened}"
 
 
-def _model(job: Settled) -> Iterator[str]:
-    total, trained = count_parameters(job.model)
-    yield f"{job.architecture}: {total:,} parameters, {trained:,} of them trained; from {job.start.source}"
-    size = job.preprocessing.size
-    macs = count_macs(job.model, size) / 1e6
+def left_out_lines(left_out: Sequence[Unreadable]) -> Iterator[str]:
+    """Yield the images that cannot be read."""
+    if left_out:
+        yield f"{len(left_out)} unreadable images are left out:"
+        yield from (f"  {line}" for line in left_out)
+
+
+def model_lines(network: Network) -> Iterator[str]:
+    """Yield what the network is, costs and starts from."""
+    total, trained = count_parameters(network.model)
+    start, size = network.start, network.preprocessing.size
+    yield f"{network.architecture}: {total:,} parameters, {trained:,} of them trained; from {start.source}"
+    macs = count_macs(network.model, size) / 1e6
     yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} x {size} px"
-    if (report := job.start.report) is not None:
+    if (report := start.report) is not None:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
         yield f"tensors: {len(report.loaded)} loaded, {named}"
-    yield from job.transfer.describe(job.model)
-    if (teacher := job.teacher) is not None:
-        count = count_parameters(teacher.model)[0]
-        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
 
 
 def _named(names: tuple[str, ...]) -> str:
     return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else "0"
 
 
-def _input(job: Settled) -> Iterator[str]:
-    if job.shortcut is not None:
-        yield job.shortcut.describe()
-        return
-    size, crop_min = job.preprocessing.size, job.crop_min
-    first = job.config.data.train_scale_epochs
-    when = f" in the first {first} epochs" if first is not None else ""
-    smaller = f", trained at {job.train_size} px{when}" if job.train_size != size else ""
-    crop = f"random crops of {crop_min:.0%} to 100%" if crop_min < 1 else "whole images"
-    steps = [f"{size} x {size} px{smaller}; {crop}", f"flipped with probability {job.hflip:g}", *_augmentations(job)]
-    yield ", ".join(steps)
+def teacher_lines(teacher: Teacher | None) -> Iterable[str]:
+    """Return what the teacher of distillation is."""
+    if teacher is None:
+        return ()
+    count = count_parameters(teacher.model)[0]
+    return (f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px",)
 
 
-def _augmentations(job: Settled) -> Iterator[str]:
-    for name, value in asdict(job.config.augment).items():
-        if value:
-            yield name if value is True else f"{name} {value:g}"
-    if job.config.paper_augment:
-        whose = "the paper's" if job.config.scratch else "the weights' own"
-        yield f"coloured as in the paper with {whose} mean and std"
-
-
-def _device(job: Settled) -> Iterator[str]:
-    device = job.accelerator.device
+def device_line(run: Run) -> str:
+    """Return what is computed on, in which arithmetic, and where the images are kept."""
+    device, precision = run.accelerator.device, run.precision
     threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
-    layout = "channels last" if job.config.engine.channels_last else "channels first"
-    yield f"{device}{threads}; {job.precision.name}: {job.precision.reason}; {layout}; images {job.images['train'].kept_in}"
+    layout = "channels last" if run.config.engine.channels_last else "channels first"
+    kept = run.images["train"].kept_in
+    return f"{device}{threads}; {precision.name}: {precision.reason}; {layout}; images {kept}"
 
 
-def _optimizer(job: Settled) -> Iterator[str]:
-    config, schedule, batch = job.config, job.schedule, job.order.batch_size
+def optimizer_lines(
+    config: TrainConfig, schedule: Schedule, order: Order, figure: str, trainer: Trainer
+) -> Iterator[str]:
+    """Yield the optimizer, its learning rate and weight decay, and what of its options has no effect."""
+    batch = order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
-    decay = decay_words(config, job.epochs, job.task.headline.figure)
+    decay = decay_words(config, schedule.total_steps / order.steps_per_epoch, figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
-    yield _weight_decay(job)
+    counts = {True: 0, False: 0}
+    for group in trainer.optimizer.param_groups:
+        counts[group["weight_decay"] > 0] += sum(p.numel() for p in group["params"])
+    yield f"weight decay {config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
     if config.optim.momentum != OptimConfig().momentum and not has_momentum(config.optimizer):
         yield f"--optim.momentum {config.optim.momentum:g} has no effect: {config.optimizer} has none"
     if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
         yield f"LARS is made for batches above 16 k images; with {batch}, sgd is the usual choice"
     if config.optimizer.lower() == "swats" and config.cosine:
-        yield "SWATS turns to SGD when its steps have become steady, which a falling rate hinders: consider --cosine false"
-
-
-def _weight_decay(job: Settled) -> str:
-    counts = {True: 0, False: 0}
-    for group in job.trainer.optimizer.param_groups:
-        counts[group["weight_decay"] > 0] += sum(p.numel() for p in group["params"])
-    return f"weight decay {job.config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
+        yield "SWATS turns to SGD when its steps have become steady, which a falling rate hinders: consider --no-cosine"
 
 
 def decay_words(config: TrainConfig, epochs: float, figure: str) -> str:
-    """Return what the learning rate does after the warmup in a run of ``epochs`` that is judged by ``figure``."""
+    """Return what the learning rate does after the warmup in a run of ``epochs`` whose epochs are compared by ``figure``."""
     optim = config.optim
     if config.cosine:
         return "falling to 0 along a cosine"
@@ -158,52 +155,41 @@ def decay_words(config: TrainConfig, epochs: float, figure: str) -> str:
     return f"times {optim.factor:g} after epochs {', '.join(map(str, falls))}" if falls else "constant"
 
 
-def _tricks(job: Settled) -> Iterator[str]:
-    config = job.config
+def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) -> str:
+    """Return the tricks in use, by their names."""
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
     names += [
         f"{name} {getattr(config, name):g}"
         for name in ("warmup", "label_smoothing", "mixup", "cutmix", "drop_rate")
         if getattr(config, name)
     ]
-    if job.teacher is not None:
+    if teacher is not None:
         constants = f"T {config.distill.temperature:g}, weight {config.distill.weight:g}"
-        names.append(f"distillation from {job.teacher.start.source} ({constants})")
-    names += ["zero_gamma"] if config.scratch and config.zero_gamma and last_gammas(job.model) else []
+        names.append(f"distillation from {teacher.start.source} ({constants})")
+    names += ["zero_gamma"] if config.scratch and config.zero_gamma and last_gammas(network.model) else []
     names += ["xavier_init"] if config.scratch and config.xavier_init else []
-    names += ["paper_augment"] if config.paper_augment else []
+    if config.paper_augment:
+        whose = "the paper's" if config.scratch else "the weights' own"
+        names.append(f"paper_augment with {whose} mean and std")
     names += [f"ema {config.ema:g}"] if config.ema else []
-    names += [f"soup of up to {config.soup} epochs"] if config.soup else []
-    yield ", ".join(names) or "none"
+    return ", ".join(names) or "none"
 
 
-def _steps(job: Settled) -> Iterator[str]:
-    order = job.order
+def steps_line(epochs: float, schedule: Schedule, order: Order) -> str:
+    """Return how many steps there are, and how a batch is shared."""
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
-    total = f"{epochs_words(job.epochs)} x {order.steps_per_epoch:,} = {job.schedule.total_steps:,} steps"
-    yield f"{total}; batch {order.batch_size} = {parts}"
-    if job.batch_reason is not None:
-        yield job.batch_reason
+    total = f"{epochs_words(epochs)} x {order.steps_per_epoch:,} = {schedule.total_steps:,} steps"
+    return f"{total}; batch {order.batch_size} = {parts}"
 
 
-def _memory(job: Settled) -> Iterator[str]:
-    memory = memory_of(job, job.order.micro_batch)
-    yield f"estimate for each process: {mib(memory.total)} MiB = {_parts(memory)}, {job.order.micro_batch} images at once"
-
-
-def memory_of(job: Settled, micro_batch: int) -> Memory:
+def memory_of(run: Run, micro_batch: int) -> Memory:
     """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
-    config, optim, trainer = job.config, job.config.optim, job.whole
-    empty = torch.zeros(2, 3, job.largest_size, job.largest_size, dtype=torch.uint8, device=job.accelerator.device)
+    config, optim, trainer, size = run.config, run.config.optim, run.trainer.whole, run.feed.whole.largest_size
+    empty = torch.zeros(2, 3, size, size, dtype=torch.uint8, device=run.accelerator.device)
     return estimate_memory(
-        job.model,
+        run.model,
         lambda images: trainer.forward(trainer.normalise(empty[:images])),
         lambda groups: make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas),
         micro_batch,
         averaged=config.ema is not None,
     )
-
-
-def _parts(memory: Memory) -> str:
-    parts = {name.replace("_", " "): size for name, size in asdict(memory).items() if size}
-    return " + ".join(f"{name} {mib(size)}" for name, size in parts.items())

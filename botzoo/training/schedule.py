@@ -6,7 +6,10 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from botzoo.data.order import Order
+from botzoo.options.config import TrainConfig
 from botzoo.tricks.cosine import cosine
+from botzoo.tricks.linear_scaling import linear_scaling
 from botzoo.tricks.warmup import warmup
 
 
@@ -53,3 +56,16 @@ def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = 
         quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})
         return [epoch for epoch in milestones or quarters if epoch < epochs]
     return list(range(every, math.ceil(epochs), every)) if decay == "exponential" else []
+
+
+def make_schedule(config: TrainConfig, order: Order) -> Schedule:
+    """Return the learning rate of every step of a run of ``config.steps`` or ``config.epochs``.
+
+    Where a --budget has still to set the length, it is that of one epoch for the time being.
+    """
+    optim, each = config.optim, order.steps_per_epoch
+    peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
+    total = config.steps if config.steps is not None else (config.epochs or 1) * each
+    warmup_steps = min(round(config.warmup * each), total - 1)
+    falls = fall_epochs(optim.decay, total / each, optim.milestones, optim.decay_every)
+    return Schedule(peak, total, warmup_steps, config.cosine, tuple(epoch * each for epoch in falls), optim.factor)

@@ -1,324 +1,255 @@
-"""Everything that a run settles before its first step: data, network, optimizer, schedule; nothing is written yet."""
+"""From options to a run that is ready for its first step; nothing is written yet, and all that can be refused is refused.
+
+The order is that of cost: what takes a moment to refuse, such as a wrong name, is looked at before the images are read.
+"""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
-from tqdm import tqdm
+from torch import Tensor, nn
 
-from botzoo.data.images import Images, Unreadable, read_images, unreadable
-from botzoo.data.loader import Batch
+from botzoo.data import open as opening
+from botzoo.data.images import Unreadable
+from botzoo.data.loaded import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sampling import class_sampler
-from botzoo.data.sources.base import ImageData, Split
-from botzoo.data.sources.find import find_images
-from botzoo.data.sources.shards import Shards, find_shards
-from botzoo.data.splits import in_fold, joined, with_validation, without_test
-from botzoo.data.stream import Stream
+from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError
-from botzoo.models.create import Start, create_model
-from botzoo.models.preprocessing import Preprocessing
-from botzoo.options.config import TrainConfig, check_epochs, fold_of
-from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.models.create import Network, create_model
+from botzoo.options.choices import Choice
+from botzoo.options.choices import with_choices as chosen
+from botzoo.options.config import TrainConfig
+from botzoo.options.facts import fitted_to
 from botzoo.tasks.find import task_of
-from botzoo.tasks.task import Task
-from botzoo.training.autotune.budget import Budget
-from botzoo.training.distributed import from_main, make_accelerator, on_each_node, place, same_everywhere
-from botzoo.training.optimizer import LrScale, make_optimizer, param_groups
-from botzoo.training.schedule import Schedule, fall_epochs
+from botzoo.training.callbacks import Callback
+from botzoo.training.distributed import (
+    from_main,
+    make_accelerator,
+    on_each_node,
+    place,
+    same_everywhere,
+    worker_count,
+)
+from botzoo.training.feed import ImageFeed
+from botzoo.training.optimizer import make_optimizer, param_groups
+from botzoo.training.schedule import make_schedule
 from botzoo.training.sizes import check_sizes, make_order
+from botzoo.training.state import Draft, Run, usual_crop
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Trainer
 from botzoo.tricks import paper_augment
-from botzoo.tricks.linear_scaling import linear_scaling
-from botzoo.tricks.mixed_precision import Precision
 from botzoo.util.text import epochs_words
-
-SettledT = TypeVar("SettledT", bound="Settled")
-
-
-LONG = 10
-"""Epochs from which on a run gains by strong crops."""
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """What transfer learning adds to training.
+class Own:
+    """Objects of a user's own, in the place of what options name; a run with them cannot be repeated from its folder alone.
 
     Attributes:
-        lr_scale: given the network, returns the factor on the learning rate of each parameter by name.
-        set_trainable: given the network and the epoch, freezes and unfreezes its parameters; returns whether any changed.
-        describe: given the network, returns lines for the plan.
-        shortcut: given what is settled, returns a way to train that does not pass the whole network in every step, or None.
-        begin: given what is settled, readies the network for its first step; not called when a run goes on from a later one.
-        remark: given all that is settled, returns lines on what in the data is to be looked at, for the end of the plan.
-        choose: given what is settled by the options as they are, returns those to train with, and the transfer that belongs
-            to them; None to keep both.
-        choices: of ``choose``, for the plan: the option with its value, and why.
+        data: images in memory, as ``botzoo.data.sources.memory.in_memory`` makes it.
+        model: a network that returns logits (N, K).
+        transform: makes pixels of a PIL image in training.
+        loss: a scalar, of logits float32 (N, K) and labels.
     """
 
-    lr_scale: Callable[[nn.Module], LrScale] = lambda model: lambda name: 1.0
-    set_trainable: Callable[[nn.Module, int], bool] = lambda model, epoch: False
-    describe: Callable[[nn.Module], list[str]] = lambda model: []
-    shortcut: Callable[[Settled], Shortcut | None] = lambda settled: None
-    begin: Callable[[Settled], object] = lambda settled: None
-    remark: Callable[[Settled], list[str]] = lambda settled: []
-    choose: Callable[[Settled], tuple[TrainConfig, Transfer] | None] = lambda settled: None
-    choices: tuple[str, ...] = ()
-
-
-class Shortcut(Protocol):
-    """A way to train a part of the network, on something computed once in the place of images."""
+    data: ImageData[Any] | None = None
+    model: nn.Module | None = None
+    transform: Callable[..., Any] | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
-    def trainer(self) -> Trainer:
-        """Of that part."""
-
-    @property
-    def whole(self) -> Trainer:
-        """Of the whole network."""
-
-    def describe(self) -> str:
-        """Say what is trained on, for the plan."""
-
-    def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
-        """Yield this process's micro-batches of each step of [first, last)."""
-
-    def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
-        """Yield this process's share of a split in order."""
-
-    def finished(self, job: SettledT) -> SettledT:
-        """Return the run with the whole network again, the judged part in its place."""
+    def names(self) -> list[str]:
+        """What of it is given."""
+        return [name for name, value in vars(self).items() if value is not None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """What is settled before a single image is read.
+def set_up(
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] = (),
+    own: Own | None = None,
+    *,
+    resumed: bool = False,
+) -> Run:
+    """Return a run that is ready for its first step.
 
-    Attributes:
-        train_size: side of the training crops in pixels; with progressive resizing of those of the first epochs.
-        later_size: side of the training crops of the last epochs.
-        task: whether an image has one label or any number, and how answers are judged.
+    Args:
+        config: everything that a user can choose.
+        callbacks: may choose options that are not ``given``, and change or refuse what is built.
+        given: names of the options that the user gave, dotted where they stand in a group; others may give way.
+        own: objects of a user's own in the place of what options name.
+        resumed: whether the options were chosen when the run began.
+
+    Raises:
+        BotzooError: anything that a user can mend, in one line.
     """
-
-    data: ImageData[Split] | ImageData[Shards]
-    model: nn.Module
-    architecture: str
-    preprocessing: Preprocessing
-    start: Start
-    train_size: int
-    later_size: int
-    teacher: Teacher | None = None
-    task: Task = CLASSIFICATION
-
-    @property
-    def largest_size(self) -> int:
-        """Side of the largest training crops of any epoch, in pixels."""
-        return max(self.train_size, self.later_size)
+    draft = open_draft(config, given, callbacks, own or Own())
+    for callback in () if resumed else callbacks:
+        draft = with_choices(draft, callback.on_resolve(draft))
+    run = build(draft)
+    for callback in callbacks:
+        callback.on_setup(run)
+    return run
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settled(Draft):
-    """Everything that a run has settled before it makes its folder.
-
-    Attributes:
-        epochs: of the run, not a whole number where the last one is cut short.
-        budget: what --budget came to, None without it.
-        batch_reason: why --batch-size auto took what it did, None without it.
-        shortcut: where only a part of the network is passed in training, which ``trainer`` is of then.
-    """
-
-    config: TrainConfig
-    transfer: Transfer
-    accelerator: Accelerator
-    precision: Precision
-    images: dict[str, Images] | dict[str, Stream]
-    left_out: list[Unreadable]
-    crop_min: float
-    hflip: float
-    order: Order
-    epochs: float
-    schedule: Schedule
-    trainer: Trainer
-    budget: Budget | None = None
-    batch_reason: str | None = None
-    shortcut: Shortcut | None = None
-
-    @property
-    def whole(self) -> Trainer:
-        """The trainer of the whole network, also where a part of it is trained."""
-        return self.trainer if self.shortcut is None else self.shortcut.whole
+def open_draft(
+    config: TrainConfig, given: Collection[str] = (), callbacks: Sequence[Callback] = (), own: Own = Own()
+) -> Draft:
+    """Return a run whose images are read and whose network is there; refuse all else that does not depend on what follows."""
+    accelerator, precision = make_accelerator(config)
+    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
+    found = find(config, accelerator, own.data)
+    task = task_of(found)
+    task.check(config, found)
+    data = opening.cut(found, config.data, config.split_seed)
+    network = make_network(config, len(data.class_names), accelerator)
+    for callback in callbacks:
+        callback.on_network(network)
+    teacher = make_teacher_of(config, data, network, accelerator)
+    # Built and thrown away: a wrong optimizer or too few epochs are told of before the images are read.
+    make_optimizer_of(config, network.model, accelerator)
+    resolved(config, given, make_order(config, config.data.epoch_images or len(data.train), accelerator), data.mirrored)
+    data, images, left_out = read_splits(config, found, accelerator)
+    return Draft(config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher)
 
 
-def _draft(
-    config: TrainConfig, data: ImageData[Any], transfer: Transfer, accelerator: Accelerator
-) -> tuple[Draft, torch.optim.Optimizer]:
-    """Return the draft of a run on ``data``, whose splits are those of the run."""
-    model, preprocessing, start = _make_model(config, len(data.class_names))
-    architecture = str(model.pretrained_cfg["architecture"])  # type: ignore[index]
-    model = place(model, config, accelerator)
-    transfer.describe(model)
-    train_size = preprocessing.train_size(config.data.train_scale)
-    later_size = preprocessing.size if config.data.train_scale_epochs is not None else train_size
-    teacher = _make_teacher(config, data, preprocessing, max(train_size, later_size), accelerator)
-    optimizer = _make_optimizer(config, model, transfer, accelerator)
-    settle_epochs(config, make_order(config, config.data.epoch_images or len(data.train), accelerator))
-    draft = Draft(
-        data=data,
-        model=model,
-        architecture=architecture,
-        preprocessing=preprocessing,
-        start=start,
-        train_size=train_size,
-        later_size=later_size,
-        teacher=teacher,
-        task=task_of(data),
-    )
-    return draft, optimizer
-
-
-def preflight(config: TrainConfig, accelerator: Accelerator, transfer: Transfer | None = None) -> None:
+def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = ()) -> None:
     """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
     found = find(config, accelerator)
     if not task_of(found).one_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
-    _draft(config, _cut(config, found), transfer or Transfer(), accelerator)
+    data = opening.cut(found, config.data, config.split_seed)
+    network = make_network(config, len(data.class_names), accelerator)
+    for callback in callbacks:
+        callback.on_network(network)
+    make_teacher_of(config, data, network, accelerator)
+    make_optimizer_of(config, network.model, accelerator)
+    order = make_order(config, config.data.epoch_images or len(data.train), accelerator)
+    resolved(config, (), order, data.mirrored)
 
 
-def set_up(config: TrainConfig, transfer: Transfer) -> Settled:
-    """Settle everything that can be refused, cheapest first."""
-    accelerator, precision = make_accelerator(config)
-    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    found = find(config, accelerator)
-    cut = _cut(config, found)
-    draft, optimizer = _draft(config, cut, transfer, accelerator)
-    if config.data.streaming:
-        return _settle(config, transfer, accelerator, precision, draft, optimizer, _streams(config, cut, accelerator))
-    data, images, left_out = read_splits(config, found, accelerator)
-    draft = replace(draft, data=data)
-    return _settle(config, transfer, accelerator, precision, draft, optimizer, images, left_out)
-
-
-def with_choices(settled: Settled) -> Settled:
-    """Return what is settled by the options that suit the data, where the transfer chooses any; images are not read again.
+def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
+    """Return the draft with options that were chosen; the network is made anew where its input gets another size.
 
     Raises:
-        BotzooError: as ``set_up``.
+        ConfigError: what was chosen does not go with what was given.
     """
-    chosen = settled.transfer.choose(settled)
-    if chosen is None:
-        return settled
-    return anew(settled, *chosen)
+    if not (choices := tuple(choices)):
+        return draft
+    config = chosen(draft.config, choices)
+    network, teacher = draft.network, draft.teacher
+    if config.img_size != draft.config.img_size:
+        network = make_network(config, len(draft.data.class_names), draft.accelerator)
+        teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
+    return replace(draft, config=config, network=network, teacher=teacher, choices=(*draft.choices, *choices))
 
 
-def anew(settled: Settled, config: TrainConfig, transfer: Transfer) -> Settled:
-    """Return what is settled by other options on the same images, which are not read again; raises as ``set_up``."""
-    accelerator, precision = settled.accelerator, settled.precision
-    draft, optimizer = _draft(config, settled.data, transfer, accelerator)
-    return _settle(config, transfer, accelerator, precision, draft, optimizer, settled.images, settled.left_out)
+def build(draft: Draft) -> Run:
+    """Return the run of a draft: batch order, optimizer, objective, schedule and trainer.
 
-
-def _settle(
-    config: TrainConfig,
-    transfer: Transfer,
-    accelerator: Accelerator,
-    precision: Precision,
-    draft: Draft,
-    optimizer: torch.optim.Optimizer,
-    images: dict[str, Images] | dict[str, Stream],
-    left_out: Sequence[Unreadable] = (),
-) -> Settled:
-    data = draft.data
-    order = make_order(config, config.data.epoch_images or len(images["train"]), accelerator)
-    if not config.data.streaming:
-        labels: Any = images["train"].labels  # type: ignore[union-attr]
+    Raises:
+        ConfigError: the batch or the image size does not fit.
+    """
+    config, data, network, accelerator = draft.config, draft.data, draft.network, draft.accelerator
+    order = make_order(config, config.data.epoch_images or len(draft.images["train"]), accelerator)
+    if (labels := getattr(draft.images["train"], "labels", None)) is not None:
         order = replace(order, sampler=class_sampler(labels, config.data.sampling))
-    if order.batch_size > len(images["train"]):  # where --data.epoch-images is more than there are
+    if order.batch_size > len(draft.images["train"]):  # where --data.epoch-images is more than there are
         raise ConfigError(
-            f"--batch-size is {order.batch_size} and there are {len(images['train'])} training images: give as many or fewer."
+            f"--batch-size is {order.batch_size} and there are {len(draft.images['train'])} training images: give as many or "
+            "fewer."
         )
-    epochs = settle_epochs(config, order)
-    schedule = make_schedule(config, order, epochs)
+    preprocessing = network.preprocessing
+    config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
+    train_size = preprocessing.train_size(config.data.train_scale)
+    feed = ImageFeed(
+        draft.images,
+        preprocessing,
+        train_size,
+        preprocessing.size if config.data.train_scale_epochs is not None else train_size,
+        config.data.train_scale_epochs,
+        config.data.crop_min or 1.0,  # unknown as long as a budget has not set the length
+        config.data.hflip or 0.0,
+        config.seed,
+        config.augment,
+        config.paper_augment,
+        worker_count(config, accelerator),
+        accelerator.device.type == "cuda",
+    )
     trainer = Trainer(
         accelerator,
-        draft.model,
-        optimizer,
+        network.model,
+        make_optimizer_of(config, network.model, accelerator),
         draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names))),
-        draft.preprocessing,
-        schedule,
+        preprocessing,
+        make_schedule(config, order),
         seed=config.seed,
         clip_grad=config.optim.clip_grad,
         ema_decay=config.ema,
         channels_last=config.engine.channels_last,
         teacher=draft.teacher,
     )
-    check_sizes(trainer, {draft.preprocessing.size, draft.train_size})
-    crop_min = config.data.crop_min or _usual_crop(config, data.mirrored, epochs)
-    hflip = config.data.hflip if config.data.hflip is not None else 0.5 if data.mirrored else 0.0
-    settled = Settled(
-        **vars(draft),
-        config=config,
-        transfer=transfer,
-        accelerator=accelerator,
-        precision=precision,
-        images=images,
-        left_out=list(left_out),
-        crop_min=crop_min,
-        hflip=hflip,
-        order=order,
-        epochs=epochs,
-        schedule=schedule,
-        trainer=trainer,
+    check_sizes(trainer, {preprocessing.size, train_size})
+    return Run(
+        config,
+        accelerator,
+        draft.precision,
+        data,
+        draft.images,
+        draft.left_out,
+        network,
+        draft.task,
+        draft.teacher,
+        (*draft.choices, *choices),
+        order,
+        trainer,
+        feed,
     )
-    shortcut = transfer.shortcut(settled)
-    return settled if shortcut is None else replace(settled, trainer=shortcut.trainer, shortcut=shortcut)
 
 
-def find(config: TrainConfig, accelerator: Accelerator) -> ImageData[Any]:
-    """Find the data set, without the splits that a run of ``config`` leaves unread; of shards the main process counts for all.
+def resolved(
+    config: TrainConfig, given: Collection[str], order: Order, mirrored: bool, size: int | None = None
+) -> tuple[TrainConfig, list[Choice]]:
+    """Return the options with numbers in the place of what was left open, and what had to give way, with reasons.
+
+    The length that a --budget will set stays open, and with it the crops that depend on it.
 
     Raises:
-        DataError, NetworkError: see ``find_images``.
+        ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
     """
-    columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
-    found: ImageData[Any]
-    if config.data.streaming:
-        found = from_main(accelerator, lambda: find_shards(config.dataset, classes=config.data.classes, **columns))
-    else:
-        found = find_images(config.dataset, **columns)
-    if config.data.fold is not None:
-        return joined(found)
-    return found if config.data.test_split else without_test(found)
+    choices: list[Choice] = []
+    if config.budget is None:
+        epochs: float = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
+        if config.steps is not None:
+            epochs = config.steps / order.steps_per_epoch
+        fitted = fitted_to(config, epochs, given)
+        if fitted.warmup != config.warmup:
+            reason = f"{config.warmup:g} epochs are not shorter than the run, which has {epochs_words(epochs)}"
+            choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
+        crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
+        config = replace(fitted, data=replace(config.data, crop_min=crop_min))
+        config = config if config.steps is not None else replace(config, epochs=int(epochs))
+    hflip = config.data.hflip if config.data.hflip is not None else 0.5 if mirrored else 0.0
+    config = replace(config, batch_size=order.batch_size, data=replace(config.data, hflip=hflip))
+    return (replace(config, img_size=size) if size is not None else config), choices
 
 
-def _cuts(config: TrainConfig) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
-    """Yield how the splits of a run are taken from those of its data set, one after the other."""
-    seed = config.split_seed
-    if config.data.fold is not None:
-        fold, folds = fold_of(config.data.fold)
-        yield lambda data: in_fold(data, fold, folds, seed)
-    yield lambda data: with_validation(data, config.data.val_fraction, seed)
+def find(config: TrainConfig, accelerator: Accelerator, dataset: Any = None) -> ImageData[Any]:
+    """Find the data set on all processes; see ``botzoo.data.open.find``."""
+    return opening.find(dataset or config.dataset, config.data, partial(from_main, accelerator))
 
 
-def _cut(config: TrainConfig, found: ImageData[Any]) -> ImageData[Any]:
-    """Return the data set with the splits of a run; shards are taken as they are."""
-    task_of(found).check(config, found)
-    for cut in () if config.data.streaming else _cuts(config):
-        found = cut(found)
-    return found
-
-
-def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
+def make_network(config: TrainConfig, num_classes: int, accelerator: Accelerator) -> Network:
+    """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
     torch.manual_seed(config.seed)
-    model, preprocessing, start = create_model(
+    network = create_model(
         config.model,
         num_classes,
         pretrained=config.pretrained,
@@ -328,112 +259,42 @@ def _make_model(config: TrainConfig, num_classes: int) -> tuple[nn.Module, Prepr
         xavier_init=config.xavier_init,
         drop_rate=config.drop_rate,
     )
+    preprocessing = network.preprocessing
     if config.paper_augment and config.scratch:
         preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
-    return model, preprocessing, start
+    return replace(network, model=place(network.model, config, accelerator), preprocessing=preprocessing)
 
 
-def _make_optimizer(
-    config: TrainConfig, model: nn.Module, transfer: Transfer, accelerator: Accelerator
-) -> torch.optim.Optimizer:
-    optim, fused = config.optim, accelerator.device.type == "cuda"
-    groups = param_groups(model, optim.weight_decay, config.no_bias_decay, transfer.lr_scale(model))
-    return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
-
-
-def _usual_crop(config: TrainConfig, mirrored: bool, epochs: float) -> float:
-    """Return the smallest training crop where none is given: few epochs do not suffice to learn from small pieces."""
-    if config.paper_augment:
-        return paper_augment.CROP_MIN
-    if not mirrored:  # characters fill their images
-        return 0.8
-    return 0.35 if epochs >= LONG else 0.7
-
-
-def _make_teacher(
-    config: TrainConfig, data: ImageData[Any], student: Preprocessing, crop: int, accelerator: Accelerator
+def make_teacher_of(
+    config: TrainConfig, data: ImageData[Any], network: Network, accelerator: Accelerator
 ) -> Teacher | None:
+    """Return the teacher of distillation, None without one."""
     if config.distillation is None:
         return None
     memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
+    student, scale = network.preprocessing, config.data.train_scale
+    largest = student.size if config.data.train_scale_epochs is not None else 0
+    crop = max(student.train_size(scale), largest)
     return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
 
 
+def make_optimizer_of(config: TrainConfig, model: nn.Module, accelerator: Accelerator) -> torch.optim.Optimizer:
+    """Return the optimizer over all parameters; frozen ones are among them, since they may be trained later."""
+    optim, fused = config.optim, accelerator.device.type == "cuda"
+    groups = param_groups(model, optim.weight_decay, config.no_bias_decay)
+    return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
+
+
 def read_splits(
-    config: TrainConfig, found: ImageData[Split], accelerator: Accelerator
-) -> tuple[ImageData[Split], dict[str, Images], list[Unreadable]]:
-    """Decode and check every image of every split; the test split is only read here, and evaluated once, at the end.
-
-    The validation split, where it has to be set aside, and the folds are drawn from the images that can be read.
-    """
-    quiet = not (accelerator.is_main_process and sys.stderr.isatty())
-    images: dict[str, Images] = {}
-    left_out: list[Unreadable] = []
-    room = int(config.data.cache_gib * (1 << 30))
-    for role, split in found.splits.items():
-
-        def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
-            return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
-
-        first = partial(on_each_node, accelerator)
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=first)
-        left_out += bad
-        room -= images[role].cached_bytes
-    same_everywhere(accelerator, [split.fingerprint for split in images.values()], "images", "the data set")
-    if left_out and not config.skip_corrupt:
-        raise unreadable(left_out, sum(map(len, found.splits.values())))
-    readable: dict[str, Any] = {role: read.split for role, read in images.items()}
-    data = replace(found, **readable)
-    for cut in _cuts(config):
-        data = cut(data)
-        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
-    return data, images, left_out
-
-
-def _streams(config: TrainConfig, data: ImageData[Shards], accelerator: Accelerator) -> dict[str, Stream]:
-    buffer, skip = config.data.shuffle_buffer, config.skip_corrupt
-    streams = {role: Stream(shards, buffer, skip) for role, shards in data.splits.items()}
-    same_everywhere(accelerator, [stream.fingerprint for stream in streams.values()], "shards", "the data set")
-    return streams
-
-
-def settle_epochs(config: TrainConfig, order: Order) -> float:
-    """Return the epochs asked for, or enough for 100 steps, at least 3 and at most 30.
-
-    Of --steps they need not be whole; a --budget that is still to be settled gets a number for the time being.
-
-    Raises:
-        ConfigError: they are too few for the warmup or the milestones.
-    """
-    if config.steps is not None:
-        epochs = config.steps / order.steps_per_epoch
-        check_epochs(config, epochs, f"the {epochs_words(epochs)} of its {config.steps:,} steps; or give more of them")
-        return int(epochs) if epochs.is_integer() else epochs
-    whole = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
-    if config.budget is None:
-        check_epochs(config, whole, f"the {whole} epochs that such a data set gets by default; or give --epochs")
-    return whole
-
-
-def resettled(settled: SettledT, config: TrainConfig, order: Order) -> SettledT:
-    """Return ``settled`` with another configuration and order, and with what follows from them.
-
-    Raises:
-        ConfigError: the epochs are too few for the warmup, the milestones or progressive resizing.
-    """
-    epochs = settle_epochs(config, order)
-    schedule = make_schedule(config, order, epochs)
-    settled.trainer.schedule = schedule
-    crop_min = config.data.crop_min or _usual_crop(config, settled.data.mirrored, epochs)
-    return replace(settled, config=config, order=order, epochs=epochs, schedule=schedule, crop_min=crop_min)
-
-
-def make_schedule(config: TrainConfig, order: Order, epochs: float) -> Schedule:
-    """Return the learning rate of every step of so many ``epochs``, the last of which may be cut short."""
-    optim = config.optim
-    peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
-    total = round(epochs * order.steps_per_epoch)
-    warmup_steps = min(round(config.warmup * order.steps_per_epoch), total - 1)
-    falls = fall_epochs(optim.decay, epochs, optim.milestones, optim.decay_every)
-    steps = tuple(epoch * order.steps_per_epoch for epoch in falls)
-    return Schedule(peak, total, warmup_steps, config.cosine, steps, optim.factor)
+    config: TrainConfig, found: ImageData[Any], accelerator: Accelerator
+) -> tuple[ImageData[Any], Mapping[str, LoadedSplit], list[Unreadable]]:
+    """Read the images on all processes; see ``botzoo.data.open.read``."""
+    return opening.read(
+        found,
+        config.data,
+        split_seed=config.split_seed,
+        skip_corrupt=config.skip_corrupt,
+        bars=None if accelerator.is_main_process else False,
+        on_each_node=partial(on_each_node, accelerator),
+        same_everywhere=partial(same_everywhere, accelerator),
+    )

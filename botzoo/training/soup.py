@@ -8,15 +8,28 @@ averaging (P. Izmailov et al., 2018, arXiv:1803.05407).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from botzoo.util.text import and_list
+from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
+from botzoo.tasks.task import Evaluation
+from botzoo.training.callbacks import Callback
+from botzoo.training.checkpoint import save_weights
+from botzoo.training.distributed import from_main, on_main, share_weights
+from botzoo.training.evaluation import evaluate
+from botzoo.training.state import Run
+from botzoo.util.text import and_list, under
+
+log = logging.getLogger("botzoo")
 
 
 class Score(NamedTuple):
@@ -62,6 +75,11 @@ class Soup:
 
     ingredients: tuple[Ingredient, ...]
     trials: tuple[Trial, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what run.json holds of it: the epochs that there were, and the averages that were tried."""
+        trials = [{"epochs": list(t.epochs), "kept": t.kept} | t.score._asdict() for t in self.trials]
+        return {"ingredients": [ingredient._asdict() for ingredient in self.ingredients], "trials": trials}
 
     @property
     def _kept(self) -> list[Trial]:
@@ -163,3 +181,108 @@ def outcome_of(soup: Soup) -> str:
     before, after = soup.ingredients[0], soup.score
     gain = f"top-1 {before.top1:.2f} -> {after.top1:.2f} %, loss {before.loss:.4f} -> {after.loss:.4f}"
     return f"the average of epochs {and_list(soup.epochs)} is kept: validation {gain}"
+
+
+class MakeSoup(Callback):
+    """Keeps the weights of the best epochs, and at the end takes their average where the validation split gains by it.
+
+    Args:
+        most: epochs whose weights are kept, >= 2.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.ingredients = most, tuple[Ingredient, ...]()
+        # Of the newest checkpoint: a run that is killed before the next one goes on from it and needs them again.
+        self._saved = self.ingredients
+
+    def state(self) -> dict[str, Any]:
+        """Return the epochs that are kept."""
+        return {"ingredients": self.ingredients}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up the epochs that are kept."""
+        self.ingredients = tuple(Ingredient(*row) for row in state["ingredients"])  # JSON knows lists only
+        self._saved = self.ingredients
+
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say what will be averaged."""
+        return [("tricks", f"model soup of up to {self.most} epochs")]
+
+    def on_epoch_end(self, run: Run, evaluation: Evaluation) -> None:
+        """Keep the weights of this epoch as long as it is among the best, and drop those that have fallen out."""
+        folder, number = run.folder / "checkpoints", math.ceil(run.progress.step / run.order.steps_per_epoch)
+        epoch = Ingredient(number, evaluation.score, evaluation.loss)
+        self.ingredients = best_of((*self.ingredients, epoch), run.progress.best_epoch, self.most)
+
+        def write() -> None:
+            if epoch in self.ingredients:
+                save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated)
+            remove_others(folder, [*self._saved, *self.ingredients])
+
+        on_main(run.accelerator, write)
+        self._saved = self.ingredients
+
+    def on_train_end(self, run: Run) -> None:
+        """Try averages of the epochs, and take the last one that was kept."""
+        if run.is_main:
+            remove_others(run.folder / "checkpoints", self.ingredients)
+        taken_best = self.ingredients and self.ingredients[0].epoch == run.progress.best_epoch
+        if len(self.ingredients) < 2 or not taken_best:  # or the best weights are damaged
+            return
+        best = {name: tensor.clone() for name, tensor in run.trainer.evaluated.state_dict().items()}
+        soup = greedy_soup(self.ingredients, lambda epochs: self._score(run, epochs))
+        kept = soup.taken and self._average(run, soup.epochs)
+        if not kept:
+            run.trainer.evaluated.load_state_dict(best)
+        if kept != soup.taken or not soup.trials:  # for files that are damaged
+            return
+        for line in under("soup", told(soup)):
+            log.info("%s", line)
+        for trial in soup.trials:
+            record = {"step": run.progress.step, "split": "soup", "epochs": list(trial.epochs), "kept": trial.kept}
+            run.history.add(record | trial.score._asdict())
+        run.facts["soup"] = soup.facts()
+
+    def _score(self, run: Run, epochs: tuple[int, ...]) -> Score | None:
+        """Return what the validation split says of the average of the weights after ``epochs``, None where one is damaged."""
+        if not self._average(run, epochs):
+            return None
+        trainer, batches = run.trainer, run.feed.eval_batches(run.order, "validation")
+        found = evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, None, run.task)
+        return Score(found.score, found.loss) if math.isfinite(found.loss) else None
+
+    def _average(self, run: Run, epochs: tuple[int, ...]) -> bool:
+        """Give every process the average of the weights after ``epochs``, its BatchNorm statistics measured anew.
+
+        Returns:
+            False where the weights of one are damaged or gone.
+        """
+        files, trainer = [file_of(run.folder / "checkpoints", epoch) for epoch in epochs], run.trainer
+
+        def load() -> bool:
+            try:
+                trainer.evaluated.load_state_dict(average(files))
+            except (SafetensorError, OSError, RuntimeError) as error:
+                log.warning(
+                    "%s cannot be averaged (%s): the last of them is left out.", ", ".join(map(str, files)), error
+                )
+                return False
+            return True
+
+        if not from_main(run.accelerator, load):
+            return False
+        share_weights(run.accelerator, trainer.evaluated)
+        if names := trained_norms(trainer.model):
+            evaluated = trainer.evaluated.eval()
+            norms = [evaluated.get_submodule(name) for name in names]
+            measure_norms(norms, partial(trainer.forward, model=evaluated), last_inputs(run), run.accelerator)
+        return True
+
+
+def last_inputs(run: Run) -> Iterator[Tensor]:
+    """Yield what the network saw on this process in the last steps, as many as BatchNorm's statistics want."""
+    end = run.progress.step
+    first = max(0, end - measuring_steps(run.order.batch_size, run.order.steps_per_epoch))
+    for step, micro_batches in enumerate(run.feed.train_batches(run.order, first, end), first):
+        for batch in micro_batches:
+            yield run.trainer.inputs(step, batch)[0]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
-from botzoo.models.create import Start, create_model
+from botzoo.models.create import Network, Start, create_model
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.training.distributed import same_everywhere
 
@@ -86,7 +86,8 @@ def make_teacher(
     """
     address = _address(name)
     _check_classes(address, _known_cfg(address), class_names)
-    model, preprocessing, start = _load(name, address, len(class_names))
+    network = _load(name, address, len(class_names))
+    model, preprocessing = network.model, network.preprocessing
     _check_classes(address, model.pretrained_cfg, class_names)  # type: ignore[arg-type]
     sha256 = fingerprint(model)
     same_everywhere(accelerator, sha256, "teachers", f"--distillation {name}")
@@ -98,7 +99,7 @@ def make_teacher(
     model = model.eval().requires_grad_(False)
     model = model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload]
     scale, shift = _renormalisation(student, preprocessing, accelerator.device)
-    teacher = Teacher(model, start, max(preprocessing.size, crop), scale, shift, sha256, accelerator)
+    teacher = Teacher(model, network.start, max(preprocessing.size, crop), scale, shift, sha256, accelerator)
     _check_answer(name, teacher, crop, len(class_names))
     return teacher
 
@@ -132,7 +133,7 @@ def _known_cfg(address: str) -> dict[str, Any]:
     return {"num_classes": cfg.num_classes, "label_names": cfg.label_names}
 
 
-def _load(name: str, address: str, num_classes: int) -> tuple[nn.Module, Preprocessing, Start]:
+def _load(name: str, address: str, num_classes: int) -> Network:
     """Create the network; errors speak of the teacher, since the advice for students is not for it."""
     try:
         return create_model(address, num_classes)

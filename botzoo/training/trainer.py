@@ -59,10 +59,16 @@ class Trainer:
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
         self.optimizer = accelerator.prepare_optimizer(optimizer)
         self.net: nn.Module | None = None
+        self._wrapped: list[bool] = []
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     @property
-    def judged(self) -> nn.Module:
+    def whole(self) -> Trainer:
+        """The trainer of the whole network; itself unless only a part of the network is trained."""
+        return self
+
+    @property
+    def evaluated(self) -> nn.Module:
         """The network that is evaluated and kept: the averaged one where there is one."""
         return self.ema.module if self.ema is not None else self.model
 
@@ -71,16 +77,17 @@ class Trainer:
         if self.ema is not None:
             self.ema.module.load_state_dict(self.model.state_dict())
 
-    def start_epoch(self, set_trainable: Callable[[nn.Module], bool]) -> None:
-        """Let ``set_trainable`` freeze and unfreeze parameters, and wrap the network anew if it says that any changed.
+    def start_epoch(self, *, anew: bool = False) -> None:
+        """Put the network into training mode, wrapped anew where other parameters are trained than before, or if ``anew``.
 
         BatchNorm layers whose parameters are all frozen keep their statistics; requires_grad alone does not stop them.
         """
-        if set_trainable(self.model) or self.net is None:
+        trained = [parameter.requires_grad for parameter in self.model.parameters()]
+        if self.net is None or trained != self._wrapped or anew:
             if self.net is not None:
                 self.accelerator.unwrap_model(self.net, keep_fp32_wrapper=False)
                 forget_prepared(self.accelerator, self.model)
-            self.net = self.accelerator.prepare_model(self.model)
+            self.net, self._wrapped = self.accelerator.prepare_model(self.model), trained
         self.net.train()
         for module in self.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and is_frozen(module):

@@ -1,14 +1,26 @@
-"""The folder where results of long work are kept for later runs: its place, size limit and locks."""
+"""Results of long work, kept in a folder for later runs: one helper for all kinds, with locks and a size limit.
+
+A file is named by a key, the SHA-256 of everything that its content depends on, so it never becomes outdated, only unused.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
 
 STALE_SECONDS = 24 * 3600
 """Age from which an unfinished file counts as left behind by a run that was killed."""
@@ -21,10 +33,104 @@ def cache_folder() -> Path:
 
 
 def cache_limit() -> float:
-    """Return how many bytes all files of decoded images may take: ``$BOTZOO_CACHE_GIB``, by default 20 GiB."""
+    """Return how many bytes all files of one kind may take: ``$BOTZOO_CACHE_GIB``, by default 20 GiB."""
     with suppress(ValueError):
         return float(os.environ.get("BOTZOO_CACHE_GIB", "20")) * (1 << 30)
     return 20.0 * (1 << 30)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files of one kind in the cache: ``FOLDER/KEY.SUFFIX``.
+
+    There is never half of a file: it is written beside and renamed. Those not used for the longest time are removed when a
+    new one makes all of them larger than the limit. Removing the folder clears the cache.
+
+    Attributes:
+        name: of the folder.
+        suffix: of the files, with its dot.
+        what: is in them, in the plural, for messages.
+        again: what is done where a file cannot be used: "decoded", "computed".
+    """
+
+    name: str
+    suffix: str
+    what: str
+    again: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return cache_folder() / self.name
+
+    def path(self, key: str) -> Path:
+        """Return the file with this key."""
+        return self.folder / f"{key}{self.suffix}"
+
+    def open(self, key: str, read: Callable[[Path], T]) -> T | None:
+        """Return what ``read`` makes of the file, or None where there is none or it cannot be used, which is said.
+
+        Args:
+            key: of the file.
+            read: may raise anything; what it raises but OSError says that the file is damaged, which is removed then.
+        """
+        path = self.path(key)
+        try:
+            found = read(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # the disk or the rights are to blame, and the file may be good
+            log.warning("The %s in %s cannot be read (%s): they are %s again.", self.what, path, error, self.again)
+            return None
+        except Exception as error:  # whatever a damaged file leads to
+            log.warning("The %s in %s are damaged (%s): they are %s again.", self.what, path, error, self.again)
+            with suppress(OSError):
+                path.unlink()
+            return None
+        with suppress(OSError):
+            os.utime(path)  # the last to be removed
+        return found
+
+    @contextmanager
+    def writing(self, key: str, whole: Callable[[str], bool] = lambda key: False) -> Iterator[Draft]:
+        """Give a file to write, which takes its place at the end of the block; raises OSError, leaving nothing behind.
+
+        Args:
+            key: of the file; the draft's may be set to another one within the block.
+            whole: tells whether the file with a key is there already and good. It is left alone then: another process or
+                machine may have mapped it.
+        """
+        part = self.folder / f".{key}.{platform.node()}-{os.getpid()}.part"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("w+b") as file:
+                yield (draft := Draft(file, key))
+                file.flush()
+                os.fsync(file.fileno())  # before the renaming, or a power cut could leave a file of zeros
+            if not whole(draft.key):
+                part.replace(self.path(draft.key))
+        finally:
+            part.unlink(missing_ok=True)
+        prune(self.folder, cache_limit(), spare=self.path(draft.key))
+
+
+@dataclass
+class Draft:
+    """A file in the making, and the key that it will be found by."""
+
+    file: BinaryIO
+    key: str
+
+
+def mapped(file: BinaryIO, dtype: Any, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Map a part of a file into memory, to be read only, and lock the file for as long as the array is there.
+
+    On a folder that machines share, a process would die of a page that is gone.
+    """
+    import numpy as np
+
+    lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
+    return np.memmap(file, dtype, "r", offset, shape)
 
 
 def lock(file: BinaryIO, *, shared: bool) -> bool:
@@ -41,17 +147,6 @@ def lock(file: BinaryIO, *, shared: bool) -> bool:
     except (ImportError, OSError):
         return True
     return True
-
-
-@contextmanager
-def part_of(path: Path) -> Iterator[Path]:
-    """Give a name beside ``path``, in a folder that is made, to write to; what is not renamed at the end is removed."""
-    part = path.with_name(f".{path.stem}.{platform.node()}-{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def prune(folder: Path, limit: float, *, spare: Path | None) -> None:

@@ -26,7 +26,8 @@ def written_whole(path: Path, *, keep: Callable[[], bool] = lambda: True) -> Ite
     Raises:
         OSError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
+    _remove(part)  # of a process that was killed while it wrote
     try:
         yield part
         if not keep():
@@ -34,14 +35,18 @@ def written_whole(path: Path, *, keep: Callable[[], bool] = lambda: True) -> Ite
         for file in (*part.rglob("*"), part) if part.is_dir() else (part,):
             sync(file)
         if part.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         part.replace(path)
         sync(path.parent)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

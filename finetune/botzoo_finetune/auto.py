@@ -7,16 +7,14 @@ finetune/README.md, with the command that measures them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from botzoo.errors import ConfigError
+from botzoo.options.choices import Choice
+from botzoo.options.facts import stands_in_for
 from botzoo.tasks.imbalance import SKEWED
-from botzoo.util.nested import flat
 from botzoo_finetune.config import FinetuneConfig
-
-Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -61,26 +59,6 @@ class Facts:
         return self.images / self.classes
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One option that was chosen.
-
-    Attributes:
-        option: its name, dotted where it stands in a group.
-        value: what it gets.
-        reason: in words, with the fact that it follows from.
-        source: of the rule: a paper, or "measured", which the table in finetune/README.md shows.
-    """
-
-    option: str
-    value: Value
-    reason: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"--{self.option.replace('_', '-')} {_plain(self.value)}: {self.reason} ({self.source})"
-
-
 MEASURED = "measured"
 """The source of rules that finetune/README.md has figures for."""
 PASSES = 16_000
@@ -110,16 +88,6 @@ SHORT = 16_000
 """Images that pass in the time of a --budget at most, below which a smaller input and more of them are better."""
 SMALLER = 0.75
 """Share of the input's side that is left then, about."""
-INSTEAD = {
-    "class_weights": ("data.sampling",),
-    "data.crop_min": ("paper_augment", "budget"),
-    "epochs": ("steps", "budget"),
-    "freeze": ("unfreeze_every",),
-    "img_size": ("data.train_scale",),
-    "mixup": ("cutmix", "distillation", "budget"),
-    "label_smoothing": ("distillation", "budget"),
-}
-"""Options that stand in the place of others, which are not chosen then."""
 
 
 def choose(facts: Facts) -> tuple[Choice, ...]:
@@ -214,25 +182,6 @@ def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
     yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())
 
 
-def _plain(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def with_choices(config: FinetuneConfig, choices: Iterable[Choice]) -> FinetuneConfig:
-    """Return ``config`` with what was chosen, and with ``auto`` off, so that nothing is chosen twice.
-
-    Raises:
-        ConfigError: what was chosen does not go with what was given.
-    """
-    groups: dict[str, dict[str, Value]] = {}
-    values: dict[str, Any] = {}
-    for choice in choices:
-        group, _, name = choice.option.rpartition(".")
-        (groups.setdefault(group, {}) if group else values)[name] = choice.value
-    parts = {group: replace(getattr(config, group), **inside) for group, inside in groups.items()}
-    return replace(config, auto=False, **values, **parts)
-
-
 def usual(optimizer: str) -> tuple[float, float]:
     """Return the learning rate at a batch of 256, and the weight decay, that an optimizer of this name starts from."""
     name = optimizer.lower()
@@ -259,17 +208,6 @@ def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneCon
     return config
 
 
-def settled_by(option: str, given: Collection[str]) -> bool:
+def stands_aside(option: str, given: Collection[str]) -> bool:
     """Return whether the user has given ``option``, or another that stands in its place."""
-    return not {option, *INSTEAD.get(option, ())}.isdisjoint(given)
-
-
-def named(options: Mapping[str, Any]) -> set[str]:
-    """Return the names of ``options``, dotted where they stand in a group."""
-    return set(flat(dict(options)))
-
-
-def differing(config: FinetuneConfig) -> set[str]:
-    """Return the names of the options that are not what they are by default."""
-    usual = flat(asdict(FinetuneConfig()))
-    return {name for name, value in flat(asdict(config)).items() if value != usual[name]}
+    return not {option, *stands_in_for(option)}.isdisjoint(given)

@@ -19,7 +19,8 @@ from botzoo.errors import ConfigError, DivergedError
 from botzoo.experiments.report import Estimate, accuracy, estimate_json
 from botzoo.experiments.series import Register, check_images, close, one_by_one, read_record, train_one
 from botzoo.options.command_line import made
-from botzoo.options.config import MOST_RUNS, check
+from botzoo.options.config import MOST_RUNS
+from botzoo.options.facts import check
 from botzoo.recipes import Options, merged
 from botzoo.results.recipe import without_machine
 from botzoo.results.report import describe

@@ -35,7 +35,6 @@ from accelerate import Accelerator
 
 import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.data.images import read_images
-from botzoo.data.loader import train_batches
 from botzoo.data.order import Order
 from botzoo.data.sources.base import Split
 from botzoo.data.sources.find import open_images
@@ -139,7 +138,7 @@ def loop(data: str | None, rounds: int, steps: int, extra: str = "", *, paper: b
     transform = TrainTransform(SIZE, "bicubic", CROP_MIN if paper else 0.35, 0.5, 0, paper=paper)
     order = Order(len(images), BATCH, 0)
     pin = device.type == "cuda"
-    batches = train_batches(images, transform, order, 0, 10**6, workers=workers, pin=pin)
+    batches = images.train_batches(transform, order, 0, 10**6, workers=workers, pin=pin)
     count = itertools.count()
     x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     y = torch.randint(0, classes, (BATCH,), device=device)

@@ -20,7 +20,7 @@ from torch import nn
 from botzoo.api import train_and_describe
 from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import ConfigError
-from botzoo.inference.classifier import open_classifier
+from botzoo.inference.load import load
 from botzoo.inference.output import as_json, as_table
 from botzoo.inference.predict import Predictor
 from botzoo.options.command_line import made
@@ -202,17 +202,17 @@ def test_predictions_are_all_labels_over_one_half(
     images = [str(tmp_path / f"{i}.png") for i in range(2)]
     for image in images:
         Image.new("RGB", (16, 16), (230, 230, 20)).save(image)
-    classifier = open_classifier(str(finished))
+    classifier = load(str(finished))
     predictor = Predictor(classifier, torch.device("cpu"), requested="fp32")
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected = classifier.model(classifier.preprocessing.normalise(pixels)).sigmoid()
+        expected = classifier.module(classifier.preprocessing.normalise(pixels)).sigmoid()
     torch.testing.assert_close(predictor.probabilities(pixels), expected, rtol=1e-4, atol=1e-4)
     monkeypatch.setattr(predictor, "probabilities", lambda images: torch.tensor([[0.6, 0.2, 0.9], [0.1, 0.3, 0.2]]))
     some, none = predictor(images)
     assert (some.indices, none.indices) == ((2, 0), ())
-    assert list(as_table([none], classifier.label_names))[1:] == ["  no label over 50 %"]
-    assert json.loads(next(as_json([none], classifier.label_names)))["predictions"] == []
+    assert list(as_table([none]))[1:] == ["  no label over 50 %"]
+    assert json.loads(next(as_json([none])))["predictions"] == []
     assert [prediction.indices for prediction in predictor(images, top_k=1)] == [(2,), (1,)]
 
 

@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from botzoo.errors import ConfigError
+from botzoo.options.choices import Choice
 from botzoo.training.autotune.memory import available_memory
 from botzoo.training.autotune.micro_batch import largest_micro_batch
+from botzoo.training.callbacks import Callback
 from botzoo.training.plan import memory_of
-from botzoo.training.setup import Settled, resettled
-from botzoo.training.sizes import LARGEST_BATCH, STEPS_PER_EPOCH, make_order
+from botzoo.training.setup import build
+from botzoo.training.sizes import LARGEST_BATCH, STEPS_PER_EPOCH
+from botzoo.training.state import Draft, Run
+from botzoo.util.private import forget_prepared
 from botzoo.util.text import mib
 
 USABLE = 0.5
 """Share of the free main memory that the estimate may fill: it leaves out gradients of activations and what libraries take."""
 
 
-def with_batch_size(settled: Settled) -> Settled:
-    """Return ``settled`` with a number in place of --batch-size auto, which config.yaml keeps, and with its reason.
+class LargestBatch(Callback):
+    """Chooses a number in place of --batch-size auto.
 
     On a GPU a step of each size is tried, from the largest down; elsewhere the memory is estimated. Either way it is that of a
     step in which everything is trained, as it may be later in the run.
-
-    Raises:
-        ConfigError: not even the smallest batch fits.
     """
-    if settled.config.batch_size != "auto":
-        return settled
-    limit = settled.order.batch_size // settled.order.world_size
-    fits, reason = (_tried if settled.accelerator.device.type == "cuda" else _estimated)(settled, limit)
-    batch = fits * settled.order.world_size
-    if batch < 2:
-        raise ConfigError(
-            "--batch-size auto: the memory suffices for one image at a time only: free some, or give a smaller --model."
-        )
-    if fits == limit:
-        reason = f"the memory suffices, and {_why_no_more(batch)}"
-    config, images = replace(settled.config, batch_size=batch), settled.order.images
-    order = replace(make_order(config, images, settled.accelerator), sampler=settled.order.sampler)
-    return replace(resettled(settled, config, order), batch_reason=f"batch {batch} was chosen: {reason}")
+
+    def on_resolve(self, draft: Draft) -> Iterable[Choice]:
+        """Choose the batch size; raise ConfigError where not even the smallest one fits."""
+        if draft.config.batch_size != "auto":
+            return
+        run = build(draft)
+        limit = run.order.batch_size // run.order.world_size
+        fits, reason = (_tried if run.accelerator.device.type == "cuda" else _estimated)(run, limit)
+        forget_prepared(run.accelerator, run.model)  # the network is wrapped anew for the run
+        batch = fits * run.order.world_size
+        if batch < 2:
+            raise ConfigError(
+                "--batch-size auto: the memory suffices for one image at a time only: free some, or give a smaller --model."
+            )
+        if fits == limit:
+            reason = f"the memory suffices, and {_why_no_more(batch)}"
+        yield Choice("batch_size", batch, reason, "--batch-size auto")
 
 
 def _why_no_more(batch: int) -> str:
@@ -52,15 +55,15 @@ def _why_no_more(batch: int) -> str:
     return f"twice as many would leave an epoch under {STEPS_PER_EPOCH} steps"
 
 
-def _tried(settled: Settled, limit: int) -> tuple[int, str]:
-    settled.whole.start_epoch(lambda model: settled.transfer.set_trainable(model, 0))
-    fits = largest_micro_batch(settled.whole, limit, settled.largest_size, lambda text: None)
+def _tried(run: Run, limit: int) -> tuple[int, str]:
+    run.trainer.start_epoch()
+    fits = largest_micro_batch(run.trainer, limit, run.feed.whole.largest_size, lambda text: None)
     return fits, f"{2 * fits} images for each process did not fit into the GPU's memory"
 
 
-def _estimated(settled: Settled, limit: int) -> tuple[int, str]:
-    one, two = (memory_of(settled, images).total for images in (1, 2))
-    room = _room(settled.accelerator)
+def _estimated(run: Run, limit: int) -> tuple[int, str]:
+    one, two = (memory_of(run, images).total for images in (1, 2))
+    room = _room(run.accelerator)
 
     def needed(images: int) -> int:
         return one + (images - 1) * (two - one)

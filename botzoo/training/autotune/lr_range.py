@@ -6,16 +6,28 @@ linearly; here by the same factor at each step, as has become usual, since good 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d  # type: ignore[attr-defined]
 
+from botzoo.errors import ConfigError
+from botzoo.training.distributed import end_trackers, from_main
 from botzoo.training.schedule import Schedule
+from botzoo.training.state import Run
+from botzoo.util.files import free_name
+from botzoo.util.pictures import drawn, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger("botzoo")
 
 LOWEST, HIGHEST = 1e-5, 10.0
 """Times --lr, at the first and at the last step."""
@@ -97,15 +109,11 @@ def _standard_error(losses: Sequence[float], steps: int) -> float:
     return math.sqrt(noise / (2 * math.sqrt(math.pi) * _deviation(steps)))
 
 
-def draw_range_test(
-    losses: Sequence[float], steps: int, lr: float, found: Suggestion | None, path: Path, title: str
-) -> None:
-    """Draw loss over learning rate, in units of --lr, and what is suggested, as a PNG."""
-    from matplotlib.figure import Figure
-
+def range_figure(losses: Sequence[float], steps: int, lr: float, found: Suggestion | None, title: str) -> Figure:
+    """Return the loss over the learning rate, in units of --lr, and what is suggested, as a picture."""
     rates = [lr * factor(step, steps) for step in range(len(losses))]
     smooth = smoothed(losses, steps)
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure = new_figure(9, 3.6)
     axes = figure.subplots()
     axes.plot(rates, losses, ".", ms=4, alpha=0.5, label="each step")
     axes.plot(rates, smooth, "-", label="smoothed")
@@ -118,4 +126,56 @@ def draw_range_test(
     axes.legend()
     axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=11, parse_math=False)
-    figure.savefig(path)
+    return figure
+
+
+def range_test(run: Run) -> None:
+    """Try out learning rates far below and far above --lr, say which to take, and draw the losses as lr_finder.png here.
+
+    Everything else is as in the run, but for what readies the network for its first step: new layers start at random. Nothing
+    of it is kept and no run folder is made. What is said is in units of --lr, so before linear scaling.
+
+    Raises:
+        ConfigError: an epoch has too few steps, or the loss never falls.
+    """
+    config, accelerator, order = run.config, run.accelerator, run.order
+    steps = min(STEPS, order.steps_per_epoch)
+    if steps < FEWEST:
+        raise ConfigError(
+            f"--find-lr needs an epoch of {FEWEST} steps and there are {steps}, of {order.batch_size} images each: give a "
+            "smaller --batch-size."
+        )
+    lowest, highest = (f"--lr {config.lr * factor(step, steps):.2g}" for step in (0, steps - 1))
+    log.info("%-10s %d steps from %s to %s at a batch of %d", "range", steps, lowest, highest, order.batch_size)
+    losses = _sweep(run, steps)
+    found = suggest(losses, steps)
+    title = f"{run.network.architecture} on {Path(run.data.name).resolve().name}: range test of the learning rate"
+
+    def draw() -> Path:
+        path = free_name(Path("lr_finder"), ".png")
+        drawn(path, lambda: range_figure(losses, steps, config.lr, found, title))
+        return path
+
+    picture = from_main(accelerator, draw)
+    end_trackers(accelerator)
+    if found is None:
+        raise ConfigError(
+            f"The loss never falls between {lowest} and {highest} ({picture} shows it): look at the labels and at what is "
+            "frozen, or give a --lr that is far from this one."
+        )
+    steepest, careful = (f"--lr {config.lr * value:.2g}" for value in (found.steepest, found.careful))
+    log.info(
+        "%-10s %s, where the loss falls fastest; a tenth of where it is least is %s", "suggested", steepest, careful
+    )
+    log.info("%-10s none: a range test; its losses are drawn in %s", "output", picture)
+
+
+def _sweep(run: Run, steps: int) -> list[float]:
+    """Return the losses of a range test, up to where they explode."""
+    losses: list[float] = []
+    run.trainer.schedule = Sweep(run.schedule.peak, steps)
+    for step, micro_batches in enumerate(run.feed.train_batches(run.order, 0, steps)):
+        losses.append(run.accelerator.reduce(run.trainer.step(step, micro_batches), "mean").item())
+        if exploded(losses, steps):
+            return [loss for loss in losses if math.isfinite(loss)]
+    return losses

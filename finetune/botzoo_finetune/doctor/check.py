@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from botzoo.data.sources.find import find_images, names_by_split
 from botzoo.errors import BotzooError, ConfigError, DataError
+from botzoo.training.callbacks import Callback
 from botzoo.training.folder import check_output
-from botzoo.training.setup import Transfer
-from botzoo.training.setup import set_up as prepare
+from botzoo.training.setup import set_up
 from botzoo.util.files import free_name
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.examine import Features, Report, examine, names_and_counts
@@ -26,17 +26,17 @@ from botzoo_finetune.doctor.names import check_names
 from botzoo_finetune.doctor.page import page
 from botzoo_finetune.doctor.report import as_json, lines, to_look_at
 from botzoo_finetune.doctor.roll import Roll
-from botzoo_finetune.transfer.features import features, unmeasured
+from botzoo_finetune.transfer.features import features_of, unmeasured
 
 log = logging.getLogger("botzoo")
 
 
-def check(config: FinetuneConfig, transfer: Transfer, features: Features = features) -> Report:
+def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), features: Features = features_of) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
     Args:
         config: the options; they go into the folder --output, by default ``check``, numbered where that exists.
-        transfer: what transfer learning adds; it is checked with the rest.
+        callbacks: of the run that may follow; they are checked with the rest.
         features: what labels are judged by.
 
     Raises:
@@ -46,21 +46,21 @@ def check(config: FinetuneConfig, transfer: Transfer, features: Features = featu
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
     check_output(config, resumable=False)
-    report = _looked_at(config, transfer, features)
+    report = _looked_at(config, callbacks, features)
     for line in lines(report):
         log.info("%s", line)
     log.info("%-15s %s", "written", _write(report, config.output))
     return report
 
 
-def _looked_at(config: FinetuneConfig, transfer: Transfer, features: Features) -> Report:
+def _looked_at(config: FinetuneConfig, callbacks: Sequence[Callback], features: Features) -> Report:
     try:
-        settled = prepare(unmeasured(replace(config, skip_corrupt=True)), transfer)
+        run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks)
     except DataError as error:
         return _unusable(config, error)
-    if settled.data.multi_label:
-        raise ConfigError(f"--check judges one label of each image, and those of {config.dataset} may have several.")
-    return examine(settled, features, config.seed, _bar)
+    if run.data.multi_label:
+        raise ConfigError(f"--check looks at one label of each image, and those of {config.dataset} may have several.")
+    return examine(run, features, config.seed, _bar)
 
 
 def _bar(items: Iterator[Any], total: int) -> Iterator[Any]:

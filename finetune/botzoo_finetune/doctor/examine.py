@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from botzoo.data.images import Images, Unreadable
 from botzoo.data.parallel import in_order
 from botzoo.errors import ModelError, printable
+from botzoo.training.callbacks import Callback
+from botzoo.training.state import Run
 from botzoo.util.text import listing
 from botzoo_finetune.doctor.counts import check_counts
 from botzoo_finetune.doctor.duplicates import check_duplicates
@@ -22,11 +24,8 @@ from botzoo_finetune.doctor.near import check_blank, check_near_duplicates, cont
 from botzoo_finetune.doctor.roll import Roll
 from botzoo_finetune.doctor.sizes import Sizes, check_sizes, measure
 
-if TYPE_CHECKING:
-    from botzoo.training.setup import Settled
-
-Features = Callable[["Settled", str], NDArray[np.floating]]
-"""Given what is settled and the role of a split, returns the pooled features (N, D) of its images, in their order."""
+Features = Callable[[Run, str], NDArray[np.floating]]
+"""Given the run and the role of a split, returns the pooled features (N, D) of its images, in their order."""
 
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
 """Wraps the iterator over all images, given their number."""
@@ -62,30 +61,30 @@ class Report:
         return not any(finding.look for finding in self.findings)
 
 
-def examine(settled: Settled, features: Features, seed: int, progress: Progress = lambda items, total: items) -> Report:
+def examine(run: Run, features: Features, seed: int, progress: Progress = lambda items, total: items) -> Report:
     """Look at every image of a data set; train nothing and write nothing.
 
     Args:
-        settled: by ``prepare``, with ``skip_corrupt``; its images are not streamed.
+        run: set up with ``skip_corrupt``; its images are not streamed.
         features: what labels are judged by.
         seed: decides the folds of that judgement.
         progress: is told of the images as they are looked at.
     """
-    roll = roll_of(settled)
-    estimated, why_not = _estimate(settled, roll, features, seed)
+    roll = roll_of(run)
+    estimated, why_not = _estimate(run, roll, features, seed)
     alike, how_alike = _pictures(roll, progress)
     findings = [
         *quick_findings(roll),
-        *_unreadable(roll, settled.left_out),
+        *_unreadable(roll, run.left_out),
         *alike,
         *(check_labels(estimated, roll.labels, roll.class_names) if estimated is not None else ()),
-        *check_sizes(roll.shapes, settled.preprocessing.size),
+        *check_sizes(roll.shapes, run.preprocessing.size),
     ]
-    remarks = [*settled.data.notes, *why_not, *how_alike]
-    sizes = measure(roll.shapes, settled.preprocessing.size)
+    remarks = [*run.data.notes, *why_not, *how_alike]
+    sizes = measure(roll.shapes, run.preprocessing.size)
     accuracy = estimated.accuracy if estimated is not None else None
     noise = estimated.noise if estimated is not None and estimated.meaningful else None
-    return Report(settled.data.name, roll, roll.counts, findings, remarks, sizes, accuracy, noise)
+    return Report(run.data.name, roll, roll.counts, findings, remarks, sizes, accuracy, noise)
 
 
 def quick_findings(roll: Roll) -> list[Finding]:
@@ -96,21 +95,29 @@ def quick_findings(roll: Roll) -> list[Finding]:
     ]
 
 
-def quick_lines(settled: Settled) -> list[str]:
-    """Return at most one line, for the plan of a run: what ``quick_findings`` and the sizes of the images give to look at.
+class QuickCheck(Callback):
+    """Says in the plan what can be found in the data without looking at a single pixel."""
+
+    def on_plan(self, run: Run) -> list[tuple[str, str]]:
+        """Return at most one line: what ``quick_findings`` and the sizes of the images give to look at."""
+        return [("check", line) for line in quick_lines(run)]
+
+
+def quick_lines(run: Run) -> list[str]:
+    """Return at most one line of what ``quick_findings`` and the sizes of the images give to look at.
 
     Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
     """
-    if settled.data.multi_label or not all(isinstance(images, Images) for images in settled.images.values()):
+    if run.data.multi_label or not all(isinstance(images, Images) for images in run.images.values()):
         return []
-    roll = roll_of(settled)
-    found = [*quick_findings(roll), *check_sizes(roll.shapes, settled.preprocessing.size)]
+    roll = roll_of(run)
+    found = [*quick_findings(roll), *check_sizes(roll.shapes, run.preprocessing.size)]
     leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
     odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
     said = [f.reason for f in found if f.look and not f.images]
     said += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
     said += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-    return [f"{'check':<10} {printable('; '.join(said), 500)} (see botzoo-finetune --check)"] if said else []
+    return [f"{printable('; '.join(said), 500)} (see botzoo-finetune --check)"] if said else []
 
 
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
@@ -122,10 +129,10 @@ def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np
     return [*check_names(used), *declared, *check_counts(counts["train"], class_names)]
 
 
-def roll_of(settled: Settled) -> Roll:
+def roll_of(run: Run) -> Roll:
     """Return the images of a data set that is not streamed."""
-    splits = {role: images for role, images in settled.images.items() if isinstance(images, Images)}
-    return Roll(settled.data.class_names, splits, [image.name for image in settled.left_out])
+    splits = {role: images for role, images in run.images.items() if isinstance(images, Images)}
+    return Roll(run.data.class_names, splits, [image.name for image in run.left_out])
 
 
 def _unreadable(roll: Roll, left_out: Sequence[Unreadable]) -> list[Finding]:
@@ -147,10 +154,10 @@ def _pictures(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]
     return [*near, *check_blank(seen[1])], remarks
 
 
-def _estimate(settled: Settled, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
+def _estimate(run: Run, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
     """Return the estimate that labels are judged by, and a remark where they are not judged, or not all."""
     try:
-        rows = np.concatenate([features(settled, role) for role in roll.role_names])
+        rows = np.concatenate([features(run, role) for role in roll.role_names])
     except ModelError as error:
         return None, [f"labels were not judged: {error}"]
     found = estimate(rows, roll.labels, seed)

@@ -12,11 +12,10 @@ from accelerate import PartialState
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.cost import count_macs, count_parameters
 from botzoo.training.distributed import from_main
-from botzoo.training.setup import Transfer
-from botzoo.training.setup import set_up as prepare
+from botzoo.training.setup import set_up
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.first_look import Look, new_folder, write_json
-from botzoo_finetune.transfer.features import Extractor, unmeasured
+from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
+from botzoo_finetune.transfer.features import extractor_of, unmeasured
 
 log = logging.getLogger("botzoo")
 
@@ -48,8 +47,8 @@ class Row:
     size: int
 
 
-def compare(config: FinetuneConfig, models: str) -> None:
-    """Probe each of ``models``, with commas between them, and say which is best on these images.
+def compare(config: FinetuneConfig, models: str) -> list[Row]:
+    """Probe each of ``models``, with commas between them, say which is best on these images, and return them by rank.
 
     With --output it is written as compare.json too.
 
@@ -74,22 +73,23 @@ def compare(config: FinetuneConfig, models: str) -> None:
     for line in _table(rows):
         log.info("%s", line)
     if folder is not None and PartialState().is_main_process:
-        write_json(folder / "compare.json", _as_json(config, rows))
+        keep_json(folder / "compare.json", _as_json(config, rows))
+    return rows
 
 
 def _row(config: FinetuneConfig, name: str) -> Row:
-    settled = prepare(unmeasured(config), Transfer())
-    look = Look(settled)
-    seen, size = look.probe.evaluation, settled.preprocessing.size
+    run = set_up(unmeasured(config))
+    look = Look(run)
+    seen, size = look.probe.evaluation, run.preprocessing.size
     return Row(
         name,
         seen.top1,
         seen.interval(),
         len(seen),
         look.seconds,
-        from_main(settled.accelerator, lambda: Extractor(settled).images_per_second()),
-        count_parameters(settled.model)[0],
-        count_macs(settled.model, size),
+        from_main(run.accelerator, lambda: extractor_of(run).images_per_second()),
+        count_parameters(run.model)[0],
+        count_macs(run.model, size),
         size,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,15 +17,20 @@ from torch import nn
 from botzoo.data.images import Images
 from botzoo.errors import ConfigError, DataError
 from botzoo.models.layers import head_names
+from botzoo.options.choices import Choice
 from botzoo.options.config import seconds_of
 from botzoo.results.per_class import class_figures
 from botzoo.results.summary import class_table
+from botzoo.training.autotune.speed import images_per_second
+from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, on_main
 from botzoo.training.folder import check_output
-from botzoo.training.run import try_out
-from botzoo.training.setup import Settled, Transfer
-from botzoo.training.setup import set_up as prepare
-from botzoo_finetune.auto import SMALLER, Choice, Facts, smaller_input
+from botzoo.training.setup import Own, build, set_up, with_choices
+from botzoo.training.sizes import make_order
+from botzoo.training.state import Draft, Run
+from botzoo.util.files import write_json
+from botzoo.util.private import forget_prepared
+from botzoo_finetune.auto import SMALLER, Facts, choose, smaller_input, stands_aside
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
 from botzoo_finetune.probing.probe import (
@@ -41,7 +46,7 @@ from botzoo_finetune.probing.probe import (
     start_classifier,
     subset,
 )
-from botzoo_finetune.transfer.features import Extractor, unmeasured
+from botzoo_finetune.transfer.features import extractor_of, unmeasured
 
 log = logging.getLogger("botzoo")
 
@@ -53,8 +58,8 @@ ROLES = ("train", "validation")
 LOOKED_AT = 10_000
 """Training images that a run looks at before its first step, at most; --probe looks at all."""
 
-JUDGED = 2_000
-"""Validation images that it judges its probe on, at most."""
+LOOKED_AT_TO_EVALUATE = 2_000
+"""Validation images that it evaluates its probe on, at most."""
 
 
 class Look:
@@ -63,7 +68,7 @@ class Look:
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
     Args:
-        settled: the run; its network is looked at as it is when the first question is asked.
+        run: or one that is being set up; its network is looked at as it is when the first question is asked.
 
     Raises:
         ConfigError: an image may have several labels.
@@ -73,13 +78,13 @@ class Look:
         kept: whether all that was asked for was kept from before.
     """
 
-    def __init__(self, settled: Settled) -> None:
-        if settled.data.multi_label:
+    def __init__(self, run: Draft | Run) -> None:
+        if run.data.multi_label:
             raise ConfigError(
-                f"A probe names one class of each image, and those of {settled.data.name} may have several labels."
+                f"A probe names one class of each image, and those of {run.data.name} may have several labels."
             )
-        self.settled, self.seconds, self.kept = settled, 0.0, True
-        self._extract = Extractor(settled)
+        self.run, self.seconds, self.kept = run, 0.0, True
+        self._extract = extractor_of(run)
 
     @cached_property
     def probe(self) -> Probe:
@@ -90,35 +95,35 @@ class Look:
             DataError: the features of all training images are the same.
             ModelError: features are NaN or infinite.
         """
-        classes, seed = len(self.settled.data.class_names), self.settled.config.seed
+        classes, seed = len(self.run.data.class_names), self.run.config.seed
         return self._asked(PROBE, lambda: probe(*self._rows, classes, seed))
 
     @cached_property
     def outlook(self) -> Outlook:
         """What else the features tell; raises as ``probe`` does."""
-        found, seed = self.probe, self.settled.config.seed
+        found, seed = self.probe, self.run.config.seed
         return self._asked(OUTLOOK, lambda: outlook(found, *self._rows, seed))
 
     @cached_property
     def start(self) -> Linear:
         """The classifier that fine-tuning starts from; raises as ``probe`` does."""
-        found, seed = self.probe, self.settled.config.seed
+        found, seed = self.probe, self.run.config.seed
         return self._asked(START, lambda: gentle(found, *self._rows[:2], seed))
 
     @cached_property
     def _rows(self) -> tuple[Any, Any, Any, Any]:
         """Features and labels of the training images, then those of the validation images."""
-        pairs = [(self._extract(role), self.settled.images[role]) for role in ROLES]
+        pairs = [(self._extract(role), self.run.images[role]) for role in ROLES]
         if all_alike(pairs[0][0]):
-            name, network = self.settled.data.name, self.settled.architecture
+            name, network = self.run.data.name, self.run.network.architecture
             raise DataError(
                 f"{name}: the {len(pairs[0][0]):,} training images that {network} has looked at are all alike to it, so it "
                 "cannot learn to tell them apart: look at the files; --check lists equal ones."
             )
-        return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[union-attr, return-value]
+        return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[return-value]
 
     def _asked(self, form: Form[T], fit: Callable[[], T]) -> T:
-        began, accelerator = time.perf_counter(), self.settled.accelerator
+        began, accelerator = time.perf_counter(), self.run.accelerator
         found = from_main(accelerator, lambda: recall(form, self._key(form)))
         if found is None:
             _ = self._rows  # every machine computes its own
@@ -135,49 +140,34 @@ class Look:
     def _key(self, form: Form[Any]) -> str:
         """Return what an outcome is kept by: the features with their labels, and all that fitting depends on."""
         features = [self._extract.key(role) for role in ROLES]
-        parts = form.name, features, len(self.settled.data.class_names), self.settled.config.seed, constants()
+        parts = form.name, features, len(self.run.data.class_names), self.run.config.seed, constants()
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def facts(settled: Settled) -> Facts:
+def facts(draft: Draft) -> Facts:
     """Return what is known of a data set and a network before the first step, the probe of a part of the images included."""
-    images = settled.images["train"]
+    images, config = draft.images["train"], draft.config
     assert isinstance(images, Images)
-    several = settled.data.multi_label
-    counts = images.labels.sum(0) if several else np.bincount(images.labels, minlength=len(settled.data.class_names))
+    several = draft.data.multi_label
+    counts = images.labels.sum(0) if several else np.bincount(images.labels, minlength=len(draft.data.class_names))
+    order = make_order(config, len(images), draft.accelerator)
+    epochs = config.steps / order.steps_per_epoch if config.steps is not None else config.epochs
     return Facts(
         images=len(images),
         classes=len(counts),
         smallest=int(counts.min()),
         largest=int(counts.max()),
         side=_side(images),
-        input_side=settled.preprocessing.size,
-        mirrored=settled.data.mirrored,
-        probe=None if several else Look(in_part(settled)).probe.evaluation.top1,
-        gpu=settled.accelerator.device.type != "cpu",
-        epochs=settled.epochs if settled.config.epochs or settled.config.steps else None,
+        input_side=draft.network.preprocessing.size,
+        mirrored=draft.data.mirrored,
+        probe=None if several else Look(in_part(draft)).probe.evaluation.top1,
+        gpu=draft.accelerator.device.type != "cpu",
+        epochs=epochs,
         several=several,
-        optimizer=settled.config.optimizer,
-        batch_norm=_has_batch_norm(settled.model),
-        base_batch=256 if settled.config.linear_scaling else settled.order.batch_size,
+        optimizer=config.optimizer,
+        batch_norm=_has_batch_norm(draft.network.model),
+        base_batch=256 if config.linear_scaling else order.batch_size,
     )
-
-
-def sized_for_budget(settled: Settled) -> list[Choice]:
-    """Return the choice of a smaller input where a --budget is short, at most one, by the speed at the network's own.
-
-    It is tried out only where it may come to a choice: of a ResNet or its like that takes any size, and of a known batch.
-    """
-    config, images, preprocessing = settled.config, settled.images["train"], settled.preprocessing
-    if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(settled.model):
-        return []
-    assert isinstance(images, Images)
-    sizes = _side(images), preprocessing.size, preprocessing.train_size(SMALLER)
-    if smaller_input(*sizes, in_time=0) is None:
-        return []
-    seconds = seconds_of(config.budget)
-    choice = smaller_input(*sizes, in_time=seconds * try_out(settled, seconds))
-    return [] if choice is None else [choice]
 
 
 def _side(images: Images) -> float:
@@ -190,64 +180,106 @@ def _has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
-def in_part(settled: Settled) -> Settled:
+RunT = TypeVar("RunT", Draft, Run)
+
+
+def in_part(run: RunT) -> RunT:
     """Return a run on some of its images, those of each class in proportion: enough for a first look, and soon seen."""
     images = {}
-    for role, most in (("train", LOOKED_AT), ("validation", JUDGED)):
-        whole = settled.images[role]
+    for role, most in (("train", LOOKED_AT), ("validation", LOOKED_AT_TO_EVALUATE)):
+        whole = run.images[role]
         assert isinstance(whole, Images)
         labels: Any = whole.labels
-        rows = subset(labels, most, settled.config.seed)
+        rows = subset(labels, most, run.config.seed)
         images[role] = whole if len(rows) == len(whole) else whole.only(whole.split.take(rows))
-    return replace(settled, images=images)
+    return replace(run, images=images)
 
 
-def start_from_probe(settled: Settled) -> None:
-    """Give the network's classifier the weights of a probe on its own features, and say how good it is before a step.
+class ChooseForData(Callback):
+    """Chooses the options that suit images and network, each with its reason, in the place of those that are not given.
+
+    Where a --budget is short, a smaller input is among them; it is tried out only where it may come to a choice: of a ResNet
+    or its like that takes any size, and of a known batch.
+
+    Args:
+        others: callbacks that set what is trained, by which the speed is measured.
+    """
+
+    def __init__(self, others: Sequence[Callback] = ()) -> None:
+        self.others = others
+
+    def on_resolve(self, draft: Draft) -> Iterator[Choice]:
+        """Choose; a smaller input first, since a probe at another size says something else."""
+        smaller = None if stands_aside("img_size", draft.given) else self._smaller_input(draft)
+        if smaller is not None:
+            yield smaller
+            draft = with_choices(draft, [smaller])
+        yield from (choice for choice in choose(facts(draft)) if not stands_aside(choice.option, draft.given))
+        yield Choice("auto", False, "", "")
+
+    def _smaller_input(self, draft: Draft) -> Choice | None:
+        config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
+        if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
+            return None
+        assert isinstance(images, Images)
+        sizes = _side(images), preprocessing.size, preprocessing.train_size(SMALLER)
+        if smaller_input(*sizes, in_time=0) is None:
+            return None
+        seconds = seconds_of(config.budget)
+        run = build(draft)
+        run.trainer.start_epoch()
+        in_time = seconds * images_per_second(run, self.others, seconds)
+        forget_prepared(run.accelerator, run.model)  # the network is wrapped anew for the run
+        return smaller_input(*sizes, in_time=in_time)
+
+
+class StartFromProbe(Callback):
+    """Gives the network's classifier the weights of a probe on its own features (LP-FT), and says how good it is by then.
 
     Of the best one where the body stays frozen; elsewhere of one with smaller weights, which pass smaller gradients on to it.
-
     Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
+
+    Args:
+        frozen: whether the body stays frozen.
     """
-    layer, report = linear_classifier(settled.model), settled.start.report
-    whole = all(isinstance(images, Images) for images in settled.images.values())
-    if layer is None or report is None or set(head_names(settled.model)) <= set(report.loaded) or not whole:
-        return
-    if settled.data.multi_label:
-        log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
-        return
-    look = Look(in_part(settled))
-    seen = look.probe.evaluation
-    frozen = getattr(settled.config, "freeze", "none") == "backbone"
-    start_classifier(layer, look.probe.linear if frozen else look.start)
-    settled.trainer.restart_average()
-    low, high = seen.interval()
-    log.info(
-        "%-10s %.2f %% on %s validation images (95 %% interval %.2f to %.2f) by a linear classifier on the network's "
-        "features, %s",
-        "probe",
-        seen.top1,
-        f"{len(seen):,}",
-        low,
-        high,
-        _after(look),
-    )
-    which = "it" if frozen else "one with smaller weights"
-    log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)
+
+    def __init__(self, frozen: bool = False) -> None:
+        self.frozen = frozen
+
+    def on_train_start(self, run: Run) -> None:
+        """Fit the probe before the first step."""
+        layer, report = linear_classifier(run.model), run.network.start.report
+        whole = all(isinstance(images, Images) for images in run.images.values())
+        known = report is None or set(head_names(run.model)) <= set(report.loaded)
+        if run.progress.step or layer is None or known or not whole:
+            return
+        if run.data.multi_label:
+            log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
+            return
+        look = Look(in_part(run))
+        seen = look.probe.evaluation
+        start_classifier(layer, look.probe.linear if self.frozen else look.start)
+        run.trainer.restart_average()
+        low, high = seen.interval()
+        share = f"{seen.top1:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
+        log.info("%-10s %s by a linear classifier on the network's features, %s", "probe", share, _after(look))
+        which = "it" if self.frozen else "one with smaller weights"
+        log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)
 
 
-def report_probe(config: FinetuneConfig, transfer: Transfer) -> None:
+def probe_images(config: FinetuneConfig, given: Collection[str] = (), own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
     Raises:
         BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
-    look = Look(prepare(unmeasured(config), transfer))
+    look = Look(set_up(unmeasured(config), given=given, own=own))
     for line in _lines(look):
         log.info("%s", line)
     if folder is not None:
-        on_main(look.settled.accelerator, lambda: write_json(folder / "probe.json", _as_json(look)))
+        on_main(look.run.accelerator, lambda: keep_json(folder / "probe.json", _as_json(look)))
+    return look
 
 
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
@@ -262,7 +294,7 @@ def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     return None if config.output is None else Path(config.output).expanduser()
 
 
-def write_json(path: Path, values: dict[str, Any]) -> None:
+def keep_json(path: Path, values: dict[str, Any]) -> None:
     """Write what was seen into a new folder, or an empty one, and say where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, values)
@@ -274,7 +306,7 @@ def _after(look: Look) -> str:
 
 
 def _lines(look: Look) -> Iterator[str]:
-    settled, probe, evaluation = look.settled, look.probe, look.probe.evaluation
+    run, probe, evaluation = look.run, look.probe, look.probe.evaluation
     when, seen = _after(look), look.outlook
     low, high = evaluation.interval()
     how = (
@@ -282,9 +314,10 @@ def _lines(look: Look) -> Iterator[str]:
         if probe.folds
         else "default: every class has one image only of those it is chosen on"
     )
-    sizes = ", ".join(f"{len(images):,} {role}" for role, images in settled.images.items())
-    yield f"{'data':10} {settled.data.name}: {sizes} images in {len(settled.data.class_names)} classes"
-    yield f"{'model':10} {settled.architecture} from {settled.start.source}, frozen: {len(probe.linear.weight[0]):,} features"
+    sizes = ", ".join(f"{len(images):,} {role}" for role, images in run.images.items())
+    yield f"{'data':10} {run.data.name}: {sizes} images in {len(run.data.class_names)} classes"
+    network, width = run.network, len(probe.linear.weight[0])
+    yield f"{'model':10} {network.architecture} from {network.start.source}, frozen: {width:,} features"
     yield (
         f"{'probe':10} top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images (95 % interval {low:.2f} to "
         f"{high:.2f}), {when}"
@@ -295,16 +328,16 @@ def _lines(look: Look) -> Iterator[str]:
     yield f"{'more data':10} {', '.join(f'{n:,} images: {top1:.1f} %' for n, top1 in seen.curve)}"
     if (more := seen.with_twice_the_images) is not None:
         yield f"{'':10} twice as many: about {more:.1f} %, if the error goes on falling as it has"
-    yield from class_table(class_figures(evaluation, settled.data.class_names))
+    yield from class_table(class_figures(evaluation, run.data.class_names))
     yield f"{'next':10} the same command without --probe fine-tunes, starting from this classifier"
 
 
 def _as_json(look: Look) -> dict[str, Any]:
-    settled, probe, evaluation, seen = look.settled, look.probe, look.probe.evaluation, look.outlook
+    run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
     return {
-        "dataset": settled.data.name,
-        "model": settled.start.source,
-        "images": {role: len(images) for role, images in settled.images.items()},
+        "dataset": run.data.name,
+        "model": run.network.start.source,
+        "images": {role: len(images) for role, images in run.images.items()},
         "split": "validation",
         "top1": evaluation.top1,
         "interval_95": evaluation.interval(),
@@ -314,7 +347,7 @@ def _as_json(look: Look) -> dict[str, Any]:
         "folds": probe.folds,
         "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
         "with_twice_the_images": seen.with_twice_the_images,
-        "classes": [vars(figures) for figures in class_figures(evaluation, settled.data.class_names)],
+        "classes": [vars(figures) for figures in class_figures(evaluation, run.data.class_names)],
         "seconds": round(look.seconds, 2),
         "kept_from_before": look.kept,
     }

@@ -2,7 +2,7 @@
 
 A file holds one outcome: ``KEY.safetensors`` in the folder ``probes`` of ``$BOTZOO_CACHE``, arrays as in any such file, and
 in its metadata the other values as JSON and a SHA-256 of KEY and of all that the file holds. KEY is the SHA-256 of everything
-that the outcome depends on. A file is written beside and renamed, so there is never half of one, and checked when opened.
+that the outcome depends on; see ``botzoo.util.cache``.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from botzoo.tasks.classification import Evaluation
-from botzoo.util.cache import cache_folder, cache_limit, part_of, prune
+from botzoo.util.cache import Store
 from botzoo_finetune.probing.probe import Linear, Outlook, Probe
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
 
+STORE = Store("probes", ".safetensors", "results of a probe", "fitted")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -73,29 +72,9 @@ OUTLOOK: Form[Outlook] = Form(
 START: Form[Linear] = Form("start", lambda linear: (dict(vars(linear)), {}), lambda arrays, values: Linear(**arrays))
 
 
-def path_of(key: str) -> Path:
-    """Return the file of the outcome with this key."""
-    return cache_folder() / "probes" / f"{key}.safetensors"
-
-
 def recall(form: Form[T], key: str) -> T | None:
     """Return the outcome that was kept under this key, if there is one; a damaged one is removed, and that is said."""
-    path = path_of(key)
-    try:
-        found = form.unpack(*_read(path, key))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        log.warning("What a probe came to in %s cannot be read (%s): it is fitted again.", path, error)
-        return None
-    except (ValueError, LookupError, TypeError, SafetensorError) as error:
-        log.warning("What a probe came to in %s is damaged (%s): it is fitted again.", path, error)
-        with suppress(OSError):
-            path.unlink()
-        return None
-    with suppress(OSError):
-        os.utime(path)  # the last to be removed
-    return found
+    return STORE.open(key, lambda path: form.unpack(*_read(path, key)))
 
 
 def keep(form: Form[T], key: str, outcome: T) -> None:
@@ -103,18 +82,11 @@ def keep(form: Form[T], key: str, outcome: T) -> None:
     packed, values = form.pack(outcome)
     arrays = {name: np.ascontiguousarray(array) for name, array in packed.items()}  # safetensors takes it for granted
     content = json.dumps(values)
-    path = path_of(key)
     try:
-        with part_of(path) as part:
-            with part.open("wb") as file:
-                file.write(save(arrays, {"values": content, "sha256": _digest(key, arrays, content)}))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+        with STORE.writing(key) as draft:
+            draft.file.write(save(arrays, {"values": content, "sha256": _digest(key, arrays, content)}))
     except OSError as error:
-        log.warning("The %s cannot be kept in %s (%s): it is fitted again next time.", form.name, path.parent, error)
-        return
-    prune(path.parent, cache_limit(), spare=path)
+        log.warning("The %s cannot be kept in %s (%s): it is fitted again next time.", form.name, STORE.folder, error)
 
 
 def _read(path: Path, key: str) -> tuple[Arrays, Values]:

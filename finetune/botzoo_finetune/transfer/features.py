@@ -3,9 +3,7 @@
 A file holds those of one split: ``KEY.npy`` in the folder ``features`` of ``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``),
 a NumPy array, float16 (N, D), followed by the SHA-256 of KEY and of all that stands before it. KEY is the SHA-256 of
 everything that the features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic.
-A file is written beside and renamed, so there is never half of one, and checked when it is opened; those not used for the
-longest time are removed as decoded images are, under the same limit. As there, a file that is mapped is locked, and none is
-replaced that is whole.
+A file is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
 from __future__ import annotations
@@ -18,16 +16,16 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import PIL
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -35,16 +33,16 @@ from tqdm import tqdm
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
-from botzoo.data.loader import eval_batches
 from botzoo.data.parallel import cores
 from botzoo.data.transforms import EvalTransform, Key, Transform
 from botzoo.errors import ConfigError, ModelError
+from botzoo.models.create import Network
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
-from botzoo.training.setup import Settled
-from botzoo.util.cache import cache_folder, cache_limit, lock, part_of, prune
+from botzoo.training.state import Draft, Run
+from botzoo.util.cache import Store, mapped
 from botzoo.util.private import has_matrix_unit
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
@@ -55,6 +53,8 @@ ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
 Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
+
+STORE = Store("features", ".npy", "features", "computed")
 
 VERSION = 2
 """Of the file and of how features are computed; a file of another version is not looked at."""
@@ -114,14 +114,30 @@ class View:
 
 
 class Extractor:
-    """Features of the images of a run, from the cache where they are in it.
+    """Features of images by the body of a network, from the cache where they are in it.
 
     Args:
-        settled: the run; its network is looked at as it is when the first features are asked for.
+        network: looked at as it is when the first features are asked for.
+        images: of each split, by role.
+        accelerator: device, precision and processes.
+        channels_last: memory format of the images.
+        workers: processes that decode.
+        most: images that the network may take at a time on a GPU.
     """
 
-    def __init__(self, settled: Settled) -> None:
-        self.settled = settled
+    def __init__(
+        self,
+        network: Network,
+        images: Mapping[str, Any],
+        accelerator: Accelerator,
+        *,
+        channels_last: bool = True,
+        workers: int = 0,
+        most: int = 64,
+    ) -> None:
+        self.network, self.images, self.accelerator = network, images, accelerator
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.workers, self.most = workers, most
 
     def __call__(self, role: str, view: View | None = None) -> Features:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.
@@ -142,7 +158,7 @@ class Extractor:
             mine.append(found if found is not None else self._compute(images, view, key))
             return True
 
-        on_each_node(self.settled.accelerator, work)
+        on_each_node(self.accelerator, work)
         if mine:
             return mine[0]
         found = open_features(key, len(images))
@@ -150,14 +166,14 @@ class Extractor:
 
     def key(self, role: str, view: View | None = None) -> str:
         """Return what the features are kept by: another one for other images or labels, weights, or preprocessing."""
-        settled, images = self.settled, self._images(role)
-        device, half = settled.accelerator.device.type, self._half and str(settled.accelerator.mixed_precision)
-        how = (VERSION, PIL.__version__, settled.architecture, settled.preprocessing, half, device)
+        network, images = self.network, self._images(role)
+        device, half = self.accelerator.device.type, self._half and str(self.accelerator.mixed_precision)
+        how = (VERSION, PIL.__version__, network.architecture, network.preprocessing, half, device)
         shown = view.name if view else ""
         return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {shown}".encode()).hexdigest()
 
     def _images(self, role: str) -> Images:
-        images = self.settled.images[role]
+        images = self.images[role]
         if not isinstance(images, Images):
             raise ConfigError("Features are kept of data sets that are read whole: leave --data.streaming out.")
         return images
@@ -169,19 +185,19 @@ class Extractor:
         A CPU without one gains little, so that it depends on a noisy measurement which precision a run takes; but what was
         kept must be found again, by a run that measures another speed too.
         """
-        wanted = str(self.settled.accelerator.mixed_precision) != "no"
-        return wanted and (self.settled.accelerator.device.type != "cpu" or has_matrix_unit())
+        wanted = str(self.accelerator.mixed_precision) != "no"
+        return wanted and (self.accelerator.device.type != "cpu" or has_matrix_unit())
 
     def _autocast(self) -> torch.autocast:
-        device = self.settled.accelerator.device.type
-        half = torch.float16 if self.settled.accelerator.mixed_precision == "fp16" else torch.bfloat16
+        device = self.accelerator.device.type
+        half = torch.float16 if self.accelerator.mixed_precision == "fp16" else torch.bfloat16
         return torch.autocast(device, half, enabled=self._half)
 
     @cached_property
     def _weights(self) -> str:
         """SHA-256 of the body's parameters and buffers, in hexadecimal."""
-        head, sha = set(head_names(self.settled.model)), hashlib.sha256()
-        for name, tensor in self.settled.model.state_dict().items():
+        head, sha = set(head_names(self.network.model)), hashlib.sha256()
+        for name, tensor in self.network.model.state_dict().items():
             if name not in head:
                 value = tensor.detach().cpu().contiguous()
                 sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -191,19 +207,18 @@ class Extractor:
     @cached_property
     def _body(self) -> nn.Module:
         """The network without its classifier, in evaluation mode, BatchNorm folded where that leaves it as it is."""
-        settled, size = self.settled, self.settled.preprocessing.size
-        body = Body(copy.deepcopy(settled.model)).eval().requires_grad_(False)
-        image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=settled.accelerator.device)
+        size = self.network.preprocessing.size
+        body = Body(copy.deepcopy(self.network.model)).eval().requires_grad_(False)
+        image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.accelerator.device)
         return fold_batch_norm(body, self._normalised(image))[0]
 
     def _normalised(self, images: Tensor) -> Tensor:
-        memory_format = torch.channels_last if self.settled.config.engine.channels_last else torch.contiguous_format
-        return self.settled.preprocessing.normalise(images).contiguous(memory_format=memory_format)
+        return self.network.preprocessing.normalise(images).contiguous(memory_format=self.memory_format)
 
     @torch.no_grad()
     def images_per_second(self, batch: int = 32, times: int = 3) -> float:
         """Measure how many images the body takes in a second, on random pixels, the first pass left out."""
-        device, size = self.settled.accelerator.device, self.settled.preprocessing.size
+        device, size = self.accelerator.device, self.network.preprocessing.size
         pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
         began = 0.0
         for k in range(times + 1):
@@ -214,34 +229,31 @@ class Extractor:
 
     def _compute(self, images: Images, view: View | None, key: str) -> Features:
         try:
-            with writing(key) as writer:
-                for batch in self._batches(images, view):
-                    writer.add(batch, len(images))
-                writer.finish()
+            write_features(key, self._batches(images, view), len(images))
             found = open_features(key, len(images))
         except OSError as error:
-            log.warning("Features are held in memory: they cannot be kept in %s (%s).", path_of(key).parent, error)
+            log.warning("Features are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
             found = None
         return found if found is not None else np.concatenate(list(self._batches(images, view)))
 
     @property
     def batch_size(self) -> int:
         """Images that pass the network together, at least 32: on a GPU twice as many as in training, or ``PIXELS_ON_GPU``."""
-        area = self.settled.preprocessing.size**2
-        if self.settled.accelerator.device.type == "cpu":
+        area = self.network.preprocessing.size**2
+        if self.accelerator.device.type == "cpu":
             return min(max(32, PIXELS // area), 128)
-        return max(32, min(2 * self.settled.order.micro_batch, PIXELS_ON_GPU // area))
+        return max(32, min(self.most, PIXELS_ON_GPU // area))
 
     @torch.no_grad()  # not inference_mode, in which BatchNorm cannot be folded
     def _batches(self, images: Images, view: View | None = None) -> Iterator[Features]:
         """Yield the features of the images in order."""
-        settled, done = self.settled, 0
-        quiet = not (settled.accelerator.is_main_process and sys.stderr.isatty())
+        done = 0
+        quiet = not (self.accelerator.is_main_process and sys.stderr.isatty())
         total = math.ceil(len(images) / self.batch_size)
         pixels = self._pixels(images, view)
         for batch in tqdm(pixels, f"features of {images.split.name} images", total, leave=False, disable=quiet):
             with self._autocast():
-                found = self._body(self._normalised(batch.to(settled.accelerator.device, non_blocking=True)))
+                found = self._body(self._normalised(batch.to(self.accelerator.device, non_blocking=True)))
             found = found.float()
             if not bool((sound := found.isfinite().all(1)).all()):
                 raise self._not_finite(batch, images, done + (~sound).nonzero().flatten().cpu().numpy())
@@ -250,19 +262,18 @@ class Extractor:
 
     def _pixels(self, images: Images, view: View | None) -> Iterator[Tensor]:
         """Yield the images in batches, uint8 (N, 3, size, size), made ready while the network is at work on the last ones."""
-        settled, size = self.settled, self.batch_size
-        workers, pin = worker_count(settled.config, settled.accelerator), settled.accelerator.device.type == "cuda"
-        if view is not None or settled.preprocessing.crop_mode != "center":
-            transform = view or EvalTransform(settled.preprocessing)
-            batches = eval_batches(images, transform, size, rank=0, world_size=1, workers=workers, pin=pin)
+        preprocessing, size, pin = self.network.preprocessing, self.batch_size, self.accelerator.device.type == "cuda"
+        if view is not None or preprocessing.crop_mode != "center":
+            transform = view or EvalTransform(preprocessing)
+            batches = images.eval_batches(transform, size, rank=0, world_size=1, workers=self.workers, pin=pin)
             yield from (pixels for pixels, _ in batches)
             return
 
         def ready(k: int) -> Tensor:
-            pixels = eval_pixels(images, k * size, min((k + 1) * size, len(images)), settled.preprocessing)
+            pixels = eval_pixels(images, k * size, min((k + 1) * size, len(images)), preprocessing)
             return pixels.pin_memory() if pin else pixels
 
-        threads = max(1, workers, 0 if images.cached else cores() // 2)
+        threads = max(1, self.workers, 0 if images.cached else cores() // 2)
         yield from ahead(ready, math.ceil(len(images) / size), threads)
 
     def _not_finite(self, batch: Tensor, images: Images, bad: NDArray[np.int64]) -> ModelError:
@@ -270,17 +281,17 @@ class Extractor:
         names = ", ".join(images.split.describe(int(i)) for i in bad[:NAMED])
         more = f" and {len(bad) - NAMED:,} more so far" if len(bad) > NAMED else ""
         return ModelError(
-            f"The features that {self.settled.architecture} computes of {names}{more} are NaN or infinite: {self._why(batch)}."
+            f"The features that {self.network.architecture} computes of {names}{more} are NaN or infinite: {self._why(batch)}."
         )
 
     def _why(self, batch: Tensor) -> str:
         """Say what makes features of a batch NaN or infinite: weights, or the precision."""
-        state = self.settled.model.state_dict().items()
+        state = self.network.model.state_dict().items()
         broken = [name for name, value in state if value.is_floating_point() and not bool(value.isfinite().all())]
         if broken:
             return f"{broken[0]} of its weights has NaN or infinite values, so the file is damaged; take other weights"
         if self._half:
-            found = self._body(self._normalised(batch.to(self.settled.accelerator.device)))
+            found = self._body(self._normalised(batch.to(self.accelerator.device)))
             if bool(found.isfinite().all()):
                 return "they are finite in fp32, so give --mixed-precision fp32"
         return "its weights are finite but far too large, so the file is damaged; take other weights"
@@ -293,53 +304,42 @@ def unmeasured(config: ConfigT) -> ConfigT:
     return replace(config, mixed_precision="bf16" if has_matrix_unit() else "fp32")
 
 
-def features(settled: Settled, role: str) -> Features:
+def features_of(run: Draft | Run, role: str) -> Features:
     """Return the features of the images of one split; see ``Extractor``."""
-    return Extractor(settled)(role)
+    return extractor_of(run)(role)
 
 
-def path_of(key: str) -> Path:
-    """Return the file of the features with this key."""
-    return cache_folder() / "features" / f"{key}.npy"
+def extractor_of(run: Draft | Run) -> Extractor:
+    """Return what computes the features of the images of a run, or of one that is being set up."""
+    order = getattr(run, "order", None)
+    return Extractor(
+        run.network,
+        run.images,
+        run.accelerator,
+        channels_last=run.config.engine.channels_last,
+        workers=worker_count(run.config, run.accelerator),
+        most=2 * order.micro_batch if order is not None else 64,
+    )
 
 
 def open_features(key: str, images: int) -> Features | None:
-    """Return the features of so many ``images`` that were computed before, mapped into memory; None where there are none.
+    """Return the features of so many ``images`` that were computed before, mapped into memory; None where there are none."""
 
-    A file that is damaged is removed, and that is said.
-    """
-    path = path_of(key)
-    try:
+    def read(path: Path) -> Features:
         _check_digest(path, key)
-        found = _mapped(path)
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            found = mapped(file, dtype, file.tell(), shape)
         if found.dtype != np.float16 or found.ndim != 2 or len(found) != images:
             raise ValueError(f"it holds {found.dtype} {found.shape}")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        log.warning("The features in %s cannot be read (%s): they are computed again.", path, error)
-        return None
-    except ValueError as error:
-        log.warning("The features in %s are damaged (%s): they are computed again.", path, error)
-        with suppress(OSError):
-            path.unlink()
-        return None
-    with suppress(OSError):
-        os.utime(path)  # the last to be removed
-    return found
+        return found
+
+    return STORE.open(key, read)
 
 
-def _mapped(path: Path) -> Features:
-    """Map a file into memory, and lock it for as long."""
-    with path.open("rb") as file:
-        lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return np.memmap(file, dtype, "r", file.tell(), shape)
-
-
-def _check_digest(path: Path, key: str) -> None:
-    """Raise ValueError unless a file ends in the SHA-256 of its key and of what stands before it."""
+def _check_digest(path: Path, key: str) -> bytes:
+    """Return the SHA-256 of a key and of all but the end of a file; raise ValueError unless the file ends in it."""
     left, sha = path.stat().st_size - DIGEST_BYTES, hashlib.sha256(key.encode())
     with path.open("rb") as file:
         while left > 0:
@@ -349,33 +349,25 @@ def _check_digest(path: Path, key: str) -> None:
             left -= len(part)
         if left or file.read() != sha.digest():
             raise ValueError("its SHA-256 differs")
+    return sha.digest()
 
 
-class Writer:
-    """A file of features in the making; see ``writing``."""
-
-    def __init__(self, file: BinaryIO, key: str) -> None:
-        self.file, self.sha, self.done = file, hashlib.sha256(key.encode()), False
-
-    def add(self, rows: Features, total: int) -> None:
-        """Write the next rows of ``total``."""
-        if not self.file.tell():
-            header = {"descr": "<f2", "fortran_order": False, "shape": (total, rows.shape[1])}
-            np.lib.format.write_array_header_1_0(self.file, header)
-            length = self.file.tell()
-            reserve(self.file, length + 2 * total * rows.shape[1] + DIGEST_BYTES)
-            self.file.seek(0)
-            self.sha.update(self.file.read(length))
-        data = np.ascontiguousarray(rows, "<f2").data
-        self.file.write(data)
-        self.sha.update(data)
-
-    def finish(self) -> None:
-        """Write the digest."""
-        self.file.write(self.sha.digest())
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.done = True
+def write_features(key: str, batches: Iterator[Features], total: int) -> None:
+    """Keep the features of ``total`` images, which come batch by batch; raises OSError, leaving nothing behind."""
+    with STORE.writing(key, _is_kept) as draft:
+        sha = hashlib.sha256(key.encode())
+        for batch in batches:
+            if not draft.file.tell():
+                header = {"descr": "<f2", "fortran_order": False, "shape": (total, batch.shape[1])}
+                np.lib.format.write_array_header_1_0(draft.file, header)
+                length = draft.file.tell()
+                reserve(draft.file, length + 2 * total * batch.shape[1] + DIGEST_BYTES)
+                draft.file.seek(0)
+                sha.update(draft.file.read(length))
+            data = np.ascontiguousarray(batch, "<f2").data
+            draft.file.write(data)
+            sha.update(data)
+        draft.file.write(sha.digest())
 
 
 def reserve(file: BinaryIO, size: int) -> None:
@@ -391,22 +383,5 @@ def reserve(file: BinaryIO, size: int) -> None:
                 raise
 
 
-@contextmanager
-def writing(key: str) -> Iterator[Writer]:
-    """Give a writer for a file, which takes its place once finished; raises OSError, leaving nothing behind."""
-    path = path_of(key)
-    with part_of(path) as part:
-        with part.open("w+b") as file:
-            yield (writer := Writer(file, key))
-        if writer.done and not _is_kept(path, key):
-            part.replace(path)
-    prune(path.parent, cache_limit(), spare=path)
-
-
-def _is_kept(path: Path, key: str) -> bool:
-    """Tell whether another process was faster: what it wrote may be mapped already."""
-    try:
-        _check_digest(path, key)
-    except (OSError, ValueError):
-        return False
-    return True
+def _is_kept(key: str) -> bool:
+    return STORE.open(key, partial(_check_digest, key=key)) is not None

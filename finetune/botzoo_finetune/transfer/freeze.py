@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,10 @@ from timm.models import group_parameters
 from torch import nn
 
 from botzoo.errors import ConfigError
+from botzoo.models.create import Network
 from botzoo.models.layers import head_names
+from botzoo.training.callbacks import Callback
+from botzoo.training.state import Run
 
 
 @dataclass(frozen=True)
@@ -56,31 +60,39 @@ def frozen_stages(freeze: str, unfreeze_every: int | None, epoch: int, total: in
     return max(floor, total - epoch // unfreeze_every) if unfreeze_every else floor
 
 
-class Freezer:
-    """Sets ``requires_grad`` of every parameter as ``freeze`` and ``unfreeze_every`` say.
+class Freeze(Callback):
+    """Sets ``requires_grad`` of every parameter in each epoch.
 
     Args:
-        freeze: none, backbone or N.
-        unfreeze_every: epochs between two unfreezings, None for none.
+        freeze: none, backbone or N, the stem and the first N stages.
+        unfreeze_every: epochs after which one more stage is trained, from the top; None for none.
     """
 
-    def __init__(self, freeze: str, unfreeze_every: int | None) -> None:
+    def __init__(self, freeze: str, unfreeze_every: int | None = None) -> None:
         self.freeze, self.unfreeze_every = freeze, unfreeze_every
 
-    def check(self, model: nn.Module) -> None:
+    def on_network(self, network: Network) -> None:
         """Raise ConfigError unless the network has as many stages as are to be frozen, and says what they are."""
         if self.unfreeze_every is not None:
-            stages(model)
-        if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(model).body)):
+            stages(network.model)
+        if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(network.model).body)):
             raise ConfigError(
-                f"--freeze is {self.freeze} and {type(model).__name__} has a stem and {n - 1} stages: give 0 (the "
-                f"stem) to {n - 1}, none or backbone."
+                f"--freeze is {self.freeze} and {network.architecture} has a stem and {n - 1} stages: give 0 (the stem) to "
+                f"{n - 1}, none or backbone."
             )
 
-    def __call__(self, model: nn.Module, epoch: int) -> bool:
-        """Freeze and unfreeze in place; return whether anything changed."""
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say what stays as it is, and for how long."""
+        if self.freeze != "none":
+            yield "model", f"frozen: {self.freeze}"
+        if self.unfreeze_every:
+            yield "model", f"one more stage is trained every {self.unfreeze_every} epoch(s)"
+
+    def on_epoch_start(self, run: Run, epoch: int) -> None:
+        """Freeze and unfreeze in place."""
         if self.freeze == "none" and self.unfreeze_every is None:
-            return False
+            return
+        model = run.model
         if self.freeze == "backbone":
             names = set(head_names(model))
             frozen = {name for name, _ in model.named_parameters() if name not in names}
@@ -88,8 +100,5 @@ class Freezer:
             body = stages(model).body
             count = frozen_stages(self.freeze, self.unfreeze_every, epoch, len(body))
             frozen = {name for stage in body[:count] for name in stage}
-        changed = False
         for name, parameter in model.named_parameters():
-            changed |= parameter.requires_grad == (name in frozen)
             parameter.requires_grad_(name not in frozen)
-        return changed

@@ -6,22 +6,27 @@ that a run closes with come from the whole network and the images all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from botzoo.data.loader import Batch
 from botzoo.data.order import Order, share
+from botzoo.errors import ConfigError
+from botzoo.models.layers import head_names
 from botzoo.options.config import AugmentConfig
-from botzoo.training.run import train_transform
-from botzoo.training.setup import Settled, SettledT
+from botzoo.options.facts import Need, in_use
+from botzoo.training.callbacks import Callback
+from botzoo.training.feed import ImageFeed
+from botzoo.training.state import Run
 from botzoo.training.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
-from botzoo_finetune.transfer.features import Extractor, Features, View
+from botzoo_finetune.transfer.features import Extractor, Features, View, extractor_of
 
 EVALUATED = 4096
 """Images in a batch of evaluation: the classifier is small."""
@@ -52,7 +57,13 @@ class Head(nn.Module):
 
 
 class HeadTrainer(Trainer):
-    """Takes steps on features in the place of images."""
+    """Takes steps on features in the place of images, of the classifier alone.
+
+    Attributes:
+        whole: the trainer of the whole network, with the same optimizer.
+    """
+
+    whole: Trainer
 
     def normalise(self, images: Tensor, colour: Tensor | None = None) -> Tensor:
         """Return the features, float32 (N, D), as they are."""
@@ -60,75 +71,124 @@ class HeadTrainer(Trainer):
 
 
 @dataclass
-class HeadOnly:
-    """Features in the place of images, and the classifier in that of the network.
+class FeatureFeed:
+    """Features of images, computed once, in the place of images.
 
     Attributes:
-        settled: the run as it would be through the whole network.
-        trainer: of the classifier.
-        views: how many views of each training image there are; epoch e takes view e modulo views, the first is the plain one.
+        whole: the feed of images.
+        extract: computes the features, or takes them from the disk.
+        labels: of the images of each split, by role.
+        views: of each training image; epoch e takes view e modulo views, the first is the plain one.
     """
 
-    settled: Settled
-    trainer: HeadTrainer
+    whole: ImageFeed
+    extract: Extractor
+    labels: Mapping[str, NDArray[Any]]
     views: int
     _held: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
-    @property
-    def whole(self) -> Trainer:
-        """The trainer of the whole network."""
-        return self.settled.trainer
-
     def describe(self) -> str:
         """Say what the classifier is trained on, for the plan."""
-        size, others = (
-            self.settled.preprocessing.size,
-            f", {self.views - 1} augmented view(s)" if self.views > 1 else "",
-        )
+        size, others = self.whole.preprocessing.size, f", {self.views - 1} augmented view(s)" if self.views > 1 else ""
         return f"features of each image at {size} x {size} px{others}, computed once and kept (--views)"
 
-    @cached_property
-    def _extract(self) -> Extractor:
-        return Extractor(self.settled)
-
-    def _features(self, role: str, number: int = 0) -> Features:
+    def features(self, role: str, number: int = 0) -> Features:
         """Return the features of a view of a split; held, or each epoch would compute those that the disk does not keep."""
         if (role, number) not in self._held:
-            self._held[role, number] = self._extract(role, self._view(number) if number else None)
+            self._held[role, number] = self.extract(role, self._view(number) if number else None)
         return self._held[role, number]
 
     def _view(self, number: int) -> View:
-        settled, size = self.settled, self.settled.preprocessing.size
-        name = f"{size} {settled.crop_min} {settled.hflip} {settled.config.seed} {settled.config.augment}"
-        return View(train_transform(settled, size), number, name)
+        feed = self.whole
+        size = feed.preprocessing.size
+        name = f"{size} {feed.crop_min} {feed.hflip} {feed.seed} {feed.augment}"
+        return View(feed.transform(size), number, name)
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
-        labels = self.settled.images["train"].labels  # type: ignore[union-attr]
+        labels = self.labels["train"]
         epoch, features = -1, np.empty((0, 0), np.float16)
         for step in range(first, last):
             if step // order.steps_per_epoch != epoch:
                 epoch = step // order.steps_per_epoch
-                features = self._features("train", epoch % self.views)
+                features = self.features("train", epoch % self.views)
             rows = [[key[1] for key in keys] for keys in order.micro_batches(step)]
             yield [(torch.from_numpy(features[row]), torch.from_numpy(labels[row])) for row in rows]
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order, as ``train_batches`` does."""
-        features, labels = self._features(role), self.settled.images[role].labels  # type: ignore[union-attr]
+        features, labels = self.features(role), self.labels[role]
         mine = share(len(labels), order.rank, order.world_size)
         for k in range(mine.start, mine.stop, EVALUATED):
             row = slice(k, min(k + EVALUATED, mine.stop))
             yield torch.from_numpy(np.array(features[row])), torch.from_numpy(labels[row])
 
-    def finished(self, job: SettledT) -> SettledT:
-        """Return the run with the whole network again, which has the judged classifier now."""
-        judged = self.trainer.judged
-        assert isinstance(judged, Head)
-        self.trainer.model.classifier.load_state_dict(judged.classifier.state_dict())  # type: ignore[union-attr]
-        on_gpu = job.accelerator.device.type == "cuda"
-        order = in_parts(job.order, self._extract.batch_size) if on_gpu else job.order
-        return replace(job, trainer=self.whole, shortcut=None, order=order)
+
+class FrozenFeatures(Callback):
+    """Trains the classifier on features that a frozen network computes once, where images and network allow it.
+
+    The steps are those through the whole network: same batches, same learning rate, same loss. The figures that a run closes
+    with come from the whole network and the images all the same.
+
+    Args:
+        views: of each image that are kept, 0 for none; by default one, where nothing is asked for that changes the images.
+    """
+
+    def __init__(self, views: int | None = None) -> None:
+        self.views = views
+
+    def on_setup(self, run: Run) -> None:
+        """Put the classifier and the features in the place of network and images."""
+        config, layer, images_wanted = (
+            run.config,
+            linear_classifier(run.model),
+            in_use(run.config, Need.IMAGES_EACH_STEP),
+        )
+        if self.views and images_wanted:
+            raise ConfigError(
+                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of "
+                "the two out."
+            )
+        # A second view is augmented as --augment says, the plain one is not.
+        by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
+        if self.views == 0 or by_default_none or layer is None or not _is_last(run, layer):
+            return
+        whole = run.trainer
+        whole.ema = None  # the averaged weights are the classifier's
+        head = Head(layer, config.drop_rate)
+        for name, parameter in run.model.named_parameters():  # the optimizer has all of them
+            parameter.requires_grad_(name in head_names(run.model))
+        trainer = HeadTrainer(
+            run.accelerator,
+            head,
+            whole.optimizer,
+            whole.objective,
+            run.preprocessing,
+            whole.schedule,
+            seed=config.seed,
+            clip_grad=config.optim.clip_grad,
+            ema_decay=config.ema,
+        )
+        trainer.whole = whole
+        labels: dict[str, Any] = {role: getattr(images, "labels", None) for role, images in run.images.items()}
+        run.trainer = trainer
+        run.feed = FeatureFeed(run.feed.whole, extractor_of(run), labels, self.views or 1)
+
+    def on_train_end(self, run: Run) -> None:
+        """Put the whole network back, with the classifier that was trained."""
+        feed, trainer = run.feed, run.trainer
+        if not isinstance(feed, FeatureFeed) or not isinstance(trainer, HeadTrainer):
+            return
+        evaluated = trainer.evaluated
+        assert isinstance(evaluated, Head)
+        assert isinstance(trainer.model, Head)
+        trainer.model.classifier.load_state_dict(evaluated.classifier.state_dict())
+        trainer.whole.schedule = trainer.schedule
+        run.trainer, run.feed = trainer.whole, feed.whole
+        if (
+            run.accelerator.device.type == "cuda"
+        ):  # the batch of a classifier may be more than the network has memory for
+            run.order = in_parts(run.order, feed.extract.batch_size)
 
 
 def in_parts(order: Order, most: int) -> Order:
@@ -137,57 +197,13 @@ def in_parts(order: Order, most: int) -> Order:
     return replace(order, accumulate=next(n for n in range(1, each + 1) if each % n == 0 and 2 * each // n <= most))
 
 
-def head_only(settled: Settled, views: int | None) -> HeadOnly | None:
-    """Return how to train the classifier alone, or None where the images or the network do not allow it.
-
-    Args:
-        settled: the run, whose backbone is frozen.
-        views: how many views of each image are kept, 0 for none; by default one, where nothing is asked for that changes
-            the images.
-    """
-    config, layer = settled.config, linear_classifier(settled.model)
-    # A second view is augmented as --augment says, the plain one is not.
-    by_default_none = views is None and (on_images(settled) or config.augment != AugmentConfig())
-    if views == 0 or by_default_none or layer is None or not _is_last(settled, layer):
-        return None
-    settled.transfer.set_trainable(settled.model, 0)
-    whole = settled.trainer
-    whole.ema = None  # the averaged weights are the classifier's
-    trainer = HeadTrainer(
-        settled.accelerator,
-        Head(layer, config.drop_rate),
-        whole.optimizer,
-        whole.objective,
-        settled.preprocessing,
-        settled.schedule,
-        seed=config.seed,
-        clip_grad=config.optim.clip_grad,
-        ema_decay=config.ema,
-    )
-    return HeadOnly(settled, trainer, views or 1)
-
-
-def on_images(settled: Settled) -> list[str]:
-    """Return the options of a run, as flags, that need images in every step and cannot do with features."""
-    config = settled.config
-    given = {
-        "--mixup": config.mixup,
-        "--cutmix": config.cutmix,
-        "--paper-augment": config.paper_augment,
-        "--distillation": config.distillation,
-        "--data.streaming": config.data.streaming,
-        "--data.train-scale": config.data.train_scale != 1,
-    }
-    return [flag for flag, value in given.items() if value]
-
-
 @torch.no_grad()
-def _is_last(settled: Settled, layer: nn.Linear) -> bool:
+def _is_last(run: Run, layer: nn.Linear) -> bool:
     """Tell whether the network's answer is its classifier's answer to its pooled features, and nothing comes after."""
-    model, size = settled.model.eval(), settled.preprocessing.size
+    model, size = run.model.eval(), run.preprocessing.size
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=generator)
-    images = settled.trainer.normalise(pixels.to(settled.accelerator.device))
+    images = run.trainer.normalise(pixels.to(run.accelerator.device))
     features = model.forward_head(model.forward_features(images), pre_logits=True)  # type: ignore[operator]
     fits: bool = features.shape == (2, layer.in_features)
     return fits and torch.allclose(layer(features), model(images), rtol=TOLERANCE, atol=TOLERANCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from timm.models import group_parameters
@@ -9,7 +10,9 @@ from timm.optim import auto_group_layers
 from torch import nn
 
 from botzoo.models.layers import head_names
-from botzoo.training.optimizer import LrScale
+from botzoo.training.callbacks import Callback
+from botzoo.training.optimizer import LrScale, scale_lr
+from botzoo.training.state import Run
 
 
 def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:
@@ -35,3 +38,35 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
         return decay ** (top - layers.get(name, top)) * (head_scale if name in head else 1.0)
 
     return scale
+
+
+class LayerDecay(Callback):
+    """Trains each layer more slowly than the one above it, and the classifier at a rate of its own.
+
+    Args:
+        decay: factor from each layer to the one below it, in (0, 1]; None for the run's --layer-decay, which may be chosen for
+            the data.
+        head_scale: factor on the learning rate of the classifier, > 0; None for the run's --head-lr-scale.
+    """
+
+    def __init__(self, decay: float | None = None, head_scale: float | None = None) -> None:
+        self.decay, self.head_scale = decay, head_scale
+
+    def _factors(self, run: Run) -> tuple[float, float]:
+        config = run.config
+        decay, scale = getattr(config, "layer_decay", 1.0), getattr(config, "head_lr_scale", 1.0)
+        return self.decay or decay, self.head_scale or scale
+
+    def on_setup(self, run: Run) -> None:
+        """Part the optimizer's groups by layer."""
+        decay, head_scale = self._factors(run)
+        if decay < 1 or head_scale != 1:
+            scale_lr(run.trainer.optimizer, run.model, layer_decay(run.model, decay, head_scale))
+
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say by what the learning rate is multiplied."""
+        decay, head_scale = self._factors(run)
+        scales = [f"{decay:g} from layer to layer"] if decay < 1 else []
+        scales += [f"{head_scale:g} for the classifier"] if head_scale != 1 else []
+        if scales:
+            yield "optimizer", f"learning rate times {' and times '.join(scales)}"

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from botzoo_finetune.probing import outcomes
-from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, Form, keep, path_of, recall
+from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, STORE, Form, keep, recall
 from botzoo_finetune.probing.probe import Linear, Outlook, Probe, probe
 
 
@@ -74,15 +73,15 @@ def test_a_damaged_file_is_said_and_removed(
     found: Probe, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(PROBE, "key", found)
-    path_of("key").write_bytes(damage(path_of("key").read_bytes()))
+    STORE.path("key").write_bytes(damage(STORE.path("key").read_bytes()))
     assert recall(PROBE, "key") is None
-    assert "it is fitted again" in caplog.text
-    assert not path_of("key").exists()
+    assert "they are fitted again" in caplog.text
+    assert not STORE.path("key").exists()
 
 
 def test_one_of_another_model_under_this_name_is_not_taken(found: Probe, caplog: pytest.LogCaptureFixture) -> None:
     keep(PROBE, "another", found)
-    path_of("another").rename(path_of("key"))
+    STORE.path("another").rename(STORE.path("key"))
     assert recall(PROBE, "key") is None
     assert "its SHA-256 differs" in caplog.text
 
@@ -93,7 +92,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(outcomes.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     keep(PROBE, "key", found)
     assert "The probe cannot be kept" in caplog.text
     assert "No space left on device" in caplog.text

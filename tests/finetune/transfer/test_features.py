@@ -1,7 +1,6 @@
 """Features against timm's own, and the file that keeps them against what can happen to it."""
 
 import errno
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from botzoo.training.setup import Settled, Transfer
 from botzoo.training.setup import set_up as prepare
 from botzoo.util.cache import prune
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.transfer.features import Body, Extractor, open_features, path_of, writing
+from botzoo_finetune.transfer.features import STORE, Body, Extractor, Features, open_features, write_features
 from running import TINY
 
 
@@ -100,9 +99,9 @@ def test_a_truncated_file_is_said_and_computed_again(
 @pytest.mark.parametrize("content", [b"", b"short", bytes(4096)], ids=["empty", "short", "zeros"])
 def test_what_is_no_file_of_features_is_removed(content: bytes, cache: Path) -> None:
     cache.mkdir(parents=True)
-    path_of("key").write_bytes(content)
+    STORE.path("key").write_bytes(content)
     assert open_features("key", 5) is None
-    assert not path_of("key").exists()
+    assert not STORE.path("key").exists()
 
 
 def test_half_precisions_have_features_of_their_own(settled: Settled) -> None:
@@ -132,19 +131,21 @@ def test_what_is_mapped_is_not_removed(settled: Settled, cache: Path) -> None:
 
 
 def test_what_another_process_wrote_meanwhile_is_not_replaced(cache: Path) -> None:
-    with writing("key") as writer:
-        writer.add(np.ones((3, 2), np.float16), 3)
-        writer.finish()
-        shutil.copyfile(writer.file.name, path_of("key"))
-        theirs = path_of("key").stat().st_ino
-    assert path_of("key").stat().st_ino == theirs
+    def slow() -> Iterator[Features]:
+        write_features("key", iter([np.ones((3, 2), np.float16)]), 3)
+        seen.append(STORE.path("key").stat().st_ino)
+        yield np.ones((3, 2), np.float16)
+
+    seen: list[int] = []
+    write_features("key", slow(), 3)
+    assert [STORE.path("key").stat().st_ino] == seen
 
 
 def test_a_file_that_cannot_be_read_is_not_called_damaged(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path_of("key").mkdir(parents=True)
+    STORE.path("key").mkdir(parents=True)
     assert open_features("key", 5) is None
     assert "cannot be read" in caplog.text
-    assert path_of("key").exists()
+    assert STORE.path("key").exists()
 
 
 def test_features_of_another_number_of_images_are_not_taken(settled: Settled, cache: Path) -> None:
@@ -204,7 +205,7 @@ def test_features_of_another_model_under_this_name_are_computed_anew(
     other("validation")
     torch.nn.init.normal_(next(settled.model.parameters()))
     extract = Extractor(settled)
-    only_file(cache).rename(path_of(extract.key("validation")))
+    only_file(cache).rename(STORE.path(extract.key("validation")))
     expected = np.concatenate(list(extract._batches(settled.images["validation"])))  # type: ignore[arg-type]
     assert (extract("validation") == expected).all()
     assert "its SHA-256 differs" in caplog.text
@@ -214,13 +215,13 @@ def full(*args: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("where", ["os.posix_fallocate", "Writer.finish", "os.fsync"])
+@pytest.mark.parametrize("where", ["os.posix_fallocate", "os.fsync"])
 def test_on_a_full_disk_they_are_held_in_memory_and_nothing_is_left(
     where: str, settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = np.array(Extractor(settled)("validation"))
     only_file(cache).unlink()
-    monkeypatch.setattr(f"botzoo_finetune.transfer.features.{where}", full)
+    monkeypatch.setattr(where, full)
     assert (Extractor(settled)("validation") == expected).all()
     assert "Features are held in memory" in caplog.text
     assert "No space left on device" in caplog.text
@@ -230,7 +231,7 @@ def test_on_a_full_disk_they_are_held_in_memory_and_nothing_is_left(
 def test_a_full_disk_is_known_of_before_the_features_are_computed(
     settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botzoo_finetune.transfer.features.os.posix_fallocate", full)
+    monkeypatch.setattr("os.posix_fallocate", full)
     monkeypatch.setattr(Extractor, "batch_size", 8)
     passed: list[int] = []
     extract = Extractor(settled)
@@ -245,5 +246,5 @@ def test_a_disk_that_cannot_be_reserved_is_written_to_all_the_same(
     def cannot(*args: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr("botzoo_finetune.transfer.features.os.posix_fallocate", cannot)
+    monkeypatch.setattr("os.posix_fallocate", cannot)
     assert isinstance(Extractor(settled)("validation"), np.memmap)

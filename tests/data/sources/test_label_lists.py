@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from botzoo.data.sources.find import find_images, open_images
-from botzoo.data.sources.shards import find_shards
+from botzoo.data.streaming.find import find_shards
 from botzoo.errors import DataError
 
 NAMES = ["cat", "dog", "eel"]

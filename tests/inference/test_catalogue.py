@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from botzoo.errors import ModelError
-from botzoo.models.catalogue import FILE, Entry, as_table, chosen, entries, made
+from botzoo.inference.catalogue import FILE, Entry, as_table, chosen, entries, made
 
 
 def cached(cache: Path, repository: str, files: dict[str, bytes], commit: str = "a" * 40) -> Path:
@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_table_holds_the_truth() -> None:
     truth = [asdict(entry) for entry in made()]
-    assert json.loads(FILE.read_text()) == truth, "python -m botzoo.models.catalogue makes it anew"
+    assert json.loads(FILE.read_text()) == truth, "python -m botzoo.inference.catalogue makes it anew"
 
 
 def test_the_papers_figures() -> None:

@@ -1,0 +1,45 @@
+"""Options that were chosen for the user, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from botzoo.options.config import TrainConfig
+from botzoo.options.facts import with_values
+
+Value = str | int | float | bool | None
+
+ConfigT = TypeVar("ConfigT", bound=TrainConfig)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One option that was chosen.
+
+    Attributes:
+        option: its name, dotted where it stands in a group.
+        value: what it gets.
+        reason: in words, with the fact that it follows from.
+        source: of the rule: a paper, or "measured".
+    """
+
+    option: str
+    value: Value
+    reason: str
+    source: str
+
+    def __str__(self) -> str:
+        value = str(self.value).lower() if isinstance(self.value, bool) else self.value
+        shown = f"{value:g}" if isinstance(value, float) else value
+        return f"--{self.option.replace('_', '-')} {shown}: {self.reason} ({self.source})"
+
+
+def with_choices(config: ConfigT, choices: Iterable[Choice]) -> ConfigT:
+    """Return ``config`` with what was chosen.
+
+    Raises:
+        ConfigError: what was chosen does not go with what was given.
+    """
+    return with_values(config, {choice.option: choice.value for choice in choices})

@@ -1,0 +1,116 @@
+"""What passes through a network in training and evaluation: images, or something computed from them once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from botzoo.data.augment import make_augment
+from botzoo.data.loaded import LoadedSplit
+from botzoo.data.loader import Batch
+from botzoo.data.order import Order
+from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.options.config import AugmentConfig
+
+
+class Feed(Protocol):
+    """Gives each process its share of what a network is trained and evaluated on."""
+
+    @property
+    def whole(self) -> ImageFeed:
+        """The feed of images for the whole network; itself where it is that one."""
+
+    def describe(self) -> str:
+        """Say what the network sees, for the plan."""
+
+    def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each step of [first, last)."""
+
+    def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
+        """Yield this process's share of a split in order."""
+
+
+@dataclass
+class ImageFeed:
+    """Augmented images in training, timm's own evaluation transform in evaluation.
+
+    Attributes:
+        images: by role.
+        preprocessing: how the network wants its input.
+        train_size: side of the training crops in pixels; with progressive resizing of those of the first epochs.
+        later_size: side of the training crops of the last epochs.
+        small_epochs: epochs of ``train_size``, None for all.
+        crop_min: smallest area of the random crop, as a share of the image.
+        hflip: probability of a horizontal flip.
+        seed: the run's seed.
+        augment: what else is done to the pixels.
+        paper: crop and colour as the paper does.
+        workers: processes that decode.
+        pin: whether batches go into pinned memory, from which a GPU copies faster.
+        own_transform: a user's own, in place of crop, flip and augmentation.
+    """
+
+    images: Mapping[str, LoadedSplit]
+    preprocessing: Preprocessing
+    train_size: int
+    later_size: int
+    small_epochs: int | None
+    crop_min: float
+    hflip: float
+    seed: int
+    augment: AugmentConfig
+    paper: bool = False
+    workers: int = 0
+    pin: bool = False
+    own_transform: Transform | None = None
+
+    @property
+    def whole(self) -> ImageFeed:
+        """Itself."""
+        return self
+
+    @property
+    def largest_size(self) -> int:
+        """Side of the largest training crops of any epoch, in pixels."""
+        return max(self.train_size, self.later_size)
+
+    def transform(self, size: int) -> Transform:
+        """Return the augmentation of training images, which end ``size`` pixels wide."""
+        if self.own_transform is not None:
+            return self.own_transform
+        augment = make_augment(self.augment, size, self.preprocessing.mean)
+        interpolation = self.preprocessing.interpolation
+        return TrainTransform(
+            size, interpolation, self.crop_min, self.hflip, self.seed, paper=self.paper, augment=augment
+        )
+
+    def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each step of [first, last)."""
+        transform = self.transform(self.train_size)
+        if self.small_epochs is not None:
+            transform = ProgressiveResizing(transform, self.small_epochs, self.transform(self.later_size))
+        return self.images["train"].train_batches(transform, order, first, last, workers=self.workers, pin=self.pin)
+
+    def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
+        """Yield this process's share of a split in order; each image comes once over all processes."""
+        return self.images[role].eval_batches(
+            EvalTransform(self.preprocessing),
+            2 * order.micro_batch,
+            rank=order.rank,
+            world_size=order.world_size,
+            workers=self.workers,
+            pin=self.pin,
+        )
+
+    def describe(self) -> str:
+        """Say how images are prepared, for the plan."""
+        size = self.preprocessing.size
+        if self.own_transform is not None:
+            return f"{size} x {size} px; training images pass a transform of one's own"
+        when = f" in the first {self.small_epochs} epochs" if self.small_epochs is not None else ""
+        smaller = f", trained at {self.train_size} px{when}" if self.train_size != size else ""
+        crop = f"random crops of {self.crop_min:.0%} to 100%" if self.crop_min < 1 else "whole images"
+        more = [name if value is True else f"{name} {value:g}" for name, value in vars(self.augment).items() if value]
+        return ", ".join([f"{size} x {size} px{smaller}; {crop}", f"flipped with probability {self.hflip:g}", *more])

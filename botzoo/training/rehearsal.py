@@ -1,0 +1,59 @@
+"""What can be done instead of training: saying the plan, and trying out learning rates. No run folder is made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from botzoo.options.config import TrainConfig
+from botzoo.training.autotune.lr_range import range_test
+from botzoo.training.callbacks import Callback
+from botzoo.training.distributed import end_trackers, on_main
+from botzoo.training.folder import check_output
+from botzoo.training.history import lr_figure
+from botzoo.training.plan import decay_words, plan
+from botzoo.training.run import ready, start_epoch
+from botzoo.training.setup import Own, set_up
+from botzoo.util.files import free_name
+from botzoo.util.pictures import drawn
+
+log = logging.getLogger("botzoo")
+
+
+def dry_run(
+    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+) -> None:
+    """Say the plan of a run and draw its learning rate as lr_curve.png here.
+
+    Raises:
+        BotzooError: what ``train`` would raise before its first step.
+    """
+    check_output(config)
+    run = set_up(config, callbacks, given, own)
+    ready(run, callbacks)
+    for line in plan(run, callbacks):
+        log.info("%s", line)
+    decay = decay_words(run.config, run.epochs, run.task.headline.figure)
+    title = f"{run.network.architecture} on {Path(run.data.name).resolve().name}: {decay}"
+
+    def draw() -> None:
+        path = free_name(Path("lr_curve"), ".png")
+        seen = drawn(path, lambda: lr_figure(run.schedule, run.order.steps_per_epoch, title))
+        log.info("%-10s none: a dry run%s", "output", f"; its learning rate is drawn in {path}" if seen else "")
+
+    on_main(run.accelerator, draw)
+    end_trackers(run.accelerator)
+
+
+def find_lr(
+    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+) -> None:
+    """Try out learning rates and say which to take; see ``range_test``.
+
+    Raises:
+        BotzooError: what ``train`` would raise before its first step.
+    """
+    run = set_up(config, callbacks, given, own)
+    start_epoch(run, callbacks)
+    range_test(run)

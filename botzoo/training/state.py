@@ -1,0 +1,159 @@
+"""A run as it goes: its parts, where it stands, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import nn
+
+from botzoo.data.images import Unreadable
+from botzoo.data.loaded import LoadedSplit
+from botzoo.data.order import Order
+from botzoo.data.sources.base import ImageData
+from botzoo.models.create import Network
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.options.choices import Choice
+from botzoo.options.config import TrainConfig
+from botzoo.tasks.task import Task
+from botzoo.training.checkpoint import Progress
+from botzoo.training.feed import Feed
+from botzoo.training.history import History
+from botzoo.training.schedule import Schedule, make_schedule
+from botzoo.training.teacher import Teacher
+from botzoo.training.trainer import Trainer
+from botzoo.tricks import paper_augment
+from botzoo.tricks.mixed_precision import Precision
+
+LONG = 10
+"""Epochs from which on a run gains by strong crops."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run whose images are read and whose network is there, while its options may still change.
+
+    Attributes:
+        config: the options so far.
+        given: names of the options that the user gave, dotted where they stand in a group.
+        accelerator: accelerate's: device, processes, autocast.
+        precision: of the arithmetic, and why.
+        data: class names, notes and splits, as cut for the run.
+        images: of each split, by role: train, validation and, where there is one, test.
+        left_out: images that cannot be read.
+        network: with its initial weights, on its device.
+        task: what is predicted.
+        teacher: of distillation.
+        choices: options that were chosen so far, with reasons.
+    """
+
+    config: TrainConfig
+    given: frozenset[str]
+    accelerator: Accelerator
+    precision: Precision
+    data: ImageData[Any]
+    images: Mapping[str, LoadedSplit]
+    left_out: list[Unreadable]
+    network: Network
+    task: Task
+    teacher: Teacher | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass
+class Run:
+    """One training run, as its callbacks see it.
+
+    Attributes:
+        config: the options; batch size, input size, precision, crops and flips are numbers by now.
+        accelerator, precision, data, images, left_out, network, task, teacher, choices: see ``Draft``.
+        order: which images each process sees at which step.
+        trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
+        feed: gives the batches.
+        place: the run's folder, None until everything that can be refused has been.
+        progress: steps taken, best epoch and the like, as in the newest checkpoint.
+        history: the lines of metrics.jsonl.
+        facts: what run.json says.
+    """
+
+    config: TrainConfig
+    accelerator: Accelerator
+    precision: Precision
+    data: ImageData[Any]
+    images: Mapping[str, LoadedSplit]
+    left_out: list[Unreadable]
+    network: Network
+    task: Task
+    teacher: Teacher | None
+    choices: tuple[Choice, ...]
+    order: Order
+    trainer: Trainer
+    feed: Feed
+    place: Path | None = None
+    progress: Progress = field(default_factory=Progress)
+    history: History = field(default_factory=lambda: History(None))
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder; RuntimeError before there is one."""
+        if self.place is None:
+            raise RuntimeError("The run has no folder yet: it is made after on_train_start.")
+        return self.place
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        return self.network.model
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the network wants its input."""
+        return self.network.preprocessing
+
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate of every step, and how many steps there are."""
+        return self.trainer.schedule
+
+    @property
+    def epochs(self) -> float:
+        """Of the whole run; not a whole number where the last one is cut short."""
+        epochs = self.schedule.total_steps / self.order.steps_per_epoch
+        return int(epochs) if epochs.is_integer() else epochs
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return bool(self.accelerator.is_main_process)
+
+    def epoch_of(self, step: int) -> int:
+        """Return the epoch, counted from 0, that a step belongs to."""
+        return step // self.order.steps_per_epoch
+
+    def set_length(self, steps: int, warmup: float | None = None) -> None:
+        """Let the run have so many steps, at a new schedule; ``warmup``, in epochs, is the configuration's by default.
+
+        Crops that nobody chose follow from the length the first time, and stay as they are when it changes again: how images
+        are augmented should not depend on the clock.
+        """
+        warmup = self.config.warmup if warmup is None else warmup
+        crop_min = self.config.data.crop_min or usual_crop(
+            self.config, self.data.mirrored, steps / self.order.steps_per_epoch
+        )
+        data = replace(self.config.data, crop_min=crop_min)
+        self.config = replace(self.config, budget=None, epochs=None, steps=steps, warmup=warmup, data=data)
+        self.feed.whole.crop_min = crop_min
+        self.trainer.schedule = make_schedule(self.config, self.order)
+
+
+def usual_crop(config: TrainConfig, mirrored: bool, epochs: float) -> float:
+    """Return the smallest training crop where none is given: few epochs do not suffice to learn from small pieces."""
+    if config.paper_augment:
+        return paper_augment.CROP_MIN
+    if not mirrored:  # characters fill their images
+        return 0.8
+    return 0.35 if epochs >= LONG else 0.7

@@ -1,0 +1,111 @@
+"""Decoding against Pillow, and what is refused."""
+
+import contextlib
+import io
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from botzoo.data import decode as module
+from botzoo.data.decode import decode
+from data.pictures import RED, encode, noise
+
+MODES = {
+    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "I;16", "I", "F", "CMYK", "YCbCr", "LAB"],
+    "JPEG": ["L", "RGB", "CMYK", "YCbCr"],
+    "WEBP": ["RGB", "RGBA"],
+    "BMP": ["1", "L", "P", "RGB", "RGBA"],
+    "GIF": ["1", "L", "P", "RGB"],
+}
+
+
+@pytest.mark.parametrize(("form", "mode"), [(form, mode) for form, modes in MODES.items() for mode in modes])
+def test_every_mode_becomes_eight_bit_rgb(form: str, mode: str) -> None:
+    image = Image.new(mode, (3, 2)) if mode in ("I;16", "LAB") else RED.convert(mode)
+    decoded = decode(encode(image, form))
+    assert (decoded.mode, decoded.size) == ("RGB", (3, 2))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1"])
+def test_common_modes_are_converted_as_pillow_does(mode: str) -> None:
+    image = noise(9, 7).convert(mode)
+    assert decode(encode(image)).tobytes() == image.convert("RGB").tobytes()
+
+
+def test_cmyk_is_converted_as_pillow_does() -> None:
+    encoded = encode(noise(9, 7).convert("CMYK"), "JPEG")
+    assert decode(encoded).tobytes() == Image.open(io.BytesIO(encoded)).convert("RGB").tobytes()
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning() -> None:
+    image = RED.convert("P", palette=Image.Palette.ADAPTIVE)
+    transparency = bytes([128]) * 256
+    assert decode(encode(image, transparency=transparency)).getpixel((0, 0)) == pytest.approx((200, 30, 10), abs=2)
+
+
+def test_sixteen_bits_are_scaled_by_their_range_and_not_clipped() -> None:
+    values = np.array([[0, 128 * 257, 65535]], np.uint16)
+    decoded = np.asarray(decode(encode(Image.fromarray(values))))
+    assert decoded[0, :, 0].tolist() == [0, 128, 255]
+    dark = np.asarray(decode(encode(Image.fromarray(np.array([[1, 257]], np.uint16)))))
+    assert dark[0, :, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("values", [[0, 0.5, 1], [0, 128, 255], [-3, 32896, 65535], [float("nan"), 128, 255]])
+def test_floating_point_is_scaled_by_the_range_of_its_values(values: list[float]) -> None:
+    encoded = encode(Image.fromarray(np.array([values], np.float32)), "TIFF")
+    assert np.asarray(decode(encoded))[0, :, 1].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_their_exif_says(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    encoded = encode(noise(9, 7), exif=exif)
+    assert decode(encoded).size == ((9, 7) if orientation <= 4 else (7, 9))
+    corner = {1: (0, 0), 2: (8, 0), 3: (8, 6), 4: (0, 6), 5: (0, 0), 6: (0, 6), 7: (8, 6), 8: (8, 0)}[orientation]
+    assert decode(encoded).getpixel((0, 0)) == noise(9, 7).getpixel(corner)
+
+
+def test_the_first_image_of_an_animation_is_taken() -> None:
+    blue = Image.new("RGB", RED.size, (0, 0, 255))
+    for form in ("GIF", "PNG", "WEBP"):
+        encoded = encode(RED, form, save_all=True, append_images=[blue], lossless=True)
+        assert decode(encoded).getpixel((0, 0)) == pytest.approx((200, 30, 10), abs=1)
+
+
+def test_pixels_are_taken_as_they_are() -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert np.asarray(decode(grey)).tolist() == np.stack([grey] * 3, -1).tolist()
+
+
+def test_a_huge_image_is_read_without_a_warning(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "huge.png", compress_level=1)
+    assert decode(tmp_path / "huge.png").size == (10_000, 9_000)
+
+
+def test_an_image_beyond_the_limit_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PIXELS", 5)
+    with pytest.raises(ValueError, match="it has 3 x 2 pixels, more than 5"):
+        decode(encode(RED))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "ICO", "TGA"])
+def test_damage_of_any_kind_is_one_kind_of_error(form: str) -> None:
+    whole, rng = encode(noise(40, 50), form), random.Random(0)
+    for _ in range(60):
+        damaged = bytearray(whole[: rng.choice([len(whole), rng.randrange(len(whole))])])
+        for _ in range(3 if damaged else 0):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        with contextlib.suppress(ValueError):
+            assert decode(bytes(damaged)).mode == "RGB"
+
+
+def test_postscript_is_not_run() -> None:
+    with pytest.raises(ValueError, match="it is not an image"):
+        decode(encode(RED, "EPS"))
