@@ -18,7 +18,7 @@ from botzoo.options.facts import effective
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
 from botzoo.results.recipe import program
 from botzoo.results.record import RunRecord
-from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, usage_code
+from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
 from botzoo.training.optimizer import has_momentum
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
@@ -53,7 +53,7 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
 
 def use(record: RunRecord) -> Iterator[str]:
     """Yield the section with the code that asks the network about an image."""
-    config, ours = record.model_config, record.needs_botzoo
+    config, ours = record.model_config, needs_botzoo(record.model_config)
     first = "import botzoo  # names the network to timm\n" if ours else ""
     yield "## How to use it"
     if ours:

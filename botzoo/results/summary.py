@@ -12,6 +12,7 @@ from typing import TextIO
 
 from botzoo.results.per_class import ClassFigures
 from botzoo.results.record import RunRecord
+from botzoo.results.usage import needs_botzoo
 from botzoo.results.words import words_of
 from botzoo.util.text import and_list, duration, shorten, table, under
 
@@ -85,8 +86,8 @@ def _cell(figures: ClassFigures, share: str) -> str:
 
 def _where(record: RunRecord) -> Iterator[str]:
     folder = str(record.model_folder)
-    imports = "import botzoo, timm" if record.needs_botzoo else "import timm"
-    first = "import botzoo; " if record.needs_botzoo else ""
+    ours = needs_botzoo(record.model_config)
+    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
     epochs = f"epoch {record.facts['best_epoch']}"
     if record.averaged:
         epochs = f"epochs {and_list(record.averaged)}, averaged"
