@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from models.test_catalogue import cached
 
 from botzoo import cli
 from botzoo.errors import NetworkError
 from botzoo.inference.classifier import open_classifier
+from models.test_catalogue import cached
 from running import write_teacher
 
 
