@@ -135,7 +135,7 @@ def asked_in_python(
         named["model"] = type(own_model).__name__
     config, given = from_keywords(config_class, defaults, named)
     values = values_of(config)
-    words = [flag(name, values[name]) for name in sorted(given, key=lambda name: name != "dataset")]
+    words = [flag(name, values[name]) for name in sorted(given, key=lambda name: (name != "dataset", name))]
     return PythonCall(config, given, " ".join([prog, *words]), None, own)
 
 

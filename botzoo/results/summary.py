@@ -93,6 +93,8 @@ def _where(record: RunRecord) -> Iterator[str]:
         epochs = f"epochs {and_list(record.averaged)}, averaged"
     yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
     yield f"{'model':10} {folder} (README.md is its card)"
+    if not record.facts["network"]["known"]:
+        return  # neither timm nor transformers has its code
     yield f"{'load':10} {imports}"
     yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
     yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
