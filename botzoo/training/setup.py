@@ -236,7 +236,7 @@ def resolved(
 
 def find(config: TrainConfig, accelerator: Accelerator, dataset: Any = None) -> ImageData[Any]:
     """Find the data set on all processes; see ``botzoo.data.open.find``."""
-    return opening.find(dataset or config.dataset, config.data, partial(from_main, accelerator))
+    return opening.find(config.dataset if dataset is None else dataset, config.data, partial(from_main, accelerator))
 
 
 def make_network(
