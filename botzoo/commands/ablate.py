@@ -28,13 +28,16 @@ def run(argv: list[str]) -> None:
         raise ConfigError("--dry-run and --find-lr are for one run: give them to botzoo train.")
     options = given(parser, AblateConfig, argv)
 
+    from functools import partial
+
+    from botzoo.api import all_callbacks
     from botzoo.experiments.ablation import ablate
-    from botzoo.experiments.report import as_table, write_report
+    from botzoo.experiments.report import as_table
     from botzoo.results.summary import print_to_terminal
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
-    ablation = ablate(config, options, shlex.join(["botzoo", "ablate", *argv]), write_report)
+    ablation = ablate(config, options, shlex.join(["botzoo", "ablate", *argv]), partial(all_callbacks, summary=False))
     leave_group()
     if os.environ.get("RANK", "0") == "0":
         print(

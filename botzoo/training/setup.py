@@ -130,8 +130,15 @@ def open_draft(
     return Draft(config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher)
 
 
-def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = ()) -> None:
-    """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
+def check(
+    config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = (), given: Collection[str] = ()
+) -> None:
+    """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch.
+
+    Args:
+        config, callbacks, given: see ``set_up``.
+        accelerator: any of this process.
+    """
     found = find(config, accelerator)
     if found.multi_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
@@ -142,7 +149,7 @@ def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Cal
     make_teacher_of(config, data, network, accelerator)
     make_optimizer_of(config, network.model, accelerator)
     order = make_order(config, config.data.epoch_images or len(data.train), accelerator)
-    resolved(config, (), order, data.mirrored)
+    resolved(config, given, order, data.mirrored)
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:

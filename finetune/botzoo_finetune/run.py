@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from botzoo.api import run_training
+from botzoo.api import all_callbacks, run_training
 from botzoo.errors import ConfigError
+from botzoo.experiments.folds import cross_validate
+from botzoo.experiments.search import SEARCHED, search
+from botzoo.experiments.seeds import train_seeds
 from botzoo.training.callbacks import Callback
 from botzoo.training.setup import Own
 from botzoo_finetune.auto import differing, for_optimizer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import QuickCheck
-from botzoo_finetune.folds import cross_validate
 from botzoo_finetune.probing.compare import compare
 from botzoo_finetune.probing.first_look import ChooseForData, StartFromProbe, probe_images
-from botzoo_finetune.search import SEARCHED, search
-from botzoo_finetune.seeds import train_seeds
 from botzoo_finetune.transfer.freeze import Freeze
 from botzoo_finetune.transfer.head_only import FrozenFeatures
 from botzoo_finetune.transfer.layer_decay import LayerDecay
-
-SEVERAL: Mapping[str, Callable[..., Any]] = {"folds": cross_validate, "seeds": train_seeds, "search": search}
-"""Modes that train several times."""
 
 
 def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callback]:
@@ -92,9 +89,14 @@ def execute(
         return probe_images(config, given=given, own=own)
     if mode == "compare":
         return compare(config, value)
-    if mode is not None and mode in SEVERAL:
+    if mode in ("folds", "seeds", "search"):
         kept = {*given, *(SEARCHED if mode == "search" else ())}
-        SEVERAL[mode](config, value, command, lambda config: transfer(config, kept))
+
+        def callbacks_of(config: FinetuneConfig) -> list[Callback]:
+            return all_callbacks(config, transfer(config, kept), summary=False)
+
+        experiment = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
+        experiment(config, value, command, callbacks_of, kept)
         return None
     return run_training(
         config,
