@@ -87,31 +87,38 @@ def finetune(options: dict[str, Any], resume: str | None = None) -> None:
     """Fine-tune in this process, or go on with the run in the folder ``resume``, as its own config.yaml says."""
     from botzoo.options.command_line import load_config, made
     from botzoo_finetune.config import FinetuneConfig
-    from botzoo_finetune.run import finetune
+    from botzoo_finetune.run import execute
 
     folder = Path(resume) if resume else None
     config = load_config(folder / "config.yaml", FinetuneConfig) if folder else made(options, FinetuneConfig)
-    finetune(config, command="botzoo-finetune", resume=folder)
+    execute(config, command="botzoo-finetune", resume=folder)
 
 
 def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:
     """Fine-tune, and send this process the signal ``number`` right after it took optimizer step ``at_step``."""
     from botzoo.errors import StoppedError
-    from botzoo.training.trainer import Trainer
 
-    take = Trainer.step
-
-    def step(self: Trainer, k: int, batches: Any) -> Tensor:
-        loss = take(self, k, batches)
-        if k + 1 == at_step:
-            os.kill(os.getpid(), number)
-        return loss
-
-    Trainer.step = step  # type: ignore[method-assign]
+    signal_at_step(number, at_step, total=False)
     try:
         finetune(options, resume)
     except StoppedError as stopped:
         Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
+
+
+def signal_at_step(number: int, at_step: int, *, total: bool) -> None:
+    """Send this process the signal ``number`` after optimizer step ``at_step``, of a run or, if ``total``, of all together."""
+    from botzoo.training.trainer import Trainer
+
+    take, taken = Trainer.step, []
+
+    def step(self: Trainer, k: int, batches: Any) -> Tensor:
+        loss = take(self, k, batches)
+        taken.append(k)
+        if (len(taken) if total else k + 1) == at_step:
+            os.kill(os.getpid(), number)
+        return loss
+
+    Trainer.step = step  # type: ignore[method-assign]
 
 
 def train_one_epoch(photos: Path, folder: Path) -> Path:
@@ -121,12 +128,12 @@ def train_one_epoch(photos: Path, folder: Path) -> Path:
 
 def train_briefly(photos: Path, folder: Path, **changed: Any) -> Path:
     """Train in this process as TINY says, but for what is ``changed``; return the folder of the finished run."""
-    from botzoo.api import train_and_describe
+    from botzoo.api import run_training
     from botzoo.options.command_line import made
     from botzoo.options.config import TrainConfig
 
     options = {**TINY, "mixed_precision": "fp32", "dataset": str(photos), "output": str(folder), **changed}
-    train_and_describe(made(options, TrainConfig), command="botzoo train --scratch")
+    run_training(made(options, TrainConfig), command="botzoo train --scratch")
     return folder
 
 
