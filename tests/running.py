@@ -1,6 +1,7 @@
 """Training in processes of their own, forked from one that has imported everything, so that they can be killed cheaply."""
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -43,7 +44,12 @@ def quick_command(*words: str) -> int:
     from botzoo.util.guard import guarded
     from botzoo_finetune import cli
 
-    return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    handlers = logging.getLogger("botzoo").handlers
+    before = list(handlers)
+    try:
+        return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    finally:
+        handlers[:] = before  # that of the terminal writes to a stream that pytest closes
 
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:

@@ -169,7 +169,7 @@ def test_the_report_has_what_earlier_commands_finished_and_trains_what_is_asked(
 
 
 def test_a_missing_teacher_is_named_before_the_first_run(given: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Rung taught: The teacher resnet10d_bot knows 100 classes.*--teacher"):
+    with pytest.raises(ConfigError, match=r"Rung taught: The teacher resnet10d_bot knows 100 classes.*--teacher"):
         go(given | {"output": str(tmp_path / "out"), "rungs": "plain,taught"})
     assert not (tmp_path / "out").exists()
 

@@ -9,7 +9,7 @@ import pytest
 
 from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.register import Register
-from botzoo.experiments.series import Outcome, SameImages, finished, half_done
+from botzoo.experiments.series import SameImages, finished, half_done
 from botzoo.options.config import TrainConfig
 
 REGISTER = Register("ladder.json", "ladder", "rungs", "its rung {} has")
@@ -17,14 +17,6 @@ REGISTER = Register("ladder.json", "ladder", "rungs", "its rung {} has")
 
 def claim(folder: Path, name: str = "mine", precision: str = "fp32", begun: bool = True, **options: Any) -> Any:
     return REGISTER.claim(folder, name, {"plain": options}, precision, lambda part: begun)["plain"]
-
-
-def outcome(options: dict[str, Any] | None = None, *validation: float, stopped: bool = False, **facts: Any) -> Outcome:
-    """Return what a run of six epochs came to."""
-    found = {"split": "validation", "best_epoch": 1, "last": {}, "set_aside": True, "split_seed": 0, "epochs": 6}
-    found |= {"seconds": 1.0, "images_per_second": 1.0, "peak_memory_bytes": 1, "identity": {}, "facts": {}}
-    top1 = max(validation, default=50.0)
-    return Outcome(options or {}, top1, round(top1), 100, validation=list(validation), stopped=stopped, **found | facts)
 
 
 def test_the_same_options_are_claimed_again(tmp_path: Path) -> None:
@@ -68,9 +60,10 @@ def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_run_on_other_images_is_refused_unless_another_seed_split_them() -> None:
     run: Any = SimpleNamespace(config=TrainConfig(seed=1))
-    SameImages(lambda run: "mine", [outcome(split_seed=1, identity="mine"), outcome(identity="theirs")]).on_setup(run)
+    one, other, changed = (SimpleNamespace(split_seed=s, identity=i) for s, i in ((1, "A"), (0, "B"), (1, "C")))
+    SameImages(lambda run: "A", [one, other]).on_setup(run)  # type: ignore[list-item]
     with pytest.raises(DataError, match="have changed since the runs"):
-        SameImages(lambda run: "mine", [outcome(split_seed=1, identity="theirs")]).on_setup(run)
+        SameImages(lambda run: "A", [one, changed]).on_setup(run)  # type: ignore[list-item]
 
 
 def test_copies_of_finished_runs_do_not_count(tmp_path: Path) -> None:
