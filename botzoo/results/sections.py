@@ -59,8 +59,8 @@ def use(record: RunRecord) -> Iterator[str]:
     if not record.facts["network"]["known"]:
         yield (
             "The network is code of its owner's, which is not in this folder. Make it, then load the weights with "
-            '`model.load_state_dict(safetensors.torch.load_file("model.safetensors"))`; how images are prepared, and the names '
-            "of the classes, are in config.json."
+            '`model.load_state_dict(safetensors.torch.load_file("model.safetensors"))`; how images are prepared, and '
+            "the names of the classes, are in config.json."
         )
         return
     if ours:
