@@ -97,5 +97,5 @@ def test_images_that_differ_between_processes_are_compared_by_fingerprint(photos
 
 
 def test_data_in_memory_is_not_streamed() -> None:
-    with pytest.raises(DataError, match="leave data.streaming out"):
+    with pytest.raises(DataError, match="in memory is not streamed"):
         find(([], []), STREAMING)
