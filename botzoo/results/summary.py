@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -28,6 +29,24 @@ def print_to_terminal() -> None:
     logger = logging.getLogger("botzoo")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def shown_in_python() -> Iterator[None]:
+    """Show the lines of a run in a notebook or a Python session, unless whoever calls has set up the logger "botzoo"."""
+    logger = logging.getLogger("botzoo")
+    if logger.handlers or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    handler, level = logging.StreamHandler(sys.stdout), logger.level
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Terminal(logging.StreamHandler[TextIO]):

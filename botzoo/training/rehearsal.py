@@ -14,7 +14,8 @@ from botzoo.training.folder import check_output
 from botzoo.training.history import lr_figure
 from botzoo.training.plan import decay_words, plan
 from botzoo.training.run import ready, start_epoch
-from botzoo.training.setup import Own, set_up
+from botzoo.training.setup import set_up
+from botzoo.training.state import Own
 from botzoo.util.files import free_name
 from botzoo.util.pictures import drawn
 
@@ -22,7 +23,10 @@ log = logging.getLogger("botzoo")
 
 
 def dry_run(
-    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+    own: Own | None = None,
 ) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here.
 
@@ -47,7 +51,10 @@ def dry_run(
 
 
 def find_lr(
-    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+    own: Own | None = None,
 ) -> None:
     """Try out learning rates and say which to take; see ``range_test``.
 
