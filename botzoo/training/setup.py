@@ -46,6 +46,7 @@ from botzoo.training.sizes import check_sizes, make_order
 from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Trainer
+from botzoo.training.tricks import batch_tricks, tricks_in_use
 from botzoo.tricks import paper_augment
 from botzoo.util.text import epochs_words
 
@@ -212,6 +213,7 @@ def build(draft: Draft) -> Run:
         ema_decay=config.ema,
         channels_last=config.engine.channels_last,
         teacher=draft.teacher,
+        tricks=batch_tricks(config),
     )
     check_sizes(trainer, {preprocessing.size, train_size})
     return Run(
@@ -276,6 +278,8 @@ def make_network(
         xavier_init=config.xavier_init,
         drop_rate=config.drop_rate,
     )
+    for draw, value in tricks_in_use(config, "init").values() if config.scratch else ():
+        draw(network.model, value)
     preprocessing = network.preprocessing
     if config.paper_augment and config.scratch:
         preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
