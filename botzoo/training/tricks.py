@@ -1,7 +1,7 @@
 """Tricks that need no place of their own in the code: an option names them, and they are applied where it is in use.
 
-A file ``botzoo/tricks/cutout.py`` with a function ``cutout`` and a field ``cutout: float = option(0.0, "Cutout: ...", "Tricks",
-trick="batch")`` are all that a trick needs: command line, help, recipes, plan, card and ablation know of it by then.
+A file ``botzoo/tricks/cutout.py`` with a function ``cutout``, and a field ``cutout: float = option(0.0, "...", "Tricks",
+trick="batch")``, are all that a trick needs: command line, help, recipes, plan, card and ablation know of it by then.
 """
 
 from __future__ import annotations
