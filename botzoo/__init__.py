@@ -1,13 +1,46 @@
 """The ResNets of "Bag of Tricks for Image Classification with CNNs" (He et al., 2018) for timm, and the bag itself.
 
-``import botzoo`` makes the ``*_bot`` models known to timm, before or after ``import timm``. It does not import timm or torch
-itself, so that command lines answer at once: the models are registered at the moment timm is first imported.
+``import botzoo`` makes the ``*_bot`` models known to timm, before or after ``import timm``. It imports neither timm nor torch
+itself, so that command lines answer at once: the models are registered at the moment timm is first imported, and the functions
+below are imported when they are first used.
 """
 
 import sys
+from importlib import import_module
 from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what a type checker sees of ``_PUBLIC``
+    from botzoo.api import train_from_python as train
+    from botzoo.inference.load import load
+    from botzoo.inference.predict import Model, Prediction
+    from botzoo.results.view import FinishedRun
+    from botzoo.training.callbacks import Callback
+
+__all__ = ["Callback", "FinishedRun", "Model", "Prediction", "load", "train"]
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Callback": ("botzoo.training.callbacks", "Callback"),
+    "FinishedRun": ("botzoo.results.view", "FinishedRun"),
+    "Model": ("botzoo.inference.predict", "Model"),
+    "Prediction": ("botzoo.inference.predict", "Prediction"),
+    "load": ("botzoo.inference.load", "load"),
+    "train": ("botzoo.api", "train_from_python"),
+}
+"""The module that each public name is imported from, and its name there."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'botzoo' has no attribute {name!r}")
+    module, there = _PUBLIC[name]
+    return getattr(import_module(module), there)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})
 
 
 def _register_models(timm: object) -> None:

@@ -66,6 +66,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("pictures") / "data")
 
 
+@pytest.fixture(scope="session")
+def finished_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on ``photos``, to be read only."""
+    from running import train_one_epoch
+
+    return train_one_epoch(photos, tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture(scope="session")
+def finished_multi_label_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on ``pictures`` that has learned them well, to be read only."""
+    from running import train_briefly
+
+    plain = {"epochs": 8, "lr": 0.2, "ema": None, "mixup": 0.0, "cutmix": 0.0}
+    return train_briefly(pictures, tmp_path_factory.mktemp("finished-labels") / "run", **plain)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of real data sets; the test is skipped where it is missing."""

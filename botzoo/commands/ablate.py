@@ -6,27 +6,37 @@ import os
 import shlex
 
 from botzoo.errors import ConfigError
-from botzoo.options.command_line import RUN_MODES, chosen_mode, given, make_parser, named_first, parse
+from botzoo.options.command import Command
+from botzoo.options.command_line import named_first, parse
 from botzoo.options.config import AblateConfig
+from botzoo.options.facts import values_of
 from botzoo.recipes.ladders import load_ladder
+from botzoo.util.nested import nested
 
-DESCRIPTION = (
-    "Train every rung of a ladder with every seed; options given hold for all. Killed, it goes on where it was."
+COMMAND = Command(
+    "botzoo ablate",
+    "Train every rung of a ladder with every seed and compare them. Options given hold for all rungs; the same command "
+    "given again goes on where it was.",
+    AblateConfig,
+    modes={},
+    examples={
+        "botzoo ablate --epochs 5": "the paper's Table 6 on digits",
+        "botzoo ablate --ladder table4 --dataset cifar10 --epochs 30": "another table",
+        "botzoo ablate --epochs 30 --rungs efficient,cosine --seeds 5": "two rungs with five seeds each",
+        "botzoo ablate --epochs 30 --leave-one-out": "all tricks but one, in turn",
+        "botzoo ablate --ladder mine.yaml --epochs 10": "a ladder of your own",
+    },
 )
 
 
 def run(argv: list[str]) -> None:
     """Train every rung of a ladder with every seed and compare them."""
-    parser = make_parser("botzoo ablate", DESCRIPTION, AblateConfig, {}, RUN_MODES)
-    load_ladder(
-        named_first(argv, "--ladder", AblateConfig.ladder)
-    )  # what is compared is what one wants to know of first
-    config, resume = parse(parser, AblateConfig, argv)
-    if resume is not None:
+    # What is compared is what one wants to know of first: a wrong ladder is told before missing epochs.
+    load_ladder(named_first(argv, "ladder", AblateConfig.ladder))
+    asked = parse(COMMAND, argv)
+    if asked.resume is not None:
         raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")
-    if chosen_mode(argv, RUN_MODES):
-        raise ConfigError("--dry-run and --find-lr are for one run: give them to botzoo train.")
-    options = given(parser, AblateConfig, argv)
+    options = nested({name: value for name, value in values_of(asked.config).items() if name in asked.given})
 
     from functools import partial
 
@@ -37,9 +47,10 @@ def run(argv: list[str]) -> None:
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
-    ablation = ablate(config, options, shlex.join(["botzoo", "ablate", *argv]), partial(all_callbacks, summary=False))
+    command, make_callbacks = shlex.join(["botzoo", "ablate", *argv]), partial(all_callbacks, summary=False)
+    ablation = ablate(asked.config, options, command, make_callbacks)
     leave_group()
     if os.environ.get("RANK", "0") == "0":
         print(
-            f"\n{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."
+            f"{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."
         )

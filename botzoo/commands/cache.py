@@ -1,4 +1,4 @@
-"""botzoo cache: what is kept on this machine, and away with it."""
+"""botzoo cache: what is cached on this machine, and away with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DESCRIPTION = "Show the weights and decoded images kept on this machine, or remo
 
 
 def run(argv: list[str]) -> None:
-    """Show or clear what is kept."""
+    """Show or clear what is cached."""
     parser = CommandParser("botzoo cache", DESCRIPTION)
     parser.add_argument(
         "action", nargs="?", choices=("show", "clear"), default="show", help="What to do (default: show)."
@@ -23,29 +23,26 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--yes", action="store_true", help="clear: do not ask.")
     options = parser.parse(argv)
 
-    from botzoo.inference.kept import images_kept, matching, remove, report, weights_kept
+    from botzoo.inference.cached import cached_images, cached_weights, matching, remove, report
 
     if options.action == "show":
         if options.images or options.weights or options.yes:
             raise ConfigError("--images, --weights and --yes say what to clear: botzoo cache clear.")
-        print("\n".join(report(weights_kept(), images_kept())))
+        print("\n".join(report(cached_weights(), cached_images())))
         return
     if not options.images and options.weights is None:
         raise ConfigError("Say what to clear: --images, --weights NAME, or both; botzoo cache shows what there is.")
-    weights = matching(weights_kept(), options.weights) if options.weights is not None else []
-    images = images_kept() if options.images else []
+    weights = matching(cached_weights(), options.weights) if options.weights is not None else []
+    images = cached_images() if options.images else []
     if not weights and not images:
         print("There is nothing to clear.")
         return
     print("\n".join(report(weights, images)))
-    if not options.yes and not _agreed():
-        print("Nothing was removed.")
-        return
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody is there to ask whether to remove this: give --yes.")
+        if input("Remove all of this? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("Nothing was removed.")
+            return
     remove([*weights, *images])
     print("Removed.")
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        raise ConfigError("Nobody is there to ask whether to remove this: give --yes.")
-    return input("Remove all of this? [y/N] ").strip().lower() in ("y", "yes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from botzoo.commands.parsing import CommandParser
-from botzoo.options.config import check
+from botzoo.options.facts import check
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
 

@@ -6,30 +6,49 @@ import shlex
 import time
 
 from botzoo import recipes
-from botzoo.options.command_line import RUN_MODES, check_options, chosen_mode, make_parser, named_first, parse
+from botzoo.options.command import Command
+from botzoo.options.command_line import check_options, named_first, parse
 from botzoo.options.config import TrainConfig
+from botzoo.options.facts import Option
 
 DEFAULT_RECIPE = "label-smoothing"
-"""The paper's best that needs neither a teacher nor 200 epochs."""
+"""The paper's best that needs neither a teacher nor 200 epochs; that of ``botzoo.train`` too."""
 
-DESCRIPTION = "Train a network from scratch by one of the paper's recipes (`botzoo recipes` lists them)."
+
+def command(name: str = DEFAULT_RECIPE) -> Command[TrainConfig]:
+    """Return the command with the defaults of the recipe ``name``.
+
+    Raises:
+        ConfigError: there is no such recipe, or it cannot be used.
+    """
+    recipe = recipes.load(name)
+    help = "Name of a recipe, or a YAML file of your own. It sets the defaults of the other options."
+    return Command(
+        "botzoo train",
+        "Train a network from scratch by one of the paper's recipes (`botzoo recipes` lists them).",
+        TrainConfig,
+        check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}"),
+        examples={
+            "botzoo train --epochs 2": "handwritten digits, in a minute",
+            "botzoo train --dataset photos --model resnet50d_bot": "a folder with a folder for each class",
+            "botzoo train --dataset cifar10 --recipe mixup": "a data set of the Hub, a recipe",
+            "botzoo train --dataset photos --find-lr": "suggest a learning rate",
+            "botzoo train --resume runs/photos-resnet50d_bot": "go on with a run that was ended",
+        },
+        own={"recipe": Option(name, help, "Recipe", common=True, metavar="NAME", name="recipe", kind=str)},
+    )
 
 
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
     began = time.perf_counter()
-    name = named_first(argv, "--recipe", DEFAULT_RECIPE)  # it sets the defaults of the other options
-    recipe = recipes.load(name)
-    options = check_options(recipe.resolved(), TrainConfig, f"The recipe {recipe.name}")
-    parser = make_parser("botzoo train", DESCRIPTION, TrainConfig, options, RUN_MODES)
-    parser.add_argument("--recipe", type=str, default=name, help="Name of a recipe, or a YAML file of your own.")
-    config, resume = parse(parser, TrainConfig, argv, settled={"recipe": name})
+    asked = parse(command(named_first(argv, "recipe", DEFAULT_RECIPE)), argv)
 
     from botzoo.api import run_training
     from botzoo.results.summary import print_to_terminal
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
-    command = shlex.join(["botzoo", "train", *argv])
-    run_training(config, command=command, resume=resume, mode=chosen_mode(argv, RUN_MODES), began=began)
+    line = shlex.join(["botzoo", "train", *argv])
+    run_training(asked.config, given=asked.given, command=line, resume=asked.resume, mode=asked.mode, began=began)
     leave_group()

@@ -22,8 +22,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 """What is tried, the frequent ones first; Pillow reads more, some of it by running other programs."""
 
 
-def decode(encoded: Encoded) -> Image.Image:
+def decode(encoded: Encoded | Image.Image) -> Image.Image:
     """Return an image as 8-bit RGB, upright as its EXIF orientation says; the first one of an animation.
+
+    What Pillow has opened is left as it is, and comes out as its file would.
 
     Greyscale, palette, CMYK and RGBA are converted as Pillow does; 16-bit, 32-bit and floating-point greyscale are
     scaled to 8 bits first, which Pillow clips instead.
@@ -42,14 +44,23 @@ def decode(encoded: Encoded) -> Image.Image:
         raise ValueError(str(error).split("\n")[0] or type(error).__name__) from error
 
 
-def _decode(encoded: Encoded) -> Image.Image:
+def _decode(encoded: Encoded | Image.Image) -> Image.Image:
     if isinstance(encoded, np.ndarray):
         return Image.fromarray(encoded).convert("RGB")
-    image: Image.Image = Image.open(as_file(encoded), formats=FORMATS)
+    given = encoded if isinstance(encoded, Image.Image) else Image.open(as_file(encoded), formats=FORMATS)
+    image: Image.Image = given
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)
+    if given is encoded:
+        image = ImageOps.exif_transpose(image)
+    else:  # without a copy of the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a decoded image as 8-bit RGB; see ``decode``."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_to_eight_bits(np.asarray(image, np.float64), image.mode))
     if image.mode == "P" and "transparency" in image.info:

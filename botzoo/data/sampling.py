@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class ClassSampler:
         return max(-(-int(np.ceil(share)) // len(rows)) for share, rows in zip(self.shares, self.members, strict=True))
 
 
-def class_sampler(labels: NDArray[np.int64], sampling: Sampling) -> ClassSampler | None:
-    """Return what draws the images of each epoch, or None where every image comes once."""
+def class_sampler(labels: NDArray[Any] | None, sampling: Sampling) -> ClassSampler | None:
+    """Return what draws the images of each epoch, or None where every image comes once, as of a stream."""
     powers = {"balanced": 0.0, "sqrt": 0.5}
-    return ClassSampler(labels, powers[sampling]) if sampling != "uniform" else None
+    return ClassSampler(labels, powers[sampling]) if sampling != "uniform" and labels is not None else None

@@ -29,7 +29,7 @@ def joined(data: ImageData[Split]) -> ImageData[Split]:
     first, second = data.train, data.validation
     both = Joined(first, second)
     labels = np.concatenate([first.labels, second.labels])
-    train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe)
+    train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe, root=first.root)
     return replace(data, train=train, validation=None)
 
 

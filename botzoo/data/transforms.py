@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 import math
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
 from botzoo.data.augment import Augment
 from botzoo.data.decoded import Pixels
+from botzoo.errors import DataError
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tricks import paper_augment
-
-log = logging.getLogger("botzoo")
-
 
 Key = tuple[int, ...]
 """(epoch, index), or (epoch, index, turn) where an image comes several times in an epoch: all that an augmented image depends
@@ -154,6 +153,79 @@ class Transform(Protocol):
 
     def colour(self, key: Key) -> tuple[float, ...]:
         """Return the six colour parameters of ``paper_augment``, or none."""
+
+
+class OwnTransform:
+    """A Python user's own augmentation, seeded for each image so that neither workers nor order change its result.
+
+    Args:
+        transform: a callable of a PIL image, as those of torchvision; or of ``image=``, an array uint8 (H, W, 3), as those of
+            albumentations, which return a dict with the key "image". The result is a PIL image, a uint8 array
+            (size, size, 3), or a tensor (3, size, size), uint8 or floating point in [0, 1]. Normalising is left to the
+            network's preprocessing.
+        size: side of the result in pixels.
+        seed: the run's seed. Before each call ``random``, NumPy's and torch's global generators on the CPU are seeded with it
+            and the key, and they are put back afterwards.
+    """
+
+    def __init__(self, transform: Callable[..., Any], size: int, seed: int) -> None:
+        self.transform, self.size, self.seed = transform, size, seed
+        self.takes_arrays = _takes_arrays(transform)
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3); raise DataError where the callable returns anything else."""
+        epoch, index, *turn = key
+        seed = int(np.random.SeedSequence((self.seed, epoch, index, *turn)).generate_state(1)[0])
+        states = random.getstate(), np.random.get_state()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                random.seed(seed)
+                np.random.seed(seed)
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
+                if hasattr(self.transform, "set_random_seed"):  # albumentations has generators of its own
+                    self.transform.set_random_seed(seed)
+                found = self.transform(image=np.array(image)) if self.takes_arrays else self.transform(image)
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+        return self._checked(found["image"] if self.takes_arrays and isinstance(found, dict) else found)
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return no parameters: colours are the callable's affair."""
+        return ()
+
+    def _checked(self, found: Any) -> Pixels:
+        came = (
+            f"{tuple(found.shape)} of {found.dtype}" if hasattr(found, "dtype") else " ".join(repr(found)[:200].split())
+        )
+        pixels = found
+        if isinstance(found, torch.Tensor) and found.ndim == 3:
+            if found.is_floating_point() and found.numel() and 0 <= float(found.min()) <= float(found.max()) <= 1:
+                found = (found * 255).round().to(torch.uint8)
+            elif found.is_floating_point():
+                came += f" with values from {float(found.min()):g} to {float(found.max()):g}" if found.numel() else ""
+            pixels = found.permute(1, 2, 0).numpy()
+        elif isinstance(found, Image.Image):
+            came, pixels = f"a picture of {found.width} x {found.height} pixels", np.asarray(found.convert("RGB"))
+        wanted = (self.size, self.size, 3)
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != wanted:
+            raise DataError(
+                f"The transform returned {came}, and {self.size} x {self.size} pixels are needed: a PIL image, a uint8 "
+                f"array {wanted}, or a tensor (3, {self.size}, {self.size}), uint8 or floating point in [0, 1]."
+            )
+        return pixels
+
+
+def _takes_arrays(transform: Callable[..., Any]) -> bool:
+    """Tell whether a callable takes ``image=`` by name only, as those of albumentations do."""
+    if isinstance(transform, torch.nn.Module):  # torchvision's, which pass on names that they do not know
+        return False
+    try:
+        parameters = inspect.signature(transform).parameters.values()
+    except (TypeError, ValueError):  # built in
+        return False
+    by_place = any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return not by_place and any(p.kind is p.VAR_KEYWORD or p.name == "image" for p in parameters)
 
 
 class ProgressiveResizing:

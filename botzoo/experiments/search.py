@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from botzoo.errors import ConfigError
 from botzoo.experiments.series import ConfigT, Failure, MakeCallbacks, Outcome, Series, count, repeated
 from botzoo.options.command_line import load_config
-from botzoo.options.config import TrainConfig, check
+from botzoo.options.config import TrainConfig
+from botzoo.options.facts import check, flag, values_of
 from botzoo.recipes import Options
 from botzoo.tasks.classification import wilson
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main
 from botzoo.training.state import Run
-from botzoo.util.nested import flat
 from botzoo.util.pictures import drawn, new_figure
 from botzoo.util.text import table, under
 
@@ -136,7 +136,7 @@ def _begun_with(runs: Series[ConfigT], name: str) -> Options | None:
 
 def own_options(config: TrainConfig) -> Options:
     """Return the options of ``config`` that are searched for."""
-    values = flat(asdict(config))
+    values = values_of(config)
     return {name: values[name] for name in space(config)}
 
 
@@ -223,20 +223,16 @@ def best(runs: Series[ConfigT]) -> str:
 
 def train_with(command: str, options: Mapping[str, Any]) -> str:
     """Return the command that trains with ``options``: ``command`` without --search and --output, and with them."""
-    dropped, kept, value_follows = {"--search", "--output", *map(_flag, options)}, list[str](), False
+    dropped, kept, skips = {"--search", "--output", *map(flag, options)}, list[str](), False
     for word in shlex.split(command):
-        flag, equals, _ = word.replace("_", "-").partition("=")
-        if flag in dropped:
-            value_follows = not equals
-        elif value_follows:
-            value_follows = False
+        name, equals, _ = word.replace("_", "-").partition("=")
+        if name in dropped:
+            skips = not equals  # the value behind it
+        elif skips:
+            skips = False
         else:
             kept.append(word)
-    return shlex.join([*kept, *(word for name, value in options.items() for word in (_flag(name), f"{value:g}"))])
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return " ".join([shlex.join(kept), *(flag(name, float(value)) for name, value in options.items())])
 
 
 def as_json(runs: Series[ConfigT]) -> dict[str, Any]:
@@ -262,7 +258,7 @@ def as_json(runs: Series[ConfigT]) -> dict[str, Any]:
 
 def _table(runs: Series[ConfigT]) -> Iterator[str]:
     ranges = list(space(runs.config))
-    rows = [["trial", "top-1", "epochs", *map(_flag, ranges), ""]]
+    rows = [["trial", "top-1", "epochs", *map(flag, ranges), ""]]
     for name in by_number(runs):
         end = runs.ended[name]
         own = [f"{end.options[each]:g}" for each in ranges]

@@ -24,11 +24,11 @@ from accelerate import Accelerator
 
 from botzoo.errors import ConfigError, DataError, DivergedError, StoppedError
 from botzoo.experiments.register import Register
-from botzoo.options.command_line import load_config, made
+from botzoo.options.command_line import load_config
 from botzoo.options.config import MOST_RUNS, TrainConfig
-from botzoo.options.config import check as check_option
-from botzoo.recipes import Options, merged
-from botzoo.results.recipe import without_machine
+from botzoo.options.facts import check as check_option
+from botzoo.options.facts import with_values, without_machine
+from botzoo.recipes import Options
 from botzoo.results.record import RunRecord
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, make_accelerator, on_main
@@ -37,7 +37,7 @@ from botzoo.training.run import train
 from botzoo.training.setup import check
 from botzoo.training.state import Run
 from botzoo.util.files import write_json
-from botzoo.util.nested import flat, nested
+from botzoo.util.nested import flat
 from botzoo.util.text import duration
 
 log = logging.getLogger("botzoo")
@@ -223,7 +223,7 @@ class Series(Generic[ConfigT]):
         Raises:
             ConfigError: one of them is out of its range.
         """
-        return made(merged(asdict(self.config), nested(own)), type(self.config))
+        return with_values(self.config, own)
 
     def train(
         self,

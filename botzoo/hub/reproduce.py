@@ -15,11 +15,12 @@ import yaml
 
 from botzoo.data.sources.hub import HUB_NAMES
 from botzoo.errors import ConfigError, ModelError, did_you_mean
-from botzoo.inference.classifier import address_of, advice_offline
+from botzoo.inference.load import address_of, advice_offline
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import WEIGHTS, Weights
+from botzoo.options.facts import without_machine
 from botzoo.results.claim import Claim, claim_in_card, claim_in_table
-from botzoo.results.recipe import read_recipe, without_machine
+from botzoo.results.recipe import read_recipe
 from botzoo.util.files import free_name
 
 PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}

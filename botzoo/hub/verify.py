@@ -18,25 +18,25 @@ from typing import Any, Literal
 from accelerate import Accelerator
 from PIL.Image import Image
 
+from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
-from botzoo.data.loader import eval_batches
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
-from botzoo.inference.classifier import Classifier, address_of, advice_offline, open_classifier
+from botzoo.inference.load import address_of, advice_offline, load
+from botzoo.inference.predict import Model
 from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.recipe import read_recipe
-from botzoo.results.usage import HERE, usage_code
+from botzoo.results.usage import HERE, needs_botzoo, usage_code
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.evaluation import evaluate
-from botzoo.training.setup import find, read_splits
 from botzoo.util.files import sha256_of
 
 SECONDS = 300
@@ -102,7 +102,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
         BotzooError: there is no such model, it cannot be loaded, or the data set given cannot be read.
     """
     subject = _find(name)
-    classifier = open_classifier(subject.address)
+    classifier = load(subject.address)
     yield _check_weights(subject)
     if subject.problem is not None:
         yield Check("recipe", "differs", subject.problem)
@@ -174,10 +174,10 @@ def _options(recipe: Path) -> TrainConfig:
     return made(check_options(options, TrainConfig, str(recipe)), TrainConfig)
 
 
-def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: str | None) -> _Measured:
+def _measure(subject: _Subject, claim: Claim, classifier: Model, dataset: str | None) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    found = find(config, accelerator)
+    found = opening.find(config.dataset, config.data)
     here, there = task_of(found), task_of(classifier)
     if here != there:
         raise DataError(
@@ -189,11 +189,10 @@ def _measure(subject: _Subject, claim: Claim, classifier: Classifier, dataset: s
     return _Measured(evaluation, images, data.class_names)
 
 
-def _evaluate(config: TrainConfig, classifier: Classifier, images: Images, accelerator: Accelerator) -> Any:
+def _evaluate(config: TrainConfig, classifier: Model, images: Images, accelerator: Accelerator) -> Any:
     preprocessing = classifier.preprocessing
-    model = classifier.model.to(accelerator.device)
-    batches = eval_batches(
-        images,
+    model = classifier.module.to(accelerator.device)
+    batches = images.eval_batches(
         EvalTransform(preprocessing),
         128,
         rank=0,
@@ -213,7 +212,8 @@ def _images(
     if role in found.splits:
         images, _ = read_images(found.splits[role], skip_corrupt=True, cache_bytes=int(DataConfig().cache_gib * 2**30))
         return images, found
-    data, every, _ = read_splits(config, found, accelerator)
+    every: Any
+    data, every, _ = opening.read(found, config.data, split_seed=config.split_seed, skip_corrupt=True)
     if role not in every:
         raise DataError(f"{config.dataset} has no {role} split, which the figure is of: give another --dataset.")
     return every[role], data
@@ -229,7 +229,7 @@ def _check_weights(subject: _Subject) -> Check:
     return Check("weights", "differs", f"SHA-256 {found[:12]}..., published {published[:12]}...: another file")
 
 
-def _check_names(classifier: Classifier, measured: _Measured) -> Check:
+def _check_names(classifier: Model, measured: _Measured) -> Check:
     ours, theirs = classifier.label_names, measured.class_names
     if ours == theirs:
         return Check("classes", "agrees", f"{len(ours)} names, in the data set's order")
@@ -275,14 +275,14 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool, 
 # The code of the card
 
 
-def _check_code(subject: _Subject, classifier: Classifier, measured: _Measured) -> Check:
+def _check_code(subject: _Subject, classifier: Model, measured: _Measured) -> Check:
     code: dict[str, Any] = {"classes": len(classifier.label_names), "task": task_of(classifier)}
     temperature = classifier.temperature
     if subject.folder is None:
         printed = usage_code(subject.address, ours=True, temperature=temperature, **code)
     else:
         card, stated = _card(subject), _stated_temperature(_card(subject))
-        ours = str(read_config(subject.folder / "config.json").get("architecture")).endswith("_bot")
+        ours = needs_botzoo(read_config(subject.folder / "config.json"))
         known = (usage_code(a, ours=ours, temperature=stated, **code) for a in (HERE, subject.address))
         found = next((lines for lines in known if lines in card), None)
         if found is None:

@@ -10,11 +10,13 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from botzoo.errors import ModelError, did_you_mean
 from botzoo.util.hub_cache import cached_file
+from botzoo.util.text import table
 
 FILE = Path(__file__).parents[1] / "models" / "catalogue.json"
 
@@ -93,15 +95,7 @@ def as_table(rows: list[Entry]) -> str:
     if not rows:
         return "None of them is cached."
     head = ("name", "top-1", "classes", "px", "params", "MACs", "size", "licence", "cached")
-    lines = [head, *(_row(entry) for entry in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    left = {0, 7, 8}
-    return "\n".join(
-        "  ".join(
-            text.ljust(w) if i in left else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return "\n".join(table([head, *map(_row, rows)], left=(0, 7, 8)))
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -128,37 +122,31 @@ def in_megabytes(size: float) -> str:
 def made() -> list[Entry]:
     """Make the entries anew: weights from their table, the figures counted on the networks themselves."""
     import timm
-    import torch
 
+    from botzoo.models.cost import count_macs, on_meta
     from botzoo.models.pretrained import WEIGHTS
 
-    trained = {weights.architecture for weights in WEIGHTS.values()}
+    @cache  # several weights may be of one network
+    def cost(architecture: str, classes: int, side: int) -> tuple[int, int, int]:
+        """Return parameters, multiply-accumulates and bytes of a network."""
+        with on_meta():
+            model = timm.create_model(architecture, num_classes=classes)
+        tensors = model.state_dict().values()
+        return sum(p.numel() for p in model.parameters()), count_macs(model, side), sum(t.nbytes for t in tensors)
+
     found = []
-    for name in [*WEIGHTS, *(name for name in timm.list_models("*_bot") if name not in trained)]:
-        weights = WEIGHTS.get(name)
-        with torch.device("meta"):
-            model = timm.create_model(name.split(".")[0], num_classes=weights.num_classes if weights else 1000)
-        found.append(_entry(name, weights, model))
+    for name, weights in WEIGHTS.items():
+        side = weights.input_size[-1]
+        params, macs, size = cost(weights.architecture, weights.num_classes, side)
+        size = weights.path.stat().st_size if weights.path else size
+        about = (weights.license, weights.hub_id, weights.path is not None)
+        found.append(Entry(name, weights.top1, weights.num_classes, side, params, macs, size, *about))
+    trained = {weights.architecture for weights in WEIGHTS.values()}
+    for name in (name for name in timm.list_models("*_bot") if name not in trained):
+        cfg: Any = timm.get_pretrained_cfg(name)
+        side = cfg.input_size[-1]
+        found.append(Entry(name, None, 1000, side, *cost(name, 1000, side), None, None, False))
     return found
-
-
-def _entry(name: str, weights: Any, model: Any) -> Entry:
-    from botzoo.models.cost import count_macs
-
-    side = weights.input_size[-1] if weights else model.pretrained_cfg["input_size"][-1]
-    tensors = sum(tensor.nbytes for tensor in model.state_dict().values())
-    return Entry(
-        name=name,
-        top1=weights.top1 if weights else None,
-        classes=model.num_classes,
-        side=side,
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        macs=count_macs(model, side),
-        size=weights.path.stat().st_size if weights and weights.path else tensors,
-        license=weights.license if weights else None,
-        hub_id=weights.hub_id if weights else None,
-        embedded=bool(weights and weights.path),
-    )
 
 
 if __name__ == "__main__":

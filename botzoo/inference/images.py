@@ -1,4 +1,4 @@
-"""Images by path, folder or address on the web, each found first and read later."""
+"""Images of every kind: by path, folder or address on the web, each found first and read later, or in memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
 from botzoo import __version__
+from botzoo.data.decode import decode
+from botzoo.data.decoded import Pixels
 from botzoo.data.sources.folders import image_files
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
+
+AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
+
+KINDS = (
+    "a path, an http(s) address, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 3) or (H, W, 4), or a "
+    "tensor (3, H, W), of uint8 or of floating point in [0, 1]"
+)
 
 URL_BYTES = 64 << 20
 """Most bytes that are taken from an address."""
@@ -30,22 +45,80 @@ def find_images(places: Iterable[str]) -> list[str]:
     Raises:
         DataError: a folder has no images in it, or cannot be read.
     """
-    return [image for place in places for image in _in(place)]
-
-
-def _in(place: str) -> list[str]:
-    path = Path(place).expanduser()
-    if is_url(place) or not path.is_dir():
-        return [place if is_url(place) else str(path)]
-    found = image_files(path)
-    if not found:
-        raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
+    found: list[str] = []
+    for place in places:
+        path = Path(place).expanduser()
+        if is_url(place) or not path.is_dir():
+            found.append(place if is_url(place) else str(path))
+            continue
+        inside = image_files(path)
+        if not inside:
+            raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
+        found += inside
     return found
 
 
 def is_url(place: str) -> bool:
     """Tell whether ``place`` is an address such as https://..., of whatever kind."""
     return "://" in place
+
+
+def is_one_image(x: object) -> bool:
+    """Tell whether ``x`` is meant as one image, and not as several."""
+    return isinstance(x, str | Path | bytes | Image.Image) or (isinstance(x, np.ndarray | Tensor) and x.ndim < 4)
+
+
+def check_kind(image: object, place: int) -> None:
+    """Raise DataError unless ``image``, the one at ``place``, is of a kind that ``read_image`` knows."""
+    if isinstance(image, str | Path | bytes | Image.Image):
+        return
+    if not isinstance(image, np.ndarray | Tensor):
+        raise DataError(f"Image {place} is {printable(repr(image), 60)}: give {KINDS}.")
+    shape, kind = tuple(image.shape), str(image.dtype).removeprefix("torch.")
+    channels = shape[2:] if isinstance(image, np.ndarray) else shape[:-2]
+    if len(shape) not in (2, 3) or 0 in shape or channels not in ((), (1,), (3,), (4,)) or not _is_pixels(kind):
+        raise DataError(f"Image {place} is an array of shape {shape} and type {kind}: give {KINDS}.")
+
+
+def _is_pixels(dtype: str) -> bool:
+    return dtype == "uint8" or "float" in dtype
+
+
+def name_of(image: AnyImage, place: int) -> str:
+    """Return what a Prediction calls an image: its path or address, or its place among those given."""
+    return str(image) if isinstance(image, str | Path) else f"image {place}"
+
+
+def read_image(image: AnyImage) -> Image.Image:
+    """Return an image as 8-bit RGB: of whatever kind it is, the same pixels.
+
+    Raises:
+        ValueError: there is no such file, the address does not answer, or what is there is no image; the message says which.
+    """
+    if isinstance(image, str | Path):
+        return decode(read_encoded(str(image)))
+    if isinstance(image, Image.Image):
+        with _PILLOW:
+            return decode(image)
+    return decode(image if isinstance(image, bytes) else _pixels(image))
+
+
+_PILLOW = Lock()
+"""Pillow reads a file when its pixels are first wanted; two threads must not do that to one image given twice."""
+
+
+def _pixels(image: NDArray[Any] | Tensor) -> Pixels:
+    """Return an array or tensor as uint8 (H, W) or (H, W, C)."""
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        image = (image.float() if image.is_floating_point() else image).numpy()
+        image = np.moveaxis(image, 0, -1) if image.ndim == 3 else image
+    if image.dtype != np.uint8:
+        low, high = float(image.min()), float(image.max())
+        if not (low >= 0 and high <= 1):  # NaN is in no order
+            raise ValueError(f"its values go from {low:g} to {high:g}, and those of floating point must lie in [0, 1]")
+        image = np.round(image.astype(np.float32) * 255).astype(np.uint8)
+    return np.ascontiguousarray(image[..., 0] if image.shape[2:] == (1,) else image)
 
 
 def read_encoded(place: str) -> bytes | Path:
@@ -56,7 +129,9 @@ def read_encoded(place: str) -> bytes | Path:
     """
     if is_url(place):
         return download(place)
-    path = Path(place)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        raise ValueError("it is a folder: give a list of the images in it")
     if not path.is_file():
         raise ValueError("it is no file" if path.exists() else "there is no such file")
     return path

@@ -10,42 +10,38 @@ from collections.abc import Callable, Iterable, Iterator
 from botzoo.errors import printable
 from botzoo.inference.predict import Prediction
 
-Lines = Callable[[Iterable[Prediction], tuple[str, ...]], Iterator[str]]
+Lines = Callable[[Iterable[Prediction]], Iterator[str]]
 
 
-def as_table(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
+def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
     """Yield each image's name, and below it a line for each of its classes: per cent and label."""
     for prediction in predictions:
         yield printable(prediction.image, 1000)
-        if not prediction.indices:
+        if not prediction.labels:
             yield "  no label over 50 %"
-        for index, share in zip(prediction.indices, prediction.probabilities, strict=True):
-            yield f"  {100 * share:6.2f} %  {labels[index]}"
+        for label, share in prediction.top:
+            yield f"  {100 * share:6.2f} %  {label}"
 
 
-def as_json(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
+def as_json(predictions: Iterable[Prediction]) -> Iterator[str]:
     """Yield one JSON object a line: {"image": ..., "predictions": [{"index": 0, "label": ..., "probability": 0.9}, ...],
     "temperature": 1.0}, the last being what the logits were divided by.
     """
-    for prediction in predictions:
-        found = zip(prediction.indices, prediction.probabilities, strict=True)
-        rows = [{"index": k, "label": labels[k], "probability": round(share, 6)} for k, share in found]
-        answer = {"image": _encodable(prediction.image), "predictions": rows, "temperature": prediction.temperature}
+    for p in predictions:
+        found = zip(p.indices, p.labels, p.probabilities, strict=True)
+        rows = [{"index": k, "label": label, "probability": round(share, 6)} for k, label, share in found]
+        answer = {"image": _encodable(p.image), "predictions": rows, "temperature": p.temperature}
         yield json.dumps(answer, ensure_ascii=False)
 
 
-def as_csv(predictions: Iterable[Prediction], labels: tuple[str, ...]) -> Iterator[str]:
+def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
     """Yield a header, and a line for each class of each image: image, rank from 1, index, label, probability."""
     yield "image,rank,index,label,probability"
-    for prediction in predictions:
-        for rank, (k, share) in enumerate(zip(prediction.indices, prediction.probabilities, strict=True), 1):
-            yield _csv_line([_encodable(prediction.image), rank, k, labels[k], f"{share:.6f}"])
-
-
-def _csv_line(row: list[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(row)
-    return line.getvalue()
+    for p in predictions:
+        for rank, (k, label, share) in enumerate(zip(p.indices, p.labels, p.probabilities, strict=True), 1):
+            line = io.StringIO()
+            csv.writer(line, lineterminator="").writerow([_encodable(p.image), rank, k, label, f"{share:.6f}"])
+            yield line.getvalue()
 
 
 def _encodable(path: str) -> str:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from botzoo.data.decode import decode
 from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
-from botzoo.errors import CheckpointError, ModelError
-from botzoo.inference.classifier import Classifier
-from botzoo.inference.images import read_encoded
-from botzoo.inference.views import Tta, prepared_for, views
+from botzoo.errors import CheckpointError, DataError, ModelError, printable
+from botzoo.inference.form import FORMS, SINGLE_LABEL
+from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
+from botzoo.inference.options import Tta, check_options
+from botzoo.inference.views import prepared_for, views
 from botzoo.models.fold import fold_batch_norm
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.training.distributed import choose_device
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
+from botzoo.util.text import brief
 
 FEW = 32
 """Up to so many images on a CPU, finding out whether bf16 is faster takes longer than it could save."""
@@ -32,31 +36,164 @@ class Prediction:
     """The answer for one image.
 
     Attributes:
-        image: path or address.
-        indices, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read, and where
+        image: path or address; of an image in memory "image 3", its place counted from 0.
+        labels, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read, and where
             it may have any number of labels and has none.
-        problem: why it cannot be read, else None.
+        indices: of these classes.
+        problem: why the image cannot be read, else None.
         temperature: what the logits were divided by.
     """
 
     image: str
-    indices: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
+    indices: tuple[int, ...] = field(default=(), repr=False)
     problem: str | None = None
-    temperature: float = 1.0
+    temperature: float = field(default=1.0, repr=False)
+
+    @property
+    def label(self) -> str | None:
+        """The likeliest class, None where none is named."""
+        return self.labels[0] if self.labels else None
+
+    @property
+    def probability(self) -> float | None:
+        """That of ``label``."""
+        return self.probabilities[0] if self.probabilities else None
+
+    @property
+    def top(self) -> list[tuple[str, float]]:
+        """The classes named with their probabilities, the likeliest first."""
+        return list(zip(self.labels, self.probabilities, strict=True))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with all that its answers need; ``botzoo.load`` opens one.
+
+    Attributes:
+        name: as it was asked for.
+        module: the network, in evaluation mode, float32 on the CPU: takes (N, 3, H, W), normalised as ``preprocessing`` says,
+            and returns logits (N, K).
+        preprocessing: from an image to the network's input, as timm evaluates it.
+        label_names: of the K classes.
+        problem_type: as config.json has it: one class for each image, or any number of labels.
+        temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
+    """
+
+    name: str
+    module: nn.Module = field(repr=False)
+    preprocessing: Preprocessing
+    label_names: tuple[str, ...] = field(repr=False)
+    problem_type: str = SINGLE_LABEL
+    temperature: float | None = None
+    _last: dict[tuple[object, ...], Predictor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have any number of labels: each logit is of one label alone."""
+        return FORMS[self.problem_type].threshold is not None
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
+        self, x: AnyImage, top_k: int | None = ..., *, device: str | torch.device = ..., batch_size: int | None = ...,
+        tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
+    ) -> Prediction: ...  # fmt: skip
+
+    @overload
+    def predict(
+        self, x: Iterable[AnyImage], top_k: int | None = ..., *, device: str | torch.device = ...,
+        batch_size: int | None = ..., tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
+    ) -> list[Prediction]: ...  # fmt: skip
+
+    def predict(
+        self,
+        x: AnyImage | Iterable[AnyImage],
+        top_k: int | None = None,
+        *,
+        device: str | torch.device = "auto",
+        batch_size: int | None = None,
+        tta: Tta = "none",
+        temperature: float | None = None,
+        mixed_precision: Requested = "auto",
+    ) -> Prediction | list[Prediction]:
+        """Say what the network sees in an image, or in each image of a list, in their order.
+
+        An image in a list that cannot be read costs the others nothing: its Prediction has no labels, and says why in
+        ``problem``. What is no image at all, such as a number, is refused in a list too.
+
+        Args:
+            x: a path, an http(s) address, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 3) or
+                (H, W, 4), a torch tensor (H, W), (3, H, W) or (4, H, W), both uint8 or floating point in [0, 1], RGB; or an
+                iterable of these, which an array or tensor with one more axis in front is too.
+            top_k: how many classes to name; by default 5, or of a network that gives an image any number of labels all
+                whose probability is over 0.5.
+            device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+            batch_size: images in a forward pass; by default as many as suit their size.
+            tta: the views of each image whose probabilities are averaged: "none", "flip", "five-crop" or "ten-crop".
+            temperature: divides the logits; by default the one fitted after the training, 1 where there is none.
+            mixed_precision: "auto" takes the fastest that is sound, and fp32 for a few images on a CPU.
+
+        Returns:
+            A Prediction of one image, else a list of them.
+
+        Raises:
+            DataError: the one image cannot be read, or something given is no image.
+            ConfigError: an option cannot be used.
+            CheckpointError: the network answers with NaN or infinite numbers.
+        """
+        one = is_one_image(x)
+        try:
+            images: list[AnyImage] = [x] if one else list(x)  # type: ignore[arg-type, list-item]
+        except TypeError as error:
+            raise DataError(f"{printable(repr(x), 60)} is no image: give {KINDS}, or a list of these.") from error
+        for i, image in enumerate(images):
+            check_kind(image, i)
+        check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
+        predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature)
+        answers = list(predictor(images, top_k))
+        if one and answers[0].problem is not None:
+            raise DataError(f"{answers[0].image} cannot be read: {answers[0].problem}.")
+        return answers[0] if one else answers
+
+    def predictor(
+        self,
+        images: int,
+        device: str | torch.device = "auto",
+        mixed_precision: Requested = "auto",
+        tta: Tta = "none",
+        batch_size: int | None = None,
+        temperature: float | None = None,
+    ) -> Predictor:
+        """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time."""
+        found = choose_device(str(device).partition(":")[0], "--device")
+        found = torch.device(device) if ":" in str(device) else found  # a certain one of several
+        key = (found, mixed_precision, images <= FEW, tta, batch_size, temperature)
+        if key not in self._last:
+            self._last.clear()
+            self._last[key] = Predictor(
+                self,
+                found,
+                requested=mixed_precision,
+                tta=tta,
+                batch_size=batch_size,
+                expected=images,
+                temperature=temperature,
+            )
+        return self._last[key]
 
 
 class Predictor:
-    """A classifier placed on a device and readied for speed.
+    """A model placed on a device and readied for speed.
 
     Args:
-        classifier: what to ask; it is left as it is.
+        model: what to ask; it is left as it is.
         device: where to compute.
         requested: the arithmetic; "auto" takes the fastest that is sound, and fp32 for a few images on a CPU.
         tta: the views of each image whose probabilities are averaged.
         batch_size: images in a forward pass; None for 64 images of 224 px, more of smaller ones and fewer of larger ones.
         expected: how many images there will be, if known.
-        temperature: what the logits are divided by, > 0; None for the classifier's own, or 1 where it has none.
+        temperature: what the logits are divided by, > 0; None for the model's own, or 1 where it has none.
 
     Attributes:
         temperature: what the logits are divided by.
@@ -66,7 +203,7 @@ class Predictor:
 
     def __init__(
         self,
-        classifier: Classifier,
+        model: Model,
         device: torch.device,
         *,
         requested: Requested = "auto",
@@ -75,48 +212,49 @@ class Predictor:
         expected: int | None = None,
         temperature: float | None = None,
     ) -> None:
-        self.classifier, self.device, self.tta = classifier, device, tta
-        self.size = classifier.preprocessing.size
-        self.temperature = temperature or classifier.temperature or 1.0
-        self.transform = EvalTransform(prepared_for(tta, classifier.preprocessing))
-        self.batch_size = batch_size or _batch_size(self.size, device)
+        self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
+        self.form, self.preprocessing, self.size = (
+            FORMS[model.problem_type],
+            model.preprocessing,
+            model.preprocessing.size,
+        )
+        self.temperature = temperature or model.temperature or 1.0
+        self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
+        pixels = (256 if device.type == "cuda" else 64) * 224 * 224
+        self.batch_size = batch_size or max(1, min(512, pixels // self.size**2))
         few = requested == "auto" and device.type == "cpu" and expected is not None and expected <= FEW
         self.precision = Precision("fp32", "for a few images") if few else mixed_precision(requested, device)
         image = torch.rand(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
         try:
-            model, self.folded = fold_batch_norm(classifier.model, image)
+            module, self.folded = fold_batch_norm(model.module, image)
         except (RuntimeError, AssertionError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-            raise ModelError(
-                f"{classifier.name} does not take images of {self.size} x {self.size} px ({reason})."
-            ) from error
-        self.model = self._placed(model)
+            size = f"{self.size} x {self.size} px"
+            raise ModelError(f"{model.name} does not take images of {size} ({brief(error)}).") from error
+        self.module = self._placed(module)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
 
-    def _placed(self, model: nn.Module) -> nn.Module:
-        """Return ``model`` on its device, with the weights that autocast would round at each call rounded once."""
-        model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.precision.name == "fp32":
-            return model
-        for module in model.modules():
-            if type(module) in (nn.Conv2d, nn.Linear):
-                module.to(_DTYPES[self.precision.name])
-        return model
+    def _placed(self, module: nn.Module) -> nn.Module:
+        """Return ``module`` on its device, with the weights that autocast would round at each call rounded once."""
+        module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.precision.name != "fp32":
+            for layer in module.modules():
+                if type(layer) in (nn.Conv2d, nn.Linear):
+                    layer.to(_DTYPES[self.precision.name])
+        return module
 
-    def __call__(self, images: Sequence[str], top_k: int | None = None) -> Iterator[Prediction]:
+    def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order; threads read ahead while the network works.
 
         Args:
-            images: paths or addresses.
-            top_k: how many classes to name; by default ``TOP_K``, and where an image may have any number of labels all whose
-                probability is over 0.5.
+            images: of any kind that ``Model.predict`` takes.
+            top_k: how many classes to name; None for as many as the form of the prediction names.
 
         Raises:
             CheckpointError: the network answers with NaN or infinite numbers.
         """
         read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
-        rows = zip(images, read, strict=True)
+        rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: tuple[list[tuple[str, Pixels | str]], Tensor | None] | None = None
         while batch := list(itertools.islice(rows, self.batch_size)):
             asked = batch, self._ask([pixels for _, pixels in batch if not isinstance(pixels, str)])
@@ -126,14 +264,10 @@ class Predictor:
         if waiting is not None:
             yield from self._answers(*waiting, top_k)
 
-    def _most(self, top_k: int | None) -> int:
-        """Return how many classes of an image may be named."""
-        return top_k or (len(self.classifier.label_names) if self.classifier.multi_label else TOP_K)
-
-    def _read(self, image: str) -> Pixels | str:
+    def _read(self, image: AnyImage) -> Pixels | str:
         """Return the network's input of an image, uint8 (S, S, 3), or what is wrong with it."""
         try:
-            return self.transform(decode(read_encoded(image)), (0, 0))
+            return self.transform(read_image(image), (0, 0))
         except (OSError, ValueError) as error:
             return str(error)
 
@@ -151,45 +285,28 @@ class Predictor:
 
         Where an image may have any number of labels, each has one of its own, and they do not add up to 1.
         """
-        normalise = self.classifier.preprocessing.normalise
-        every = [self._logits(normalise(view)) for view in views(images, self.tta, self.size)]
-        shares = [logits.sigmoid() if self.classifier.multi_label else logits.softmax(1) for logits in every]
-        return torch.stack(shares).mean(0)
+        every = [self._logits(self.preprocessing.normalise(view)) for view in views(images, self.tta, self.size)]
+        return torch.stack([self.form.probabilities(logits) for logits in every]).mean(0)
 
     def _logits(self, batch: Tensor) -> Tensor:
         dtype = _DTYPES.get(self.precision.name)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            logits: Tensor = self.model(batch.contiguous(memory_format=torch.channels_last))
+            logits: Tensor = self.module(batch.contiguous(memory_format=torch.channels_last))
         return logits.float() / self.temperature
 
     def _answers(
         self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None
     ) -> Iterator[Prediction]:
-        found: Iterator[tuple[list[float], list[int]]] = iter(())
-        if probabilities is not None:
-            best = probabilities.topk(min(self._most(top_k), probabilities.shape[1]))
-            if not bool(probabilities.isfinite().all()):
-                raise CheckpointError(
-                    f"{self.classifier.name} answers with numbers that are not finite: its weights are damaged, or need "
-                    "--mixed-precision fp32."
-                )
-            found = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        for image, pixels in batch:
+        if probabilities is not None and not bool(probabilities.isfinite().all()):
+            raise CheckpointError(
+                f"{self.name} answers with numbers that are not finite: its weights are damaged, or need "
+                "--mixed-precision fp32."
+            )
+        found = iter(self.form.named(probabilities, top_k) if probabilities is not None else ())
+        for name, pixels in batch:
             if isinstance(pixels, str):
-                yield Prediction(image, problem=pixels)
+                yield Prediction(name, problem=pixels)
             else:
-                shares, indices = next(found)
-                if self.classifier.multi_label and top_k is None:
-                    shares = [share for share in shares if share > 0.5]
-                    indices = indices[: len(shares)]
-                yield Prediction(image, tuple(indices), tuple(shares), temperature=self.temperature)
-
-
-TOP_K = 5
-"""Classes that are named where nothing else is said."""
-
-
-def _batch_size(size: int, device: torch.device) -> int:
-    """Return how many images of ``size`` x ``size`` px are shown to the network at once."""
-    pixels = (256 if device.type == "cuda" else 64) * 224 * 224
-    return max(1, min(512, pixels // size**2))
+                indices, shares = zip(*named, strict=True) if (named := next(found)) else ((), ())
+                labels = tuple(self.label_names[k] for k in indices)
+                yield Prediction(name, labels, shares, indices, temperature=self.temperature)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal, get_args
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from botzoo.errors import ConfigError
+from botzoo.inference.options import Tta
 from botzoo.models.preprocessing import Preprocessing
-
-Tta = Literal["none", "flip", "five-crop", "ten-crop"]
-CHOICES: tuple[str, ...] = get_args(Tta)
 
 
 def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,11 +105,28 @@ def create_model(
         start = Start("random weights")
     elif weights is not None:
         report = load_what_fits(model, weights.tensors, weights.source)
-        _adopt_preprocessing(model, weights.cfg)
+        # images are prepared as for these weights, at their size unless the network fixes its own
+        keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
+        keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
+        model.pretrained_cfg.update({key: weights.cfg[key] for key in keys if weights.cfg.get(key) is not None})
         start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
     else:
         start = _own_start(model, address)
-    return Network(model, _preprocessing(model, img_size), start)
+    return Network(model, preprocessing_of(model, img_size), start)
+
+
+def preprocessing_of(model: Any, img_size: int | None = None) -> Preprocessing:
+    """Return how a network wants its input, by its own configuration; ``img_size`` is another side, in pixels."""
+    cfg = resolve_model_data_config(model)
+    return Preprocessing(
+        img_size or int(cfg["input_size"][-1]),
+        tuple(cfg["mean"]),
+        tuple(cfg["std"]),
+        float(cfg["crop_pct"]),
+        cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "bicubic") else "bicubic",
+        cfg.get("crop_mode") or "center",
+        bool(model.pretrained_cfg.get("fixed_input_size", False)),
+    )
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:
@@ -200,13 +216,6 @@ def _no_dropout(address: str, rate: float) -> ConfigError:
     return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
 
 
-def _adopt_preprocessing(model: Any, cfg: Mapping[str, Any]) -> None:
-    """Prepare images as for the weights that were loaded, at their size unless the network fixes its own."""
-    keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
-    keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
-    model.pretrained_cfg.update({key: cfg[key] for key in keys if cfg.get(key) is not None})
-
-
 def _own_start(model: Any, address: str) -> Start:
     """Describe weights that timm loaded and checked itself: the classifier is new where its size differs."""
     cfg: dict[str, Any] = model.pretrained_cfg
@@ -215,18 +224,3 @@ def _own_start(model: Any, address: str) -> Start:
     report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
     source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
     return Start(source, report, hub_id_of(source), cfg.get("license"))
-
-
-def _preprocessing(model: nn.Module, img_size: int | None) -> Preprocessing:
-    cfg = resolve_model_data_config(model)
-    size = img_size or int(cfg["input_size"][-1])
-    interpolation = cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "bicubic") else "bicubic"
-    return Preprocessing(
-        size,
-        tuple(cfg["mean"]),
-        tuple(cfg["std"]),
-        float(cfg["crop_pct"]),
-        interpolation,
-        cfg.get("crop_mode") or "center",
-        bool(model.pretrained_cfg.get("fixed_input_size", False)),  # type: ignore[union-attr, operator]
-    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
@@ -11,8 +11,20 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from botzoo.models.architecture import timm_architecture
+from botzoo.models import bot_inception, bot_mobilenet, bot_resnet
 from botzoo.models.preprocessing import Preprocessing
+from botzoo.util.files import write_json, written_whole
+
+_IN_TIMM = {**bot_resnet.IN_TIMM, **bot_inception.IN_TIMM, **bot_mobilenet.IN_TIMM}
+
+
+def timm_architecture(model_name: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and model_args with which timm alone builds the same network, or None where it cannot.
+
+    The state dict fits as it is, so a checkpoint that names this architecture loads without botzoo. ``model_name`` may
+    carry a tag. None for ResNet-A and for names that are not ours.
+    """
+    return deepcopy(_IN_TIMM.get(model_name.split(".", 1)[0]))
 
 
 def write_model_folder(
@@ -38,23 +50,16 @@ def write_model_folder(
         problem_type: as transformers names it; "multi_label_classification" where an image may have any number of labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     weights, file = folder / "model.safetensors", folder / "config.json"
-    save_file(tensors, weights, metadata={"format": "pt"})
-    config = folder_config(model, preprocessing, class_names, tag=tag, license=license)
-    if problem_type != "single_label_classification":  # which is what all take for granted
-        config["problem_type"] = problem_type
-    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
-        weights.chmod(S_IMODE(file.stat().st_mode))
-
-
-def folder_config(
-    model: nn.Module, preprocessing: Preprocessing, class_names: tuple[str, ...], *, tag: str, license: str | None
-) -> dict[str, Any]:
-    """Return what goes into config.json."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    with written_whole(weights) as part:
+        save_file(tensors, part, metadata={"format": "pt"})
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
     architecture, model_args = timm_architecture(cfg["architecture"]) or (cfg["architecture"], {})
+    created: dict[str, Any] = getattr(model, "_model_args", {})  # the arguments that timm had besides the name
+    # With num_classes among them transformers cannot load the folder, and the top level has it. Dropout belongs to this
+    # training: whoever starts from the folder would inherit it unasked.
+    kept = {key: value for key, value in created.items() if key not in ("num_classes", "drop_rate")}
     p = preprocessing
     same_size = list(cfg.get("input_size", ())) == [3, p.size, p.size]
     pretrained_cfg = {
@@ -73,22 +78,17 @@ def folder_config(
         "classifier": cfg.get("classifier"),
         "license": license,
     }
-    return {
+    config = {
         "architecture": architecture,
         "num_classes": len(class_names),
         "num_features": model.num_features,
         "global_pool": pool if isinstance(pool := getattr(model, "global_pool", None), str) else "avg",
         "label_names": list(class_names),
-        "model_args": {**_creation_args(model), **model_args},
+        "model_args": {**kept, **model_args},
         "pretrained_cfg": {key: value for key, value in pretrained_cfg.items() if value is not None},
     }
-
-
-def _creation_args(model: Any) -> dict[str, Any]:
-    """Return the arguments besides the name with which timm created ``model``, without the number of classes and dropout.
-
-    With num_classes among them transformers cannot load the folder, and in every loader the top level has it. Dropout
-    belongs to this training: whoever starts from the folder would inherit it unasked.
-    """
-    args = dict(getattr(model, "_model_args", {}))
-    return {key: value for key, value in args.items() if key not in ("num_classes", "drop_rate")}
+    if problem_type != "single_label_classification":  # which is what all take for granted
+        config["problem_type"] = problem_type
+    write_json(file, config)
+    with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
+        weights.chmod(S_IMODE(file.stat().st_mode))

@@ -47,7 +47,15 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     kind, _, place = address.partition(":")
     if kind == "local-dir":
         folder = Path(place).expanduser()
-        _check_folder(folder, weights)
+        wanted = ("config.json", "model.safetensors") if weights else ("config.json",)
+        missing = [name for name in wanted if not (folder / name).is_file()]
+        if missing == ["model.safetensors"]:  # timm would look for a pickle next
+            raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
+        if missing:
+            raise CheckpointError(
+                f"There is no model in {folder} (no {' and no '.join(missing)}): give a folder with config.json and "
+                "model.safetensors in it, such as the folder model of a finished run."
+            )
         return folder
     if kind != "hf-hub":
         raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
@@ -106,19 +114,6 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
         constants.HF_HUB_OFFLINE = before
 
 
-def _check_folder(folder: Path, weights: bool = True) -> None:
-    """Raise CheckpointError unless ``folder`` holds weights as safetensors; timm would look for a pickle next."""
-    wanted = ("config.json", "model.safetensors") if weights else ("config.json",)
-    missing = [name for name in wanted if not (folder / name).is_file()]
-    if missing == ["model.safetensors"]:
-        raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-    if missing:
-        raise CheckpointError(
-            f"There is no model in {folder} (no {' and no '.join(missing)}): give a folder with config.json and "
-            "model.safetensors in it, such as the folder model of a finished run."
-        )
-
-
 def explain(address: str, error: Exception) -> BotzooError:
     """Return ours for an error of timm, safetensors or the Hub's client."""
     if refusal := explain_refusal(address, error):
@@ -128,10 +123,11 @@ def explain(address: str, error: Exception) -> BotzooError:
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
         return _without_safetensors(address, error)
     if is_network_error(error):
+        cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
         return NetworkError(
             f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
             "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
-            f"{_cached_in_words()}."
+            f"{f'; cached are {cached}' if cached else ''}."
         )
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
@@ -145,11 +141,6 @@ def explain_refusal(address: str, error: Exception) -> BotzooError | None:
     if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
         return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
     return None
-
-
-def _cached_in_words() -> str:
-    cached = [name for name in work_offline() if name != EMBEDDED]
-    return f"; cached are {', '.join(cached)}" if cached else ""
 
 
 def _without_safetensors(address: str, error: EntryNotFoundError) -> BotzooError:

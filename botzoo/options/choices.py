@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from botzoo.options.config import TrainConfig
+from botzoo.options.facts import with_values
 
 Value = str | int | float | bool | None
 
@@ -41,9 +42,4 @@ def with_choices(config: ConfigT, choices: Iterable[Choice]) -> ConfigT:
     Raises:
         ConfigError: what was chosen does not go with what was given.
     """
-    groups: dict[str, dict[str, Value]] = {}
-    values: dict[str, Any] = {}
-    for choice in choices:
-        group, _, name = choice.option.rpartition(".")
-        (groups.setdefault(group, {}) if group else values)[name] = choice.value
-    return replace(config, **values, **{group: replace(getattr(config, group), **own) for group, own in groups.items()})
+    return with_values(config, {choice.option: choice.value for choice in choices})

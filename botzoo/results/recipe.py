@@ -10,25 +10,22 @@ from typing import Any
 import yaml
 
 from botzoo.errors import CheckpointError
+from botzoo.options.facts import without_machine
 from botzoo.results.record import RunRecord
 from botzoo.util.files import write_text
 from botzoo.util.text import brief
 
 RECIPE_BYTES = 1 << 20
 
-OF_ONE_MACHINE = ("output", "tracker", "checkpoint_every", "keep_checkpoints", "push_to", "private")
 
-OF_ONE_MACHINE_BY_GROUP = {"data": ("cache_gib",), "engine": ("device", "workers", "log_every")}
-
-
-def write_recipe(record: RunRecord) -> None:
-    """Write recipe.yaml into the model folder."""
+def write_recipe(record: RunRecord, path: Path) -> None:
+    """Write recipe.yaml."""
     options = recipe_options(record)
     lines = [f"# {program(record)} --config recipe.yaml"]
     if options["dataset"] != record.options["dataset"]:
         lines.append("# The data set was a folder of this name: give where it lies with --dataset.")
     text = "\n".join(lines) + "\n" + yaml.safe_dump(options, sort_keys=False)
-    write_text(record.model_folder / "recipe.yaml", text)
+    write_text(path, text)
 
 
 def program(record: RunRecord) -> str:
@@ -62,12 +59,3 @@ def recipe_options(record: RunRecord) -> dict[str, Any]:
     classes = public.pop("classes")
     options = without_machine(record.options) | public
     return options | {"data": options["data"] | {"classes": classes}}
-
-
-def without_machine(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options without those that say where and on what one machine trained, and not what."""
-    rest = {key: value for key, value in options.items() if key not in OF_ONE_MACHINE}
-    for group, names in OF_ONE_MACHINE_BY_GROUP.items():
-        if isinstance(rest.get(group), dict):
-            rest[group] = {key: value for key, value in rest[group].items() if key not in names}
-    return rest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from huggingface_hub import EvalResult
@@ -13,39 +13,32 @@ from botzoo.results.record import RunRecord
 
 
 class Words(Protocol):
-    """What a task says of a finished run; sections are blocks of Markdown, terminal lines are plain text.
+    """What a module says of a finished run of its task; sections are blocks of Markdown.
 
     Attributes:
-        NOUN, NOUNS: what a class is called.
+        NOUN, NOUNS: what a class is called, and several of them.
     """
 
-    @property
-    def NOUN(self) -> str: ...  # noqa: N802 (modules are what has these words)
-    @property
-    def NOUNS(self) -> str: ...  # noqa: N802
-    @property
-    def figures(self) -> Callable[[RunRecord], Sequence[ClassFigures]]:
-        """Returns those of every class that has images in the evaluated split."""
+    NOUN: str
+    NOUNS: str
 
-    @property
-    def eval_results(self) -> Callable[[RunRecord], list[EvalResult]]:
-        """Returns what the Hub is told."""
+    def figures(self, record: RunRecord) -> Sequence[ClassFigures]:
+        """Return those of every class that has images in the evaluated split."""
 
-    @property
-    def opening(self) -> Callable[[RunRecord], Iterator[str]]:
-        """Yields what the network is."""
+    def eval_results(self, record: RunRecord) -> list[EvalResult]:
+        """Return what the Hub is told, the headline figure first."""
 
-    @property
-    def results(self) -> Callable[[RunRecord], Iterator[str]]:
-        """Yields the figures."""
+    def opening(self, record: RunRecord) -> Iterator[str]:
+        """Yield the section on what the network is."""
 
-    @property
-    def limits(self) -> Callable[[RunRecord], Iterator[str]]:
-        """Yields sentences on what it cannot do."""
+    def results(self, record: RunRecord) -> Iterator[str]:
+        """Yield the section on how good it is."""
 
-    @property
-    def terminal(self) -> Callable[[RunRecord], Iterator[str]]:
-        """Yields the figures for the terminal."""
+    def limits(self, record: RunRecord) -> Iterator[str]:
+        """Yield sentences on what it cannot do."""
+
+    def terminal(self, record: RunRecord) -> Iterator[str]:
+        """Yield the figures for the terminal, a line each."""
 
 
 _WORDS: dict[str, Words] = {"classification": classification, "multi_label": multi_label}

@@ -56,7 +56,8 @@ def read_answers(path: Path) -> tuple[list[str], Answers]:
             answers[name] = array if values is column else array.reshape(len(names), -1)
         return names, answers
     except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form
+        reason, run = brief(error) if path.is_file() else "there is no such file", path.parent.parent
         raise CheckpointError(
-            f"The answers in {path} cannot be read ({brief(error)}): go on with the run by --resume {path.parent.parent}, "
-            "which evaluates it again."
+            f"The answers in {path} cannot be read ({reason}): remove {run / 'model'} and go on with the run by --resume "
+            f"{run}, which evaluates it again."
         ) from error

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from botzoo.data.sources.base import ImageData
 from botzoo.data.sources.label_lists import MultiHot
-from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
+from botzoo.options.facts import Need, refuse
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.tasks.task import Answers, Headline
 
@@ -189,19 +189,7 @@ class MultiLabel:
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         """Raise ConfigError for an option that presumes one label for each image."""
-        given = {
-            f"--label-smoothing {config.label_smoothing:g}": config.label_smoothing,
-            f"--distillation {config.distillation}": config.distillation,
-            f"--class-weights {config.class_weights}": config.class_weights != "none",
-            f"--data.sampling {config.data.sampling}": config.data.sampling != "uniform",
-            f"--soup {config.soup}": config.soup is not None,
-            f"--data.fold {config.data.fold}": config.data.fold is not None,
-        }
-        if named := [option for option, used in given.items() if used]:
-            raise ConfigError(
-                f"{' and '.join(named)} need one label for each image, and images of {data.name} may have several: leave "
-                f"{'it' if len(named) == 1 else 'them'} out."
-            )
+        refuse(config, Need.ONE_LABEL, f"and images of {data.name} may have several")
 
     def objective(
         self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None

@@ -145,6 +145,6 @@ def save_weights(path: Path, model: nn.Module) -> None:
             save_file(state, part)
     except Exception as error:  # safetensors reports a full disk by an error of its own
         raise CheckpointError(
-            f"The weights cannot be written to {path} ({brief(error)}). The checkpoints so far are kept: make room or mend the "
-            f"permissions, then go on with --resume {path.parent.parent}."
+            f"The weights cannot be written to {path} ({brief(error)}). The checkpoints so far are kept: make room or mend "
+            f"the permissions, then go on with --resume {path.parent.parent}."
         ) from error

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import timm
+
 from botzoo.data.sources.base import ImageData
-from botzoo.data.stream import Stream
 from botzoo.models.cost import count_parameters
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
@@ -46,6 +47,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         },
         "network": {
             "architecture": network.architecture,
+            "known": bool(timm.is_model(network.architecture)),
             "parameters": count_parameters(network.model)[0],
             "source": start.source,
             "loaded": loaded,
@@ -86,10 +88,8 @@ def run_facts(run: Run) -> dict[str, Any]:
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
     """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
     images = run.images[role]
-    # Of a stream nobody knows which images could not be read: those that could are numbered.
-    names = [str(i) if isinstance(images, Stream) else images.split.describe(i) for i in range(len(evaluation))]
-    folder = f"{Path(run.data.name).expanduser()}/"
-    names = [name.removeprefix(folder) for name in names]
+    # Nobody knows which images of a stream could not be read: those that could are numbered.
+    names = images.names() if len(images) == len(evaluation) else [str(i) for i in range(len(evaluation))]
     write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from botzoo.data.augment import make_augment
-from botzoo.data.images import Images
-from botzoo.data.loader import Batch, eval_batches, train_batches
+from botzoo.data.loaded import LoadedSplit
+from botzoo.data.loader import Batch
 from botzoo.data.order import Order
-from botzoo.data.stream import Stream, stream_eval_batches, stream_train_batches
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import AugmentConfig
@@ -53,7 +52,7 @@ class ImageFeed:
         own_transform: a user's own, in place of crop, flip and augmentation.
     """
 
-    images: Mapping[str, Images | Stream]
+    images: Mapping[str, LoadedSplit]
     preprocessing: Preprocessing
     train_size: int
     later_size: int
@@ -92,20 +91,18 @@ class ImageFeed:
         transform = self.transform(self.train_size)
         if self.small_epochs is not None:
             transform = ProgressiveResizing(transform, self.small_epochs, self.transform(self.later_size))
-        images, read = self.images["train"], train_batches
-        if isinstance(images, Stream):
-            return stream_train_batches(images, transform, order, first, last, workers=self.workers, pin=self.pin)
-        return read(images, transform, order, first, last, workers=self.workers, pin=self.pin)
+        return self.images["train"].train_batches(transform, order, first, last, workers=self.workers, pin=self.pin)
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order; each image comes once over all processes."""
-        images = self.images[role]
-        read: Any = stream_eval_batches if isinstance(images, Stream) else eval_batches
-        size, share = 2 * order.micro_batch, {"rank": order.rank, "world_size": order.world_size}
-        batches: Iterator[Batch] = read(
-            images, EvalTransform(self.preprocessing), size, **share, workers=self.workers, pin=self.pin
+        return self.images[role].eval_batches(
+            EvalTransform(self.preprocessing),
+            2 * order.micro_batch,
+            rank=order.rank,
+            world_size=order.world_size,
+            workers=self.workers,
+            pin=self.pin,
         )
-        return batches
 
     def describe(self) -> str:
         """Say how images are prepared, for the plan."""

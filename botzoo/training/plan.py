@@ -15,12 +15,14 @@ from botzoo.data.sources.base import ImageData
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
+from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
 from botzoo.training.optimizer import has_momentum, make_optimizer
 from botzoo.training.schedule import Schedule, fall_epochs
 from botzoo.training.state import Run
 from botzoo.training.teacher import Teacher
 from botzoo.training.trainer import Trainer
+from botzoo.training.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
 from botzoo.util.text import HEADING, epochs_words, mib, under
 
@@ -29,7 +31,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
     config, order = run.config, run.order
     sections: dict[str, list[str]] = {
-        "data": [*data_lines(run.data, run.images), *class_lines(run), *left_out_lines(run.left_out)],
+        "data": [*data_lines(run.data, run.images, run.task), *class_lines(run), *left_out_lines(run.left_out)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
@@ -48,10 +50,10 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
-def data_lines(data: ImageData[Any], images: Mapping[str, Any]) -> Iterator[str]:
+def data_lines(data: ImageData[Any], images: Mapping[str, Any], task: Task) -> Iterator[str]:
     """Yield what is trained and evaluated on."""
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in images.items())
-    several = ", any number of them to an image" if data.multi_label else ""
+    several = "" if task.one_label else f", {task.labels}"
     yield f"{data.name}: {sizes} images in {len(data.class_names)} classes{several}"
     yield from data.notes
 
@@ -171,6 +173,9 @@ def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) 
         whose = "the paper's" if config.scratch else "the weights' own"
         names.append(f"paper_augment with {whose} mean and std")
     names += [f"ema {config.ema:g}"] if config.ema else []
+    names += [
+        f"{name} {value}" for when in ("batch", "init") for name, (_, value) in tricks_in_use(config, when).items()
+    ]
     return ", ".join(names) or "none"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -26,12 +25,6 @@ def reset_precision() -> None:
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state()
-
-
-def actions_of(parser: Any) -> Sequence[Any]:
-    """Return the arguments of an argparse parser, in their order."""
-    actions: Sequence[Any] = parser._actions
-    return actions
 
 
 def has_matrix_unit() -> bool:

@@ -7,14 +7,13 @@ finetune/README.md, with the command that measures them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from botzoo.errors import ConfigError
 from botzoo.options.choices import Choice
+from botzoo.options.facts import stands_in_for
 from botzoo.tasks.imbalance import SKEWED
-from botzoo.util.nested import flat
 from botzoo_finetune.config import FinetuneConfig
 
 
@@ -89,16 +88,6 @@ SHORT = 16_000
 """Images that pass in the time of a --budget at most, below which a smaller input and more of them are better."""
 SMALLER = 0.75
 """Share of the input's side that is left then, about."""
-INSTEAD = {
-    "class_weights": ("data.sampling",),
-    "data.crop_min": ("paper_augment", "budget"),
-    "epochs": ("steps", "budget"),
-    "freeze": ("unfreeze_every",),
-    "img_size": ("data.train_scale",),
-    "mixup": ("cutmix", "distillation", "budget"),
-    "label_smoothing": ("distillation", "budget"),
-}
-"""Options that stand in the place of others, which are not chosen then."""
 
 
 def choose(facts: Facts) -> tuple[Choice, ...]:
@@ -221,15 +210,4 @@ def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneCon
 
 def stands_aside(option: str, given: Collection[str]) -> bool:
     """Return whether the user has given ``option``, or another that stands in its place."""
-    return not {option, *INSTEAD.get(option, ())}.isdisjoint(given)
-
-
-def named(options: Mapping[str, Any]) -> set[str]:
-    """Return the names of ``options``, dotted where they stand in a group."""
-    return set(flat(dict(options)))
-
-
-def differing(config: FinetuneConfig) -> set[str]:
-    """Return the names of the options that are not what they are by default."""
-    usual = flat(asdict(FinetuneConfig()))
-    return {name for name, value in flat(asdict(config)).items() if value != usual[name]}
+    return not {option, *stands_in_for(option)}.isdisjoint(given)

@@ -8,47 +8,58 @@ try:
     import shlex
     import time
     from pathlib import Path
+    from typing import TYPE_CHECKING
 
     from botzoo.util.guard import guarded
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo-finetune: Interrupted.", file=sys.stderr)
     raise SystemExit(130) from None
 
+if TYPE_CHECKING:
+    from botzoo.options.command import Command
+    from botzoo_finetune.config import FinetuneConfig
+
 PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
-DESCRIPTION = "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load."
 MODES = {
     "probe": (
-        "Say in seconds how good a linear classifier on the frozen network is, and if more data would help, and stop.",
-        None,
+        "Say in seconds how far a linear classifier on its features comes. It says if more data would help, too.",
+        "",
     ),
     "compare": (
-        "Probe several models, any that --model takes, rank them by accuracy on these images, and stop.",
+        "Probe several models and rank them by accuracy on these images. Any that --model takes will do.",
         "M1,M2,...",
     ),
     "check": (
-        "Look at the data set: counts, sizes, duplicates, broken files, likely wrong labels; write a report into the "
-        "folder check, or --output, and stop, with status 1 where something is to be looked at.",
-        None,
+        "Look for broken files, duplicates and likely wrong labels. Counts and sizes are shown too; a report goes into "
+        "the folder check, or --output; the exit status is 1 where something is to be looked at.",
+        "",
     ),
     "folds": (
-        "Cross-validate: cut all images into K stratified folds, train K times, judge each image once by a network that has "
-        "not seen it.",
+        "Cross-validate: train K times, each on all folds but one. All images are cut into K stratified folds, and "
+        "each is evaluated once by a network that has not seen it.",
         "K",
     ),
     "seeds": (
-        "Train with each of N seeds, or of a list such as 0,1,5, on the same split; say mean, interval and spread.",
+        "Train with each of N seeds on the same split. A list such as 0,1,5 will do; says mean, interval and spread.",
         "N",
     ),
     "search": (
-        "Try out N combinations of --lr, --optim.weight-decay and --layer-decay; close with the best as a command.",
+        "Try out N learning rates, weight decays and layer decays. It closes with the best as a command.",
         "N",
     ),
 }
 """What fine-tuning can do instead besides, as ``Mode`` has it."""
+EXAMPLES = {
+    "botzoo-finetune --dataset photos": "a folder with a folder for each class",
+    "botzoo-finetune --dataset photos --budget 10m": "as good as ten minutes allow",
+    "botzoo-finetune --dataset beans --model resnet50d_bot": "a data set of the Hub, another model",
+    "botzoo-finetune --dataset photos --check": "look for wrong labels first",
+    "botzoo-finetune --resume runs/photos-resnet10d_bot": "go on with a run that was ended",
+}
 INTERRUPTED = (
-    "Interrupted. A run that had begun goes on from its last checkpoint with --resume; those of --folds, --seeds and --search "
-    "with the same command."
+    "Interrupted. A run that had begun goes on from its last checkpoint with --resume; those of --folds, --seeds and "
+    "--search with the same command."
 )
 
 
@@ -57,35 +68,45 @@ def main() -> None:
     sys.exit(guarded(PROG, _main, sys.argv[1:], interrupted=INTERRUPTED))
 
 
+def command() -> Command[FinetuneConfig]:
+    """Return the command with the defaults of its recipe."""
+    import yaml
+
+    from botzoo.options.command import RUN_MODES, Command, Mode
+    from botzoo_finetune.config import CHOSEN, FinetuneConfig
+
+    return Command(
+        PROG,
+        "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load.",
+        FinetuneConfig,
+        yaml.safe_load(RECIPE.read_text(encoding="utf-8")),
+        RUN_MODES | {name: Mode(*mode) for name, mode in MODES.items()},
+        EXAMPLES,
+        CHOSEN,
+    )
+
+
 def _main(argv: list[str]) -> None:
     began = time.perf_counter()
 
-    import yaml
+    from botzoo.options.command_line import parse
 
-    from botzoo.options.command_line import RUN_MODES, Mode, chosen_mode, given, make_parser, named_first, parse
-    from botzoo_finetune.config import FinetuneConfig
-
-    modes = RUN_MODES | {name: Mode(*mode) for name, mode in MODES.items()}
-    defaults = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
-    parser = make_parser(PROG, DESCRIPTION, FinetuneConfig, defaults, modes)
-    config, resume = parse(parser, FinetuneConfig, argv)
+    asked = parse(command(), argv)
 
     from botzoo.results.summary import print_to_terminal
     from botzoo.training.distributed import leave_group
-    from botzoo_finetune.auto import named
     from botzoo_finetune.doctor.examine import Report
     from botzoo_finetune.run import execute
 
     print_to_terminal()
-    mode = chosen_mode(argv, modes)
     done = execute(
-        config,
+        asked.config,
         command=shlex.join([PROG, *argv]),
-        resume=resume,
-        mode=mode,
-        value=named_first(argv, f"--{mode}", ""),
+        resume=asked.resume,
+        mode=asked.mode,
+        value=asked.value,
         began=began,
-        given=named(given(parser, FinetuneConfig, argv)),
+        given=asked.given,
     )
     leave_group()
     if isinstance(done, Report) and not done.well:

@@ -11,9 +11,10 @@ from botzoo.errors import ConfigError
 from botzoo.experiments.folds import cross_validate
 from botzoo.experiments.search import SEARCHED, search
 from botzoo.experiments.seeds import train_seeds
+from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
-from botzoo.training.setup import Own
-from botzoo_finetune.auto import differing, for_optimizer
+from botzoo.training.state import Own
+from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
 from botzoo_finetune.doctor.examine import QuickCheck
@@ -84,19 +85,19 @@ def execute(
     if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
-        return check(config, transfer(config, given)[1:2])
+        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own=own)
     if mode == "probe":
         return probe_images(config, given=given, own=own)
     if mode == "compare":
-        return compare(config, value)
+        return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
+        experiment = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
         kept = {*given, *(SEARCHED if mode == "search" else ())}
 
-        def callbacks_of(config: FinetuneConfig) -> list[Callback]:
+        def make_callbacks(config: FinetuneConfig) -> list[Callback]:
             return all_callbacks(config, transfer(config, kept), summary=False)
 
-        experiment = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
-        experiment(config, value, command, callbacks_of, kept)
+        experiment(config, value, command, make_callbacks, kept)
         return None
     return run_training(
         config,

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from botzoo.data.order import Order
-from botzoo.data.sources.shards import find_shards
-from botzoo.data.stream import Stream, stream_train_batches
+from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.stream import Stream
 from botzoo.data.transforms import TrainTransform
 
 PER_SHARD, BATCH, BUFFER = 500, 64, 512
@@ -59,7 +59,7 @@ def growth(folder: Path) -> None:
     order = Order(len(stream), BATCH, 0)
     transform = TrainTransform(64, "bilinear", 0.35, 0.5, 0)
     steps, seen = order.steps_per_epoch, []
-    for step, _ in enumerate(stream_train_batches(stream, transform, order, 0, steps, workers=0, pin=False), 1):
+    for step, _ in enumerate(stream.train_batches(transform, order, 0, steps, workers=0, pin=False), 1):
         if step % max(1, steps // 10) == 0:
             seen.append(resident())
     print(f"{seen[0]:.0f} {max(seen) - seen[0]:.0f}")

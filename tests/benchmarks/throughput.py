@@ -35,10 +35,9 @@ from accelerate import Accelerator
 
 import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.data.images import read_images
-from botzoo.data.loader import train_batches
 from botzoo.data.order import Order
 from botzoo.data.sources.base import Split
-from botzoo.data.sources.find import open_images
+from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import TrainTransform
 from botzoo.models.create import Start
 from botzoo.models.preprocessing import Preprocessing
@@ -123,7 +122,7 @@ def show(name: str, above: list[float], below: list[float], less: Sequence[float
 
 def source(data: str | None) -> Split:
     if data is not None:
-        return open_images(data).train
+        return find_images(data).train
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8)
     return Split("random", rng.integers(0, CLASSES, 10_000), lambda i: pixels[i], str)
@@ -139,7 +138,7 @@ def loop(data: str | None, rounds: int, steps: int, extra: str = "", *, paper: b
     transform = TrainTransform(SIZE, "bicubic", CROP_MIN if paper else 0.35, 0.5, 0, paper=paper)
     order = Order(len(images), BATCH, 0)
     pin = device.type == "cuda"
-    batches = train_batches(images, transform, order, 0, 10**6, workers=workers, pin=pin)
+    batches = images.train_batches(transform, order, 0, 10**6, workers=workers, pin=pin)
     count = itertools.count()
     x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)
     y = torch.randint(0, classes, (BATCH,), device=device)

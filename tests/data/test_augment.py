@@ -16,7 +16,6 @@ from torchvision.transforms import v2
 
 from botzoo.data.augment import Augment, Pixels, make_augment
 from botzoo.data.images import Images, read_images
-from botzoo.data.loader import eval_batches, train_batches
 from botzoo.data.order import Order
 from botzoo.data.sources.base import Encoded, Split
 from botzoo.data.transforms import EvalTransform, TrainTransform, random_crop_box
@@ -165,7 +164,7 @@ def transform(seed: int = 1, paper: bool = True, **options: Any) -> TrainTransfo
 
 def collected(first: int, last: int, workers: int = 0, **order: int) -> list[tuple[Tensor, ...]]:
     places = Order(10, 4, 1, **order)
-    steps = train_batches(SOME, transform(**ALL), places, first, last, workers=workers, pin=False)
+    steps = SOME.train_batches(transform(**ALL), places, first, last, workers=workers, pin=False)
     return [batch for step in steps for batch in step]
 
 
@@ -204,13 +203,13 @@ def test_colours_are_six_numbers_an_image_in_float32() -> None:
 
 
 def test_without_the_trick_there_are_no_colours() -> None:
-    steps = train_batches(SOME, transform(paper=False), Order(10, 4, 1), 0, 1, workers=0, pin=False)
+    steps = SOME.train_batches(transform(paper=False), Order(10, 4, 1), 0, 1, workers=0, pin=False)
     assert [len(batch) for step in steps for batch in step] == [2]
 
 
 def test_evaluation_has_no_colours() -> None:
     plain = EvalTransform(Preprocessing(16, MEAN, MEAN, 1.0, "bilinear"))
-    batches = eval_batches(SOME, plain, 4, rank=0, world_size=1, workers=0, pin=False)
+    batches = SOME.eval_batches(plain, 4, rank=0, world_size=1, workers=0, pin=False)
     assert {len(batch) for batch in batches} == {2}
 
 

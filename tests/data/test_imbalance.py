@@ -152,8 +152,8 @@ def test_both_at_once_are_refused() -> None:
 
 
 def test_balanced_sampling_of_a_stream_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--data\.sampling balanced draws images by their classes"):
-        DataConfig(sampling="balanced", streaming=True)
+    with pytest.raises(ConfigError, match=r"--data\.sampling balanced needs all images at once"):
+        TrainConfig(data=DataConfig(sampling="balanced", streaming=True))
 
 
 # Balanced accuracy

@@ -16,7 +16,7 @@ from data.pictures import IMAGENET, images, split_of
 def collected(first: int, last: int, workers: int, accumulate: int = 1) -> list[Tensor]:
     transform = TrainTransform(8, "bilinear", 0.3, 0.5, seed=1)
     order = Order(images=10, batch_size=4, seed=1, accumulate=accumulate)
-    steps = train_batches(SOME, transform, order, first, last, workers=workers, pin=False)
+    steps = SOME.train_batches(transform, order, first, last, workers=workers, pin=False)
     return [tensor for step in steps for batch in step for tensor in batch]
 
 
@@ -35,7 +35,7 @@ def test_batches_from_a_step_on_equal_those_from_the_start(first: int, workers: 
 def test_progressive_resizing_changes_the_size_after_its_epochs() -> None:
     small, full = (TrainTransform(size, "bilinear", 0.3, 0.5, seed=1) for size in (8, 16))
     order = Order(images=10, batch_size=4, seed=1)
-    steps = train_batches(SOME, ProgressiveResizing(small, 2, full), order, 0, 6, workers=0, pin=False)
+    steps = SOME.train_batches(ProgressiveResizing(small, 2, full), order, 0, 6, workers=0, pin=False)
     assert [step[0][0].shape[-1] for step in steps] == [8, 8, 8, 8, 16, 16]
 
 
@@ -57,7 +57,7 @@ def test_evaluation_sees_every_image_exactly_once(count: int, batch: int, world:
     found, _ = read_images(split_of(gray, [i % 3 for i in range(count)]))
     transform = EvalTransform(Preprocessing(8, *IMAGENET, 1.0, "bilinear"))
     shares = [
-        eval_batches(found, transform, batch, rank=r, world_size=world, workers=0, pin=False) for r in range(world)
+        found.eval_batches(transform, batch, rank=r, world_size=world, workers=0, pin=False) for r in range(world)
     ]
     seen = [(int(x[0, 0, 0]), int(y)) for share in shares for xs, ys in share for x, y in zip(xs, ys, strict=True)]
     assert sorted(seen) == [(i, i % 3) for i in range(count)]

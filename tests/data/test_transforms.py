@@ -1,15 +1,17 @@
 """Transforms against torchvision and timm."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from timm.data import create_transform
-from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import RandomResizedCrop, v2
 
-from botzoo.data.transforms import EvalTransform, TrainTransform, random_crop_box
+from botzoo.data.transforms import EvalTransform, OwnTransform, TrainTransform, random_crop_box
+from botzoo.errors import DataError
 from botzoo.models.preprocessing import Preprocessing
 from data.pictures import IMAGENET, noise
 
@@ -80,3 +82,71 @@ def test_augmentation_depends_on_seed_epoch_and_index_only(seed: int, epoch: int
     random.seed(99), np.random.seed(99), torch.manual_seed(99)
     assert TrainTransform(16, "bicubic", 0.2, 0.5, seed=0)(image, (0, 0)).tolist() == first
     assert TrainTransform(16, "bicubic", 0.2, 0.5, seed=seed)(image, (epoch, index)).tolist() != first
+
+
+# Own transforms
+
+
+def jitter(image: Image.Image) -> Image.Image:
+    """A transform that draws from all three global generators."""
+    shift = random.randrange(50) + int(np.random.randint(50)) + int(torch.randint(50, ()))
+    return Image.fromarray(np.asarray(image.resize((8, 8))) // 2 + np.uint8(shift))
+
+
+class Named:
+    """A transform as those of albumentations: of ``image=``, with a dict as its answer."""
+
+    def __call__(self, *args: object, force_apply: bool = False, **data: np.ndarray) -> dict[str, np.ndarray]:
+        assert not args
+        return {"image": data["image"][:8, :8]}
+
+
+def test_an_own_transform_depends_on_seed_epoch_and_index_only() -> None:
+    image, first = noise(12, 10), OwnTransform(jitter, 8, seed=0)
+    keys = [(0, 0), (0, 1), (1, 0)]
+    once = [first(image, key).tolist() for key in keys]
+    random.seed(99), np.random.seed(99), torch.manual_seed(99)
+    assert [OwnTransform(jitter, 8, seed=0)(image, key).tolist() for key in reversed(keys)] == once[::-1]
+    assert OwnTransform(jitter, 8, seed=1)(image, (0, 0)).tolist() not in once
+    assert len({str(pixels) for pixels in once}) == 3
+
+
+def test_an_own_transform_leaves_the_global_generators_as_they_were() -> None:
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    expected = random.random(), np.random.rand(), float(torch.rand(()))
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    OwnTransform(jitter, 8, seed=0)(noise(12, 10), (0, 0))
+    assert (random.random(), np.random.rand(), float(torch.rand(()))) == expected
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda image: image.crop((0, 0, 8, 8)),
+        lambda image: np.asarray(image)[:8, :8],
+        v2.Compose([v2.PILToTensor(), lambda x: x[:, :8, :8]]),
+        v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), lambda x: x[:, :8, :8]]),
+        Named(),
+        lambda *, image: {"image": image[:8, :8]},
+    ],
+    ids=["picture", "array", "uint8", "float", "named", "keyword"],
+)
+def test_every_kind_of_own_transform_gives_the_same_pixels(transform: Callable[..., object]) -> None:
+    image = noise(12, 10)
+    assert OwnTransform(transform, 8, seed=0)(image, (0, 0)).tolist() == np.asarray(image)[:8, :8].tolist()
+
+
+@pytest.mark.parametrize(
+    ("transform", "came"),
+    [
+        (lambda image: image, "a picture of 12 x 10 pixels"),
+        (lambda image: None, "returned None"),
+        (lambda image: np.zeros((8, 8, 3)), "of float64"),
+        (lambda image: torch.full((3, 8, 8), -2.0), "values from -2 to -2"),
+        (lambda image: torch.zeros(8, 8, 3, dtype=torch.uint8), r"\(8, 8, 3\) of torch.uint8"),
+    ],
+)
+def test_what_an_own_transform_returns_wrongly_is_named(transform: Callable[..., object], came: str) -> None:
+    with pytest.raises(DataError, match=came) as caught:
+        OwnTransform(transform, 8, seed=0)(noise(12, 10), (0, 0))
+    assert "array (8, 8, 3)" in str(caught.value)

@@ -19,6 +19,7 @@ from botzoo.hub.verify import verify
 from botzoo.options.config import DataConfig, fold_of
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
+from botzoo_finetune.config import FinetuneConfig
 from running import quick_command
 
 
@@ -75,7 +76,7 @@ def test_too_many_folds_for_the_smallest_class_are_refused(counts: tuple[int, ..
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1/1", "two", "1", "-1/3"])
 def test_a_fold_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--data\.fold is .* the K-th of N folds"):
-        DataConfig(fold=text)
+        FinetuneConfig(data=DataConfig(fold=text))
     assert fold_of("2/5") == (2, 5)
 
 
@@ -160,7 +161,5 @@ def test_what_cannot_be_cross_validated_is_one_line(
 
 
 def test_the_seed_of_the_split_may_be_another_than_that_of_the_run() -> None:
-    from botzoo_finetune.config import FinetuneConfig
-
     config = FinetuneConfig(seed=3)
     assert (config.split_seed, replace(config, data=DataConfig(split_seed=1)).split_seed) == (3, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from botzoo.options.command_line import make_parser, parse
+from botzoo.options.command_line import parse
 from botzoo.util.guard import guarded
 from botzoo.util.nested import flat
 from botzoo_finetune import cli
@@ -20,8 +20,7 @@ HEAVY = ("torch", "torchvision", "timm", "datasets", "accelerate", "transformers
 
 
 def config_of(*argv: str) -> FinetuneConfig:
-    parser = make_parser(cli.PROG, cli.DESCRIPTION, FinetuneConfig, yaml.safe_load(cli.RECIPE.read_text()))
-    return parse(parser, FinetuneConfig, list(argv))[0]
+    return parse(cli.command(), list(argv)).config
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +59,7 @@ def test_a_run_with_frozen_stages_can_be_resumed(tmp_path: Path) -> None:
     [
         ("--layer-decai 0.5", "There is no option --layer-decai. Did you mean '--layer-decay'"),
         ("--layer 0.5", "There is no option --layer."),
-        ("--layer-decay 2", "--layer-decay is 2.0: it must be in (0, 1]."),
+        ("--layer-decay 2", "--layer-decay is 2.0: it must be greater than 0 and at most 1."),
         ("--freeze all", "--freeze is 'all': it must be none, backbone or a number of stages such as 2."),
         ("--unfreeze-every soon", "--unfreeze-every is 'soon': it must be a whole number or null."),
     ],
@@ -95,6 +94,11 @@ def test_a_flag_chooses_what_is_done_instead(
     assert asked == [mode]
 
 
+def test_steps_alone_are_no_reason_to_refuse_the_usual_warmup() -> None:
+    config = config_of("--steps", "10")
+    assert (config.steps, config.epochs) == (10, None)
+
+
 def test_two_things_to_do_instead_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(cli.PROG, cli._main, ["--probe", "--check"]) == 2
     assert capsys.readouterr().err == (
@@ -114,8 +118,7 @@ except SystemExit as end:
 """
     done = python("-W", "error", "-c", code)
     assert done.stdout.endswith("status 0 []\n"), done.stderr
-    assert "--unfreeze-every" in done.stdout
-    assert "begin with the classifier alone" in " ".join(done.stdout.split())
+    assert "--freeze" in done.stdout
 
 
 def test_a_refusal_loads_nothing_heavy_and_shows_no_traceback() -> None:

@@ -13,7 +13,7 @@ import timm
 import torch
 from huggingface_hub import ModelCard
 
-from botzoo.options.command_line import load_config, make_parser, parse
+from botzoo.options.command_line import load_config, parse
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
@@ -44,8 +44,7 @@ def test_config_json_has_the_names_of_the_classes(folder: Path) -> None:
 
 
 def test_the_recipe_is_that_of_the_run_without_its_machine(folder: Path, photos: Path) -> None:
-    parser = make_parser(cli.PROG, "", FinetuneConfig, {})
-    again = parse(parser, FinetuneConfig, ["--config", str(folder / "model" / "recipe.yaml")])[0]
+    again = parse(cli.command(), ["--config", str(folder / "model" / "recipe.yaml")]).config
     ran = load_config(folder / "config.yaml", FinetuneConfig)
     settled = {"hflip": 0.5, "crop_min": 0.7}
     assert again == replace(ran, output=None, dataset="photos", data=replace(ran.data, **settled))

@@ -167,7 +167,7 @@ def pushed(photos: Path, output: Path, *argv: str) -> int:
         (["--push-to", "me/x", "--license", "mit"], "hf_read", "The token only reads"),
         (["--push-to", "other/x", "--license", "mit"], "hf_write", "the owner must be me or team"),
         (["--push-to", "nonsense"], "hf_write", "--push-to is 'nonsense': it must be owner/name"),
-        (["--private"], "hf_write", "--private is True: it must be left out without --push-to"),
+        (["--private"], "hf_write", "--private counts with --push-to only"),
     ],
 )
 def test_what_can_be_refused_is_refused_before_training(

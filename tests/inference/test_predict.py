@@ -15,12 +15,13 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
-from botzoo.commands import predict
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
-from botzoo.inference.classifier import label_names, open_classifier, to_fetch
+from botzoo.inference.form import FORMS
+from botzoo.inference.load import label_names, load, to_fetch
+from botzoo.inference.options import TEMPERATURES, TTA
 from botzoo.inference.predict import Predictor
-from botzoo.inference.views import CHOICES, prepared_for, views
-from botzoo.models.foreign import TEMPERATURES
+from botzoo.inference.views import prepared_for, views
+from botzoo.models import foreign
 from botzoo.models.preprocessing import Preprocessing
 from conftest import write_photos
 from running import write_teacher
@@ -64,7 +65,7 @@ def timms(address: str, image: Path, flips: bool = False) -> torch.Tensor:
 def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, photos: Path) -> None:
     address = f"local-dir:{run / 'model'}" if model == "run" else model
     images = sorted(map(str, photos.rglob("*.png")))
-    classifier = open_classifier(str(run) if model == "run" else model)
+    classifier = load(str(run) if model == "run" else model)
     predictor = Predictor(classifier, CPU, requested="fp32", tta=tta, batch_size=4, temperature=1)
     assert predictor.folded > 5
     for prediction in predictor(images, top_k=3):
@@ -74,20 +75,20 @@ def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, ph
 
 
 def test_bf16_is_autocasts(run: Path, photos: Path) -> None:
-    classifier = open_classifier(str(run))
+    classifier = load(str(run))
     predictor = Predictor(classifier, CPU, requested="bf16")
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     normalised = classifier.preprocessing.normalise(images)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        expected = classifier.model(normalised).float().softmax(1)
+        expected = classifier.module(normalised).float().softmax(1)
     torch.testing.assert_close(predictor.probabilities(images), expected, rtol=0, atol=0.02)
 
 
 def test_few_images_are_not_worth_a_measurement(run: Path) -> None:
-    assert Predictor(open_classifier(str(run)), CPU, expected=3).precision.name == "fp32"
+    assert Predictor(load(str(run)), CPU, expected=3).precision.name == "fp32"
 
 
-@pytest.mark.parametrize("tta", CHOICES)
+@pytest.mark.parametrize("tta", TTA)
 def test_the_first_view_is_the_evaluations(tta: str) -> None:
     preprocessing = Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 0.875, "bicubic")
     prepared = prepared_for(tta, preprocessing)
@@ -102,6 +103,12 @@ def test_the_first_view_is_the_evaluations(tta: str) -> None:
 def test_corners_need_a_margin() -> None:
     with pytest.raises(ConfigError, match="use --tta flip"):
         prepared_for("ten-crop", Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic"))
+
+
+def test_any_number_of_labels_is_named_over_the_threshold() -> None:
+    several, shares = FORMS["multi_label_classification"], torch.tensor([[0.4, 0.75, 0.5, 0.875], [0.1, 0.2, 0.3, 0.4]])
+    assert several.named(shares) == [[(3, 0.875), (1, 0.75)], []]
+    assert [[k for k, _ in row] for row in several.named(shares, top_k=3)] == [[3, 1, 2], [3, 2, 1]]
 
 
 # The temperature
@@ -135,7 +142,7 @@ def test_the_logits_are_divided_by_the_temperature(
 
 
 def test_the_packaged_weights_have_a_temperature() -> None:
-    assert open_classifier("resnet10d_bot").temperature == 0.885
+    assert load("resnet10d_bot").temperature == 0.885
 
 
 @pytest.mark.parametrize("odd", [0, -1, 0.001, 1e9, "2", True, [1]], ids=repr)
@@ -143,19 +150,19 @@ def test_a_foreign_temperature_that_is_none_is_refused(run: Path, tmp_path: Path
     with pytest.raises(
         CheckpointError, match=r"calibration\.temperature is .*: it must be a number from 0\.01 to 100\.$"
     ):
-        open_classifier(str(calibrated(run, tmp_path / "run", odd)))
+        load(str(calibrated(run, tmp_path / "run", odd)))
 
 
 def test_somebody_elses_calibration_is_passed_over(run: Path, tmp_path: Path) -> None:
     folder = calibrated(run, tmp_path / "run", None)
     file = folder / "model" / "config.json"
-    assert open_classifier(str(folder)).temperature is None
+    assert load(str(folder)).temperature is None
     file.write_text(json.dumps(json.loads(file.read_text()) | {"calibration": "isotonic"}))
-    assert open_classifier(str(folder)).temperature is None
+    assert load(str(folder)).temperature is None
 
 
 def test_the_command_takes_what_a_config_may_hold() -> None:
-    assert predict.TEMPERATURES == TEMPERATURES
+    assert TEMPERATURES == foreign.TEMPERATURES
 
 
 # Models and labels
@@ -163,7 +170,7 @@ def test_the_command_takes_what_a_config_may_hold() -> None:
 
 @pytest.mark.parametrize("place", ["", "model"])
 def test_a_run_and_its_model_folder_are_one(run: Path, place: str) -> None:
-    assert open_classifier(str(run / place)).label_names == ("class0", "class1", "class2")
+    assert load(str(run / place)).label_names == ("class0", "class1", "class2")
 
 
 def test_imagenets_names_where_the_tag_says_so() -> None:
@@ -188,13 +195,13 @@ def test_names_are_printed_on_one_line() -> None:
 )
 def test_a_wrong_model_is_answered_with_what_to_do(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        open_classifier(name)
+        load(name)
 
 
 def test_a_run_that_has_not_finished_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
     with pytest.raises(CheckpointError, match="has not finished"):
-        open_classifier(str(tmp_path))
+        load(str(tmp_path))
 
 
 # The command
@@ -235,7 +242,7 @@ def test_what_is_fetched_is_said(
 
 @pytest.mark.parametrize(("name", "hub_id"), [("resnet10d_bot", None), ("resnet18b_bot", "timm/resnet18.gluon_in1k")])
 def test_weights_to_fetch_are_known(monkeypatch: pytest.MonkeyPatch, name: str, hub_id: str | None) -> None:
-    monkeypatch.setattr("botzoo.inference.classifier.cached_file", lambda *args, **kwargs: None)
+    monkeypatch.setattr("botzoo.inference.load.cached_file", lambda *args, **kwargs: None)
     assert to_fetch(name) == hub_id
 
 
@@ -298,9 +305,9 @@ def test_an_image_is_never_replaced_by_its_answer(
     ("argv", "message"),
     [
         ((), "The following arguments are required: IMAGE. See"),
-        (("x", "--top-k", "0"), "--top-k is 0: it must be 1 or more."),
+        (("x", "--top-k", "0"), "--top-k is 0: it must be a whole number, 1 or more."),
         (("x", "--top-k", "a"), "--top-k is 'a': it must be a whole number."),
-        (("x", "--temperature", "0"), "--temperature is 0: it must be a number from 0.01 to 100."),
+        (("x", "--temperature", "0"), "--temperature is 0.0: it must be a number from 0.01 to 100."),
         (("x", "--temperature", "nan"), "--temperature is nan: it must be a number from 0.01 to 100."),
         (("x", "--temperature", "a"), "--temperature is 'a': it must be a number."),
         (("x", "--formt", "csv"), "There is no option --formt. Did you mean '--format'?"),
@@ -328,4 +335,4 @@ def test_damaged_weights_are_no_answer(tmp_path: Path, photos: Path) -> None:
     file = write_teacher(tmp_path) / "model.safetensors"
     save_file(load_file(file) | {"fc.bias": torch.full((3,), torch.nan)}, file)
     with pytest.raises(BotzooError, match="not finite"):
-        list(Predictor(open_classifier(str(tmp_path)), CPU)([str(photos / "class0" / "0.png")]))
+        list(Predictor(load(str(tmp_path)), CPU)([str(photos / "class0" / "0.png")]))

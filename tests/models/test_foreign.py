@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from botzoo.errors import BotzooError, CheckpointError
-from botzoo.inference.classifier import open_classifier
+from botzoo.inference.load import load
 from botzoo.inference.predict import Predictor
 from botzoo.models.create import create_model
 from botzoo.models.foreign import meta_network, read_config, read_shapes
@@ -206,7 +206,7 @@ def mutated_weights(content: bytes, rng: random.Random) -> bytes:
 def outcome(folder: Path) -> str:
     """Load what is in the folder and ask it of an image; return the line of the error, or nothing."""
     try:
-        classifier = open_classifier(str(folder))
+        classifier = load(str(folder))
         predictor = Predictor(classifier, CPU, requested="fp32")
         size = classifier.preprocessing.size
         shares = predictor.probabilities(torch.zeros(1, 3, size, size, dtype=torch.uint8))
@@ -214,7 +214,7 @@ def outcome(folder: Path) -> str:
         return str(error)
     assert shares.shape == (1, len(classifier.label_names))
     saved = load_file(folder / "model.safetensors")
-    own = classifier.model.state_dict()
+    own = classifier.module.state_dict()
     assert all(
         torch.equal(own[name], tensor.to(own[name].dtype)) for name, tensor in saved.items() if not tensor.isnan().any()
     )

@@ -89,7 +89,7 @@ def read_and_record(photos: str, folder: str) -> None:
     """Read images in one of several processes; write down who decodes, where the pixels are, and what they are."""
     from accelerate import Accelerator
 
-    from botzoo.data import loader as data
+    from botzoo.data import images as data
     from botzoo.data.sources.find import find_images
     from botzoo.options.config import TrainConfig
     from botzoo.training.setup import read_splits

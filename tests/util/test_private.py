@@ -1,14 +1,12 @@
 """What other libraries keep to themselves is still as we need it."""
 
-import argparse
-
 import pytest
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from botzoo.util.private import actions_of, forget_prepared, has_matrix_unit, reset_precision
+from botzoo.util.private import forget_prepared, has_matrix_unit, reset_precision
 
 
 @pytest.fixture
@@ -39,13 +37,6 @@ def test_the_next_accelerator_has_a_precision_of_its_own(accelerator: Accelerato
     reset_precision()
     assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
     assert AcceleratorState().mixed_precision == "no"
-
-
-def test_the_arguments_of_a_parser_are_found_in_their_order() -> None:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--first")
-    parser.add_argument("--second")
-    assert [action.dest for action in actions_of(parser)] == ["first", "second"]
 
 
 def test_whether_there_is_a_matrix_unit_can_be_asked() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -33,6 +33,9 @@ SPLIT_NAMES = {
 
 UNLABELLED = -1
 
+CHARACTERS = ("digits", "ylecun/mnist")
+"""Data sets whose images mean something else when mirrored."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -45,6 +48,7 @@ class Split:
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
         describe: names image i for error messages.
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
+        root: how ``describe`` begins for every image: the data set's folder.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Split:
     read: Callable[[int], Encoded]
     describe: Callable[[int], str]
     rows: NDArray[np.int64] | None = None
+    root: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,14 +64,27 @@ class Split:
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
         taken = _Taken(self, rows)
-        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows)
+        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows, self.root)
 
-    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
-        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+    def class_counts(self, classes: int) -> NDArray[np.int64]:
+        """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 
 # What reads a split is a class and not a closure: worker processes may have to be sent it.
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images in files, by their paths."""
+
+    paths: list[str]
+
+    def read(self, i: int) -> Encoded:
+        return Path(self.paths[i])
+
+    def describe(self, i: int) -> str:
+        return self.paths[i]
 
 
 @dataclass(frozen=True)
@@ -119,13 +137,14 @@ class ImageData(Generic[SplitT]):
     Attributes:
         name: as the user gave it.
         class_names: K names, K >= 2; label k means ``class_names[k]``.
-        train, validation, test: its splits; ``open_images`` always sets ``validation``.
+        train, validation, test: its splits; a run sets ``validation`` itself where there is none.
         declared: whether the data itself lists its classes, so that one without images is a class all the same.
         hub_id: its id on the Hub, if it came from there.
         license: its licence, if it is known.
         mirrored: whether a mirrored image means the same.
         notes: sentences for the reader on what was decided here.
-        set_aside: whether ``validation`` was taken from the training images.
+        set_aside: whether the validation images were taken from the training images.
+        in_memory: whether it was handed over as an object, so that its name does not find it again.
     """
 
     name: str
@@ -136,9 +155,10 @@ class ImageData(Generic[SplitT]):
     hub_id: str | None = None
     license: str | None = None
     mirrored: bool = True
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     declared: bool = False
     set_aside: bool = False
+    in_memory: bool = False
 
     @property
     def multi_label(self) -> bool:
@@ -150,6 +170,37 @@ class ImageData(Generic[SplitT]):
         """The splits that are there, by role: train, validation, test."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {role: split for role, split in found.items() if split is not None}
+
+
+class Source:
+    """A kind of data set: one subclass in a file of its own, and its line in ``find.SOURCES``, which are asked in turn."""
+
+    def recognises(self, name: str, path: Path) -> bool:
+        """Tell whether the data set is of this kind, by a look at its name or at what is there.
+
+        Args:
+            name: as the user gave it.
+            path: the same as a path, which need not exist.
+        """
+        raise NotImplementedError
+
+    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+        """Return the data set's splits, its images still encoded; ``checked`` sees to what can be wrong with any data set.
+
+        Args:
+            name, path: which ``recognises`` said yes to.
+            image_column, label_column: what the user calls the columns, where there are any and types leave a choice.
+
+        Raises:
+            DataError: it cannot be read; in one line, with what to do.
+        """
+        raise NotImplementedError
+
+    def own_names(
+        self, name: str, path: Path, image_column: str | None, label_column: str | None
+    ) -> dict[str, list[str]]:
+        """Return the names of classes that each split has itself, by role; none where the data declares them for all."""
+        return {}
 
 
 def checked(data: ImageData[Split]) -> ImageData[Split]:
@@ -177,7 +228,8 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
                 "split: mend or remove them."
             )
         notes += missing_classes(data, role, split, names)
-    return replace(data, notes=tuple(notes))
+    mirrored = data.mirrored and (data.hub_id or data.name) not in CHARACTERS
+    return replace(data, notes=tuple(notes), mirrored=mirrored)
 
 
 def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:

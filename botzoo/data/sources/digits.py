@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.base import Encoded, ImageData, Split
+from botzoo.data.sources.base import Encoded, ImageData, Source, Split
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,18 @@ class _Digits:
         return f"digit {i}"
 
 
-def open_digits() -> ImageData[Split]:
-    from sklearn.datasets import load_digits
+class Digits(Source):
+    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
 
-    bunch = load_digits()
-    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    digits = _Digits(pixels)
-    train = Split("all", bunch.target.astype(np.int64), digits.read, digits.describe)
-    return ImageData("digits", tuple("0123456789"), train, license="cc-by-4.0", mirrored=False)
+    def recognises(self, name: str, path: Path) -> bool:
+        """See ``Source``; a folder of that name comes first."""
+        return name == "digits" and not path.is_dir()
+
+    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+        """See ``Source``."""
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        digits = _Digits(np.round(bunch.images * (255 / 16)).astype(np.uint8))
+        train = Split("all", bunch.target.astype(np.int64), digits.read, digits.describe)
+        return ImageData(name, tuple("0123456789"), train, license="cc-by-4.0")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from botzoo.data.sources.base import SPLIT_NAMES, Encoded, ImageData, Split
+from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, Source, Split
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 
@@ -24,47 +23,50 @@ IMAGE_SUFFIXES = tuple(f".{suffix}" for suffix in _SUFFIXES.split(" "))
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
 
 
-@dataclass(frozen=True)
-class _Files:
-    paths: list[str]
+class Folders(Source):
+    """One folder of images for each class, in one for each split or not."""
 
-    def read(self, i: int) -> Encoded:
-        return Path(self.paths[i])
+    def recognises(self, name: str, path: Path) -> bool:
+        """See ``Source``; any folder that is not empty, so that what is wrong with it is said."""
+        return path.is_dir() and any(path.iterdir())
 
-    def describe(self, i: int) -> str:
-        return self.paths[i]
-
-
-def open_folders(name: str, path: Path) -> ImageData[Split]:
-    roots, notes = split_roots(name, path)
-    classes = subfolders(roots["train"])
-    if not classes:
-        raise DataError(
-            f"{name} has no class folders: put the images of each class into a folder of its own, "
-            f"such as {path.name}/cat/1.jpg and {path.name}/dog/2.jpg."
-        )
-    if len(classes) == 1 and len(inner := subfolders(roots["train"] / classes[0])) > 1:
-        raise DataError(
-            f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}: if those are the "
-            f"classes, give {path / classes[0]}."
-        )
-    splits: dict[str, Split] = {}
-    for role, root in roots.items():
-        if unknown := sorted(set(subfolders(root)) - set(classes)):
+    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+        """See ``Source``."""
+        roots, notes = split_roots(name, path)
+        classes = subfolders(roots["train"])
+        if not classes:
             raise DataError(
-                f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
-                f"{did_you_mean(unknown[0], classes)} every class needs training images."
+                f"{name} has no class folders: put the images of each class into a folder of its own, "
+                f"such as {path.name}/cat/1.jpg and {path.name}/dog/2.jpg."
             )
-        splits[role], others = _folder_split(root, classes)
-        if others:
-            notes.append(
-                f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
+        if len(classes) == 1 and len(inner := subfolders(roots["train"] / classes[0])) > 1:
+            raise DataError(
+                f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}: if those are the "
+                f"classes, give {path / classes[0]}."
             )
-        if stray := image_files(root, deep=False):
-            notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
-    return ImageData(
-        name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
-    )
+        splits: dict[str, Split] = {}
+        for role, root in roots.items():
+            if unknown := sorted(set(subfolders(root)) - set(classes)):
+                raise DataError(
+                    f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
+                    f"{did_you_mean(unknown[0], classes)} every class needs training images."
+                )
+            splits[role], others = _folder_split(path, root, classes)
+            if others:
+                notes.append(
+                    f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
+                )
+            if stray := image_files(root, deep=False):
+                notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
+        return ImageData(
+            name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
+        )
+
+    def own_names(
+        self, name: str, path: Path, image_column: str | None, label_column: str | None
+    ) -> dict[str, list[str]]:
+        """See ``Source``."""
+        return {role: subfolders(root) for role, root in split_roots(name, path)[0].items()}
 
 
 def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
@@ -130,7 +132,7 @@ def image_files(root: Path, deep: bool = True) -> list[str]:
     return [file for file in files_in(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
 
 
-def _folder_split(root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]:
+def _folder_split(path: Path, root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]:
     """Return the images in the folders of the classes, and the other files there, from text to tables."""
     paths: list[str] = []
     others: list[str] = []
@@ -141,9 +143,9 @@ def _folder_split(root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]
         paths += images
         others += [file for file in found if not _may_be_image(file)]
         counts.append(len(images))
-    files = _Files(paths)
+    files = Files(paths)
     labels = np.repeat(np.arange(len(classes)), counts).astype(np.int64)
-    return Split(root.name, labels, files.read, files.describe), others
+    return Split(root.name, labels, files.read, files.describe, root=os.path.join(path, "")), others  # noqa: PTH118
 
 
 def _may_be_image(file: str) -> bool:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
-from botzoo.data.sources.base import ImageData, Split
+from botzoo.data.sources.base import ImageData, Source, Split
 from botzoo.data.sources.library import cache_only, load_dataset
 from botzoo.data.sources.tables import as_splits, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
@@ -38,11 +39,20 @@ LABEL_COLUMNS = {"uoft-cs/cifar100": "fine_label", "timm/oxford-iiit-pet": "labe
 """The label meant where a data set on the Hub has several."""
 
 
-def open_hub(name: str, hub_id: str, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+class Hub(Source):
+    """Data sets on the Hub, by id or by a short name."""
 
-    hub_id, license, loaded = from_hub(name, hub_id, partial(load_dataset, bars=sys.stderr.isatty()))
-    data = open_tables(name, as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
-    return replace(data, hub_id=hub_id, license=license)
+    def recognises(self, name: str, path: Path) -> bool:
+        """See ``Source``; what is there or looks like a path comes first."""
+        is_path = path.exists() or name.startswith((".", "/", "~"))
+        return not is_path and (name in HUB_NAMES or HUB_ID.fullmatch(name) is not None)
+
+    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+        """See ``Source``; raises NetworkError too."""
+        load = partial(load_dataset, bars=sys.stderr.isatty())
+        hub_id, license, loaded = from_hub(name, HUB_NAMES.get(name, name), load)
+        data = open_tables(name, as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
+        return replace(data, hub_id=hub_id, license=license)
 
 
 def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str | None, T]:

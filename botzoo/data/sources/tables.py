@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Split
+from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.label_lists import MultiHot, check_element, element, read_lists
 from botzoo.data.sources.library import load_dataset
@@ -39,22 +39,43 @@ class _Rows:
         return f"row {i} of the {self.role} split"
 
 
-def tables_in(name: str, path: Path, shards: list[str]) -> tuple[dict[str, Any], list[str]] | None:
-    """Return the tables in a folder by role and notes on files that are not used, or None where there are no tables."""
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        return as_splits(name, _load_saved(path)), []
-    parquet = [file for file in shards if file.lower().endswith(".parquet")]
-    return _load_parquet(path, parquet) if parquet else None
+class Tables(Source):
+    """Folders with parquet files, or with what datasets.save_to_disk wrote."""
+
+    def recognises(self, name: str, path: Path) -> bool:
+        """See ``Source``."""
+        return path.is_dir() and (_is_saved(path) or bool(shard_files(path, ".parquet")))
+
+    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+        """See ``Source``."""
+        tables, notes = self._tables(name, path)
+        data = open_tables(name, tables, image_column, label_column)
+        return replace(data, notes=(*data.notes, *notes))
+
+    def own_names(
+        self, name: str, path: Path, image_column: str | None, label_column: str | None
+    ) -> dict[str, list[str]]:
+        """See ``Source``."""
+        tables, _ = self._tables(name, path)
+        label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
+        named = {}
+        for role, table in tables.items():
+            if label in table.features:
+                feature, cells = table.features[label], table.with_format(None)[label][:]
+                if element(feature) is not None:
+                    cells = [value for cell in cells for value in cell or ()]
+                named[role] = _declared_names(feature) or sorted({str(value) for value in cells if value is not None})
+        return named
+
+    def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
+        """Return the tables by role, and notes on files that are not used."""
+        if _is_saved(path):
+            return as_splits(name, _load_saved(path)), []
+        return _load_parquet(path, shard_files(path, ".parquet"))
 
 
-def names_in(table: Any, column: str) -> list[str]:
-    declared = _declared_names(table.features[column])
-    if declared is not None:
-        return list(declared)
-    cells = table.with_format(None)[column][:]
-    if element(table.features[column]) is not None:
-        cells = [value for cell in cells for value in cell or ()]
-    return sorted({str(value) for value in cells if value is not None})
+def _is_saved(path: Path) -> bool:
+    return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
 def shard_files(path: Path, *suffixes: str) -> list[str]:
@@ -63,7 +84,7 @@ def shard_files(path: Path, *suffixes: str) -> list[str]:
 
 
 def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Sort files by the split that their names tell; return them by role, and those that are not used.
+    """Sort files by the split that their names tell; return them by role, and notes on those that are not used.
 
     Where no name tells the training files, they are those whose names tell nothing.
     """
@@ -79,7 +100,7 @@ def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list
         raise DataError(
             f"{name} has no training split, only {listing(list(files))}: name a file train{Path(next(iter(files))).suffix}."
         )
-    return roles, unnamed
+    return roles, [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
 
 
 def has_configurations(folder: Path) -> bool:
@@ -98,9 +119,8 @@ def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[st
         _check_parquet(path / file)
     if has_configurations(path):
         return as_splits(str(path), load_dataset(str(path))), []
-    roles, unnamed = by_role(str(path), files)
+    roles, notes = by_role(str(path), files)
     escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
-    notes = [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
     return dict(load_dataset("parquet", escaped, str(path))), notes
 
 
@@ -152,7 +172,9 @@ def open_tables(
         notes.append(f"the test split has no column {label!r}, so it is not used")
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
-    class_names, labels = _read_labels(name, tables, label)
+    declared = _declared_names(features[label])
+    raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
+    class_names, labels = read_labels(name, raw, declared, lists=element(features[label]) is not None)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
     if "test" in tables and "test" not in labels:
@@ -165,7 +187,7 @@ def open_tables(
         splits.get("validation"),
         splits.get("test"),
         notes=tuple(notes),
-        declared=_declared_names(features[label]) is not None,
+        declared=declared is not None,
     )
 
 
@@ -228,26 +250,30 @@ def _declared_names(feature: Any) -> list[str] | None:
     return names
 
 
-def _read_labels(
-    name: str, tables: dict[str, Any], column: str
+def read_labels(
+    name: str, raw: dict[str, Sequence[Any]], declared: Sequence[str] | None, *, lists: bool
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64] | MultiHot]]:
-    """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none."""
-    feature = tables["train"].features[column]
-    raw = {role: table.with_format(None)[column][:] for role, table in tables.items()}
-    names = _declared_names(feature)
-    if element(feature) is not None:
+    """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none.
+
+    Args:
+        name: of the data set, for messages.
+        raw: by role, the label of each image as it stands; None where it has none.
+        declared: the names of the classes, which the labels are numbers of; None where the labels are the names.
+        lists: whether each image has a list of labels.
+    """
+    if lists:
         if raw.get("test") and all(value is None for value in raw["test"]):
-            del raw["test"]
-        found, lists = read_lists(name, raw, names)
-        return found, {**lists}
-    if names is not None:
-        return tuple(names), {
-            role: np.array([UNLABELLED if v is None else v for v in values], np.int64) for role, values in raw.items()
-        }
-    distinct = sorted({value for value in raw["train"] if value is not None})
-    index = {value: i for i, value in enumerate(distinct)}
-    labels = {role: [index.get(value, UNLABELLED) for value in values] for role, values in raw.items()}
-    return tuple(map(str, distinct)), {role: np.array(values, np.int64) for role, values in labels.items()}
+            raw = {role: cells for role, cells in raw.items() if role != "test"}
+        found, hot = read_lists(name, raw, declared)
+        return found, {**hot}
+    known = range(len(declared)) if declared is not None else sorted({v for v in raw["train"] if v is not None})
+    index = {value: i for i, value in enumerate(known)}
+
+    def number(value: Any) -> int:  # a number that is no class stays as it is, so that the error can state it
+        return index.get(value, UNLABELLED if declared is None or value is None else value)
+
+    labels = {role: np.array([number(value) for value in values], np.int64) for role, values in raw.items()}
+    return tuple(declared if declared is not None else map(str, known)), {**labels}
 
 
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:

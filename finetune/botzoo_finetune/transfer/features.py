@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -33,7 +33,6 @@ from tqdm import tqdm
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
-from botzoo.data.loader import eval_batches
 from botzoo.data.parallel import cores
 from botzoo.data.transforms import EvalTransform, Key, Transform
 from botzoo.errors import ConfigError, ModelError
@@ -266,7 +265,7 @@ class Extractor:
         preprocessing, size, pin = self.network.preprocessing, self.batch_size, self.accelerator.device.type == "cuda"
         if view is not None or preprocessing.crop_mode != "center":
             transform = view or EvalTransform(preprocessing)
-            batches = eval_batches(images, transform, size, rank=0, world_size=1, workers=self.workers, pin=pin)
+            batches = images.eval_batches(transform, size, rank=0, world_size=1, workers=self.workers, pin=pin)
             yield from (pixels for pixels, _ in batches)
             return
 
@@ -339,8 +338,8 @@ def open_features(key: str, images: int) -> Features | None:
     return STORE.open(key, read)
 
 
-def _check_digest(path: Path, key: str) -> None:
-    """Raise ValueError unless a file ends in the SHA-256 of its key and of what stands before it."""
+def _check_digest(path: Path, key: str) -> bytes:
+    """Return the SHA-256 of a key and of all but the end of a file; raise ValueError unless the file ends in it."""
     left, sha = path.stat().st_size - DIGEST_BYTES, hashlib.sha256(key.encode())
     with path.open("rb") as file:
         while left > 0:
@@ -350,6 +349,7 @@ def _check_digest(path: Path, key: str) -> None:
             left -= len(part)
         if left or file.read() != sha.digest():
             raise ValueError("its SHA-256 differs")
+    return sha.digest()
 
 
 def write_features(key: str, batches: Iterator[Features], total: int) -> None:
@@ -384,4 +384,4 @@ def reserve(file: BinaryIO, size: int) -> None:
 
 
 def _is_kept(key: str) -> bool:
-    return STORE.open(key, lambda path: _check_digest(path, key) is None) is not None
+    return STORE.open(key, partial(_check_digest, key=key)) is not None

@@ -19,7 +19,8 @@ from botzoo.data.loader import Batch
 from botzoo.data.order import Order, share
 from botzoo.errors import ConfigError
 from botzoo.models.layers import head_names
-from botzoo.options.config import AugmentConfig, TrainConfig
+from botzoo.options.config import AugmentConfig
+from botzoo.options.facts import Need, in_use
 from botzoo.training.callbacks import Callback
 from botzoo.training.feed import ImageFeed
 from botzoo.training.state import Run
@@ -138,10 +139,15 @@ class FrozenFeatures(Callback):
 
     def on_setup(self, run: Run) -> None:
         """Put the classifier and the features in the place of network and images."""
-        config, layer, images_wanted = run.config, linear_classifier(run.model), on_images(run.config)
+        config, layer, images_wanted = (
+            run.config,
+            linear_classifier(run.model),
+            in_use(run.config, Need.IMAGES_EACH_STEP),
+        )
         if self.views and images_wanted:
             raise ConfigError(
-                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of the two out."
+                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of "
+                "the two out."
             )
         # A second view is augmented as --augment says, the plain one is not.
         by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
@@ -189,19 +195,6 @@ def in_parts(order: Order, most: int) -> Order:
     """Return the order with micro-batches so small that an evaluation, of twice as many images, has at most ``most``."""
     each = order.batch_size // order.world_size
     return replace(order, accumulate=next(n for n in range(1, each + 1) if each % n == 0 and 2 * each // n <= most))
-
-
-def on_images(config: TrainConfig) -> list[str]:
-    """Return the options of a run, as flags, that need images in every step and cannot do with features."""
-    given = {
-        "--mixup": config.mixup,
-        "--cutmix": config.cutmix,
-        "--paper-augment": config.paper_augment,
-        "--distillation": config.distillation,
-        "--data.streaming": config.data.streaming,
-        "--data.train-scale": config.data.train_scale != 1,
-    }
-    return [flag for flag, value in given.items() if value]
 
 
 @torch.no_grad()

@@ -98,8 +98,12 @@ def test_the_settled_number_is_kept_and_said(photos: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        (TrainConfig, {"engine": {"micro_batch": 4}}, "--engine.micro-batch 4 parts larger ones: give one of the two"),
-        (AblateConfig, {"epochs": 3}, "--batch-size is 'auto': it must be a number: the same for every rung"),
+        (
+            TrainConfig,
+            {"engine": {"micro_batch": 4}},
+            "--engine.micro-batch 4 and --batch-size auto both .*: give one of the two",
+        ),
+        (AblateConfig, {"epochs": 3}, "--batch-size auto needs a run of its own"),
     ],
 )
 def test_what_auto_cannot_go_with_is_refused(config: type[TrainConfig], options: dict[str, Any], message: str) -> None:

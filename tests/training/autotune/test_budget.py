@@ -51,8 +51,8 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": "10m", "epochs": 3}, "--budget 10m and --epochs 3 each say how long to train: give one"),
-        ({"budget": "10m", "steps": 3}, "--budget 10m and --steps 3 each"),
+        ({"budget": "10m", "epochs": 3}, "--epochs 3 and --budget 10m each say how long to train: give one"),
+        ({"budget": "10m", "steps": 3}, "--steps 3 and --budget 10m each"),
         ({"epochs": 2, "steps": 3}, "--epochs 2 and --steps 3 each"),
         ({"steps": 0}, "--steps is 0: it must be 1 or more"),
     ],
@@ -469,5 +469,5 @@ def test_a_recipe_gives_way_to_a_budget_on_the_command_line(
     printed = capsys.readouterr().out
     assert "epochs: null\n" in printed
     assert "budget: 10m\n" in printed
-    with pytest.raises(ConfigError, match="--budget 10m and --epochs 9 each say"):
+    with pytest.raises(ConfigError, match="--epochs 9 and --budget 10m each say"):
         run(["--budget", "10m", "--epochs", "9"])

@@ -15,7 +15,7 @@ and the image. An unreadable image gives its place in the batch to another one o
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -23,14 +23,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
 from botzoo.data.loader import Batch, collate, make_loader
 from botzoo.data.loader import Row as Decoded
 from botzoo.data.order import Order, share
-from botzoo.data.sources.shards import Shards
-from botzoo.data.transforms import EvalTransform, Key, Transform
+from botzoo.data.streaming.shards import Shards
+from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 
 log = logging.getLogger("botzoo")
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 class Stream:
-    """The images of a split in shards; offers what ``Images`` offers of a split whose images can be read in any order.
+    """The images of a split in shards; a ``LoadedSplit``, as ``Images`` is.
 
     Args:
         shards: where they are.
@@ -55,10 +55,11 @@ class Stream:
 
     Attributes:
         fingerprint: SHA-256 of the names, sizes and counts of the shards, in hexadecimal.
-        cached: False; images are decoded in every epoch.
     """
 
-    cached = False
+    labels = None
+    hashed = "the names, sizes and image counts of its shards"
+    order_depends_on_processes = True
 
     def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False) -> None:
         self.shards, self.buffer, self.skip_corrupt = shards, buffer, skip_corrupt
@@ -72,6 +73,49 @@ class Stream:
     def kept_in(self) -> str:
         """Where the pixels are, in words."""
         return f"streamed from {len(self.shards.urls):,} shards, shuffled in a buffer of {self.buffer:,}"
+
+    @property
+    def evaluated(self) -> int | None:
+        """How many images an evaluation sees; None where unreadable ones are passed over."""
+        return None if self.skip_corrupt else len(self)
+
+    def describe(self, i: int) -> str:
+        """Name image i, in the order of the shards, for messages."""
+        ends = np.cumsum(self.shards.images)
+        shard = int(np.searchsorted(ends, i, "right"))
+        return self.shards.describe(shard, i - int(ends[shard] - self.shards.images[shard]))
+
+    def names(self) -> list[str]:
+        """Return shard and number of each image."""
+        return self.shards.names()
+
+    def train_batches(
+        self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
+    ) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each step of [first, last); see ``LoadedSplit``.
+
+        The images are read by this process, whatever the number of workers that decode them, so that they come in the same
+        order.
+        """
+        rows = _ahead(self.micro_batches(order, first, last))
+        batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
+        for _ in range(first, last):
+            step = [self._readable(next(batches)) for _ in range(order.accumulate)]
+            if None in step:
+                raise DataError(
+                    f"A whole batch of {order.micro_batch} images of the {self.shards.name} split is unreadable."
+                )
+            yield [batch for batch in step if batch is not None]
+
+    def eval_batches(
+        self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+    ) -> Iterator[Batch]:
+        """Yield this process's part of the split in order, but for unreadable images; see ``LoadedSplit``."""
+        rows = self.in_order(rank, world_size)
+        batches = _ahead(iter(lambda: list(islice(rows, batch_size)), []))
+        for batch in make_loader(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
+            if (tensors := self._readable(batch)) is not None:
+                yield tensors
 
     def micro_batches(self, order: Order, first: int, last: int) -> Iterator[list[Row]]:
         """Yield this process's rows of the optimizer steps [first, last), micro-batch by micro-batch.
@@ -130,7 +174,7 @@ class Stream:
         except ValueError as error:
             raise DataError(f"{source} has {error}: mend or remove it.") from error
 
-    def readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
+    def _readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
         """Return a batch without the list of its unreadable images, which are an error or, each once, a line in the log."""
         tensors, problems = batch
         if problems and not self.skip_corrupt:
@@ -160,18 +204,13 @@ def drawn(count: int, buffer: int, rng: np.random.Generator) -> NDArray[np.int64
     return np.concatenate([np.array(order, np.int64), rest])
 
 
-class _Ahead(Sampler[list[Row]]):
-    """Batches of rows, of which the next is read from its shard while the last is worked on."""
-
-    def __init__(self, batches: Iterator[list[Row]]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> Generator[list[Row]]:
-        with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(next, self.batches, None)
-            while (batch := coming.result()) is not None:
-                coming = thread.submit(next, self.batches, None)
-                yield batch
+def _ahead(batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    """Yield batches of rows, of which the next is read from its shard while the last is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 class _Decoding(Dataset[Any]):
@@ -200,32 +239,3 @@ def _collate_readable(rows: Sequence[Decoded | str], fill: bool) -> tuple[Batch 
     if not good:
         return None, problems
     return collate([*good, *(good[i % len(good)] for i in range(len(problems)))] if fill else good), problems
-
-
-def stream_train_batches(
-    stream: Stream, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
-) -> Iterator[list[Batch]]:
-    """Yield this process's micro-batches of each step of [first, last).
-
-    The images are read by this process, whatever the number of workers that decode them, so that they come in the same order.
-    """
-    rows = _Ahead(stream.micro_batches(order, first, last))
-    batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
-    for _ in range(first, last):
-        step = [stream.readable(next(batches)) for _ in range(order.accumulate)]
-        if None in step:
-            raise DataError(
-                f"A whole batch of {order.micro_batch} images of the {stream.shards.name} split is unreadable."
-            )
-        yield [batch for batch in step if batch is not None]
-
-
-def stream_eval_batches(
-    stream: Stream, transform: EvalTransform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
-) -> Iterator[Batch]:
-    """Yield this process's part of the split in order, each image exactly once over any number of processes."""
-    rows = stream.in_order(rank, world_size)
-    batches = _Ahead(iter(lambda: list(islice(rows, batch_size)), []))
-    for batch in make_loader(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
-        if (tensors := stream.readable(batch)) is not None:
-            yield tensors

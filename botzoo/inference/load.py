@@ -1,65 +1,58 @@
-"""A trained network with all that its answers need: how images are prepared, and what its classes are called."""
+"""Trained networks by their name, from a folder or from the Hub, with all that their answers need."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset
-from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
+from botzoo.inference.form import FORMS, SINGLE_LABEL
+from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
 from botzoo.models.foreign import read_config, temperature_in
 from botzoo.models.loading import hub_id_of
-from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.util.hub_cache import cached_file
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """A network in evaluation mode, float32 on the CPU.
+class HasModelFolder(Protocol):
+    """Such as a finished run."""
 
-    Attributes:
-        name: as it was asked for.
-        model: takes (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
-        preprocessing: from an image to the network's input, as timm evaluates it.
-        label_names: of the K classes.
-        multi_label: whether an image may have any number of them: each logit is of one label alone.
-        temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
-    """
-
-    name: str
-    model: nn.Module
-    preprocessing: Preprocessing
-    label_names: tuple[str, ...]
-    multi_label: bool = False
-    temperature: float | None = None
+    @property
+    def model_folder(self) -> Path:
+        """With config.json and model.safetensors in it."""
 
 
-def open_classifier(name: str) -> Classifier:
+def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     """Open a trained network.
 
     Args:
-        name: a name or name.tag of timm or botzoo, ``hf-hub:owner/name``, ``local-dir:PATH``, or the folder of a finished
-            run or of a model.
+        what: the folder of a finished run or of a model, a name or name.tag of botzoo or timm, ``hf-hub:owner/name``,
+            ``local-dir:PATH``, or a run that has just finished.
 
     Raises:
         ModelError: there is no such model, it has no trained weights, or it is no classifier.
         CheckpointError: the weights cannot be read or do not fit.
         NetworkError: the weights are on the Hub, which cannot be reached; the message says what works without it.
     """
+    where = getattr(what, "model_folder", what)
+    if not isinstance(where, str | os.PathLike) or not str(where):
+        raise ModelError(
+            f"{printable(repr(where), 60)} is no model: give the folder of a run or of a model, a name (botzoo list), or "
+            "hf-hub:owner/name."
+        )
+    name = str(where)
     address = address_of(name)
     try:
         with advice_offline(name):
             network = create_model(address, None)
-            model, preprocessing = network.model, network.preprocessing
     except NetworkError:
         raise
     except BotzooError as error:
@@ -69,30 +62,17 @@ def open_classifier(name: str) -> Classifier:
                 "of that run, or take a network that has them (botzoo list)."
             ) from error
         raise
-    classes = getattr(model, "num_classes", 0)
+    classes = getattr(network.model, "num_classes", 0)
     if not isinstance(classes, int) or classes < 1:
         raise ModelError(f"{name} has no classifier: give a network that was trained to name what it sees.")
-    cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    names, several = label_names(cfg, classes), _is_multi_label(address)
-    return Classifier(name, model.eval(), preprocessing, names, several, _temperature(address, cfg))
-
-
-def _is_multi_label(address: str) -> bool:
-    """Tell whether config.json, which timm has just read and of which it keeps only its own part, says so."""
-    kind, _, place = address.partition(":")
-    hub_id, _, revision = place.partition("@")
-    found = Path(place).expanduser() / "config.json" if kind == "local-dir" else None
-    if kind == "hf-hub":
-        found = cached_file(hub_id, "config.json", revision or None)
-    return found is not None and read_config(found).get("problem_type") == "multi_label_classification"
-
-
-def _temperature(address: str, cfg: Mapping[str, Any]) -> float | None:
-    """Return the temperature in the config.json of a folder, the "file" that timm names, or of packaged weights."""
-    if ":" in address:
-        return temperature_in(read_config(Path(cfg["file"]) / "config.json"))
-    weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}")
-    return weights.temperature if weights is not None else None
+    cfg: dict[str, Any] = network.model.pretrained_cfg  # type: ignore[assignment]
+    names = label_names(cfg, classes)
+    # timm keeps only its own part of a config.json, and as "file" the folder that it read
+    config = read_config(Path(cfg["file"]) / "config.json") if ":" in address else {}
+    weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}") if ":" not in address else None
+    problem_type = config.get("problem_type") if config.get("problem_type") in FORMS else SINGLE_LABEL
+    temperature = weights.temperature if weights is not None else temperature_in(config)
+    return Model(name, network.model.eval(), network.preprocessing, names, str(problem_type), temperature)
 
 
 def address_of(name: str) -> str:
@@ -158,12 +138,9 @@ def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:
     if isinstance(names, list | tuple) and len(names) == classes:
         described = cfg.get("label_descriptions") or {}
         return tuple(printable(str(described.get(name, name))) for name in names)
-    subset = infer_imagenet_subset({"num_classes": classes}) if _knows_imagenet(cfg) else None
+    # timm's tags end in the name of ImageNet or a part of it, where the weights know it: gluon_in1k, augreg_in21k
+    imagenet = re.search(r"(^|_)(ft_)?in(1k|12k|21k|22k)(_\d+)?$", str(cfg.get("tag") or ""))
+    subset = infer_imagenet_subset({"num_classes": classes}) if imagenet else None
     if subset is None:
         return tuple(f"class {k}" for k in range(classes))
     return tuple(ImageNetInfo(subset).label_descriptions())
-
-
-def _knows_imagenet(cfg: Mapping[str, Any]) -> bool:
-    """Tell whether the tag ends in the name of ImageNet or a part of it, as timm's do: gluon_in1k, augreg_in21k."""
-    return bool(re.search(r"(^|_)(ft_)?in(1k|12k|21k|22k)(_\d+)?$", str(cfg.get("tag") or "")))

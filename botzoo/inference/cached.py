@@ -1,4 +1,4 @@
-"""What is kept on this machine: weights in the Hub's cache, and decoded images; shown, and removed on request.
+"""What is cached on this machine: weights in the Hub's cache, and decoded images; shown, and removed on request.
 
 Of the Hub's cache only what holds a network for timm is looked at: the repositories of our table, timm's own, and those
 with a config.json in timm's schema. Everything else in it belongs to other programs and is left alone.
@@ -15,13 +15,14 @@ from pathlib import Path
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.inference.catalogue import entries, in_megabytes
 from botzoo.util.cache import cache_folder, cache_limit
+from botzoo.util.text import table
 
 CONFIG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Something that is kept.
+class Cached:
+    """Something in a cache.
 
     Attributes:
         name: repository or file.
@@ -38,7 +39,7 @@ class Kept:
     revisions: tuple[str, ...] = ()
 
 
-def weights_kept() -> list[Kept]:
+def cached_weights() -> list[Cached]:
     """Return the repositories with networks for timm in the Hub's cache, by name."""
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
@@ -50,24 +51,16 @@ def weights_kept() -> list[Kept]:
         repositories = scan_cache_dir().repos
     except CacheNotFound:
         return []
-    found = [
-        Kept(
-            repo.repo_id,
-            ", ".join(ours.get(repo.repo_id, ())),
-            repo.size_on_disk,
-            repo.repo_path,
-            tuple(revision.commit_hash for revision in repo.revisions),
-        )
-        for repo in repositories
-        if repo.repo_type == "model"
-        and repo.revisions
-        and (repo.repo_id in ours or repo.repo_id.startswith("timm/") or any(map(_for_timm, _configs(repo.repo_path))))
-    ]
-    return sorted(found, key=lambda kept: kept.name)
-
-
-def _configs(repository: Path) -> Iterable[Path]:
-    return repository.glob("snapshots/*/config.json")
+    found = []
+    for repo in repositories:
+        if repo.repo_type != "model" or not repo.revisions:
+            continue
+        known = repo.repo_id in ours or repo.repo_id.startswith("timm/")
+        if known or any(map(_for_timm, repo.repo_path.glob("snapshots/*/config.json"))):
+            about = ", ".join(ours.get(repo.repo_id, ()))
+            commits = tuple(revision.commit_hash for revision in repo.revisions)
+            found.append(Cached(repo.repo_id, about, repo.size_on_disk, repo.repo_path, commits))
+    return sorted(found, key=lambda cached: cached.name)
 
 
 def _for_timm(config: Path) -> bool:
@@ -81,7 +74,7 @@ def _for_timm(config: Path) -> bool:
     return isinstance(values, dict) and "architecture" in values
 
 
-def images_kept() -> list[Kept]:
+def cached_images() -> list[Cached]:
     """Return the files of decoded images, of their features and of probes of these, those used last first."""
     about = {
         "decoded": "decoded images of one split",
@@ -90,18 +83,18 @@ def images_kept() -> list[Kept]:
     }
     files = [path for folder in about for path in (cache_folder() / folder).glob("[!.]*")]
     files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [Kept(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
+    return [Cached(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
 
 
-def matching(weights: list[Kept], wanted: str) -> list[Kept]:
+def matching(weights: list[Cached], wanted: str) -> list[Cached]:
     """Return those of ``weights`` that ``wanted`` names: a name of ours, with or without tag, a repository, or a pattern.
 
     Raises:
         ConfigError: none of them is.
     """
     patterns = (wanted, f"{wanted}.*")
-    names = {kept.name: [kept.name, *kept.about.split(", ")] for kept in weights}
-    found = [kept for kept in weights if any(fnmatch(name, p) for name in names[kept.name] for p in patterns)]
+    names = {item.name: [item.name, *item.about.split(", ")] for item in weights}
+    found = [item for item in weights if any(fnmatch(name, p) for name in names[item.name] for p in patterns)]
     if not found:
         every = [name for of_one in names.values() for name in of_one if name]
         there = f"there are {', '.join(every)}" if every else "no weights are cached"
@@ -111,38 +104,30 @@ def matching(weights: list[Kept], wanted: str) -> list[Kept]:
     return found
 
 
-def report(weights: list[Kept], images: list[Kept]) -> list[str]:
-    """Return the lines that show what is kept."""
+def report(weights: list[Cached], images: list[Cached]) -> list[str]:
+    """Return the lines that show what is cached."""
     from huggingface_hub import constants
 
-    limit = in_megabytes(cache_limit())
-    return [
-        *_section(f"weights in {constants.HF_HUB_CACHE}", weights),
-        "",
-        *_section(
-            f"decoded images, features and probes in {cache_folder()} (at most {limit} of each, then the oldest go)",
-            images,
-        ),
-    ]
+    limit = f"at most {in_megabytes(cache_limit())} of each, then the oldest go"
+    titles = {
+        f"weights in {constants.HF_HUB_CACHE}": weights,
+        f"decoded images, features and probes in {cache_folder()} ({limit})": images,
+    }
+    lines: list[str] = []
+    for title, found in titles.items():
+        rows = [(f"  {item.name}", in_megabytes(item.size), item.about) for item in found]
+        total = in_megabytes(sum(item.size for item in found)) if found else "none"
+        lines += ["", f"{title}: {total}", *table(rows, left=(0, 2))]
+    return lines[1:]
 
 
-def _section(title: str, kept: list[Kept]) -> list[str]:
-    if not kept:
-        return [f"{title}: none"]
-    width = max(len(item.name) for item in kept)
-    total = in_megabytes(sum(item.size for item in kept))
-    lines = [f"  {item.name:{width}}  {in_megabytes(item.size):>9}  {item.about}".rstrip() for item in kept]
-    return [f"{title}: {total}", *lines]
-
-
-def remove(kept: Iterable[Kept]) -> None:
+def remove(cached: Iterable[Cached]) -> None:
     """Remove repositories from the Hub's cache with the Hub's own means, and files of decoded images."""
     from huggingface_hub import scan_cache_dir
 
-    kept = list(kept)
-    revisions = [commit for item in kept for commit in item.revisions]
-    if revisions:
+    cached = list(cached)
+    if revisions := [commit for item in cached for commit in item.revisions]:
         scan_cache_dir().delete_revisions(*revisions).execute()
-    for item in kept:
+    for item in cached:
         if not item.revisions:
             item.path.unlink(missing_ok=True)

@@ -1,0 +1,127 @@
+"""From a data set's name to the images of a run's splits: found, cut, read and checked."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from botzoo.data.images import Images, Unreadable, read_images, unreadable
+from botzoo.data.sources.base import ImageData, Split
+from botzoo.data.sources.find import find_images
+from botzoo.data.splits import in_fold, joined, with_validation, without_test
+from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.stream import Stream
+from botzoo.errors import DataError
+from botzoo.options.config import DataConfig, fold_of
+
+T = TypeVar("T")
+
+
+def alone(work: Callable[[], T]) -> T:
+    """Do ``work``, as one process does that has no others to share it with."""
+    return work()
+
+
+def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone) -> ImageData[Any]:
+    """Find a data set, without the splits that a run leaves unread.
+
+    Args:
+        dataset: name or data, see ``find_images``.
+        config: the options on data.
+        from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
+
+    Raises:
+        DataError, NetworkError: see ``find_images`` and ``find_shards``.
+    """
+    columns = {"image_column": config.image_column, "label_column": config.label_column}
+    found: ImageData[Any]
+    if config.streaming and not isinstance(dataset, str | os.PathLike):
+        raise DataError("Data in memory is not streamed: leave data.streaming out.")
+    if config.streaming:
+        found = from_main(lambda: find_shards(os.fspath(dataset), classes=config.classes, **columns))
+    else:
+        found = find_images(dataset, **columns)
+    if config.fold is not None:
+        return joined(found)
+    return found if config.test_split else without_test(found)
+
+
+def cut(data: ImageData[Any], config: DataConfig, split_seed: int) -> ImageData[Any]:
+    """Return the data set with the splits of a run; shards are taken as they are.
+
+    Raises:
+        DataError: there are too few images to set any aside, or for so many folds.
+    """
+    for each in () if config.streaming else _cuts(config, split_seed):
+        data = each(data)
+    return data
+
+
+def _cuts(config: DataConfig, seed: int) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
+    """Yield how the splits of a run are taken from those of its data set, one after the other."""
+    if config.fold is not None:
+        fold, folds = fold_of(config.fold)
+        yield lambda data: in_fold(data, fold, folds, seed)
+    yield lambda data: with_validation(data, config.val_fraction, seed)
+
+
+def read(
+    found: ImageData[Any],
+    config: DataConfig,
+    *,
+    split_seed: int,
+    skip_corrupt: bool = False,
+    bars: bool | None = None,
+    on_each_node: Callable[[Callable[[], Any]], Any] = alone,
+    same_everywhere: Callable[[list[str], str, str], object] = lambda values, what, where: None,
+) -> tuple[ImageData[Any], dict[str, Images] | dict[str, Stream], list[Unreadable]]:
+    """Decode and check every image of every split of ``find``'s answer, and cut the splits of a run; shards are opened only.
+
+    The test split is only read here, and evaluated once, at the end. The validation split, where it has to be set aside, and
+    the folds are drawn from the images that can be read.
+
+    Args:
+        found: the data set as it was found.
+        config: the options on data.
+        split_seed: decides which images are set aside, and the folds.
+        skip_corrupt: leave unreadable images out instead of raising.
+        bars: whether to show progress; by default on a terminal.
+        on_each_node: does work on one process of each machine and gives its answer to the others there.
+        same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
+
+    Returns:
+        The data set with the splits of the run, their images by role, and what was left out.
+
+    Raises:
+        DataError: images cannot be read, or there are too few.
+    """
+    if config.streaming:
+        streams = {role: Stream(split, config.shuffle_buffer, skip_corrupt) for role, split in found.splits.items()}
+        same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
+        return found, streams, []
+    quiet = not (sys.stderr.isatty() if bars is None else bars)
+    images: dict[str, Images] = {}
+    left_out: list[Unreadable] = []
+    room = int(config.cache_gib * (1 << 30))
+    for role, split in found.splits.items():
+
+        def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
+            return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
+
+        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=on_each_node)
+        left_out += bad
+        room -= images[role].cached_bytes
+    same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
+    if left_out and not skip_corrupt:  # those of all splits are named together
+        raise unreadable(left_out, sum(map(len, found.splits.values())))
+    readable: dict[str, Any] = {role: split.split for role, split in images.items()}
+    data = replace(found, **readable)
+    for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
+        data = each(data)
+        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    return data, images, left_out

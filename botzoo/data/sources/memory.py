@@ -1,0 +1,237 @@
+"""Data that Python users have in memory, or in objects that read it: data sets of libraries, tables, arrays, lists."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from botzoo.data.decode import to_rgb
+from botzoo.data.sources.base import Encoded, ImageData, Split, checked
+from botzoo.data.sources.folders import IMAGE_SUFFIXES
+from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column, read_labels
+from botzoo.errors import DataError
+
+KINDS = (
+    "a datasets.Dataset or DatasetDict, a torch Dataset or a list of (image, label), a pair (images, labels), a pandas "
+    "DataFrame, or a dict of these by split"
+)
+
+IMAGES = (
+    "a path, bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8 or float in [0, 1]"
+)
+
+_ONE_AT_A_TIME = Lock()
+"""Data sets of others need not bear threads."""
+
+
+def in_memory(
+    data: Any, *, name: str = "data in memory", image_column: str | None = None, label_column: str | None = None
+) -> ImageData[Split]:
+    """Return data that was handed over as an object as a data set, with the checks of any other.
+
+    Args:
+        data: one of
+
+            - a ``datasets.Dataset`` or ``DatasetDict``;
+            - a torch ``Dataset``, or a list, of (image, label). It is read once to learn the labels and again for the
+              images, so it must give the same image each time: augmentations belong into the run's transform;
+            - a tuple (images, labels) of equal lengths, the images for example uint8 of shape (N, H, W) or (N, H, W, C);
+            - a pandas ``DataFrame`` with a column of images and one of labels;
+            - a dict of splits of one of these kinds, by their usual names (train, validation or val, test).
+
+            An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
+            or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
+            several, or of 0 and 1 for each class.
+        name: for messages and the card.
+        image_column, label_column: of a table, where types and names leave a choice.
+
+    Raises:
+        DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
+    """
+    splits = as_splits(name, data)
+    if any(_is_table(split) for split in splits.values()):
+        if not all(_is_table(split) for split in splits.values()):
+            raise DataError(
+                f"The splits of {name} are of several kinds: give all of them as datasets.Dataset, or none."
+            )
+        found = open_tables(name, splits, image_column, label_column)
+    else:
+        found = _open(name, {r: _part(name, r, split, image_column, label_column) for r, split in splits.items()})
+    return checked(replace(found, in_memory=True))
+
+
+def _is_table(split: Any) -> bool:
+    library = sys.modules.get("datasets")  # where it was not imported, nothing is of its kind
+    return library is not None and isinstance(split, library.Dataset)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A split as it was handed over: images, labels as they stand, and the names that the labels are numbers of."""
+
+    images: Sequence[Any] | _Items
+    labels: list[Any]
+    role: str
+    names: Sequence[str] | None = None
+
+    def read(self, i: int) -> Encoded:
+        return _encoded(self.images[i], self.describe(i))
+
+    def describe(self, i: int) -> str:
+        image = None if isinstance(self.images, _Items) else self.images[i]
+        return os.fspath(image) if isinstance(image, str | Path) else f"image {i} of the {self.role} split"
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The images of a data set of (image, label)."""
+
+    items: Any
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        with _ONE_AT_A_TIME:
+            return self.items[i][0]
+
+
+def _part(name: str, role: str, split: Any, image_column: str | None, label_column: str | None) -> _Part:
+    if hasattr(split, "columns") and hasattr(split, "iloc"):
+        columns = {str(column): split[column].tolist() for column in split.columns}
+        images = [column for column, cells in columns.items() if cells and _looks_like_image(cells[0])]
+        labels = [column for column in LABEL_NAMES if column in columns and column not in images]
+        image = pick_column(name, "image", image_column, list(columns), images)
+        split = columns[image], columns[pick_column(name, "label", label_column, list(columns), labels[:1])]
+    elif image_column or label_column:
+        raise DataError(f"{name} has no columns: leave image_column and label_column out.")
+    if isinstance(split, tuple) and len(split) == 2:
+        return _pair(name, role, *split)
+    if not hasattr(split, "__getitem__") or not hasattr(split, "__len__") or isinstance(split, str | bytes):
+        raise DataError(f"The {role} split of {name} is of type {type(split).__name__}: give {KINDS}.")
+    labels = []
+    for i in range(len(split)):
+        item = split[i]
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise DataError(
+                f"Item {i} of the {role} split of {name} is {_shown(item)}, and (image, label) is needed: give {KINDS}."
+            )
+        labels.append(_label(item[1], f"image {i} of the {role} split of {name}"))
+        _encoded(item[0], f"image {i} of the {role} split of {name}", check_only=True)
+    return _Part(_Items(split), labels, role, _declared(split, labels))
+
+
+def _pair(name: str, role: str, images: Any, labels: Any) -> _Part:
+    for what, values in {"images": images, "labels": labels}.items():
+        if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+            raise DataError(f"The {what} of the {role} split of {name} are {_shown(values)}: give one for each image.")
+    images, labels = list(images), list(labels)
+    if len(images) != len(labels):
+        raise DataError(
+            f"The {role} split of {name} has {len(images):,} images and {len(labels):,} labels: give one label for each."
+        )
+    for i, image in enumerate(images):
+        _encoded(image, f"image {i} of the {role} split of {name}", check_only=True)
+    found = [_label(label, f"image {i} of the {role} split of {name}") for i, label in enumerate(labels)]
+    return _Part(images, found, role)
+
+
+def _declared(dataset: Any, labels: list[Any]) -> list[str] | None:
+    """Return the class names of a data set of torchvision's, or of a part of one, where the labels are their numbers."""
+    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    names = getattr(dataset, "classes", None)
+    numbers = all(isinstance(label, int) for label in labels)
+    return list(map(str, names)) if numbers and isinstance(names, list | tuple) else None
+
+
+def _open(name: str, parts: dict[str, _Part]) -> ImageData[Split]:
+    labels = [label for part in parts.values() for label in part.labels]
+    lists = [label for label in labels if isinstance(label, list)]
+    if lists and len(lists) < len(labels):
+        raise DataError(f"Some images of {name} have a list of labels and others one label: give all of them lists.")
+    single = [value for label in lists for value in label] if lists else labels
+    if len({isinstance(label, str) for label in single}) > 1:
+        raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
+    names, known = parts["train"].names, set() if lists else set(parts["train"].labels)
+    for role, part in parts.items() if names is None and not lists else ():
+        if unknown := [label for label in part.labels if label not in known]:
+            raise DataError(f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has.")
+    class_names, found = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
+    splits = {role: Split(role, found[role], part.read, part.describe) for role, part in parts.items()}
+    validation, test = splits.get("validation"), splits.get("test")
+    return ImageData(name, class_names, splits["train"], validation, test, declared=names is not None)
+
+
+def _label(value: Any, where: str) -> Any:
+    """Return a label as an int or text, or a list of these."""
+    if getattr(value, "ndim", None) == 0:  # a NumPy number, or a tensor of one
+        value = value.item()
+    if isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, list | tuple | set) or getattr(value, "ndim", None) == 1:
+        return [_label(inner, where) for inner in value]
+    raise DataError(
+        f"The label of {where} is {_shown(value)}: labels must be whole numbers or text, or lists of these where an image may "
+        "have several."
+    )
+
+
+def _looks_like_image(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return cell.lower().endswith(IMAGE_SUFFIXES)
+    stored = isinstance(cell, dict) and {"bytes", "path"} <= set(cell)
+    return stored or isinstance(cell, bytes | Path | Image.Image) or getattr(cell, "ndim", 0) >= 2
+
+
+def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
+    """Return an image as a data set's ``read`` gives it; with ``check_only`` pictures of Pillow's are not converted."""
+    if isinstance(image, dict) and {"bytes", "path"} <= set(image):  # as the library datasets stores it
+        image = image["bytes"] if image["bytes"] is not None else image["path"]
+    if isinstance(image, str | Path):
+        return Path(image)
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Image.Image):
+        return np.empty(0, np.uint8) if check_only else np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+    pixels = _pixels(image, where)
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
+        raise DataError(f"The pixels of {where} are {_shown(image)}: give {IMAGES}.")
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
+        raise DataError(
+            f"The pixels of {where} have shape {tuple(image.shape)}: an array must be (H, W, C), a tensor (C, H, W), with 1, "
+            "3 or 4 channels."
+        )
+    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+
+
+def _pixels(image: Any, where: str) -> Any:
+    """Return a tensor as an array with its channels last and values of 0 to 255, anything else as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(image, torch.Tensor):
+        return image
+    if image.is_floating_point():
+        low, high = (float(image.min()), float(image.max())) if image.numel() else (0.0, 0.0)
+        if not 0 <= low <= high <= 1:
+            raise DataError(
+                f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}: they must be in [0, 1], and "
+                "normalising is left to the network's preprocessing."
+            )
+        image = (image * 255).round().to(torch.uint8)
+    return (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
+
+
+def _shown(value: Any) -> str:
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        return f"{type(value).__name__} {tuple(shape)} of {dtype}"
+    text = repr(value)
+    return text if len(text) <= 40 and "\n" not in text else f"of type {type(value).__name__}"

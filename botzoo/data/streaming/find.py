@@ -1,0 +1,241 @@
+"""Finding the shards of a data set, by what the user calls it, and the names of its classes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from botzoo.data.sources.base import CHARACTERS, SPLIT_NAMES, UNLABELLED, ImageData, missing_classes
+from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
+from botzoo.data.sources.library import library_errors
+from botzoo.data.sources.tables import by_role, has_configurations, shard_files
+from botzoo.data.streaming import parquet, tar
+from botzoo.data.streaming.counts import count
+from botzoo.data.streaming.parquet import ParquetForm
+from botzoo.data.streaming.shards import Form, Shards, is_remote, named_errors, opened
+from botzoo.errors import DataError, did_you_mean
+from botzoo.util.text import listing, one_line
+
+
+def find_shards(
+    name: str, *, image_column: str | None = None, label_column: str | None = None, classes: str | None = None
+) -> ImageData[Shards]:
+    """Find the shards of the data set ``name`` and count their images.
+
+    Args:
+        name: a folder, a pattern of paths or addresses with ``{0000..1023}``, ``{a,b}`` or ``*``, a key of ``HUB_NAMES`` or a
+            Hub id. Names tell the splits: train, validation and test, or words for them.
+        image_column, label_column: columns of parquet files, or endings of names in tar files (``jpg``, ``cls``); a key in
+            the JSON of ``NAME.json`` too.
+        classes: number of classes, or a file with the name of one on each line, where the shards do not name them.
+
+    Returns:
+        The splits, of which ``validation`` is always there.
+
+    Raises:
+        DataError: no shards, a missing or damaged one, no validation split, labels out of range, or too little known.
+        NetworkError: it is on the Hub, and that cannot be reached.
+    """
+    source = _find(name)
+    urls = source.urls["train"]
+    look: Callable[..., tuple[Form, tuple[str, ...] | None]] = tar.look if urls[0].endswith(".tar") else parquet.look
+    with named_errors(urls[0]), opened(urls[0]) as file:
+        form, declared = look(name, file, image_column, label_column or LABEL_COLUMNS.get(source.hub_id or ""))
+    declared = source.class_names.get(form.label, declared)
+    if isinstance(form, ParquetForm):
+        form = replace(form, counted=declared is None and classes is None)
+    notes = list(source.notes)
+    splits: dict[str, Shards] = {}
+    for role, found in source.urls.items():
+        split = count(name, role, found, form)
+        if role == "test" and _unlabelled(split):
+            notes.append("the test split has no labels, so it is not used")
+        elif not len(split):
+            raise DataError(f"The {role} split of {name} is empty: it has no images.")
+        else:
+            splits[role] = split
+    if "validation" not in splits:
+        raise DataError(
+            f"{name} has no validation split, and streamed images cannot be set aside class by class: name some shards "
+            f"val-0000{Path(urls[0]).suffix} and so on."
+        )
+    class_names = _class_names(name, splits["train"], declared, classes)
+    if declared is None and classes is None:
+        notes.append("the shards do not name the classes: they are called by their numbers")
+    by_name = {label: i for i, label in enumerate(class_names)}
+    splits = {role: replace(split, label_of=by_name, classes=len(class_names)) for role, split in splits.items()}
+    known = {"hub_id": source.hub_id, "license": source.license, "declared": True}
+    shown = source.folder or name
+    data = ImageData(shown, class_names, splits["train"], splits["validation"], splits.get("test"), **known)  # type: ignore[arg-type]
+    for role, split in splits.items():
+        _check_labels(name, split)
+        notes += missing_classes(data, role, split, class_names)
+    return replace(data, notes=tuple(notes), mirrored=(data.hub_id or name) not in CHARACTERS)
+
+
+@dataclass(frozen=True)
+class _Source:
+    urls: dict[str, list[str]]
+    notes: tuple[str, ...] = ()
+    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those that the columns declare."""
+    hub_id: str | None = None
+    license: str | None = None
+    folder: str | None = None
+
+
+def _find(name: str) -> _Source:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _in_folder(name, path)
+    if is_remote(name) or name.endswith((".tar", ".parquet")) or any(c in name for c in "{*"):
+        return _behind_pattern(name)
+    if name in HUB_NAMES or (HUB_ID.fullmatch(name) and not path.exists()):
+        hub_id, license, source = from_hub(name, HUB_NAMES.get(name, name), partial(_built, name))
+        return replace(source, hub_id=hub_id, license=license)
+    raise DataError(
+        f"There are no shards {name!r} to stream: give a folder of .tar or .parquet files, a pattern such as "
+        f"data/{{train,val}}-{{0000..0127}}.tar, or a Hub id (owner/name).{did_you_mean(name, HUB_NAMES)}"
+    )
+
+
+def _in_folder(name: str, path: Path) -> _Source:
+    tars, tables = shard_files(path, ".tar"), shard_files(path, ".parquet")
+    if tars and tables:
+        raise DataError(f"{name} holds both .tar and .parquet files: give a folder, or a pattern, of one kind.")
+    if not tars and not tables:
+        raise DataError(f"{name} holds no .tar or .parquet shards: leave --data.streaming out for other folders.")
+    if tables and has_configurations(path):
+        return _built(name, str(path))
+    roles, notes = by_role(name, tars or tables)
+    _check_complete(name, tars or tables)
+    return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, tuple(notes))
+
+
+def _check_complete(name: str, files: list[str]) -> None:
+    """Raise where files are numbered as 00003-of-00008 and some of the 8 are missing."""
+    seen: dict[tuple[str, int], set[int]] = {}
+    for file in files:
+        if found := re.fullmatch(r"(.*?)(\d+)-of-(\d+)(.*)", file):
+            seen.setdefault((found[1] + "{}" + found[4], int(found[3])), set()).add(int(found[2]))
+    for (pattern, total), numbers in seen.items():
+        if missing := sorted(set(range(total)) - set(numbers)):
+            first = pattern.format(f"{missing[0]:05}-of-{total:05}")
+            raise DataError(f"{name} lacks {len(missing)} of {total} shards, such as {first}: get the rest.")
+
+
+def _behind_pattern(name: str) -> _Source:
+    name = name if is_remote(name) else str(Path(name).expanduser())
+    found = list(dict.fromkeys(file for pattern in _expanded(name) for file in _matching(pattern)))
+    missing = [file for file in found if not is_remote(file) and not Path(file).is_file()]
+    if missing or not found:
+        which = f"{len(missing)} of its {len(found)} shards are" if missing else "there is not one of its shards"
+        raise DataError(f"{name}: {which} missing{f', such as {missing[0]}' if missing else ''}; check the pattern.")
+    if len(kinds := {Path(file).suffix for file in found}) > 1:
+        raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
+    fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
+    parts, notes = by_role(name, [file[fixed:] for file in found])
+    urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
+    return _Source(urls, tuple(notes), folder=found[0][:fixed] or ".")
+
+
+def _expanded(pattern: str) -> list[str]:
+    """Return the names that ``{a,b}`` and ``{00..31}`` stand for."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if not found:
+        return [pattern]
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    names = [f"{i:0{len(span[1])}}" for i in range(int(span[1]), int(span[2]) + 1)] if span else found[1].split(",")
+    return [name for choice in names for name in _expanded(pattern[: found.start()] + choice + pattern[found.end() :])]
+
+
+def _matching(pattern: str) -> list[str]:
+    globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
+    return sorted(glob(pattern)) if globs else [pattern]  # noqa: PTH207
+
+
+def _built(name: str, where: str, configuration: str | None = None) -> _Source:
+    """Return the shards that the library ``datasets`` finds in a folder or on the Hub."""
+    from datasets.load import load_dataset_builder
+
+    with library_errors(name):
+        builder = load_dataset_builder(where, configuration)
+    if builder.name not in ("parquet", "webdataset"):
+        raise DataError(
+            f"{name} is stored as {builder.name}, and only parquet and tar files are streamed: leave --data.streaming out."
+        )
+    roles: dict[str, list[str]] = {}
+    for split, files in (builder.config.data_files or {}).items():
+        if (role := SPLIT_NAMES.get(str(split).lower())) is not None:
+            roles.setdefault(role, []).extend(map(str, files))
+    if "train" not in roles:
+        raise DataError(
+            f"{name} has no training split, only {listing(list(map(str, builder.config.data_files or {})))}."
+        )
+    features: dict[str, Any] = builder.info.features or {}
+    return _Source(roles, class_names={column: tuple(f.names) for column, f in features.items() if hasattr(f, "names")})
+
+
+def _unlabelled(split: Shards) -> bool:
+    """Tell whether no image has a label, or all have the one that stands for none."""
+    known = [count.labels if count.labels is not None else count.bounds for count in split.counts]
+    return all(labels is not None and set(labels) <= {None, UNLABELLED} for labels in known)
+
+
+GIVE_CLASSES = "give the number of classes, or a file with one name on each line, with --data.classes"
+
+
+def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:
+    given = _given_classes(classes) if classes is not None else None
+    if given is not None and declared is not None and len(given) != len(declared):
+        raise DataError(
+            f"--data.classes gives {len(given)} classes, and {name} declares {len(declared)}: leave it out."
+        )
+    labels = set(train.labels or ()) - {None}
+    if given or declared:
+        names = given or declared or ()
+    elif not labels or not all(isinstance(label, int) for label in labels):
+        raise DataError(f"{name} does not say how many classes it has: {GIVE_CLASSES}.")
+    elif labels != set(range(len(labels))):  # a class may have images in no shard, or a label be a mistake
+        raise DataError(
+            f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but {len(labels)} "
+            f"from {min(labels)} to {max(labels)}: {GIVE_CLASSES}."
+        )
+    else:
+        names = tuple(map(str, range(len(labels))))
+    if len(names) < 2:
+        raise DataError(f"{name} has {len(names)} class: a classifier needs two or more.")
+    return names
+
+
+def _given_classes(classes: str) -> tuple[str, ...]:
+    """Return the class names that --data.classes gives: numbers, or the lines of a file."""
+    if classes.isdecimal():
+        return tuple(map(str, range(int(classes))))
+    try:
+        names = tuple(Path(classes).expanduser().read_text(encoding="utf-8").split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"--data.classes is {classes!r}: it must be a number or a text file ({one_line(error)})."
+        ) from error
+    names = tuple(name.strip() for name in names if name.strip())
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise DataError(f"--data.classes {classes} names {twice!r} twice: give each class one line.")
+    return names
+
+
+def _check_labels(name: str, split: Shards) -> None:
+    """Raise where a shard is known to hold a label that is no class."""
+    for shard, known in enumerate(split.counts):
+        for label in (*(known.labels or ()), *(known.bounds or ())):
+            try:
+                split.index_of(label)
+            except ValueError as error:
+                raise DataError(f"The shard {split.urls[shard]} of {name} holds an image with {error}.") from error

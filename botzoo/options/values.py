@@ -1,0 +1,85 @@
+"""What is written behind a flag, in a file or in Python, as the type of its option: 0.001 may be written "1e-3"."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+
+from botzoo.errors import ConfigError, did_you_mean
+from botzoo.options.facts import Option, flag
+
+IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def read(own: Option, written: Any) -> Any:
+    """Return what is ``written`` as the type of an option.
+
+    Raises:
+        ConfigError: it is nothing of that type.
+    """
+    parts = parts_of(own.kind)
+    for part in sorted(parts, key=lambda part: part is not NoneType):  # null before text, which takes all
+        try:
+            return _as(part, written)
+        except (ValueError, TypeError, KeyError):
+            continue
+    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+    hint = did_you_mean(str(written), choices)
+    raise ConfigError(f"{flag(own.name)} is {written!r}: it must be {in_words(own)}.{hint}")
+
+
+def parts_of(kind: Any) -> tuple[Any, ...]:
+    """Return the types that a union is of, or the type itself."""
+    return (kind,) if get_origin(kind) in (Literal, tuple) else get_args(kind) or (kind,)
+
+
+def in_words(own: Option) -> str:
+    """Return what an option takes, by its type: a whole number, auto or null."""
+    words = [word for part in parts_of(own.kind) for word in _words(part)]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _words(part: Any) -> list[str]:
+    if get_origin(part) is Literal:
+        return list(get_args(part))
+    if get_origin(part) is tuple:
+        each = [inner for inner in get_args(part) if inner is not ...]
+        return [f"{'a list of' if len(each) == 1 else len(each)} {IN_WORDS[each[0]].removeprefix('a ')}s in brackets"]
+    return [IN_WORDS[part]]
+
+
+def _as(part: Any, written: Any) -> Any:
+    """Return ``written`` as the type ``part``; raises one of three errors where it is nothing of the kind."""
+    if part is NoneType and written in (None, "null"):
+        return None
+    if get_origin(part) is Literal and written in get_args(part):
+        return written
+    if part is bool:
+        return SWITCH[str(written).lower()]
+    if isinstance(written, bool):  # else it would count as a number
+        raise TypeError
+    if part is int and isinstance(written, str | Integral):
+        return int(written)
+    if part is float and isinstance(written, str | Real):
+        return float(written)
+    if part is str and isinstance(written, str | os.PathLike | Real | date):
+        return os.fspath(written) if isinstance(written, os.PathLike) else str(written)
+    if get_origin(part) is tuple:
+        return _as_tuple(get_args(part), written)
+    raise TypeError
+
+
+def _as_tuple(parts: tuple[Any, ...], written: Any) -> tuple[Any, ...]:
+    try:
+        several = yaml.load(written, Loader=yaml.BaseLoader) if isinstance(written, str) else written
+    except yaml.YAMLError as error:
+        raise ValueError from error
+    if not isinstance(several, list | tuple) or (... not in parts and len(several) != len(parts)):
+        raise ValueError
+    return tuple(_as(parts[0], one) for one in several)

@@ -1,0 +1,28 @@
+"""Splits that a run makes itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.pictures import open_images
+from data.sources.made import refusal, write
+
+
+def test_setting_aside_loses_and_doubles_no_image_and_depends_on_the_seed(tmp_path: Path) -> None:
+    name = str(write(tmp_path, "cat dog", each=10))
+    splits = [open_images(name, seed=seed).splits for seed in (0, 0, 1)]
+    files = [{role: [split.describe(i) for i in range(len(split))] for role, split in s.items()} for s in splits]
+    assert files[0] == files[1] != files[2]
+    assert len(set(files[0]["train"]) | set(files[0]["validation"])) == 20
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.5, 0.99])
+def test_each_class_keeps_images_on_both_sides(tmp_path: Path, fraction: float) -> None:
+    write(tmp_path, "common", each=60), write(tmp_path, "rare", each=2)
+    splits = open_images(str(tmp_path), val_fraction=fraction).splits
+    assert all(np.bincount(split.labels, minlength=2).min() >= 1 for split in splits.values())
+
+
+def test_a_class_of_one_image_cannot_be_split(tmp_path: Path) -> None:
+    assert "class 'cat' has one image" in refusal(write(tmp_path, "cat dog", each=1))
