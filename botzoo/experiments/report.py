@@ -6,13 +6,16 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botzoo.experiments.ablation import Ablation, Cell
 from botzoo.recipes.ladders import Rung
 from botzoo.util.files import write_json, write_text
 from botzoo.util.nested import flat
+from botzoo.util.pictures import drawn, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROUNDING = 1e-9
 """Values in per cent that differ by less are equal."""
@@ -77,7 +80,7 @@ def write_report(ablation: Ablation) -> None:
     """Write ablation.json, ablation.md and ablation.png into the ablation's folder."""
     write_json(ablation.folder / "ablation.json", as_json(ablation))
     write_text(ablation.folder / "ablation.md", as_markdown(ablation) + "\n")
-    draw(ablation, ablation.folder / "ablation.png")
+    drawn(ablation.folder / "ablation.png", lambda: ladder_figure(ablation))
 
 
 def runs_of(ablation: Ablation, rung: str) -> list[Cell]:
@@ -249,12 +252,10 @@ def _notes(ablation: Ablation) -> Iterator[str]:
     )
 
 
-def draw(ablation: Ablation, path: Path) -> None:
-    """Draw accuracy by rung and the differences beside the paper's, as a PNG."""
-    from matplotlib.figure import Figure
-
+def ladder_figure(ablation: Ablation) -> Figure:
+    """Return accuracy by rung, and the differences beside the paper's, as a picture."""
     rungs = [rung for rung in ablation.ladder.rungs if runs_of(ablation, rung.name)]
-    figure = Figure(figsize=(10, 1.6 + 0.42 * len(rungs)), dpi=120, layout="constrained")
+    figure = new_figure(10, 1.6 + 0.42 * len(rungs))
     left, right = figure.subplots(1, 2, sharey=True)
     for y, rung in enumerate(rungs):
         runs = runs_of(ablation, rung.name)
@@ -272,7 +273,7 @@ def draw(ablation: Ablation, path: Path) -> None:
         axes.grid(alpha=0.3)
     title = f"{ablation.ladder.about or ablation.ladder.name}: rings are seeds, bars 95 % intervals"
     figure.suptitle(title, fontsize=11, parse_math=False)
-    figure.savefig(path)
+    return figure
 
 
 def _draw_seeds(axes: Any, y: float, values: list[float]) -> None:

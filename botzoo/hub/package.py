@@ -76,7 +76,7 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     _check_model(folder, config)
     card = _read_card(folder)
     _check_claim(folder)
-    license = _settle(card, folder, license)
+    license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     changed = {
         "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
@@ -168,7 +168,7 @@ def _read_card(folder: Path) -> ModelCard:
         raise PublishError(f"{folder / 'README.md'} is not a model card ({reason}): mend its first lines.") from error
 
 
-def _settle(card: ModelCard, folder: Path, chosen: str | None) -> str:
+def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
     """Return the licence of the card, or the one chosen where it has none."""
     fields = card.data.to_dict()  # type: ignore[no-untyped-call]
     stated = fields.get("license_name" if fields.get("license") == "other" else "license")

@@ -31,7 +31,7 @@ from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.recipe import read_recipe
-from botzoo.results.usage import HERE, usage_code
+from botzoo.results.usage import HERE, needs_botzoo, usage_code
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
@@ -282,7 +282,7 @@ def _check_code(subject: _Subject, classifier: Model, measured: _Measured) -> Ch
         printed = usage_code(subject.address, ours=True, temperature=temperature, **code)
     else:
         card, stated = _card(subject), _stated_temperature(_card(subject))
-        ours = str(read_config(subject.folder / "config.json").get("architecture")).endswith("_bot")
+        ours = needs_botzoo(read_config(subject.folder / "config.json"))
         known = (usage_code(a, ours=ours, temperature=stated, **code) for a in (HERE, subject.address))
         found = next((lines for lines in known if lines in card), None)
         if found is None:

@@ -279,6 +279,18 @@ def _refuse(flags: list[str], need: Need, because: str) -> None:
         )
 
 
+def giving_way(config: ConfigT, names: Collection[str], given: Collection[str]) -> ConfigT:
+    """Return ``config`` with those of the options ``names`` that nobody gave as their class has them: a recipe's give way."""
+    known = options_of(type(config))
+    return with_values(config, {name: known[name].default for name in names if name not in given})
+
+
+def presuming(config: Configuration, need: Need) -> list[str]:
+    """Return the names of the options in use that presume ``need``."""
+    known = options_of(type(config))
+    return [name for name, own in known.items() if need in own.presumes and own.in_use(attrgetter(name)(config))]
+
+
 def stands_in_for(name: str) -> frozenset[str]:
     """Return the options that stand in the place of the option ``name``, which is not chosen where one of them is given."""
     return _all_options()[name].instead

@@ -132,11 +132,6 @@ class RunRecord:
         """What config.json says that the logits are to be divided by."""
         return temperature_in(self.model_config)
 
-    @property
-    def needs_botzoo(self) -> bool:
-        """Whether timm alone has no network of the name in config.json."""
-        return str(self.model_config["architecture"]).endswith("_bot")
-
     @cached_property
     def soup(self) -> Soup | None:
         """What came of averaging epochs; None where --soup was not given, or there was only one to average."""

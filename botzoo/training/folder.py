@@ -159,6 +159,11 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     if resumed and path.exists():
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _check_processes(folder, before, images["train"], accelerator.num_processes)
+        if (began := before.get("own", [])) != (now_own := run.facts.get("own", [])):
+            raise ConfigError(
+                f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
+                f"{', '.join(now_own) or 'none'}: go on with it from Python, with resume= and the same objects."
+            )
         if before["fingerprints"] != fingerprints:
             raise DataError(
                 f"The images have changed since {folder} began (their SHA-256 differs): put them back, or begin a new run."

@@ -6,14 +6,14 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from botzoo.data import open as opening
 from botzoo.data.images import Unreadable
@@ -21,13 +21,16 @@ from botzoo.data.loaded import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sampling import class_sampler
 from botzoo.data.sources.base import ImageData
+from botzoo.data.transforms import OwnTransform
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network, create_model
+from botzoo.models.own import adopt
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import fitted_to
+from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming
 from botzoo.tasks.find import task_of
+from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import (
     from_main,
@@ -41,39 +44,17 @@ from botzoo.training.feed import ImageFeed
 from botzoo.training.optimizer import make_optimizer, param_groups
 from botzoo.training.schedule import make_schedule
 from botzoo.training.sizes import check_sizes, make_order
-from botzoo.training.state import Draft, Run, usual_crop
+from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Trainer
 from botzoo.tricks import paper_augment
 from botzoo.util.text import epochs_words
 
 
-@dataclass(frozen=True)
-class Own:
-    """Objects of a user's own, in the place of what options name; a run with them cannot be repeated from its folder alone.
-
-    Attributes:
-        data: images in memory, as ``botzoo.data.sources.memory.in_memory`` makes it.
-        model: a network that returns logits (N, K).
-        transform: makes pixels of a PIL image in training.
-        loss: a scalar, of logits float32 (N, K) and labels.
-    """
-
-    data: ImageData[Any] | None = None
-    model: nn.Module | None = None
-    transform: Callable[..., Any] | None = None
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """What of it is given."""
-        return [name for name, value in vars(self).items() if value is not None]
-
-
 def set_up(
     config: TrainConfig,
     callbacks: Sequence[Callback] = (),
-    given: Collection[str] = (),
+    given: Collection[str] | None = None,
     own: Own | None = None,
     *,
     resumed: bool = False,
@@ -83,33 +64,40 @@ def set_up(
     Args:
         config: everything that a user can choose.
         callbacks: may choose options that are not ``given``, and change or refuse what is built.
-        given: names of the options that the user gave, dotted where they stand in a group; others may give way.
+        given: names of the options that the user gave, dotted where they stand in a group, while others may give way; by
+            default those that differ from the defaults.
         own: objects of a user's own in the place of what options name.
         resumed: whether the options were chosen when the run began.
 
     Raises:
         BotzooError: anything that a user can mend, in one line.
     """
-    draft = open_draft(config, given, callbacks, own or Own())
+    given = differing(config) if given is None else given
+    draft = open_draft(config, given, callbacks, own or NOTHING)
     for callback in () if resumed else callbacks:
         draft = with_choices(draft, callback.on_resolve(draft))
     run = build(draft)
+    if draft.own.names:
+        run.facts["own"] = draft.own.names
     for callback in callbacks:
         callback.on_setup(run)
     return run
 
 
 def open_draft(
-    config: TrainConfig, given: Collection[str] = (), callbacks: Sequence[Callback] = (), own: Own = Own()
+    config: TrainConfig, given: Collection[str] = (), callbacks: Sequence[Callback] = (), own: Own = NOTHING
 ) -> Draft:
     """Return a run whose images are read and whose network is there; refuse all else that does not depend on what follows."""
+    config = own.fitted(config, given)
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     found = find(config, accelerator, own.data)
     task = task_of(found)
+    if not task.one_label:
+        config = giving_way(config, presuming(config, Need.ONE_LABEL), given)
     task.check(config, found)
     data = opening.cut(found, config.data, config.split_seed)
-    network = make_network(config, len(data.class_names), accelerator)
+    network = make_network(config, len(data.class_names), accelerator, own.model)
     for callback in callbacks:
         callback.on_network(network)
     teacher = make_teacher_of(config, data, network, accelerator)
@@ -117,7 +105,9 @@ def open_draft(
     make_optimizer_of(config, network.model, accelerator)
     resolved(config, given, make_order(config, config.data.epoch_images or len(data.train), accelerator), data.mirrored)
     data, images, left_out = read_splits(config, found, accelerator)
-    return Draft(config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher)
+    return Draft(
+        config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher, own=own
+    )
 
 
 def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = ()) -> None:
@@ -132,7 +122,7 @@ def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Cal
     make_teacher_of(config, data, network, accelerator)
     make_optimizer_of(config, network.model, accelerator)
     order = make_order(config, config.data.epoch_images or len(data.train), accelerator)
-    resolved(config, (), order, data.mirrored)
+    resolved(config, differing(config), order, data.mirrored)
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
@@ -146,7 +136,7 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     config = chosen(draft.config, choices)
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
-        network = make_network(config, len(draft.data.class_names), draft.accelerator)
+        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
     return replace(draft, config=config, network=network, teacher=teacher, choices=(*draft.choices, *choices))
 
@@ -183,11 +173,14 @@ def build(draft: Draft) -> Run:
         worker_count(config, accelerator),
         accelerator.device.type == "cuda",
     )
+    if draft.own.transform is not None:
+        feed.own_transform = OwnTransform(draft.own.transform, preprocessing.size, config.seed)
+    objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
     trainer = Trainer(
         accelerator,
         network.model,
         make_optimizer_of(config, network.model, accelerator),
-        draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names))),
+        OwnObjective(objective, draft.own.loss) if draft.own.loss is not None else objective,
         preprocessing,
         make_schedule(config, order),
         seed=config.seed,
@@ -246,9 +239,14 @@ def find(config: TrainConfig, accelerator: Accelerator, dataset: Any = None) -> 
     return opening.find(dataset or config.dataset, config.data, partial(from_main, accelerator))
 
 
-def make_network(config: TrainConfig, num_classes: int, accelerator: Accelerator) -> Network:
+def make_network(
+    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None
+) -> Network:
     """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
     torch.manual_seed(config.seed)
+    if own is not None:
+        network = adopt(own, num_classes, config.img_size)
+        return replace(network, model=place(network.model, config, accelerator))
     network = create_model(
         config.model,
         num_classes,

@@ -10,7 +10,7 @@ from botzoo.api import run_training
 from botzoo.errors import ConfigError
 from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
-from botzoo.training.setup import Own
+from botzoo.training.state import Own
 from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
@@ -82,11 +82,11 @@ def execute(
     if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
-        return check(config, transfer(config, given)[1:2])
+        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own=own)
     if mode == "probe":
         return probe_images(config, given=given, own=own)
     if mode == "compare":
-        return compare(config, value)
+        return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
         from botzoo_finetune.folds import cross_validate
         from botzoo_finetune.search import SEARCHED, search

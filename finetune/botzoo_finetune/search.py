@@ -22,6 +22,7 @@ from botzoo.options.facts import check
 from botzoo.recipes import Options
 from botzoo.tasks.classification import wilson
 from botzoo.training.distributed import from_main
+from botzoo.util.pictures import drawn, new_figure
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.several import (
     Failure,
@@ -36,6 +37,7 @@ from botzoo_finetune.several import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from optuna import Study
     from optuna.trial import FrozenTrial
 
@@ -237,7 +239,7 @@ def _report(runs: Several) -> None:
     """Write search.json and search.png, from the first finished trial on."""
     runs.write(REPORT, as_json(runs))
     if runs.outcomes:
-        draw(runs, runs.folder / PICTURE)
+        drawn(runs.folder / PICTURE, lambda: search_figure(runs))
 
 
 def as_json(runs: Several) -> dict[str, Any]:
@@ -296,18 +298,16 @@ def _lines(runs: Several) -> Iterator[str]:
     yield f"train with it: {train_with(runs.command, end.options)}"
 
 
-def draw(runs: Several, path: Path) -> None:
-    """Draw the accuracy of each trial by its learning rate, and the best so far by the number of trials, as a PNG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+def search_figure(runs: Several) -> Figure:
+    """Return the accuracy of each trial by its learning rate, and the best so far by the number of trials, as a picture."""
+    figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
     _draw_rates(left, runs)
     _draw_best(right, runs)
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.suptitle(f"{runs.config.model} on {Path(runs.config.dataset).name}: search", fontsize=11, parse_math=False)
-    figure.savefig(path)
+    return figure
 
 
 def _draw_rates(axes: Any, runs: Several) -> None:

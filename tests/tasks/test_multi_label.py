@@ -18,13 +18,14 @@ from timm.loss import BinaryCrossEntropy
 from torch import nn
 
 from botzoo.api import train_and_describe
+from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import ConfigError
 from botzoo.inference.load import load
 from botzoo.inference.output import as_json, as_table
 from botzoo.inference.predict import Predictor
 from botzoo.options.command_line import made
 from botzoo.options.config import AblateConfig, TrainConfig
-from botzoo.tasks.multi_label import MultiLabel, MultiLabelEvaluation, Ranked
+from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation, Ranked
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.training.evaluation import evaluate
 from botzoo.training.setup import preflight
@@ -35,6 +36,9 @@ RNG = np.random.default_rng(0)
 LABELS = (RNG.random((60, 4)) < (0.5, 0.3, 0.1, 0.0)).astype(np.uint8)
 LOGITS = np.round(RNG.normal(0, 1, (60, 4)) + 1.5 * LABELS, 1).astype(np.float32)
 """Rounded, so that some are equal; the last label occurs nowhere."""
+
+
+DATA = ImageData("photos", ("a", "b", "c", "d"), Split("all", LABELS, lambda i: b"", str))
 
 
 def evaluation() -> MultiLabelEvaluation:
@@ -89,7 +93,7 @@ def test_evaluation_keeps_labels_and_logits_in_order() -> None:
     labels = (torch.arange(21).view(7, 3) % 2).to(torch.uint8)
     parts = [(images[:4], labels[:4]), (images[4:], labels[4:])]
     accelerator = Accelerator(cpu=True, mixed_precision="no")
-    found = evaluate(accelerator, Echo(), parts, lambda x: x.float() / 255 - 0.5, 7, task=MultiLabel())
+    found = evaluate(accelerator, Echo(), parts, lambda x: x.float() / 255 - 0.5, 7, MULTI_LABEL)
     logits = images[:, :, 0, 0].float() / 255 - 0.5
     assert found.labels.tolist() == labels.tolist()
     np.testing.assert_allclose(found.logits, logits, atol=1e-6)
@@ -131,9 +135,9 @@ def trained(pictures: Path, folder: Path, **options: Any) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(pictures, tmp_path_factory.mktemp("runs") / "run", epochs=8, mixup=0.0, cutmix=0.0)
+@pytest.fixture
+def finished(finished_multi_label_run: Path) -> Path:
+    return finished_multi_label_run
 
 
 def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
@@ -142,7 +146,7 @@ def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
     assert set(last) >= {"loss", "map", "f1_micro", "f1_macro", "epoch", "images"}
     assert last["map"] > 90
     log = (finished / "log.txt").read_text()
-    assert "images in 3 classes, any number of them to an image" in log
+    assert "images in 3 classes, any number of labels" in log
     assert "validation mAP " in log
     assert "F1 of labels over 50 %: micro " in log
 
@@ -221,9 +225,14 @@ def test_predictions_are_all_labels_over_one_half(
         ({"data": {"sampling": "sqrt"}}, "--data.sampling sqrt need"),
     ],
 )
-def test_what_needs_one_label_is_refused(pictures: Path, tmp_path: Path, options: dict[str, Any], flag: str) -> None:
+def test_what_needs_one_label_is_refused(options: dict[str, Any], flag: str) -> None:
     with pytest.raises(ConfigError, match=flag):
-        trained(pictures, tmp_path / "run", **options)
+        MULTI_LABEL.check(made(options, TrainConfig), DATA)
+
+
+def test_a_run_asks_before_its_folder_is_made(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--soup 2 need"):
+        trained(pictures, tmp_path / "run", soup=2)
     assert not (tmp_path / "run").exists()
 
 

@@ -196,13 +196,13 @@ def test_evaluation_counts_what_is_right() -> None:
 
 def test_log_probabilities_are_kept_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [(torch.full((2, 3, 4, 4), 99, dtype=torch.uint8), torch.tensor([0, 1])) for _ in range(3)]
-    evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, keep_log_p=True)
+    evaluation = evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, everything=True)
     assert evaluation.log_p is not None
     assert (evaluation.log_p.shape, evaluation.log_p.dtype) == ((6, 3), np.float16)
     np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).sum(1), 1, atol=2e-3)
     np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).max(1), evaluation.confidence, atol=1e-3)
     monkeypatch.setattr("botzoo.training.evaluation.KEPT", 20)
-    assert evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, keep_log_p=True).log_p is None
+    assert evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, everything=True).log_p is None
 
 
 def test_the_interval_is_wilsons() -> None:

@@ -66,8 +66,8 @@ class Split:
         taken = _Taken(self, rows)
         return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows, self.root)
 
-    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
-        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+    def class_counts(self, classes: int) -> NDArray[np.int64]:
+        """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 

@@ -116,10 +116,9 @@ def _in_folder(name: str, path: Path) -> _Source:
         raise DataError(f"{name} holds no .tar or .parquet shards: leave --data.streaming out for other folders.")
     if tables and has_configurations(path):
         return _built(name, str(path))
-    roles, unused = by_role(name, tars or tables)
+    roles, notes = by_role(name, tars or tables)
     _check_complete(name, tars or tables)
-    notes = (f"not used: {listing(unused)}, not named as a split",) if unused else ()
-    return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, notes)
+    return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, tuple(notes))
 
 
 def _check_complete(name: str, files: list[str]) -> None:
@@ -144,10 +143,9 @@ def _behind_pattern(name: str) -> _Source:
     if len(kinds := {Path(file).suffix for file in found}) > 1:
         raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
     fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
-    parts, unused = by_role(name, [file[fixed:] for file in found])
-    notes = (f"not used: {listing(unused)}, not named as a split",) if unused else ()
+    parts, notes = by_role(name, [file[fixed:] for file in found])
     urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
-    return _Source(urls, notes, folder=found[0][:fixed] or ".")
+    return _Source(urls, tuple(notes), folder=found[0][:fixed] or ".")
 
 
 def _expanded(pattern: str) -> list[str]:

@@ -18,6 +18,7 @@ from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.training.callbacks import Callback
 from botzoo.training.folder import check_output
 from botzoo.training.setup import set_up
+from botzoo.training.state import Own
 from botzoo.util.files import free_name
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.examine import Features, Report, examine, names_and_counts
@@ -31,7 +32,12 @@ from botzoo_finetune.transfer.features import features_of, unmeasured
 log = logging.getLogger("botzoo")
 
 
-def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), features: Features = features_of) -> Report:
+def check(
+    config: FinetuneConfig,
+    callbacks: Sequence[Callback] = (),
+    features: Features = features_of,
+    own: Own | None = None,
+) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
     Args:
@@ -46,17 +52,19 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), features: 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
     check_output(config, resumable=False)
-    report = _looked_at(config, callbacks, features)
+    report = _looked_at(config, callbacks, features, own)
     for line in lines(report):
         log.info("%s", line)
     log.info("%-15s %s", "written", _write(report, config.output))
     return report
 
 
-def _looked_at(config: FinetuneConfig, callbacks: Sequence[Callback], features: Features) -> Report:
+def _looked_at(config: FinetuneConfig, callbacks: Sequence[Callback], features: Features, own: Own | None) -> Report:
     try:
-        run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks)
+        run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks, own=own)
     except DataError as error:
+        if own is not None and own.data is not None:
+            raise
         return _unusable(config, error)
     if run.data.multi_label:
         raise ConfigError(f"--check looks at one label of each image, and those of {config.dataset} may have several.")
