@@ -143,7 +143,7 @@ class Killed(BaseException):
 
 
 class After(Callback):
-    """Sends this process a signal right after a step, or dies of it."""
+    """Sends this process a signal while a step ends, which is granted after the next one; without a number it dies."""
 
     def __init__(self, step: int, number: int | None = None) -> None:
         self.step, self.number = step, number
@@ -167,7 +167,7 @@ def test_a_signal_writes_a_checkpoint_and_names_the_command_to_go_on(
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(StoppedError, match=f"botzoo-finetune --resume {folder}") as caught:
-        bare({**options, "output": str(folder)}, None, After(7, number))
+        bare({**options, "output": str(folder)}, None, After(6, number))
     assert caught.value.exit_status == status
     assert (folder / "checkpoints" / "step-00000007").is_dir()
     bare(options, str(folder))
@@ -211,14 +211,18 @@ def test_an_end_that_is_done_again_is_the_same_to_the_bit(uninterrupted: Path, t
     shutil.rmtree(again / "evaluation")
     bare({}, str(again))
     assert same_weights(again, uninterrupted)
-    (names, ours), (others, theirs) = (read_answers(f / "evaluation" / "validation.parquet") for f in (again, uninterrupted))
+    (names, ours), (others, theirs) = (
+        read_answers(folder / "evaluation" / "validation.parquet") for folder in (again, uninterrupted)
+    )
     assert names == others
     assert all((ours[key] == theirs[key]).all() for key in theirs)
 
 
 @pytest.mark.slow
 def test_a_signal_to_the_whole_group_spares_the_workers(options: dict[str, Any], tmp_path: Path) -> None:
-    options = {**options, "output": str(tmp_path / "run"), "engine": {"workers": 2}, "epochs": 400}
+    # Long epochs: workers leave signals alone only once they have started, and each evaluation starts new ones.
+    long = {"epochs": 400, "batch_size": 2, "checkpoint_every": 1, "engine": {"workers": 2}}
+    options = {**options, "output": str(tmp_path / "run"), **long}
     process = context.Process(target=own_group, args=(options,))
     process.start()
     while not list((tmp_path / "run").glob("checkpoints/step-*")):
