@@ -115,7 +115,7 @@ class Ends(Callback):
 
     def on_epoch_end(self, run: Run, evaluation: Any) -> bool:
         self.epochs += 1
-        return False if self.error is None else True
+        return self.error is not None
 
     def state(self) -> dict[str, Any]:
         return {"epochs": self.epochs}

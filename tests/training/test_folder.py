@@ -90,31 +90,32 @@ def test_a_folder_that_another_process_works_in_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: Accelerator
 ) -> None:
     monkeypatch.setattr("botzoo.training.folder.PATIENCE", 0.1)
-    with FileLock(tmp_path / ".lock"), pytest.raises(ConfigError, match="Another process is at work in"):
-        with working_in(tmp_path, accelerator):
-            pass
+    with (
+        FileLock(tmp_path / ".lock"),
+        pytest.raises(ConfigError, match="Another process is at work in"),
+        working_in(tmp_path, accelerator),
+    ):
+        pass
 
 
 # What a run that goes on is compared with
 
 
-def a_run(folder: Path, accelerator: Accelerator, images: str = "aa11", teacher: str = "bb22", **split: Any) -> Any:
+class Three(list[int]):
+    """A split of three images."""
+
+    def __init__(self, fingerprint: str, order_depends_on_processes: bool) -> None:
+        super().__init__(range(3))
+        self.fingerprint, self.order_depends_on_processes = fingerprint, order_depends_on_processes
+
+
+def a_run(
+    folder: Path, accelerator: Accelerator, images: str = "aa11", teacher: str = "bb22", streamed: bool = False
+) -> Any:
     """Return as much of a run as run.json is made of."""
-    train = SimpleNamespace(
-        **{"fingerprint": images, "order_depends_on_processes": False, "__len__": lambda: 3} | split
-    )
-    sized = type("Sized", (), {"__len__": lambda self: 3})()
-    vars(sized).update(vars(train))
     known = SimpleNamespace(identity={"name": "local-dir:x", "sha256": teacher})
-    return SimpleNamespace(
-        images={"train": sized},
-        accelerator=accelerator,
-        folder=folder,
-        place=folder,
-        teacher=known,
-        facts={},
-        is_main=True,
-    )
+    of_run = {"images": {"train": Three(images, streamed)}, "accelerator": accelerator, "teacher": known}
+    return SimpleNamespace(**of_run, folder=folder, facts={}, is_main=True)
 
 
 def test_a_run_that_goes_on_keeps_what_it_recorded(tmp_path: Path, accelerator: Accelerator) -> None:
@@ -139,9 +140,8 @@ def test_what_has_changed_is_not_gone_on_with(
 
 
 def test_a_stream_goes_on_with_as_many_processes_as_it_began_with(tmp_path: Path, accelerator: Accelerator) -> None:
-    streamed = {"order_depends_on_processes": True}
-    record_facts(a_run(tmp_path, accelerator, **streamed), "botzoo train", resumed=False)
+    record_facts(a_run(tmp_path, accelerator, streamed=True), "botzoo train", resumed=False)
     facts = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(facts | {"processes": 2}))
     with pytest.raises(ConfigError, match="--num_processes 2"):
-        record_facts(a_run(tmp_path, accelerator, **streamed), "botzoo train", resumed=True)
+        record_facts(a_run(tmp_path, accelerator, streamed=True), "botzoo train", resumed=True)
