@@ -14,6 +14,8 @@ import torch
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig, seconds_of
+from botzoo.results.card import card
+from botzoo.results.recipe import recipe_options
 from botzoo.training.autotune import keep_budget, speed
 from botzoo.training.autotune.budget import Budget, Costs, Pace, fit_steps, run_seconds
 from botzoo.training.autotune.keep_budget import KeepBudget
@@ -26,6 +28,7 @@ from botzoo.training.state import Run
 from botzoo.util.text import epochs_words
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.transfer.freeze import Freeze
+from recorded import a_record
 from running import TINY, bare, final_weights, run_distributed
 
 SPE = 6  # batches of 8 in the 48 images left for training
@@ -319,6 +322,18 @@ def test_a_slow_run_says_so_in_its_log(caplog: pytest.LogCaptureFixture) -> None
     assert not caplog.records
     callback.on_log(run, {"step": 60, "seconds": 160.0})
     assert "slower than measured" in caplog.text
+
+
+def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_anew() -> None:
+    schedule = {"total_steps": 3, "steps_per_epoch": 6, "epochs": 0.5}
+    options = {"epochs": None, "steps": 3}
+    record = a_record(options=options, schedule=schedule, steps=3, best_epoch=1, budget={"refits": [[2, 3]]})
+    text = card(record)
+    assert "3 of 3 planned steps (0.5 epochs)" in text
+    assert "after epoch 1, which was cut short" in text
+    assert "3 from step 2 on" in text
+    recipe = recipe_options(record)
+    assert (recipe["epochs"], recipe["steps"], recipe["budget"]) == (None, 3, None)
 
 
 # A machine that proves slower or faster
