@@ -100,13 +100,36 @@ def finetune(options: dict[str, Any], resume: str | None = None) -> None:
     execute(config, command="botzoo-finetune", resume=folder)
 
 
-def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:
+def bare(options: dict[str, Any], resume: str | None = None, *callbacks: Any) -> Any:
+    """Fine-tune as ``finetune`` does, but for looking at the data before it and for the card after it; return the ``Run``.
+
+    What is given is said to be given by the user.
+    """
+    from botzoo.api import all_callbacks
+    from botzoo.options.command_line import load_config, made
+    from botzoo.results.report import Report
+    from botzoo.training.run import train
+    from botzoo.util.nested import flat
+    from botzoo_finetune.config import FinetuneConfig
+    from botzoo_finetune.doctor.examine import QuickCheck
+    from botzoo_finetune.run import transfer
+
+    folder = Path(resume) if resume else None
+    config = load_config(folder / "config.yaml", FinetuneConfig) if folder else made(options, FinetuneConfig)
+    every = all_callbacks(config, transfer(config), callbacks)
+    kept = [callback for callback in every if not isinstance(callback, Report | QuickCheck)]
+    return train(config, kept, given=[*flat(options)], command="botzoo-finetune", resume=folder)
+
+
+def finetune_and_signal(
+    options: dict[str, Any], number: int, at_step: int, resume: str | None = None, how: Callable[..., Any] = finetune
+) -> None:
     """Fine-tune, and send this process the signal ``number`` right after it took optimizer step ``at_step``."""
     from botzoo.errors import StoppedError
 
     signal_at_step(number, at_step, total=False)
     try:
-        finetune(options, resume)
+        how(options, resume)
     except StoppedError as stopped:
         Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
 
