@@ -18,6 +18,7 @@ from typing import Any, Literal
 from accelerate import Accelerator
 from PIL.Image import Image
 
+from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
@@ -36,7 +37,6 @@ from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.evaluation import evaluate
-from botzoo.training.setup import find, read_splits
 from botzoo.util.files import sha256_of
 
 SECONDS = 300
@@ -177,7 +177,7 @@ def _options(recipe: Path) -> TrainConfig:
 def _measure(subject: _Subject, claim: Claim, classifier: Model, dataset: str | None) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    found = find(config, accelerator)
+    found = opening.find(config.dataset, config.data)
     here, there = task_of(found), task_of(classifier)
     if here != there:
         raise DataError(
@@ -213,7 +213,7 @@ def _images(
         images, _ = read_images(found.splits[role], skip_corrupt=True, cache_bytes=int(DataConfig().cache_gib * 2**30))
         return images, found
     every: Any
-    data, every, _ = read_splits(config, found, accelerator)
+    data, every, _ = opening.read(found, config.data, split_seed=config.split_seed, skip_corrupt=True)
     if role not in every:
         raise DataError(f"{config.dataset} has no {role} split, which the figure is of: give another --dataset.")
     return every[role], data
