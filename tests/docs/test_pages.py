@@ -25,7 +25,7 @@ PAGES = [
 STAND_INS = {"N": "3", "W": "1", "E": "1", "SIZE": "64", "LR": "0.1"}
 """Values that a page leaves open."""
 
-REFUSED = ("--modle x", "--gradient-centralization --epochs 1", "--budget 1s")
+REFUSED = ("--modle x", "--cutout 0.5 --dry-run", "--budget 1s")
 """Command lines that are shown for their refusal, or for an option that a walk-through adds."""
 
 COMMANDS: dict[str, Command[Any]] = {
@@ -103,7 +103,7 @@ def test_every_option_that_a_sentence_names_exists() -> None:
     }
     measuring = {"--data", "--rounds", "--steps", "--images", "--only", "--seeds", "--full", "--target", "--seed"}
     measuring |= {"--cifar10", "--tinyimagenet100"}  # of tests/benchmarks
-    shown_as_wrong_or_new = {"--no-", "--gradient-centralization"}
+    shown_as_wrong_or_new = {"--no-", "--cutout"}
     assert named - flags() - small - measuring - shown_as_wrong_or_new == set()
 
 
