@@ -33,6 +33,10 @@ def test_classes_and_pictures_are_those_of_the_card(run: FinishedRun) -> None:
     assert run.plot_confusion().axes[0].get_xlabel() == "answer"
 
 
+def test_a_notebook_shows_a_picture(run: FinishedRun) -> None:
+    assert run.plot_curve()._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+
+
 def test_the_worst_images_come_first_by_their_files(run: FinishedRun, photos: Path) -> None:
     worst = run.worst(5)
     losses = [mistake.loss for mistake in worst]
