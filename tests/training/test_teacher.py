@@ -149,7 +149,7 @@ def test_its_licence_is_known_where_the_folder_says_it(folder: Path) -> None:
 def test_the_packaged_weights_can_teach() -> None:
     from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 
-    teacher = make(EMBEDDED, 64, tuple(WEIGHTS[EMBEDDED].label_names or ()))
+    teacher = make(EMBEDDED, 64, tuple(WEIGHTS[EMBEDDED].beside["label_names"]))
     assert (teacher.start.source, teacher.start.license, teacher.size) == (EMBEDDED, "apache-2.0", 64)
 
 
