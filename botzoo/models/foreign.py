@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
@@ -28,6 +28,7 @@ from botzoo.models.cost import on_meta
 from botzoo.models.pretrained import compare_keys
 from botzoo.util.text import brief
 
+T = TypeVar("T")
 Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 
@@ -198,21 +199,30 @@ def shortened(value: Any, longest: int = 60) -> str:
     return text if len(text) <= longest else f"{text[: longest - 10]} ... {text[-5:]}"
 
 
-def read_shapes(path: Path) -> Shapes:
-    """Return the shape of each tensor in a safetensors file; only its header is read.
+def read_file(path: Path, read: Callable[[Path], T]) -> T:
+    """Return what ``read`` makes of a safetensors file.
 
     Raises:
         CheckpointError: there is no such file, or it is truncated, damaged or something else.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        return read(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
         ) from error
+
+
+def read_shapes(path: Path) -> Shapes:
+    """Return the shape of each tensor in a safetensors file; only its header is read. Raises as ``read_file``."""
+
+    def header(path: Path) -> Shapes:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+
+    return read_file(path, header)
 
 
 def meta_network(config: Config, shapes: Shapes | None, where: str) -> nn.Module:
