@@ -14,14 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from botzoo.errors import ModelError, did_you_mean
+from botzoo.errors import ModelError
 from botzoo.util.hub_cache import cached_file
 from botzoo.util.text import table
 
 FILE = Path(__file__).parents[1] / "models" / "catalogue.json"
 
 SortKey = Literal["name", "accuracy", "params", "macs", "size"]
-
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
 
 
@@ -79,39 +78,31 @@ def chosen(pattern: str = "*", sort: str = "name", *, cached: bool = False) -> l
     found = [entry for entry in every if fnmatch(entry.name, wanted)]
     if not found:
         names = {entry.name.split(".")[0] for entry in every}
-        raise ModelError(f"No network is called {pattern!r}.{did_you_mean(pattern, names)} All of them: botzoo list.")
-    return sorted([entry for entry in found if not cached or entry.here], key=lambda entry: _order(entry, sort))
+        raise ModelError(
+            f"No network is called {pattern!r}.", value=pattern, accepted=names, cure="All of them: botzoo list."
+        )
 
+    def order(entry: Entry) -> tuple[Any, ...]:
+        natural = tuple((int(digits or 0), text) for digits, text in re.findall(r"(\d*)(\D+)", entry.name))
+        if sort == "accuracy":
+            return entry.top1 is None, -(entry.top1 or 0), natural
+        return (natural,) if sort == "name" else (getattr(entry, sort), natural)
 
-def _order(entry: Entry, sort: str) -> tuple[Any, ...]:
-    natural = tuple((int(digits or 0), text) for digits, text in re.findall(r"(\d*)(\D+)", entry.name))
-    if sort == "accuracy":
-        return entry.top1 is None, -(entry.top1 or 0), natural
-    return (natural,) if sort == "name" else (getattr(entry, sort), natural)
+    return sorted((entry for entry in found if not cached or entry.here), key=order)
 
 
 def as_table(rows: list[Entry]) -> str:
     """Return the entries as lines of text."""
     if not rows:
         return "None of them is cached."
-    head = ("name", "top-1", "classes", "px", "params", "MACs", "size", "licence", "cached")
-    return "\n".join(table([head, *map(_row, rows)], left=(0, 7, 8)))
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    trained = entry.embedded or entry.hub_id is not None
-    where = "with botzoo" if entry.embedded else ("yes" if entry.here else "no") if trained else "no weights"
-    return (
-        entry.name,
-        f"{entry.top1:.2f}" if entry.top1 is not None else "-",
-        str(entry.classes),
-        str(entry.side),
-        f"{entry.params / 1e6:.2f} M",
-        f"{entry.macs / 1e9:.2f} G",
-        in_megabytes(entry.size) if trained else "-",
-        entry.license or "-",
-        where,
-    )
+    lines: list[tuple[str, ...]] = [("name", "top-1", "classes", "px", "params", "MACs", "size", "licence", "cached")]
+    for e in rows:
+        trained = e.embedded or e.hub_id is not None
+        where = "with botzoo" if e.embedded else ("yes" if e.here else "no") if trained else "no weights"
+        top1, size = f"{e.top1:.2f}" if e.top1 is not None else "-", in_megabytes(e.size) if trained else "-"
+        costs = (f"{e.params / 1e6:.2f} M", f"{e.macs / 1e9:.2f} G", size)
+        lines.append((e.name, top1, str(e.classes), str(e.side), *costs, e.license or "-", where))
+    return "\n".join(table(lines, left=(0, 7, 8)))
 
 
 def in_megabytes(size: float) -> str:

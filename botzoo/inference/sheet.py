@@ -12,11 +12,12 @@ import timm
 from torch import nn
 
 from botzoo import recipes
-from botzoo.errors import ModelError, did_you_mean, printable
+from botzoo.errors import printable
 from botzoo.inference.catalogue import in_megabytes
 from botzoo.inference.describe import blocks, layers, structure
 from botzoo.inference.load import address_of, advice_offline, label_names
 from botzoo.models.cost import count_macs, on_meta
+from botzoo.models.create import check_name
 from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder
@@ -75,15 +76,8 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
 
 
 def _known_to_timm(name: str) -> _Subject:
-    base, _, tag = name.partition(".")
-    if not timm.is_model(name):
-        raise ModelError(f"There is no network {name!r}.{did_you_mean(base, timm.list_models())} Ours: botzoo list.")
-    tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
-    if tag and tag not in tags:
-        raise ModelError(
-            f"{base} has no weights with the tag {tag!r}.{did_you_mean(tag, tags)} Its tags: {', '.join(tags) or 'none'}."
-        )
-    known = timm.get_pretrained_cfg(name)
+    check_name(name)
+    base, known = name.partition(".")[0], timm.get_pretrained_cfg(name)
     cfg = known.to_dict() if known is not None else {"num_classes": 1000}
     with on_meta():
         model = timm.create_model(base, num_classes=cfg["num_classes"])

@@ -161,8 +161,8 @@ def check_name(name: str, *, pretrained: bool = False) -> None:
     tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
     if tag and tag not in tags:
         cure = (
-            f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: --pretrained hf-hub:owner/name, local-dir:PATH "
-            "or a .safetensors file."
+            f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: hf-hub:owner/name, local-dir:PATH or a "
+            ".safetensors file."
         )
         raise ModelError(f"{base} has no weights with the tag {tag!r}.", value=tag, accepted=tags, cure=cure)
     if pretrained and not tags:
