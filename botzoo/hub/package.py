@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 
 from botzoo.errors import BotzooError, PublishError
 from botzoo.models.create import create_model
+from botzoo.results.beside import FILES as BESIDE
 from botzoo.results.claim import claim_in_card, license_fields
 from botzoo.results.recipe import read_recipe
 from botzoo.results.sections import OPEN_LICENCE
@@ -21,7 +22,7 @@ from botzoo.util.text import brief
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
-FILES = (*NEEDED, "recipe.yaml", "metrics.jsonl", "learning_curve.png", "confusion.png", "per_class.csv")
+FILES = (*NEEDED, *BESIDE)
 """What goes up, where it is there; anything else in the folder stays."""
 
 RECORD = "published.json"

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from PIL.Image import Image
 
+from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
@@ -35,7 +36,6 @@ from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.evaluation import evaluate
-from botzoo.training.setup import find, read_splits
 from botzoo.util.files import sha256_of
 
 SECONDS = 300
@@ -167,7 +167,7 @@ def _options(recipe: Path) -> TrainConfig:
 def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    data = find(config, accelerator)
+    data = opening.find(config.dataset, config.data)
     here, task = task_of(data), task_of(model)
     if here != task:
         raise DataError(
@@ -179,7 +179,7 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
         images, _ = read_images(data.splits[claim.role], skip_corrupt=True, cache_bytes=cache)
     else:
         every: Any
-        data, every, _ = read_splits(config, data, accelerator)
+        data, every, _ = opening.read(data, config.data, split_seed=config.split_seed, skip_corrupt=True)
         if claim.role not in every:
             raise DataError(
                 f"{config.dataset} has no {claim.role} split, which the figure is of: give another --dataset."

@@ -83,11 +83,9 @@ print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
 
 def data_section(record: RunRecord) -> Iterator[str]:
     """Yield the section on the images of the run."""
-    facts, data, options = record.facts, record.facts["data"], record.options["data"]
+    facts, data, streamed = record.facts, record.facts["data"], record.config.data.streaming
     yield "## Data"
-    hashed = (
-        "the names, sizes and image counts of its shards" if options["streaming"] else "its images and labels in order"
-    )
+    hashed = "the names, sizes and image counts of its shards" if streamed else "its images and labels in order"
     yield table(
         ("split", "images", f"SHA-256 of {hashed}"),
         ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),

@@ -94,3 +94,8 @@ def test_images_that_differ_between_processes_are_compared_by_fingerprint(photos
     assert (
         images["train"].fingerprint not in seen[0][0]
     )  # it is of the whole split, before validation images are set aside
+
+
+def test_data_in_memory_is_not_streamed() -> None:
+    with pytest.raises(DataError, match="in memory is not streamed"):
+        find(([], []), STREAMING)

@@ -83,6 +83,14 @@ def half(run: Path) -> None:
     (run / "run.json").write_text('{"task": "classification"}')
 
 
+def listed(run: Path) -> None:
+    (run / "config.yaml").write_text("- model")
+
+
+def without_log(run: Path) -> None:
+    (run / "metrics.jsonl").unlink()
+
+
 def without_answers(run: Path) -> None:
     (run / "evaluation" / "validation.parquet").unlink()
 
@@ -101,7 +109,9 @@ def no_run(run: Path) -> None:
         (no_run, "is not the folder of a run"),
         (unfinished, "has not finished: go on with it by --resume"),
         (damaged, r"run\.json cannot be read"),
-        (half, r"has no split, no name"),
+        (half, r"has no name, no split, no steps"),
+        (listed, r"config\.yaml cannot be read \(it holds no names"),
+        (without_log, r"metrics\.jsonl cannot be read \(there is no such file"),
         (without_answers, "there is no such file"),
         (of_other_weights, "not those that were evaluated"),
     ],

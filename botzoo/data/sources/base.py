@@ -137,7 +137,7 @@ class ImageData(Generic[SplitT]):
     Attributes:
         name: as the user gave it.
         class_names: K names, K >= 2; label k means ``class_names[k]``.
-        train, validation, test: its splits; ``open_images`` always sets ``validation``.
+        train, validation, test: its splits; a run sets ``validation`` itself where there is none.
         declared: whether the data itself lists its classes, so that one without images is a class all the same.
         hub_id: its id on the Hub, if it came from there.
         license: its licence, if it is known.
