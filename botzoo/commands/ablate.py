@@ -31,7 +31,7 @@ COMMAND = Command(
 
 def run(argv: list[str]) -> None:
     """Train every rung of a ladder with every seed and compare them."""
-    # What is compared is what one wants to know of first: a wrong ladder is told before missing epochs.
+    # What is compared is what one wants to know of first: a wrong ladder is refused before missing epochs.
     load_ladder(named_first(argv, "ladder", AblateConfig.ladder))
     asked = parse(COMMAND, argv)
     if asked.resume is not None:

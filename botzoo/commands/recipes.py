@@ -38,10 +38,10 @@ def run(argv: list[str]) -> None:
 def _ladder() -> str:
     """Return a block for each network of the paper and one for each setup that we measured in, rung below rung."""
     every = [recipes.load(name) for name in recipes.names()]
+    abouts = {recipe.name: recipe.about for recipe in every}
     blocks = []
     for model, title in NETWORKS.items():
         figures = {recipe.name: float(recipe.paper[model][0]) for recipe in every if model in recipe.paper}
-        abouts = {recipe.name: recipe.about for recipe in every}
         blocks.append(_block((f"{title}, ImageNet", "paper", "gain", "adds"), figures, abouts))
     for setup in dict.fromkeys(recipe.measured["setup"] for recipe in every if recipe.measured):
         found = {recipe.name: recipe.measured for recipe in every if recipe.measured.get("setup") == setup}

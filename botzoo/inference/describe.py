@@ -93,12 +93,7 @@ def blocks(found: list[Layer]) -> list[Layer]:
     return every
 
 
-LETTERS = {
-    (True, False, False): "A",
-    (False, False, False): "B",
-    (False, True, False): "C",
-    (False, True, True): "D",
-}
+LETTERS = {(True, False, False): "A", (False, False, False): "B", (False, True, False): "C", (False, True, True): "D"}
 """The paper's variants: whether the first 1x1 strides, whether the stem is deep, whether the shortcut averages."""
 
 

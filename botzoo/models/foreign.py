@@ -126,10 +126,7 @@ _SOUND: dict[str, Sound] = {
     "model_args": (lambda v: isinstance(v, dict) and _count(v) <= ITEMS, f"an object of at most {ITEMS:,} values"),
 }
 _ARGUMENT: Sound = (_is_argument, f"text, true, false, numbers up to {ARGUMENT:,} or short lists of them")
-_SIZE: Sound = (
-    lambda v: _is_side(v) or _is_list(v, 2, _is_side),
-    f"one or two sides from 1 to {SIDE} px",
-)
+_SIZE: Sound = (lambda v: _is_side(v) or _is_list(v, 2, _is_side), f"one or two sides from 1 to {SIDE} px")
 _TEMPERATURE: Sound = (lambda v: _is_number(v, *TEMPERATURES), "a number from {:g} to {:g}".format(*TEMPERATURES))
 
 

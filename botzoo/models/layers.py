@@ -44,10 +44,7 @@ def measuring_steps(batch_size: int, steps_per_epoch: int) -> int:
 
 
 def measure_norms(
-    norms: Iterable[nn.Module],
-    network: Callable[[Tensor], Tensor],
-    batches: Iterable[Tensor],
-    accelerator: Accelerator,
+    norms: Iterable[nn.Module], network: Callable[[Tensor], Tensor], batches: Iterable[Tensor], accelerator: Accelerator
 ) -> None:
     """Set the running mean and variance of ``norms`` to the mean of those of all batches, over all processes.
 

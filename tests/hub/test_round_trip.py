@@ -110,6 +110,7 @@ def test_a_run_with_push_to_is_published_whole(double: HubDouble, published: Pat
     assert (card.data.license, card.data.model_name) == ("apache-2.0", "photos")
 
 
+@pytest.mark.slow
 def test_timm_alone_gives_the_same_answers(newcomer: dict[str, Any], published: Path, photos: Path) -> None:
     model = timm.create_model(f"local-dir:{published / 'model'}", pretrained=True).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
@@ -120,25 +121,30 @@ def test_timm_alone_gives_the_same_answers(newcomer: dict[str, Any], published: 
     assert not newcomer["botzoo"]
 
 
+@pytest.mark.slow
 def test_transformers_gives_the_same_answers(newcomer: dict[str, Any]) -> None:
     shares = dict(zip(newcomer["names"], torch.tensor(newcomer["logits"]).softmax(0).tolist(), strict=True))
     assert {told["label"]: told["score"] for told in newcomer["pipeline"]} == pytest.approx(shares, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_our_name_resolves_to_timms_weights(newcomer: dict[str, Any], double: HubDouble) -> None:
     assert newcomer["equal"]
     held = double.repo("timm/resnet50d.gluon_in1k").files["model.safetensors"]
     assert len(double.seen("GET", f"/storage/{double.oid(held)}")) == 1
 
 
+@pytest.mark.slow
 def test_a_data_set_is_read_from_the_hub(newcomer: dict[str, Any]) -> None:
     assert newcomer["rows"] == 6
 
 
+@pytest.mark.slow
 def test_it_can_be_fine_tuned_again(newcomer: dict[str, Any]) -> None:
     assert newcomer["again"] == 0
 
 
+@pytest.mark.slow
 def test_no_token_went_elsewhere(newcomer: dict[str, Any], double: HubDouble) -> None:
     assert double.leaks() == []
 
