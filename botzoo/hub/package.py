@@ -31,15 +31,10 @@ RECORD = "published.json"
 
 @dataclass(frozen=True)
 class Package:
-    """What goes up.
+    """What goes up from a model folder to a repository, owner/name, under a licence, by its name on the Hub.
 
-    Attributes:
-        folder: the model folder.
-        repo: owner/name.
-        license: name of the licence, as on the Hub.
-        card: as it goes up.
-        files: content by name: bytes of what was changed on the way, else the path.
-        left_behind: names in the folder that are not on the list.
+    ``files`` has content by name: bytes of what was changed on the way, such as the card, else the path. ``left_behind``
+    has the names in the folder that are not on the list.
     """
 
     folder: Path

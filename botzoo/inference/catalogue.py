@@ -29,14 +29,11 @@ class Entry:
     """A network, and one set of its weights if there is any.
 
     Attributes:
-        name: with its tag where there are weights.
-        top1: in per cent of images of ``classes`` classes, None where nobody measured.
-        classes, side: of the weights, and of the network as it is made without any; side of the input in pixels.
-        params: parameters.
-        macs: multiply-accumulates of one image.
+        name: with its tag where there are weights; ``license`` and ``hub_id`` are None where there are none.
+        top1: in per cent, None where nobody measured.
+        side: of the input in pixels.
+        params, macs: parameters, and multiply-accumulates of one image.
         size: bytes of all tensors; of the embedded weights, of the file.
-        license: of the weights, None where there are none.
-        hub_id: repository, None for embedded weights and for none.
         embedded: whether the weights come with the package.
     """
 
@@ -63,15 +60,9 @@ def entries() -> list[Entry]:
 
 
 def chosen(pattern: str = "*", sort: str = "name", *, cached: bool = False) -> list[Entry]:
-    """Return the entries whose name matches ``pattern``, with * and ?, or has it as a part.
+    """Return the entries whose name matches ``pattern``, such as ``resnet50*``, or has it as a part; or raise ModelError.
 
-    Args:
-        pattern: such as ``resnet50*`` or ``gluon``.
-        sort: the most accurate first; of the others the smallest.
-        cached: only those whose weights are on this machine.
-
-    Raises:
-        ModelError: there is none.
+    The most accurate or the smallest come first; with ``cached`` only those whose weights are on this machine.
     """
     every = entries()
     wanted = pattern if re.search(r"[*?[]", pattern) else f"*{pattern}*"
@@ -126,16 +117,15 @@ def made() -> list[Entry]:
         return sum(p.numel() for p in model.parameters()), count_macs(model, side), sum(t.nbytes for t in tensors)
 
     found = []
-    for name, weights in WEIGHTS.items():
-        side = weights.input_size[-1]
-        params, macs, size = cost(weights.architecture, weights.num_classes, side)
-        size = weights.path.stat().st_size if weights.path else size
-        about = (weights.license, weights.hub_id, weights.path is not None)
-        found.append(Entry(name, weights.top1, weights.num_classes, side, params, macs, size, *about))
+    for name, w in WEIGHTS.items():
+        params, macs, size = cost(w.architecture, w.num_classes, side := w.input_size[-1])
+        size = w.path.stat().st_size if w.path else size
+        found.append(
+            Entry(name, w.top1, w.num_classes, side, params, macs, size, w.license, w.hub_id, w.path is not None)
+        )
     trained = {weights.architecture for weights in WEIGHTS.values()}
     for name in (name for name in timm.list_models("*_bot") if name not in trained):
-        cfg: Any = timm.get_pretrained_cfg(name)
-        side = cfg.input_size[-1]
+        side = timm.get_pretrained_cfg(name).input_size[-1]  # type: ignore[union-attr]
         found.append(Entry(name, None, 1000, side, *cost(name, 1000, side), None, None, False))
     return found
 

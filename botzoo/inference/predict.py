@@ -51,7 +51,7 @@ class Prediction:
 
     @property
     def label(self) -> str | None:
-        """The likeliest class, None where none is named."""
+        """The likeliest class."""
         return self.labels[0] if self.labels else None
 
     @property
@@ -175,16 +175,11 @@ class Model:
 
 
 class Predictor:
-    """A model placed on a device and readied for speed.
+    """A copy of a model's network on a device, readied for speed; the options are those of ``Model.predict``.
 
     Args:
-        model: what to ask; it is left as it is.
-        device: where to compute.
-        requested: the arithmetic; "auto" takes the fastest that is sound, and fp32 for a few images on a CPU.
-        tta: the views of each image whose probabilities are averaged.
-        batch_size: images in a forward pass; None for 64 images of 224 px, more of smaller ones and fewer of larger ones.
+        requested: the arithmetic.
         expected: how many images there will be, if known.
-        temperature: what the logits are divided by, > 0; None for the model's own, or 1 where it has none.
 
     Attributes:
         temperature: what the logits are divided by.
@@ -230,15 +225,7 @@ class Predictor:
             torch.backends.cudnn.benchmark = True
 
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
-        """Yield the answer for each image, in their order; threads read ahead while the network works.
-
-        Args:
-            images: of any kind that ``Model.predict`` takes.
-            top_k: how many classes to name; None for as many as the form of the prediction names.
-
-        Raises:
-            CheckpointError: the network answers with NaN or infinite numbers.
-        """
+        """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""
         read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: Iterator[Prediction] = iter(())
@@ -250,7 +237,7 @@ class Predictor:
         yield from waiting
 
     def _read(self, image: AnyImage) -> Pixels | str:
-        """Return the network's input of an image, uint8 (S, S, 3), or what is wrong with it."""
+        """Return the network's input, uint8 (S, S, 3), or what is wrong with the image."""
         try:
             return self.transform(read_image(image), (0, 0))
         except (OSError, ValueError) as error:

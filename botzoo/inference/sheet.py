@@ -44,15 +44,13 @@ class _Subject:
 
 
 def sheet(name: str, *, every_layer: bool = False) -> list[str]:
-    """Return the lines that describe a network.
+    """Return the lines that describe a network, with every layer or with the blocks that they make up.
 
     Args:
         name: a name or name.tag of timm or botzoo, ``hf-hub:owner/name``, ``local-dir:PATH``, or the folder of a run.
-        every_layer: list every layer instead of the blocks that they make up.
 
     Raises:
-        ModelError: there is no such network.
-        CheckpointError: a folder or repository does not describe one.
+        ModelError, CheckpointError: there is no such network, or a folder or repository does not describe one.
         NetworkError: a repository is not cached and the Hub cannot be reached.
     """
     address = address_of(name)

@@ -78,7 +78,6 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
         return sum(asdict(self).values())
 
 
@@ -90,13 +89,12 @@ def estimate_memory(
     *,
     averaged: bool = False,
 ) -> Memory:
-    """Estimate the memory of a training step from passes over one and over two images.
+    """Estimate the memory of a training step with ``micro_batch`` images at once, from passes over one and over two.
 
     Args:
         model: with the parameters frozen that are to stay so.
         forward: runs the network on so many images, as in training.
         make_optimizer: makes an optimizer like the run's over other groups.
-        micro_batch: images in one forward pass.
         averaged: whether an average of the weights is kept beside them.
     """
     weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))

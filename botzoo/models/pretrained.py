@@ -39,7 +39,7 @@ class Weights:
     """
 
     name: str
-    """Model name and tag, ``resnet50d_bot.gluon_in1k``."""
+    """Model name and tag."""
     hub_id: str | None = None
     """Repository on the Hugging Face Hub, ``timm/resnet50d.gluon_in1k``; None for a packaged file."""
     file: str | None = None
@@ -105,13 +105,12 @@ class Weights:
             "license": self.license,
             "label_names": self.beside.get("label_names"),
             "pool_size": self.pool_size or tuple(-(-side // 32) for side in self.input_size[1:]),
-            **{key: getattr(self, key) for key in _AS_IN_TIMM},
+            **{
+                key: getattr(self, key)
+                for key in ("num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
+            },
+            **{key: getattr(self, key) for key in ("test_input_size", "test_crop_pct")},
         }
-
-
-_AS_IN_TIMM = (
-    *("num_classes", "input_size", "crop_pct", "test_input_size", "test_crop_pct", "interpolation", "mean", "std"),
-)
 
 
 def untrained_cfg(first_conv: str = "conv1", classifier: str = "fc") -> dict[str, Any]:
@@ -227,14 +226,10 @@ def work_offline() -> list[str]:
 class KeyReport:
     """How a state dict meets a model: the names of parameters and buffers, each in one field, in the order met."""
 
-    loaded: tuple[str, ...]
-    """In both, with the same shape."""
-    missing: tuple[str, ...]
-    """In the model only."""
-    unexpected: tuple[str, ...]
-    """In the state dict only."""
-    mismatched: tuple[str, ...]
-    """In both, with different shapes."""
+    loaded: tuple[str, ...]  # in both, with the same shape
+    missing: tuple[str, ...]  # in the model only
+    unexpected: tuple[str, ...]  # in the state dict only
+    mismatched: tuple[str, ...]  # in both, with different shapes
 
     @property
     def fits(self) -> bool:
