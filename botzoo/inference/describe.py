@@ -126,16 +126,14 @@ def structure(model: nn.Module) -> list[str]:
         if hasattr(block, "conv3"):  # a basic block has no 1x1 that could stride
             skips = " (original: the 1x1 skips three quarters of its input)"
             residual += skips if block.conv1.stride[0] > 1 else " (tweak B)"
-        lines.append(f"{name}: {residual}; {_shortcut(block)}")
+        shortcut = "the shortcut is the identity"
+        if block.downsample is not None:
+            kinds = ", ".join(_conv(m) for m in block.downsample.modules() if isinstance(m, nn.Conv2d))
+            tweak_d = f"2x2 average, then {kinds} (tweak D)"
+            shortcut = f"shortcut: {tweak_d if _averages(block) else f'{kinds} (original)'}"
+        lines.append(f"{name}: {residual}; {shortcut}")
     return lines
 
 
 def _averages(block: Any) -> bool:
     return block.downsample is not None and any(isinstance(m, nn.AvgPool2d) for m in block.downsample.modules())
-
-
-def _shortcut(block: Any) -> str:
-    if block.downsample is None:
-        return "the shortcut is the identity"
-    kinds = ", ".join(_conv(m) for m in block.downsample.modules() if isinstance(m, nn.Conv2d))
-    return f"shortcut: 2x2 average, then {kinds} (tweak D)" if _averages(block) else f"shortcut: {kinds} (original)"

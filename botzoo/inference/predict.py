@@ -230,8 +230,11 @@ class Predictor:
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: Iterator[Prediction] = iter(())
         while batch := list(itertools.islice(rows, self.batch_size)):
-            pixels = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-            found = self.probabilities(self._placed(pixels)) if pixels else None
+            found = None
+            if pixels := [pixels for _, pixels in batch if not isinstance(pixels, str)]:
+                stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+                stacked = stacked.pin_memory() if self.device.type == "cuda" else stacked
+                found = self.probabilities(stacked.to(self.device, non_blocking=True))
             yield from waiting  # a GPU is at work on this batch while the answers to the last one are fetched
             waiting = self._answers(batch, found, top_k)
         yield from waiting
@@ -242,10 +245,6 @@ class Predictor:
             return self.transform(read_image(image), (0, 0))
         except (OSError, ValueError) as error:
             return str(error)
-
-    def _placed(self, rows: list[Pixels]) -> Tensor:
-        pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2)
-        return (pixels.pin_memory() if self.device.type == "cuda" else pixels).to(self.device, non_blocking=True)
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
