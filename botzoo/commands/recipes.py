@@ -25,7 +25,12 @@ def run(argv: list[str]) -> None:
     if len(argv) > 1:
         raise ConfigError(f"Give one recipe, not {len(argv)}: botzoo recipes {argv[0]}.")
     if argv:
-        _show(argv[0])
+        import yaml
+
+        recipe = recipes.load(argv[0])
+        names = " < ".join(base.name for base in reversed(recipes.chain(recipe)))
+        options = yaml.safe_dump({"options": recipe.resolved()}, sort_keys=False).rstrip()
+        print(f"# {recipe.name}: {recipe.about}\n# {names}\nabout: {recipe.about}\n{options}")
         return
     # a block for each network of the paper and one for each setup that we measured in, rung below rung
     every = [recipes.load(name) for name in recipes.names()]
@@ -41,15 +46,6 @@ def run(argv: list[str]) -> None:
         blocks.append(_block(("ours", "mean", "gain", f"each seed: {setup}"), figures, seeds))
     blocks.append("paper: top-1 in per cent; gain: over the nearest recipe below it with a figure")
     print("\n\n".join(blocks))
-
-
-def _show(name: str) -> None:
-    import yaml
-
-    recipe = recipes.load(name)
-    names = " < ".join(base.name for base in reversed(recipes.chain(recipe)))
-    options = yaml.safe_dump({"options": recipe.resolved()}, sort_keys=False).rstrip()
-    print(f"# {recipe.name}: {recipe.about}\n# {names}\nabout: {recipe.about}\n{options}")
 
 
 def _block(head: tuple[str, ...], figures: dict[str, float], notes: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from PIL.Image import Image
 
@@ -53,8 +53,7 @@ DATA_OPTIONS = ("image_column", "label_column", "val_fraction", "split_seed", "f
 Outcome = Literal["agrees", "differs", "unknown"]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One thing that was checked: its name, whether it is as published, and what was found, or why nobody can know."""
 
     name: str
@@ -75,8 +74,7 @@ class _Subject:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class _Measured:
+class _Measured(NamedTuple):
     """What the network says of the images; ``evaluation`` is None where it has not the classes that they are of."""
 
     evaluation: Any

@@ -29,7 +29,6 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
 
     Args:
         address: ``local-dir:PATH`` or ``hf-hub:owner/name``, with ``@revision`` behind it where one is meant.
-        weights: whether the weights are wanted too.
         extras: names of files that are fetched where there are such.
 
     Raises:

@@ -17,7 +17,8 @@ def brief(error: BaseException, longest: int = 200) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its type where it says nothing."""
-    return brief(error) if not str(error).strip() else printable(str(error).strip().splitlines()[0], 300)
+    said = str(error).strip()
+    return printable(said.splitlines()[0], 300) if said else type(error).__name__
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
