@@ -78,12 +78,11 @@ class StoppedError(BotzooError):
         self.exit_status = exit_status
 
 
-def did_you_mean(value: str, accepted: Iterable[str], limit: int = 3) -> str:
+def did_you_mean(value: str, accepted: Iterable[str]) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the accepted names closest to ``value``, or ``""`` if none is close."""
     by_lower = {name.lower(): name for name in accepted}
-    close = get_close_matches(value.lower(), by_lower, n=limit, cutoff=0.6)
-    names = [repr(by_lower[name]) for name in close]
-    return f" Did you mean {' or '.join(names)}?" if names else ""
+    close = [repr(by_lower[name]) for name in get_close_matches(value.lower(), by_lower)]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def printable(text: str, longest: int = 200) -> str:

@@ -52,11 +52,9 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
 
     Args:
         run: its folder, which is left as it is.
-        license: of the weights.
         weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names``, ``claim``, the
             figure that the card gives, and ``calibration``, as in config.json; NAME.yaml, the options of the run.
         cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
-        name: name.tag.
 
     Raises:
         ConfigError: the run has not finished, or it is an average that --soup made.
@@ -65,7 +63,7 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")
     config = load_config(run / "config.yaml", TrainConfig)
     if config.soup is not None:  # the weights would be averaged anew, after they were rounded
-        raise ConfigError(f"The run in {run} was told to average epochs (--soup): give one without.")
+        raise ConfigError(f"The run in {run} is an average of epochs (--soup): give one without.")
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(run, Path(temporary) / name))
         shutil.rmtree(copy / "model")

@@ -62,13 +62,7 @@ class Reproduction:
 
 
 def reproduction(name: str, dataset: str | None = None, output: str | None = None) -> Reproduction:
-    """Find out how a published model was trained.
-
-    Args:
-        name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run or
-            a model.
-        dataset: takes the place of the recipe's own.
-        output: folder of the new run, by default the program's own choice.
+    """Find out how the model that ``name`` is, as for ``verify``, was trained; a ``dataset`` takes the place of its own.
 
     Raises:
         ModelError: no recipe travels with it.

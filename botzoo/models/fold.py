@@ -10,9 +10,12 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+TOLERANCE = 1e-3
+"""Largest difference of two logits, as a share of the largest one."""
+
 
 @torch.no_grad()
-def fold_batch_norm(model: nn.Module, image: Tensor, tolerance: float = 1e-3) -> tuple[nn.Module, int]:
+def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
     """Return a copy with every BatchNorm folded that reads a convolution's output, and how many they are.
 
     Which ones do is seen in a forward pass. What is folded has to answer as before: where it does not, as when something
@@ -21,7 +24,6 @@ def fold_batch_norm(model: nn.Module, image: Tensor, tolerance: float = 1e-3) ->
     Args:
         model: in evaluation mode, float32.
         image: an input of it, float32 (N, C, H, W).
-        tolerance: largest difference of two logits, as a share of the largest one.
     """
     folded = copy.deepcopy(model)
     expected, pairs = _watched(folded, image)
@@ -33,7 +35,7 @@ def fold_batch_norm(model: nn.Module, image: Tensor, tolerance: float = 1e-3) ->
         # timm's BatchNorm may have an activation in it
         rest = nn.Sequential(second.drop, second.act) if isinstance(second, BatchNormAct2d) else nn.Identity()
         folded.set_submodule(norm, rest)
-    furthest = tolerance * max(float(expected.abs().max()), 1e-3)
+    furthest = TOLERANCE * max(float(expected.abs().max()), 1e-3)
     same = pairs and float((folded(image) - expected).abs().max()) <= furthest < float("inf")  # nor is it NaN
     return (folded, len(pairs)) if same else (model, 0)
 

@@ -31,14 +31,9 @@ RUNG_KEYS = ("recipe", "name", "options", "below", "paper", "about")
 
 @dataclass(frozen=True)
 class Rung:
-    """One set of options to train with.
+    """One set of options to train with, the recipe's included.
 
-    Attributes:
-        name: of the rung.
-        options: all of them, the recipe's included.
-        below: name of the rung it is compared with, None for the lowest.
-        about: what it adds.
-        paper: the paper's top-1 accuracy on ImageNet in per cent, where it has one.
+    ``below`` is the rung that it is compared with, None for the lowest; ``paper`` the paper's top-1 on ImageNet in per cent.
     """
 
     name: str
@@ -71,14 +66,9 @@ class Ladder:
 
 
 def load_ladder(name: str, model: str | None = None) -> Ladder:
-    """Return a ladder by its name, or from a YAML file of one's own by its path.
+    """Return a ladder by its name, table4 for one, or from a YAML file of one's own by its path; raises ConfigError.
 
-    Args:
-        name: table4, table5, table6, or a path that ends in .yaml.
-        model: the network whose figures are the paper's; by default the ladder's own.
-
-    Raises:
-        ConfigError: there is none, or the file is not a ladder.
+    The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
     """
     path = recipes.file_of(name, FOLDER, "ladder")
     values = recipes.read_yaml(path, KEYS)
@@ -117,9 +107,7 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
 
 
 def leave_one_out(ladder: Ladder) -> Ladder:
-    """Return the top rung and, on it, one rung for each trick that led to it, with all but that trick.
-
-    The tricks are those of the rungs from the bottom to the last one, along ``below``.
+    """Return the top rung and, on it, one rung for each trick that led to it, along ``below``, with all but that trick.
 
     Raises:
         ConfigError: the top rung stands on none, or a trick changes more than once.
@@ -150,11 +138,7 @@ def leave_one_out(ladder: Ladder) -> Ladder:
 
 
 def select(ladder: Ladder, names: list[str]) -> Ladder:
-    """Return the ladder with these rungs only; each stands on the nearest one below it that is left.
-
-    Raises:
-        ConfigError: the ladder has no such rung.
-    """
+    """Return the ladder with these rungs only, each on the nearest one below it that is left; raises ConfigError."""
     known = [rung.name for rung in ladder.rungs]
     for name in names:
         if name not in known:

@@ -21,11 +21,6 @@ def first_line(error: BaseException) -> str:
     return printable(said.splitlines()[0], 300) if said else type(error).__name__
 
 
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """Return what an error says, on one line."""
-    return printable(str(error), limit) or type(error).__name__
-
-
 def shorten(text: str, longest: int) -> str:
     """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
     text = " ".join(text.split())

@@ -101,6 +101,7 @@ print(json.dumps(rows))
 """
 
 
+@pytest.mark.slow
 def test_timm_alone_loads_the_folder_and_gives_the_same_logits(folders: dict[str, Any]) -> None:
     args = [arg for path, _, _, preprocessing in folders.values() for arg in (path, preprocessing.size)]
     for place, row in zip(folders, fresh(LOAD_WITH_TIMM, *args), strict=True):

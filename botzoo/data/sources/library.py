@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from botzoo.errors import DataError
-from botzoo.util.text import one_line
+from botzoo.util.text import brief
 
 
 @contextmanager
@@ -55,4 +55,4 @@ def library_errors(shown: str) -> Iterator[None]:
     except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
         cause = error.__cause__ or error
         hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
-        raise DataError(f"The data set {shown} cannot be read: {one_line(cause)}{hint}") from error
+        raise DataError(f"The data set {shown} cannot be read: {brief(cause)}.{hint}") from error

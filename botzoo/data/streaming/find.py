@@ -20,7 +20,7 @@ from botzoo.data.streaming.counts import count
 from botzoo.data.streaming.parquet import ParquetForm
 from botzoo.data.streaming.shards import Form, Shards, is_remote, named_errors, opened
 from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import listing, one_line
+from botzoo.util.text import brief, listing
 
 
 def find_shards(
@@ -222,7 +222,7 @@ def _given_classes(classes: str) -> tuple[str, ...]:
         names = tuple(Path(classes).expanduser().read_text(encoding="utf-8").split("\n"))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"--data.classes is {classes!r}: it must be a number or a text file ({one_line(error)})."
+            f"--data.classes is {classes!r}: it must be a number or a text file ({brief(error)})."
         ) from error
     names = tuple(name.strip() for name in names if name.strip())
     if len(set(names)) < len(names):

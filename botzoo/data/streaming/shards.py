@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
-from botzoo.util.text import one_line
+from botzoo.util.text import brief
 
 RETRY_SECONDS = (1, 4, 16)
 """How long to wait before a shard on another machine is opened again."""
@@ -223,7 +223,7 @@ def named_errors(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"The shard {url} is missing: put it back, or leave it out from the start.") from error
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
-        raise DataError(f"The shard {url} cannot be read ({one_line(error)}): get it again.") from error
+        raise DataError(f"The shard {url} cannot be read ({brief(error)}): get it again.") from error
 
 
 def refuse_lists(name: str, label: str) -> DataError:
