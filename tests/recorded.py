@@ -45,6 +45,7 @@ FACTS: dict[str, Any] = {
     },
     "network": {
         "architecture": "test_resnet",
+        "known": True,
         "parameters": 1234,
         "source": "random weights",
         "loaded": None,
