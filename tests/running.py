@@ -1,6 +1,7 @@
 """Training in processes of their own, forked from one that has imported everything, so that they can be killed cheaply."""
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -43,7 +44,12 @@ def quick_command(*words: str) -> int:
     from botzoo.util.guard import guarded
     from botzoo_finetune import cli
 
-    return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    handlers = logging.getLogger("botzoo").handlers
+    before = list(handlers)
+    try:
+        return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    finally:
+        handlers[:] = before  # that of the terminal writes to a stream that pytest closes
 
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:
@@ -120,21 +126,28 @@ def finetune_and_signal(
 ) -> None:
     """Fine-tune, and send this process the signal ``number`` right after it took optimizer step ``at_step``."""
     from botzoo.errors import StoppedError
-    from botzoo.training.trainer import Trainer
 
-    take = Trainer.step
-
-    def step(self: Trainer, k: int, batches: Any) -> Tensor:
-        loss = take(self, k, batches)
-        if k + 1 == at_step:
-            os.kill(os.getpid(), number)
-        return loss
-
-    Trainer.step = step  # type: ignore[method-assign]
+    signal_at_step(number, at_step, total=False)
     try:
         how(options, resume)
     except StoppedError as stopped:
         Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
+
+
+def signal_at_step(number: int, at_step: int, *, total: bool) -> None:
+    """Send this process the signal ``number`` after optimizer step ``at_step``, of a run or, if ``total``, of all together."""
+    from botzoo.training.trainer import Trainer
+
+    take, taken = Trainer.step, []
+
+    def step(self: Trainer, k: int, batches: Any) -> Tensor:
+        loss = take(self, k, batches)
+        taken.append(k)
+        if (len(taken) if total else k + 1) == at_step:
+            os.kill(os.getpid(), number)
+        return loss
+
+    Trainer.step = step  # type: ignore[method-assign]
 
 
 def train_one_epoch(photos: Path, folder: Path) -> Path:
