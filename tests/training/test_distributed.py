@@ -14,6 +14,8 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from running import TINY, final_weights, run_distributed, write_teacher
 
+pytestmark = pytest.mark.slow  # several processes in each
+
 
 class FreezeNorms(Callback):
     """Trains no BatchNorm, whose statistics would depend on how a batch is shared."""
