@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from safetensors.torch import load_file
 from torch import Tensor
@@ -38,12 +39,22 @@ QUICK = (
 """The words of a command that trains for a moment."""
 
 
-def quick_command(*words: str) -> int:
-    """Do in this process what ``botzoo-finetune`` does with these words, quickly; return its exit status."""
-    from botzoo.util.guard import guarded
+def command(*words: object) -> int:
+    """Do in this process what ``botzoo-finetune`` does with these words; return its exit status."""
     from botzoo_finetune import cli
 
-    return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    with patch.object(sys, "argv", [cli.PROG, *map(str, words)]):
+        try:
+            cli.main()
+        except SystemExit as end:
+            assert isinstance(end.code, int)
+            return end.code
+    raise AssertionError("a command always ends by sys.exit")
+
+
+def quick_command(*words: str) -> int:
+    """Do in this process what ``botzoo-finetune`` does with these words, quickly; return its exit status."""
+    return command(*QUICK, *words)
 
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:
