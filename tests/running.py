@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -43,13 +44,12 @@ def command(*words: object) -> int:
     """Do in this process what ``botzoo-finetune`` does with these words; return its exit status."""
     from botzoo_finetune import cli
 
-    with patch.object(sys, "argv", [cli.PROG, *map(str, words)]):
-        try:
-            cli.main()
-        except SystemExit as end:
-            assert isinstance(end.code, int)
-            return end.code
-    raise AssertionError("a command always ends by sys.exit")
+    argv = [cli.PROG, *map(str, words)]
+    with patch.object(sys, "argv", argv), pytest.raises(SystemExit) as end:
+        cli.main()
+    status = end.value.code
+    assert isinstance(status, int)
+    return status
 
 
 def quick_command(*words: str) -> int:

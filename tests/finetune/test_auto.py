@@ -169,7 +169,9 @@ def hurried(photos: Path, larger: str, monkeypatch: pytest.MonkeyPatch) -> Draft
 
 
 def test_a_short_budget_gets_a_smaller_input_and_what_was_chosen_is_not_chosen_again(hurried: Draft) -> None:
-    choices = {choice.option: choice for choice in ChooseForData().on_resolve(replace(hurried, given=frozenset({"budget"})))}
+    choices = {
+        choice.option: choice for choice in ChooseForData().on_resolve(replace(hurried, given=frozenset({"budget"})))
+    }
     assert (choices["img_size"].value, choices["auto"].value) == (48, False)
     assert "60 images of 64 px at most" in choices["img_size"].reason
     assert "epochs" not in choices

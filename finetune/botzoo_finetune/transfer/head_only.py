@@ -26,7 +26,8 @@ from botzoo.training.feed import ImageFeed
 from botzoo.training.state import Run
 from botzoo.training.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
-from botzoo_finetune.transfer.features import Extractor, Features, View, extractor_of
+from botzoo_finetune.transfer.feature_store import Features
+from botzoo_finetune.transfer.features import Extractor, View, extractor_of
 
 EVALUATED = 4096
 """Images in a batch of evaluation: the classifier is small."""
