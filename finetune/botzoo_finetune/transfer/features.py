@@ -261,21 +261,15 @@ class Extractor:
         """Return the error that says of which images of a batch features are NaN or infinite, and why."""
         names = ", ".join(images.split.describe(int(i)) for i in bad[:NAMED])
         more = f" and {len(bad) - NAMED:,} more so far" if len(bad) > NAMED else ""
-        return ModelError(
-            f"The features that {self.network.architecture} computes of {names}{more} are NaN or infinite: {self._why(batch)}."
-        )
-
-    def _why(self, batch: Tensor) -> str:
-        """Say what makes features of a batch NaN or infinite: weights, or the precision."""
         state = self.network.model.state_dict().items()
         broken = [name for name, value in state if value.is_floating_point() and not bool(value.isfinite().all())]
+        why = "its weights are finite but far too large, so the file is damaged; take other weights"
         if broken:
-            return f"{broken[0]} of its weights has NaN or infinite values, so the file is damaged; take other weights"
-        if self._half:
-            found = self._body(self._normalised(batch.to(self.accelerator.device)))
-            if bool(found.isfinite().all()):
-                return "they are finite in fp32, so give --mixed-precision fp32"
-        return "its weights are finite but far too large, so the file is damaged; take other weights"
+            why = f"{broken[0]} of its weights has NaN or infinite values, so the file is damaged; take other weights"
+        elif self._half and bool(self._body(self._normalised(batch.to(self.accelerator.device))).isfinite().all()):
+            why = "they are finite in fp32, so give --mixed-precision fp32"
+        network = self.network.architecture
+        return ModelError(f"The features that {network} computes of {names}{more} are NaN or infinite: {why}.")
 
 
 def unmeasured(config: ConfigT) -> ConfigT:

@@ -73,6 +73,13 @@ def test_the_page_needs_nothing_else_and_trusts_no_name(splits: Path, tmp_path: 
     assert page.count('src="data:image/jpeg;base64,') == 2
 
 
+def test_names_that_are_no_utf_8_are_written_all_the_same(splits: Path, tmp_path: Path) -> None:
+    shutil.copyfile(splits / "test" / "class0" / "10.png", splits / "train" / "class0" / "\udcff.png")
+    assert check(splits, tmp_path / "out") == 1
+    (finding,) = findings(tmp_path / "out", "duplicates")
+    assert finding["images"][0]["name"].endswith("\udcff.png")
+
+
 def test_names_that_differ_between_splits_are_found(splits: Path, tmp_path: Path) -> None:
     (splits / "test" / "class2").rename(splits / "test" / "Class2 ")
     assert check(splits, tmp_path / "out") == 1
