@@ -102,25 +102,20 @@ class QuickCheck(Callback):
     """Says in the plan what can be found in the data without looking at a single pixel."""
 
     def on_plan(self, run: Run) -> list[tuple[str, str]]:
-        """Return at most one line: what ``quick_findings`` and the sizes of the images give to look at."""
-        return [("check", line) for line in quick_lines(run)]
+        """Return at most one line: what ``quick_findings`` and the sizes of the images give to look at.
 
-
-def quick_lines(run: Run) -> list[str]:
-    """Return at most one line of what ``quick_findings`` and the sizes of the images give to look at.
-
-    Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
-    """
-    if run.data.multi_label or not all(isinstance(images, Images) for images in run.images.values()):
-        return []
-    roll = roll_of(run)
-    found = [*quick_findings(roll), *check_sizes(roll.shapes, run.preprocessing.size)]
-    leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
-    odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
-    said = [f.reason for f in found if f.look and not f.images]
-    said += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
-    said += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-    return [f"{printable('; '.join(said), 500)} (see botzoo-finetune --check)"] if said else []
+        Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
+        """
+        if run.data.multi_label or not all(isinstance(images, Images) for images in run.images.values()):
+            return []
+        roll = roll_of(run)
+        found = [*quick_findings(roll), *check_sizes(roll.shapes, run.preprocessing.size)]
+        leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
+        odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
+        parts = [f.reason for f in found if f.look and not f.images]
+        parts += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
+        parts += [f"{odd:,} image(s) are tiny or very long"] if odd else []
+        return [("check", f"{printable('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []
 
 
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
