@@ -13,8 +13,14 @@ class CommandParser(argparse.ArgumentParser):
     """argparse that raises ConfigError, offers close matches, takes underscores for dashes, and knows --debug."""
 
     def __init__(self, prog: str, description: str, **kwargs: Any) -> None:
+        self.known: list[str] = []
         super().__init__(prog=prog, description=description, allow_abbrev=False, **kwargs)
         self.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+
+    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
+        """Add an argument and remember its names, for hints."""
+        self.known += names
+        return super().add_argument(*names, **kwargs)
 
     def parse(self, argv: list[str], *, intermixed: bool = False) -> argparse.Namespace:
         """Return the options in ``argv``, with ``intermixed`` also where values stand behind them; raises ConfigError."""
@@ -24,8 +30,7 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with ``message`` in our words."""
         if found := re.match(r"unrecognized arguments: (\S+)", message):
-            known = [flag for action in self._actions for flag in action.option_strings]
-            hint = did_you_mean(found[1], known)
+            hint = did_you_mean(found[1], self.known)
             message = (
                 f"There is no option {found[1]}.{hint}" if found[1].startswith("-") else f"{found[1]} is too much."
             )

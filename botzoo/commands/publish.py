@@ -22,11 +22,15 @@ def run(argv: list[str]) -> None:
 
     package = pack(Path(options.path).expanduser(), options.repo, options.license)
     for name, size in package.sizes.items():
-        print(f"{'file':10} {name:20} {_readable(size):>9}")
+        readable = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+        print(f"{'file':10} {name:20} {readable:>9}")
     for name in package.left_behind:
         print(f"{'left out':10} {name}: not on the list of what goes up")
     print(f"{'licence':10} {package.license}")
-    print(f"{'goes to':10} {_destination(options)}")
+    goes_to = [options.repo, "for its owner only" if options.private else "public"]
+    goes_to += [f"tag {options.tag}"] if options.tag is not None else []
+    goes_to += [f"on top of commit {options.parent}"] if options.parent is not None else []
+    print(f"{'goes to':10} {', '.join(goes_to)}")
     if options.dry_run:
         print(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:\n\n{package.card}")
         return
@@ -57,14 +61,3 @@ def _parsed(argv: list[str]) -> Any:
     if options.parent is not None:
         COMMIT.check("parent", options.parent)
     return options
-
-
-def _destination(options: Any) -> str:
-    parts = [options.repo, "for its owner only" if options.private else "public"]
-    parts += [f"tag {options.tag}"] if options.tag is not None else []
-    parts += [f"on top of commit {options.parent}"] if options.parent is not None else []
-    return ", ".join(parts)
-
-
-def _readable(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"

@@ -12,7 +12,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Option
 
 DEFAULT_RECIPE = "label-smoothing"
-"""The paper's best that needs neither a teacher nor 200 epochs."""
+"""The paper's best that needs neither a teacher nor 200 epochs; that of ``botzoo.train`` too."""
 
 
 def command(name: str = DEFAULT_RECIPE) -> Command[TrainConfig]:

@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
-from botzoo.data.loader import Batch, EvalBatches, Keyed, TrainBatches, collate, make_loader
-from botzoo.data.order import Order
+from botzoo.data.loader import Batch, Row, collate, make_loader
+from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
-from botzoo.data.transforms import Transform
+from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 
 log = logging.getLogger("botzoo")
@@ -99,7 +100,8 @@ class Images:
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of each step of [first, last); see ``LoadedSplit``."""
-        batches = iter(make_loader(Keyed(self, transform), TrainBatches(order, first, last), collate, workers, pin))
+        keys = (batch for step in range(first, last) for batch in order.micro_batches(step))
+        batches = iter(make_loader(_Keyed(self, transform), keys, collate, workers, pin))
         for _ in range(first, last):
             try:
                 yield [next(batches) for _ in range(order.accumulate)]
@@ -112,14 +114,27 @@ class Images:
         self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
     ) -> Iterator[Batch]:
         """Yield this process's share of the images in order; see ``LoadedSplit``."""
-        batches = EvalBatches(len(self), batch_size, rank, world_size)
-        yield from make_loader(Keyed(self, transform), batches, collate, workers, pin)
+        mine = [(0, i) for i in share(len(self), rank, world_size)]
+        keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
+        yield from make_loader(_Keyed(self, transform), keys, collate, workers, pin)
 
     def _decode(self, i: int) -> Image.Image:
         try:
             return decode(self.split.read(i))
         except (OSError, ValueError, MemoryError) as error:
             raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
+
+
+class _Keyed(Dataset[Row]):
+    """Images behind a transform, addressed by (epoch, index)."""
+
+    def __init__(self, images: Images, transform: Transform) -> None:
+        self.images, self.transform = images, transform
+
+    def __getitem__(self, key: Key) -> Row:
+        index = key[1]
+        pixels = self.transform(self.images.image(index), key)
+        return pixels, self.images.labels[index], self.transform.colour(key)
 
 
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
@@ -160,7 +175,9 @@ def read_images(
 
     key = first(work)
     decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, cache_bytes, progress)
-    return _readable(split, _within(decoded, cache_bytes), skip_corrupt)
+    if decoded.index.offsets[-1] > cache_bytes:  # an earlier run had more room
+        decoded = Decoded(decoded.index)
+    return _readable(split, decoded, skip_corrupt)
 
 
 class Unreadable(NamedTuple):
@@ -182,14 +199,10 @@ def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Image
     if not len(kept):
         raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
     good = split.take(kept) if bad else split
-    if bad and (lost := _classes(split) - _classes(good)):
-        raise DataError(f"All {split.name} images of {len(lost)} class(es) are unreadable, such as {bad[0]}.")
+    before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
+    if after < before:
+        raise DataError(f"All {split.name} images of {before - after} class(es) are unreadable, such as {bad[0]}.")
     return Images(good, decoded, kept), bad
-
-
-def _classes(split: Split) -> set[int]:
-    """Return the classes that have images."""
-    return set((split.labels if split.labels.ndim == 1 else split.labels.nonzero()[1]).tolist())
 
 
 def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
@@ -199,11 +212,6 @@ def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
         f"{len(bad)} of {total} images cannot be read: {'; '.join(map(str, bad[:10]))}{more}. Mend or remove them, or leave "
         "them out with --skip-corrupt."
     )
-
-
-def _within(decoded: Decoded, cache_bytes: int) -> Decoded:
-    """Return what was decoded without its pixels, if they are more than ``cache_bytes``."""
-    return Decoded(decoded.index) if decoded.index.offsets[-1] > cache_bytes else decoded
 
 
 def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from botzoo.data.sources.find import find_images
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
+from botzoo.errors import DataError
 from botzoo.options.config import DataConfig, fold_of
 
 T = TypeVar("T")
@@ -38,8 +40,10 @@ def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any
     """
     columns = {"image_column": config.image_column, "label_column": config.label_column}
     found: ImageData[Any]
+    if config.streaming and not isinstance(dataset, str | os.PathLike):
+        raise DataError("Data in memory is not streamed: leave data.streaming out.")
     if config.streaming:
-        found = from_main(lambda: find_shards(dataset, classes=config.classes, **columns))
+        found = from_main(lambda: find_shards(os.fspath(dataset), classes=config.classes, **columns))
     else:
         found = find_images(dataset, **columns)
     if config.fold is not None:

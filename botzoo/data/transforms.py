@@ -195,7 +195,9 @@ class OwnTransform:
         return ()
 
     def _checked(self, found: Any) -> Pixels:
-        came = f"{tuple(found.shape)} of {found.dtype}" if hasattr(found, "dtype") else repr(found)
+        came = (
+            f"{tuple(found.shape)} of {found.dtype}" if hasattr(found, "dtype") else " ".join(repr(found)[:200].split())
+        )
         pixels = found
         if isinstance(found, torch.Tensor) and found.ndim == 3:
             if found.is_floating_point() and found.numel() and 0 <= float(found.min()) <= float(found.max()) <= 1:
@@ -208,7 +210,7 @@ class OwnTransform:
         wanted = (self.size, self.size, 3)
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != wanted:
             raise DataError(
-                f"The transform returned {came[:200]}, and {self.size} x {self.size} pixels are needed: a PIL image, a uint8 "
+                f"The transform returned {came}, and {self.size} x {self.size} pixels are needed: a PIL image, a uint8 "
                 f"array {wanted}, or a tensor (3, {self.size}, {self.size}), uint8 or floating point in [0, 1]."
             )
         return pixels

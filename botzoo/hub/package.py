@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 
 from botzoo.errors import BotzooError, PublishError
 from botzoo.models.create import create_model
+from botzoo.results.beside import FILES as BESIDE
 from botzoo.results.claim import claim_in_card, license_fields
 from botzoo.results.recipe import read_recipe
 from botzoo.results.sections import OPEN_LICENCE
@@ -20,7 +21,7 @@ from botzoo.util.files import sha256_of
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
-FILES = (*NEEDED, "recipe.yaml", "metrics.jsonl", "learning_curve.png", "confusion.png", "per_class.csv")
+FILES = (*NEEDED, *BESIDE)
 """What goes up, where it is there; anything else in the folder stays."""
 
 RECORD = "published.json"
@@ -76,7 +77,7 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     _check_model(folder, config)
     card = _read_card(folder)
     _check_claim(folder)
-    license = _settle(card, folder, license)
+    license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     changed = {
         "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
@@ -168,7 +169,7 @@ def _read_card(folder: Path) -> ModelCard:
         raise PublishError(f"{folder / 'README.md'} is not a model card ({reason}): mend its first lines.") from error
 
 
-def _settle(card: ModelCard, folder: Path, chosen: str | None) -> str:
+def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
     """Return the licence of the card, or the one chosen where it has none."""
     fields = card.data.to_dict()  # type: ignore[no-untyped-call]
     stated = fields.get("license_name" if fields.get("license") == "other" else "license")

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from accelerate import Accelerator
 from PIL.Image import Image
 
+from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
@@ -31,12 +32,11 @@ from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.recipe import read_recipe
-from botzoo.results.usage import HERE, usage_code
+from botzoo.results.usage import HERE, needs_botzoo, usage_code
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.evaluation import evaluate
-from botzoo.training.setup import find, read_splits
 from botzoo.util.files import sha256_of
 
 SECONDS = 300
@@ -177,7 +177,7 @@ def _options(recipe: Path) -> TrainConfig:
 def _measure(subject: _Subject, claim: Claim, classifier: Model, dataset: str | None) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    found = find(config, accelerator)
+    found = opening.find(config.dataset, config.data)
     here, there = task_of(found), task_of(classifier)
     if here != there:
         raise DataError(
@@ -213,7 +213,7 @@ def _images(
         images, _ = read_images(found.splits[role], skip_corrupt=True, cache_bytes=int(DataConfig().cache_gib * 2**30))
         return images, found
     every: Any
-    data, every, _ = read_splits(config, found, accelerator)
+    data, every, _ = opening.read(found, config.data, split_seed=config.split_seed, skip_corrupt=True)
     if role not in every:
         raise DataError(f"{config.dataset} has no {role} split, which the figure is of: give another --dataset.")
     return every[role], data
@@ -282,7 +282,7 @@ def _check_code(subject: _Subject, classifier: Model, measured: _Measured) -> Ch
         printed = usage_code(subject.address, ours=True, temperature=temperature, **code)
     else:
         card, stated = _card(subject), _stated_temperature(_card(subject))
-        ours = str(read_config(subject.folder / "config.json").get("architecture")).endswith("_bot")
+        ours = needs_botzoo(read_config(subject.folder / "config.json"))
         known = (usage_code(a, ours=ours, temperature=stated, **code) for a in (HERE, subject.address))
         found = next((lines for lines in known if lines in card), None)
         if found is None:

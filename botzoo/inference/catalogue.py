@@ -122,15 +122,14 @@ def in_megabytes(size: float) -> str:
 def made() -> list[Entry]:
     """Make the entries anew: weights from their table, the figures counted on the networks themselves."""
     import timm
-    import torch
 
-    from botzoo.models.cost import count_macs
+    from botzoo.models.cost import count_macs, on_meta
     from botzoo.models.pretrained import WEIGHTS
 
     @cache  # several weights may be of one network
     def cost(architecture: str, classes: int, side: int) -> tuple[int, int, int]:
         """Return parameters, multiply-accumulates and bytes of a network."""
-        with torch.device("meta"):
+        with on_meta():
             model = timm.create_model(architecture, num_classes=classes)
         tensors = model.state_dict().values()
         return sum(p.numel() for p in model.parameters()), count_macs(model, side), sum(t.nbytes for t in tensors)

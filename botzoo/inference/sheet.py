@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from torch import nn
 
 from botzoo import recipes
@@ -17,7 +16,7 @@ from botzoo.errors import ModelError, did_you_mean, printable
 from botzoo.inference.catalogue import in_megabytes
 from botzoo.inference.describe import blocks, layers, structure
 from botzoo.inference.load import address_of, advice_offline, label_names
-from botzoo.models.cost import count_macs
+from botzoo.models.cost import count_macs, on_meta
 from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder
@@ -86,7 +85,7 @@ def _known_to_timm(name: str) -> _Subject:
         )
     known = timm.get_pretrained_cfg(name)
     cfg = known.to_dict() if known is not None else {"num_classes": 1000}
-    with torch.device("meta"):
+    with on_meta():
         model = timm.create_model(base, num_classes=cfg["num_classes"])
     full = f"{base}.{cfg['tag']}" if cfg.get("tag") else base
     return _Subject(full, model, cfg, temperature=WEIGHTS[full].temperature if full in WEIGHTS else None)

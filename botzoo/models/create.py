@@ -112,8 +112,13 @@ def create_model(
         start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
     else:
         start = _own_start(model, address)
+    return Network(model, preprocessing_of(model, img_size), start)
+
+
+def preprocessing_of(model: Any, img_size: int | None = None) -> Preprocessing:
+    """Return how a network wants its input, by its own configuration; ``img_size`` is another side, in pixels."""
     cfg = resolve_model_data_config(model)
-    preprocessing = Preprocessing(
+    return Preprocessing(
         img_size or int(cfg["input_size"][-1]),
         tuple(cfg["mean"]),
         tuple(cfg["std"]),
@@ -122,7 +127,6 @@ def create_model(
         cfg.get("crop_mode") or "center",
         bool(model.pretrained_cfg.get("fixed_input_size", False)),
     )
-    return Network(model, preprocessing, start)
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:

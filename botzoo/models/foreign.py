@@ -28,8 +28,10 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from botzoo.errors import CheckpointError, did_you_mean, printable
+from botzoo.errors import CheckpointError, did_you_mean
+from botzoo.models.cost import on_meta
 from botzoo.models.pretrained import compare_keys
+from botzoo.util.text import brief
 
 Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
@@ -65,33 +67,14 @@ def read_config(path: Path) -> Config:
     try:
         if path.stat().st_size > CONFIG_BYTES:
             raise CheckpointError(f"{path} is larger than {CONFIG_BYTES >> 20} MiB: it is no model's config.json.")
-        config = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        config = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:
-        reason = printable(str(error)).rstrip(".")
-        raise CheckpointError(f"{path} is not a model's config.json ({reason}): fetch or copy it again.") from error
+        raise CheckpointError(
+            f"{path} is not a model's config.json ({brief(error)}): fetch or copy it again."
+        ) from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} is not a model's config.json (no JSON object): fetch or copy it again.")
-    _check_config(config, str(path))
-    return config
-
-
-def is_temperature(value: Any) -> bool:
-    """Tell whether logits may be divided by ``value``."""
-    return _is_number(value) and bool(TEMPERATURES[0] <= value <= TEMPERATURES[1])
-
-
-def temperature_in(config: Config) -> float | None:
-    """Return what a checked config.json says the logits are to be divided by, None where it says nothing."""
-    calibration = config.get("calibration")
-    found = calibration.get("temperature") if isinstance(calibration, dict) else None
-    return None if found is None else float(found)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _check_config(config: Config, where: str) -> None:
+    where = str(path)
     cfg = config.get("pretrained_cfg", config)
     _Values(where, config).check("pretrained_cfg", lambda v: isinstance(v, dict), "an object")
     for values in (config, cfg):
@@ -102,7 +85,11 @@ def _check_config(config: Config, where: str) -> None:
     if isinstance(calibration := config.get("calibration"), dict):
         low, high = TEMPERATURES
         inside = _Values(where, {"calibration.temperature": calibration.get("temperature")})
-        inside.check("calibration.temperature", is_temperature, f"a number from {low:g} to {high:g}")
+        inside.check(
+            "calibration.temperature",
+            lambda v: _is_number(v) and low <= v <= high,
+            f"a number from {low:g} to {high:g}",
+        )
     names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
     made_for = (config.get("model_args") or {}).get("num_classes", classes)
     if made_for != classes:  # timm would load all but the classifier, and leave that random
@@ -111,6 +98,18 @@ def _check_config(config: Config, where: str) -> None:
         )
     if isinstance(names, list) and classes is not None and len(names) != classes:
         raise CheckpointError(f"{where} has {len(names)} label_names and num_classes {classes}: they must be as many.")
+    return config
+
+
+def temperature_in(config: Config) -> float | None:
+    """Return what a checked config.json says the logits are to be divided by, None where it says nothing."""
+    calibration = config.get("calibration")
+    found = calibration.get("temperature") if isinstance(calibration, dict) else None
+    return None if found is None else float(found)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True)
@@ -232,9 +231,8 @@ def read_shapes(path: Path) -> Shapes:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        reason = printable(str(error)).rstrip(".")
         raise CheckpointError(
-            f"{path} is not a complete safetensors file ({reason}): fetch or copy it again."
+            f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
         ) from error
 
 
@@ -255,10 +253,13 @@ def meta_network(config: Config, shapes: Shapes | None, where: str) -> nn.Module
     except CheckpointError:
         raise
     except Exception as error:  # arguments that no network takes can end in any of them
-        reason = printable(str(error)).rstrip(".") or type(error).__name__
-        raise CheckpointError(f"{where}: {architecture} cannot be made with its arguments ({reason}).") from error
-    if shapes is not None:
-        _check_shapes(model, shapes, where)
+        raise CheckpointError(f"{where}: {architecture} cannot be made with its arguments ({brief(error)}).") from error
+    if shapes is not None:  # most must fit; timm adapts a few, such as embeddings of positions
+        report = compare_keys(model, {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()})
+        if 2 * len(report.loaded) < len(model.state_dict()):
+            raise CheckpointError(
+                f"{where}: the weights do not fit {type(model).__name__} as config.json describes it: {report}."
+            )
     return model
 
 
@@ -275,7 +276,7 @@ def _on_meta(architecture: str, config: Config) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of initialising tensors without contents
         try:
-            with torch.device("meta"):
+            with on_meta():
                 model: nn.Module = timm.create_model(architecture, **args)
         except NotImplementedError:  # some networks look at the contents of a tensor while they are made
             model = timm.create_model(architecture, **args)
@@ -313,15 +314,6 @@ def _no_larger_than(shapes: Shapes | None, where: str) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _check_shapes(model: nn.Module, shapes: Shapes, where: str) -> None:
-    """Raise CheckpointError where most tensors do not fit; timm adapts a few, such as embeddings of positions."""
-    report = compare_keys(model, {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()})
-    if 2 * len(report.loaded) < len(model.state_dict()):
-        raise CheckpointError(
-            f"{where}: the weights do not fit {type(model).__name__} as config.json describes it: {report}."
-        )
 
 
 def refuse_pickle(place: str, files: list[str]) -> CheckpointError:

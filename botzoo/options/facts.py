@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from botzoo.errors import ConfigError
 from botzoo.util.nested import nested
@@ -94,6 +94,8 @@ class Option:
         stated: whether a card states it elsewhere than among the settings.
         unsaid: the value that a card does not name.
         shrinks: for values in epochs: given the epochs of a run that is shorter, the value where nobody gave one.
+        trick: when ``botzoo.tricks.NAME.NAME`` is applied where the option NAME is in use, for tricks that need no place of
+            their own: "batch" (of images and targets, each step) or "init" (of a network with random weights).
         used: tells whether a value puts it to use; by default one that is neither the default nor None, False or 0.
         name: dotted where it stands in a group of the configuration.
         kind: its type.
@@ -116,6 +118,7 @@ class Option:
     stated: bool = False
     unsaid: Any = None
     shrinks: Callable[[float], Any] | None = None
+    trick: Literal["batch", "init", ""] = ""
     used: Callable[[Any], bool] | None = None
     name: str = ""
     kind: Any = None
@@ -277,6 +280,18 @@ def _refuse(flags: list[str], need: Need, because: str) -> None:
         raise ConfigError(
             f"{' and '.join(flags)} need{'s' if one else ''} {need.value}, {because}: leave {'it' if one else 'them'} out."
         )
+
+
+def giving_way(config: ConfigT, names: Collection[str], given: Collection[str]) -> ConfigT:
+    """Return ``config`` with those of the options ``names`` that nobody gave as their class has them: a recipe's give way."""
+    known = options_of(type(config))
+    return with_values(config, {name: known[name].default for name in names if name not in given})
+
+
+def presuming(config: Configuration, need: Need) -> list[str]:
+    """Return the names of the options in use that presume ``need``."""
+    known = options_of(type(config))
+    return [name for name, own in known.items() if need in own.presumes and own.in_use(attrgetter(name)(config))]
 
 
 def stands_in_for(name: str) -> frozenset[str]:

@@ -18,14 +18,14 @@ from botzoo.util.text import brief
 RECIPE_BYTES = 1 << 20
 
 
-def write_recipe(record: RunRecord) -> None:
-    """Write recipe.yaml into the model folder."""
+def write_recipe(record: RunRecord, path: Path) -> None:
+    """Write recipe.yaml."""
     options = recipe_options(record)
     lines = [f"# {program(record)} --config recipe.yaml"]
     if options["dataset"] != record.options["dataset"]:
         lines.append("# The data set was a folder of this name: give where it lies with --dataset.")
     text = "\n".join(lines) + "\n" + yaml.safe_dump(options, sort_keys=False)
-    write_text(record.model_folder / "recipe.yaml", text)
+    write_text(path, text)
 
 
 def program(record: RunRecord) -> str:

@@ -21,6 +21,7 @@ from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
+from botzoo.util.nested import flat
 from botzoo.util.text import brief
 
 
@@ -62,12 +63,14 @@ class RunRecord:
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
         options = _read(folder / "config.yaml", yaml.safe_load)
         facts = _read(folder / "run.json", json.loads)
-        history = _read(folder / "metrics.jsonl", lambda text: [json.loads(line) for line in text.splitlines()])
+        lines = _read(
+            folder / "metrics.jsonl", lambda text: {"lines": [json.loads(line) for line in text.splitlines()]}
+        )
         model_config = _read(folder / "model" / "config.json", json.loads)
-        missing = [key for key in NEEDED if key not in facts]
+        missing = [key for key in NEEDED if key not in flat(facts)]
         if missing:
             raise CheckpointError(
-                f"{folder / 'run.json'} has no {', no '.join(missing)}: the run has not finished, or another version of "
+                f"{folder / 'run.json'} has no {', no '.join(missing[:3])}: the run has not finished, or another version of "
                 f"botzoo wrote it. Go on with it by --resume {folder}."
             )
         task, roles = task_named(facts["task"]), {facts["split"], "validation"}
@@ -75,7 +78,7 @@ class RunRecord:
         evaluations = {role: task.evaluation(answers) for role, (_, answers) in read.items()}
         held_out = evaluations["validation"] if facts["split"] == "test" else None
         names = read[facts["split"]][0]
-        return cls(folder, options, facts, history, model_config, evaluations[facts["split"]], held_out, names)
+        return cls(folder, options, facts, lines["lines"], model_config, evaluations[facts["split"]], held_out, names)
 
     @property
     def task(self) -> Task:
@@ -125,17 +128,12 @@ class RunRecord:
     def license(self) -> str | None:
         """Of the trained weights, None where nobody has chosen one yet."""
         weights, data = self.facts["network"]["license"], self.facts["data"]["license"]
-        return combined_license(weights, data, self.options["license"])
+        return combined_license(weights, data, self.config.license)
 
     @property
     def temperature(self) -> float | None:
         """What config.json says that the logits are to be divided by."""
         return temperature_in(self.model_config)
-
-    @property
-    def needs_botzoo(self) -> bool:
-        """Whether timm alone has no network of the name in config.json."""
-        return str(self.model_config["architecture"]).endswith("_bot")
 
     @cached_property
     def soup(self) -> Soup | None:
@@ -161,12 +159,23 @@ class RunRecord:
         return calibrate(seen.confidence, seen.labels == seen.predicted, log_p, seen.labels, other)
 
 
-NEEDED = ("task", "split", "name", "data", "network", "input", "precision", "schedule", "steps", "best_epoch", "public")
-"""Keys of run.json that only a finished run has."""
+NEEDED = (
+    *("name", "task", "split", "steps", "best_epoch", "command", "hardware", "python", "seconds", "finished"),
+    *(f"data.{key}" for key in ("title", "hub_id", "license", "class_names", "class_counts", "notes", "set_aside")),
+    *(f"network.{key}" for key in ("architecture", "parameters", "source", "loaded", "base_model", "license")),
+    *(f"input.{key}" for key in ("size", "crop_pct", "crop_mode", "interpolation")),
+    *("precision.name", "precision.reason", "public.dataset"),
+    *(f"schedule.{key}" for key in ("peak", "total_steps", "warmup_steps", "steps_per_epoch", "epochs")),
+)
+"""What run.json says of a finished run."""
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        found = parse(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no names and values")
+        return found
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} cannot be read ({brief(error)}).") from error
+        reason = brief(error) if path.is_file() else "there is no such file"
+        raise CheckpointError(f"{path} cannot be read ({reason}).") from error

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from botzoo.errors import CheckpointError
+from botzoo.results.beside import FILES
 from botzoo.results.calibration import write_temperature
 from botzoo.results.card import write_card
-from botzoo.results.per_class import FULL_TABLE, write_per_class
-from botzoo.results.pictures import confusion_figure, curve_figure
-from botzoo.results.recipe import write_recipe
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
-from botzoo.results.words import words_of
 from botzoo.training.callbacks import Callback
 from botzoo.util.files import sha256_of
-from botzoo.util.pictures import drawn
 
 log = logging.getLogger("botzoo")
 
@@ -29,7 +23,7 @@ log = logging.getLogger("botzoo")
 def describe(folder: Path) -> RunRecord:
     """Complete the model folder of a finished run, from what is in the run's folder alone: the same files at any time.
 
-    They are recipe.yaml, metrics.jsonl, the temperature in config.json, per_class.csv, the pictures, and README.md.
+    They are the temperature in config.json, the files of ``botzoo.results.beside``, and README.md.
 
     Raises:
         CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.
@@ -49,23 +43,25 @@ def describe(folder: Path) -> RunRecord:
     if record.calibration is not None and record.calibration.kept is not None:
         write_temperature(model, record.calibration.kept)
         record = replace(record, model_config=json.loads((model / "config.json").read_text(encoding="utf-8")))
-    write_recipe(record)
-    shutil.copyfile(folder / "metrics.jsonl", model / "metrics.jsonl")
-    words = words_of(record)
-    if len(record.class_names) > FULL_TABLE:
-        write_per_class(model / "per_class.csv", words.NOUN, words.figures(record))
-    drawn(model / "learning_curve.png", partial(curve_figure, record))
-    if record.task.one_label:
-        drawn(model / "confusion.png", partial(confusion_figure, record))
+    for name, write in FILES.items():
+        write(record, model / name)
     write_card(record)
     return record
 
 
 class Report(Callback):
-    """Writes the card and what belongs to it at the end of a run, and says how good the network is."""
+    """Writes the card and what belongs to it at the end of a run, and says how good the network is.
+
+    Args:
+        says: whether it does the latter.
+    """
+
+    def __init__(self, says: bool = True) -> None:
+        self.says = says
 
     def on_finish(self, run: Any) -> None:
         """Describe the run's folder and log the summary, on the main process."""
         if run.accelerator.is_main_process:
-            for line in summary(describe(run.folder)):
+            record = describe(run.folder)
+            for line in summary(record) if self.says else ():
                 log.info("%s", line)

@@ -18,13 +18,13 @@ from botzoo.options.facts import effective
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
 from botzoo.results.recipe import program
 from botzoo.results.record import RunRecord
-from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, usage_code
+from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
 from botzoo.training.optimizer import has_momentum
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
 from botzoo.util.markdown import counted, escaped, quoted, table
 from botzoo.util.nested import flat
-from botzoo.util.text import duration, epochs_words
+from botzoo.util.text import and_list, duration, epochs_words
 
 OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\. Choose one before publishing.*")
 
@@ -53,9 +53,16 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
 
 def use(record: RunRecord) -> Iterator[str]:
     """Yield the section with the code that asks the network about an image."""
-    config, ours = record.model_config, record.needs_botzoo
+    config, ours = record.model_config, needs_botzoo(record.model_config)
     first = "import botzoo  # names the network to timm\n" if ours else ""
     yield "## How to use it"
+    if not record.facts["network"]["known"]:
+        yield (
+            "The network is code of its owner's, which is not in this folder. Make it, then load the weights with "
+            '`model.load_state_dict(safetensors.torch.load_file("model.safetensors"))`; how images are prepared, and '
+            "the names of the classes, are in config.json."
+        )
+        return
     if ours:
         yield f"timm has no `{config['architecture']}`: `pip install botzoo`, and import it first."
     elif config["model_args"] or config["architecture"] != record.facts["network"]["architecture"]:
@@ -76,11 +83,9 @@ print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
 
 def data_section(record: RunRecord) -> Iterator[str]:
     """Yield the section on the images of the run."""
-    facts, data, options = record.facts, record.facts["data"], record.options["data"]
+    facts, data, streamed = record.facts, record.facts["data"], record.config.data.streaming
     yield "## Data"
-    hashed = (
-        "the names, sizes and image counts of its shards" if options["streaming"] else "its images and labels in order"
-    )
+    hashed = "the names, sizes and image counts of its shards" if streamed else "its images and labels in order"
     yield table(
         ("split", "images", f"SHA-256 of {hashed}"),
         ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),
@@ -100,6 +105,8 @@ def _data_name(record: RunRecord) -> str:
     data = record.facts["data"]
     if data["hub_id"]:
         return f"[{data['hub_id']}](https://huggingface.co/datasets/{data['hub_id']})"
+    if "data" in record.facts.get("own", ()):
+        return "images that were in memory"
     if data["name"] == "digits":
         return "digits (8 x 8 pixel digits that come with scikit-learn)"
     return f"the images in a folder named {escaped(data['title'])}"
@@ -157,6 +164,11 @@ def training(record: RunRecord) -> Iterator[str]:
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
     cut = ", which was cut short" if best > schedule["epochs"] else ""
     yield "## Training"
+    if own := record.facts.get("own"):
+        yield (
+            f"It was trained from Python with {and_list(own)} of its owner's, which the command below does not have: it "
+            "cannot be repeated from this folder alone."
+        )
     yield f"{fence}sh\n{without_folders(facts['command'])}\n{fence}"
     if network["loaded"] is not None:
         source, loaded = _short(network["source"]), counted(network["loaded"], "tensor")

@@ -6,11 +6,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from botzoo.results.per_class import ClassFigures
 from botzoo.results.record import RunRecord
+from botzoo.results.usage import needs_botzoo
 from botzoo.results.words import words_of
 from botzoo.util.text import and_list, duration, shorten, table, under
 
@@ -27,6 +29,24 @@ def print_to_terminal() -> None:
     logger = logging.getLogger("botzoo")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+@contextmanager
+def shown_in_python() -> Iterator[None]:
+    """Show the lines of a run in a notebook or a Python session, unless whoever calls has set up the logger "botzoo"."""
+    logger = logging.getLogger("botzoo")
+    if logger.handlers or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    handler, level = logging.StreamHandler(sys.stdout), logger.level
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Terminal(logging.StreamHandler[TextIO]):
@@ -66,13 +86,15 @@ def _cell(figures: ClassFigures, share: str) -> str:
 
 def _where(record: RunRecord) -> Iterator[str]:
     folder = str(record.model_folder)
-    imports = "import botzoo, timm" if record.needs_botzoo else "import timm"
-    first = "import botzoo; " if record.needs_botzoo else ""
+    ours = needs_botzoo(record.model_config)
+    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
     epochs = f"epoch {record.facts['best_epoch']}"
     if record.averaged:
         epochs = f"epochs {and_list(record.averaged)}, averaged"
     yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
     yield f"{'model':10} {folder} (README.md is its card)"
+    if not record.facts["network"]["known"]:
+        return  # neither timm nor transformers has its code
     yield f"{'load':10} {imports}"
     yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
     yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.task import Task
 
@@ -45,3 +48,8 @@ image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # uprig
 with torch.inference_mode():
 {task.code(logits, classes)}
 """
+
+
+def needs_botzoo(config: Mapping[str, Any]) -> bool:
+    """Tell whether timm alone has no network of the name in a config.json."""
+    return str(config.get("architecture")).endswith("_bot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -89,6 +90,30 @@ class MultiLabelObjective(Objective):
     def labels_of(self, images: int) -> Tensor:
         """Return labels of so many images that never were, to try out a step."""
         return torch.zeros(images, self.num_classes, dtype=torch.uint8)
+
+
+class OwnObjective(Objective):
+    """A loss of the user's own, of logits and the labels as they are.
+
+    Args:
+        given: the task's objective, whose labels these are.
+        own: returns a scalar, given logits float32 (N, K) and labels: int64 (N,), or float32 (N, K) of 0 and 1 where an image
+            may have any number of them.
+    """
+
+    def __init__(self, given: Objective, own: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(given.num_classes)
+        object.__setattr__(self, "labels_of", given.labels_of)
+        object.__setattr__(self, "own", own)
+
+    def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Return both as they are; labels of 0 and 1 as float32."""
+        return images, labels if labels.dtype == torch.long else labels.float()
+
+    def loss(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
+        """Return the loss."""
+        loss: Tensor = self.own(logits.float(), targets)  # type: ignore[attr-defined]
+        return loss
 
 
 @cache

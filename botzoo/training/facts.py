@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import timm
+
 from botzoo.data.sources.base import ImageData
 from botzoo.models.cost import count_parameters
 from botzoo.models.layers import trained_norms
@@ -45,6 +47,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         },
         "network": {
             "architecture": network.architecture,
+            "known": bool(timm.is_model(network.architecture)),
             "parameters": count_parameters(network.model)[0],
             "source": start.source,
             "loaded": loaded,

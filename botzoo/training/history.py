@@ -1,13 +1,17 @@
-"""What a run writes down as it goes: metrics.jsonl, and at its end the learning curve; of a dry run, the learning rate."""
+"""What a run writes down as it goes: metrics.jsonl; and the picture of the learning rate that it is to have."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botzoo.training.schedule import Schedule
 from botzoo.util.files import write_text
+from botzoo.util.pictures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Record = dict[str, Any]
 
@@ -61,18 +65,16 @@ def _parsed(line: str) -> Record | None:
     return record
 
 
-def draw_lr_curve(schedule: Schedule, steps_per_epoch: int, path: Path, title: str) -> None:
-    """Draw the learning rate of every step of a run over its epochs, warmup and falls included, as a PNG."""
-    from matplotlib.figure import Figure
-
+def lr_figure(schedule: Schedule, steps_per_epoch: int, title: str) -> Figure:
+    """Return the learning rate of every step of a run over its epochs, warmup and falls included, as a picture."""
     stride = max(1, schedule.total_steps // 2000)  # as fine as the picture
     edges = {edge + k for edge in (*schedule.falls, schedule.warmup_steps) for k in (-1, 0)}
     last = schedule.total_steps - 1
     steps = sorted({*range(0, last, stride), last, *(edge for edge in edges if 0 <= edge <= last)})
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure = new_figure(9, 3.6)
     axes = figure.subplots()
     axes.plot([step / steps_per_epoch for step in steps], [schedule.lr(step) for step in steps], ".-", lw=1, ms=2)
     axes.set(xlabel="epoch", ylabel="learning rate", xlim=(0, None), ylim=(0, None))
     axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=11, parse_math=False)
-    figure.savefig(path)
+    return figure

@@ -22,6 +22,7 @@ from botzoo.training.schedule import Schedule, fall_epochs
 from botzoo.training.state import Run
 from botzoo.training.teacher import Teacher
 from botzoo.training.trainer import Trainer
+from botzoo.training.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
 from botzoo.util.text import HEADING, epochs_words, mib, under
 
@@ -172,6 +173,9 @@ def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) 
         whose = "the paper's" if config.scratch else "the weights' own"
         names.append(f"paper_augment with {whose} mean and std")
     names += [f"ema {config.ema:g}"] if config.ema else []
+    names += [
+        f"{name} {value}" for when in ("batch", "init") for name, (_, value) in tricks_in_use(config, when).items()
+    ]
     return ", ".join(names) or "none"
 
 

@@ -11,17 +11,22 @@ from botzoo.training.autotune.lr_range import range_test
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import end_trackers, on_main
 from botzoo.training.folder import check_output
-from botzoo.training.history import draw_lr_curve
+from botzoo.training.history import lr_figure
 from botzoo.training.plan import decay_words, plan
 from botzoo.training.run import ready, start_epoch
-from botzoo.training.setup import Own, set_up
+from botzoo.training.setup import set_up
+from botzoo.training.state import Own
 from botzoo.util.files import free_name
+from botzoo.util.pictures import drawn
 
 log = logging.getLogger("botzoo")
 
 
 def dry_run(
-    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+    own: Own | None = None,
 ) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here.
 
@@ -38,15 +43,18 @@ def dry_run(
 
     def draw() -> None:
         path = free_name(Path("lr_curve"), ".png")
-        draw_lr_curve(run.schedule, run.order.steps_per_epoch, path, title)
-        log.info("%-10s none: a dry run; its learning rate is drawn in %s", "output", path)
+        seen = drawn(path, lambda: lr_figure(run.schedule, run.order.steps_per_epoch, title))
+        log.info("%-10s none: a dry run%s", "output", f"; its learning rate is drawn in {path}" if seen else "")
 
     on_main(run.accelerator, draw)
     end_trackers(run.accelerator)
 
 
 def find_lr(
-    config: TrainConfig, callbacks: Sequence[Callback] = (), given: Collection[str] = (), own: Own | None = None
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+    own: Own | None = None,
 ) -> None:
     """Try out learning rates and say which to take; see ``range_test``.
 

@@ -39,8 +39,8 @@ from botzoo.training.folder import RunLog, check_output, open_folder, record_fac
 from botzoo.training.history import History
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan
-from botzoo.training.setup import Own, set_up
-from botzoo.training.state import Run
+from botzoo.training.setup import set_up
+from botzoo.training.state import Own, Run
 from botzoo.util.text import duration, epochs_number
 
 log = logging.getLogger("botzoo")
@@ -53,7 +53,7 @@ def train(
     config: TrainConfig,
     callbacks: Sequence[Callback] = (),
     *,
-    given: Collection[str] = (),
+    given: Collection[str] | None = None,
     command: str = "botzoo",
     resume: Path | None = None,
     own: Own | None = None,
@@ -63,7 +63,8 @@ def train(
     Args:
         config: everything that a user can choose.
         callbacks: what is added to the run, called in this order.
-        given: names of the options that the user gave; others may give way to what suits the data.
+        given: names of the options that the user gave, while others may give way to what suits the data; by default those
+            that differ from the defaults.
         command: as typed, for the card and the command to resume.
         resume: folder of a run to go on with, whose options are ``config``.
         own: objects of a user's own in the place of what options name.

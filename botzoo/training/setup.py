@@ -6,28 +6,30 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from botzoo.data import open as opening
-from botzoo.data.images import Unreadable
-from botzoo.data.loaded import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sampling import class_sampler
 from botzoo.data.sources.base import ImageData
+from botzoo.data.transforms import OwnTransform
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network, create_model
+from botzoo.models.own import adopt
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import fitted_to
+from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming
 from botzoo.tasks.find import task_of
+from botzoo.tasks.objective import OwnObjective
+from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import (
     from_main,
@@ -41,39 +43,18 @@ from botzoo.training.feed import ImageFeed
 from botzoo.training.optimizer import make_optimizer, param_groups
 from botzoo.training.schedule import make_schedule
 from botzoo.training.sizes import check_sizes, make_order
-from botzoo.training.state import Draft, Run, usual_crop
+from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.teacher import Teacher, make_teacher
 from botzoo.training.trainer import Trainer
+from botzoo.training.tricks import batch_tricks, tricks_in_use
 from botzoo.tricks import paper_augment
 from botzoo.util.text import epochs_words
-
-
-@dataclass(frozen=True)
-class Own:
-    """Objects of a user's own, in the place of what options name; a run with them cannot be repeated from its folder alone.
-
-    Attributes:
-        data: images in memory, as ``botzoo.data.sources.memory.in_memory`` makes it.
-        model: a network that returns logits (N, K).
-        transform: makes pixels of a PIL image in training.
-        loss: a scalar, of logits float32 (N, K) and labels.
-    """
-
-    data: ImageData[Any] | None = None
-    model: nn.Module | None = None
-    transform: Callable[..., Any] | None = None
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """What of it is given."""
-        return [name for name, value in vars(self).items() if value is not None]
 
 
 def set_up(
     config: TrainConfig,
     callbacks: Sequence[Callback] = (),
-    given: Collection[str] = (),
+    given: Collection[str] | None = None,
     own: Own | None = None,
     *,
     resumed: bool = False,
@@ -83,56 +64,95 @@ def set_up(
     Args:
         config: everything that a user can choose.
         callbacks: may choose options that are not ``given``, and change or refuse what is built.
-        given: names of the options that the user gave, dotted where they stand in a group; others may give way.
+        given: names of the options that the user gave, dotted where they stand in a group, while others may give way; by
+            default those that differ from the defaults.
         own: objects of a user's own in the place of what options name.
         resumed: whether the options were chosen when the run began.
 
     Raises:
         BotzooError: anything that a user can mend, in one line.
     """
-    draft = open_draft(config, given, callbacks, own or Own())
+    given = differing(config) if given is None else given
+    draft = open_draft(config, given, callbacks, own or NOTHING)
     for callback in () if resumed else callbacks:
         draft = with_choices(draft, callback.on_resolve(draft))
     run = build(draft)
+    if draft.own.names:
+        run.facts["own"] = draft.own.names
     for callback in callbacks:
         callback.on_setup(run)
     return run
 
 
-def open_draft(
-    config: TrainConfig, given: Collection[str] = (), callbacks: Sequence[Callback] = (), own: Own = Own()
-) -> Draft:
-    """Return a run whose images are read and whose network is there; refuse all else that does not depend on what follows."""
-    accelerator, precision = make_accelerator(config)
-    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    found = find(config, accelerator, own.data)
+@dataclass(frozen=True)
+class Opened:
+    """What is known of a run before its images are read: options that go together, the data set, the network, the teacher."""
+
+    config: TrainConfig
+    found: ImageData[Any]
+    data: ImageData[Any]
+    task: Task
+    network: Network
+    teacher: Teacher | None
+
+
+def open_parts(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+    own: Own = NOTHING,
+) -> Opened:
+    """Find the data set and create network and teacher; refuse all that can be refused before the images are read."""
+    given = differing(config) if given is None else given
+    found = opening.find(config.dataset if own.data is None else own.data, config.data, partial(from_main, accelerator))
     task = task_of(found)
+    if not task.one_label:  # a recipe's label smoothing gives way, one that was asked for is refused
+        config = giving_way(config, presuming(config, Need.ONE_LABEL), given)
     task.check(config, found)
     data = opening.cut(found, config.data, config.split_seed)
-    network = make_network(config, len(data.class_names), accelerator)
+    network = make_network(config, len(data.class_names), accelerator, own.model)
     for callback in callbacks:
         callback.on_network(network)
     teacher = make_teacher_of(config, data, network, accelerator)
     # Built and thrown away: a wrong optimizer or too few epochs are told of before the images are read.
     make_optimizer_of(config, network.model, accelerator)
     resolved(config, given, make_order(config, config.data.epoch_images or len(data.train), accelerator), data.mirrored)
-    data, images, left_out = read_splits(config, found, accelerator)
-    return Draft(config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher)
+    return Opened(config, found, data, task, network, teacher)
 
 
-def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = ()) -> None:
-    """Raise what a run of ``config`` would raise before it reads its images: of data set, network, teacher and batch."""
-    found = find(config, accelerator)
-    if not task_of(found).one_label:
+def open_draft(
+    config: TrainConfig, given: Collection[str], callbacks: Sequence[Callback] = (), own: Own = NOTHING
+) -> Draft:
+    """Return a run whose images are read and whose network is there, while its options may still change."""
+    config = own.fitted(config, given)
+    accelerator, precision = make_accelerator(config)
+    config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
+    parts = open_parts(config, accelerator, callbacks, given, own)
+    data, images, left_out = opening.read(
+        parts.found,
+        config.data,
+        split_seed=config.split_seed,
+        skip_corrupt=config.skip_corrupt,
+        bars=None if accelerator.is_main_process else False,
+        on_each_node=partial(on_each_node, accelerator),
+        same_everywhere=partial(same_everywhere, accelerator),
+    )
+    network, task, teacher = parts.network, parts.task, parts.teacher
+    return Draft(
+        parts.config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher, own=own
+    )
+
+
+def check(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+) -> None:
+    """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
+    if not open_parts(config, accelerator, callbacks, given).task.one_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
-    data = opening.cut(found, config.data, config.split_seed)
-    network = make_network(config, len(data.class_names), accelerator)
-    for callback in callbacks:
-        callback.on_network(network)
-    make_teacher_of(config, data, network, accelerator)
-    make_optimizer_of(config, network.model, accelerator)
-    order = make_order(config, config.data.epoch_images or len(data.train), accelerator)
-    resolved(config, (), order, data.mirrored)
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
@@ -146,7 +166,7 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     config = chosen(draft.config, choices)
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
-        network = make_network(config, len(draft.data.class_names), draft.accelerator)
+        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
     return replace(draft, config=config, network=network, teacher=teacher, choices=(*draft.choices, *choices))
 
@@ -183,11 +203,14 @@ def build(draft: Draft) -> Run:
         worker_count(config, accelerator),
         accelerator.device.type == "cuda",
     )
+    if draft.own.transform is not None:
+        feed.own_transform = OwnTransform(draft.own.transform, preprocessing.size, config.seed)
+    objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
     trainer = Trainer(
         accelerator,
         network.model,
         make_optimizer_of(config, network.model, accelerator),
-        draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names))),
+        OwnObjective(objective, draft.own.loss) if draft.own.loss is not None else objective,
         preprocessing,
         make_schedule(config, order),
         seed=config.seed,
@@ -195,6 +218,7 @@ def build(draft: Draft) -> Run:
         ema_decay=config.ema,
         channels_last=config.engine.channels_last,
         teacher=draft.teacher,
+        tricks=batch_tricks(config),
     )
     check_sizes(trainer, {preprocessing.size, train_size})
     return Run(
@@ -234,21 +258,21 @@ def resolved(
             reason = f"{config.warmup:g} epochs are not shorter than the run, which has {epochs_words(epochs)}"
             choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
         crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
-        config = replace(fitted, data=replace(config.data, crop_min=crop_min))
+        config = replace(fitted, data=replace(fitted.data, crop_min=crop_min))
         config = config if config.steps is not None else replace(config, epochs=int(epochs))
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if mirrored else 0.0
     config = replace(config, batch_size=order.batch_size, data=replace(config.data, hflip=hflip))
     return (replace(config, img_size=size) if size is not None else config), choices
 
 
-def find(config: TrainConfig, accelerator: Accelerator, dataset: Any = None) -> ImageData[Any]:
-    """Find the data set on all processes; see ``botzoo.data.open.find``."""
-    return opening.find(dataset or config.dataset, config.data, partial(from_main, accelerator))
-
-
-def make_network(config: TrainConfig, num_classes: int, accelerator: Accelerator) -> Network:
+def make_network(
+    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None
+) -> Network:
     """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
     torch.manual_seed(config.seed)
+    if own is not None:
+        network = adopt(own, num_classes, config.img_size)
+        return replace(network, model=place(network.model, config, accelerator))
     network = create_model(
         config.model,
         num_classes,
@@ -259,6 +283,8 @@ def make_network(config: TrainConfig, num_classes: int, accelerator: Accelerator
         xavier_init=config.xavier_init,
         drop_rate=config.drop_rate,
     )
+    for draw, value in tricks_in_use(config, "init").values() if config.scratch else ():
+        draw(network.model, value)
     preprocessing = network.preprocessing
     if config.paper_augment and config.scratch:
         preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
@@ -283,18 +309,3 @@ def make_optimizer_of(config: TrainConfig, model: nn.Module, accelerator: Accele
     optim, fused = config.optim, accelerator.device.type == "cuda"
     groups = param_groups(model, optim.weight_decay, config.no_bias_decay)
     return make_optimizer(config.optimizer, groups, config.lr, optim.momentum, optim.betas, fused=fused)
-
-
-def read_splits(
-    config: TrainConfig, found: ImageData[Any], accelerator: Accelerator
-) -> tuple[ImageData[Any], Mapping[str, LoadedSplit], list[Unreadable]]:
-    """Read the images on all processes; see ``botzoo.data.open.read``."""
-    return opening.read(
-        found,
-        config.data,
-        split_seed=config.split_seed,
-        skip_corrupt=config.skip_corrupt,
-        bars=None if accelerator.is_main_process else False,
-        on_each_node=partial(on_each_node, accelerator),
-        same_everywhere=partial(same_everywhere, accelerator),
-    )

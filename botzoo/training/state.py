@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from botzoo.data.images import Unreadable
 from botzoo.data.loaded import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sources.base import ImageData
+from botzoo.errors import ConfigError
 from botzoo.models.create import Network
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
+from botzoo.options.facts import flag, giving_way, options_of
 from botzoo.tasks.task import Task
 from botzoo.training.checkpoint import Progress
 from botzoo.training.feed import Feed
@@ -27,9 +29,59 @@ from botzoo.training.teacher import Teacher
 from botzoo.training.trainer import Trainer
 from botzoo.tricks import paper_augment
 from botzoo.tricks.mixed_precision import Precision
+from botzoo.util.text import and_list
 
 LONG = 10
 """Epochs from which on a run gains by strong crops."""
+
+
+REPLACED = {
+    "model": ("scratch", "pretrained"),
+    "transform": ("paper_augment",),
+    "loss": ("mixup", "cutmix", "label_smoothing", "class_weights", "distillation"),
+}
+"""Options that an object of a user's own takes the place of."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """Objects of a user's own, in the place of what options name; a run with them cannot be repeated from its folder alone.
+
+    Attributes:
+        data: images in memory, of any kind that ``botzoo.data.sources.memory.in_memory`` takes.
+        model: a network that returns logits (N, K).
+        transform: makes pixels of a PIL image in training.
+        loss: a scalar, of logits float32 (N, K) and labels.
+    """
+
+    data: Any = None
+    model: nn.Module | None = None
+    transform: Callable[..., Any] | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def fitted(self, config: TrainConfig, given: Collection[str]) -> TrainConfig:
+        """Return ``config`` without what the objects take the place of.
+
+        Raises:
+            ConfigError: an option was given that would have no effect.
+        """
+        for name in self.names:
+            known = options_of(type(config))
+            used = [option for option in REPLACED.get(name, ()) if known[option].in_use(getattr(config, option))]
+            if named := [flag(option, getattr(config, option)) for option in used if option in given]:
+                raise ConfigError(
+                    f"A {name} of your own takes the place of {and_list(named)}: leave one of the two out."
+                )
+            config = giving_way(config, used, given)
+        return config
+
+    @property
+    def names(self) -> list[str]:
+        """What of it is given."""
+        return [name for name, value in vars(self).items() if value is not None]
+
+
+NOTHING = Own()
 
 
 @dataclass(frozen=True)
@@ -48,6 +100,7 @@ class Draft:
         task: what is predicted.
         teacher: of distillation.
         choices: options that were chosen so far, with reasons.
+        own: objects of a user's own.
     """
 
     config: TrainConfig
@@ -61,6 +114,7 @@ class Draft:
     task: Task
     teacher: Teacher | None = None
     choices: tuple[Choice, ...] = ()
+    own: Own = NOTHING
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.objective import Objective
 from botzoo.training.optimizer import set_lr
 from botzoo.training.schedule import Schedule
+from botzoo.training.tricks import BatchTrick
 from botzoo.tricks.paper_augment import paper_augment
 from botzoo.util.private import forget_prepared
 
@@ -38,6 +39,7 @@ class Trainer:
         ema_decay: decay of the averaged weights, None for no average.
         channels_last: memory format of the images.
         teacher: returns a teacher's logits (N, K), without gradients, of the network's input; None without distillation.
+        tricks: on each micro-batch, after mixing.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Trainer:
         ema_decay: float | None = None,
         channels_last: bool = True,
         teacher: Callable[[Tensor], Tensor] | None = None,
+        tricks: Sequence[BatchTrick] = (),
     ) -> None:
         self.accelerator, self.model, self.objective, self.teacher = accelerator, model, objective, teacher
+        self.tricks = tricks
         self.preprocessing, self.schedule, self.seed, self.clip_grad = preprocessing, schedule, seed, clip_grad
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
         prepared = isinstance(optimizer, AcceleratedOptimizer)  # of a trainer that this one stands in for
@@ -98,7 +102,8 @@ class Trainer:
     def step(self, step: int, micro_batches: list[Batch]) -> Tensor:
         """Take optimizer step ``step``, counted from 0, on this process's micro-batches; return their mean loss, detached."""
         assert self.net is not None
-        torch.manual_seed(_seed(self.seed, step, self.accelerator.process_index))
+        words = np.random.SeedSequence((self.seed, step, self.accelerator.process_index)).generate_state(1)
+        torch.manual_seed(int(words[0]))
         set_lr(self.optimizer, self.schedule.lr(step))
         total = torch.zeros((), device=self.accelerator.device)
         for k, batch in enumerate(micro_batches):
@@ -127,7 +132,10 @@ class Trainer:
         """Return what the network sees of a micro-batch in optimizer step ``step``, on the device, and its targets (N, K)."""
         device = self.accelerator.device
         images, labels, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
-        return self.objective.prepare(self.normalise(images, *colour), labels, step)
+        images, targets = self.objective.prepare(self.normalise(images, *colour), labels, step)
+        for trick in self.tricks:
+            images, targets = trick(images, targets, step, self.accelerator.process_index)
+        return images, targets
 
     def normalise(self, images: Tensor, colour: Tensor | None = None) -> Tensor:
         """Return the network's input, float32, of uint8 images (N, 3, H, W) on the device, coloured where ``colour`` says."""
@@ -180,7 +188,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-
-
-def _seed(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])

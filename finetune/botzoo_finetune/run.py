@@ -6,11 +6,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from botzoo.api import run_training
+from botzoo.api import all_callbacks, run_training
 from botzoo.errors import ConfigError
+from botzoo.experiments.folds import cross_validate
+from botzoo.experiments.search import SEARCHED, search
+from botzoo.experiments.seeds import train_seeds
 from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
-from botzoo.training.setup import Own
+from botzoo.training.state import Own
 from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import check
@@ -82,19 +85,19 @@ def execute(
     if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
-        return check(config, transfer(config, given)[1:2])
+        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own=own)
     if mode == "probe":
         return probe_images(config, given=given, own=own)
     if mode == "compare":
-        return compare(config, value)
+        return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
-        from botzoo_finetune.folds import cross_validate
-        from botzoo_finetune.search import SEARCHED, search
-        from botzoo_finetune.seeds import train_seeds
-
-        several = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
+        experiment = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
         kept = {*given, *(SEARCHED if mode == "search" else ())}
-        several(config, value, command, lambda config: transfer(config, kept))
+
+        def make_callbacks(config: FinetuneConfig) -> list[Callback]:
+            return all_callbacks(config, transfer(config, kept), summary=False)
+
+        experiment(config, value, command, make_callbacks, kept)
         return None
     return run_training(
         config,

@@ -37,7 +37,7 @@ import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.data.images import read_images
 from botzoo.data.order import Order
 from botzoo.data.sources.base import Split
-from botzoo.data.sources.find import open_images
+from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import TrainTransform
 from botzoo.models.create import Start
 from botzoo.models.preprocessing import Preprocessing
@@ -122,7 +122,7 @@ def show(name: str, above: list[float], below: list[float], less: Sequence[float
 
 def source(data: str | None) -> Split:
     if data is not None:
-        return open_images(data).train
+        return find_images(data).train
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8)
     return Split("random", rng.integers(0, CLASSES, 10_000), lambda i: pixels[i], str)

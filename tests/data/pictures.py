@@ -1,12 +1,15 @@
 """Small pictures and splits of them, for the tests of this folder."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.sources.base import Encoded, Split
+from botzoo.data.sources.base import Encoded, ImageData, Split
+from botzoo.data.sources.find import find_images
+from botzoo.data.splits import with_validation
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -37,3 +40,8 @@ def images(count: int) -> Images:
 
 
 RED = Image.new("RGB", (3, 2), (200, 30, 10))
+
+
+def open_images(dataset: Any, val_fraction: float = 0.2, seed: int = 0, **columns: str) -> ImageData[Split]:
+    """A data set as a run gets it, with a validation split."""
+    return with_validation(find_images(dataset, **columns), val_fraction, seed)

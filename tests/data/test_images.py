@@ -19,9 +19,8 @@ from botzoo.data.decode import decode
 from botzoo.data.decoded import STORE, add_pixels, finish, is_kept
 from botzoo.data.images import read_images
 from botzoo.data.sources.base import Encoded
-from botzoo.data.sources.find import open_images
 from botzoo.errors import DataError
-from data.pictures import RED, encode, noise, pictures, split_of
+from data.pictures import RED, encode, noise, open_images, pictures, split_of
 
 JPEG = encode(noise(64, 64), "JPEG")
 BROKEN: list[Encoded] = [b"", b"a text", JPEG[:200], encode(noise(64, 64))[:-40], Path("missing.png")]

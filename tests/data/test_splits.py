@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from botzoo.data.sources.find import open_images
+from data.pictures import open_images
 from data.sources.made import refusal, write
 
 

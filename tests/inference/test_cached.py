@@ -1,7 +1,6 @@
 """What is cached on this machine, and what works with it when there is no network."""
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -109,14 +108,12 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("no_network")
-def test_what_is_cached_works_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_cached_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_teacher(tmp_path / "model")
     files = {file.name: file.read_bytes() for file in folder.iterdir()}
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     cached(tmp_path / "hub", "someone/net", files)
-    began = time.perf_counter()
     assert load("hf-hub:someone/net").label_names == ("class0", "class1", "class2")
-    assert time.perf_counter() - began < 10
 
 
 @pytest.mark.usefixtures("no_network", "cache")

@@ -4,28 +4,27 @@ from pathlib import Path
 
 import pytest
 import timm
-import torch
 from torch import nn
 
 import botzoo  # noqa: F401  (registers the models)
 from botzoo.errors import ModelError
 from botzoo.inference.describe import blocks, layers, structure
 from botzoo.inference.sheet import sheet
-from botzoo.models.cost import count_macs
+from botzoo.models.cost import count_macs, on_meta
 from botzoo.results.calibration import write_temperature
 from running import write_teacher
 
 
-def on_meta(name: str, **kwargs: object) -> nn.Module:
-    with torch.device("meta"):
-        return timm.create_model(name, **kwargs)
+def made(name: str) -> nn.Module:
+    with on_meta():
+        return timm.create_model(name)
 
 
 @pytest.mark.parametrize(
     "name", ["resnet50a_bot", "resnet18d_bot", "resnet101c_bot", "inception_v3_bot", "mobilenet_v1_bot"]
 )
 def test_the_layers_add_up(name: str) -> None:
-    model = on_meta(name)
+    model = made(name)
     found = layers(model, 224)
     assert sum(layer.macs for layer in found) == count_macs(model, 224)
     assert sum(layer.params for layer in found) == sum(p.numel() for p in model.parameters())
@@ -33,7 +32,7 @@ def test_the_layers_add_up(name: str) -> None:
 
 
 def test_a_layer_by_its_formula() -> None:
-    first = layers(on_meta("resnet50b_bot"), 224)[0]
+    first = layers(made("resnet50b_bot"), 224)[0]
     assert (first.name, first.kind, first.shape) == ("conv1", "Conv2d 7x7 / 2", (64, 112, 112))
     assert (first.params, first.macs) == (7 * 7 * 3 * 64, 7 * 7 * 3 * 64 * 112 * 112)
 
@@ -49,7 +48,7 @@ def test_a_layer_by_its_formula() -> None:
     ],
 )
 def test_each_tweak_is_where_the_paper_has_it(name: str, letter: str, residual: str, shortcut: str) -> None:
-    head, stem, *down = structure(on_meta(name))
+    head, stem, *down = structure(made(name))
     assert head.startswith(f"ResNet-{letter}: ")
     assert ("tweak C" in stem) == (letter in "CD")
     assert [line.split(":")[0] for line in down] == ["layer2.0", "layer3.0", "layer4.0"]

@@ -16,6 +16,7 @@ from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
+from botzoo.inference.form import FORMS
 from botzoo.inference.load import label_names, load, to_fetch
 from botzoo.inference.options import TEMPERATURES, TTA
 from botzoo.inference.predict import Predictor
@@ -102,6 +103,12 @@ def test_the_first_view_is_the_evaluations(tta: str) -> None:
 def test_corners_need_a_margin() -> None:
     with pytest.raises(ConfigError, match="use --tta flip"):
         prepared_for("ten-crop", Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic"))
+
+
+def test_any_number_of_labels_is_named_over_the_threshold() -> None:
+    several, shares = FORMS["multi_label_classification"], torch.tensor([[0.4, 0.75, 0.5, 0.875], [0.1, 0.2, 0.3, 0.4]])
+    assert several.named(shares) == [[(3, 0.875), (1, 0.75)], []]
+    assert [[k for k, _ in row] for row in several.named(shares, top_k=3)] == [[3, 1, 2], [3, 2, 1]]
 
 
 # The temperature

@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCard
 from PIL import Image
 
 from botzoo.errors import ConfigError
-from botzoo.models.licence import settle_license
+from botzoo.models.licence import combined_license
 from botzoo.results.calibration import Calibration, fit_temperature
 from botzoo.results.card import card as card_text
 from botzoo.results.classification import sureness
@@ -123,9 +123,9 @@ def test_data_that_forbids_commerce_leaves_the_licence_open() -> None:
 
 def test_a_licence_is_not_chosen_against_that_of_the_weights() -> None:
     with pytest.raises(ConfigError, match="leave --license out"):
-        settle_license("apache-2.0", None, "mit")
-    assert settle_license("apache-2.0", "cc-by-4.0", "apache-2.0") == "apache-2.0"
-    assert settle_license("unknown", "mit", None) is None
+        combined_license("apache-2.0", None, "mit")
+    assert combined_license("apache-2.0", "cc-by-4.0", "apache-2.0") == "apache-2.0"
+    assert combined_license("unknown", "mit", None) is None
 
 
 # The code

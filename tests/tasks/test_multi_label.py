@@ -17,24 +17,29 @@ from sklearn.metrics import average_precision_score, f1_score
 from timm.loss import BinaryCrossEntropy
 from torch import nn
 
-from botzoo.api import train_and_describe
+from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import ConfigError
 from botzoo.inference.load import load
 from botzoo.inference.output import as_json, as_table
 from botzoo.inference.predict import Predictor
 from botzoo.options.command_line import made
-from botzoo.options.config import AblateConfig, TrainConfig
-from botzoo.tasks.multi_label import MultiLabel, MultiLabelEvaluation, Ranked
+from botzoo.options.config import TrainConfig
+from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation, Ranked
 from botzoo.tasks.objective import MultiLabelObjective
+from botzoo.training.callbacks import Callback
 from botzoo.training.evaluation import evaluate
-from botzoo.training.setup import preflight
+from botzoo.training.run import train
+from botzoo.training.setup import check
 from botzoo.tricks.mixup import mixup_lambda, partners
-from running import TINY, run_distributed
+from running import TINY, run_distributed, train_briefly
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random((60, 4)) < (0.5, 0.3, 0.1, 0.0)).astype(np.uint8)
 LOGITS = np.round(RNG.normal(0, 1, (60, 4)) + 1.5 * LABELS, 1).astype(np.float32)
 """Rounded, so that some are equal; the last label occurs nowhere."""
+
+
+DATA = ImageData("photos", ("a", "b", "c", "d"), Split("all", LABELS, lambda i: b"", str))
 
 
 def evaluation() -> MultiLabelEvaluation:
@@ -89,7 +94,7 @@ def test_evaluation_keeps_labels_and_logits_in_order() -> None:
     labels = (torch.arange(21).view(7, 3) % 2).to(torch.uint8)
     parts = [(images[:4], labels[:4]), (images[4:], labels[4:])]
     accelerator = Accelerator(cpu=True, mixed_precision="no")
-    found = evaluate(accelerator, Echo(), parts, lambda x: x.float() / 255 - 0.5, 7, task=MultiLabel())
+    found = evaluate(accelerator, Echo(), parts, lambda x: x.float() / 255 - 0.5, 7, MULTI_LABEL)
     logits = images[:, :, 0, 0].float() / 255 - 0.5
     assert found.labels.tolist() == labels.tolist()
     np.testing.assert_allclose(found.logits, logits, atol=1e-6)
@@ -119,21 +124,12 @@ def test_mixup_mixes_the_labels() -> None:
 # Whole runs
 
 
-OPTIONS = {**TINY, "ema": None, "mixed_precision": "fp32", "epochs": 2, "lr": 0.2}
+PLAIN = {"ema": None, "epochs": 2, "lr": 0.2}
 
 
-def trained(pictures: Path, folder: Path, **options: Any) -> Path:
-    config = made({**OPTIONS, "dataset": str(pictures), "output": str(folder), **options}, TrainConfig)
-    try:
-        train_and_describe(config, command="botzoo train --scratch")
-    finally:
-        AcceleratorState._reset_state()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(pictures, tmp_path_factory.mktemp("runs") / "run", epochs=8, mixup=0.0, cutmix=0.0)
+@pytest.fixture
+def finished(finished_multi_label_run: Path) -> Path:
+    return finished_multi_label_run
 
 
 def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
@@ -142,14 +138,16 @@ def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
     assert set(last) >= {"loss", "map", "f1_micro", "f1_macro", "epoch", "images"}
     assert last["map"] > 90
     log = (finished / "log.txt").read_text()
-    assert "images in 3 classes, any number of them to an image" in log
+    assert "images in 3 classes, any number of labels" in log
     assert "validation mAP " in log
     assert "F1 of labels over 50 %: micro " in log
 
 
 def test_a_run_that_does_not_gain_says_so_of_its_map(pictures: Path, tmp_path: Path) -> None:
     plateau = {"cosine": False, "optim": {"decay": "plateau", "decay_patience": 1}, "warmup": 0.0}
-    folder = trained(pictures, tmp_path / "run", **plateau, epochs=3, patience=2, min_delta=100.0)
+    folder = train_briefly(
+        pictures, tmp_path / "run", **PLAIN | plateau | {"epochs": 3, "patience": 2, "min_delta": 100.0}
+    )
     told = (folder / "log.txt").read_text() + (folder / "model" / "README.md").read_text()
     assert "after every 1 epochs without a better validation mAP" in told
     assert "validation mAP no better for 1 epochs: the learning rate falls" in told
@@ -221,40 +219,41 @@ def test_predictions_are_all_labels_over_one_half(
         ({"data": {"sampling": "sqrt"}}, "--data.sampling sqrt need"),
     ],
 )
-def test_what_needs_one_label_is_refused(pictures: Path, tmp_path: Path, options: dict[str, Any], flag: str) -> None:
+def test_what_needs_one_label_is_refused(options: dict[str, Any], flag: str) -> None:
     with pytest.raises(ConfigError, match=flag):
-        trained(pictures, tmp_path / "run", **options)
+        MULTI_LABEL.check(made(options, TrainConfig), DATA)
+
+
+def test_a_run_asks_before_its_folder_is_made(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--soup 2 need"):
+        train_briefly(pictures, tmp_path / "run", **PLAIN, soup=2)
     assert not (tmp_path / "run").exists()
 
 
-def test_an_ablation_is_refused(pictures: Path) -> None:
+def test_runs_on_them_are_not_compared_by_accuracy(pictures: Path) -> None:
     AcceleratorState._reset_state()
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     with pytest.raises(ConfigError, match="compared by top-1"):
-        preflight(made({**OPTIONS, "dataset": str(pictures)}, AblateConfig), accelerator)
+        check(made({**TINY, "dataset": str(pictures)}, TrainConfig), accelerator)
 
 
-def evaluated(options: dict[str, Any], folder: str) -> None:
-    """Train for a step in one of several processes and write down what was evaluated."""
-    import os
+class NoteAnswers(Callback):
+    """Writes down what each process takes for the evaluation."""
 
-    from botzoo.training.run import train
+    def on_epoch_end(self, run: Any, evaluation: Any) -> None:
+        path = run.folder.parent / f"rank{run.accelerator.process_index}.json"
+        path.write_text(json.dumps({name: array.tolist() for name, array in evaluation.answers.items()}))
 
-    result = train(made(options, TrainConfig))
-    row = [result.evaluation.labels.tolist(), result.evaluation.logits.tolist()]
-    Path(folder, f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(row))
+
+def evaluated(options: dict[str, Any]) -> None:
+    """Train for a step in one of several processes."""
+    train(made(options, TrainConfig), [NoteAnswers()])
 
 
 def test_two_processes_evaluate_every_image_once(pictures: Path, tmp_path: Path) -> None:
-    options = {
-        **OPTIONS,
-        "epochs": None,
-        "steps": 1,
-        "warmup": 0.0,
-        "dataset": str(pictures),
-        "output": str(tmp_path / "run"),
-    }
-    assert run_distributed(2, evaluated, options, str(tmp_path)) == [0, 0]
-    first, second = (json.loads((tmp_path / f"2-{rank}.json").read_text()) for rank in range(2))
+    places = {"dataset": str(pictures), "output": str(tmp_path / "run"), "mixed_precision": "fp32"}
+    options = {**TINY, **PLAIN, **places, "epochs": None, "steps": 1, "warmup": 0.0}
+    assert run_distributed(2, evaluated, options) == [0, 0]
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     assert first == second
-    assert len(first[0]) == 12
+    assert len(first["labels"]) == 12

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from botzoo.training.history import History, draw_learning_curve, draw_lr_curve
+from botzoo.training.history import History, lr_figure
 from botzoo.training.schedule import Schedule
+from botzoo.util.pictures import drawn
 
 
 def train(step: int) -> dict[str, Any]:
@@ -94,35 +94,14 @@ def test_of_picks_a_split(tmp_path: Path) -> None:
     assert history.of("validation") == [validation(10, 1)]
 
 
-CURVES: dict[str, list[dict[str, Any]]] = {
-    "none": [],
-    "no epoch yet": [train(5)],
-    "one epoch": [train(10), validation(10, 1)],
-    "three epochs": [r for e in (1, 2, 3) for r in (train(10 * e), validation(10 * e, e, 20.0 * e))],
-}
-
-
-@pytest.mark.parametrize("records", CURVES.values(), ids=CURVES.keys())
-def test_the_learning_curve_is_a_png(tmp_path: Path, records: list[dict[str, Any]]) -> None:
-    draw_learning_curve(written(tmp_path, *records), tmp_path / "curve.png", 10, "resnet10d_bot on digits")
-    with Image.open(tmp_path / "curve.png") as image:
-        assert image.format == "PNG"
-        assert min(image.size) > 300
-
-
 @pytest.mark.parametrize("total", [1, 2, 300_000])
-def test_the_lr_curve_is_a_png(tmp_path: Path, total: int) -> None:
+def test_the_picture_of_the_learning_rate_can_be_saved(tmp_path: Path, total: int) -> None:
     schedule = Schedule(0.4, total, total // 10, cosine=False, falls=(total // 2,), factor=0.1)
-    draw_lr_curve(schedule, max(1, total // 3), tmp_path / "lr_curve.png", "resnet10d_bot on digits")
-    with Image.open(tmp_path / "lr_curve.png") as image:
-        assert image.format == "PNG"
-        assert min(image.size) > 300
+    assert drawn(tmp_path / "lr.png", lambda: lr_figure(schedule, max(1, total // 3), "resnet10d_bot on digits"))
 
 
-def test_the_lr_curve_shows_the_rate_on_both_sides_of_a_fall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[list[float]] = []
-    monkeypatch.setattr("matplotlib.axes.Axes.plot", lambda self, x, y, *args, **kwargs: drawn.append(y))
+def test_the_picture_shows_the_rate_on_both_sides_of_a_fall() -> None:
     schedule = Schedule(0.4, 300_000, 1000, cosine=False, falls=(150_001,), factor=0.5)
-    draw_lr_curve(schedule, 100_000, tmp_path / "lr_curve.png", "")
-    assert set(drawn[0][10:]) == {0.4, 0.2}
-    assert len(drawn[0]) < 3000
+    rates = lr_figure(schedule, 100_000, "").axes[0].get_lines()[0].get_ydata()
+    assert set(rates[10:]) == {0.4, 0.2}
+    assert len(rates) < 3000

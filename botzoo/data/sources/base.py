@@ -66,8 +66,8 @@ class Split:
         taken = _Taken(self, rows)
         return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows, self.root)
 
-    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
-        """Return how many images each of the classes has, shape (classes,); None where that is not known."""
+    def class_counts(self, classes: int) -> NDArray[np.int64]:
+        """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 
@@ -137,7 +137,7 @@ class ImageData(Generic[SplitT]):
     Attributes:
         name: as the user gave it.
         class_names: K names, K >= 2; label k means ``class_names[k]``.
-        train, validation, test: its splits; ``open_images`` always sets ``validation``.
+        train, validation, test: its splits; a run sets ``validation`` itself where there is none.
         declared: whether the data itself lists its classes, so that one without images is a class all the same.
         hub_id: its id on the Hub, if it came from there.
         license: its licence, if it is known.

@@ -12,7 +12,6 @@ from botzoo.data.sources.folders import Folders, image_files
 from botzoo.data.sources.hub import HUB_NAMES, Hub
 from botzoo.data.sources.memory import in_memory
 from botzoo.data.sources.tables import Tables, shard_files
-from botzoo.data.splits import with_validation
 from botzoo.errors import DataError, did_you_mean
 
 
@@ -28,27 +27,6 @@ class _Shards(Source):
 
 SOURCES: list[Source] = [Digits(), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
-
-
-def open_images(
-    dataset: Any,
-    *,
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    image_column: str | None = None,
-    label_column: str | None = None,
-) -> ImageData[Split]:
-    """Find a data set and return it with a validation split.
-
-    Args:
-        val_fraction, seed: see ``with_validation``.
-        dataset, image_column, label_column: see ``find_images``.
-
-    Raises:
-        DataError, NetworkError: see both.
-    """
-    found = find_images(dataset, image_column=image_column, label_column=label_column)
-    return with_validation(found, val_fraction, seed)
 
 
 def find_images(dataset: Any, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:

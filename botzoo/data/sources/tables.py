@@ -58,7 +58,14 @@ class Tables(Source):
         """See ``Source``."""
         tables, _ = self._tables(name, path)
         label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
-        return {role: names_in(table, label) for role, table in tables.items() if label in table.features}
+        named = {}
+        for role, table in tables.items():
+            if label in table.features:
+                feature, cells = table.features[label], table.with_format(None)[label][:]
+                if element(feature) is not None:
+                    cells = [value for cell in cells for value in cell or ()]
+                named[role] = _declared_names(feature) or sorted({str(value) for value in cells if value is not None})
+        return named
 
     def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
         """Return the tables by role, and notes on files that are not used."""
@@ -71,23 +78,13 @@ def _is_saved(path: Path) -> bool:
     return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
-def names_in(table: Any, column: str) -> list[str]:
-    declared = _declared_names(table.features[column])
-    if declared is not None:
-        return list(declared)
-    cells = table.with_format(None)[column][:]
-    if element(table.features[column]) is not None:
-        cells = [value for cell in cells for value in cell or ()]
-    return sorted({str(value) for value in cells if value is not None})
-
-
 def shard_files(path: Path, *suffixes: str) -> list[str]:
     """Return the files in ``path`` whose names end so, by their paths inside it."""
     return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffixes)]
 
 
 def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Sort files by the split that their names tell; return them by role, and those that are not used.
+    """Sort files by the split that their names tell; return them by role, and notes on those that are not used.
 
     Where no name tells the training files, they are those whose names tell nothing.
     """
@@ -103,7 +100,7 @@ def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list
         raise DataError(
             f"{name} has no training split, only {listing(list(files))}: name a file train{Path(next(iter(files))).suffix}."
         )
-    return roles, unnamed
+    return roles, [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
 
 
 def has_configurations(folder: Path) -> bool:
@@ -122,9 +119,8 @@ def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[st
         _check_parquet(path / file)
     if has_configurations(path):
         return as_splits(str(path), load_dataset(str(path))), []
-    roles, unnamed = by_role(str(path), files)
+    roles, notes = by_role(str(path), files)
     escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
-    notes = [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
     return dict(load_dataset("parquet", escaped, str(path))), notes
 
 

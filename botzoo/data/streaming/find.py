@@ -22,10 +22,6 @@ from botzoo.data.streaming.shards import Form, Shards, is_remote, named_errors, 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing, one_line
 
-FORMS: dict[str, Callable[..., tuple[Form, tuple[str, ...] | None]]] = {"tar": tar.look, "parquet": parquet.look}
-"""What looks into the first shard of a kind, given data set, file and columns; returns how the shards are read and the class
-names that they declare."""
-
 
 def find_shards(
     name: str, *, image_column: str | None = None, label_column: str | None = None, classes: str | None = None
@@ -48,7 +44,7 @@ def find_shards(
     """
     source = _find(name)
     urls = source.urls["train"]
-    look = FORMS["tar" if urls[0].endswith(".tar") else "parquet"]
+    look: Callable[..., tuple[Form, tuple[str, ...] | None]] = tar.look if urls[0].endswith(".tar") else parquet.look
     with named_errors(urls[0]), opened(urls[0]) as file:
         form, declared = look(name, file, image_column, label_column or LABEL_COLUMNS.get(source.hub_id or ""))
     declared = source.class_names.get(form.label, declared)
@@ -101,7 +97,8 @@ def _find(name: str) -> _Source:
     if is_remote(name) or name.endswith((".tar", ".parquet")) or any(c in name for c in "{*"):
         return _behind_pattern(name)
     if name in HUB_NAMES or (HUB_ID.fullmatch(name) and not path.exists()):
-        return _on_hub(name, HUB_NAMES.get(name, name))
+        hub_id, license, source = from_hub(name, HUB_NAMES.get(name, name), partial(_built, name))
+        return replace(source, hub_id=hub_id, license=license)
     raise DataError(
         f"There are no shards {name!r} to stream: give a folder of .tar or .parquet files, a pattern such as "
         f"data/{{train,val}}-{{0000..0127}}.tar, or a Hub id (owner/name).{did_you_mean(name, HUB_NAMES)}"
@@ -116,10 +113,9 @@ def _in_folder(name: str, path: Path) -> _Source:
         raise DataError(f"{name} holds no .tar or .parquet shards: leave --data.streaming out for other folders.")
     if tables and has_configurations(path):
         return _built(name, str(path))
-    roles, unused = by_role(name, tars or tables)
+    roles, notes = by_role(name, tars or tables)
     _check_complete(name, tars or tables)
-    notes = (f"not used: {listing(unused)}, not named as a split",) if unused else ()
-    return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, notes)
+    return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, tuple(notes))
 
 
 def _check_complete(name: str, files: list[str]) -> None:
@@ -144,10 +140,9 @@ def _behind_pattern(name: str) -> _Source:
     if len(kinds := {Path(file).suffix for file in found}) > 1:
         raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
     fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
-    parts, unused = by_role(name, [file[fixed:] for file in found])
-    notes = (f"not used: {listing(unused)}, not named as a split",) if unused else ()
+    parts, notes = by_role(name, [file[fixed:] for file in found])
     urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
-    return _Source(urls, notes, folder=found[0][:fixed] or ".")
+    return _Source(urls, tuple(notes), folder=found[0][:fixed] or ".")
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -163,11 +158,6 @@ def _expanded(pattern: str) -> list[str]:
 def _matching(pattern: str) -> list[str]:
     globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
     return sorted(glob(pattern)) if globs else [pattern]  # noqa: PTH207
-
-
-def _on_hub(name: str, hub_id: str) -> _Source:
-    hub_id, license, source = from_hub(name, hub_id, partial(_built, name))
-    return replace(source, hub_id=hub_id, license=license)
 
 
 def _built(name: str, where: str, configuration: str | None = None) -> _Source:
@@ -198,6 +188,9 @@ def _unlabelled(split: Shards) -> bool:
     return all(labels is not None and set(labels) <= {None, UNLABELLED} for labels in known)
 
 
+GIVE_CLASSES = "give the number of classes, or a file with one name on each line, with --data.classes"
+
+
 def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:
     given = _given_classes(classes) if classes is not None else None
     if given is not None and declared is not None and len(given) != len(declared):
@@ -205,29 +198,20 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
             f"--data.classes gives {len(given)} classes, and {name} declares {len(declared)}: leave it out."
         )
     labels = set(train.labels or ()) - {None}
-    if found := given or declared:
-        names = found
-    elif labels and all(isinstance(label, int) for label in labels):
-        names = _numbered(name, labels)
-    else:
+    if given or declared:
+        names = given or declared or ()
+    elif not labels or not all(isinstance(label, int) for label in labels):
+        raise DataError(f"{name} does not say how many classes it has: {GIVE_CLASSES}.")
+    elif labels != set(range(len(labels))):  # a class may have images in no shard, or a label be a mistake
         raise DataError(
-            f"{name} does not say how many classes it has: give their number, or a file with one name on each line, with "
-            "--data.classes."
+            f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but {len(labels)} "
+            f"from {min(labels)} to {max(labels)}: {GIVE_CLASSES}."
         )
+    else:
+        names = tuple(map(str, range(len(labels))))
     if len(names) < 2:
         raise DataError(f"{name} has {len(names)} class: a classifier needs two or more.")
     return names
-
-
-def _numbered(name: str, labels: set[int]) -> tuple[str, ...]:
-    """Return the classes 0 to K - 1 by their numbers; raise unless each of them has images, and nothing else has."""
-    if labels != set(range(len(labels))):
-        raise DataError(
-            f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but {len(labels)} "
-            f"from {min(labels)} to {max(labels)}: give the number of classes, or a file with one name on each line, with "
-            "--data.classes."
-        )
-    return tuple(map(str, range(len(labels))))
 
 
 def _given_classes(classes: str) -> tuple[str, ...]:

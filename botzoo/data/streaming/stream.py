@@ -15,7 +15,7 @@ and the image. An unreadable image gives its place in the batch to another one o
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
 from botzoo.data.loader import Batch, collate, make_loader
@@ -97,7 +97,7 @@ class Stream:
         The images are read by this process, whatever the number of workers that decode them, so that they come in the same
         order.
         """
-        rows = _Ahead(self.micro_batches(order, first, last))
+        rows = _ahead(self.micro_batches(order, first, last))
         batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
         for _ in range(first, last):
             step = [self._readable(next(batches)) for _ in range(order.accumulate)]
@@ -112,7 +112,7 @@ class Stream:
     ) -> Iterator[Batch]:
         """Yield this process's part of the split in order, but for unreadable images; see ``LoadedSplit``."""
         rows = self.in_order(rank, world_size)
-        batches = _Ahead(iter(lambda: list(islice(rows, batch_size)), []))
+        batches = _ahead(iter(lambda: list(islice(rows, batch_size)), []))
         for batch in make_loader(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
             if (tensors := self._readable(batch)) is not None:
                 yield tensors
@@ -204,18 +204,13 @@ def drawn(count: int, buffer: int, rng: np.random.Generator) -> NDArray[np.int64
     return np.concatenate([np.array(order, np.int64), rest])
 
 
-class _Ahead(Sampler[list[Row]]):
-    """Batches of rows, of which the next is read from its shard while the last is worked on."""
-
-    def __init__(self, batches: Iterator[list[Row]]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> Generator[list[Row]]:
-        with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(next, self.batches, None)
-            while (batch := coming.result()) is not None:
-                coming = thread.submit(next, self.batches, None)
-                yield batch
+def _ahead(batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    """Yield batches of rows, of which the next is read from its shard while the last is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 class _Decoding(Dataset[Any]):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from botzoo.training.distributed import end_trackers, from_main
 from botzoo.training.schedule import Schedule
 from botzoo.training.state import Run
 from botzoo.util.files import free_name
+from botzoo.util.pictures import drawn, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger("botzoo")
 
@@ -104,15 +109,11 @@ def _standard_error(losses: Sequence[float], steps: int) -> float:
     return math.sqrt(noise / (2 * math.sqrt(math.pi) * _deviation(steps)))
 
 
-def draw_range_test(
-    losses: Sequence[float], steps: int, lr: float, found: Suggestion | None, path: Path, title: str
-) -> None:
-    """Draw loss over learning rate, in units of --lr, and what is suggested, as a PNG."""
-    from matplotlib.figure import Figure
-
+def range_figure(losses: Sequence[float], steps: int, lr: float, found: Suggestion | None, title: str) -> Figure:
+    """Return the loss over the learning rate, in units of --lr, and what is suggested, as a picture."""
     rates = [lr * factor(step, steps) for step in range(len(losses))]
     smooth = smoothed(losses, steps)
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure = new_figure(9, 3.6)
     axes = figure.subplots()
     axes.plot(rates, losses, ".", ms=4, alpha=0.5, label="each step")
     axes.plot(rates, smooth, "-", label="smoothed")
@@ -125,7 +126,7 @@ def draw_range_test(
     axes.legend()
     axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=11, parse_math=False)
-    figure.savefig(path)
+    return figure
 
 
 def range_test(run: Run) -> None:
@@ -152,7 +153,7 @@ def range_test(run: Run) -> None:
 
     def draw() -> Path:
         path = free_name(Path("lr_finder"), ".png")
-        draw_range_test(losses, steps, config.lr, found, path, title)
+        drawn(path, lambda: range_figure(losses, steps, config.lr, found, title))
         return path
 
     picture = from_main(accelerator, draw)

@@ -18,6 +18,7 @@ from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.training.callbacks import Callback
 from botzoo.training.folder import check_output
 from botzoo.training.setup import set_up
+from botzoo.training.state import Own
 from botzoo.util.files import free_name, write_text
 from botzoo.util.text import under
 from botzoo_finetune.config import FinetuneConfig
@@ -32,7 +33,12 @@ from botzoo_finetune.transfer.features import features_of, unmeasured
 log = logging.getLogger("botzoo")
 
 
-def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), features: Features = features_of) -> Report:
+def check(
+    config: FinetuneConfig,
+    callbacks: Sequence[Callback] = (),
+    features: Features = features_of,
+    own: Own | None = None,
+) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
     Args:
@@ -48,8 +54,10 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), features: 
         raise ConfigError("--check is the work of one process: start it without the launcher.")
     check_output(config, resumable=False)
     try:
-        run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks)
+        run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks, own=own)
     except DataError as error:
+        if own is not None and own.data is not None:
+            raise
         report = unusable(config, error)
     else:
         if run.data.multi_label:

@@ -12,6 +12,7 @@ from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.cost import count_macs, count_parameters
 from botzoo.training.distributed import from_main
 from botzoo.training.setup import set_up
+from botzoo.training.state import Own
 from botzoo.util.text import table, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
@@ -47,7 +48,7 @@ class Row:
     size: int
 
 
-def compare(config: FinetuneConfig, models: str) -> list[Row]:
+def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list[Row]:
     """Probe each of ``models``, with commas between them, say which is best on these images, and return them by rank.
 
     With --output it is written as compare.json too.
@@ -65,7 +66,7 @@ def compare(config: FinetuneConfig, models: str) -> list[Row]:
     rows = []
     for name in names:
         try:
-            rows.append(row_of(replace(config, model=name)))
+            rows.append(row_of(replace(config, model=name), own))
         except BotzooError as error:
             raise ConfigError(f"--compare {name}: {error}") from error
         log.info("%-10s %s: %.2f %%, after %.1f s", "probed", name, rows[-1].top1, rows[-1].seconds)
@@ -78,9 +79,9 @@ def compare(config: FinetuneConfig, models: str) -> list[Row]:
     return rows
 
 
-def row_of(config: FinetuneConfig) -> Row:
+def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     """Probe one network, and measure what it costs."""
-    run = set_up(unmeasured(config))
+    run = set_up(unmeasured(config), own=own)
     look = Look(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
     return Row(

@@ -25,9 +25,9 @@ from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, on_main
 from botzoo.training.folder import check_output
-from botzoo.training.setup import Own, build, set_up, with_choices
+from botzoo.training.setup import build, set_up, with_choices
 from botzoo.training.sizes import make_order
-from botzoo.training.state import Draft, Run
+from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
 from botzoo.util.text import under
@@ -267,7 +267,7 @@ class StartFromProbe(Callback):
         log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)
 
 
-def probe_images(config: FinetuneConfig, given: Collection[str] = (), own: Own | None = None) -> Look:
+def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
     Raises:

@@ -6,8 +6,8 @@ import datasets
 import pytest
 from PIL import Image
 
-from botzoo.data.sources.find import open_images
 from botzoo.errors import DataError
+from data.pictures import open_images
 
 LABELS = datasets.ClassLabel(names=["cat", "dog"])
 

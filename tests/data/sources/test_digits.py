@@ -2,7 +2,7 @@
 
 from sklearn.datasets import load_digits
 
-from botzoo.data.sources.find import open_images
+from data.pictures import open_images
 
 
 def test_digits_are_those_of_scikit_learn_and_are_not_mirrored() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from botzoo.data.sources.find import open_images
 from botzoo.data.sources.hub import HUB_NAMES
+from data.pictures import open_images
 from data.sources.made import refusal, table, write
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from botzoo.data.sources.find import names_by_split, open_images
+from botzoo.data.sources.find import names_by_split
+from data.pictures import open_images
 from data.sources.made import refusal, write
 
 

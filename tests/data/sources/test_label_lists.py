@@ -7,9 +7,10 @@ import datasets
 import numpy as np
 import pytest
 
-from botzoo.data.sources.find import find_images, open_images
+from botzoo.data.sources.find import find_images
 from botzoo.data.streaming.find import find_shards
 from botzoo.errors import DataError
+from data.pictures import open_images
 
 NAMES = ["cat", "dog", "eel"]
 CLASSES = datasets.List(datasets.ClassLabel(names=NAMES))

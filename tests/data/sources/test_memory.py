@@ -14,9 +14,9 @@ from torch.utils.data import Dataset, Subset
 
 from botzoo.data.images import read_images
 from botzoo.data.sources.base import ImageData, Split
-from botzoo.data.sources.find import find_images, open_images
+from botzoo.data.sources.find import find_images
 from botzoo.errors import DataError
-from data.pictures import noise
+from data.pictures import noise, open_images
 
 NAMES = ["cat", "cat", "dog", "dog"]
 PICTURES = [noise(12, 10, seed) for seed in range(4)]

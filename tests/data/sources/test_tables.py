@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from botzoo.data.sources.find import names_by_split, open_images
+from botzoo.data.sources.find import names_by_split
+from data.pictures import open_images
 from data.sources.made import LABELS, refusal, table, write
 
 

@@ -10,12 +10,12 @@ import datasets
 import pytest
 
 from botzoo.data.order import Order
-from botzoo.data.sources.find import open_images
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import DataConfig
+from data.pictures import open_images
 from data.streaming.made import (
     TRANSFORM,
     numbers,

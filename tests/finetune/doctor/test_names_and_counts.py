@@ -16,9 +16,7 @@ def test_splits_that_agree_are_well() -> None:
 @pytest.mark.parametrize("name", ["Cat", "cat ", " CAT"])
 def test_another_spelling_is_one_finding_and_not_a_missing_class(name: str) -> None:
     (finding,) = check_names({"train": NAMES, "validation": [name, *NAMES[1:]]})
-    assert (
-        finding.reason.startswith(f"'cat' (train) and {name!r} (validation) differ by case")
-    )
+    assert finding.reason.startswith(f"'cat' (train) and {name!r} (validation) differ by case")
 
 
 def test_two_spellings_in_one_split_are_found() -> None:

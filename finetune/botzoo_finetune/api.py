@@ -1,0 +1,101 @@
+"""Fine-tuning from Python, by the same functions as the command ``botzoo-finetune``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from botzoo.api import PythonCall, asked_in_python
+from botzoo.results.summary import shown_in_python
+from botzoo.results.view import FinishedRun
+from botzoo.training.callbacks import Callback
+from botzoo_finetune.cli import PROG, command
+from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.doctor.examine import Report
+from botzoo_finetune.probing.compare import Row
+from botzoo_finetune.probing.first_look import Look
+from botzoo_finetune.run import execute
+
+
+def finetune(
+    data: Any = "digits",
+    *,
+    model: str | nn.Module | None = None,
+    callbacks: Sequence[Callback] = (),
+    transform: Callable[..., Any] | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    resume: str | Path | None = None,
+    **options: Any,
+) -> FinishedRun:
+    """Fine-tune a pretrained model on images, as the command does, and return the finished run.
+
+    Args:
+        data: what --dataset takes (a folder, a Hub id, a short name), or the data itself: a ``datasets.Dataset`` or
+            ``DatasetDict``, a torch Dataset of (image, label), a pair (images, labels), a pandas DataFrame, or a dict of
+            splits of these; see ``botzoo.data.sources.memory.in_memory``.
+        model: what --model takes, or a network of your own that returns logits (N, K).
+        callbacks: see ``botzoo.training.callbacks.Callback``.
+        transform: makes pixels of a PIL image in training, in place of crop, flip and augmentation; see
+            ``botzoo.data.transforms.OwnTransform``.
+        loss: returns a scalar, of logits float32 (N, K) and labels int64 (N,), or float32 (N, K) where an image may have any
+            number of them.
+        resume: folder of a run to go on with; all other options are that run's.
+        options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
+            ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
+
+    Raises:
+        BotzooError: with the line that the command would print.
+    """
+    asked = _asked(data, model, transform, loss, resume, options)
+    with shown_in_python():
+        run = _execute(asked, callbacks=callbacks)
+    return run if run is not None else FinishedRun.load(str(resume))
+
+
+def probe(data: Any = "digits", *, model: str | nn.Module | None = None, **options: Any) -> Look:
+    """Say how good a linear classifier on the frozen network is, as --probe does; arguments as of ``finetune``.
+
+    Returns:
+        What was found: ``probe`` (classifier and its evaluation) and ``outlook`` (neighbours, and what more data would do).
+    """
+    with shown_in_python():
+        look: Look = _execute(_asked(data, model, None, None, None, options), mode="probe")
+    return look
+
+
+def check(data: Any = "digits", *, model: str | nn.Module | None = None, **options: Any) -> Report:
+    """Look for broken files, duplicates and likely wrong labels, as --check does; arguments as of ``finetune``.
+
+    Returns:
+        What was found: ``findings``, ``counts``, ``sizes``, and ``well`` where there is nothing to look at.
+    """
+    with shown_in_python():
+        report: Report = _execute(_asked(data, model, None, None, None, options), mode="check")
+    return report
+
+
+def compare(data: Any, models: Sequence[str], **options: Any) -> list[Row]:
+    """Probe several models on the same images and return them by rank, as --compare does; arguments as of ``finetune``."""
+    with shown_in_python():
+        rows: list[Row] = _execute(
+            _asked(data, None, None, None, None, options), mode="compare", value=",".join(models)
+        )
+    return rows
+
+
+def _asked(
+    data: Any,
+    model: str | nn.Module | None,
+    transform: Callable[..., Any] | None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None,
+    resume: str | Path | None,
+    options: dict[str, Any],
+) -> PythonCall:
+    return asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, transform, loss, resume, options)
+
+
+def _execute(asked: PythonCall, **how: Any) -> Any:
+    return execute(asked.config, command=asked.command, given=asked.given, resume=asked.resume, own=asked.own, **how)

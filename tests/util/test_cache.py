@@ -1,0 +1,66 @@
+"""The files of a cache, against what can happen to them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from botzoo.util.cache import Store
+
+STORE = Store("things", ".json", "things", "made")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path))
+    return tmp_path / "things"
+
+
+def read(path: Path) -> object:
+    return json.loads(path.read_text())
+
+
+def write(key: str, content: bytes) -> None:
+    with STORE.writing(key) as draft:
+        draft.file.write(content)
+
+
+def test_what_was_written_is_found_by_its_key(caplog: pytest.LogCaptureFixture) -> None:
+    assert STORE.open("a", read) is None
+    write("a", b"[1]")
+    assert STORE.open("a", read) == [1]
+    assert not caplog.text
+
+
+def test_a_damaged_file_is_removed_and_said(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write("a", b"[1")
+    assert STORE.open("a", read) is None
+    assert "are damaged" in caplog.text
+    assert not list(cache.iterdir())
+
+
+def test_a_draft_may_get_another_key() -> None:
+    with STORE.writing("a") as draft:
+        draft.file.write(b"[2]")
+        draft.key = "b"
+    assert (STORE.open("a", read), STORE.open("b", read)) == (None, [2])
+
+
+def test_what_is_whole_is_not_replaced() -> None:
+    write("a", b"[1]")
+    with STORE.writing("a", lambda key: STORE.open(key, read) is not None) as draft:
+        draft.file.write(b"[2]")
+    assert STORE.open("a", read) == [1]
+
+
+def test_nothing_is_left_of_what_failed(cache: Path) -> None:
+    with pytest.raises(ZeroDivisionError), STORE.writing("a") as draft:
+        draft.file.write(bytes(1 // 0))
+    assert not list(cache.iterdir())
+
+
+def test_the_oldest_go_when_the_limit_is_passed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTZOO_CACHE_GIB", "0")
+    write("a", b"[1]")
+    write("b", b"[2]")
+    assert [path.name for path in cache.iterdir()] == ["b.json"]
