@@ -163,15 +163,12 @@ def larger(tmp_path_factory: pytest.TempPathFactory) -> str:
 def hurried(photos: Path, larger: str, monkeypatch: pytest.MonkeyPatch) -> Draft:
     """A run that has time for 60 images."""
     monkeypatch.setattr(first_look, "images_per_second", lambda run, callbacks, seconds: 1.0)
-    return open_draft(
-        FinetuneConfig(dataset=str(photos), model=larger, mixed_precision="fp32", epochs=None, budget="60s")
-    )
+    config = FinetuneConfig(dataset=str(photos), model=larger, mixed_precision="fp32", epochs=None, budget="60s")
+    return open_draft(config, frozenset({"budget"}))
 
 
 def test_a_short_budget_gets_a_smaller_input_and_what_was_chosen_is_not_chosen_again(hurried: Draft) -> None:
-    choices = {
-        choice.option: choice for choice in ChooseForData().on_resolve(replace(hurried, given=frozenset({"budget"})))
-    }
+    choices = {choice.option: choice for choice in ChooseForData().on_resolve(hurried)}
     assert (choices["img_size"].value, choices["auto"].value) == (48, False)
     assert "60 images of 64 px at most" in choices["img_size"].reason
     assert "epochs" not in choices
