@@ -38,8 +38,6 @@ def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callba
         LayerDecay(),
         *([FrozenFeatures(config.views)] if frozen else []),
     ]
-    # What is chosen for the data decides what the others find in the options. The probe comes behind what freezes, since a
-    # frozen body gets the best one; the quick check only adds to the plan.
     choosing = config.auto and not (config.scratch or config.data.streaming or frozen)
     return [
         *([ChooseForData(trained[:1])] if choosing else []),
