@@ -19,7 +19,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import BaseFileLock, FileLock, Timeout
 
-from botzoo.data.loaded import LoadedSplit
+from botzoo.data.loader import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main

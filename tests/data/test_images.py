@@ -177,7 +177,7 @@ def test_beyond_the_budget_only_the_checks_are_kept(own_cache: Path, monkeypatch
     for _ in range(2):
         found, bad = read_images(split, skip_corrupt=True, cache_bytes=1000)
         assert (found.cached, len(found), len(bad)) == (False, 40, 1)
-        monkeypatch.setattr(module, "_check", refuse)
+        monkeypatch.setattr(module, "decode", refuse)
     assert sum(path.stat().st_size for path in own_cache.iterdir()) < 41 * 60
     monkeypatch.undo()
     assert read_images(split, skip_corrupt=True)[0].cached
