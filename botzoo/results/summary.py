@@ -22,9 +22,11 @@ ROWS = 20
 
 def print_to_terminal() -> None:
     """Show the lines of the logger "botzoo" as they are; under a launcher, one process speaks for all."""
-    if os.environ.get("RANK", "0") != "0":
-        return
-    handler = _Terminal(sys.stdout)
+    if os.environ.get("RANK", "0") == "0":
+        _show(_Terminal(sys.stdout))
+
+
+def _show(handler: logging.Handler) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("botzoo")
     logger.addHandler(handler)
@@ -39,9 +41,7 @@ def shown_in_python() -> Iterator[None]:
         yield
         return
     handler, level = logging.StreamHandler(sys.stdout), logger.level
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    _show(handler)
     try:
         yield
     finally:
@@ -75,13 +75,8 @@ def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str
     heads = {"average_precision": "AP", "f1": "F1"}
     shares = list(figures[0].shares)
     head = [noun, "images", *(heads.get(share, share) for share in shares)]
-    rows = [[shorten(f.name, 40), str(f.images), *(_cell(f, share) for share in shares)] for f in figures]
+    rows = [[shorten(f.name, 40), str(f.images), *(f.cell(share, "no answer") for share in shares)] for f in figures]
     yield from under(title, table([head, *rows]))
-
-
-def _cell(figures: ClassFigures, share: str) -> str:
-    none = share == "precision" and not figures.answers
-    return "no answer" if none else f"{figures.shares[share]:.1f} %"
 
 
 def _where(record: RunRecord) -> Iterator[str]:
