@@ -117,7 +117,7 @@ class EvalTransform(Transform):
         from timm.data.transforms_factory import create_transform
 
         p = preprocessing
-        how = {"interpolation": p.interpolation, "crop_pct": p.crop_pct, "crop_mode": p.crop_mode}
+        how: dict[str, Any] = {"interpolation": p.interpolation, "crop_pct": p.crop_pct, "crop_mode": p.crop_mode}
         self.transform = create_transform((3, p.size, p.size), use_prefetcher=True, **how)
         self.crops_centre = p.crop_mode == "center"
 

@@ -60,11 +60,26 @@ class _Terminal(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def summary(record: RunRecord) -> list[str]:
-    """Return the lines for the end of a run: how good, how long, where the model is, how to use it."""
-    words = words_of(record)
-    classes = class_table(words.figures(record), words.NOUN, words.NOUNS)
-    return ["", *words.terminal(record), *classes, *_where(record)]
+def summary(record: RunRecord) -> Iterator[str]:
+    """Yield the lines for the end of a run: how good, how long, where the model is, how to use it."""
+    words, folder = words_of(record), str(record.model_folder)
+    ours = needs_botzoo(record.model_config)
+    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
+    epochs = f"epoch {record.facts['best_epoch']}"
+    if record.averaged:
+        epochs = f"epochs {and_list(record.averaged)}, averaged"
+    yield ""
+    yield from words.terminal(record)
+    yield from class_table(words.figures(record), words.NOUN, words.NOUNS)
+    yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
+    yield f"{'model':10} {folder} (README.md is its card)"
+    if not record.facts["network"]["known"]:
+        return  # neither timm nor transformers has its code
+    yield f"{'load':10} {imports}"
+    yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
+    yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
+    yield f"{'':10} pipeline('image-classification', model={folder!r})('photo.jpg')"
+    yield f"{'':10} or with timm alone: the lines in the card"
 
 
 def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
@@ -77,21 +92,3 @@ def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str
     head = [noun, "images", *(heads.get(share, share) for share in shares)]
     rows = [[shorten(f.name, 40), str(f.images), *(f.cell(share, "no answer") for share in shares)] for f in figures]
     yield from under(title, table([head, *rows]))
-
-
-def _where(record: RunRecord) -> Iterator[str]:
-    folder = str(record.model_folder)
-    ours = needs_botzoo(record.model_config)
-    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
-    epochs = f"epoch {record.facts['best_epoch']}"
-    if record.averaged:
-        epochs = f"epochs {and_list(record.averaged)}, averaged"
-    yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
-    yield f"{'model':10} {folder} (README.md is its card)"
-    if not record.facts["network"]["known"]:
-        return  # neither timm nor transformers has its code
-    yield f"{'load':10} {imports}"
-    yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
-    yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
-    yield f"{'':10} pipeline('image-classification', model={folder!r})('photo.jpg')"
-    yield f"{'':10} or with timm alone: the lines in the card"

@@ -157,7 +157,8 @@ class Classification:
 
     def evaluation(self, answers: Answers) -> Evaluation:
         names = ("label", "predicted", "in_top5", "loss", "confidence")
-        return Evaluation(*(answers[name] for name in names), answers.get("log_p"))
+        label, predicted, in_top5, loss, confidence = (answers[name] for name in names)
+        return Evaluation(label, predicted, in_top5, loss, confidence, answers.get("log_p"))
 
     def fits(self, outputs: int, classes: int) -> bool:
         return outputs >= classes  # a class without an output could never be right

@@ -118,13 +118,14 @@ def _part(name: str, role: str, split: Any, image_column: str | None, label_colu
     where = f"the {role} split of {name}"
     if hasattr(split, "columns") and hasattr(split, "iloc"):
         columns = {str(column): split[column].tolist() for column in split.columns}
-        of_images = [column for column, cells in columns.items() if cells and _looks_like_image(cells[0])]
+        of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
         of_labels = [column for column in LABEL_NAMES if column in columns and column not in of_images]
         image = pick_column(name, "image", image_column, list(columns), of_images)
         split = columns[image], columns[pick_column(name, "label", label_column, list(columns), of_labels[:1])]
     elif image_column or label_column:
         raise DataError(f"{name} has no columns: leave image_column and label_column out.")
     names = None
+    images: Any = _Items(split)
     if isinstance(split, tuple) and len(split) == 2:
         for what, values in zip(("images", "labels"), split, strict=True):
             if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
@@ -136,7 +137,7 @@ def _part(name: str, role: str, split: Any, image_column: str | None, label_colu
             )
         items: Any = zip(images, labels, strict=True)
     elif hasattr(split, "__getitem__") and hasattr(split, "__len__") and not isinstance(split, str | bytes):
-        images, items = _Items(split), (split[i] for i in range(len(split)))
+        items = (split[i] for i in range(len(split)))
     else:
         raise DataError(f"The {where[4:]} is of type {type(split).__name__}: give {KINDS}.")
     labels = []
@@ -167,7 +168,8 @@ def _label(value: Any, where: str) -> Any:
     )
 
 
-def _looks_like_image(cell: Any) -> bool:
+def _is_image(cell: Any) -> bool:
+    """Tell whether a table's cell may be an image, by its type or, of a path, its suffix."""
     if isinstance(cell, str):
         return cell.lower().endswith(IMAGE_SUFFIXES)
     stored = isinstance(cell, dict) and {"bytes", "path"} <= set(cell)
