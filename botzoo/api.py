@@ -144,6 +144,8 @@ def all_callbacks(
     transfer: Sequence[Callback] = (),
     callbacks: Sequence[Callback] = (),
     began: float | None = None,
+    *,
+    summary: bool = True,
 ) -> list[Callback]:
     """Return the callbacks that a run of ``config`` has, in the order in which they act.
 
@@ -155,6 +157,7 @@ def all_callbacks(
         transfer: of transfer learning, if any.
         callbacks: a user's own.
         began: see ``run_training``.
+        summary: whether each run says how good its network is; one of many leaves that to those that come after it.
     """
     optim = config.optim
     return [
@@ -165,7 +168,7 @@ def all_callbacks(
         KeepBudget([*transfer, *callbacks], began),
         *([Plateau(optim.decay_patience, config.min_delta)] if optim.decay == "plateau" else []),
         *([EarlyStopping(config.patience, config.min_delta)] if config.patience is not None else []),
-        Report(),
+        Report(summary),
         *([Publish(config.push_to, private=config.private)] if config.push_to is not None else []),
     ]
 

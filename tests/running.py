@@ -1,6 +1,7 @@
 """Training in processes of their own, forked from one that has imported everything, so that they can be killed cheaply."""
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -43,7 +44,12 @@ def quick_command(*words: str) -> int:
     from botzoo.util.guard import guarded
     from botzoo_finetune import cli
 
-    return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    handlers = logging.getLogger("botzoo").handlers
+    before = list(handlers)
+    try:
+        return guarded(cli.PROG, cli._main, [*QUICK, *words])
+    finally:
+        handlers[:] = before  # that of the terminal writes to a stream that pytest closes
 
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:
@@ -94,24 +100,54 @@ def finetune(options: dict[str, Any], resume: str | None = None) -> None:
     execute(config, command="botzoo-finetune", resume=folder)
 
 
-def finetune_and_signal(options: dict[str, Any], number: int, at_step: int, resume: str | None = None) -> None:
+def bare(options: dict[str, Any], resume: str | None = None, *callbacks: Any) -> Any:
+    """Fine-tune as ``finetune`` does, but for looking at the data before it and for the card after it; return the ``Run``.
+
+    What is given is said to be given by the user.
+    """
+    from botzoo.api import all_callbacks
+    from botzoo.options.command_line import load_config, made
+    from botzoo.results.report import Report
+    from botzoo.training.run import train
+    from botzoo.util.nested import flat
+    from botzoo_finetune.config import FinetuneConfig
+    from botzoo_finetune.doctor.examine import QuickCheck
+    from botzoo_finetune.run import transfer
+
+    folder = Path(resume) if resume else None
+    config = load_config(folder / "config.yaml", FinetuneConfig) if folder else made(options, FinetuneConfig)
+    every = all_callbacks(config, transfer(config), callbacks)
+    kept = [callback for callback in every if not isinstance(callback, Report | QuickCheck)]
+    return train(config, kept, given=[*flat(options)], command="botzoo-finetune", resume=folder)
+
+
+def finetune_and_signal(
+    options: dict[str, Any], number: int, at_step: int, resume: str | None = None, how: Callable[..., Any] = finetune
+) -> None:
     """Fine-tune, and send this process the signal ``number`` right after it took optimizer step ``at_step``."""
     from botzoo.errors import StoppedError
+
+    signal_at_step(number, at_step, total=False)
+    try:
+        how(options, resume)
+    except StoppedError as stopped:
+        Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
+
+
+def signal_at_step(number: int, at_step: int, *, total: bool) -> None:
+    """Send this process the signal ``number`` after optimizer step ``at_step``, of a run or, if ``total``, of all together."""
     from botzoo.training.trainer import Trainer
 
-    take = Trainer.step
+    take, taken = Trainer.step, []
 
     def step(self: Trainer, k: int, batches: Any) -> Tensor:
         loss = take(self, k, batches)
-        if k + 1 == at_step:
+        taken.append(k)
+        if (len(taken) if total else k + 1) == at_step:
             os.kill(os.getpid(), number)
         return loss
 
     Trainer.step = step  # type: ignore[method-assign]
-    try:
-        finetune(options, resume)
-    except StoppedError as stopped:
-        Path(options["output"], "stopped.json").write_text(json.dumps([str(stopped), stopped.exit_status]))
 
 
 def train_one_epoch(photos: Path, folder: Path) -> Path:

@@ -38,15 +38,19 @@ def run(argv: list[str]) -> None:
         raise ConfigError("An ablation goes on by itself: give the same command again, without --resume.")
     options = nested({name: value for name, value in values_of(asked.config).items() if name in asked.given})
 
+    from functools import partial
+
+    from botzoo.api import all_callbacks
     from botzoo.experiments.ablation import ablate
-    from botzoo.experiments.report import as_table, write_report
+    from botzoo.experiments.report import as_table
     from botzoo.results.summary import print_to_terminal
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
-    ablation = ablate(asked.config, options, shlex.join(["botzoo", "ablate", *argv]), write_report)
+    command, make_callbacks = shlex.join(["botzoo", "ablate", *argv]), partial(all_callbacks, summary=False)
+    ablation = ablate(asked.config, options, command, make_callbacks)
     leave_group()
     if os.environ.get("RANK", "0") == "0":
         print(
-            f"\n{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."
+            f"{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."
         )

@@ -29,13 +29,14 @@ def count_macs(model: nn.Module, size: int) -> int:
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    was_training = model.training
+    modes = {module: module.training for module in model.modules()}  # frozen BatchNorm is not in the mode of the rest
     model.eval()
     try:
         with _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
             torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
     finally:
-        model.train(was_training)
+        for module, training in modes.items():
+            module.training = training
     return int(counter.get_total_flops()) // 2
 
 

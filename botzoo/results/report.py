@@ -50,10 +50,18 @@ def describe(folder: Path) -> RunRecord:
 
 
 class Report(Callback):
-    """Writes the card and what belongs to it at the end of a run, and says how good the network is."""
+    """Writes the card and what belongs to it at the end of a run, and says how good the network is.
+
+    Args:
+        says: whether it does the latter.
+    """
+
+    def __init__(self, says: bool = True) -> None:
+        self.says = says
 
     def on_finish(self, run: Any) -> None:
         """Describe the run's folder and log the summary, on the main process."""
         if run.accelerator.is_main_process:
-            for line in summary(describe(run.folder)):
+            record = describe(run.folder)
+            for line in summary(record) if self.says else ():
                 log.info("%s", line)

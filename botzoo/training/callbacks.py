@@ -15,7 +15,8 @@ is for the one where ``run.is_main``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from botzoo.models.create import Network
@@ -40,6 +41,12 @@ class Callback:
     def on_setup(self, run: Run) -> None:
         """Change or refuse what has been built; nothing is on the disk yet. Raise ConfigError to refuse."""
 
+    def on_epoch_start(self, run: Run, epoch: int) -> None:
+        """Set what is trained in ``epoch``, counted from 0; called again where a run goes on within one.
+
+        For the first epoch it comes before ``on_train_start``, which may take steps to measure them.
+        """
+
     def on_train_start(self, run: Run) -> None:
         """Ready the run for its first step, where ``run.progress.step`` is 0, or for going on with a later one.
 
@@ -49,9 +56,6 @@ class Callback:
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
         """Return lines for the plan, each with the heading that it belongs under, such as "model" or "budget"."""
         return ()
-
-    def on_epoch_start(self, run: Run, epoch: int) -> None:
-        """Set what is trained in ``epoch``, counted from 0; called again where a run goes on within one."""
 
     def on_log(self, run: Run, record: dict[str, Any]) -> None:
         """Look at a line of metrics.jsonl on training: step, loss (nats), lr, images_per_second, seconds."""
@@ -74,12 +78,21 @@ class Callback:
 
 
 def states(callbacks: Sequence[Callback]) -> dict[str, Any]:
-    """Return the states of all callbacks that have one, by the name of their class."""
-    return {type(callback).__name__: state for callback in callbacks if (state := callback.state())}
+    """Return the states of all callbacks that have one, by name."""
+    return {name: state for name, callback in _named(callbacks) if (state := callback.state())}
 
 
 def load_states(callbacks: Sequence[Callback], found: dict[str, Any]) -> None:
     """Give each callback the state that a checkpoint kept for it."""
-    for callback in callbacks:
-        if (state := found.get(type(callback).__name__)) is not None:
+    for name, callback in _named(callbacks):
+        if (state := found.get(name)) is not None:
             callback.load_state(state)
+
+
+def _named(callbacks: Sequence[Callback]) -> Iterator[tuple[str, Callback]]:
+    """Yield the callbacks with the names of their classes, numbered where several are of one."""
+    seen = Counter[str]()
+    for callback in callbacks:
+        name = type(callback).__name__
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}-{seen[name]}", callback

@@ -43,9 +43,19 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     """
     device = choose_device(config.engine.device)
     PartialState(cpu=device.type == "cpu", timeout=WAIT)
-    precision = _agreed_precision(config, device)
+    # Where the precision is measured, the main process measures for all: a busy machine must not part them.
+    mine = config.mixed_precision != "auto" or PartialState(cpu=device.type == "cpu").is_main_process
+    agreed = [mixed_precision(config.mixed_precision, device) if mine else None]
+    if config.mixed_precision == "auto":
+        broadcast_object_list(agreed)
+    precision: Precision = agreed[0]  # type: ignore[assignment]
     if config.tracker is not None:
-        _check_tracker(config.tracker)
+        known = [str(tracker) for tracker in LOGGER_TYPE_TO_CLASS]
+        if config.tracker not in known:
+            hint = did_you_mean(config.tracker, known)
+            raise ConfigError(f"--tracker is {config.tracker!r}.{hint} accelerate knows {', '.join(known)}.")
+        if config.tracker not in map(str, get_available_trackers()):
+            raise ConfigError(f"--tracker {config.tracker} needs its package: pip install {config.tracker}.")
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     else:
@@ -57,23 +67,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         log_with=config.tracker,
         project_dir="runs" if config.tracker else None,  # some trackers want one now; start_tracker names the real one
     )
-    _check_launcher(accelerator)
-    return accelerator, precision
-
-
-def _agreed_precision(config: TrainConfig, device: torch.device) -> Precision:
-    """Choose the precision; where it is measured, the main process measures for all."""
-    if config.mixed_precision != "auto":
-        return mixed_precision(config.mixed_precision, device)
-    chosen = [mixed_precision("auto", device) if PartialState(cpu=device.type == "cpu").is_main_process else None]
-    broadcast_object_list(chosen)
-    return chosen[0]  # type: ignore[return-value]
-
-
-def _check_launcher(accelerator: Accelerator) -> None:
-    """Raise ConfigError where a launcher's own settings would change what is computed."""
-    sound = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-    if accelerator.distributed_type not in sound:
+    # A launcher's own settings would change what is computed.
+    if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
             f"The launcher asks for {accelerator.distributed_type}: only plain data parallelism is supported."
         )
@@ -81,6 +76,7 @@ def _check_launcher(accelerator: Accelerator) -> None:
         raise ConfigError(
             "The launcher sets gradient accumulation: leave it out, and give --engine.micro-batch instead."
         )
+    return accelerator, precision
 
 
 def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
@@ -95,14 +91,6 @@ def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
     if not there[wanted]:
         raise ConfigError(f"{flag} is {wanted!r}, and there is none here: use auto or cpu.")
     return torch.device(wanted)
-
-
-def _check_tracker(name: str) -> None:
-    known = [str(tracker) for tracker in LOGGER_TYPE_TO_CLASS]
-    if name not in known:
-        raise ConfigError(f"--tracker is {name!r}.{did_you_mean(name, known)} accelerate knows {', '.join(known)}.")
-    if name not in [str(tracker) for tracker in get_available_trackers()]:
-        raise ConfigError(f"--tracker {name} needs a package that is not installed: pip install {name}.")
 
 
 def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -> None:

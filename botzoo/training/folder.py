@@ -17,9 +17,8 @@ from typing import Any
 
 import yaml
 from accelerate import Accelerator
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
-from botzoo.data.loader import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
@@ -39,7 +38,19 @@ def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
     Raises:
         ConfigError: the folder exists and is not empty, or cannot be written.
     """
-    folder = from_main(accelerator, lambda: _new_folder(config))
+
+    def make() -> Path:
+        folder = Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
+        try:
+            check_output(config)
+            (folder / "checkpoints").mkdir(parents=True)
+        except OSError as error:
+            raise ConfigError(
+                f"The run's folder {folder} cannot be made ({error.strerror}): give one that you may write to with --output."
+            ) from error
+        return folder
+
+    folder = from_main(accelerator, make)
     if accelerator.is_main_process:
         record_config(folder, config)
     return folder
@@ -58,23 +69,6 @@ def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
         raise ConfigError(f"--output {folder} exists already and is left as it is: give another folder{advice}.")
 
 
-def _new_folder(config: TrainConfig) -> Path:
-    folder = Path(config.output).expanduser() if config.output is not None else _default_name(config)
-    try:
-        check_output(config)
-        (folder / "checkpoints").mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The run's folder {folder} cannot be made ({error.strerror}): give one that you may write to with --output."
-        ) from error
-    return folder
-
-
-def _default_name(config: TrainConfig) -> Path:
-    """Return runs/DATASET-MODEL, with a number behind it where that exists."""
-    return free_name(usual_name(config))
-
-
 def usual_name(config: TrainConfig) -> Path:
     """Return runs/DATASET-MODEL."""
     streamed = config.data.streaming
@@ -91,22 +85,22 @@ def working_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
         ConfigError: another one is at work in it, or it cannot be written.
     """
     lock = FileLock(folder / ".lock")
+
+    def acquire() -> None:
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout as error:
+            raise ConfigError(
+                f"Another process is at work in {folder}: wait until it ends, or stop it; this one has changed nothing."
+            ) from error
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be written ({error.strerror}): mend its permissions.") from error
+
     try:
-        on_main(accelerator, lambda: _acquire(lock, folder))
+        on_main(accelerator, acquire)
         yield
     finally:
         lock.release()
-
-
-def _acquire(lock: BaseFileLock, folder: Path) -> None:
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout as error:
-        raise ConfigError(
-            f"Another process is at work in {folder}: wait until it ends, or stop it; this one has changed nothing."
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}): mend its permissions.") from error
 
 
 class RunLog(logging.handlers.MemoryHandler):
@@ -158,7 +152,12 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     path = folder / "run.json"
     if resumed and path.exists():
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _check_processes(folder, before, images["train"], accelerator.num_processes)
+        processes = before.get("processes", accelerator.num_processes)
+        if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
+            raise ConfigError(
+                f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
+                f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
+            )
         if (began := before.get("own", [])) != (now_own := run.facts.get("own", [])):
             raise ConfigError(
                 f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
@@ -193,15 +192,6 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     if run.is_main:
         write_facts(folder, facts)
     return facts
-
-
-def _check_processes(folder: Path, before: dict[str, Any], images: LoadedSplit, now: int) -> None:
-    began = before.get("processes", now)
-    if images.order_depends_on_processes and began != now:
-        raise ConfigError(
-            f"{folder} streams its images and began with {began} process(es), which decides what each step sees: resume it "
-            f"with {began} instead of {now} (accelerate launch --num_processes {began}), or begin a new run."
-        )
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:

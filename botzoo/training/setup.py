@@ -144,9 +144,14 @@ def open_draft(
     )
 
 
-def check(config: TrainConfig, accelerator: Accelerator, callbacks: Sequence[Callback] = ()) -> None:
+def check(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+) -> None:
     """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
-    if not open_parts(config, accelerator, callbacks).task.one_label:
+    if not open_parts(config, accelerator, callbacks, given).task.one_label:
         raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
 
 

@@ -100,7 +100,8 @@ class Trainer:
     def step(self, step: int, micro_batches: list[Batch]) -> Tensor:
         """Take optimizer step ``step``, counted from 0, on this process's micro-batches; return their mean loss, detached."""
         assert self.net is not None
-        torch.manual_seed(_seed(self.seed, step, self.accelerator.process_index))
+        words = np.random.SeedSequence((self.seed, step, self.accelerator.process_index)).generate_state(1)
+        torch.manual_seed(int(words[0]))
         set_lr(self.optimizer, self.schedule.lr(step))
         total = torch.zeros((), device=self.accelerator.device)
         for k, batch in enumerate(micro_batches):
@@ -185,7 +186,3 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-
-
-def _seed(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])

@@ -6,8 +6,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from botzoo.api import run_training
+from botzoo.api import all_callbacks, run_training
 from botzoo.errors import ConfigError
+from botzoo.experiments.folds import cross_validate
+from botzoo.experiments.search import SEARCHED, search
+from botzoo.experiments.seeds import train_seeds
 from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Own
@@ -88,13 +91,13 @@ def execute(
     if mode == "compare":
         return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
-        from botzoo_finetune.folds import cross_validate
-        from botzoo_finetune.search import SEARCHED, search
-        from botzoo_finetune.seeds import train_seeds
-
-        several = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
+        experiment = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
         kept = {*given, *(SEARCHED if mode == "search" else ())}
-        several(config, value, command, lambda config: transfer(config, kept))
+
+        def make_callbacks(config: FinetuneConfig) -> list[Callback]:
+            return all_callbacks(config, transfer(config, kept), summary=False)
+
+        experiment(config, value, command, make_callbacks, kept)
         return None
     return run_training(
         config,

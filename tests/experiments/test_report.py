@@ -5,20 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 from scipy import stats
 
-from botzoo.experiments.ablation import Ablation, Cell
-from botzoo.experiments.report import (
-    _draw_seeds,
-    as_json,
-    as_markdown,
-    as_table,
-    difference,
-    estimate,
-    paper_difference,
-    write_report,
-)
+from botzoo.experiments.estimate import estimate
+from botzoo.experiments.report import Ablation, Cell, as_json, as_markdown, as_table, ladder_figure, write_report
 from botzoo.recipes.ladders import Ladder, Rung
 
 TOP1 = {"plain": [70.0, 71.0, 69.5], "cosine": [72.0, 73.1, 71.4], "noise": [72.5, 72.6, 71.6]}
@@ -51,7 +41,7 @@ def test_the_interval_is_students() -> None:
 
 def test_the_difference_is_paired(tmp_path: Path) -> None:
     results = ablation(tmp_path)
-    found = difference(results, results.ladder.rung("cosine"))
+    found = results.difference(results.ladder.rung("cosine"))
     expected = stats.ttest_rel(TOP1["cosine"], TOP1["plain"]).confidence_interval(0.95)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
@@ -80,11 +70,12 @@ def test_equal_seeds_leave_the_noise_unknown(tmp_path: Path) -> None:
     assert "| +0.30 to plain |  | equal seeds: noise unknown |" in as_markdown(results)
 
 
-def test_every_one_of_equal_seeds_is_drawn_as_a_ring_of_its_own() -> None:
-    axes = Figure().subplots()
-    _draw_seeds(axes, 0, [70.0, 71.0, 70.0])
-    assert len({(line.get_xdata()[0], line.get_markersize()) for line in axes.lines}) == 3
-    assert {line.get_markerfacecolor() for line in axes.lines} == {"none"}
+def test_every_one_of_equal_seeds_is_drawn_as_a_ring_of_its_own(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    results.cells["plain", 2] = replace(results.cells["plain", 2], top1=TOP1["plain"][0])
+    rings = [line for line in ladder_figure(results).axes[0].lines if line.get_marker() == "o"][:3]
+    assert len({(line.get_xdata()[0], line.get_markersize()) for line in rings}) == 3
+    assert {line.get_markerfacecolor() for line in rings} == {"none"}
 
 
 def test_runs_of_earlier_commands_are_said_to_be_there(tmp_path: Path) -> None:
@@ -120,14 +111,14 @@ def test_rungs_that_come_to_the_same_options_are_called_so(tmp_path: Path) -> No
 def test_a_missing_seed_drops_out_of_the_pairs_only(tmp_path: Path) -> None:
     results = ablation(tmp_path)
     del results.cells["plain", 2]
-    found = difference(results, results.ladder.rung("cosine"))
+    found = results.difference(results.ladder.rung("cosine"))
     assert found == estimate([2.0, 73.1 - 71.0])
 
 
 def test_the_papers_own_difference_stands_beside_ours(tmp_path: Path) -> None:
     results = ablation(tmp_path)
-    assert paper_difference(results, results.ladder.rung("cosine")) == pytest.approx(0.75)
-    assert paper_difference(results, results.ladder.rung("noise")) is None
+    assert results.paper_difference(results.ladder.rung("cosine")) == pytest.approx(0.75)
+    assert results.paper_difference(results.ladder.rung("noise")) is None
 
 
 def test_an_interval_of_an_accuracy_stays_below_100(tmp_path: Path) -> None:

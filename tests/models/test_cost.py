@@ -38,9 +38,11 @@ def test_attention_counts_as_matrix_products() -> None:
 
 def test_counting_leaves_the_network_as_it_was() -> None:
     model = timm.create_model("test_resnet").train()
+    model.bn1.eval()  # as where it is frozen
+    modes = [module.training for module in model.modules()]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     count_macs(model, 32)
-    assert model.training
+    assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 

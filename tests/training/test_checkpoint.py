@@ -26,7 +26,7 @@ def tensors(step: int) -> dict[str, Any]:
 def folder(tmp_path: Path) -> Path:
     """A run's checkpoints after steps 10, 20 and 30."""
     for step in (10, 20, 30):
-        save(tmp_path / "run" / "checkpoints", Progress(step=step, best_accuracy=step), tensors(step), keep=3)
+        save(tmp_path / "run" / "checkpoints", Progress(step=step, best_score=step), tensors(step), keep=3)
     return tmp_path / "run" / "checkpoints"
 
 
@@ -44,13 +44,13 @@ def disk_full_as_torch_says_it(state: Any, path: Path) -> None:
     raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0\nC++ frames follow")
 
 
-def killed(state: Any, path: Path) -> None:
+def interrupted(state: Any, path: Path) -> None:
     path.write_bytes(b"half")
     raise KeyboardInterrupt
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    progress = Progress(step=7, best_accuracy=81.5, best_epoch=2, epochs_without_gain=1, seconds=3.5)
+    progress = Progress(7, 81.5, best_epoch=2, seconds=3.5, callbacks={"Plateau": {"falls": [3]}})
     path = save(tmp_path, progress, tensors(7), keep=3)
     loaded, state = load(path, CPU)
     assert loaded == progress
@@ -101,12 +101,18 @@ def test_torchs_own_words_for_a_full_disk_are_translated(folder: Path, monkeypat
         save(folder, Progress(step=40), tensors(40), keep=3)
 
 
-def test_a_kill_in_the_middle_leaves_a_part_that_nobody_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "save", killed)
+def test_a_kill_in_the_middle_leaves_a_part_that_nobody_reads(folder: Path) -> None:
+    (folder / ".step-00000040.part").mkdir()
+    (folder / ".step-00000040.part" / checkpoint.TENSORS).write_bytes(b"half")
+    assert load_newest(folder, CPU)[0].step == 30  # type: ignore[index]
+
+
+def test_an_interrupt_in_the_middle_leaves_the_earlier_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = names(folder)
+    monkeypatch.setattr(torch, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save(folder, Progress(step=40), tensors(40), keep=3)
-    assert ".step-00000040.part" in names(folder)
-    assert load_newest(folder, CPU)[0].step == 30  # type: ignore[index]
+    assert names(folder) == before
 
 
 def test_the_next_save_clears_stale_parts_away(folder: Path) -> None:

@@ -10,19 +10,30 @@ import pytest
 import torch
 from torch import nn
 
+from botzoo.training.callbacks import Callback
+from botzoo.training.state import Run
 from running import TINY, final_weights, run_distributed, write_teacher
 
 
+class FreezeNorms(Callback):
+    """Trains no BatchNorm, whose statistics would depend on how a batch is shared."""
+
+    def on_epoch_start(self, run: Run, epoch: int) -> None:
+        for module in run.model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
+
+
 def train_and_record(options: dict[str, Any], folder: str) -> None:
-    """Train with frozen BatchNorm and write down, for this rank, the images, labels and learning rate of each step."""
+    """Train and write down, for this rank, the images and learning rate of each step, and the last evaluation."""
     from botzoo.options.command_line import made
     from botzoo.options.config import TrainConfig
     from botzoo.training.run import train
-    from botzoo.training.setup import Transfer
     from botzoo.training.trainer import Trainer
 
     take = Trainer.step
     rows: list[Any] = []
+    seen: list[Any] = []
 
     def step(self: Trainer, k: int, batches: Any) -> torch.Tensor:
         images = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for batch in batches for image in batch[0]]
@@ -30,18 +41,14 @@ def train_and_record(options: dict[str, Any], folder: str) -> None:
         rows.append([images, self.optimizer.param_groups[0]["lr"]])
         return loss
 
+    class Listen(Callback):
+        def on_epoch_end(self, run: Run, evaluation: Any) -> None:
+            seen[:] = [evaluation]
+
     Trainer.step = step  # type: ignore[method-assign]
-    result = train(made(options, TrainConfig), transfer=Transfer(set_trainable=freeze_batch_norm))
-    evaluation = result.evaluation
-    row = {"steps": rows, "evaluated": evaluation.labels.tolist(), "predicted": evaluation.predicted.tolist()}
+    train(made(options, TrainConfig), [FreezeNorms(), Listen()])
+    row = {"steps": rows, "evaluated": seen[0].labels.tolist(), "predicted": seen[0].predicted.tolist()}
     Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps(row))
-
-
-def freeze_batch_norm(model: nn.Module, epoch: int) -> bool:
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.requires_grad_(False)
-    return epoch == 0
 
 
 OPTIONS = {

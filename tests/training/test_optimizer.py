@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from botzoo.errors import ConfigError
-from botzoo.training.optimizer import make_optimizer, param_groups, set_lr
+from botzoo.training.optimizer import LrScale, make_optimizer, param_groups, scale_lr, set_lr
 from botzoo.training.schedule import Schedule
 
 SHAPES = [(20, 0), (20, 1), (20, 5), (300, 100), (2, 1)]
@@ -72,8 +72,11 @@ def test_without_decay_the_rate_stays_at_its_peak() -> None:
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_each_parameter_is_in_one_group(name: str, spare_biases: bool) -> None:
     model = timm.create_model(name, num_classes=3, device="meta")
-    groups = param_groups(model, 1e-4, spare_biases, lambda name: 0.5 if "norm" in name else 1.0)
-    assert sorted(id(p) for g in groups for p in g["params"]) == sorted(id(p) for p in model.parameters())
+    optimizer = torch.optim.SGD(param_groups(model, 1e-4, spare_biases), lr=0.1)
+    for _ in range(2):
+        found = sorted(id(p) for g in optimizer.param_groups for p in g["params"])
+        assert found == sorted(id(p) for p in model.parameters())
+        scale_lr(optimizer, model, lambda name: 0.5 if "norm" in name else 1.0)
 
 
 def test_frozen_parameters_are_grouped_too() -> None:
@@ -91,16 +94,33 @@ def test_without_the_trick_everything_decays() -> None:
     assert [g["weight_decay"] for g in param_groups(small(), 0.1, False)] == [0.1]
 
 
+def scaled(
+    model: nn.Module, decay: float, spare_biases: bool, lr_scale: LrScale, momentum: float = 0.9
+) -> torch.optim.Optimizer:
+    optimizer = make_optimizer("sgd", param_groups(model, decay, spare_biases), 1.0, momentum)
+    scale_lr(optimizer, model, lr_scale)
+    return optimizer
+
+
+def test_scaling_keeps_the_decay_of_each_parameter_and_multiplies_what_is_there() -> None:
+    model = small()
+    optimizer = scaled(model, 0.1, True, lambda name: 0.5)
+    scale_lr(optimizer, model, lambda name: 0.2 if name.startswith("3") else 1.0)
+    found = {id(p): (g["weight_decay"], g["lr_scale"]) for g in optimizer.param_groups for p in g["params"]}
+    expected = [(0.1, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.1, 0.1), (0.0, 0.1)]
+    assert [found[id(p)] for p in model.parameters()] == expected
+    assert all(group["momentum"] == 0.9 for group in optimizer.param_groups)
+
+
 def test_set_lr_multiplies_by_each_groups_factor() -> None:
-    groups = param_groups(small(), 0.0, False, lambda name: 10.0 if name.startswith("3") else 0.5)
-    optimizer = make_optimizer("sgd", groups, 1.0, 0.9)
+    optimizer = scaled(small(), 0.0, False, lambda name: 10.0 if name.startswith("3") else 0.5)
     set_lr(optimizer, 0.2)
     assert [g["lr"] for g in optimizer.param_groups] == [0.1, 2.0]
 
 
 def test_a_step_moves_each_layer_by_its_factor() -> None:
     model = small()
-    optimizer = make_optimizer("sgd", param_groups(model, 0.0, True, lambda name: float(name[0] == "3")), 1.0, 0.0)
+    optimizer = scaled(model, 0.0, True, lambda name: float(name[0] == "3"), momentum=0.0)
     before = [p.clone() for p in model.parameters()]
     model(torch.randn(5, 3, 4, 4)).pow(2).sum().backward()
     set_lr(optimizer, 0.1)
@@ -178,7 +198,7 @@ def test_an_optimizer_that_cannot_work_here_is_refused(name: str) -> None:
 
 def test_groups_come_in_the_same_order_each_time() -> None:
     def keys() -> list[tuple[Any, ...]]:
-        groups = param_groups(small(), 0.1, True, lambda name: float(name[0]))
+        groups = scaled(small(), 0.1, True, lambda name: float(name[0])).param_groups
         return [(g["weight_decay"], g["lr_scale"], len(g["params"])) for g in groups]
 
     assert keys() == keys()

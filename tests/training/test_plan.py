@@ -1,7 +1,6 @@
 """What is said before the first step, and the dry run that stops there."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,25 @@ import timm
 from botzoo.errors import BotzooError
 from botzoo.options.command_line import made
 from botzoo.options.config import OptimConfig, TrainConfig
-from botzoo.training.plan import decay_words
-from botzoo.training.run import rehearse
+from botzoo.training.callbacks import Callback
+from botzoo.training.plan import decay_words, optimizer_lines, plan, teacher_lines, tricks_line
+from botzoo.training.rehearsal import dry_run
+from botzoo.training.setup import set_up
+from botzoo.training.state import Run
 from conftest import write_photos
-from running import run_distributed
+from running import run_distributed, write_teacher
 
 SIZES = [(p.ndim, p.numel()) for p in timm.create_model("test_resnet", num_classes=3, device="meta").parameters()]
 TOTAL = sum(size for _, size in SIZES)
-QUICK = {"model": "test_resnet", "scratch": True, "img_size": 32, "epochs": 4, "batch_size": 16, "lr": 0.2}
+QUICK = {
+    "model": "test_resnet",
+    "scratch": True,
+    "img_size": 32,
+    "epochs": 4,
+    "batch_size": 16,
+    "lr": 0.2,
+    "mixed_precision": "fp32",
+}
 
 
 def said(photos: Path, folder: Path, **options: Any) -> list[str]:
@@ -26,17 +36,16 @@ def said(photos: Path, folder: Path, **options: Any) -> list[str]:
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger, here, level = logging.getLogger("botzoo"), Path.cwd(), logging.getLogger("botzoo").level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    os.chdir(folder)
-    try:
-        rehearse(made({**QUICK, "dataset": str(photos), **options}, TrainConfig))
-    finally:
-        os.chdir(here)
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("botzoo"), "handlers", [handler])
+        patch.setattr(logging.getLogger("botzoo"), "level", logging.INFO)
+        patch.chdir(folder)
+        dry_run(made({**QUICK, "dataset": str(photos), **options}, TrainConfig))
     return lines
+
+
+def built(photos: Path, **options: Any) -> Run:
+    return set_up(made({**QUICK, "dataset": str(photos), **options}, TrainConfig))
 
 
 def section(lines: list[str], heading: str) -> str:
@@ -101,7 +110,7 @@ def test_a_second_dry_run_leaves_the_first_picture_alone(photos: Path, tmp_path:
     [
         ({"output": "."}, r"--output \. exists already"),
         ({"batch_size": 1000}, "there are 48 training images"),
-        ({"epochs": None, "warmup": 30.0}, r"--warmup is 30\.0: it must be less than the 30 epochs"),
+        ({"epochs": 30, "warmup": 30.0}, r"--warmup is 30\.0: it must be less than --epochs 30"),
     ],
 )
 def test_a_dry_run_is_refused_what_a_run_is(
@@ -126,8 +135,48 @@ def test_a_dry_run_is_refused_what_a_run_is(
         ({"cosine": False, "optim": {"decay": "step"}}, "then times 0.1 after epochs 1, 2, 3"),
     ],
 )
-def test_the_optimizer_is_described(options: dict[str, Any], words: str, photos: Path, tmp_path: Path) -> None:
-    assert words in section(said(photos, tmp_path, **options), "optimizer")
+def test_the_optimizer_is_described(options: dict[str, Any], words: str, photos: Path) -> None:
+    run = built(photos, **options)
+    lines = optimizer_lines(run.config, run.schedule, run.order, "top-1", run.trainer)
+    assert words in " | ".join(lines)
+
+
+def test_the_tricks_are_named(photos: Path) -> None:
+    run = built(photos, xavier_init=True, drop_rate=0.25, mixup=0.2, cutmix=1.0, ema=0.9)
+    named = tricks_line(run.config, run.network, None).split(", ")
+    assert {"linear_scaling", "zero_gamma", "xavier_init", "drop_rate 0.25", "mixup 0.2", "ema 0.9"} <= set(named)
+    plain = tricks_line(built(photos).config, run.network, None)
+    assert "xavier_init" not in plain
+    assert "drop_rate" not in plain
+
+
+@pytest.mark.parametrize(("scratch", "whose"), [(True, "the paper's"), (False, "the weights' own")])
+def test_the_papers_augmentation_says_whose_mean_it_takes(scratch: bool, whose: str, photos: Path) -> None:
+    config = TrainConfig(scratch=scratch, paper_augment=True)
+    assert f"paper_augment with {whose} mean and std" in tricks_line(config, built(photos).network, None)
+
+
+def test_the_teacher_is_described(photos: Path, tmp_path: Path) -> None:
+    address = f"local-dir:{write_teacher(tmp_path)}"
+    run = built(photos, distillation=address)
+    (line,) = teacher_lines(run.teacher)
+    assert line.startswith(f"teacher: {address}, ")
+    assert line.endswith("sees 32 x 32 px")
+    assert f"distillation from {address} (T 20, weight 1)" in tricks_line(run.config, run.network, run.teacher)
+    assert not [*teacher_lines(None)]
+
+
+class Says(Callback):
+    """Adds lines to the plan."""
+
+    def on_plan(self, run: Run) -> list[tuple[str, str]]:
+        return [("tricks", "one more"), ("own", "a heading of its own")]
+
+
+def test_lines_of_callbacks_stand_under_their_headings(photos: Path) -> None:
+    lines = [*plan(built(photos), [Says()])]
+    assert section(lines, "tricks").endswith("| one more")
+    assert section(lines, "own") == "a heading of its own"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +197,7 @@ def dry(photos: str, folder: str) -> None:
     said(Path(photos), Path(folder))
 
 
+@pytest.mark.slow
 def test_two_processes_draw_one_picture(tmp_path: Path) -> None:
     data = write_photos(tmp_path / "data", classes=2, each=20)
     (tmp_path / "here").mkdir()

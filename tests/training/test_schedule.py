@@ -1,26 +1,18 @@
-"""Steps, staircases and plateaus against torch's and timm's, alone, under the warmup and in a run that is killed."""
+"""Steps and staircases against torch's and timm's, alone and under the warmup."""
 
-import json
-import signal
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from timm.scheduler import StepLRScheduler
 from torch import nn
-from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, MultiStepLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, MultiStepLR, StepLR
 
 from botzoo.data.order import Order
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import made
 from botzoo.options.config import OptimConfig, TrainConfig
-from botzoo.training.checkpoint import Progress
-from botzoo.training.run import _judge_plateau
-from botzoo.training.schedule import Schedule, fall_epochs
-from botzoo.training.setup import make_schedule, settle_epochs
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
+from botzoo.training.schedule import Schedule, fall_epochs, make_schedule
 
 SPE = 5  # steps per epoch
 
@@ -33,7 +25,7 @@ def schedule(epochs: int, warmup: float = 0.0, **optim: Any) -> Schedule:
     config = TrainConfig(
         lr=0.4, linear_scaling=False, epochs=epochs, warmup=warmup, cosine=False, optim=OptimConfig(**optim)
     )
-    return make_schedule(config, Order(50, 10, 0), epochs)
+    return make_schedule(config, Order(50, 10, 0))
 
 
 def by_epoch(scheduler: LRScheduler, epochs: int) -> list[float]:
@@ -93,71 +85,6 @@ def test_without_a_plan_to_fall_the_rate_stays(decay: str) -> None:
     assert {schedule(4, decay=decay).lr(step) for step in range(4 * SPE)} == {0.4}
 
 
-# Plateau: the accuracy of each epoch, against torch's scheduler
-
-ACCURACIES = [50.0, 51, 51, 50, 51.4, 51.6, 49, 49, 49, 49, 49, 49, 60, 60, 60, 61]
-
-
-class Trained:
-    """As much of a job and a trainer as the plateau looks at."""
-
-    def __init__(self, patience: int, min_delta: float) -> None:
-        optim = OptimConfig(decay="plateau", decay_patience=patience)
-        self.config = TrainConfig(cosine=False, min_delta=min_delta, optim=optim)
-        self.schedule = Schedule(0.4, 100, cosine=False, factor=optim.factor)
-        self.trainer: Any = type("", (), {"schedule": self.schedule})()
-        self.task: Any = type("", (), {"figure": "top-1"})()
-
-
-def judged(progress: Progress, top1: float, min_delta: float) -> Progress:
-    """Count the epochs without gain as ``_judge_epoch`` does."""
-    if top1 > progress.reference_accuracy + min_delta:
-        return replace(progress, reference_accuracy=top1, epochs_without_gain=0)
-    return replace(progress, epochs_without_gain=progress.epochs_without_gain + 1)
-
-
-@pytest.mark.parametrize("min_delta", [0.0, 0.5])
-@pytest.mark.parametrize("patience", [1, 2, 3])
-def test_plateau_is_torchs(patience: int, min_delta: float) -> None:
-    job: Any = Trained(patience, min_delta)
-    sgd, progress = optimizer(), Progress()
-    theirs = ReduceLROnPlateau(  # torch falls after more than so many epochs without gain
-        sgd, "max", 0.1, patience - 1, min_delta, "abs", eps=0
-    )
-    for epoch, top1 in enumerate(ACCURACIES):
-        theirs.step(top1)
-        step = (epoch + 1) * SPE
-        progress = _judge_plateau(job, judged(progress, top1, min_delta), step)
-        assert job.trainer.schedule.lr(step) == pytest.approx(sgd.param_groups[0]["lr"]), epoch
-
-
-PLATEAU = {
-    **TINY,
-    "epochs": 4,
-    "cosine": False,
-    "min_delta": 1000.0,  # so that no epoch counts as better
-    "optim": {"decay": "plateau", "decay_patience": 1, "decay_factor": 0.5},
-}
-
-
-def rates(folder: Path) -> list[float]:
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [record["lr"] for record in records if record["split"] == "train"]
-
-
-def test_a_plateau_survives_a_kill_to_the_bit(photos: Path, tmp_path: Path) -> None:
-    options = {**PLATEAU, "dataset": str(photos)}
-    whole, killed = ({**options, "output": str(tmp_path / name)} for name in ("whole", "killed"))
-    assert run(finetune, whole) == 0
-    assert run(finetune_and_signal, killed, signal.SIGKILL, 15) == SIGKILLED  # after two falls, in the third epoch
-    assert run(finetune, killed, killed["output"]) == 0
-    ours, theirs = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert rates(tmp_path / "whole") == rates(tmp_path / "killed")
-    peak = rates(tmp_path / "whole")[2]  # 6 steps an epoch, a line after every second
-    assert rates(tmp_path / "whole")[2::3] == [peak, peak / 2, peak / 4, peak / 8]
-
-
 # What is refused
 
 WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -175,18 +102,3 @@ def test_a_wrong_schedule_is_refused_in_one_line(options: Any, optim: Any, messa
         made({**options, "optim": optim}, TrainConfig)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (TrainConfig(warmup=3.0), "--warmup is 3.0: it must be less than the 3 epochs that such a data set gets"),
-        (
-            TrainConfig(cosine=False, optim=OptimConfig(decay="step", milestones=(2, 3))),
-            r"--optim.milestones is \[2, 3\]: it must be less than the 3 epochs that such",
-        ),
-    ],
-)
-def test_too_few_epochs_by_default_are_refused(config: TrainConfig, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        settle_epochs(config, Order(50 * 8, 8, 0))

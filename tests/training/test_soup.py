@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,24 @@ import pytest
 import timm
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn, update_bn
 
 from botzoo.errors import ConfigError
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
-from botzoo.options.command_line import made
+from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig
-from botzoo.training.run import Result, train
-from botzoo.training.setup import Transfer
-from botzoo.training.soup import Ingredient, Score, Soup, Trial, average, best_of, file_of, greedy_soup, told
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
+from botzoo.tasks.answers import read_answers
+from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.training.callbacks import Callback
+from botzoo.training.run import train
+from botzoo.training.soup import Ingredient, MakeSoup, Score, Soup, Trial, average, best_of, file_of, greedy_soup, told
+from botzoo.training.state import Run
+from botzoo.util.private import reset_precision
+from running import TINY, final_weights, run_distributed
 
-QUICK = {**TINY, "epochs": 4, "soup": 3, "mixed_precision": "fp32", "ema": None, "checkpoint_every": None}
+QUICK = {**TINY, "epochs": 4, "mixed_precision": "fp32", "ema": None, "checkpoint_every": None}
 
 
 # The choice
@@ -123,7 +125,7 @@ def test_one_epoch_is_its_own_average(tmp_path: Path) -> None:
 @pytest.fixture
 def accelerator() -> Iterator[Accelerator]:
     yield Accelerator(cpu=True, mixed_precision="no")
-    AcceleratorState._reset_state()
+    reset_precision()
 
 
 def images(count: int = 5) -> list[Tensor]:
@@ -170,9 +172,9 @@ def test_an_epoch_or_2048_images_are_measured_on() -> None:
 # Whole runs
 
 
-def cooked(photos: Path, output: Path, transfer: Transfer | None = None, **options: Any) -> Result:
+def cooked(photos: Path, output: Path, soup: int | None, *callbacks: Callback, **options: Any) -> Run:
     options = {**QUICK, "dataset": str(photos), "output": str(output), **options}
-    return train(made(options, TrainConfig), transfer=transfer)
+    return train(made(options, TrainConfig), [*([MakeSoup(soup)] if soup else []), *callbacks])
 
 
 def records(folder: Path, split: str) -> list[dict[str, Any]]:
@@ -180,38 +182,43 @@ def records(folder: Path, split: str) -> list[dict[str, Any]]:
     return [record for line in lines if (record := json.loads(line))["split"] == split]
 
 
+def soup_of(run: Run) -> Soup:
+    """Return what run.json says of the soup."""
+    facts = json.loads((run.folder / "run.json").read_text())["soup"]
+    trials = [Trial(tuple(t["epochs"]), Score(t["top1"], t["loss"]), t["kept"]) for t in facts["trials"]]
+    return Soup(tuple(Ingredient(**row) for row in facts["ingredients"]), tuple(trials))
+
+
 @pytest.fixture(scope="module")
-def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return cooked(photos, tmp_path_factory.mktemp("soup") / "run", epochs=6, lr=0.1)
+def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return cooked(photos, tmp_path_factory.mktemp("soup") / "run", 3, epochs=6, lr=0.1)
 
 
-def test_the_best_epochs_are_kept_and_no_others(result: Result) -> None:
-    assert result.soup is not None
-    validation = records(result.job.folder, "validation")
-    every = [Ingredient(r["epoch"], r["top1"], r["loss"]) for r in validation]
-    assert result.soup.ingredients == best_of(every, result.best_epoch, 3)
-    files = {file_of(result.job.folder / "checkpoints", i.epoch) for i in result.soup.ingredients}
-    assert set((result.job.folder / "checkpoints").glob("epoch-*")) == files
+def test_the_best_epochs_are_kept_and_no_others(result: Run) -> None:
+    every = [Ingredient(r["epoch"], r["top1"], r["loss"]) for r in records(result.folder, "validation")]
+    kept = soup_of(result).ingredients
+    assert kept == best_of(every, result.progress.best_epoch, 3)
+    files = {file_of(result.folder / "checkpoints", ingredient.epoch) for ingredient in kept}
+    assert set((result.folder / "checkpoints").glob("epoch-*")) == files
 
 
-def test_the_soup_is_what_is_judged_and_written(result: Result) -> None:
-    assert result.soup is not None
-    assert result.soup.taken
-    assert (result.evaluation.top1, result.evaluation.loss) == (result.soup.score.top1, result.soup.score.loss)
-    folder = result.job.folder / "checkpoints"
-    mean, found = average([file_of(folder, e) for e in result.soup.epochs]), final_weights(result.job.folder)
-    assert all(torch.equal(found[name], tensor) for name, tensor in mean.items() if name.endswith(("weight", "bias")))
-    assert not torch.equal(found["bn1.running_mean"], mean["bn1.running_mean"])
+def test_the_soup_is_what_is_evaluated_and_written(result: Run) -> None:
+    soup = soup_of(result)
+    assert soup.taken
+    _, answers = read_answers(result.folder / "evaluation" / "validation.parquet")
+    found = CLASSIFICATION.evaluation(answers)
+    assert (found.top1, found.loss) == (soup.score.top1, soup.score.loss)
+    mean = average([file_of(result.folder / "checkpoints", epoch) for epoch in soup.epochs])
+    weights = final_weights(result.folder)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in mean.items() if name.endswith(("weight", "bias")))
+    assert not torch.equal(weights["bn1.running_mean"], mean["bn1.running_mean"])
 
 
-def test_log_and_metrics_tell_what_was_tried(result: Result) -> None:
-    assert result.soup is not None
-    log = (result.job.folder / "log.txt").read_text()
-    assert all(line in log for line in told(result.soup))
-    tried = [
-        Trial(tuple(r["epochs"]), Score(r["top1"], r["loss"]), r["kept"]) for r in records(result.job.folder, "soup")
-    ]
-    assert tuple(tried) == result.soup.trials
+def test_log_and_metrics_tell_what_was_tried(result: Run) -> None:
+    log = (result.folder / "log.txt").read_text()
+    assert all(line in log for line in told(soup_of(result)))
+    tried = [Trial(tuple(r["epochs"]), Score(r["top1"], r["loss"]), r["kept"]) for r in records(result.folder, "soup")]
+    assert tuple(tried) == soup_of(result).trials
 
 
 def same_weights(a: Path, b: Path) -> bool:
@@ -220,80 +227,63 @@ def same_weights(a: Path, b: Path) -> bool:
 
 
 def test_where_no_average_is_better_the_best_epoch_is_kept_to_the_bit(photos: Path, tmp_path: Path) -> None:
-    result = cooked(photos, tmp_path / "run", lr=1e-9, warmup=0, soup=2, epochs=2)
-    assert result.soup is not None
-    assert not result.soup.taken
+    result = cooked(photos, tmp_path / "run", 2, lr=1e-9, warmup=0, epochs=2)
+    assert not soup_of(result).taken
     best = load_file(tmp_path / "run" / "checkpoints" / "best.safetensors")
     assert all(torch.equal(final_weights(tmp_path / "run")[name], best[name]) for name in best)
 
 
 def test_one_epoch_makes_no_soup(photos: Path, tmp_path: Path) -> None:
-    assert cooked(photos, tmp_path / "run", epochs=1).soup is None
+    assert "soup" not in cooked(photos, tmp_path / "run", 3, epochs=1).facts
 
 
-def test_weights_that_are_gone_are_left_out(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Result
-) -> None:
-    assert result.soup is not None
-    folder = shutil.copytree(result.job.folder, tmp_path / "run")
-    shutil.rmtree(folder / "model")
-    second = result.soup.ingredients[1].epoch
-    file_of(folder / "checkpoints", second).write_bytes(b"half")
-    again = train(result.job.config, resume=folder)
-    assert again.soup is not None
-    assert [trial.epochs[-1] for trial in again.soup.trials] == [result.soup.ingredients[2].epoch]
+def test_weights_that_are_gone_are_left_out(tmp_path: Path, result: Run) -> None:
+    folder = shutil.copytree(result.folder, tmp_path / "run")
+    first = soup_of(result)
+    file_of(folder / "checkpoints", first.ingredients[1].epoch).write_bytes(b"half")
+    again = train(load_config(folder / "config.yaml", TrainConfig), [MakeSoup(3)], resume=folder)
+    assert [trial.epochs[-1] for trial in soup_of(again).trials] == [first.ingredients[2].epoch]
     assert "the last of them is left out" in (folder / "log.txt").read_text()
 
 
-def thaw_after_the_end(model: nn.Module, epoch: int) -> bool:
-    """Train the classifier and the last BatchNorm in the four epochs of the run; what comes later is never trained."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(epoch >= 4 or name.startswith(("fc", "layer4")))
-    return epoch in (0, 4)
+class ThawAfterTheEnd(Callback):
+    """Trains classifier and last stage in the four epochs of the run; what comes later is never trained."""
+
+    def on_epoch_start(self, run: Run, epoch: int) -> None:
+        for name, parameter in run.model.named_parameters():
+            parameter.requires_grad_(epoch >= 4 or name.startswith(("fc", "layer4")))
 
 
-def test_an_end_that_is_done_again_is_the_same_to_the_bit(photos: Path, tmp_path: Path) -> None:
-    frozen = Transfer(set_trainable=thaw_after_the_end)
-    first = cooked(photos, tmp_path / "run", frozen, lr=0.1)
-    assert first.soup is not None
-    assert first.soup.taken
-    shutil.copytree(tmp_path / "run" / "model", tmp_path / "before" / "model")
-    shutil.rmtree(tmp_path / "run" / "model")
-    again = train(first.job.config, transfer=frozen, resume=tmp_path / "run")
-    assert (again.soup, len(records(tmp_path / "run", "soup"))) == (first.soup, len(first.soup.trials))
-    assert same_weights(tmp_path / "run", tmp_path / "before")
+def test_an_end_that_is_done_again_is_the_same_to_the_bit(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Score, "beats", lambda self, other: True)  # so that there is an average to be kept
+    first = cooked(photos, tmp_path / "run", 3, ThawAfterTheEnd(), lr=0.1)
+    assert soup_of(first).taken
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    again = train(first.config, [MakeSoup(3), ThawAfterTheEnd()], resume=tmp_path / "again")
+    assert (soup_of(again), len(records(again.folder, "soup"))) == (soup_of(first), len(soup_of(first).trials))
+    assert same_weights(tmp_path / "run", tmp_path / "again")
 
 
-SMALL = {**TINY, "epochs": 3, "lr": 0.1, "soup": 3, "keep_checkpoints": 1}
+class FreezeNorms(Callback):
+    """Trains no BatchNorm, whose statistics would depend on how a batch is shared."""
 
-
-def test_killed_and_resumed_soups_are_identical_to_the_bit(photos: Path, tmp_path: Path) -> None:
-    options = {**SMALL, "dataset": str(photos)}
-    whole, killed = ({**options, "output": str(tmp_path / name)} for name in ("whole", "killed"))
-    assert run(finetune, whole) == 0
-    assert run(finetune_and_signal, killed, signal.SIGKILL, 14) == SIGKILLED
-    assert run(finetune_and_signal, killed, signal.SIGKILL, 18, killed["output"]) == SIGKILLED  # after the last step
-    assert run(finetune, killed, killed["output"]) == 0
-    assert same_weights(tmp_path / "whole", tmp_path / "killed")
-    assert records(tmp_path / "whole", "soup") == records(tmp_path / "killed", "soup")
-    assert "Greedy [model soup]" in (tmp_path / "whole" / "model" / "README.md").read_text()
-
-
-def frozen_norms(model: nn.Module, epoch: int) -> bool:
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.requires_grad_(False)
-    return epoch == 0
+    def on_epoch_start(self, run: Run, epoch: int) -> None:
+        for module in run.model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
 
 
 def cook(photos: str, output: str) -> None:
-    plain = {"mixup": 0.0, "cutmix": 0.0, "batch_size": 12, "zero_gamma": False, "lr": 0.1, "epochs": 2, "soup": 2}
-    cooked(Path(photos), Path(output), Transfer(set_trainable=frozen_norms), **plain)
+    plain = {"mixup": 0.0, "cutmix": 0.0, "batch_size": 12, "zero_gamma": False, "lr": 0.1, "epochs": 2}
+    cooked(Path(photos), Path(output), 2, FreezeNorms(), **plain)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_soup_of_one(photos: Path, tmp_path: Path) -> None:
-    for count in (1, 2):
-        assert run_distributed(count, cook, str(photos), str(tmp_path / str(count))) == [0] * count
+    cook(str(photos), str(tmp_path / "1"))
+    assert run_distributed(2, cook, str(photos), str(tmp_path / "2")) == [0, 0]
     one, two = (records(tmp_path / str(count), "soup") for count in (1, 2))
     assert [(r["epochs"], r["kept"]) for r in one] == [(r["epochs"], r["kept"]) for r in two]
     torch.testing.assert_close(final_weights(tmp_path / "2"), final_weights(tmp_path / "1"), rtol=1e-4, atol=1e-5)

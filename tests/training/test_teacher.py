@@ -10,7 +10,6 @@ import pytest
 import timm
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +18,7 @@ from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError,
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.mixing import mix
 from botzoo.training.teacher import Teacher, fingerprint, make_teacher
+from botzoo.util.private import reset_precision
 from running import write_teacher
 
 NAMES = ("class0", "class1", "class2")
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make(name: str | Path, crop: int = 32, names: tuple[str, ...] = NAMES, student: Preprocessing = STUDENT) -> Teacher:
     name = name if isinstance(name, str) else f"local-dir:{name}"
-    AcceleratorState._reset_state()  # a run before this one may have chosen another precision
+    reset_precision()  # a run before this one may have chosen another precision
     return make_teacher(name, names, student, crop, Accelerator(cpu=True, mixed_precision="no"))
 
 

@@ -5,7 +5,6 @@ import pytest
 import timm
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 
 from botzoo.errors import ConfigError
@@ -18,6 +17,7 @@ from botzoo.training.optimizer import make_optimizer, param_groups
 from botzoo.training.schedule import Schedule
 from botzoo.training.trainer import Trainer
 from botzoo.tricks.paper_augment import paper_augment
+from botzoo.util.private import reset_precision
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), 1.0, "bilinear")
 
@@ -28,7 +28,7 @@ def make_trainer(objective: Objective | None = None, **options: object) -> Train
     optimizer = make_optimizer("sgd", param_groups(model, 1e-4, True), 0.1, 0.9)
     schedule = Schedule(0.1, 10)
     objective = objective or Objective(3)
-    AcceleratorState._reset_state()  # a run before this one may have chosen another precision
+    reset_precision()  # a run before this one may have chosen another precision
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     return Trainer(accelerator, model, optimizer, objective, PREPROCESSING, schedule, seed=0, **options)
 
@@ -38,15 +38,14 @@ def batch(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8, generator=generator), torch.arange(n) % 3
 
 
-def freeze_all_but_fc(model: nn.Module) -> bool:
+def freeze_all_but_fc(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("fc"))
-    return True
 
 
 def test_a_step_colours_its_images_before_the_network_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, seen = make_trainer(), []
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     monkeypatch.setattr(Objective, "prepare", lambda self, x, y, step: (seen.append(x), (x, torch.eye(3)[y]))[1])
     colour = torch.tensor([[0.7, 1.2, 0.9, 0.1, -0.1, 0.2]] * 4)
     trainer.step(0, [(*batch(), colour)])
@@ -55,30 +54,31 @@ def test_a_step_colours_its_images_before_the_network_sees_them(monkeypatch: pyt
 
 def test_a_network_that_is_wrapped_anew_keeps_its_precision() -> None:
     trainer = make_trainer()
-    AcceleratorState._reset_state()
+    reset_precision()
     trainer.accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     for _ in range(3):
-        trainer.start_epoch(lambda model: True)
+        trainer.start_epoch(anew=True)
     images = PREPROCESSING.normalise(batch()[0])
     with torch.autocast("cpu", torch.bfloat16):
         expected = trainer.model.forward_head(trainer.model.forward_features(images)).float()
     assert trainer.net is not None
     trained = trainer.net(images)
-    AcceleratorState._reset_state()
+    reset_precision()
     assert torch.equal(trained, expected)
 
 
 def test_frozen_batch_norm_keeps_its_statistics() -> None:
     trainer = make_trainer()
     before = {name: buffer.clone() for name, buffer in trainer.model.named_buffers()}
-    trainer.start_epoch(freeze_all_but_fc)
+    freeze_all_but_fc(trainer.model)
+    trainer.start_epoch()
     trainer.step(0, [batch()])
     assert all(torch.equal(buffer, before[name]) for name, buffer in trainer.model.named_buffers())
 
 
 def test_batch_norm_that_is_trained_moves_its_statistics() -> None:
     trainer = make_trainer()
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     before = trainer.model.bn1.running_mean.clone()
     trainer.step(0, [batch()])
     assert not torch.equal(trainer.model.bn1.running_mean, before)
@@ -86,7 +86,8 @@ def test_batch_norm_that_is_trained_moves_its_statistics() -> None:
 
 def test_frozen_weights_do_not_change_and_the_others_do() -> None:
     trainer = make_trainer()
-    trainer.start_epoch(freeze_all_but_fc)
+    freeze_all_but_fc(trainer.model)
+    trainer.start_epoch()
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
     trainer.step(0, [batch()])
     changed = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
@@ -95,7 +96,7 @@ def test_frozen_weights_do_not_change_and_the_others_do() -> None:
 
 def test_the_gradient_is_clipped_to_the_norm() -> None:
     trainer = make_trainer(clip_grad=1e-3)
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     before = torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()])
     trainer.step(0, [batch()])
     after = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
@@ -105,22 +106,41 @@ def test_the_gradient_is_clipped_to_the_norm() -> None:
 
 def test_averaged_weights_follow_the_warmed_up_decay() -> None:
     trainer = make_trainer(ema_decay=0.9998)
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     for step in range(20):
         trainer.step(step, [batch()])
     start = make_trainer().model.fc.weight
-    ema, now = trainer.judged.fc.weight, trainer.model.fc.weight
+    ema, now = trainer.evaluated.fc.weight, trainer.model.fc.weight
     assert (ema - now).norm() < 0.7 * (ema - start).norm()  # an unwarmed .9998 would still be at the start
 
 
-def test_the_averaged_network_is_the_one_judged() -> None:
+def test_the_averaged_network_is_the_one_that_is_evaluated() -> None:
     trainer = make_trainer(ema_decay=0.99)
-    assert trainer.judged is trainer.ema.module
+    assert trainer.evaluated is trainer.ema.module
+
+
+def test_the_average_can_begin_anew() -> None:
+    trainer = make_trainer(ema_decay=0.99)
+    trainer.model.fc.bias.data.fill_(3.0)
+    trainer.restart_average()
+    assert torch.equal(trainer.evaluated.fc.bias, trainer.model.fc.bias)
+
+
+def test_what_is_trained_may_change_from_epoch_to_epoch() -> None:
+    trainer = make_trainer()
+    freeze_all_but_fc(trainer.model)
+    trainer.start_epoch()
+    trainer.model.requires_grad_(True)
+    trainer.start_epoch()
+    before = trainer.model.conv1[0].weight.detach().clone()
+    trainer.step(0, [batch()])
+    assert trainer.model.bn1.training
+    assert not torch.equal(trainer.model.conv1[0].weight, before)
 
 
 def test_a_probe_leaves_no_trace() -> None:
     trainer = make_trainer()
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.probe(batch())
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.model.state_dict().items())
@@ -132,7 +152,7 @@ def test_a_step_learns_from_what_the_teacher_says_to_the_mixed_images() -> None:
     asked: list[torch.Tensor] = []
     trainer = make_trainer(objective, teacher=lambda images: asked.append(images) or said)
     images, targets = objective.prepare(PREPROCESSING.normalise(batch()[0]), batch()[1], 5)
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     expected = objective.loss(trainer.model(images), targets, said)
     loss = trainer.step(5, [batch()])
     assert torch.equal(asked[0], images)
@@ -142,7 +162,7 @@ def test_a_step_learns_from_what_the_teacher_says_to_the_mixed_images() -> None:
 def test_a_probe_asks_the_teacher_too() -> None:
     asked: list[torch.Tensor] = []
     trainer = make_trainer(teacher=lambda images: asked.append(images) or torch.zeros(4, 3))
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     trainer.probe(batch())
     assert len(asked) == 1
 

@@ -57,13 +57,32 @@ class Head(nn.Module):
 
 
 class HeadTrainer(Trainer):
-    """Takes steps on features in the place of images, of the classifier alone.
+    """Takes the steps of another trainer with features in the place of images, of the classifier alone.
 
-    Attributes:
-        whole: the trainer of the whole network, with the same optimizer.
+    Args:
+        whole: the trainer of the whole network, whose optimizer, objective and schedule it takes over.
+        head: what is trained.
+        ema_decay: decay of the averaged weights, None for no average.
     """
 
-    whole: Trainer
+    def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
+        super().__init__(
+            whole.accelerator,
+            head,
+            whole.optimizer,
+            whole.objective,
+            whole.preprocessing,
+            whole.schedule,
+            seed=whole.seed,
+            clip_grad=whole.clip_grad,
+            ema_decay=ema_decay,
+        )
+        self._whole = whole
+
+    @property
+    def whole(self) -> Trainer:
+        """The trainer of the whole network, which takes over again at the end."""
+        return self._whole
 
     def normalise(self, images: Tensor, colour: Tensor | None = None) -> Tensor:
         """Return the features, float32 (N, D), as they are."""
@@ -139,11 +158,8 @@ class FrozenFeatures(Callback):
 
     def on_setup(self, run: Run) -> None:
         """Put the classifier and the features in the place of network and images."""
-        config, layer, images_wanted = (
-            run.config,
-            linear_classifier(run.model),
-            in_use(run.config, Need.IMAGES_EACH_STEP),
-        )
+        config, layer = run.config, linear_classifier(run.model)
+        images_wanted = in_use(config, Need.IMAGES_EACH_STEP)
         if self.views and images_wanted:
             raise ConfigError(
                 f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of "
@@ -153,25 +169,11 @@ class FrozenFeatures(Callback):
         by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
         if self.views == 0 or by_default_none or layer is None or not _is_last(run, layer):
             return
-        whole = run.trainer
-        whole.ema = None  # the averaged weights are the classifier's
-        head = Head(layer, config.drop_rate)
         for name, parameter in run.model.named_parameters():  # the optimizer has all of them
             parameter.requires_grad_(name in head_names(run.model))
-        trainer = HeadTrainer(
-            run.accelerator,
-            head,
-            whole.optimizer,
-            whole.objective,
-            run.preprocessing,
-            whole.schedule,
-            seed=config.seed,
-            clip_grad=config.optim.clip_grad,
-            ema_decay=config.ema,
-        )
-        trainer.whole = whole
         labels: dict[str, Any] = {role: getattr(images, "labels", None) for role, images in run.images.items()}
-        run.trainer = trainer
+        run.trainer.ema = None  # the averaged weights are the classifier's
+        run.trainer = HeadTrainer(run.trainer, Head(layer, config.drop_rate), config.ema)
         run.feed = FeatureFeed(run.feed.whole, extractor_of(run), labels, self.views or 1)
 
     def on_train_end(self, run: Run) -> None:
@@ -185,9 +187,7 @@ class FrozenFeatures(Callback):
         trainer.model.classifier.load_state_dict(evaluated.classifier.state_dict())
         trainer.whole.schedule = trainer.schedule
         run.trainer, run.feed = trainer.whole, feed.whole
-        if (
-            run.accelerator.device.type == "cuda"
-        ):  # the batch of a classifier may be more than the network has memory for
+        if run.accelerator.device.type == "cuda":  # a batch of the classifier may be too large for the network
             run.order = in_parts(run.order, feed.extract.batch_size)
 
 

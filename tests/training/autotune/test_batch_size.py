@@ -10,14 +10,15 @@ from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import AblateConfig, TrainConfig
 from botzoo.training.autotune import batch_size
-from botzoo.training.autotune.batch_size import USABLE, largest_fitting, with_batch_size
+from botzoo.training.autotune.batch_size import USABLE, LargestBatch, largest_fitting
 from botzoo.training.autotune.memory import available_memory
 from botzoo.training.autotune.micro_batch import largest_micro_batch
+from botzoo.training.callbacks import Callback
 from botzoo.training.plan import memory_of
 from botzoo.training.run import train
-from botzoo.training.setup import Settled, Transfer
-from botzoo.training.setup import set_up as prepare
+from botzoo.training.setup import set_up
 from botzoo.training.sizes import LARGEST_BATCH, STEPS_PER_EPOCH, largest_batch
+from botzoo.training.state import Run
 from botzoo.training.trainer import Trainer
 from conftest import write_photos
 
@@ -53,31 +54,34 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photos(tmp_path_factory.mktemp("many") / "photos", classes=2, each=400, size=4)
 
 
-def settled(photos: Path, **options: Any) -> Settled:
-    return prepare(made({**AUTO, "dataset": str(photos), **options}, TrainConfig), Transfer())
+def built(photos: Path, *callbacks: Callback, **options: Any) -> Run:
+    return set_up(made({**AUTO, "dataset": str(photos), **options}, TrainConfig), callbacks)
 
 
 def test_with_memory_enough_the_number_of_images_decides(many: Path) -> None:
-    found = with_batch_size(settled(many, lr=0.8))
-    assert (found.order.batch_size, found.config.batch_size) == (32, 32)
-    assert found.schedule.peak == found.trainer.schedule.peak == pytest.approx(0.8 * 32 / 256)
-    assert found.batch_reason == (
-        "batch 32 was chosen: the memory suffices, and twice as many would leave an epoch under 20 steps"
-    )
+    run = built(many, LargestBatch(), lr=0.8)
+    assert (run.order.batch_size, run.config.batch_size) == (32, 32)
+    assert run.schedule.peak == pytest.approx(0.8 * 32 / 256)
+    (choice,) = run.choices
+    assert (choice.option, choice.value, choice.source) == ("batch_size", 32, "--batch-size auto")
+    assert "twice as many would leave an epoch under 20 steps" in choice.reason
+
+
+def test_a_batch_that_was_given_stays(many: Path) -> None:
+    run = built(many, LargestBatch(), batch_size=4, epochs=1)
+    assert (run.order.batch_size, run.choices) == (4, ())
 
 
 def test_on_a_cpu_the_estimate_decides(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = settled(many)
-    free = int(memory_of(before, 9).total / USABLE)
+    free = int(memory_of(built(many), 9).total / USABLE)
     monkeypatch.setattr(batch_size, "available_memory", lambda: free)
-    found = with_batch_size(before)
-    assert found.order.batch_size == 8
-    assert found.batch_reason is not None
-    assert "16 images for each process would take " in found.batch_reason
+    run = built(many, LargestBatch())
+    assert run.order.batch_size == 8
+    assert "16 images for each process would take " in run.choices[0].reason
 
 
 def test_on_a_gpu_a_step_of_each_size_is_tried(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, tried = settled(many), []
+    run, tried = built(many), []
 
     def probe(self: Trainer, batch: Any) -> None:
         tried.append(len(batch[0]))
@@ -85,14 +89,15 @@ def test_on_a_gpu_a_step_of_each_size_is_tried(many: Path, monkeypatch: pytest.M
             raise torch.OutOfMemoryError
 
     monkeypatch.setattr(Trainer, "probe", probe)
-    assert largest_micro_batch(job.trainer, 32, 64, lambda text: None) == 4
+    assert largest_micro_batch(run.trainer, 32, 64, lambda text: None) == 4
     assert tried == [32, 16, 8, 4]
 
 
-def test_the_settled_number_is_kept_and_said(photos: Path, tmp_path: Path) -> None:
-    result = train(made({**AUTO, "dataset": str(photos), "epochs": 1, "output": str(tmp_path / "run")}, TrainConfig))
-    assert load_config(tmp_path / "run" / "config.yaml", TrainConfig).batch_size == result.job.order.batch_size == 8
-    assert "\n           batch 8 was chosen: the memory suffices" in (tmp_path / "run" / "log.txt").read_text()
+def test_the_number_is_kept_and_said(photos: Path, tmp_path: Path) -> None:
+    options = {**AUTO, "dataset": str(photos), "epochs": 1, "output": str(tmp_path / "run")}
+    run = train(made(options, TrainConfig), [LargestBatch()])
+    assert load_config(tmp_path / "run" / "config.yaml", TrainConfig).batch_size == run.order.batch_size == 8
+    assert "--batch-size 8: the memory suffices" in (tmp_path / "run" / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(

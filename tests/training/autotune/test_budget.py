@@ -1,7 +1,6 @@
 """--budget: the steps that fit, what is measured without a trace, a last epoch that is cut short, and a slower machine."""
 
 import json
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count, takewhile
@@ -12,21 +11,25 @@ from typing import Any
 import pytest
 import torch
 
-from botzoo.errors import BotzooError, ConfigError
+from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig, seconds_of
-from botzoo.training import run as run_module
+from botzoo.results.card import card
+from botzoo.results.recipe import recipe_options
+from botzoo.training.autotune import keep_budget, speed
 from botzoo.training.autotune.budget import Budget, Costs, Pace, fit_steps, run_seconds
-from botzoo.training.autotune.speed import LEAST, UNMEASURED, Work, measure, seconds_each
-from botzoo.training.checkpoint import Progress
-from botzoo.training.run import Result, train, try_out
+from botzoo.training.autotune.keep_budget import KeepBudget
+from botzoo.training.autotune.speed import LEAST, UNMEASURED, images_per_second, measure, seconds_each
+from botzoo.training.callbacks import Callback
+from botzoo.training.run import start_epoch, train
 from botzoo.training.schedule import fall_epochs
-from botzoo.training.setup import Transfer
-from botzoo.training.setup import set_up as prepare
+from botzoo.training.setup import set_up
+from botzoo.training.state import Run
 from botzoo.util.text import epochs_words
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.transfer.freeze import Freezer
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
+from botzoo_finetune.transfer.freeze import Freeze
+from recorded import a_record
+from running import TINY, bare, final_weights, run_distributed
 
 SPE = 6  # batches of 8 in the 48 images left for training
 COSTS = Costs(steps=((0, 1.0),), start=2.0, evaluation=3.0, saving=0.5, end=10.0)
@@ -147,21 +150,11 @@ def tiny(photos: Path, **options: Any) -> TrainConfig:
     return made({**config, "output": "nowhere/run", **options}, TrainConfig)
 
 
-def work() -> Work:
-    return Work(run_module._train_batches, run_module._eval_batches, run_module._save_all)
-
-
-def test_measuring_leaves_no_trace(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    settled = prepare(tiny(photos), Transfer())
-    settled.trainer.start_epoch(lambda model: False)
-    before = [tensor.clone() for tensor in everything(settled.trainer.state())]
-    numbers = torch.get_rng_state()
-    measure(settled, work(), 1.0)
-    after = everything(settled.trainer.state())
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert torch.equal(torch.get_rng_state(), numbers)
-    assert not list(tmp_path.iterdir())
+def begun(photos: Path, *callbacks: Callback, **options: Any) -> Run:
+    """Return a run before its first step."""
+    run = set_up(tiny(photos, **options), callbacks)
+    start_epoch(run, callbacks)
+    return run
 
 
 def everything(state: Any) -> list[torch.Tensor]:
@@ -170,52 +163,53 @@ def everything(state: Any) -> list[torch.Tensor]:
     return [state] if isinstance(state, torch.Tensor) else []
 
 
+@pytest.mark.parametrize("look", [measure, images_per_second])
+def test_measuring_leaves_no_trace(
+    look: Callable[..., Any], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = begun(photos)
+    before = [tensor.clone() for tensor in everything(run.trainer.state())]
+    numbers = torch.get_rng_state()
+    assert look(run, (), 1.0)
+    after = everything(run.trainer.state())
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert torch.equal(torch.get_rng_state(), numbers)
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_phase_has_its_own_speed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = {"train_scale": 2.0, "train_scale_epochs": 1}
     seconds = count(1)
-    monkeypatch.setattr(
-        "botzoo.training.autotune.speed.seconds_each", lambda take, *rest: float((take(), next(seconds))[1])
-    )
-    transfer = Transfer(set_trainable=Freezer("none", 2))
-    settled = prepare(tiny(photos, data=data), transfer)
-    settled.trainer.start_epoch(lambda model: transfer.set_trainable(model, 0))
-    costs = measure(settled, work(), 1000.0)
+    monkeypatch.setattr(speed, "seconds_each", lambda take, *rest: float((take(), next(seconds))[1]))
+    thaw = Freeze("none", 2)
+    run = begun(photos, thaw, data={"train_scale": 2.0, "train_scale_epochs": 1})
+    costs = measure(run, [thaw], 1000.0)
     assert costs.steps == ((0, 1.0), (1, 2.0), (2, 3.0), (4, 4.0), (6, 5.0), (8, 6.0), (10, 7.0))[: len(costs.steps)]
     assert len(costs.steps) > 3
-    trained = [name for name, p in settled.model.named_parameters() if p.requires_grad]
+    trained = [name for name, p in run.model.named_parameters() if p.requires_grad]
     assert trained == ["fc.weight", "fc.bias"]
 
 
-def test_evaluations_at_the_end_are_counted(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled = prepare(tiny(photos), Transfer())
-    settled.trainer.start_epoch(lambda model: False)
-    costs = measure(settled, work(), 1.0)
+def test_evaluations_at_the_end_are_counted(photos: Path) -> None:
+    costs = measure(begun(photos), (), 1.0)
     assert costs.end == pytest.approx(costs.evaluation + costs.saving + UNMEASURED)
 
 
 # The run
 
 
-def measured(costs: Costs) -> Callable[..., Costs]:
-    return lambda settled, work, seconds: costs
-
-
 def within(
-    photos: Path,
-    output: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    costs: Costs,
-    refit: Mapping[int, int] = MappingProxyType({}),
-    **options: Any,
-) -> Result:
+    photos: Path, output: Path, costs: Costs, refit: Mapping[int, int] = MappingProxyType({}), **options: Any
+) -> Run:
     """Train with a budget of 1000 s, of which nothing has gone by before the first step.
 
     The pace is as planned, but after the steps of ``refit``, where as many as it says fit the budget.
     """
-    monkeypatch.setattr(run_module, "measure", measured(costs))
-    monkeypatch.setattr(run_module, "agreed", lambda seconds: 0.0)
-    monkeypatch.setattr(Pace, "refit", lambda self, step, seconds: refit.get(step, self.steps))
-    return train(tiny(photos, **{"output": str(output), "budget": "1000s", **options}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keep_budget, "measure", lambda *args: costs)
+        patch.setattr(keep_budget, "agreed", lambda seconds: 0.0)
+        patch.setattr(Pace, "refit", lambda self, step, seconds: refit.get(step, self.steps))
+        return train(tiny(photos, **{"output": str(output), "budget": "1000s", **options}), [KeepBudget()])
 
 
 SLOW = Costs(steps=((0, 50.0),), start=0.0, evaluation=20.0, saving=0.0, end=90.0)
@@ -223,147 +217,86 @@ SLOW = Costs(steps=((0, 50.0),), start=0.0, evaluation=20.0, saving=0.0, end=90.
 
 
 @pytest.fixture(scope="module")
-def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    with pytest.MonkeyPatch.context() as patch:
-        return within(photos, tmp_path_factory.mktemp("run") / "run", patch, SLOW)
+def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return within(photos, tmp_path_factory.mktemp("run") / "run", SLOW, warmup=5.0)
 
 
-def test_the_run_ends_in_the_middle_of_an_epoch_at_the_end_of_its_cosine(result: Result) -> None:
-    assert (result.steps, result.job.schedule.total_steps) == (17, 17)
-    assert result.job.schedule.lr(17) == pytest.approx(0)
-    assert [(r["step"], r["epoch"]) for r in result.job.history.of("validation")] == [(6, 1), (12, 2), (17, 3)]
+def test_the_run_ends_in_the_middle_of_an_epoch_at_the_end_of_its_cosine(result: Run) -> None:
+    assert result.progress.step == result.schedule.total_steps == 17
+    assert result.schedule.lr(17) == pytest.approx(0)
+    assert [(r["step"], r["epoch"]) for r in result.history.of("validation")] == [(6, 1), (12, 2), (17, 3)]
 
 
-def test_the_settled_steps_are_in_the_configuration_and_the_budget_beside_it(result: Result) -> None:
-    config = load_config(result.job.folder / "config.yaml", TrainConfig)
+def test_its_steps_are_in_the_configuration_and_the_budget_beside_it(result: Run) -> None:
+    config = load_config(result.folder / "config.yaml", TrainConfig)
     assert (config.steps, config.budget, config.epochs) == (17, None, None)
-    facts = json.loads((result.job.folder / "run.json").read_text())["budget"]
+    facts = json.loads((result.folder / "run.json").read_text())["budget"]
     assert (facts["asked"], facts["costs"]["steps"]) == ("1000s", [[0, 50.0]])
 
 
-def test_the_plan_says_what_was_measured_and_chosen(result: Result) -> None:
-    log = (result.job.folder / "log.txt").read_text()
-    assert "\nsteps      2.83 epochs x 6 = 17 steps; batch 8" in log
-    assert "\nbudget     1000s: 17 steps are what fits; they end after 16 min 40 s, of which 0 s have passed" in log
-    assert "measured: 0.16 images/s in training, 20 s for an evaluation and 0 s for a checkpoint" in log
-    assert "epoch    3" not in log
+def test_the_plan_says_what_was_measured_and_chosen(result: Run) -> None:
+    log = (result.folder / "log.txt").read_text()
+    assert "\nsteps      2.83 epochs x 6 = 17 steps" in log
+    assert "\nbudget     1000s: 17 steps are what fits" in log
+    assert "measured: 0.16 images/s in training, 20 s for an evaluation" in log
     assert "epoch 2.83/2.83  validation top-1" in log
 
 
-def test_a_long_warmup_is_shortened_to_a_fifth(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = within(photos, tmp_path / "run", monkeypatch, SLOW, warmup=5.0)
-    assert result.job.schedule.warmup_steps == round(17 / 5)
-    assert "warmup shortened from 5 to 0.567 epochs, a fifth of the run" in (tmp_path / "run" / "log.txt").read_text()
+def test_a_long_warmup_is_shortened_to_a_fifth(result: Run) -> None:
+    assert result.schedule.warmup_steps == round(17 / 5)
+    assert "warmup shortened from 5 to 0.567 epochs" in (result.folder / "log.txt").read_text()
 
 
-def test_a_budget_for_no_step_names_the_least_that_would_do(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    costs = replace(SLOW, steps=((0, 900.0),))
-    with pytest.raises(
-        BotzooError, match=r"--budget is 1000s: 0 s went by .* takes 16 min 50 s more: give 1061s or more"
-    ):
-        within(photos, tmp_path / "run", monkeypatch, costs)
+def test_a_budget_for_no_step_names_the_least_that_would_do(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--budget is 1000s: 0 s went by .* give 1061s or more"):
+        within(photos, tmp_path / "run", replace(SLOW, steps=((0, 900.0),)))
     assert not (tmp_path / "run").exists()
 
 
-def finetune_for(steps: int, options: dict[str, Any]) -> None:
-    """Fine-tune with a budget that is measured, and comes to ``steps`` and stays at them."""
-    from botzoo.training import run
-    from botzoo.training.autotune import budget
+@pytest.mark.parametrize("steps", [8, 23])
+def test_a_run_takes_as_many_steps_as_it_is_found_to_have_time_for(photos: Path, tmp_path: Path, steps: int) -> None:
+    result = within(photos, tmp_path / "run", SLOW, {6: steps})
+    assert result.progress.step == result.schedule.total_steps == steps
+    assert result.schedule.lr(steps) == pytest.approx(0)
+    assert load_config(tmp_path / "run" / "config.yaml", TrainConfig).steps == steps
+    assert result.facts["budget"]["refits"] == [(0, 17), (6, steps)][-len(result.facts["budget"]["refits"]) :]
+    assert f"{steps} steps are what fits by now, where 17" in (tmp_path / "run" / "log.txt").read_text()
 
-    run.fit_steps = lambda *args: steps  # type: ignore[assignment]
-    budget.Pace.refit = lambda self, step, seconds: self.steps  # type: ignore[method-assign]
-    finetune({**options, "epochs": None, "budget": "10s"})
+
+def train_for(steps: int, options: dict[str, Any]) -> None:
+    """Train with a budget that is measured, and comes to ``steps`` and stays at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keep_budget, "fit_steps", lambda *args: steps)
+        patch.setattr(Pace, "refit", lambda self, step, seconds: self.steps)
+        bare({**options, "epochs": None, "budget": "5s"})
 
 
 def test_measuring_does_not_change_the_run(photos: Path, tmp_path: Path) -> None:
     options = {**TINY, "dataset": str(photos), "drop_rate": 0.2, "optimizer": "lamb", "warmup": 0.1}
-    assert run(finetune_for, 8, {**options, "output": str(tmp_path / "measured")}) == 0
-    assert run(finetune, {**options, "epochs": None, "steps": 8, "output": str(tmp_path / "plain")}) == 0
+    options |= {"data": {"crop_min": 0.5}}
+    train_for(8, {**options, "output": str(tmp_path / "measured")})
+    bare({**options, "epochs": None, "steps": 8, "output": str(tmp_path / "plain")})
     ours, theirs = final_weights(tmp_path / "measured"), final_weights(tmp_path / "plain")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_trying_out_the_speed_leaves_no_trace_of_it(photos: Path) -> None:
-    settled = prepare(tiny(photos, budget="10s"), Transfer())
-    before = {name: value.clone() for name, value in settled.model.state_dict().items()}
-    assert try_out(settled, 1.0) > 0
-    assert all(torch.equal(value, before[name]) for name, value in settled.model.state_dict().items())
-
-
+@pytest.mark.slow
 def test_two_processes_agree_on_what_they_measured(photos: Path, tmp_path: Path) -> None:
     options = {**TINY, "dataset": str(photos), "output": str(tmp_path / "run")}
-    assert run_distributed(2, finetune_for, 8, options) == [0, 0]
+    assert run_distributed(2, train_for, 8, options) == [0, 0]
     assert load_config(tmp_path / "run" / "config.yaml", FinetuneConfig).steps == 8
 
 
-def test_a_killed_run_with_part_of_an_epoch_ends_with_the_same_weights(photos: Path, tmp_path: Path) -> None:
-    options = {**TINY, "dataset": str(photos), "epochs": None, "steps": 9}
-    whole, killed = ({**options, "output": str(tmp_path / name)} for name in ("whole", "killed"))
-    assert run(finetune, whole) == 0
-    assert run(finetune_and_signal, killed, 9, 8) == SIGKILLED
-    assert run(finetune, killed, killed["output"]) == 0
-    ours, theirs = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_card_and_recipe_tell_of_the_part_of_an_epoch(photos: Path, tmp_path: Path) -> None:
-    options = {**TINY, "dataset": str(photos), "epochs": None, "steps": 3, "warmup": 0.0}
-    options |= {"output": str(tmp_path / "run")}
-    assert run(finetune, options) == 0
-    card, recipe = ((tmp_path / "run" / "model" / name).read_text() for name in ("README.md", "recipe.yaml"))
-    assert "3 of 3 planned steps (0.5 epochs). The weights kept are those after epoch 1, which was cut short" in card
-    assert "epochs: null\nsteps: 3\nbudget: null\n" in recipe
-
-
-@pytest.mark.parametrize("steps", [8, 23])
-def test_a_run_takes_as_many_steps_as_it_is_found_to_have_time_for(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    result = within(photos, tmp_path / "run", monkeypatch, SLOW, {6: steps})
-    assert (result.steps, result.job.schedule.total_steps) == (steps, steps)
-    assert result.job.schedule.lr(steps) == pytest.approx(0)
-    assert load_config(tmp_path / "run" / "config.yaml", TrainConfig).steps == steps
-    assert (
-        f"budget     {steps} steps are what fits by now, where 17 were planned"
-        in (tmp_path / "run" / "log.txt").read_text()
+def going_on(facts: dict[str, Any], step: int, total: int) -> tuple[KeepBudget, Any]:
+    """Return the callback of a run with a budget that goes on after ``step``, and as much of the run as it looks at."""
+    accelerator, schedule = SimpleNamespace(is_main_process=True), SimpleNamespace(total_steps=total)
+    at = {"progress": SimpleNamespace(step=step), "schedule": schedule, "order": SimpleNamespace(steps_per_epoch=50)}
+    run: Any = SimpleNamespace(
+        config=TrainConfig(), facts={"budget": facts}, place=None, accelerator=accelerator, is_main=True, **at
     )
-
-
-def finetune_refitted(options: dict[str, Any], signal_at: int | None, resume: str | None = None) -> None:
-    """Fine-tune with a budget of 8 steps, and of 15 from the first epoch on; die after a step, if one is given.
-
-    Nothing is measured: on a fast machine that would take the step to die after.
-    """
-    from botzoo.training import run
-    from botzoo.training.autotune import budget
-
-    run.measure = lambda *args: COSTS  # type: ignore[assignment]
-    run.fit_steps = lambda *args: 8  # type: ignore[assignment]
-    budget.Pace.refit = lambda self, step, seconds: 15 if step == 6 else self.steps  # type: ignore[method-assign]
-    if resume is not None:
-        finetune(options, resume)
-        return
-    options = {**options, "epochs": None, "budget": "10s"}
-    finetune_and_signal(options, signal.SIGKILL, signal_at or 0)
-
-
-@pytest.fixture(scope="module")
-def longer(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("longer") / "run"
-    assert run(finetune_refitted, {**TINY, "dataset": str(photos), "output": str(folder)}, None) == 0
-    return folder
-
-
-def test_a_run_that_was_made_longer_ends_with_the_same_weights_after_a_kill(
-    photos: Path, longer: Path, tmp_path: Path
-) -> None:
-    options = {**TINY, "dataset": str(photos), "output": str(tmp_path / "killed")}
-    assert run(finetune_refitted, options, 13) == SIGKILLED
-    assert run(finetune_refitted, options, None, options["output"]) == 0
-    ours, theirs = final_weights(longer), final_weights(tmp_path / "killed")
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    callback = KeepBudget()
+    callback.on_train_start(run)
+    return callback, run
 
 
 @pytest.mark.parametrize(
@@ -377,18 +310,30 @@ def test_a_run_that_was_made_longer_ends_with_the_same_weights_after_a_kill(
     ],
 )
 def test_a_resumed_run_notes_the_steps_that_it_has_and_forgets_those_of_later(
-    tmp_path: Path, noted: list[list[int]], step: int, total: int, now: list[list[int]]
+    noted: list[list[int]], step: int, total: int, now: list[list[int]]
 ) -> None:
-    facts = {"budget": {"steps": 8, "refits": noted}}
-    accelerator, schedule = SimpleNamespace(is_main_process=True), SimpleNamespace(total_steps=total)
-    job: Any = SimpleNamespace(facts=facts, folder=tmp_path, accelerator=accelerator, schedule=schedule)
-    run_module._record_steps(job, Progress(step=step))
-    assert [list(refit) for refit in facts["budget"]["refits"]] == now  # type: ignore[attr-defined]
+    _, run = going_on({**budget(steps=8).facts(), "refits": noted}, step, total)
+    assert [list(refit) for refit in run.facts["budget"]["refits"]] == now
 
 
-def test_the_card_says_that_the_steps_were_counted_anew(longer: Path) -> None:
-    card = (longer / "model" / "README.md").read_text()
-    assert "counted anew on the way to keep to the time: 15 from step 6 on. A training by the recipe" in card
+def test_a_slow_run_says_so_in_its_log(caplog: pytest.LogCaptureFixture) -> None:
+    callback, run = going_on(budget().facts(), 10, 100)
+    callback.on_log(run, {"step": 50, "seconds": 51.0})
+    assert not caplog.records
+    callback.on_log(run, {"step": 60, "seconds": 160.0})
+    assert "slower than measured" in caplog.text
+
+
+def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_anew() -> None:
+    schedule = {"total_steps": 3, "steps_per_epoch": 6, "epochs": 0.5}
+    options = {"epochs": None, "steps": 3}
+    record = a_record(options=options, schedule=schedule, steps=3, best_epoch=1, budget={"refits": [[2, 3]]})
+    text = card(record)
+    assert "3 of 3 planned steps (0.5 epochs)" in text
+    assert "after epoch 1, which was cut short" in text
+    assert "3 from step 2 on" in text
+    recipe = recipe_options(record)
+    assert (recipe["epochs"], recipe["steps"], recipe["budget"]) == (None, 3, None)
 
 
 # A machine that proves slower or faster
@@ -450,13 +395,6 @@ def test_the_remark_names_both_times() -> None:
     said = Pace(budget().facts(), 100).remark(50, 100.0)
     assert said is not None
     assert "the run ends after 3 min 40 s and not the 2m of --budget; its steps are" in said
-
-
-def test_a_slow_run_says_so_in_its_log(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = Costs(steps=((0, 1e-9),), start=0.0, evaluation=1e-9, saving=0.0, end=0.0)
-    monkeypatch.setattr(run_module, "fit_steps", lambda *args: 6)
-    within(photos, tmp_path / "run", monkeypatch, costs, budget="0.001s")
-    assert "slower than measured: at this pace" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_a_recipe_gives_way_to_a_budget_on_the_command_line(

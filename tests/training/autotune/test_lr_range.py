@@ -16,7 +16,7 @@ from botzoo.errors import ConfigError
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.lr_range import HIGHEST, LOWEST, Sweep, exploded, factor, smoothed, suggest
-from botzoo.training.run import range_test
+from botzoo.training.rehearsal import find_lr
 from botzoo.training.trainer import Trainer
 from running import run_distributed
 
@@ -97,7 +97,7 @@ def try_out(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **optio
     monkeypatch.setattr(logger, "handlers", [handler])
     monkeypatch.setattr(logger, "level", logging.INFO)
     usual = {"model": "test_resnet", "scratch": True, "img_size": 32, "batch_size": 2, "mixed_precision": "fp32"}
-    range_test(made({**usual, "dataset": str(photos), **options}, TrainConfig))
+    find_lr(made({**usual, "dataset": str(photos), **options}, TrainConfig))
     return lines
 
 
@@ -137,7 +137,7 @@ def try_out_together(photos: str, folder: str) -> None:
     Trainer.step = step  # type: ignore[method-assign]
     lr_range.range_figure = draw  # type: ignore[assignment]
     usual = {"model": "test_resnet", "scratch": True, "img_size": 32, "batch_size": 4, "mixed_precision": "fp32"}
-    range_test(made({**usual, "dataset": photos}, TrainConfig))
+    find_lr(made({**usual, "dataset": photos}, TrainConfig))
 
 
 def test_two_processes_test_together_and_one_draws_their_mean(photos: Path, tmp_path: Path) -> None:

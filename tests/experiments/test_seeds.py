@@ -2,28 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from scipy.stats import t
 
-from botzoo.hub.verify import verify
-from running import quick_command, run_distributed
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    yield
-    AcceleratorState._reset_state()
-
-
-def end_with_command(argv: list[str]) -> None:
-    raise SystemExit(quick_command(*argv))
+from running import quick_command
 
 
 @pytest.fixture(scope="module")
@@ -54,30 +41,18 @@ def test_the_card_names_the_seed_of_the_split(folder: Path) -> None:
 
 def test_more_seeds_join_those_that_are_there(folder: Path, photos: Path) -> None:
     before = (folder / "seed-1" / "cell.json").stat().st_mtime_ns
-    argv = ["--dataset", str(photos), "--seeds", "2,5", "--seed", "7", "--output", str(folder)]
-    assert quick_command(*argv) == 0
+    assert quick_command("--dataset", str(photos), "--seeds", "5,1", "--seed", "7", "--output", str(folder)) == 0
     assert (folder / "seed-1" / "cell.json").stat().st_mtime_ns == before
     found = report(folder)
     values = [row["top1"] for row in found["runs"]]
-    assert [row["run"] for row in found["runs"]] == ["seed-2", "seed-5", "seed-0", "seed-1"]
+    assert [row["run"] for row in found["runs"]] == ["seed-5", "seed-1", "seed-0"]
     assert found["top1"]["standard_deviation"] == pytest.approx(np.std(values, ddof=1))
-    low, high = t.interval(0.95, 3, np.mean(values), np.std(values, ddof=1) / math.sqrt(4))
+    low, high = t.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / math.sqrt(3))
     assert found["top1"]["interval_95"] == pytest.approx([max(0, low), min(100, high)])
 
 
 def test_that_the_images_chose_the_epochs_is_said(folder: Path) -> None:
     assert report(folder)["chosen_on_split"] is True
-
-
-def test_two_processes_train_all_seeds(photos: Path, tmp_path: Path) -> None:
-    argv = ["--dataset", str(photos), "--seeds", "2", "--output", str(tmp_path / "out")]
-    assert run_distributed(2, end_with_command, argv) == [0, 0]
-    assert [row["run"] for row in report(tmp_path / "out")["runs"]] == ["seed-0", "seed-1"]
-
-
-def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
-    checks = verify(str(folder / "seed-1"), str(photos))
-    assert next(check for check in checks if check.name == "images").outcome == "agrees"
 
 
 @pytest.mark.parametrize(
@@ -96,10 +71,3 @@ def test_what_cannot_be_done_is_one_line(given: str, said: str, capsys: pytest.C
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
-
-
-def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    assert quick_command("--seeds", "2", "--output", str(tmp_path)) == 2
-    assert "holds something else and is left as it is" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

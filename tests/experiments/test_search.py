@@ -3,45 +3,54 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from botzoo.errors import DivergedError
+from botzoo.experiments.search import best, falls_behind, propose, rounded, search, space, train_with
+from botzoo.experiments.series import Failure, Outcome, Series
+from botzoo.options.command_line import made
+from botzoo.options.config import OptimConfig, TrainConfig
+from botzoo.training.callbacks import Callback
+from botzoo.training.state import Run
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.search import best, falls_behind, propose, rounded, space, train_with
-from botzoo_finetune.several import Failure, Outcome, Several, fingerprints
 from conftest import write_photos
-from running import quick_command
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    yield
-    AcceleratorState._reset_state()
-
-
-def outcome(options: dict[str, Any], *validation: float, stopped: bool = False) -> Outcome:
-    top1 = max(validation)
-    return Outcome(options, top1, round(top1), 100, "validation", 1, validation, True, stopped, 6, 1.0, {})
-
+from running import quick_command, run_distributed
 
 OPTIONS = {"lr": 0.1, "optim.weight_decay": 1e-4, "layer_decay": 0.9}
 
 
-def runs_of(*ended: Outcome | Failure, config: FinetuneConfig | None = None, epochs: float = 6) -> Several:
+def outcome(options: dict[str, Any], *validation: float, stopped: bool = False, split_seed: int = 0) -> Outcome:
+    """Return what a run of six epochs came to."""
+    kept: dict[str, Any] = {"top1": max(validation), "correct": round(max(validation)), "images": 100, "best_epoch": 1}
+    split: dict[str, Any] = {"split": "validation", "set_aside": True, "split_seed": split_seed, "identity": {}}
+    speed: dict[str, Any] = {"epochs": 6, "seconds": 1.0, "images_per_second": 1.0, "peak_memory_bytes": 1}
+    seen = list(validation)
+    return Outcome(options, validation=seen, last={}, stopped=stopped, facts={}, **kept, **split, **speed)
+
+
+def runs_of(*ended: Outcome | Failure, config: FinetuneConfig | None = None) -> Series[FinetuneConfig]:
     """Return a search of which these trials have ended."""
-    config = config or FinetuneConfig(lr=0.2, layer_decay=0.9)
-    accelerator: Any = Accelerator
-    runs = Several("search", config, Path(), "botzoo-finetune --search 9", accelerator, lambda c: None, fingerprints)  # type: ignore[arg-type, return-value]
-    runs.ended = {f"trial-{k}": end for k, end in enumerate(ended, 1)}
-    runs.epochs = epochs
-    return runs
+    config, accelerator = config or FinetuneConfig(lr=0.2, layer_decay=0.9), Any
+    trials = {f"trial-{k}": end for k, end in enumerate(ended, 1)}
+    return Series("search", config, Path(), "", accelerator, lambda config: [], ended=trials)  # type: ignore[arg-type]
+
+
+class SecondDiverges(Callback):
+    def on_epoch_end(self, run: Run, evaluation: Any) -> None:
+        if run.folder.name == "trial-2":
+            raise DivergedError("The loss became NaN.")
+
+
+def go(data: Path, folder: Path, trials: int, epochs: int = 1) -> None:
+    values = {"model": "test_resnet", "scratch": True, "img_size": 32, "batch_size": 16, "mixed_precision": "fp32"}
+    paths = {"dataset": str(data), "output": str(folder), "epochs": epochs}
+    command = f"botzoo-finetune --dataset {data} --search {trials}"
+    search(made(values | paths, FinetuneConfig), str(trials), command, lambda config: [SecondDiverges()])
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for role in ("train", "test"):
         write_photos(folder / "data" / role, classes=2, each=12)
     (folder / "data" / "test" / "class0" / "0.png").write_bytes(b"no image")
-    import botzoo.experiments.series as series
-
-    whole = series.train
-
-    def second_diverges(config: Any, **others: Any) -> Any:
-        if config.output.endswith("trial-2"):
-            Path(config.output).mkdir()
-            raise DivergedError("The loss became NaN.")
-        return whole(config, **others)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series, "train", second_diverges)
-        for trials in ("2", "3"):  # the second command goes on
-            argv = ["--dataset", str(folder / "data"), "--search", trials, "--output", str(folder / "out")]
-            assert quick_command(*argv) == 0
+    for trials in (2, 3):  # the second command goes on
+        go(folder / "data", folder / "out", trials)
     return folder / "out"
 
 
@@ -88,13 +84,12 @@ def test_proposals_lie_in_the_space_and_fit_on_a_command_line() -> None:
             assert value == rounded(value) == float(f"{value:g}")
 
 
-def test_a_frozen_network_has_no_layer_decay_to_look_for() -> None:
-    assert set(space(FinetuneConfig(freeze="backbone"))) == {"lr", "optim.weight_decay"}
+@pytest.mark.parametrize("config", [TrainConfig(), FinetuneConfig(freeze="backbone")])
+def test_without_layers_at_rates_of_their_own_there_is_no_layer_decay_to_look_for(config: TrainConfig) -> None:
+    assert set(space(config)) == {"lr", "optim.weight_decay"}
 
 
 def test_what_is_given_outside_of_the_space_widens_it() -> None:
-    from botzoo.options.config import OptimConfig
-
     config = FinetuneConfig(layer_decay=0.3, optim=OptimConfig(weight_decay=0.05))
     ranges = space(config)
     assert (ranges["layer_decay"].low, ranges["optim.weight_decay"].high) == (0.3, 0.25)
@@ -105,14 +100,14 @@ def test_a_trial_below_the_median_is_ended_and_one_above_is_not() -> None:
     curves = np.random.default_rng(0).uniform(40, 60, (5, 6)).cumsum(1)
     runs = runs_of(*(outcome(OPTIONS, *curve) for curve in curves.tolist()))
     median = float(np.median(curves[:, 3]))
-    assert falls_behind(runs, 6, [1.0, 1.0, 1.0, median - 0.1])
-    assert not falls_behind(runs, 6, [1.0, 1.0, 1.0, median + 0.1])
-    assert not falls_behind(runs, 6, [1.0, 1.0])  # the first third says nothing yet
+    assert falls_behind(runs, 6, [1.0, 1.0, 1.0, median - 0.1], 6)
+    assert not falls_behind(runs, 6, [1.0, 1.0, 1.0, median + 0.1], 6)
+    assert not falls_behind(runs, 6, [1.0, 1.0], 6)  # the first third says nothing yet
 
 
 def test_nothing_is_ended_before_five_trials_are_finished() -> None:
     ended = [outcome(OPTIONS, *[90.0] * 6)] * 4 + [Failure(OPTIONS, "NaN")]
-    assert not falls_behind(runs_of(*ended), 6, [1.0] * 5)
+    assert not falls_behind(runs_of(*ended), 6, [1.0] * 5, 6)
 
 
 def test_the_best_trial_is_a_whole_one() -> None:
@@ -150,7 +145,31 @@ def test_the_best_is_a_command_with_the_options_of_its_trial(folder: Path) -> No
 def test_a_trial_never_looks_at_the_test_split(folder: Path) -> None:
     facts = json.loads((folder / "trial-1" / "run.json").read_text())
     assert set(facts["images"]) == {"train", "validation"}
-    assert "test split is left unread" in (folder / "trial-1" / "model" / "README.md").read_text()
+    assert "the test split is left unread" in facts["data"]["notes"]
+
+
+def test_a_trial_that_falls_behind_is_ended_early(photos: Path, tmp_path: Path) -> None:
+    for k in range(1, 6):
+        (tmp_path / f"trial-{k}").mkdir()
+        end = outcome(OPTIONS | {"lr": 0.01}, *[100.0] * 6, split_seed=1)
+        (tmp_path / f"trial-{k}" / "cell.json").write_text(json.dumps(asdict(end)))
+    (tmp_path / "options.json").write_text('{"command": "search", "runs": {}}')
+    go(photos, tmp_path, 6, epochs=6)
+    found = json.loads((tmp_path / "search.json").read_text())
+    assert (found["ended_early"], len(found["runs"][5]["validation"])) == (["trial-6"], 3)
+
+
+def search_in_processes(*argv: str) -> None:
+    raise SystemExit(quick_command(*argv))
+
+
+def test_two_processes_search_together(photos: Path, tmp_path: Path) -> None:
+    argv = ["--dataset", str(photos), "--search", "2", "--output", str(tmp_path / "out")]
+    assert run_distributed(2, search_in_processes, *argv) == [0, 0]
+    assert [row["run"] for row in json.loads((tmp_path / "out" / "search.json").read_text())["runs"]] == [
+        "trial-1",
+        "trial-2",
+    ]
 
 
 @pytest.mark.parametrize(

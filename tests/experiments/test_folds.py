@@ -1,9 +1,7 @@
-"""Cross-validation: what the folds are, what is refused, and going on after a kill."""
+"""Cross-validation: what the folds are, what their report says, and what is refused."""
 
 import json
 import math
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,51 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 import timm
-from accelerate.state import AcceleratorState
-from scipy.stats import t
 from sklearn.model_selection import StratifiedKFold
 
 from botzoo.data.sources.base import ImageData, Split
 from botzoo.data.splits import in_fold, joined
 from botzoo.errors import ConfigError, DataError
+from botzoo.experiments.estimate import spread
 from botzoo.hub.verify import verify
 from botzoo.options.config import DataConfig, fold_of
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
-from conftest import write_photos
-from running import SIGKILLED, quick_command, run
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    yield
-    AcceleratorState._reset_state()
+from running import quick_command
 
 
 def data_of(labels: list[int], **splits: Split) -> ImageData[Split]:
     train = Split("train", np.array(labels), lambda i: Path(f"{i}.png"), lambda i: f"image {i}")
     return ImageData("mine", tuple("abc"), train, **splits)
-
-
-def command_and_die_at_step(step: int, argv: list[str]) -> None:
-    """Run the command in this process and kill it after optimizer step ``step``, counted over all runs."""
-    import os
-    import signal
-
-    from botzoo.training.trainer import Trainer
-
-    take, taken = Trainer.step, []
-
-    def counted(self: Trainer, k: int, batches: Any) -> Any:
-        loss = take(self, k, batches)
-        taken.append(k)
-        if len(taken) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return loss
-
-    Trainer.step = counted  # type: ignore[method-assign]
-    raise SystemExit(quick_command(*argv))
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +35,7 @@ def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
 def report(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "folds.json").read_text())
     return found
@@ -109,17 +80,16 @@ def test_a_fold_that_is_none_is_refused(text: str) -> None:
     assert fold_of("2/5") == (2, 5)
 
 
-def test_each_image_is_judged_once(folder: Path) -> None:
-    found = report(folder)
-    assert found["complete"]
-    assert (found["top1"]["images"], sum(row["images"] for row in found["runs"])) == (60, 60)
-    assert found["top1"]["correct"] == sum(row["correct"] for row in found["runs"])
+def test_each_image_is_evaluated_once(folder: Path, report: dict[str, Any]) -> None:
+    assert report["complete"]
+    assert (report["top1"]["images"], sum(row["images"] for row in report["runs"])) == (60, 60)
+    assert report["top1"]["correct"] == sum(row["correct"] for row in report["runs"])
     rows = [json.loads((folder / f"fold-{k}" / "run.json").read_text())["images"] for k in (1, 2, 3)]
     assert all(sum(images.values()) == 60 for images in rows)  # the others are trained on, or choose the epoch
 
 
-def test_the_interval_over_all_images_is_wilsons(folder: Path) -> None:
-    top1 = report(folder)["top1"]
+def test_the_interval_over_all_images_is_wilsons(report: dict[str, Any]) -> None:
+    top1 = report["top1"]
     share, n, z = top1["correct"] / top1["images"], top1["images"], 1.959964
     middle, half = share + z * z / 2 / n, z * math.sqrt(share * (1 - share) / n + z * z / 4 / n / n)
     assert top1["interval_95"] == pytest.approx(
@@ -127,12 +97,8 @@ def test_the_interval_over_all_images_is_wilsons(folder: Path) -> None:
     )
 
 
-def test_the_interval_over_folds_is_students(folder: Path) -> None:
-    found = report(folder)
-    values = [row["top1"] for row in found["runs"]]
-    mean, half = np.mean(values), t.ppf(0.975, 2) * np.std(values, ddof=1) / math.sqrt(3)
-    assert found["over_folds"]["mean"] == pytest.approx(mean)
-    assert found["over_folds"]["interval_95"] == pytest.approx([max(0, mean - half), min(100, mean + half)])
+def test_the_spread_over_folds_is_that_of_their_accuracies(report: dict[str, Any]) -> None:
+    assert report["over_folds"] == spread([row["top1"] for row in report["runs"]])
 
 
 def test_the_run_of_a_fold_is_an_ordinary_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,14 +116,7 @@ def test_finished_folds_are_not_trained_again(folder: Path, photos: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
 
 
-def test_a_copy_of_a_fold_beside_it_does_not_count(folder: Path, photos: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "out")
-    shutil.copytree(folder / "fold-1", tmp_path / "out" / "fold-1-before")
-    assert quick_command("--dataset", str(photos), "--folds", "3", "--output", str(tmp_path / "out")) == 0
-    assert report(tmp_path / "out")["top1"]["images"] == 60
-
-
-def test_verify_finds_the_images_that_a_run_was_judged_on(folder: Path, photos: Path) -> None:
+def test_verify_finds_the_images_that_a_run_was_evaluated_on(folder: Path, photos: Path) -> None:
     checks = verify(str(folder / "fold-2"), str(photos))
     assert next(check for check in checks if check.name == "images").outcome == "agrees"
 
@@ -199,35 +158,6 @@ def test_what_cannot_be_cross_validated_is_one_line(
     assert said.replace("PHOTOS", str(photos)) in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
-
-
-def test_the_test_split_of_the_data_is_not_even_read(tmp_path: Path) -> None:
-    for role in ("train", "validation", "test"):
-        write_photos(tmp_path / "data" / role, classes=2, each=12)
-    (tmp_path / "data" / "test" / "class0" / "0.png").write_bytes(b"no image")  # which would end the run
-    assert quick_command("--dataset", str(tmp_path / "data"), "--folds", "2", "--output", str(tmp_path / "out")) == 0
-    assert report(tmp_path / "out")["top1"]["images"] == 48
-
-
-def test_a_killed_command_ends_as_one_that_was_not(folder: Path, photos: Path, tmp_path: Path) -> None:
-    argv = ["--dataset", str(photos), "--folds", "3", "--output", str(tmp_path / "out")]
-    assert run(command_and_die_at_step, 2, argv) == SIGKILLED  # each fold takes one step
-    assert not (tmp_path / "out" / "fold-2" / "cell.json").exists()
-    assert quick_command(*argv) == 0
-    whole, again = ([{**row, "seconds": 0} for row in report(place)["runs"]] for place in (folder, tmp_path / "out"))
-    assert again == whole
-
-
-def test_other_images_than_those_of_the_finished_folds_are_refused(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = write_photos(tmp_path / "data", classes=2, each=6)
-    argv = ["--dataset", str(data), "--batch-size", "4", "--folds", "2", "--output", str(tmp_path / "out")]
-    assert quick_command(*argv) == 0
-    (tmp_path / "out" / "fold-2" / "cell.json").unlink()
-    (data / "class0" / "0.png").write_bytes((data / "class1" / "0.png").read_bytes())
-    assert quick_command(*argv) == 2
-    assert "have changed since the runs that" in capsys.readouterr().err
 
 
 def test_the_seed_of_the_split_may_be_another_than_that_of_the_run() -> None:
