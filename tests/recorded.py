@@ -40,6 +40,7 @@ FACTS: dict[str, Any] = {
         "class_counts": [100] * 6,
         "notes": ["no validation split: 120 of 720 training images (20% of each class) are set aside"],
         "set_aside": True,
+        "hashed": "its images and labels in order",
         "split_names": {"train": "train", "validation": "20% of train", "test": "test"},
         "left_out": 0,
     },
