@@ -29,14 +29,9 @@ def count_macs(model: nn.Module, size: int) -> int:
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    modes = {module: module.training for module in model.modules()}  # frozen BatchNorm is not in the mode of the rest
-    model.eval()
-    try:
-        with _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
-            torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with modes_kept(model), _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()
+        torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
     return int(counter.get_total_flops()) // 2
 
 
@@ -142,12 +137,19 @@ def probing(model: nn.Module) -> Iterator[None]:
 
     BatchNorm is in evaluation mode, so that it takes a single image and nothing is exchanged between processes.
     """
-    modes = {module: module.training for module in model.modules()}
-    try:
+    with modes_kept(model):
         model.train()
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+        yield
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put every module back into the mode, training or evaluation, that it was in: frozen BatchNorm is not in training."""
+    modes = {module: module.training for module in model.modules()}
+    try:
         yield
     finally:
         for module, training in modes.items():

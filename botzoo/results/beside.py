@@ -34,10 +34,7 @@ def beside_the_model(name: str) -> Callable[[Write], Write]:
     return mark
 
 
-@beside_the_model("recipe.yaml")
-def recipe(record: RunRecord, path: Path) -> None:
-    """Write the options of the run as they took effect."""
-    write_recipe(record, path)
+beside_the_model("recipe.yaml")(write_recipe)
 
 
 @beside_the_model("metrics.jsonl")

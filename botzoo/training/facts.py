@@ -42,6 +42,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "class_counts": None if counts is None else counts.tolist(),
             "notes": list(data.notes),
             "set_aside": data.set_aside,
+            "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
             "left_out": len(run.left_out),
         },

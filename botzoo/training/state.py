@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from botzoo.data.images import Unreadable
-from botzoo.data.loaded import LoadedSplit
+from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError

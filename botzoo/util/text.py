@@ -56,10 +56,10 @@ def table(rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> Iterat
         yield "  ".join(aligned).rstrip()
 
 
-def under(heading: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield ``lines`` behind a column of headings, ``heading`` before the first of them."""
+def under(heading: str, lines: Iterable[str], width: int = HEADING) -> Iterator[str]:
+    """Yield ``lines`` behind a column of headings of this ``width``, ``heading`` before the first of them."""
     for k, line in enumerate(lines):
-        yield f"{'' if k else heading:{HEADING}} {line}".rstrip()
+        yield f"{'' if k else heading:{width}} {line}".rstrip()
 
 
 def mib(size: int) -> str:

@@ -108,7 +108,9 @@ def same_weights(a: Path, b: Path) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("engine" in case.options)) for name, case in CASES.items()]
+)
 def test_killed_and_resumed_it_is_the_same_to_the_bit(
     name: str, places: dict[str, Path], teacher: str, tmp_path: Path
 ) -> None:

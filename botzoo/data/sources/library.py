@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from botzoo.errors import DataError
@@ -41,6 +42,16 @@ def load_dataset(
         disable_progress_bars()
     with library_errors(shown or source):
         return load_dataset(source, configuration, data_files=data_files)
+
+
+def load_saved(path: Path) -> Any:
+    """Return what ``datasets.save_to_disk`` wrote into a folder."""
+    from datasets.load import load_from_disk
+    from datasets.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    with library_errors(str(path)):
+        return load_from_disk(str(path))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import torch
 from PIL import Image
 
 from botzoo.data.order import Order, share
-from botzoo.data.streaming import tar
 from botzoo.data.streaming.stream import Stream, drawn
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
@@ -70,8 +70,8 @@ def test_from_any_step_on_the_rows_are_those_of_an_uninterrupted_run(folder: Pat
 
 def test_what_was_trained_on_is_not_read_again(tars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    content = tar._content
-    monkeypatch.setattr(tar, "_content", lambda tar, member: read.append(member.name) or content(tar, member))
+    opened = tarfile.TarFile.extractfile
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", lambda tar, file: read.append(file.name) or opened(tar, file))
     found = stream(tars)
     read.clear()
     numbers(found, Order(40, 8, 3), 4, 5)
