@@ -1,4 +1,4 @@
-"""A finished run becomes weights of the package: in fp16, judged as such, with a card that says the same."""
+"""A finished run becomes weights of the package: in fp16, evaluated as such, with a card that says the same."""
 
 import json
 import re
