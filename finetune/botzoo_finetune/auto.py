@@ -2,7 +2,7 @@
 
 Rules are functions of what is known before the first step. They choose only what the user has not given, and what they choose
 goes into config.yaml, so that a run that is resumed or reproduced does not choose again. The figures that they rest on are in
-finetune/README.md, with the command that measures them.
+docs/benchmarks.md, with the command that measures them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Facts:
 
 
 MEASURED = "measured"
-"""The source of rules that finetune/README.md has figures for."""
+"""The source of rules that docs/benchmarks.md has figures for."""
 PASSES = 16_000
 """Training images seen in a run on a processor, each as often as there are epochs."""
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
@@ -206,7 +206,7 @@ def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneCon
     if "lr" not in given:
         if config.batch_size == "auto" and not config.linear_scaling:
             raise ConfigError(
-                "--batch-size auto with --linear-scaling false leaves open what batch the learning rate is for: give --lr too."
+                "--batch-size auto with --no-linear-scaling leaves open what batch the learning rate is for: give --lr too."
             )
         config = replace(config, lr=lr)
     if "optim.weight_decay" not in given:

@@ -9,7 +9,7 @@ run that has been finished is not repeated, so other code needs another --output
 has, so --rules may leave fixed out. The rules:
 
 - auto: botzoo-finetune as it is.
-- fixed: the same with --auto false.
+- fixed: the same with --no-auto.
 - BiT-HyperRule (A. Kolesnikov et al., 2020, arXiv:1912.11370, section 3.3): SGD with momentum 0.9 (here Nesterov's), learning
   rate 0.003 at a batch of 512, a tenth at each fall, no weight decay, all layers alike; for as many epochs as auto, which
   has to come before it, and not for its own 500 steps of 512 images.

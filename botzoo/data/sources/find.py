@@ -22,7 +22,7 @@ class _Shards(Source):
         return path.is_dir() and bool(shard_files(path, ".tar")) and not image_files(path)
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
-        raise DataError(f"{name} holds .tar shards: read them with --data.streaming true.")
+        raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
 
 
 SOURCES: list[Source] = [Digits(), Tables(), _Shards(), Folders(), Hub()]
