@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
-from botzoo.api import train_and_describe
+from botzoo.api import run_training
 from botzoo.data.order import Order
 from botzoo.data.sampling import ClassSampler, class_sampler
 from botzoo.data.transforms import TrainTransform
@@ -193,7 +193,7 @@ def trained(skewed: Path, folder: Path, **options: Any) -> tuple[list[str], str]
     logger.setLevel(logging.INFO)
     try:
         config = made({**OPTIONS, "dataset": str(skewed), "output": str(folder), **options}, TrainConfig)
-        train_and_describe(config, command="botzoo train --scratch")
+        run_training(config, command="botzoo train --scratch")
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

@@ -40,7 +40,7 @@ EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "there", "not_there"), EFFECTS, ids=str)
+@pytest.mark.parametrize(("options", "there", "not_there"), EFFECTS, ids=range(len(EFFECTS)))
 def test_only_what_has_an_effect_is_effective(options: dict[str, Any], there: set[str], not_there: set[str]) -> None:
     found = effective(TrainConfig, values_of(config(**options)))
     assert there <= set(found)

@@ -15,7 +15,7 @@ from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig, seconds_of
 from botzoo.results.card import card
-from botzoo.results.recipe import recipe_options
+from botzoo.results.recipe import read_recipe, write_recipe
 from botzoo.training.autotune import keep_budget, speed
 from botzoo.training.autotune.budget import Budget, Costs, Pace, fit_steps, run_seconds
 from botzoo.training.autotune.keep_budget import KeepBudget
@@ -325,7 +325,7 @@ def test_a_slow_run_says_so_in_its_log(caplog: pytest.LogCaptureFixture) -> None
     assert "slower than measured" in caplog.text
 
 
-def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_anew() -> None:
+def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_anew(tmp_path: Path) -> None:
     schedule = {"total_steps": 3, "steps_per_epoch": 6, "epochs": 0.5}
     options = {"epochs": None, "steps": 3}
     record = a_record(options=options, schedule=schedule, steps=3, best_epoch=1, budget={"refits": [[2, 3]]})
@@ -333,7 +333,8 @@ def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_a
     assert "3 of 3 planned steps (0.5 epochs)" in text
     assert "after epoch 1, which was cut short" in text
     assert "3 from step 2 on" in text
-    recipe = recipe_options(record)
+    write_recipe(record, tmp_path / "recipe.yaml")
+    recipe = read_recipe(tmp_path / "recipe.yaml")
     assert (recipe["epochs"], recipe["steps"], recipe["budget"]) == (None, 3, None)
 
 
