@@ -36,6 +36,7 @@ from botzoo.models.loading import explain_refusal
 from botzoo.models.pretrained import is_network_error
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
+from botzoo.util.files import write_json
 from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
@@ -218,7 +219,7 @@ class _Record:
         self.commit, self.to_open = commit, to_open
         records = self._read() | {self.url: {"commit": commit, **({"to_open": True} if to_open else {})}}
         with suppress(OSError):  # a folder that cannot be written can be published all the same
-            self.path.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
+            write_json(self.path, records)
 
 
 def _retried(call: Callable[[], T], repo: str) -> T:

@@ -32,23 +32,14 @@ OF_A_RUN = "config.yaml"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How to train a published model again.
+    """How to train a published model again."""
 
-    Attributes:
-        recipe: the file that came with the weights.
-        program: "botzoo train" or "botzoo-finetune".
-        options: of the recipe, without what belongs to one machine.
-        dataset: what to train on, None where it was a folder that only the user can name.
-        claim: what is published of the result, if anything.
-        output: folder of the new run, None for the program's own choice.
-    """
-
-    recipe: Path
-    program: str
-    options: dict[str, Any]
-    dataset: str | None
-    claim: Claim | None
-    output: str | None = None
+    recipe: Path  # the file that came with the weights
+    program: str  # "botzoo train" or "botzoo-finetune"
+    options: dict[str, Any]  # of the recipe, without what belongs to one machine
+    dataset: str | None  # what to train on, None where it was a folder that only the user can name
+    claim: Claim | None  # what is published of the result, if anything
+    output: str | None = None  # folder of the new run, None for the program's own choice
 
     def words(self, recipe: Path) -> list[str]:
         """Return what follows the program in a command that reads ``recipe``."""

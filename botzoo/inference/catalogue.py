@@ -26,27 +26,18 @@ SORT_KEYS: tuple[str, ...] = get_args(SortKey)
 
 @dataclass(frozen=True)
 class Entry:
-    """A network, and one set of its weights if there is any.
+    """A network, and one set of its weights if there is any."""
 
-    Attributes:
-        name: with its tag where there are weights; ``license`` and ``hub_id`` are None where there are none.
-        top1: in per cent, None where nobody measured.
-        side: of the input in pixels.
-        params, macs: parameters, and multiply-accumulates of one image.
-        size: bytes of all tensors; of the embedded weights, of the file.
-        embedded: whether the weights come with the package.
-    """
-
-    name: str
-    top1: float | None
+    name: str  # with its tag where there are weights
+    top1: float | None  # in per cent, None where nobody measured
     classes: int
-    side: int
+    side: int  # of the input in pixels
     params: int
-    macs: int
-    size: int
-    license: str | None
-    hub_id: str | None
-    embedded: bool
+    macs: int  # multiply-accumulates of one image
+    size: int  # bytes of all tensors; of the embedded weights, of the file
+    license: str | None  # of the weights, None where there are none
+    hub_id: str | None  # repository, None for embedded weights and for none
+    embedded: bool  # whether the weights come with the package
 
     @property
     def here(self) -> bool:

@@ -9,26 +9,16 @@ import torch
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
-Shape = tuple[int, ...]
-
 
 @dataclass(frozen=True)
 class Layer:
-    """One module as one image of a given size passes it.
+    """One module as one image of a given size passes it."""
 
-    Attributes:
-        name: path of the module.
-        kind: such as "Conv2d 3x3 / 2".
-        shape: of its output without the batch: (C, H, W) or (C,).
-        params: its own parameters.
-        macs: multiply-accumulates of its convolutions and linear maps, by their formulas.
-    """
-
-    name: str
-    kind: str
-    shape: Shape
-    params: int
-    macs: int
+    name: str  # path of the module
+    kind: str  # such as "Conv2d 3x3 / 2"
+    shape: tuple[int, ...]  # of its output without the batch: (C, H, W) or (C,)
+    params: int  # its own
+    macs: int  # multiply-accumulates of its convolutions and linear maps, by their formulas
 
 
 def layers(model: nn.Module, size: int) -> list[Layer]:

@@ -31,19 +31,12 @@ from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
 @dataclass(frozen=True)
 class Start:
-    """What the training of a network starts from.
+    """What the training of a network starts from."""
 
-    Attributes:
-        source: for the reader, such as "resnet50d.gluon_in1k" or "random weights".
-        report: how the weights met the network, None for random weights.
-        base_model: Hub id of the weights, for the card, if they have one.
-        license: licence of the weights, if known.
-    """
-
-    source: str
-    report: KeyReport | None = None
-    base_model: str | None = None
-    license: str | None = None
+    source: str  # for the reader, such as "resnet50d.gluon_in1k" or "random weights"
+    report: KeyReport | None = None  # how the weights met the network, None for random weights
+    base_model: str | None = None  # Hub id of the weights, for the card, if they have one
+    license: str | None = None  # of the weights, if known
 
 
 @dataclass(frozen=True)

@@ -38,36 +38,23 @@ class Weights:
     The licence is the weight file's own; the terms of the data it was trained on come on top.
     """
 
-    name: str
-    """Model name and tag."""
-    hub_id: str | None = None
-    """Repository on the Hugging Face Hub, ``timm/resnet50d.gluon_in1k``; None for a packaged file."""
-    file: str | None = None
-    """File name in ``botzoo/models/weights``; None for weights on the Hub."""
-    license: str = "apache-2.0"
-    """SPDX name in lower case, as on the Hub."""
+    name: str  # model name and tag
+    hub_id: str | None = None  # repository on the Hub, timm/resnet50d.gluon_in1k; None for a packaged file
+    file: str | None = None  # in botzoo/models/weights; None for weights on the Hub
+    license: str = "apache-2.0"  # SPDX name in lower case, as on the Hub
     num_classes: int = 1000
-    input_size: tuple[int, int, int] = (3, 224, 224)
-    """Channels, height, width of the training images."""
-    pool_size: tuple[int, int] | None = None
-    """Height and width of the last features of such an image; None for a 32nd of the image's, rounded up."""
-    crop_pct: float = 0.875
-    """Side of the centre crop over the shorter side of the resized image, in (0, 1]."""
-    test_input_size: tuple[int, int, int] | None = None
-    """Larger images at which these weights do better still; None where nobody measured any."""
+    input_size: tuple[int, int, int] = (3, 224, 224)  # channels, height, width of the training images
+    pool_size: tuple[int, int] | None = None  # of the last features; None for a 32nd of the image's, rounded up
+    crop_pct: float = 0.875  # side of the centre crop over the shorter side of the resized image, in (0, 1]
+    test_input_size: tuple[int, int, int] | None = None  # larger images at which these weights do better still, if any
     test_crop_pct: float | None = None
     interpolation: str = "bicubic"
-    mean: tuple[float, float, float] = constants.IMAGENET_DEFAULT_MEAN
-    """RGB, of images in [0, 1]."""
+    mean: tuple[float, float, float] = constants.IMAGENET_DEFAULT_MEAN  # RGB, of images in [0, 1]
     std: tuple[float, float, float] = constants.IMAGENET_DEFAULT_STD
-    first_conv: str = "conv1"
-    """Module that sees the image, without ``.weight``."""
-    classifier: str = "fc"
-    """Module that makes the logits."""
-    top1: float | None = None
-    """Measured top-1 accuracy in per cent, one centre crop of ``input_size``; None where no source is known."""
-    top1_source: str = ""
-    """Who measured it, where it is written and at which image size; empty if ``top1`` is None."""
+    first_conv: str = "conv1"  # module that sees the image, without .weight
+    classifier: str = "fc"  # module that makes the logits
+    top1: float | None = None  # measured, in per cent, one centre crop of input_size; None where no source is known
+    top1_source: str = ""  # who measured it, where it is written and at which image size
 
     @property
     def architecture(self) -> str:

@@ -45,16 +45,12 @@ class Store:
 
     There is never half of a file: it is written beside and renamed. Those not used for the longest time are removed when a
     new one makes all of them larger than the limit. Removing the folder clears the cache.
-
-    Attributes:
-        name, suffix: of the folder, and of the files with its dot.
-        what, again: is in them, in the plural, and is done where it cannot be used ("decoded", "computed"), for messages.
     """
 
-    name: str
-    suffix: str
-    what: str
-    again: str
+    name: str  # of the folder
+    suffix: str  # of the files, with its dot
+    what: str  # is in them, in the plural, for messages
+    again: str  # what is done where a file cannot be used: "decoded", "computed"
 
     @property
     def folder(self) -> Path:
