@@ -49,6 +49,7 @@ def before(name: str, run: Path, dataset: Path) -> list[Check]:
     return list(takewhile(lambda check: check.name != name, verify(str(run), str(dataset))))
 
 
+@pytest.mark.slow
 def test_an_honest_model_agrees_in_everything(run: Path, photos: Path) -> None:
     checks = list(verify(str(run), str(photos)))
     assert outcomes(checks) == dict.fromkeys(("weights", "classes", "images", "code", "accuracy"), "agrees")
@@ -122,6 +123,7 @@ def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:
         list(verify(str(run), str(photos)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a: [", "seed: 0\n", "seed: x\ndata: {}\n"])
 def test_a_recipe_that_is_none_is_a_check_that_failed_and_the_rest_goes_on(run: Path, photos: Path, text: str) -> None:
     (run / "model" / "recipe.yaml").write_text(text)
@@ -148,6 +150,7 @@ def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_recipe_trains_the_same_again(run: Path, photos: Path, tmp_path: Path) -> None:
     found = reproduction(str(run), str(photos), str(tmp_path / "again"))
     assert found.command.startswith(f"botzoo train --config {run / 'model' / 'recipe.yaml'} --dataset ")
@@ -234,6 +237,7 @@ def with_temperature(run: Path, code: float, config: float) -> None:
     write_temperature(run / "model", config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "outcome"), [(2.5, "agrees"), (0.4, "differs")])
 def test_code_and_config_have_one_temperature(run: Path, photos: Path, config: float, outcome: str) -> None:
     with_temperature(run, 2.5, config)
