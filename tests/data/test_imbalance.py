@@ -14,16 +14,17 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
-from botzoo.api import train_and_describe
 from botzoo.data.order import Order
 from botzoo.data.sampling import ClassSampler, class_sampler
 from botzoo.data.transforms import TrainTransform
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import made
 from botzoo.options.config import DataConfig, TrainConfig
+from botzoo.results.report import Report
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.imbalance import BETA, class_weights
 from botzoo.tasks.objective import Objective
+from botzoo.training.run import train
 from botzoo.tricks.label_smoothing import label_smoothing
 from botzoo.tricks.mixup import mixup_lambda, partners
 from conftest import write_photos
@@ -193,7 +194,7 @@ def trained(skewed: Path, folder: Path, **options: Any) -> tuple[list[str], str]
     logger.setLevel(logging.INFO)
     try:
         config = made({**OPTIONS, "dataset": str(skewed), "output": str(folder), **options}, TrainConfig)
-        train_and_describe(config, command="botzoo train --scratch")
+        train(config, (Report(),), command="botzoo train --scratch")
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

@@ -257,5 +257,5 @@ def test_another_number_of_processes_does_not_go_on(tars: Path, uninterrupted: P
     output = unfinished(uninterrupted, tmp_path / "run")
     facts = json.loads((output / "run.json").read_text())
     (output / "run.json").write_text(json.dumps(facts | {"processes": 2 * facts["processes"]}))
-    with pytest.raises(ConfigError, match=r"began with 2 process\(es\), .* resume it with 2 instead of 1"):
+    with pytest.raises(ConfigError, match=r"began with 2 process\(es\), .* resume it with as many"):
         finetune({}, str(output))
