@@ -26,7 +26,7 @@ class Words(Protocol):
         """Return those of every class that has images in the evaluated split."""
 
     def eval_results(self, record: RunRecord) -> list[EvalResult]:
-        """Return what the Hub is told, the headline figure first."""
+        """Return the figures for the Hub, the headline figure first."""
 
     def opening(self, record: RunRecord) -> Iterator[str]:
         """Yield the section on what the network is."""

@@ -203,7 +203,7 @@ class MultiLabel:
         return MultiLabelEvaluation(answers["labels"], answers["logits"], answers["loss"])
 
     def fits(self, outputs: int, classes: int) -> bool:
-        """Tell whether there is an output for each label, and none besides: each is told on its own."""
+        """Tell whether there is an output for each label, and none besides: each is decided on its own."""
         return outputs == classes
 
     def probabilities(self, logits: Tensor) -> Tensor:

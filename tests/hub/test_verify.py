@@ -130,6 +130,7 @@ def test_a_card_that_is_none_is_named(run: Path, photos: Path) -> None:
         list(verify(str(run), str(photos)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a: [", "seed: 0\n", "seed: x\ndata: {}\n"])
 def test_a_recipe_that_is_none_is_a_check_that_failed_and_the_rest_goes_on(run: Path, photos: Path, text: str) -> None:
     (run / "model" / "recipe.yaml").write_text(text)
