@@ -250,6 +250,7 @@ class FrozenBatchNorm(Callback):
                 module.requires_grad_(False)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(skewed: Path, tmp_path: Path) -> None:
     common = {**OPTIONS, "mixup": 0.0, "cutmix": 0.0, "zero_gamma": False, "epochs": 1, "dataset": str(skewed)}
     common |= {"class_weights": "balanced"}

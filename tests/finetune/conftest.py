@@ -1,19 +1,10 @@
 """Weights to start from, and a cache of its own for the tests of what is kept."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from botzoo.util.private import reset_precision
 from running import write_teacher
-
-
-@pytest.fixture(autouse=True)
-def own_precision() -> Iterator[None]:
-    """Let every run of this process choose its precision anew."""
-    yield
-    reset_precision()
 
 
 @pytest.fixture(scope="session")

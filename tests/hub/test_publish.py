@@ -57,9 +57,10 @@ OPEN = (
     "`--license`.\n\n"
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Use 'content=:DeprecationWarning"
-)  # the client's, of its own HTTP library
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # the client's, of its own HTTP library
+]
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,10 @@ from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from hub_double import HubDouble, hub_double
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Use 'content=:DeprecationWarning"
-)  # the client's, of its own HTTP library
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # the client's, of its own HTTP library
+]
 
 RUN = ["--img-size", "64", "--epochs", "1", "--batch-size", "16", "--warmup", "0"]
 SCRATCH = ["--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"]

@@ -18,6 +18,8 @@ from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.training.autotune.memory import peak_memory
 from running import write_teacher
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 MUTANTS = 520
 

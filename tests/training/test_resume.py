@@ -21,6 +21,8 @@ from conftest import write_photos
 from data.streaming.made import write_tars
 from running import SIGKILLED, TINY, bare, context, final_weights, finetune_and_signal, run, write_teacher
 
+pytestmark = pytest.mark.slow
+
 BASE = {**TINY, "epochs": 2, "checkpoint_every": 4}
 """12 steps, 6 of them an epoch: 48 of 60 images in batches of 8."""
 

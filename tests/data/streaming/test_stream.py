@@ -24,6 +24,8 @@ from botzoo.tasks.answers import read_answers
 from data.streaming.made import GREY, TRANSFORM, numbers, samples, stream, table, write_tar
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("buffer", [1, 3, 50, 1000])
 def test_a_shuffle_buffer_loses_and_repeats_nothing(buffer: int) -> None:

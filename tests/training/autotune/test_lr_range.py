@@ -140,6 +140,7 @@ def try_out_together(photos: str, folder: str) -> None:
     find_lr(made({**usual, "dataset": photos}, TrainConfig))
 
 
+@pytest.mark.slow
 def test_two_processes_test_together_and_one_draws_their_mean(photos: Path, tmp_path: Path) -> None:
     assert run_distributed(2, try_out_together, str(photos), str(tmp_path)) == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["rank0.json"]
