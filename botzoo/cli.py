@@ -1,7 +1,5 @@
 """The command ``botzoo``: finds the command named and calls it; what is heavy is imported there."""
 
-from __future__ import annotations
-
 import sys
 
 try:

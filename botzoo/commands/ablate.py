@@ -1,7 +1,5 @@
 """botzoo ablate: every rung of a ladder with every seed."""
 
-from __future__ import annotations
-
 import os
 import shlex
 

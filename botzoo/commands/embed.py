@@ -5,8 +5,6 @@
 Everything that card and package say is measured on the rounded weights, by the code that finishes every run.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The parser of the small commands: argparse in the manners of the large ones, one clear line for whatever is wrong."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from typing import Any, NoReturn

@@ -1,7 +1,5 @@
 """botzoo publish: a finished run, or any model folder, to the Hub."""
 
-from __future__ import annotations
-
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 

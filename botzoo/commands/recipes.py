@@ -1,7 +1,5 @@
 """botzoo recipes: the paper's ladder of tricks, or one recipe in full."""
 
-from __future__ import annotations
-
 from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.util.text import table

@@ -1,7 +1,5 @@
 """The augmentations of practice: torchvision's, drawn from a seed of each image and not from the global generators."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From encoded images to 8-bit RGB."""
 
-from __future__ import annotations
-
 from io import BytesIO
 
 import numpy as np

@@ -10,8 +10,6 @@ A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` 
 It is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

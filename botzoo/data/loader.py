@@ -1,7 +1,5 @@
 """Batches of images for training and evaluation, and what is asked of the images that they are made of."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import warnings

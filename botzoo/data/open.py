@@ -1,7 +1,5 @@
 """From a data set's name to the images of a run's splits: found, cut, read and checked."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator

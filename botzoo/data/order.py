@@ -1,7 +1,5 @@
 """Which images each process sees at which step: a pure function of the seed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Work on many images at once, with results in order."""
 
-from __future__ import annotations
-
 import math
 import os
 import warnings

@@ -1,7 +1,5 @@
 """Epochs in which rare classes come as often as others."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Splits that a run makes itself: validation images set aside, and folds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a decoded image to pixels of one size, in training and in evaluation."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import random

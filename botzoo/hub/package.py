@@ -1,7 +1,5 @@
 """What of a model folder goes up to the Hub: checked, named and licensed, without touching a network."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A new repository is private until everything is in it. The token is the client's
 here.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shlex

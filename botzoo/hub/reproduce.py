@@ -1,7 +1,5 @@
 """The training of a published model once more, from the recipe that travels with its weights."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 Nothing that a repository brings is run: the card's code is run only where it is, word for word, the code that botzoo writes.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -4,8 +4,6 @@ Of the Hub's cache only what holds a network for timm is looked at: the reposito
 with a config.json in timm's schema. Everything else in it belongs to other programs and is left alone.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 networks themselves; a test holds it equal to them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict, dataclass

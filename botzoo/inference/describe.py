@@ -1,7 +1,5 @@
 """A network from the inside: which of the paper's tweaks it has and where, its layers, and what each of them costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Images of every kind: by path, folder or address on the web, each found first and read later, or in memory."""
 
-from __future__ import annotations
-
 import time
 import urllib.error
 import urllib.request

@@ -1,7 +1,5 @@
 """Trained networks by their name, from a folder or from the Hub, with all that their answers need."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping

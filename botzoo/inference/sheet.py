@@ -1,7 +1,5 @@
 """What ``botzoo info`` prints: a network's structure, layers, cost, weights, recipe and card, from its name or folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What a network costs: parameters, multiplications of one image, and the memory of a training step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass

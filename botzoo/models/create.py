@@ -1,7 +1,5 @@
 """The network of a run: created by timm and filled with the weights asked for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

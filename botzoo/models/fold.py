@@ -1,7 +1,5 @@
 """BatchNorm folded into the convolution before it: the same function, one pass over the activations less."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The model folder: weights and config.json that timm, transformers and the Hub load as they are."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path

@@ -5,8 +5,6 @@ value is checked, and the network is made on the meta device first, where tensor
 larger than the weights in the file justify.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

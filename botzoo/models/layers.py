@@ -1,7 +1,5 @@
 """Which layers a network has: its classifier, and its BatchNorm layers with their statistics."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

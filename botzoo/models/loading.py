@@ -1,7 +1,5 @@
 """Trained weights: found on the Hub or in a folder, read from safetensors alone, and loaded with checks."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

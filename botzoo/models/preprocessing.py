@@ -1,7 +1,5 @@
 """How an image becomes the input of a network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

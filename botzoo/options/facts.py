@@ -4,8 +4,6 @@
 who cannot do with an option are all derived from them here, so that a new option is one declaration and nothing else.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace

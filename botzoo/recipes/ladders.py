@@ -12,8 +12,6 @@ A file of ``ladders/`` or of a user's own is one ladder. Its keys:
 Every run starts from random weights, unless its recipe or its options say ``scratch: false``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path

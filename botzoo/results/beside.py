@@ -4,8 +4,6 @@ A new file is a new function here, marked with its name. It is written at the en
 up when the model is published. A function that has nothing to say of a run writes nothing.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from functools import partial

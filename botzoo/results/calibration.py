@@ -4,8 +4,6 @@ C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Netwo
 and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them, kept in config.json.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The model card: README.md for people, with a front matter for the Hub."""
 
-from __future__ import annotations
-
 from huggingface_hub import ModelCard
 
 from botzoo.results.claim import card_data

@@ -4,8 +4,6 @@ It stands in the front matter of a card (``model-index``), which the Hub's searc
 with the package.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What card and terminal say of a network that names the one class of an image; see ``botzoo.results.words.Words``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

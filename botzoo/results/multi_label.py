@@ -1,7 +1,5 @@
 """What card and terminal say of a network that gives an image any number of labels; see ``botzoo.results.words.Words``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The figures of every class of the evaluated split, in the card and beside it."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

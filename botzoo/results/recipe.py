@@ -1,7 +1,5 @@
 """recipe.yaml: the options of a run as they took effect, for whoever trains the like of it."""
 
-from __future__ import annotations
-
 import shlex
 from itertools import takewhile
 from pathlib import Path

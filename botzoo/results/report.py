@@ -1,7 +1,5 @@
 """What is made of a finished run: the files beside its weights, and the summary in the terminal."""
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import replace

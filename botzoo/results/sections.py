@@ -4,8 +4,6 @@ Every sentence and figure comes from a ``RunRecord``. What is not known is said 
 somebody to fill in.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What the terminal shows: the lines of the run as it goes, and its summary at the end."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

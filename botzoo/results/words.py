@@ -1,7 +1,5 @@
 """The words of each task, for card and terminal: what a new task brings besides its own file in ``botzoo.tasks``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Classification: one class for each image."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

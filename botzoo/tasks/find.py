@@ -1,7 +1,5 @@
 """Which task it is: asked here, of the data set, a run's folder or a model's config.json, and nowhere else."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from botzoo.errors import CheckpointError

@@ -1,7 +1,5 @@
 """Classes of unequal size: how unequal they are, and weights for the loss."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

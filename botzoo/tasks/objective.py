@@ -1,7 +1,5 @@
 """What is minimised: cross-entropy against targets that label smoothing and mixing may have softened, and a teacher's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """What a finished run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

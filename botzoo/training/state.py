@@ -1,7 +1,5 @@
 """A run as it goes: its parts, where it stands, and what is known of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Next to nothing is imported here, so that the frame stands before what takes time to import.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """The Hub's cache on this machine, looked into without asking the network and without importing torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

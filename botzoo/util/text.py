@@ -1,7 +1,5 @@
 """Words for people: lists, durations, sizes, tables for the terminal, and errors on one line."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from botzoo.errors import printable

@@ -5,8 +5,6 @@ goes into config.yaml, so that a run that is resumed or reproduced does not choo
 docs/benchmarks.md, with the command that measures them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 

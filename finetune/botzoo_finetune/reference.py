@@ -3,8 +3,6 @@
 It stands here since this package alone knows all three commands.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

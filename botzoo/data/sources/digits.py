@@ -1,7 +1,5 @@
 """The built-in digits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

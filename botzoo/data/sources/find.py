@@ -1,7 +1,5 @@
 """Finding a data set by what the user calls it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Folders with one folder of images for each class."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

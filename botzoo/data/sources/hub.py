@@ -1,7 +1,5 @@
 """Data sets on the Hub."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Columns whose cells are lists of labels, as where an image shows several things: read into one 0 or 1 for each class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The datasets library, called without its progress bars and with errors of ours."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tables of images and labels: parquet files and what datasets.save_to_disk wrote."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Finding the shards of a data set, by what the user calls it, and the names of its classes."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Parquet files, as the library datasets and the Hub write them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import SEEK_END

@@ -1,7 +1,5 @@
 """The images of one split in shards: what each shard holds, and its cells in order, from a file or another machine."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -12,8 +12,6 @@ trained on: it goes on with the very image with which the other would have gone 
 and the image. An unreadable image gives its place in the batch to another one of that batch.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Tar files, as the library webdataset writes them: NAME.jpg and NAME.cls, one after the other, are an image and its label."""
 
-from __future__ import annotations
-
 import json
 import re
 import tarfile

@@ -1,7 +1,5 @@
 """``botzoo-finetune --check``: examine a data set, say what was found, and write it down."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Images that are there more than once: the same bytes, above all in two splits or under two labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

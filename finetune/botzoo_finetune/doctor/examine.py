@@ -1,7 +1,5 @@
 """The examination, top to bottom: what every check finds in a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

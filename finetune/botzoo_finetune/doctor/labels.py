@@ -5,8 +5,6 @@ from these probabilities and the labels ``noise`` says how likely each label is 
 an image suspect: its label must be so unlikely that a mistake explains it at least a third as well.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass

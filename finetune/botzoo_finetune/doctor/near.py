@@ -5,8 +5,6 @@ one brighter than its left neighbour? Copies differ in few bits. So do flat imag
 confirmed by the correlation of small colour pictures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np

@@ -10,8 +10,6 @@ and is wrong, once seen, with probability e / (K - 1) (1 - p_y) / q_y (Bayes' ru
 estimate of p; it and e are those that make the labels likeliest.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

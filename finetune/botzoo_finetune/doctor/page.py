@@ -1,7 +1,5 @@
 """The report as one HTML page that needs nothing else: small pictures in it, no scripts, all names escaped."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterator
 from html import escape

@@ -1,7 +1,5 @@
 """How large the images are: tiny ones, long ones, and all of them beside the network's input."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

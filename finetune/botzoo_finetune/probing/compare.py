@@ -1,7 +1,5 @@
 """Which weights to start from: several networks probed on the same images, and ranked."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The first look at a data set: a linear probe, what it says, and the classifier that fine-tuning starts from."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time

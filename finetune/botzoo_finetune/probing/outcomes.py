@@ -5,8 +5,6 @@ in its metadata the other values as JSON and a SHA-256 of KEY and of all that th
 that the outcome depends on; see ``botzoo.util.cache``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -6,8 +6,6 @@ A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, *Fine-Tuning can Distort Pr
 Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ everything that the features depend on: the weights without the classifier, the 
 A file is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """What the body of a network says of each image, computed once: pooled features in half precision, kept on the disk."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import logging

@@ -4,8 +4,6 @@ The steps are those of any run: same batches, same learning rate, same loss; onl
 that a run closes with come from the whole network and the images all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
