@@ -1,7 +1,5 @@
 """Training from Python, by the same functions as the commands."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shlex

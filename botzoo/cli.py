@@ -1,14 +1,12 @@
 """The command ``botzoo``: finds the command named and calls it; what is heavy is imported there."""
 
-from __future__ import annotations
-
 import sys
 
 try:
     from importlib import import_module
 
     from botzoo import __version__
-    from botzoo.errors import ConfigError, did_you_mean
+    from botzoo.errors import ConfigError
     from botzoo.util.guard import guarded
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo: Interrupted.", file=sys.stderr)
@@ -37,6 +35,13 @@ INTERRUPTED = {
 """What commands that leave something to go on with say after Ctrl-C, unless they could stop between two steps."""
 
 
+USAGE = """usage: botzoo COMMAND ...   (botzoo COMMAND --help for its options)
+
+{commands}
+
+botzoo-finetune fine-tunes a pretrained network on your own images."""
+
+
 def main() -> None:
     """Entry point."""
     argv = sys.argv[1:]
@@ -47,25 +52,11 @@ def main() -> None:
 def _main(argv: list[str]) -> None:
     name = argv[0] if argv else "--help"
     if name in ("-h", "--help"):
-        print(_help())
+        print(USAGE.format(commands="\n".join(f"  {name:10} {about}" for name, about in COMMANDS.items())))
     elif name == "--version":
         print(f"botzoo {__version__}")
     elif name in COMMANDS:
         import_module(f"botzoo.commands.{name}").run(argv[1:])
     else:
-        raise ConfigError(
-            f"There is no command {name!r}.{did_you_mean(name, COMMANDS)} There are {', '.join(COMMANDS)}."
-        )
-
-
-def _help() -> str:
-    lines = [f"  {name:10} {about}" for name, about in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: botzoo COMMAND ...   (botzoo COMMAND --help for its options)",
-            "",
-            *lines,
-            "",
-            "botzoo-finetune fine-tunes a pretrained network on your own images.",
-        ]
-    )
+        cure = f"There are {', '.join(COMMANDS)}."
+        raise ConfigError(f"There is no command {name!r}.", value=name, accepted=COMMANDS, cure=cure)

@@ -10,7 +10,24 @@ from difflib import get_close_matches
 
 
 class BotzooError(Exception):
-    """Base of all errors that a user can act on."""
+    """Base of all errors that a user can act on.
+
+    The sentence is made of ``message``, those of the ``accepted`` names that are close to ``value``, and ``cure``; who
+    handles an error looks at these attributes and never at the sentence.
+
+    Attributes:
+        value: what was wrong, where it is one value.
+        accepted: the names that would have done, or words for them.
+        cure: what to do.
+    """
+
+    def __init__(
+        self, message: str, *, value: object = None, accepted: str | Iterable[str] = (), cure: str = ""
+    ) -> None:
+        self.value, self.cure = value, cure
+        self.accepted = accepted if isinstance(accepted, str) else tuple(accepted)
+        hint = "" if isinstance(self.accepted, str) else did_you_mean(str(value), self.accepted)
+        super().__init__(f"{message}{hint} {cure}".rstrip())  # one argument, so that a process can hand it to another
 
 
 class ConfigError(BotzooError, ValueError):
@@ -30,7 +47,15 @@ class CheckpointError(BotzooError):
 
 
 class NetworkError(BotzooError):
-    """The Hub cannot be reached or refuses the request."""
+    """The Hub cannot be reached or refuses the request.
+
+    Attributes:
+        unreachable: whether there is no answer at all, so that only what is on this machine can be had.
+    """
+
+    def __init__(self, message: str, *, unreachable: bool = False, cure: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.unreachable = unreachable
 
 
 class PublishError(BotzooError):
@@ -53,12 +78,11 @@ class StoppedError(BotzooError):
         self.exit_status = exit_status
 
 
-def did_you_mean(value: str, accepted: Iterable[str], limit: int = 3) -> str:
+def did_you_mean(value: str, accepted: Iterable[str]) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the accepted names closest to ``value``, or ``""`` if none is close."""
     by_lower = {name.lower(): name for name in accepted}
-    close = get_close_matches(value.lower(), by_lower, n=limit, cutoff=0.6)
-    names = [repr(by_lower[name]) for name in close]
-    return f" Did you mean {' or '.join(names)}?" if names else ""
+    close = [repr(by_lower[name]) for name in get_close_matches(value.lower(), by_lower)]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def printable(text: str, longest: int = 200) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes run the tests; re
 import numpy as np
 import pytest
 from PIL import Image
+
+from botzoo.util.private import reset_precision
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -89,3 +92,10 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the data sets are not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _precision_of_its_own() -> None:
+    """Let each test choose a precision: accelerate remembers the last one of the process, and tests share processes."""
+    if "accelerate.state" in sys.modules:
+        reset_precision()

@@ -40,11 +40,13 @@ FACTS: dict[str, Any] = {
         "class_counts": [100] * 6,
         "notes": ["no validation split: 120 of 720 training images (20% of each class) are set aside"],
         "set_aside": True,
+        "hashed": "its images and labels in order",
         "split_names": {"train": "train", "validation": "20% of train", "test": "test"},
         "left_out": 0,
     },
     "network": {
         "architecture": "test_resnet",
+        "known": True,
         "parameters": 1234,
         "source": "random weights",
         "loaded": None,

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -39,17 +41,25 @@ QUICK = (
 """The words of a command that trains for a moment."""
 
 
-def quick_command(*words: str) -> int:
-    """Do in this process what ``botzoo-finetune`` does with these words, quickly; return its exit status."""
-    from botzoo.util.guard import guarded
+def command(*words: object) -> int:
+    """Do in this process what ``botzoo-finetune`` does with these words; return its exit status."""
     from botzoo_finetune import cli
 
-    handlers = logging.getLogger("botzoo").handlers
+    argv, handlers = [cli.PROG, *map(str, words)], logging.getLogger("botzoo").handlers
     before = list(handlers)
     try:
-        return guarded(cli.PROG, cli._main, [*QUICK, *words])
+        with patch.object(sys, "argv", argv), pytest.raises(SystemExit) as end:
+            cli.main()
     finally:
         handlers[:] = before  # that of the terminal writes to a stream that pytest closes
+    status = end.value.code
+    assert isinstance(status, int)
+    return status
+
+
+def quick_command(*words: object) -> int:
+    """Do in this process what ``botzoo-finetune`` does with these words, quickly; return its exit status."""
+    return command(*QUICK, *words)
 
 
 def run(body: Callable[..., None], *args: Any, env: dict[str, str] | None = None) -> int:

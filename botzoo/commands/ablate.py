@@ -1,7 +1,5 @@
 """botzoo ablate: every rung of a ladder with every seed."""
 
-from __future__ import annotations
-
 import os
 import shlex
 
@@ -31,7 +29,7 @@ COMMAND = Command(
 
 def run(argv: list[str]) -> None:
     """Train every rung of a ladder with every seed and compare them."""
-    # What is compared is what one wants to know of first: a wrong ladder is told before missing epochs.
+    # What is compared is what one wants to know of first: a wrong ladder is refused before missing epochs.
     load_ladder(named_first(argv, "ladder", AblateConfig.ladder))
     asked = parse(COMMAND, argv)
     if asked.resume is not None:

@@ -1,7 +1,5 @@
 """botzoo cache: what is cached on this machine, and away with it."""
 
-from __future__ import annotations
-
 import sys
 
 from botzoo.commands.parsing import CommandParser

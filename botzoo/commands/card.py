@@ -1,7 +1,5 @@
 """botzoo card: the card of a finished run once more, from its folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from botzoo.commands.parsing import CommandParser

@@ -1,11 +1,9 @@
-"""Weights that come with the package, made of a finished run: halved, judged as they are then, with their card.
+"""Weights that come with the package, made of a finished run: halved, evaluated as they are then, with their card.
 
     python -m botzoo.commands.embed RUN
 
 Everything that card and package say is measured on the rounded weights, by the code that finishes every run.
 """
-
-from __future__ import annotations
 
 import json
 import re
@@ -38,17 +36,23 @@ PICTURES = ("confusion.png", "learning_curve.png", "per_class.csv")
 TRANSFER = "transfer.md"
 """A section that the card gets besides, where its folder has it: how the weights serve other data."""
 
+USAGE = """The weights come inside the package, in fp16, so nothing is downloaded:
+
+```python
+{code}```
+
+They are meant to be fine-tuned: `botzoo-finetune` starts from them unless told otherwise.
+"""
+
 
 def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CARDS, name: str = EMBEDDED) -> None:
     """Put the model of a finished run into the package under ``name``, and its card among the cards.
 
     Args:
         run: its folder, which is left as it is.
-        license: of the weights.
         weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names``, ``claim``, the
             figure that the card gives, and ``calibration``, as in config.json; NAME.yaml, the options of the run.
         cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
-        name: name.tag.
 
     Raises:
         ConfigError: the run has not finished, or it is an average that --soup made.
@@ -57,45 +61,40 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")
     config = load_config(run / "config.yaml", TrainConfig)
     if config.soup is not None:  # the weights would be averaged anew, after they were rounded
-        raise ConfigError(f"The run in {run} was told to average epochs (--soup): give one without.")
+        raise ConfigError(f"The run in {run} is an average of epochs (--soup): give one without.")
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(run, Path(temporary) / name))
         shutil.rmtree(copy / "model")
-        save_file({key: _rounded(tensor) for key, tensor in load_file(copy / BEST).items()}, copy / BEST)
+        tensors = load_file(copy / BEST)
+        save_file({key: _halved(t).to(t.dtype) for key, t in tensors.items()}, copy / BEST)
         command = json.loads((copy / "run.json").read_text(encoding="utf-8"))["command"]
         run_training(config, command=command, resume=copy)
         _pack(copy, license, weights, cards, name)
 
 
-def _rounded(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half().to(tensor.dtype) if tensor.is_floating_point() else tensor
+def _halved(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> None:
-    model, file = run / "model", weights / f"{name}.safetensors"
+    model, file, pictures = run / "model", weights / f"{name}.safetensors", cards / name
     tensors = load_file(model / "model.safetensors")
-    save_file({key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}, file, {"format": "pt"})
+    save_file({key: _halved(tensor) for key, tensor in tensors.items()}, file, {"format": "pt"})
     file.chmod((model / "config.json").stat().st_mode)  # safetensors writes for the owner alone
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     names, temperature = config["label_names"], temperature_in(config)
+    usage = USAGE.format(code=usage_code(name, len(names), ours=True, temperature=temperature))
     text = pack(run, f"botzoo/{name}", license).card
     text = re.sub(r"weights_sha256: \w+", f"weights_sha256: {sha256_of(file)}", text)
-    text = re.sub(
-        r"(?<=## How to use it\n\n).*?(?=\n## )",
-        lambda _: _usage(name, len(names), temperature),
-        text,
-        count=1,
-        flags=re.S,
-    )
+    text = re.sub(r"(?<=## How to use it\n\n).*?(?=\n## )", lambda _: usage, text, count=1, flags=re.S)
     text = re.sub(rf"\]\(({'|'.join(map(re.escape, PICTURES))})\)", rf"]({name}/\1)", text)
-    (cards / name).mkdir(exist_ok=True)
-    (cards / f"{name}.md").write_text(with_transfer(text, cards / name / TRANSFER), encoding="utf-8")
-    for picture in PICTURES:
-        if (model / picture).is_file():
-            shutil.copyfile(model / picture, cards / name / picture)
+    pictures.mkdir(exist_ok=True)
+    (cards / f"{name}.md").write_text(with_transfer(text, pictures / TRANSFER), encoding="utf-8")
+    for picture in (picture for picture in PICTURES if (model / picture).is_file()):
+        shutil.copyfile(model / picture, pictures / picture)
+    shutil.copyfile(model / "recipe.yaml", file.with_suffix(".yaml"))
     claim = claim_in_card(cards / f"{name}.md")
     assert claim is not None
-    shutil.copyfile(model / "recipe.yaml", file.with_suffix(".yaml"))
     beside = {"label_names": names, "claim": asdict(claim)}
     beside |= {"calibration": {"temperature": temperature}} if temperature is not None else {}
     file.with_suffix(".json").write_text(json.dumps(beside, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -106,14 +105,6 @@ def with_transfer(card: str, section: Path) -> str:
     if not section.is_file():
         return card
     return card.replace("\n## Training\n", f"\n{section.read_text(encoding='utf-8').strip()}\n\n## Training\n", 1)
-
-
-def _usage(name: str, classes: int, temperature: float | None) -> str:
-    return (
-        f"The weights come inside the package, in fp16, so nothing is downloaded:\n\n```python\n"
-        f"{usage_code(name, classes, ours=True, temperature=temperature)}```\n\n"
-        "They are meant to be fine-tuned: `botzoo-finetune` starts from them unless told otherwise.\n"
-    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """botzoo info: one network in full."""
 
-from __future__ import annotations
-
 from botzoo.commands.parsing import CommandParser
 
 DESCRIPTION = "Show a network: where each of the paper's tweaks sits, its layers, cost, weights, recipe and card."

@@ -1,7 +1,5 @@
 """botzoo list: the networks, and what a choice among them depends on."""
 
-from __future__ import annotations
-
 from botzoo.commands.parsing import CommandParser
 from botzoo.inference.catalogue import SORT_KEYS, as_table, chosen
 

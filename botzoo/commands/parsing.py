@@ -1,12 +1,10 @@
 """The parser of the small commands: argparse in the manners of the large ones, one clear line for whatever is wrong."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from typing import Any, NoReturn
 
-from botzoo.errors import ConfigError, did_you_mean
+from botzoo.errors import ConfigError
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -28,21 +26,20 @@ class CommandParser(argparse.ArgumentParser):
         return self.parse_intermixed_args(words) if intermixed else self.parse_args(words)
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError with ``message`` in our words."""
+        """Raise ConfigError with argparse's ``message`` in our words."""
+        accepted: list[str] = []
         if found := re.match(r"unrecognized arguments: (\S+)", message):
-            hint = did_you_mean(found[1], self.known)
-            message = (
-                f"There is no option {found[1]}.{hint}" if found[1].startswith("-") else f"{found[1]} is too much."
-            )
+            option, accepted = found[1].startswith("-"), self.known
+            message = f"There is no option {found[1]}." if option else f"{found[1]} is too much."
         elif found := re.match(r"argument (\S+): invalid (\w+) value: (.*)", message):
             kind = "a number" if found[2] == "float" else "a whole number"
             message = f"{found[1]} is {found[3]}: it must be {kind}."
-        elif found := re.match(r"argument (\S+): invalid choice: (\S+) \(choose from (.*)\)", message):
-            accepted = found[3].replace("'", "").split(", ")
-            hint = did_you_mean(found[2].strip("'"), accepted)
-            message = f"{found[1]} is {found[2]}: it must be one of {', '.join(accepted)}.{hint}"
+        elif found := re.match(r"argument \S+: invalid choice: (\S+) \(choose from (.*)\)", message):
+            flag, accepted = message.split()[1].rstrip(":"), found[2].replace("'", "").split(", ")
+            message = f"{flag} is {found[1]}: it must be one of {', '.join(accepted)}."
         elif found := re.match(r"argument (\S+): expected one argument", message):
             message = f"{found[1]} needs a value after it."
         else:
             message = message[:1].upper() + message[1:].rstrip(".") + "."
-        raise ConfigError(f"{message} See {self.prog} --help.")
+        value = found[1].strip("'") if found else None
+        raise ConfigError(message, value=value, accepted=accepted, cure=f"See {self.prog} --help.")

@@ -27,7 +27,38 @@ FORMATS_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv"}
 
 def run(argv: list[str]) -> None:
     """Predict; exit with status 1 where some images cannot be read, and raise DataError where none can."""
-    options = _parser().parse(argv, intermixed=True)
+    parser = CommandParser("botzoo predict", DESCRIPTION)
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
+    add(
+        "--model",
+        default=EMBEDDED_MODEL,
+        help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
+    )
+    add(
+        "--top-k",
+        type=int,
+        help="How many classes to name (default: 5; all over 50 %% of a network that gives an image any number of labels).",
+    )
+    add(
+        "--format",
+        choices=("table", "json", "csv"),
+        help="json: one object a line. By default what --output ends in, else table.",
+    )
+    add("--output", help="Write to this file instead of the terminal.")
+    add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
+    add("--tta", choices=TTA, default="none", help="Average over several views.")
+    add(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was fitted "
+        "after the training so that probabilities are as sure as they are right, where the model's config.json has it.",
+    )
+    add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
+    add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic (default: auto).")
+    add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
+    options = parser.parse(argv, intermixed=True)
     output = Path(options.output).expanduser() if options.output else None
     form = _check(options, output)
 
@@ -75,52 +106,16 @@ def _say(what: str) -> None:
     print(f"botzoo predict: {printable(what, 1500)}", file=sys.stderr, flush=True)
 
 
-def _parser() -> CommandParser:
-    parser = CommandParser("botzoo predict", DESCRIPTION)
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
-    add(
-        "--model",
-        default=EMBEDDED_MODEL,
-        help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
-    )
-    add(
-        "--top-k",
-        type=int,
-        help="How many classes to name (default: 5; all over 50 %% of a network that gives an image any number of labels).",
-    )
-    add(
-        "--format",
-        choices=("table", "json", "csv"),
-        help="json: one object a line. By default what --output ends in, else table.",
-    )
-    add("--output", help="Write to this file instead of the terminal.")
-    add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
-    add("--tta", choices=TTA, default="none", help="Average over several views.")
-    add(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was fitted "
-        "after the training so that probabilities are as sure as they are right, where the model's config.json has it.",
-    )
-    add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
-    add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic (default: auto).")
-    add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
-    return parser
-
-
 def _check(options: argparse.Namespace, output: Path | None) -> str:
-    """Return the format of the answers; raise ConfigError for what can be seen to be wrong before anything is loaded."""
+    """Return the format of the answers; raise ConfigError for what is wrong, before anything is loaded."""
     asked = (options.tta, options.device, options.mixed_precision)
     check_options(options.top_k, options.batch_size, options.temperature, *asked)
     if "" in (*options.images, options.model):
         raise ConfigError("An image or --model is '': give a path, an address or a name.")
     form = options.format
     if output is not None:
-        replaceable = (
-            options.overwrite and output.is_file() and not output.is_symlink()
-        )  # no device, whatever leads to it
+        # no device, nor whatever a link leads to
+        replaceable = options.overwrite and output.is_file() and not output.is_symlink()
         if (output.exists() or output.is_symlink()) and not replaceable:
             raise ConfigError(f"--output {output} is there already: give another name, or --overwrite for a file.")
         if not output.parent.is_dir():

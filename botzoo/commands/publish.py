@@ -1,10 +1,7 @@
 """botzoo publish: a finished run, or any model folder, to the Hub."""
 
-from __future__ import annotations
-
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import Any
 
 from botzoo.commands.parsing import CommandParser
 from botzoo.options.config import COMMIT, LICENSE, REPO, TAG
@@ -15,7 +12,19 @@ The card's code then loads it from there. Log in before with `hf auth login`."""
 
 def run(argv: list[str]) -> None:
     """Publish a run or a model folder on the Hub."""
-    options = _parsed(argv)
+    parser = CommandParser("botzoo publish", DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("path", metavar="RUN|MODEL_FOLDER", help="Folder of a finished run, or a model folder.")
+    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="Where to; made where it does not exist.")
+    parser.add_argument("--private", action="store_true", help="For its owner only.")
+    parser.add_argument("--tag", help="Name for this state of the repository, such as v1.")
+    parser.add_argument("--license", help="Such as apache-2.0; asked for only where the card has none.")
+    parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
+    parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
+    options = parser.parse(argv)
+    REPO.check("repo", options.repo)
+    for name, accepted in (("license", LICENSE), ("tag", TAG), ("parent", COMMIT)):
+        if (value := getattr(options, name)) is not None:
+            accepted.check(name, value)
 
     from botzoo.hub.package import pack
     from botzoo.results.summary import print_to_terminal
@@ -27,10 +36,9 @@ def run(argv: list[str]) -> None:
     for name in package.left_behind:
         print(f"{'left out':10} {name}: not on the list of what goes up")
     print(f"{'licence':10} {package.license}")
-    goes_to = [options.repo, "for its owner only" if options.private else "public"]
-    goes_to += [f"tag {options.tag}"] if options.tag is not None else []
-    goes_to += [f"on top of commit {options.parent}"] if options.parent is not None else []
-    print(f"{'goes to':10} {', '.join(goes_to)}")
+    tag, parent = f", tag {options.tag}" if options.tag else "", options.parent
+    on_top = f", on top of commit {parent}" if parent else ""
+    print(f"{'goes to':10} {options.repo}, {'for its owner only' if options.private else 'public'}{tag}{on_top}")
     if options.dry_run:
         print(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:\n\n{package.card}")
         return
@@ -38,26 +46,6 @@ def run(argv: list[str]) -> None:
     from botzoo.hub.publish import publish
 
     print_to_terminal()
-    done = publish(package, private=options.private, tag=options.tag, parent=options.parent)
+    done = publish(package, private=options.private, tag=options.tag, parent=parent)
     print(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
     print(f"{'published':10} {done.url}")
-
-
-def _parsed(argv: list[str]) -> Any:
-    parser = CommandParser("botzoo publish", DESCRIPTION, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("path", metavar="RUN|MODEL_FOLDER", help="Folder of a finished run, or a model folder.")
-    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="Where to; made where it does not exist.")
-    parser.add_argument("--private", action="store_true", help="For its owner only.")
-    parser.add_argument("--tag", help="Name for this state of the repository, such as v1.")
-    parser.add_argument("--license", help="Such as apache-2.0; asked for only where the card has none.")
-    parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
-    parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
-    options = parser.parse(argv)
-    REPO.check("repo", options.repo)
-    if options.license is not None:
-        LICENSE.check("license", options.license)
-    if options.tag is not None:
-        TAG.check("tag", options.tag)
-    if options.parent is not None:
-        COMMIT.check("parent", options.parent)
-    return options

@@ -1,7 +1,5 @@
 """botzoo recipes: the paper's ladder of tricks, or one recipe in full."""
 
-from __future__ import annotations
-
 from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.util.text import table
@@ -24,31 +22,28 @@ def run(argv: list[str]) -> None:
         return
     if len(argv) > 1:
         raise ConfigError(f"Give one recipe, not {len(argv)}: botzoo recipes {argv[0]}.")
-    if not argv:
-        print(_ladder())
+    if argv:
+        import yaml
+
+        recipe = recipes.load(argv[0])
+        names = " < ".join(base.name for base in reversed(recipes.chain(recipe)))
+        options = yaml.safe_dump({"options": recipe.resolved()}, sort_keys=False).rstrip()
+        print(f"# {recipe.name}: {recipe.about}\n# {names}\nabout: {recipe.about}\n{options}")
         return
-    import yaml
-
-    recipe = recipes.load(argv[0])
-    names = " < ".join(base.name for base in reversed(recipes.chain(recipe)))
-    options = yaml.safe_dump({"options": recipe.resolved()}, sort_keys=False).rstrip()
-    print(f"# {recipe.name}: {recipe.about}\n# {names}\nabout: {recipe.about}\n{options}")
-
-
-def _ladder() -> str:
-    """Return a block for each network of the paper and one for each setup that we measured in, rung below rung."""
+    # a block for each network of the paper and one for each setup that we measured in, rung below rung
     every = [recipes.load(name) for name in recipes.names()]
+    abouts = {recipe.name: recipe.about for recipe in every}
     blocks = []
     for model, title in NETWORKS.items():
         figures = {recipe.name: float(recipe.paper[model][0]) for recipe in every if model in recipe.paper}
-        abouts = {recipe.name: recipe.about for recipe in every}
         blocks.append(_block((f"{title}, ImageNet", "paper", "gain", "adds"), figures, abouts))
     for setup in dict.fromkeys(recipe.measured["setup"] for recipe in every if recipe.measured):
         found = {recipe.name: recipe.measured for recipe in every if recipe.measured.get("setup") == setup}
         seeds = {name: ", ".join(f"{top1:.2f}" for top1 in measured["each"]) for name, measured in found.items()}
         figures = {name: measured["top1"] for name, measured in found.items()}
         blocks.append(_block(("ours", "mean", "gain", f"each seed: {setup}"), figures, seeds))
-    return "\n\n".join([*blocks, "paper: top-1 in per cent; gain: over the nearest recipe below it with a figure"])
+    blocks.append("paper: top-1 in per cent; gain: over the nearest recipe below it with a figure")
+    print("\n\n".join(blocks))
 
 
 def _block(head: tuple[str, ...], figures: dict[str, float], notes: dict[str, str]) -> str:

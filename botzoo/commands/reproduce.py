@@ -1,7 +1,5 @@
 """botzoo reproduce: a published model's training once more."""
 
-from __future__ import annotations
-
 import sys
 
 from botzoo.commands.parsing import CommandParser

@@ -1,7 +1,5 @@
 """botzoo train: one recipe, one data set, one network."""
 
-from __future__ import annotations
-
 import shlex
 import time
 

@@ -1,7 +1,5 @@
 """botzoo verify: does a published figure hold?"""
 
-from __future__ import annotations
-
 import sys
 
 from botzoo.commands.parsing import CommandParser

@@ -1,13 +1,11 @@
 """The augmentations of practice: torchvision's, drawn from a seed of each image and not from the global generators."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import InterpolationMode
 
 from botzoo.data.decoded import Pixels
 from botzoo.options.config import AugmentConfig
@@ -40,30 +38,19 @@ def make_augment(config: AugmentConfig, size: int, mean: Sequence[float]) -> Aug
         size: side of the images in pixels.
         mean: of each RGB channel, on the scale 0..1; what is erased or turned out of the image gets this colour.
     """
-    transforms = list(_transforms(config, size, [round(255 * value) for value in mean]))
-    return Augment(transforms) if transforms else None
-
-
-def _transforms(config: AugmentConfig, size: int, fill: list[int]) -> Iterator[v2.Transform]:
-    """Yield the transforms in their order: geometry, policies, colour, degradation, erasing."""
-    if config.vflip:
-        yield v2.RandomVerticalFlip(config.vflip)
-    if config.rotate90:
-        yield v2.RandomChoice([v2.RandomRotation((angle, angle)) for angle in (0, 90, 180, 270)])
-    if config.randaugment:
-        yield v2.RandAugment(magnitude=config.randaugment, interpolation=InterpolationMode.BILINEAR, fill=fill)
-    if config.trivialaugment:
-        yield v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR, fill=fill)
-    if config.color_jitter:
-        yield v2.ColorJitter(config.color_jitter, config.color_jitter, config.color_jitter)
-    if config.blur:
-        yield v2.RandomApply([v2.GaussianBlur(_odd(size / 10), sigma=(0.1, 2.0))], config.blur)
-    if config.noise:
-        yield v2.GaussianNoise(sigma=config.noise)
-    if config.random_erasing:
-        yield v2.RandomErasing(config.random_erasing, value=fill)  # type: ignore[arg-type]  # it takes a colour too
-
-
-def _odd(size: float) -> int:
-    """Return the odd number nearest to ``size``, at least 3."""
-    return max(3, 2 * round((size - 1) / 2) + 1)
+    fill, jitter = [round(255 * value) for value in mean], config.color_jitter
+    policy: dict[str, Any] = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": fill}
+    kernel = max(3, 2 * round((size / 10 - 1) / 2) + 1)  # the odd number nearest to a tenth of the side
+    # In their order: geometry, policies, colour, degradation, erasing.
+    transforms = [
+        config.vflip and v2.RandomVerticalFlip(config.vflip),
+        config.rotate90 and v2.RandomChoice([v2.RandomRotation((angle, angle)) for angle in (0, 90, 180, 270)]),
+        config.randaugment and v2.RandAugment(magnitude=config.randaugment, **policy),
+        config.trivialaugment and v2.TrivialAugmentWide(**policy),
+        jitter and v2.ColorJitter(jitter, jitter, jitter),
+        config.blur and v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], config.blur),
+        config.noise and v2.GaussianNoise(sigma=config.noise),
+        config.random_erasing and v2.RandomErasing(config.random_erasing, value=fill),  # type: ignore[arg-type]
+    ]
+    chosen = [transform for transform in transforms if transform]
+    return Augment(chosen) if chosen else None

@@ -10,8 +10,6 @@ A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` 
 It is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -84,26 +82,23 @@ class Decoded:
         """
         if self._held is not None:
             return self._held[i]
-        if self._map is None:
-            self._map = self._mapped_anew()
+        if self._map is None:  # this process was sent the object
+            reason = "its size has changed"
+            try:
+                self._map = _mapped(self.index, self.path)
+            except OSError as error:
+                reason = error.strerror or str(error)
+            if self._map is None:
+                raise DataError(
+                    f"The decoded images in {self.path} can no longer be read ({reason}): go on with --resume, which "
+                    "decodes them again."
+                )
         begin, end = self.index.offsets[i : i + 2]
         return self._map[begin:end].reshape(*self.index.shapes[i], 3)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapped file out: a process that is sent this one maps it anew, where its errors are reported."""
         return self.__dict__ | {"_map": None}
-
-    def _mapped_anew(self) -> Pixels:
-        try:
-            if (found := _mapped(self.index, self.path)) is not None:
-                return found
-            reason = "its size has changed"
-        except OSError as error:
-            reason = error.strerror or str(error)
-        raise DataError(
-            f"The decoded images in {self.path} can no longer be read ({reason}): go on with --resume, which decodes "
-            "them again."
-        )
 
 
 def _mapped(index: Index, path: Path | None) -> Pixels | None:

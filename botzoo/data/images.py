@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
-from botzoo.data.loader import Batch, Row, collate, make_loader
+from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
@@ -27,7 +27,7 @@ from botzoo.errors import DataError
 log = logging.getLogger("botzoo")
 
 
-class Images:
+class Images(LoadedSplit):
     """The readable images of a split, decoded once where there is room for their pixels.
 
     Attributes:
@@ -43,22 +43,18 @@ class Images:
         self.split, self.labels, self.decoded, self.rows = split, split.labels, decoded, rows
         sha = hashlib.sha256(split.labels.tobytes())
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
-        self.fingerprint = sha.hexdigest()
+        self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
+        self.cached = decoded.kept  # in memory or mapped from a file
+        folder = f"decoded in {decoded.path.parent}" if decoded.path else "in memory"
+        self.kept_in = folder if self.cached else "decoded in every epoch"
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def evaluated(self) -> int:
-        """How many images an evaluation sees: all."""
-        return len(self)
-
     def describe(self, i: int) -> str:
-        """Name image i for messages."""
         return self.split.describe(i)
 
     def names(self) -> list[str]:
-        """Return each image's file, from the data set's folder on, or what names its row."""
         return [self.split.describe(i).removeprefix(self.split.root) for i in range(len(self))]
 
     def only(self, split: Split) -> Images:
@@ -69,17 +65,6 @@ class Images:
     def shapes(self) -> NDArray[np.int32]:
         """Height and width of each image in pixels, shape (N, 2)."""
         return self.decoded.index.shapes[self.rows]
-
-    @property
-    def cached(self) -> bool:
-        """Whether decoded images are at hand, in memory or mapped from a file."""
-        return self.decoded.kept
-
-    @property
-    def kept_in(self) -> str:
-        """Where the pixels are, in words."""
-        mapped = self.decoded.path
-        return "decoded in every epoch" if not self.cached else f"decoded in {mapped.parent}" if mapped else "in memory"
 
     @property
     def cached_bytes(self) -> int:
@@ -99,7 +84,6 @@ class Images:
     def train_batches(
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
-        """Yield this process's micro-batches of each step of [first, last); see ``LoadedSplit``."""
         keys = (batch for step in range(first, last) for batch in order.micro_batches(step))
         batches = iter(make_loader(_Keyed(self, transform), keys, collate, workers, pin))
         for _ in range(first, last):
@@ -113,7 +97,6 @@ class Images:
     def eval_batches(
         self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
     ) -> Iterator[Batch]:
-        """Yield this process's share of the images in order; see ``LoadedSplit``."""
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from make_loader(_Keyed(self, transform), keys, collate, workers, pin)
@@ -126,7 +109,7 @@ class Images:
 
 
 class _Keyed(Dataset[Row]):
-    """Images behind a transform, addressed by (epoch, index)."""
+    """Images behind a transform, addressed by their keys."""
 
     def __init__(self, images: Images, transform: Transform) -> None:
         self.images, self.transform = images, transform
@@ -158,7 +141,7 @@ def read_images(
         split: what to read.
         skip_corrupt: leave unreadable images out instead of raising.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
-        progress: is told of the reading and then, where that is needed, of the decoding.
+        progress: is given the reading and then, where that is needed, the decoding.
         first: does the work on one process of each machine and gives its answer to the others there.
 
     Returns:
@@ -174,24 +157,11 @@ def read_images(
         return mine[0].path.stem if mine[0].path else None
 
     key = first(work)
+    # The other processes map what the first wrote; where it could write nothing, each has to decode for itself.
     decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, cache_bytes, progress)
-    if decoded.index.offsets[-1] > cache_bytes:  # an earlier run had more room
-        decoded = Decoded(decoded.index)
-    return _readable(split, decoded, skip_corrupt)
-
-
-class Unreadable(NamedTuple):
-    """An image that cannot be read: its file or row, and why."""
-
-    name: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.problem}"
-
-
-def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Images, list[Unreadable]]:
     index = decoded.index
+    if index.offsets[-1] > cache_bytes:  # an earlier run had more room
+        decoded = Decoded(index)
     bad = [Unreadable(split.describe(i), problem) for i, problem in sorted(index.problems.items())]
     if bad and not skip_corrupt:
         raise unreadable(bad, len(split))
@@ -205,6 +175,16 @@ def _readable(split: Split, decoded: Decoded, skip_corrupt: bool) -> tuple[Image
     return Images(good, decoded, kept), bad
 
 
+class Unreadable(NamedTuple):
+    """An image that cannot be read: its file or row, and why."""
+
+    name: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
+
+
 def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
     """Return the error that lists the images that cannot be read."""
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
@@ -216,91 +196,71 @@ def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
 
 def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
-    read = list(progress(in_order(lambda i: _digest(split, i), len(split)), len(split)))
-    digests = np.frombuffer(b"".join(digest for digest, _ in read), np.uint8).reshape(-1, 32)
-    problems = {i: problem for i, (_, problem) in enumerate(read) if problem}
+    # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
+    read = list(progress(in_order(lambda i: _look(split, i, decoding=False), len(split)), len(split)))
+    digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
+    problems = {i: image.problem for i, image in enumerate(read) if image.problem}
     key = key_of(digests)
     found = open_decoded(key)
     if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
         return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
-    def check() -> Iterator[_Checked]:
-        checked = in_order(lambda i: _check(split, i, problems.get(i)), len(split), lambda image: image.pixels.nbytes)
-        return iter(progress(checked, len(split)))
+    def look(i: int) -> _Look:
+        return read[i] if i in problems else _look(split, i, decoding=True)
+
+    def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
+        """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
+        left, looks = cache_bytes, []
+        for image in progress(in_order(look, len(split), lambda image: image.pixels.nbytes), len(split)):
+            left -= image.pixels.nbytes
+            if left >= 0:
+                keep(image.pixels)
+            looks.append((image.digest, image.pixels.shape[:2], image.problem))
+        # The digests are of the bytes decoded now, which may be others than those read before.
+        encoded = np.frombuffer(b"".join(digest for digest, _, _ in looks), np.uint8).reshape(-1, 32)
+        shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
+        return Index(encoded, shapes, {i: why for i, (_, _, why) in enumerate(looks) if why}), left >= 0
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
         try:
             with STORE.writing(key, is_kept) as draft:
-                index, kept = _decode_all(check(), cache_bytes, partial(add_pixels, draft.file))
+                index, kept = decode_all(partial(add_pixels, draft.file))
                 finish(draft, index, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:
             log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
     pixels: list[Pixels] = []
-    index, kept = _decode_all(check(), cache_bytes, pixels.append)
+    index, kept = decode_all(pixels.append)
     return Decoded(index, pixels if kept else None)
 
 
-class _Checked(NamedTuple):
-    """An image that was decoded: the SHA-256 of what it was decoded from, its pixels or none, and what is wrong with it."""
+class _Look(NamedTuple):
+    """What was found of an image: the SHA-256 of what it is decoded from, its pixels or none, and what is wrong with it.
 
-    digest: bytes
-    pixels: Pixels
-    problem: str | None
+    The digest is zeros where the bytes cannot be blamed: nothing that is kept under it is ever taken for theirs.
+    """
 
-
-def _decode_all(checked: Iterator[_Checked], cache_bytes: int, keep: Callable[[Pixels], None]) -> tuple[Index, bool]:
-    """Give the pixels of each image to ``keep`` while they are within ``cache_bytes``; return the index and if all were."""
-    left, digests, shapes, problems = cache_bytes, bytearray(), [], {}
-    for i, (digest, pixels, problem) in enumerate(checked):
-        digests += digest
-        shapes.append(pixels.shape[:2])
-        left -= pixels.nbytes
-        if problem:
-            problems[i] = problem
-        if left >= 0:
-            keep(pixels)
-    encoded = np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32)
-    return Index(encoded, np.array(shapes, np.int32).reshape(-1, 2), problems), left >= 0
+    digest: bytes = bytes(32)
+    pixels: Pixels = np.empty((0, 0, 3), np.uint8)
+    problem: str | None = None
 
 
-NO_DIGEST = bytes(32)
-"""In place of the SHA-256 of an image whose bytes cannot be blamed: nothing that is kept under it is ever taken for theirs."""
-
-
-def _digest(split: Split, i: int) -> tuple[bytes, str | None]:
-    """Return the SHA-256 of an encoded image and None, or zeros and why there is none."""
+def _look(split: Split, i: int, *, decoding: bool) -> _Look:
+    """Read an image and hash what it is decoded from; decode it too if ``decoding``."""
     try:
-        raw = _raw(split, i)
+        raw = split.read(i)
+        raw = raw.read_bytes() if isinstance(raw, Path) else raw
+        if isinstance(raw, bytes) and not raw:
+            return _Look(problem="it is empty (0 bytes)")
+        digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
+        if not decoding:
+            return _Look(digest)
+        try:
+            return _Look(digest, np.asarray(decode(raw)))
+        except ValueError as error:
+            return _Look(digest, problem=str(error))
     except (OSError, MemoryError) as error:
-        return NO_DIGEST, _reason(error)
-    if isinstance(raw, bytes) and not raw:
-        return NO_DIGEST, "it is empty (0 bytes)"
-    return _sha256(raw), None
-
-
-def _check(split: Split, i: int, problem: str | None) -> _Checked:
-    """Decode an image, unless there is a problem already; the digest is of the bytes read now, which may be others."""
-    digest, pixels = NO_DIGEST, np.empty((0, 0, 3), np.uint8)
-    try:
-        if not problem:
-            raw = _raw(split, i)
-            digest = _sha256(raw)
-            pixels = np.asarray(decode(raw))
-    except (OSError, MemoryError) as error:
-        digest, problem = NO_DIGEST, _reason(error)
-    except ValueError as error:
-        problem = str(error)
-    return _Checked(digest, pixels, problem)
-
-
-def _raw(split: Split, i: int) -> bytes | Pixels:
-    encoded = split.read(i)
-    return encoded.read_bytes() if isinstance(encoded, Path) else encoded
-
-
-def _sha256(raw: bytes | Pixels) -> bytes:
-    return hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
+        return _Look(problem=_reason(error))
 
 
 def _reason(error: Exception) -> str:

@@ -1,18 +1,20 @@
-"""Batches of images for training and evaluation."""
+"""Batches of images for training and evaluation, and what is asked of the images that they are made of."""
 
-from __future__ import annotations
-
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from botzoo.data.decoded import Pixels
+from botzoo.data.order import Order
+from botzoo.data.transforms import Transform
 
 Row = tuple[Pixels, Any, tuple[float, ...]]
 """Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
@@ -29,21 +31,15 @@ def collate(rows: Sequence[Row]) -> Batch:
 
 
 def _set_up_worker(worker: int) -> None:
-    """Leave Ctrl-C and SIGTERM to the training process, which writes a checkpoint and then ends its workers."""
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or a scheduler signals the whole group
+    # A terminal or a scheduler signals the whole group: the training process writes a checkpoint, then ends its workers.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # the processes share the cores among them already
 
 
 def make_loader(
-    dataset: Dataset[Any],
-    batches: Iterable[list[Any]],
-    collate: Callable[[list[Any]], Any],
-    workers: int,
-    pin: bool,
+    dataset: Dataset[Any], batches: Iterable[list[Any]], collate: Callable[[list[Any]], Any], workers: int, pin: bool
 ) -> DataLoader[Any]:
     """Return torch's loader: ``dataset[row]`` for the rows of each of ``batches``, put together, in worker processes."""
     return DataLoader(
@@ -57,3 +53,47 @@ def make_loader(
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         prefetch_factor=4 if workers else None,
     )
+
+
+class LoadedSplit(Protocol):
+    """The images of a split, found, checked and ready to be trained on, read in any order (``Images``) or streamed.
+
+    Attributes:
+        fingerprint: SHA-256 that changes with the images, in hexadecimal.
+        hashed: what the fingerprint is of, in words.
+        labels: int64, shape (N,), or uint8, shape (N, K), as of ``Split``; None where they come with the images only.
+        order_depends_on_processes: whether a run has to be resumed with as many processes as it began with.
+        kept_in: where the pixels are, in words.
+        evaluated: how many images an evaluation sees, None where unreadable ones are passed over on the way.
+    """
+
+    fingerprint: str
+    hashed: str
+    labels: NDArray[Any] | None
+    order_depends_on_processes: bool
+    kept_in: str
+    evaluated: int | None
+
+    def __len__(self) -> int: ...
+
+    def describe(self, i: int) -> str:
+        """Name image i for messages."""
+
+    def names(self) -> list[str]:
+        """Return a name for each image in order, unique in the split: its file, from the data set's folder on, or its row."""
+
+    def train_batches(
+        self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
+    ) -> Iterator[list[Batch]]:
+        """Yield this process's micro-batches of each optimizer step of [first, last), counted from 0 over all epochs.
+
+        ``workers`` processes decode (0: this one); with ``pin`` batches lie in memory from which a GPU copies fast.
+
+        Raises:
+            DataError: an image can no longer be read.
+        """
+
+    def eval_batches(
+        self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
+    ) -> Iterator[Batch]:
+        """Yield the part of process ``rank`` of ``world_size`` in order, each image exactly once over all of them."""

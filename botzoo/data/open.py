@@ -1,7 +1,5 @@
 """From a data set's name to the images of a run's splits: found, cut, read and checked."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,20 +26,17 @@ def alone(work: Callable[[], T]) -> T:
 
 
 def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone) -> ImageData[Any]:
-    """Find a data set, without the splits that a run leaves unread.
+    """Find a data set, without the splits that a run leaves unread; raises what ``find_images`` and ``find_shards`` do.
 
     Args:
         dataset: name or data, see ``find_images``.
         config: the options on data.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
-
-    Raises:
-        DataError, NetworkError: see ``find_images`` and ``find_shards``.
     """
     columns = {"image_column": config.image_column, "label_column": config.label_column}
-    found: ImageData[Any]
     if config.streaming and not isinstance(dataset, str | os.PathLike):
         raise DataError("Data in memory is not streamed: leave data.streaming out.")
+    found: ImageData[Any]
     if config.streaming:
         found = from_main(lambda: find_shards(os.fspath(dataset), classes=config.classes, **columns))
     else:

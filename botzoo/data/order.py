@@ -1,13 +1,18 @@
 """Which images each process sees at which step: a pure function of the seed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from botzoo.data.sampling import ClassSampler
 from botzoo.data.transforms import Key
+
+
+@lru_cache(1)  # every step of an epoch asks for it
+def _permutation(images: int, seed: int, epoch: int) -> list[int]:
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(images).tolist()
+    return order
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,6 @@ class Order:
         mine = self.global_batch(step)[self.rank :: self.world_size]
         size = len(mine) // self.accumulate
         return [mine[i : i + size] for i in range(0, len(mine), size)]
-
-
-_last_permutation: dict[tuple[int, int, int], list[int]] = {}
-
-
-def _permutation(images: int, seed: int, epoch: int) -> list[int]:
-    key = (images, seed, epoch)
-    if key not in _last_permutation:
-        _last_permutation.clear()
-        _last_permutation[key] = np.random.default_rng((seed, epoch)).permutation(images).tolist()
-    return _last_permutation[key]
 
 
 def share(images: int, rank: int, world_size: int) -> range:

@@ -1,40 +1,18 @@
 """Work on many images at once, with results in order."""
 
-from __future__ import annotations
-
 import math
 import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Condition, Event
+from threading import Condition
 from typing import TypeVar
 
 T = TypeVar("T")
 
-
 AHEAD_BYTES = 512 << 20
 """Decoded images that may be held before their turn has come, apart from the one that each thread is at work on."""
-
-
-class _Ahead:
-    """Room for results that have to wait for their turn; whose turn it is needs none, so that the others move up."""
-
-    def __init__(self, room: int) -> None:
-        self.room, self.turn, self._changed = room, 0, Condition()
-
-    def wait(self, chunk: int) -> None:
-        """Wait until there is room, or it is the turn of ``chunk``."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.room > 0 or self.turn >= chunk)
-
-    def move(self, held: int, turn: int = 0) -> None:
-        """Note that so many bytes more are held, and whose turn it is, counting on."""
-        with self._changed:
-            self.room -= held
-            self.turn += turn
-            self._changed.notify_all()
 
 
 def in_order(
@@ -45,39 +23,40 @@ def in_order(
     Threads work ahead, but not far: what they have ready is held in memory, ``size`` bytes of it for each result. Where the
     results are no longer wanted, the images at work are waited for if ``patient``.
     """
-    ahead, ended = _Ahead(AHEAD_BYTES), Event()
+    changed = Condition()
+    held, turn = 0, 0  # bytes of the results that wait, and the chunk that is yielded next
+
+    def move(size: int, chunks: int = 0) -> None:
+        nonlocal held, turn
+        with changed:
+            held, turn = held + size, turn + chunks
+            changed.notify_all()
 
     def chunk(number: int) -> list[T]:
         results = []
         for i in range(8 * number, min(8 * number + 8, count)):
-            ahead.wait(number)
-            if ended.is_set():
+            with changed:  # whose turn it is needs no room: else the others would never move up
+                changed.wait_for(lambda: held < AHEAD_BYTES or turn >= number)
+            if turn > count:
                 break
             results.append(work(i))
-            ahead.move(size(results[-1]))
+            move(size(results[-1]))
         return results
 
     threads = min(16, cores(shared=False))
     pool = ThreadPoolExecutor(threads)
     ready: deque[Future[list[T]]] = deque()
-
-    def next_chunk() -> list[T]:
-        results = ready.popleft().result()
-        ahead.move(-sum(map(size, results)), turn=1)
-        return results
-
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            for number in range(math.ceil(count / 8)):
+            for number in range(chunks := math.ceil(count / 8)):
                 ready.append(pool.submit(chunk, number))
-                if len(ready) > 2 * threads:
-                    yield from next_chunk()
-            while ready:
-                yield from next_chunk()
+                while len(ready) > 2 * threads or (ready and number == chunks - 1):
+                    results = ready.popleft().result()
+                    move(-sum(map(size, results)), 1)
+                    yield from results
     finally:
-        ended.set()
-        ahead.move(0, turn=count)  # none waits any longer
+        move(0, count + 1)  # none waits or begins any longer
         pool.shutdown(wait=patient, cancel_futures=True)
 
 

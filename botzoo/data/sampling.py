@@ -1,7 +1,5 @@
 """Epochs in which rare classes come as often as others."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np
@@ -31,25 +29,21 @@ class ClassSampler:
 
     def epoch(self, seed: int, epoch: int) -> list[tuple[int, int]]:
         """Return (image, turn) for each place of an epoch; the turn counts from 0 how often the image came before."""
-        key = (seed, epoch)
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._draw(np.random.default_rng((seed, epoch, *b"classes")))
-        return self._last[1]
-
-    def _draw(self, rng: np.random.Generator) -> list[tuple[int, int]]:
-        parts = []
-        for rows, quota in zip(self.members, self._quotas(rng).tolist(), strict=True):
-            passes = [rng.permutation(rows) for _ in range(-(-quota // len(rows)))]
-            drawn = np.concatenate(passes)[:quota] if passes else rows[:0]
-            parts.append(np.stack([drawn, np.arange(quota) // len(rows)], 1))
-        return [(image, turn) for image, turn in rng.permutation(np.concatenate(parts)).tolist()]
-
-    def _quotas(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the images of each class; what rounding leaves over goes by remainder, and by lot where those are equal."""
+        if self._last is not None and self._last[0] == (seed, epoch):
+            return self._last[1]
+        rng = np.random.default_rng((seed, epoch, *b"classes"))
+        # What rounding leaves over goes by remainder, and by lot where those are equal.
         quotas: NDArray[np.int64] = np.floor(self.shares).astype(np.int64)
         order = np.lexsort((rng.random(len(quotas)), quotas - self.shares))
         quotas[order[: self.images - quotas.sum()]] += 1
-        return quotas
+        parts = []
+        for rows, quota in zip(self.members, quotas.tolist(), strict=True):
+            passes = [rng.permutation(rows) for _ in range(-(-quota // len(rows)))]
+            drawn = np.concatenate(passes)[:quota] if passes else rows[:0]
+            parts.append(np.stack([drawn, np.arange(quota) // len(rows)], 1))
+        places = [(image, turn) for image, turn in rng.permutation(np.concatenate(parts)).tolist()]
+        self._last = (seed, epoch), places
+        return places
 
     @property
     def most_often(self) -> int:

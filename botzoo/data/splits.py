@@ -1,24 +1,18 @@
 """Splits that a run makes itself: validation images set aside, and folds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
-from botzoo.data.sources.base import ImageData, Joined, Labelled, Split
+from botzoo.data.sources.base import ImageData, Joined, Split
 from botzoo.errors import DataError
 from botzoo.util.text import listing
 
-SplitT = TypeVar("SplitT", bound="Labelled")
 
-
-def without_test(data: ImageData[SplitT]) -> ImageData[SplitT]:
+def without_test(data: ImageData[Any]) -> ImageData[Any]:
     """Return ``data`` without its test split, which is not even read then."""
-    if data.test is None:
-        return data
-    return replace(data, test=None, notes=(*data.notes, "the test split is left unread"))
+    return data if data.test is None else replace(data, test=None, notes=(*data.notes, "the test split is left unread"))
 
 
 def joined(data: ImageData[Split]) -> ImageData[Split]:
@@ -27,8 +21,7 @@ def joined(data: ImageData[Split]) -> ImageData[Split]:
     if data.validation is None:
         return data
     first, second = data.train, data.validation
-    both = Joined(first, second)
-    labels = np.concatenate([first.labels, second.labels])
+    both, labels = Joined(first, second), np.concatenate([first.labels, second.labels])
     train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe, root=first.root)
     return replace(data, train=train, validation=None)
 
@@ -48,7 +41,16 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
     from sklearn.model_selection import StratifiedKFold
 
     labels = data.train.labels
-    _check_folds(data, folds)
+    counts = np.bincount(labels, minlength=len(data.class_names))
+    fewest = int(counts[counts > 0].min())
+    which = f"class {data.class_names[np.flatnonzero(counts == fewest)[0]]!r} of {data.name}"
+    if folds > fewest:
+        advice = f"give {fewest} or fewer, or add images" if fewest > 2 else "add images, or remove the class"
+        raise DataError(f"{folds} folds are too many: {which} has {fewest} image(s): {advice}.")
+    if fewest - -(-fewest // folds) < 2:  # of what is left, one is trained on and one chooses the epoch
+        advice = "give 3 folds, or add images" if fewest > 2 else "add images, or remove the class"
+        left = f"leave one training image of {which}, which has {fewest}"
+        raise DataError(f"{folds} folds {left}, and two are needed: {advice}.")
     cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
     train, test = list(cut)[fold - 1]
     note = (
@@ -63,25 +65,11 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
     )
 
 
-def _check_folds(data: ImageData[Split], folds: int) -> None:
-    counts = np.bincount(data.train.labels, minlength=len(data.class_names))
-    fewest = int(counts[counts > 0].min())
-    name = data.class_names[np.flatnonzero(counts == fewest)[0]]
-    if folds > fewest:
-        largest = f"give {fewest} or fewer, or add images" if fewest > 2 else "add images, or remove the class"
-        raise DataError(f"{folds} folds are too many: class {name!r} of {data.name} has {fewest} image(s): {largest}.")
-    if fewest - -(-fewest // folds) < 2:  # of what is left, one is trained on and one chooses the epoch
-        advice = "give 3 folds, or add images" if fewest > 2 else "add images, or remove the class"
-        raise DataError(
-            f"{folds} folds leave one training image of class {name!r} of {data.name}, which has {fewest}, and two are "
-            f"needed: {advice}."
-        )
-
-
 def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:
     """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation split.
 
-    scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image.
+    scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image. Where an
+    image may have several labels they are set aside whatever their labels, but never the last training image of one.
 
     Args:
         data: the data set.
@@ -89,50 +77,32 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
         seed: decides which images.
 
     Raises:
-        DataError: a class has a single image.
+        DataError: a class has a single image, or there are too few images.
     """
     if data.validation is not None:
         return data
-    if data.multi_label:
-        return _set_aside_at_random(data, fraction, seed)
-    labels, rng = data.train.labels, np.random.default_rng(seed)
+    labels, rng, unseen = data.train.labels, np.random.default_rng(seed), []
     aside = np.zeros(len(labels), bool)
-    for k, name in enumerate(data.class_names):
-        rows = np.flatnonzero(labels == k)
-        if not len(rows):
-            continue  # declared only
-        if len(rows) < 2:
-            raise DataError(
-                f"{data.name} is too small to set {fraction:.0%} aside for validation: class {name!r} has one image. "
-                "Add images, or a validation split."
-            )
-        aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
-    share = f"{aside.sum()} of {len(labels)} training images ({fraction:.0%} of each class)"
-    return replace(
-        data,
-        train=data.train.take(np.flatnonzero(~aside)),
-        validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
-        notes=(*data.notes, f"no validation split: {share} are set aside"),
-        set_aside=True,
-    )
-
-
-def _set_aside_at_random(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:
-    """Set ``fraction`` of the images aside whatever their labels, but never the last training image of a label."""
-    labels, aside = data.train.labels, np.zeros(len(data.train), bool)
-    left, wanted = labels.sum(0, np.int64), max(1, round(fraction * len(labels)))
-    for row in np.random.default_rng(seed).permutation(len(labels)).tolist():
-        if wanted and (left[labels[row] > 0] > 1).all():
-            aside[row] = True
-            left -= labels[row]
-            wanted -= 1
-    if not labels[aside].any() or not labels[~aside].any():
-        raise DataError(
-            f"{data.name} is too small to set {fraction:.0%} aside for validation: add images, or a validation split."
-        )
-    unseen = [data.class_names[k] for k in np.flatnonzero((labels[aside].sum(0) == 0) & (labels.sum(0) > 0))]
-    share = f"{aside.sum()} of {len(labels)} training images ({fraction:.0%}, whatever their labels)"
-    notes = [f"no validation split: {share} are set aside"]
+    small = f"{data.name} is too small to set {fraction:.0%} aside for validation"
+    if data.multi_label:
+        left, wanted = labels.sum(0, np.int64), max(1, round(fraction * len(labels)))
+        for row in rng.permutation(len(labels)).tolist():
+            if wanted and (left[labels[row] > 0] > 1).all():
+                aside[row] = True
+                left -= labels[row]
+                wanted -= 1
+        if not labels[aside].any() or not labels[~aside].any():
+            raise DataError(f"{small}: add images, or a validation split.")
+        unseen = [data.class_names[k] for k in np.flatnonzero((labels[aside].sum(0) == 0) & (labels.sum(0) > 0))]
+    else:
+        for k in np.unique(labels):  # a class that is declared only has no images to set aside
+            rows = np.flatnonzero(labels == k)
+            if len(rows) < 2:
+                name = data.class_names[k]
+                raise DataError(f"{small}: class {name!r} has one image. Add images, or a validation split.")
+            aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
+    how = ", whatever their labels" if data.multi_label else " of each class"
+    notes = [f"no validation split: {aside.sum()} of {len(labels)} training images ({fraction:.0%}{how}) are set aside"]
     notes += [f"none of those has {listing(unseen)}, so nothing is known of them"] if unseen else []
     return replace(
         data,

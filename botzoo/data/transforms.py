@@ -1,7 +1,5 @@
 """From a decoded image to pixels of one size, in training and in evaluation."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import random
@@ -14,7 +12,7 @@ from PIL import Image
 
 from botzoo.data.augment import Augment
 from botzoo.data.decoded import Pixels
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tricks import paper_augment
 
@@ -23,7 +21,18 @@ Key = tuple[int, ...]
 on besides the seed."""
 
 
-class TrainTransform:
+class Transform(Protocol):
+    """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
+
+    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, 3)."""
+
+    def colour(self, key: Key) -> tuple[float, ...]:
+        """Return the six colour parameters of ``paper_augment``, or none: colours stay as they are."""
+        return ()
+
+
+class TrainTransform(Transform):
     """Random resized crop, horizontal flip and what ``augment`` adds, drawn from (seed, epoch, index) alone.
 
     Args:
@@ -53,7 +62,6 @@ class TrainTransform:
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3)."""
         rng = self._rng(key, 0)
         box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio)
         pixels: Pixels = np.asarray(image.resize((self.size, self.size), self.resample, box=box))
@@ -62,13 +70,11 @@ class TrainTransform:
         return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
 
     def colour(self, key: Key) -> tuple[float, ...]:
-        """Return the six colour parameters of ``paper_augment`` for an image, none where it is off."""
         return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
 
     def _rng(self, key: Key, stream: int) -> random.Random:
-        epoch, index, *turn = key
-        again = turn[0] if turn else 0
-        return random.Random((again << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
+        epoch, index, turn = (*key, 0)[:3]
+        return random.Random((turn << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
 
 
 def log_uniform_aspect_ratio(rng: random.Random) -> float:
@@ -102,32 +108,23 @@ def random_crop_box(
     return left, top, left + w, top + h
 
 
-class EvalTransform:
+class EvalTransform(Transform):
     """timm's own evaluation transform up to uint8, so that our figures are those of timm and transformers."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         from timm.data.transforms_factory import create_transform
 
         p = preprocessing
-        self.transform = create_transform(
-            (3, p.size, p.size),
-            interpolation=p.interpolation,
-            crop_pct=p.crop_pct,
-            crop_mode=p.crop_mode,
-            use_prefetcher=True,
-        )
+        how: dict[str, Any] = {"interpolation": p.interpolation, "crop_pct": p.crop_pct, "crop_mode": p.crop_mode}
+        self.transform = create_transform((3, p.size, p.size), use_prefetcher=True, **how)
         self.crops_centre = p.crop_mode == "center"
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3)."""
-        if self.crops_centre:
-            image = _without_far_ends(image)
+        box = middle_box(*image.size)
+        if self.crops_centre and box != (0, 0, *image.size):
+            image = image.crop(box)
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
-
-    def colour(self, key: Key) -> tuple[float, ...]:
-        """Return no parameters: colours stay as they are."""
-        return ()
 
 
 def middle_box(width: int, height: int, ratio: int = 8) -> tuple[int, int, int, int]:
@@ -140,22 +137,7 @@ def middle_box(width: int, height: int, ratio: int = 8) -> tuple[int, int, int, 
     return left, top, left + w, top + h
 
 
-def _without_far_ends(image: Image.Image) -> Image.Image:
-    box = middle_box(*image.size)
-    return image if box == (0, 0, *image.size) else image.crop(box)
-
-
-class Transform(Protocol):
-    """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
-
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3)."""
-
-    def colour(self, key: Key) -> tuple[float, ...]:
-        """Return the six colour parameters of ``paper_augment``, or none."""
-
-
-class OwnTransform:
+class OwnTransform(Transform):
     """A Python user's own augmentation, seeded for each image so that neither workers nor order change its result.
 
     Args:
@@ -174,8 +156,7 @@ class OwnTransform:
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
         """Return uint8 pixels of shape (size, size, 3); raise DataError where the callable returns anything else."""
-        epoch, index, *turn = key
-        seed = int(np.random.SeedSequence((self.seed, epoch, index, *turn)).generate_state(1)[0])
+        seed = int(np.random.SeedSequence((self.seed, *key)).generate_state(1)[0])
         states = random.getstate(), np.random.get_state()
         try:
             with torch.random.fork_rng(devices=[]):
@@ -190,30 +171,23 @@ class OwnTransform:
             np.random.set_state(states[1])
         return self._checked(found["image"] if self.takes_arrays and isinstance(found, dict) else found)
 
-    def colour(self, key: Key) -> tuple[float, ...]:
-        """Return no parameters: colours are the callable's affair."""
-        return ()
-
     def _checked(self, found: Any) -> Pixels:
-        came = (
-            f"{tuple(found.shape)} of {found.dtype}" if hasattr(found, "dtype") else " ".join(repr(found)[:200].split())
-        )
-        pixels = found
-        if isinstance(found, torch.Tensor) and found.ndim == 3:
-            if found.is_floating_point() and found.numel() and 0 <= float(found.min()) <= float(found.max()) <= 1:
-                found = (found * 255).round().to(torch.uint8)
-            elif found.is_floating_point():
-                came += f" with values from {float(found.min()):g} to {float(found.max()):g}" if found.numel() else ""
-            pixels = found.permute(1, 2, 0).numpy()
-        elif isinstance(found, Image.Image):
-            came, pixels = f"a picture of {found.width} x {found.height} pixels", np.asarray(found.convert("RGB"))
+        came = f"{tuple(found.shape)} of {found.dtype}" if hasattr(found, "dtype") else printable(repr(found))
+        if isinstance(found, Image.Image):
+            came, found = f"a picture of {found.width} x {found.height} pixels", np.asarray(found.convert("RGB"))
+        elif isinstance(found, torch.Tensor) and found.ndim == 3:
+            if found.is_floating_point() and found.numel():
+                low, high = float(found.min()), float(found.max())
+                came += f" with values from {low:g} to {high:g}"
+                found = (found * 255).round().to(torch.uint8) if 0 <= low <= high <= 1 else found
+            found = found.permute(1, 2, 0).numpy()
         wanted = (self.size, self.size, 3)
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != wanted:
+        if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != wanted:
             raise DataError(
                 f"The transform returned {came}, and {self.size} x {self.size} pixels are needed: a PIL image, a uint8 "
                 f"array {wanted}, or a tensor (3, {self.size}, {self.size}), uint8 or floating point in [0, 1]."
             )
-        return pixels
+        return found
 
 
 def _takes_arrays(transform: Callable[..., Any]) -> bool:
@@ -228,7 +202,7 @@ def _takes_arrays(transform: Callable[..., Any]) -> bool:
     return not by_place and any(p.kind is p.VAR_KEYWORD or p.name == "image" for p in parameters)
 
 
-class ProgressiveResizing:
+class ProgressiveResizing(Transform):
     """One transform for the first epochs and another, of larger or smaller images, from then on.
 
     Args:
@@ -241,12 +215,7 @@ class ProgressiveResizing:
         self.first, self.epochs, self.then = first, epochs, then
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3), with the size of the key's epoch."""
-        return self._of(key)(image, key)
+        return (self.first if key[0] < self.epochs else self.then)(image, key)
 
     def colour(self, key: Key) -> tuple[float, ...]:
-        """Return what the transform of the key's epoch returns."""
-        return self._of(key).colour(key)
-
-    def _of(self, key: Key) -> Transform:
-        return self.first if key[0] < self.epochs else self.then
+        return (self.first if key[0] < self.epochs else self.then).colour(key)

@@ -4,8 +4,6 @@ The rungs of one seed share the split, the order of the images and, where the ne
 that the differences between them are paired. A cell is one rung with one seed, a run of its own.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What repeated runs say of a figure: mean, interval and spread, as numbers and in words."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ the epoch, as in every run without a validation split. A fold that chose the epo
 split of the data set stays unread.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Collection, Iterator

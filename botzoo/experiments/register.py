@@ -1,7 +1,5 @@
 """What the runs of a folder are, written down before the first of them: later commands have to mean the same."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

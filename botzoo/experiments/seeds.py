@@ -5,8 +5,6 @@ of a run. So the spread is that of training: the new layers, the order of the im
 dropout. What other images would say is the question of --folds.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What of a model folder goes up to the Hub: checked, named and licensed, without touching a network."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from botzoo.results.recipe import read_recipe
 from botzoo.results.sections import OPEN_LICENCE
 from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
 from botzoo.util.files import sha256_of
+from botzoo.util.text import brief
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -30,19 +29,16 @@ RECORD = "published.json"
 
 @dataclass(frozen=True)
 class Package:
-    """What goes up.
+    """What goes up from a model folder to a repository, owner/name, under a licence, by its name on the Hub.
 
-    Attributes:
-        folder: the model folder.
-        repo: owner/name.
-        license: name of the licence, as on the Hub.
-        files: content by name: bytes of what was changed on the way, else the path.
-        left_behind: names in the folder that are not on the list.
+    ``files`` has content by name: bytes of what was changed on the way, such as the card, else the path. ``left_behind``
+    has the names in the folder that are not on the list.
     """
 
     folder: Path
     repo: str
     license: str
+    card: str
     files: dict[str, bytes | Path]
     left_behind: tuple[str, ...]
 
@@ -50,13 +46,6 @@ class Package:
     def sizes(self) -> dict[str, int]:
         """Bytes of each file."""
         return {name: len(c) if isinstance(c, bytes) else c.stat().st_size for name, c in self.files.items()}
-
-    @property
-    def card(self) -> str:
-        """The card as it goes up."""
-        content = self.files["README.md"]
-        assert isinstance(content, bytes)
-        return content.decode()
 
 
 def pack(path: Path, repo: str, license: str | None = None) -> Package:
@@ -71,31 +60,45 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
         PublishError: it is no model folder, a file of it is a link, its weights do not fit its config.json or are not those
             of its card, its recipe cannot be read, or it has no licence.
     """
-    folder = find_model(path)
-    config = _read_config(folder)
-    _check_links(folder)
-    _check_model(folder, config)
-    card = _read_card(folder)
-    _check_claim(folder)
+    folder = _find_model(path)
+    config = _read_config(folder / "config.json")
+    for name in FILES:
+        if (folder / name).is_symlink():  # what it leads to may be nobody else's business
+            raise PublishError(
+                f"{folder / name} is a link to {(folder / name).readlink()}: put the file itself in its place."
+            )
+    try:  # as whoever downloads them will, every tensor of them
+        create_model(f"local-dir:{folder}", len(config["label_names"]))
+    except BotzooError as error:
+        raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
+    try:
+        card = ModelCard((folder / "README.md").read_text(encoding="utf-8"))
+    except Exception as error:  # YAML's errors, ValueError, and others for a model-index that is not one
+        raise PublishError(
+            f"{folder / 'README.md'} is not a model card ({brief(error, 1000)}): mend its first lines."
+        ) from error
+    try:
+        claim = claim_in_card(folder / "README.md")
+        if (folder / "recipe.yaml").is_file():
+            read_recipe(folder / "recipe.yaml")
+    except BotzooError as error:
+        raise PublishError(f"{error} Write the folder anew, or mend it.") from error
+    if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
+        raise PublishError(
+            f"The weights in {folder} are not those that its card is of (their SHA-256 differs): put them back, or train anew."
+        )
     license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
-    changed = {
-        "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-        "README.md": published_card(card, repo, license),
-    }
+    text = _published(card, repo, license)
+    changed = {"config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n", "README.md": text}
     present = [name for name in FILES if (folder / name).is_file()]
     files = {name: changed[name].encode() if name in changed else folder / name for name in present}
     others = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.iterdir())
-    left_behind = tuple(name for name in others if name not in (*FILES, RECORD))
-    return Package(folder, repo, license, files, left_behind)
+    return Package(folder, repo, license, text, files, tuple(n for n in others if n not in (*FILES, RECORD)))
 
 
-def find_model(path: Path) -> Path:
-    """Return the model folder that ``path`` is, or has in it.
-
-    Raises:
-        PublishError: there is none.
-    """
+def _find_model(path: Path) -> Path:
+    """Return the model folder that ``path`` is, or has in it."""
     for folder in (path, path / "model"):
         missing = [name for name in NEEDED if not (folder / name).is_file()]
         if not missing:
@@ -111,9 +114,9 @@ def find_model(path: Path) -> Path:
     )
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(file: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
         names, count = config["label_names"], config["num_classes"]
         whole = isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names)
         if whole and isinstance(config["pretrained_cfg"], dict) and isinstance(config["architecture"], str):
@@ -123,50 +126,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         reason = f"it has no {error}"
     except (OSError, ValueError, TypeError) as error:
         reason = str(error)
-    raise PublishError(
-        f"{folder / 'config.json'} is not that of a model for the Hub ({reason}): write the folder anew."
-    )
-
-
-def _check_links(folder: Path) -> None:
-    for name in FILES:
-        if (folder / name).is_symlink():
-            raise PublishError(
-                f"{folder / name} is a link to {(folder / name).readlink()}: put the file itself in its place."
-            )
-
-
-def _check_claim(folder: Path) -> None:
-    """Raise where the card is of other weights, or the recipe is none."""
-    try:
-        claim = claim_in_card(folder / "README.md")
-        if (folder / "recipe.yaml").is_file():
-            read_recipe(folder / "recipe.yaml")
-    except BotzooError as error:
-        raise PublishError(f"{error} Write the folder anew, or mend it.") from error
-    if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
-        raise PublishError(
-            f"The weights in {folder} are not those that its card is of (their SHA-256 differs): put them back, or train anew."
-        )
-
-
-def _check_model(folder: Path, config: dict[str, Any]) -> None:
-    """Load the weights as whoever downloads them will, every tensor of them."""
-    try:
-        create_model(f"local-dir:{folder}", len(config["label_names"]))
-    except BotzooError as error:
-        raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
-
-
-# The card
-
-
-def _read_card(folder: Path) -> ModelCard:
-    try:
-        return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
-    except Exception as error:  # YAML's errors, ValueError, and others for a model-index that is not one
-        reason = " ".join(str(error).split())
-        raise PublishError(f"{folder / 'README.md'} is not a model card ({reason}): mend its first lines.") from error
+    raise PublishError(f"{file} is not that of a model for the Hub ({reason}): write the folder anew.")
 
 
 def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
@@ -177,7 +137,7 @@ def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
     if stated is None and chosen is None:
         found = re.search(r"^## Licence\n+(.*?)(?=^## |\Z)", card.text, re.S | re.M)
         known = " ".join(re.sub(r"Choose one before publishing[^.]*\.", "", found[1]).split()) if found else ""
-        raise PublishError(f"{folder} has no licence: choose one with --license, such as apache-2.0. {known}".rstrip())
+        raise PublishError(f"{folder} has no licence: choose one with --license, such as apache-2.0.", cure=known)
     if None not in (stated, chosen) and stated != chosen:
         raise PublishError(
             f"--license is {chosen!r} and the card in {folder} says {stated!r}: leave --license out, or, if you may choose, "
@@ -186,7 +146,7 @@ def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
     return str(stated or chosen)
 
 
-def published_card(card: ModelCard, repo: str, license: str) -> str:
+def _published(card: ModelCard, repo: str, license: str) -> str:
     """Return the text of the card under its name on the Hub, with code that loads it from there."""
     name = repo.split("/")[1]
     text = re.sub(r"\A\s*# .*", lambda _: f"# {name}", card.text)

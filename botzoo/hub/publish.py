@@ -4,8 +4,6 @@ A new repository is private until everything is in it. The token is the client's
 here.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shlex
@@ -36,29 +34,24 @@ from botzoo.models.loading import explain_refusal
 from botzoo.models.pretrained import is_network_error
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
+from botzoo.util.files import write_json
 from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
 
-
 TRIES = 4
 
 LONGEST_WAIT = 120
+"""Seconds that the Hub may ask us to wait."""
 
 TOKENS = "https://huggingface.co/settings/tokens"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What is on the Hub now.
-
-    Attributes:
-        url: page of the repository.
-        commit: the commit that holds the package.
-        changed: whether it was made now; False where all of it was there already.
-    """
+    """The repository's page, its commit that holds the package, and whether that was made now or was there already."""
 
     url: str
     commit: str
@@ -108,13 +101,23 @@ def publish(
     _check_token(package.repo, api)
     record = _Record(package.folder, f"{api.endpoint}/{package.repo}")
     info = _info(package.repo, api)
-    if info is None:
-        info = _create(package.repo, api)
+    if info is None:  # it is private while it is filled, so that nobody sees a half of it
+        _retried(lambda: api.create_repo(package.repo, private=True, exist_ok=True), package.repo)
+        info = _retried(lambda: api.model_info(package.repo, files_metadata=True), package.repo)
         record.write(info.sha, to_open=not private)
         log.info("%-10s %s is new", "repository", package.repo)
     to_open = _check_visibility(info, private, record.to_open)
-    head = _check_parent(info, package, parent or record.commit)
-    _check_tag(tag, info, package, api)
+    head, expected = str(info.sha), parent or record.commit
+    if expected not in (None, head) and not _holds(info, package):
+        raise PublishError(
+            f"{info.id} has moved since: it is at {head}, not at {expected}. Look at what changed there; to go on top of it, "
+            f"add --parent {head}."
+        )
+    if tag is not None:  # before the commit, so that nothing changes where it is taken by another state
+        refs = _retried(lambda: api.list_repo_refs(package.repo), package.repo)
+        taken = {ref.name: ref.target_commit for ref in refs.tags}.get(tag)
+        if taken is not None and not (taken == head and _holds(info, package)):
+            raise PublishError(f"{info.id} has a tag {tag} already, at {taken}: give another --tag.")
     commit = _commit(package, info, head, api)
     record.write(commit, to_open=to_open)
     if tag is not None:
@@ -123,9 +126,6 @@ def publish(
         _retried(lambda: api.update_repo_settings(package.repo, private=False), package.repo)
         record.write(commit, to_open=False)
     return Published(f"{api.endpoint}/{package.repo}", commit, commit != head)
-
-
-# What must be so beforehand
 
 
 def _check_token(repo: str, api: HfApi) -> None:
@@ -150,12 +150,6 @@ def _info(repo: str, api: HfApi) -> ModelInfo | None:
     return _retried(look, repo)
 
 
-def _create(repo: str, api: HfApi) -> ModelInfo:
-    """Make the repository, private for now, and return what it is."""
-    _retried(lambda: api.create_repo(repo, private=True, exist_ok=True), repo)
-    return _retried(lambda: api.model_info(repo, files_metadata=True), repo)
-
-
 def _check_visibility(info: ModelInfo, private: bool, to_open: bool) -> bool:
     """Return whether the repository is to become public at the end; only one that was empty ever does."""
     if private and not info.private:
@@ -164,25 +158,6 @@ def _check_visibility(info: ModelInfo, private: bool, to_open: bool) -> bool:
     if not private and info.private and not (to_open or empty):
         raise PublishError(f"{info.id} is private: add --private, or make it public in its settings first.")
     return bool(not private and info.private)
-
-
-def _check_parent(info: ModelInfo, package: Package, parent: str | None) -> str:
-    """Return the newest commit, to go on top of, unless somebody else has made it since ``parent``."""
-    head = str(info.sha)
-    if parent is not None and parent != head and not _holds(info, package):
-        raise PublishError(
-            f"{info.id} has moved since: it is at {head}, not at {parent}. Look at what changed there; to go on top of it, "
-            f"add --parent {head}."
-        )
-    return head
-
-
-def _check_tag(tag: str | None, info: ModelInfo, package: Package, api: HfApi) -> None:
-    """Refuse a tag that is there already, unless it names this very package."""
-    tags = _retried(lambda: api.list_repo_refs(info.id), info.id).tags if tag is not None else []
-    taken = {ref.name: ref.target_commit for ref in tags}.get(str(tag))
-    if taken is not None and not (taken == info.sha and _holds(info, package)):
-        raise PublishError(f"{info.id} has a tag {tag} already, at {taken}: give another --tag.")
 
 
 def _holds(info: ModelInfo, package: Package) -> bool:
@@ -195,9 +170,6 @@ def _holds(info: ModelInfo, package: Package) -> bool:
         if file is None or (sha256(data).hexdigest() != lfs if lfs else git_hash(data) != file.blob_id):
             return False
     return not set(there) & (set(FILES) - set(package.files))
-
-
-# The commit
 
 
 def _commit(package: Package, info: ModelInfo, head: str, api: HfApi) -> str:
@@ -245,37 +217,28 @@ class _Record:
         self.commit, self.to_open = commit, to_open
         records = self._read() | {self.url: {"commit": commit, **({"to_open": True} if to_open else {})}}
         with suppress(OSError):  # a folder that cannot be written can be published all the same
-            self.path.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-
-
-# What may go wrong
+            write_json(self.path, records)
 
 
 def _retried(call: Callable[[], T], repo: str) -> T:
-    """Return what ``call`` returns; try it again, after growing waits, where that may help.
-
-    Raises:
-        BotzooError: it failed for good, in one line.
-    """
-    for tries in range(1, TRIES + 1):
+    """Return what ``call`` returns; try it again, after growing waits, where that may help."""
+    for tries in range(TRIES):
         try:
             return call()
         except BotzooError:
             raise
         except Exception as error:
-            cause = _cause(error)
-            wait = _wait(cause, tries)
-            if wait is None or tries == TRIES:
+            # the client wraps what goes wrong in an upload
+            cause = error.__cause__ if isinstance(error, RuntimeError) else error
+            cause = cause if isinstance(cause, Exception) else error
+            wait = _wait(cause, 2**tries)
+            if wait is None or tries == TRIES - 1:
                 raise _explain(repo, cause) from error
-            log.info("%-10s %s; trying again in %d s", "hub", _in_words(cause), wait)
+            status = _status(cause)
+            what = f"the Hub answers {status}" if status else f"the connection failed ({brief(cause, 80)})"
+            log.info("%-10s %s; trying again in %d s", "hub", what, wait)
             time.sleep(wait)
     raise AssertionError
-
-
-def _cause(error: Exception) -> Exception:
-    """Return what an error of an upload, which the client wraps, comes from."""
-    inner = error.__cause__
-    return inner if isinstance(error, RuntimeError) and isinstance(inner, Exception) else error
 
 
 def _status(error: Exception) -> int | None:
@@ -283,28 +246,26 @@ def _status(error: Exception) -> int | None:
     return status
 
 
-def _wait(error: Exception, tries: int) -> int | None:
+def _no_answer(error: Exception) -> bool:
+    """Tell whether the connection is to blame, or a proxy that sends a page where an answer was expected."""
+    return isinstance(error, json.JSONDecodeError) or (_status(error) is None and is_network_error(error))
+
+
+def _wait(error: Exception, usual: int) -> int | None:
     """Return the seconds after which another try may help, None where it will not."""
-    status = _status(error)
     if isinstance(error, OfflineModeIsEnabled | LocalTokenNotFoundError):
         return None
-    if status == 429 or (status is not None and status >= 500):
+    if (status := _status(error)) is not None and (status == 429 or status >= 500):
         asked = getattr(error, "response").headers.get("Retry-After", "")  # noqa: B009 (not every error has one)
-        wait = int(asked) if asked.isdigit() else 2 ** (tries - 1)
+        wait = int(asked) if asked.isdigit() else usual
         return wait if wait <= LONGEST_WAIT else None
-    if isinstance(error, json.JSONDecodeError):  # a page of a proxy, where an answer was expected
-        return int(2 ** (tries - 1))
-    return int(2 ** (tries - 1)) if status is None and is_network_error(error) else None
-
-
-def _in_words(error: Exception) -> str:
-    status = _status(error)
-    return f"the Hub answers {status}" if status else f"the connection failed ({brief(error, 80)})"
+    return usual if _no_answer(error) else None
 
 
 def _explain(repo: str, error: Exception) -> BotzooError:
     """Return ours for an error of the Hub's client."""
     status, said = _status(error), brief(Exception(getattr(error, "server_message", None) or str(error)))
+    refusal = explain_refusal(repo, error)
     if isinstance(error, LocalTokenNotFoundError):
         return PublishError(f"There is no token: make one that may write at {TOKENS}, then run `hf auth login`.")
     if status == 401 and not isinstance(error, RepositoryNotFoundError):
@@ -313,18 +274,17 @@ def _explain(repo: str, error: Exception) -> BotzooError:
         return _MovedError(
             f"Somebody else changed {repo} meanwhile: nothing was changed there. Look at it and try again."
         )
-    if status in (402, 403, 413) and not isinstance(error, RepositoryNotFoundError):
-        return explain_refusal(repo, error) or NetworkError(
+    if refusal is not None:
+        return refusal
+    if status in (402, 403, 413):
+        return NetworkError(
             f"The Hub refuses {repo} ({said}): mend that, or give another --repo; nothing of this is visible there."
         )
     if status == 429 or (status or 0) >= 500:
         return NetworkError(f"The Hub cannot take {repo} now (status {status}): give the same command again later.")
-    if refusal := explain_refusal(repo, error):
-        return refusal
-    if status is None and (is_network_error(error) or isinstance(error, json.JSONDecodeError)):
-        return NetworkError(
-            f"The Hub cannot be reached ({said}): give the same command again when there is a connection; it goes on."
-        )
+    if _no_answer(error):
+        again = "give the same command again when there is a connection; it goes on."
+        return NetworkError(f"The Hub cannot be reached ({said}): {again}", unreachable=True)
     if isinstance(error, HfHubHTTPError | ValueError):
         return PublishError(f"The Hub refuses {repo}: {said}.")
     return NetworkError(f"{repo} cannot be published: {said}.")

@@ -1,7 +1,5 @@
 """The training of a published model once more, from the recipe that travels with its weights."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 import sys
@@ -14,7 +12,7 @@ import timm
 import yaml
 
 from botzoo.data.sources.hub import HUB_NAMES
-from botzoo.errors import ConfigError, ModelError, did_you_mean
+from botzoo.errors import ConfigError, ModelError
 from botzoo.inference.load import address_of, advice_offline
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import WEIGHTS, Weights
@@ -32,39 +30,28 @@ OF_A_RUN = "config.yaml"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How to train a published model again.
+    """How to train a published model again."""
 
-    Attributes:
-        recipe: the file that came with the weights.
-        program: "botzoo train" or "botzoo-finetune".
-        options: of the recipe, without what belongs to one machine.
-        dataset: what to train on, None where it was a folder that only the user can name.
-        claim: what is published of the result, if anything.
-        output: folder of the new run, None for the program's own choice.
-    """
+    recipe: Path  # the file that came with the weights
+    program: str  # "botzoo train" or "botzoo-finetune"
+    options: dict[str, Any]  # of the recipe, without what belongs to one machine
+    dataset: str | None  # what to train on, None where it was a folder that only the user can name
+    claim: Claim | None  # what is published of the result, if anything
+    output: str | None = None  # folder of the new run, None for the program's own choice
 
-    recipe: Path
-    program: str
-    options: dict[str, Any]
-    dataset: str | None
-    claim: Claim | None
-    output: str | None = None
+    def words(self, recipe: Path) -> list[str]:
+        """Return what follows the program in a command that reads ``recipe``."""
+        output = ["--output", self.output] if self.output else []
+        return ["--config", str(recipe), "--dataset", self.dataset or "FOLDER", *output]
 
     @property
     def command(self) -> str:
         """The command as typed."""
-        words = [*self.program.split(), "--config", str(self.recipe), "--dataset", self.dataset or "FOLDER"]
-        return shlex.join([*words, *(["--output", self.output] if self.output else [])])
+        return shlex.join([*self.program.split(), *self.words(self.recipe)])
 
 
 def reproduction(name: str, dataset: str | None = None, output: str | None = None) -> Reproduction:
-    """Find out how a published model was trained.
-
-    Args:
-        name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run or
-            a model.
-        dataset: takes the place of the recipe's own.
-        output: folder of the new run, by default the program's own choice.
+    """Find out how the model that ``name`` is, as for ``verify``, was trained; a ``dataset`` takes the place of its own.
 
     Raises:
         ModelError: no recipe travels with it.
@@ -78,21 +65,18 @@ def reproduction(name: str, dataset: str | None = None, output: str | None = Non
             "run with a recipe.yaml beside its weights."
         )
     written = read_recipe(recipe)
-    options = without_machine(written)
+    options = without_machine(written)  # whoever wrote it must not choose where this machine writes, or whom it tells
     own = options.pop("dataset", None)
     shared = own if isinstance(own, str) and (own in HUB_NAMES or own == "digits" or own.count("/") == 1) else None
-    if recipe.name == OF_A_RUN and isinstance(own, str) and Path(own).expanduser().exists():
-        shared = own
+    if recipe.name == OF_A_RUN:
+        program = "botzoo-finetune" if "freeze" in options else "botzoo train"
+        shared = own if isinstance(own, str) and Path(own).expanduser().exists() else shared
+    else:
+        first = recipe.read_text(encoding="utf-8").split("\n", 1)[0]
+        program = next((p for p in PROGRAMS if first.startswith(f"# {p} ")), "botzoo-finetune")
     if output is None and written.get("output"):  # where the run is that the file is of
         output = str(free_name(Path("runs") / f"{recipe.resolve().parent.name}-again"))
-    return Reproduction(recipe, _program(recipe, options), options, dataset or shared, claim, output)
-
-
-def _program(recipe: Path, options: dict[str, Any]) -> str:
-    if recipe.name == OF_A_RUN:
-        return "botzoo-finetune" if "freeze" in options else "botzoo train"
-    first = recipe.read_text(encoding="utf-8").split("\n", 1)[0]
-    return next((p for p in PROGRAMS if first.startswith(f"# {p} ")), "botzoo-finetune")
+    return Reproduction(recipe, program, options, dataset or shared, claim, output)
 
 
 def _travelling(name: str) -> tuple[Path | None, Claim | None]:
@@ -116,11 +100,12 @@ def known_weights(name: str) -> Weights | None:
     Raises:
         ModelError: timm and we have no network of that name.
     """
+    base = name.partition(".")[0]
     if not timm.is_model(name):
-        hint = did_you_mean(name.partition(".")[0], timm.list_models())
-        raise ModelError(f"There is no network {name!r}, and no folder of that name.{hint} Ours: botzoo list.")
+        missing = f"There is no network {name!r}, and no folder of that name."
+        raise ModelError(missing, value=base, accepted=timm.list_models(), cure="Ours: botzoo list.")
     known = timm.get_pretrained_cfg(name)
-    return WEIGHTS.get(f"{name.partition('.')[0]}.{known.tag}" if known is not None else name)
+    return WEIGHTS.get(f"{base}.{known.tag}" if known is not None else name)
 
 
 def repository(name: str) -> str:
@@ -140,15 +125,9 @@ def rerun(found: Reproduction) -> int:
     with tempfile.TemporaryDirectory() as folder:
         options = Path(folder) / "recipe.yaml"
         options.write_text(yaml.safe_dump(found.options, sort_keys=False), encoding="utf-8")
-        words = [sys.executable, "-m", *PROGRAMS[found.program], "--config", str(options), "--dataset", found.dataset]
-        return _status([*words, *(["--output", found.output] if found.output else [])])
-
-
-def _status(words: list[str]) -> int:
-    """Run a command and return its exit status; Ctrl-C reaches it too, and it may take a while to write a checkpoint."""
-    with subprocess.Popen(words) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue
+        with subprocess.Popen([sys.executable, "-m", *PROGRAMS[found.program], *found.words(options)]) as process:
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:  # it reaches the other process too, which may have a checkpoint to write
+                    continue

@@ -4,15 +4,13 @@ Of the Hub's cache only what holds a network for timm is looked at: the reposito
 with a config.json in timm's schema. Everything else in it belongs to other programs and is left alone.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from botzoo.errors import ConfigError, did_you_mean
+from botzoo.errors import ConfigError
 from botzoo.inference.catalogue import entries, in_megabytes
 from botzoo.util.cache import cache_folder, cache_limit
 from botzoo.util.text import table
@@ -22,15 +20,7 @@ CONFIG_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Cached:
-    """Something in a cache.
-
-    Attributes:
-        name: repository or file.
-        about: our names for the weights, or what else is known.
-        size: bytes on the disk.
-        path: folder or file.
-        revisions: commits of a repository in the cache, none for a file.
-    """
+    """A repository with its commits, or a file without any; ``about`` has our names for it, ``size`` its bytes."""
 
     name: str
     about: str
@@ -43,23 +33,17 @@ def cached_weights() -> list[Cached]:
     """Return the repositories with networks for timm in the Hub's cache, by name."""
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
-    ours: dict[str, list[str]] = {}
-    for entry in entries():
-        if entry.hub_id is not None:
-            ours.setdefault(entry.hub_id, []).append(entry.name)
     try:
         repositories = scan_cache_dir().repos
     except CacheNotFound:
         return []
-    found = []
-    for repo in repositories:
-        if repo.repo_type != "model" or not repo.revisions:
-            continue
-        known = repo.repo_id in ours or repo.repo_id.startswith("timm/")
-        if known or any(map(_for_timm, repo.repo_path.glob("snapshots/*/config.json"))):
-            about = ", ".join(ours.get(repo.repo_id, ()))
+    found, every = [], entries()
+    for repo in (repo for repo in repositories if repo.repo_type == "model" and repo.revisions):
+        ours = ", ".join(entry.name for entry in every if entry.hub_id == repo.repo_id)
+        configs = repo.repo_path.glob("snapshots/*/config.json")
+        if ours or repo.repo_id.startswith("timm/") or any(map(_for_timm, configs)):
             commits = tuple(revision.commit_hash for revision in repo.revisions)
-            found.append(Cached(repo.repo_id, about, repo.size_on_disk, repo.repo_path, commits))
+            found.append(Cached(repo.repo_id, ours, repo.size_on_disk, repo.repo_path, commits))
     return sorted(found, key=lambda cached: cached.name)
 
 
@@ -89,8 +73,7 @@ def cached_images() -> list[Cached]:
 def matching(weights: list[Cached], wanted: str) -> list[Cached]:
     """Return those of ``weights`` that ``wanted`` names: a name of ours, with or without tag, a repository, or a pattern.
 
-    Raises:
-        ConfigError: none of them is.
+    Raises ConfigError where none of them is.
     """
     patterns = (wanted, f"{wanted}.*")
     names = {item.name: [item.name, *item.about.split(", ")] for item in weights}
@@ -98,9 +81,8 @@ def matching(weights: list[Cached], wanted: str) -> list[Cached]:
     if not found:
         every = [name for of_one in names.values() for name in of_one if name]
         there = f"there are {', '.join(every)}" if every else "no weights are cached"
-        raise ConfigError(
-            f"--weights {wanted}: nothing of that name is cached.{did_you_mean(wanted, every)} Now {there}."
-        )
+        missing = f"--weights {wanted}: nothing of that name is cached."
+        raise ConfigError(missing, value=wanted, accepted=every, cure=f"Now {there}.")
     return found
 
 

@@ -4,8 +4,6 @@
 networks themselves; a test holds it equal to them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -14,43 +12,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from botzoo.errors import ModelError, did_you_mean
+from botzoo.errors import ModelError
 from botzoo.util.hub_cache import cached_file
 from botzoo.util.text import table
 
 FILE = Path(__file__).parents[1] / "models" / "catalogue.json"
 
 SortKey = Literal["name", "accuracy", "params", "macs", "size"]
-
 SORT_KEYS: tuple[str, ...] = get_args(SortKey)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A network, and one set of its weights if there is any.
+    """A network, and one set of its weights if there is any."""
 
-    Attributes:
-        name: with its tag where there are weights.
-        top1: in per cent of images of ``classes`` classes, None where nobody measured.
-        classes, side: of the weights, and of the network as it is made without any; side of the input in pixels.
-        params: parameters.
-        macs: multiply-accumulates of one image.
-        size: bytes of all tensors; of the embedded weights, of the file.
-        license: of the weights, None where there are none.
-        hub_id: repository, None for embedded weights and for none.
-        embedded: whether the weights come with the package.
-    """
-
-    name: str
-    top1: float | None
+    name: str  # with its tag where there are weights
+    top1: float | None  # in per cent, None where nobody measured
     classes: int
-    side: int
+    side: int  # of the input in pixels
     params: int
-    macs: int
-    size: int
-    license: str | None
-    hub_id: str | None
-    embedded: bool
+    macs: int  # multiply-accumulates of one image
+    size: int  # bytes of all tensors; of the embedded weights, of the file
+    license: str | None  # of the weights, None where there are none
+    hub_id: str | None  # repository, None for embedded weights and for none
+    embedded: bool  # whether the weights come with the package
 
     @property
     def here(self) -> bool:
@@ -64,54 +49,40 @@ def entries() -> list[Entry]:
 
 
 def chosen(pattern: str = "*", sort: str = "name", *, cached: bool = False) -> list[Entry]:
-    """Return the entries whose name matches ``pattern``, with * and ?, or has it as a part.
+    """Return the entries whose name matches ``pattern``, such as ``resnet50*``, or has it as a part; or raise ModelError.
 
-    Args:
-        pattern: such as ``resnet50*`` or ``gluon``.
-        sort: the most accurate first; of the others the smallest.
-        cached: only those whose weights are on this machine.
-
-    Raises:
-        ModelError: there is none.
+    The most accurate or the smallest come first; with ``cached`` only those whose weights are on this machine.
     """
     every = entries()
     wanted = pattern if re.search(r"[*?[]", pattern) else f"*{pattern}*"
     found = [entry for entry in every if fnmatch(entry.name, wanted)]
     if not found:
         names = {entry.name.split(".")[0] for entry in every}
-        raise ModelError(f"No network is called {pattern!r}.{did_you_mean(pattern, names)} All of them: botzoo list.")
-    return sorted([entry for entry in found if not cached or entry.here], key=lambda entry: _order(entry, sort))
+        raise ModelError(
+            f"No network is called {pattern!r}.", value=pattern, accepted=names, cure="All of them: botzoo list."
+        )
 
+    def order(entry: Entry) -> tuple[Any, ...]:
+        natural = tuple((int(digits or 0), text) for digits, text in re.findall(r"(\d*)(\D+)", entry.name))
+        if sort == "accuracy":
+            return entry.top1 is None, -(entry.top1 or 0), natural
+        return (natural,) if sort == "name" else (getattr(entry, sort), natural)
 
-def _order(entry: Entry, sort: str) -> tuple[Any, ...]:
-    natural = tuple((int(digits or 0), text) for digits, text in re.findall(r"(\d*)(\D+)", entry.name))
-    if sort == "accuracy":
-        return entry.top1 is None, -(entry.top1 or 0), natural
-    return (natural,) if sort == "name" else (getattr(entry, sort), natural)
+    return sorted((entry for entry in found if not cached or entry.here), key=order)
 
 
 def as_table(rows: list[Entry]) -> str:
     """Return the entries as lines of text."""
     if not rows:
         return "None of them is cached."
-    head = ("name", "top-1", "classes", "px", "params", "MACs", "size", "licence", "cached")
-    return "\n".join(table([head, *map(_row, rows)], left=(0, 7, 8)))
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    trained = entry.embedded or entry.hub_id is not None
-    where = "with botzoo" if entry.embedded else ("yes" if entry.here else "no") if trained else "no weights"
-    return (
-        entry.name,
-        f"{entry.top1:.2f}" if entry.top1 is not None else "-",
-        str(entry.classes),
-        str(entry.side),
-        f"{entry.params / 1e6:.2f} M",
-        f"{entry.macs / 1e9:.2f} G",
-        in_megabytes(entry.size) if trained else "-",
-        entry.license or "-",
-        where,
-    )
+    lines: list[tuple[str, ...]] = [("name", "top-1", "classes", "px", "params", "MACs", "size", "licence", "cached")]
+    for e in rows:
+        trained = e.embedded or e.hub_id is not None
+        where = "with botzoo" if e.embedded else ("yes" if e.here else "no") if trained else "no weights"
+        top1, size = f"{e.top1:.2f}" if e.top1 is not None else "-", in_megabytes(e.size) if trained else "-"
+        costs = (f"{e.params / 1e6:.2f} M", f"{e.macs / 1e9:.2f} G", size)
+        lines.append((e.name, top1, str(e.classes), str(e.side), *costs, e.license or "-", where))
+    return "\n".join(table(lines, left=(0, 7, 8)))
 
 
 def in_megabytes(size: float) -> str:
@@ -135,16 +106,15 @@ def made() -> list[Entry]:
         return sum(p.numel() for p in model.parameters()), count_macs(model, side), sum(t.nbytes for t in tensors)
 
     found = []
-    for name, weights in WEIGHTS.items():
-        side = weights.input_size[-1]
-        params, macs, size = cost(weights.architecture, weights.num_classes, side)
-        size = weights.path.stat().st_size if weights.path else size
-        about = (weights.license, weights.hub_id, weights.path is not None)
-        found.append(Entry(name, weights.top1, weights.num_classes, side, params, macs, size, *about))
+    for name, w in WEIGHTS.items():
+        params, macs, size = cost(w.architecture, w.num_classes, side := w.input_size[-1])
+        size = w.path.stat().st_size if w.path else size
+        found.append(
+            Entry(name, w.top1, w.num_classes, side, params, macs, size, w.license, w.hub_id, w.path is not None)
+        )
     trained = {weights.architecture for weights in WEIGHTS.values()}
     for name in (name for name in timm.list_models("*_bot") if name not in trained):
-        cfg: Any = timm.get_pretrained_cfg(name)
-        side = cfg.input_size[-1]
+        side = timm.get_pretrained_cfg(name).input_size[-1]  # type: ignore[union-attr]
         found.append(Entry(name, None, 1000, side, *cost(name, 1000, side), None, None, False))
     return found
 

@@ -1,7 +1,5 @@
 """The form of a prediction, by the ``problem_type`` of config.json: the one place that asks what a network predicts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,11 +1,9 @@
 """Images of every kind: by path, folder or address on the web, each found first and read later, or in memory."""
 
-from __future__ import annotations
-
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
@@ -35,6 +33,16 @@ URL_BYTES = 64 << 20
 URL_SECONDS = 20.0
 """Longest wait for an answer or for its next bytes."""
 URL_SECONDS_IN_ALL = 120.0
+HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.UnknownHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+)
+"""All of urllib's for http and https."""
 
 
 def find_images(places: Iterable[str]) -> list[str]:
@@ -48,19 +56,15 @@ def find_images(places: Iterable[str]) -> list[str]:
     found: list[str] = []
     for place in places:
         path = Path(place).expanduser()
-        if is_url(place) or not path.is_dir():
-            found.append(place if is_url(place) else str(path))
-            continue
-        inside = image_files(path)
-        if not inside:
+        if "://" in place:
+            found.append(place)
+        elif not path.is_dir():
+            found.append(str(path))
+        elif inside := image_files(path):
+            found += inside
+        else:
             raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
-        found += inside
     return found
-
-
-def is_url(place: str) -> bool:
-    """Tell whether ``place`` is an address such as https://..., of whatever kind."""
-    return "://" in place
 
 
 def is_one_image(x: object) -> bool:
@@ -76,12 +80,9 @@ def check_kind(image: object, place: int) -> None:
         raise DataError(f"Image {place} is {printable(repr(image), 60)}: give {KINDS}.")
     shape, kind = tuple(image.shape), str(image.dtype).removeprefix("torch.")
     channels = shape[2:] if isinstance(image, np.ndarray) else shape[:-2]
-    if len(shape) not in (2, 3) or 0 in shape or channels not in ((), (1,), (3,), (4,)) or not _is_pixels(kind):
+    pixels = kind == "uint8" or "float" in kind
+    if len(shape) not in (2, 3) or 0 in shape or channels not in ((), (1,), (3,), (4,)) or not pixels:
         raise DataError(f"Image {place} is an array of shape {shape} and type {kind}: give {KINDS}.")
-
-
-def _is_pixels(dtype: str) -> bool:
-    return dtype == "uint8" or "float" in dtype
 
 
 def name_of(image: AnyImage, place: int) -> str:
@@ -127,7 +128,7 @@ def read_encoded(place: str) -> bytes | Path:
     Raises:
         ValueError: there is no such file, or the address does not answer, or not with an image's few megabytes.
     """
-    if is_url(place):
+    if "://" in place:
         return download(place)
     path = Path(place).expanduser()
     if path.is_dir():
@@ -148,40 +149,23 @@ def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> 
     headers = {"User-Agent": f"botzoo/{__version__}", "Accept": "image/*"}
     try:
         request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers=headers)
-        with _opener().open(request, timeout=timeout) as answer:
-            if int(answer.headers.get("Content-Length") or 0) > limit:
+        # a redirection must lead to no file and to no FTP server, so there are no handlers of other schemes
+        opener = urllib.request.OpenerDirector()
+        for handler in HANDLERS:
+            opener.add_handler(handler())
+        with opener.open(request, timeout=timeout) as answer:
+            began, found = time.monotonic(), bytearray()
+            size = int(answer.headers.get("Content-Length") or 0)  # what it says, then what it sends
+            while (size := max(size, len(found))) <= limit and (chunk := answer.read1(1 << 16)):
+                found += chunk
+                if time.monotonic() - began > URL_SECONDS_IN_ALL:
+                    raise ValueError(f"it takes longer than {URL_SECONDS_IN_ALL:g} seconds")
+            if size > limit:
                 raise ValueError(f"it is larger than {limit >> 20} MiB")
-            return b"".join(_chunks(answer, limit))
+            return bytes(found)
     except (OSError, HTTPException) as error:  # URLError is an OSError
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = " ".join(str(getattr(error, "reason", "") or error).split()) or type(error).__name__
         status = f"{error.code} " if hasattr(error, "code") else ""
         raise ValueError(f"it cannot be fetched ({status}{reason})") from error
-
-
-def _chunks(answer: Any, limit: int) -> Iterator[bytes]:
-    began, size = time.monotonic(), 0
-    while chunk := answer.read1(1 << 16):
-        size += len(chunk)
-        if size > limit:
-            raise ValueError(f"it is larger than {limit >> 20} MiB")
-        if time.monotonic() - began > URL_SECONDS_IN_ALL:
-            raise ValueError(f"it takes longer than {URL_SECONDS_IN_ALL:g} seconds")
-        yield chunk
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return urllib's opener without its handlers of other schemes, so that no redirection leads to a file or to FTP."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener

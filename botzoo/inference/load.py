@@ -1,7 +1,5 @@
 """Trained networks by their name, from a folder or from the Hub, with all that their answers need."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -26,8 +24,7 @@ class HasModelFolder(Protocol):
     """Such as a finished run."""
 
     @property
-    def model_folder(self) -> Path:
-        """With config.json and model.safetensors in it."""
+    def model_folder(self) -> Path: ...
 
 
 def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
@@ -121,12 +118,13 @@ def advice_offline(name: str, *, listed: bool = True) -> Iterator[None]:
     try:
         yield
     except NetworkError as error:
-        if "cannot be reached" not in str(error) and "Cannot fetch" not in str(error):
+        if not error.unreachable:
             raise
         ours = f"{', '.join(work_offline())}, and " if listed else ""
         raise NetworkError(
             f"{name} is not cached and the Hub cannot be reached: connect and try again. Without a network there are {ours}"
-            "any model folder or finished run on this machine."
+            "any model folder or finished run on this machine.",
+            unreachable=True,
         ) from error
 
 

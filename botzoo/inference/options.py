@@ -1,7 +1,5 @@
 """The options of a prediction, checked alike for the command and for Python; needs no torch, so that refusals come at once."""
 
-from __future__ import annotations
-
 import re
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """Predictions as a table for people, and as JSON lines or CSV for programs."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -28,8 +28,6 @@ from botzoo.util.text import brief
 FEW = 32
 """Up to so many images on a CPU, finding out whether bf16 is faster takes longer than it could save."""
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -53,7 +51,7 @@ class Prediction:
 
     @property
     def label(self) -> str | None:
-        """The likeliest class, None where none is named."""
+        """The likeliest class."""
         return self.labels[0] if self.labels else None
 
     @property
@@ -168,32 +166,20 @@ class Model:
         """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time."""
         found = choose_device(str(device).partition(":")[0], "--device")
         found = torch.device(device) if ":" in str(device) else found  # a certain one of several
-        key = (found, mixed_precision, images <= FEW, tta, batch_size, temperature)
+        options = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size, "temperature": temperature}
+        key = (found, images <= FEW, *options.values())
         if key not in self._last:
             self._last.clear()
-            self._last[key] = Predictor(
-                self,
-                found,
-                requested=mixed_precision,
-                tta=tta,
-                batch_size=batch_size,
-                expected=images,
-                temperature=temperature,
-            )
+            self._last[key] = Predictor(self, found, expected=images, **options)  # type: ignore[arg-type]
         return self._last[key]
 
 
 class Predictor:
-    """A model placed on a device and readied for speed.
+    """A copy of a model's network on a device, readied for speed; the options are those of ``Model.predict``.
 
     Args:
-        model: what to ask; it is left as it is.
-        device: where to compute.
-        requested: the arithmetic; "auto" takes the fastest that is sound, and fp32 for a few images on a CPU.
-        tta: the views of each image whose probabilities are averaged.
-        batch_size: images in a forward pass; None for 64 images of 224 px, more of smaller ones and fewer of larger ones.
+        requested: the arithmetic.
         expected: how many images there will be, if known.
-        temperature: what the logits are divided by, > 0; None for the model's own, or 1 where it has none.
 
     Attributes:
         temperature: what the logits are divided by.
@@ -230,54 +216,35 @@ class Predictor:
         except (RuntimeError, AssertionError, ValueError) as error:
             size = f"{self.size} x {self.size} px"
             raise ModelError(f"{model.name} does not take images of {size} ({brief(error)}).") from error
-        self.module = self._placed(module)
+        self.module: nn.Module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision.name)
+        for layer in self.module.modules() if self.dtype is not None else ():
+            if type(layer) in (nn.Conv2d, nn.Linear):  # autocast would round their weights anew at each call
+                layer.to(self.dtype)
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
 
-    def _placed(self, module: nn.Module) -> nn.Module:
-        """Return ``module`` on its device, with the weights that autocast would round at each call rounded once."""
-        module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.precision.name != "fp32":
-            for layer in module.modules():
-                if type(layer) in (nn.Conv2d, nn.Linear):
-                    layer.to(_DTYPES[self.precision.name])
-        return module
-
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
-        """Yield the answer for each image, in their order; threads read ahead while the network works.
-
-        Args:
-            images: of any kind that ``Model.predict`` takes.
-            top_k: how many classes to name; None for as many as the form of the prediction names.
-
-        Raises:
-            CheckpointError: the network answers with NaN or infinite numbers.
-        """
+        """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""
         read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
-        waiting: tuple[list[tuple[str, Pixels | str]], Tensor | None] | None = None
+        waiting: Iterator[Prediction] = iter(())
         while batch := list(itertools.islice(rows, self.batch_size)):
-            asked = batch, self._ask([pixels for _, pixels in batch if not isinstance(pixels, str)])
-            if waiting is not None:  # a GPU is at work on the next batch while the answers to this one are fetched
-                yield from self._answers(*waiting, top_k)
-            waiting = asked
-        if waiting is not None:
-            yield from self._answers(*waiting, top_k)
+            found = None
+            if pixels := [pixels for _, pixels in batch if not isinstance(pixels, str)]:
+                stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+                stacked = stacked.pin_memory() if self.device.type == "cuda" else stacked
+                found = self.probabilities(stacked.to(self.device, non_blocking=True))
+            yield from waiting  # a GPU is at work on this batch while the answers to the last one are fetched
+            waiting = self._answers(batch, found, top_k)
+        yield from waiting
 
     def _read(self, image: AnyImage) -> Pixels | str:
-        """Return the network's input of an image, uint8 (S, S, 3), or what is wrong with it."""
+        """Return the network's input, uint8 (S, S, 3), or what is wrong with the image."""
         try:
             return self.transform(read_image(image), (0, 0))
         except (OSError, ValueError) as error:
             return str(error)
-
-    def _ask(self, rows: list[Pixels]) -> Tensor | None:
-        if not rows:
-            return None
-        pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2)
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory()
-        return self.probabilities(pixels.to(self.device, non_blocking=True))
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
@@ -285,14 +252,13 @@ class Predictor:
 
         Where an image may have any number of labels, each has one of its own, and they do not add up to 1.
         """
-        every = [self._logits(self.preprocessing.normalise(view)) for view in views(images, self.tta, self.size)]
-        return torch.stack([self.form.probabilities(logits) for logits in every]).mean(0)
-
-    def _logits(self, batch: Tensor) -> Tensor:
-        dtype = _DTYPES.get(self.precision.name)
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            logits: Tensor = self.module(batch.contiguous(memory_format=torch.channels_last))
-        return logits.float() / self.temperature
+        every = []
+        for view in views(images, self.tta, self.size):
+            batch = self.preprocessing.normalise(view).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
+                logits: Tensor = self.module(batch)
+            every.append(self.form.probabilities(logits.float() / self.temperature))
+        return torch.stack(every).mean(0)
 
     def _answers(
         self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None

@@ -1,7 +1,5 @@
 """Test-time augmentation: several views of an image, whose probabilities are averaged."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -43,28 +43,18 @@ IN_TIMM: dict[str, tuple[str, dict[str, Any]]] = {_NAME: ("mobilenetv1_100", {})
 @register_model
 def mobilenet_v1_bot(pretrained: bool = False, **kwargs: Any) -> EfficientNet | EfficientNetFeatures:
     """MobileNet of full width, timm's mobilenetv1_100: 69.03 % in table 2, 73.28 % with mixup in table 6."""
-    kwargs = _layers(kwargs)
-    if kwargs.get("features_only") and not kwargs.keys() & {"feature_cls", "feature_cfg"}:
-        return _features(pretrained, kwargs)
-    return build_checked(EfficientNet, _NAME, pretrained, **kwargs)
-
-
-def _layers(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return ``kwargs`` with what makes timm's EfficientNet a MobileNet; no convolution follows the last stage."""
-    kwargs = dict(kwargs)
-    norm_layer = kwargs.pop("norm_layer", None) or partial(nn.BatchNorm2d, **resolve_bn_args(kwargs))
-    return {
+    features = kwargs.get("features_only") and not kwargs.keys() & {"feature_cls", "feature_cfg"}
+    kwargs["norm_layer"] = kwargs.get("norm_layer") or partial(nn.BatchNorm2d, **resolve_bn_args(kwargs))
+    layers = {
         "block_args": decode_arch_def([[f"dsa_r{blocks}_k3_s{stride}_c{width}"] for blocks, stride, width in _STAGES]),
         "stem_size": 32,
-        "num_features": 0,
-        "norm_layer": norm_layer,
+        "num_features": 0,  # no convolution follows the last stage
         "act_layer": resolve_act_layer(kwargs, "relu6"),
-        **kwargs,
     }
-
-
-def _features(pretrained: bool, kwargs: dict[str, Any]) -> EfficientNetFeatures:
-    """Build the extractor that timm has for this family, whose state dict has the network's own names."""
+    kwargs = layers | kwargs
+    if not features:
+        return build_checked(EfficientNet, _NAME, pretrained, **kwargs)
+    # timm has an extractor for this family, whose state dict has the network's own names
     del kwargs["features_only"]
     head = ("num_classes", "num_features", "global_pool")
     model: Any = build_checked(

@@ -1,7 +1,5 @@
 """What a network costs: parameters, multiplications of one image, and the memory of a training step."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,14 +27,9 @@ def count_macs(model: nn.Module, size: int) -> int:
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    modes = {module: module.training for module in model.modules()}  # frozen BatchNorm is not in the mode of the rest
-    model.eval()
-    try:
-        with _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
-            torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with modes_kept(model), _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()
+        torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
     return int(counter.get_total_flops()) // 2
 
 
@@ -78,7 +71,6 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
         return sum(asdict(self).values())
 
 
@@ -90,13 +82,12 @@ def estimate_memory(
     *,
     averaged: bool = False,
 ) -> Memory:
-    """Estimate the memory of a training step from passes over one and over two images.
+    """Estimate the memory of a training step with ``micro_batch`` images at once, from passes over one and over two.
 
     Args:
         model: with the parameters frozen that are to stay so.
         forward: runs the network on so many images, as in training.
         make_optimizer: makes an optimizer like the run's over other groups.
-        micro_batch: images in one forward pass.
         averaged: whether an average of the weights is kept beside them.
     """
     weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
@@ -144,12 +135,19 @@ def probing(model: nn.Module) -> Iterator[None]:
 
     BatchNorm is in evaluation mode, so that it takes a single image and nothing is exchanged between processes.
     """
-    modes = {module: module.training for module in model.modules()}
-    try:
+    with modes_kept(model):
         model.train()
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
+        yield
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put every module back into the mode, training or evaluation, that it was in: frozen BatchNorm is not in training."""
+    modes = {module: module.training for module in model.modules()}
+    try:
         yield
     finally:
         for module, training in modes.items():

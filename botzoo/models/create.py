@@ -1,7 +1,5 @@
 """The network of a run: created by timm and filled with the weights asked for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from timm.data import resolve_model_data_config
 from timm.models import resolve_model_input_args
 from torch import nn
 
-from botzoo.errors import BotzooError, ConfigError, ModelError, did_you_mean
+from botzoo.errors import BotzooError, ConfigError, ModelError
 from botzoo.models.layers import head_names
 from botzoo.models.loading import (
     cache_if_unreachable,
@@ -31,19 +29,12 @@ from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
 @dataclass(frozen=True)
 class Start:
-    """What the training of a network starts from.
+    """What the training of a network starts from."""
 
-    Attributes:
-        source: for the reader, such as "resnet50d.gluon_in1k" or "random weights".
-        report: how the weights met the network, None for random weights.
-        base_model: Hub id of the weights, for the card, if they have one.
-        license: licence of the weights, if known.
-    """
-
-    source: str
-    report: KeyReport | None = None
-    base_model: str | None = None
-    license: str | None = None
+    source: str  # for the reader, such as "resnet50d.gluon_in1k" or "random weights"
+    report: KeyReport | None = None  # how the weights met the network, None for random weights
+    base_model: str | None = None  # Hub id of the weights, for the card, if they have one
+    license: str | None = None  # of the weights, if known
 
 
 @dataclass(frozen=True)
@@ -110,8 +101,13 @@ def create_model(
         keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
         model.pretrained_cfg.update({key: weights.cfg[key] for key in keys if weights.cfg.get(key) is not None})
         start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
-    else:
-        start = _own_start(model, address)
+    else:  # timm has loaded and checked them itself; the classifier is new where its size differs
+        cfg: dict[str, Any] = model.pretrained_cfg
+        names, head = tuple(model.state_dict()), set(head_names(model))
+        new = head if cfg.get("num_classes") != model.num_classes else set()
+        report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
+        source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
+        start = Start(source, report, hub_id_of(source), cfg.get("license"))
     return Network(model, preprocessing_of(model, img_size), start)
 
 
@@ -143,27 +139,23 @@ def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str
         )
     if ":" in name:
         raise ModelError(f"--pretrained {pretrained} is a tag, and {name} has no tags: leave it out.")
-    base = name.split(".", 1)[0]
-    _check_name(f"{base}.{pretrained}", True)
-    return f"{base}.{pretrained}", None
+    return f"{name.split('.', 1)[0]}.{pretrained}", None
 
 
-def _check_name(name: str, pretrained: bool) -> None:
-    """Raise ModelError unless timm has the model, its tag if ``name`` has one, and weights where wanted."""
-    if not timm.is_model(name):
-        folder = f" It is a folder: give local-dir:{name}." if Path(name).is_dir() else ""
-        raise ModelError(
-            f"timm has no model {name!r}.{did_you_mean(name.split('.', 1)[0], timm.list_models())}{folder} "
-            "Ours: timm.list_models('*_bot'); or give hf-hub:owner/name or local-dir:PATH."
-        )
+def check_name(name: str, *, pretrained: bool = False) -> None:
+    """Raise ModelError unless timm has the model, its tag if ``name`` has one, and weights where ``pretrained``."""
     base, _, tag = name.partition(".")
+    if not timm.is_model(name):
+        folder = f"It is a folder: give local-dir:{name}. " if Path(name).is_dir() else ""
+        cure = f"{folder}Ours: botzoo list; or give hf-hub:owner/name or local-dir:PATH."
+        raise ModelError(f"There is no network {name!r}.", value=base, accepted=timm.list_models(), cure=cure)
     tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
     if tag and tag not in tags:
-        raise ModelError(
-            f"{base} has no weights with the tag {tag!r}.{did_you_mean(tag, tags)} "
-            f"Its tags: {', '.join(tags) or 'none'}. "
-            "Weights from elsewhere: --pretrained hf-hub:owner/name, local-dir:PATH or a .safetensors file."
+        cure = (
+            f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: hf-hub:owner/name, local-dir:PATH or a "
+            ".safetensors file."
         )
+        raise ModelError(f"{base} has no weights with the tag {tag!r}.", value=tag, accepted=tags, cure=cure)
     if pretrained and not tags:
         raise ModelError(
             f"There are no pretrained weights for {base}: start from nothing with --scratch, or give some with "
@@ -176,15 +168,19 @@ def _timm_create(
 ) -> Any:
     is_name = ":" not in address
     if is_name:
-        _check_name(address, pretrained)
+        check_name(address, pretrained=pretrained)
     # timm loads weights from a folder or repository strictly only with as many classes as they have
     kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
+    no_dropout = ConfigError(
+        f"--drop-rate is {drop_rate:g} and {address} has no dropout: leave it out, or take another --model."
+    )
     try:
-        hub_id = hub_id_of(address)
-        place = address if is_name else f"local-dir:{model_folder(address, weights=pretrained)}"
+        hub_id, place = hub_id_of(address), address
         if not is_name:
-            check_foreign(Path(place.removeprefix("local-dir:")), weights=pretrained)
+            folder = model_folder(address, weights=pretrained)
+            check_foreign(folder, weights=pretrained)
+            place = f"local-dir:{folder}"
         with cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
             if pretrained and is_name and hub_id is not None:  # without it timm would look for a pickle next
                 hf_hub_download(hub_id, "model.safetensors")
@@ -194,11 +190,11 @@ def _timm_create(
     except BotzooError:
         raise
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
-        if isinstance(error, TypeError) and "'drop_rate'" in str(error):
-            raise _no_dropout(address, drop_rate) from error
+        if isinstance(error, TypeError) and "'drop_rate'" in str(error):  # Python names the argument nowhere else
+            raise no_dropout from error
         raise explain(address, error) from error
     if drop_rate and not drops_out(model, drop_rate):
-        raise _no_dropout(address, drop_rate)
+        raise no_dropout
     if num_classes is not None and model.num_classes != num_classes:
         model.reset_classifier(num_classes)
     return model
@@ -210,17 +206,3 @@ def drops_out(model: nn.Module, rate: float) -> bool:
         rate in (getattr(module, "drop_rate", None), module.p if isinstance(module, nn.Dropout) else None)
         for module in model.modules()
     )
-
-
-def _no_dropout(address: str, rate: float) -> ConfigError:
-    return ConfigError(f"--drop-rate is {rate:g} and {address} has no dropout: leave it out, or take another --model.")
-
-
-def _own_start(model: Any, address: str) -> Start:
-    """Describe weights that timm loaded and checked itself: the classifier is new where its size differs."""
-    cfg: dict[str, Any] = model.pretrained_cfg
-    new = set(head_names(model)) if cfg.get("num_classes") != model.num_classes else set()
-    names = tuple(model.state_dict())
-    report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
-    source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
-    return Start(source, report, hub_id_of(source), cfg.get("license"))

@@ -1,7 +1,5 @@
 """BatchNorm folded into the convolution before it: the same function, one pass over the activations less."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 
@@ -10,22 +8,20 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-_CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
-
-_NORMS = (nn.BatchNorm2d, BatchNormAct2d)
+TOLERANCE = 1e-3
+"""Largest difference of two logits, as a share of the largest one."""
 
 
 @torch.no_grad()
-def fold_batch_norm(model: nn.Module, image: Tensor, tolerance: float = 1e-3) -> tuple[nn.Module, int]:
+def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
     """Return a copy with every BatchNorm folded that reads a convolution's output, and how many they are.
 
-    Which ones do is seen in a forward pass, so the order of a network's modules does not matter. What is folded has to
-    answer as before: where it does not, as when something else reads that output too, ``model`` itself is returned.
+    Which ones do is seen in a forward pass. What is folded has to answer as before: where it does not, as when something
+    else reads that output too, ``model`` itself is returned.
 
     Args:
         model: in evaluation mode, float32.
         image: an input of it, float32 (N, C, H, W).
-        tolerance: largest difference of two logits, as a share of the largest one.
     """
     folded = copy.deepcopy(model)
     expected, pairs = _watched(folded, image)
@@ -33,10 +29,12 @@ def fold_batch_norm(model: nn.Module, image: Tensor, tolerance: float = 1e-3) ->
         first, second = folded.get_submodule(convolution), folded.get_submodule(norm)
         assert isinstance(first, nn.Conv2d)
         assert isinstance(second, nn.BatchNorm2d)
-        fused = fuse_conv_bn_eval(first, second)
-        folded.set_submodule(convolution, fused)
-        folded.set_submodule(norm, _what_remains(folded.get_submodule(norm)))
-    same = pairs and _agree(folded(image), expected, tolerance)
+        folded.set_submodule(convolution, fuse_conv_bn_eval(first, second))
+        # timm's BatchNorm may have an activation in it
+        rest = nn.Sequential(second.drop, second.act) if isinstance(second, BatchNormAct2d) else nn.Identity()
+        folded.set_submodule(norm, rest)
+    furthest = TOLERANCE * max(float(expected.abs().max()), 1e-3)
+    same = pairs and float((folded(image) - expected).abs().max()) <= furthest < float("inf")  # nor is it NaN
     return (folded, len(pairs)) if same else (model, 0)
 
 
@@ -46,11 +44,11 @@ def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, s
     calls: list[str] = []
     pairs: list[tuple[str, str]] = []
 
-    def after_convolution(name: str, output: Tensor) -> None:
+    def convolved(name: str, output: Tensor) -> None:
         calls.append(name)
         made[id(output)] = name, output, output._version
 
-    def before_norm(name: str, inputs: tuple[Any, ...]) -> None:
+    def to_norm(name: str, inputs: tuple[Any, ...]) -> None:
         calls.append(name)
         maker, output, version = made.get(id(inputs[0]), ("", inputs[0], -1))
         if output._version == version:  # nothing has changed it in place, as an activation may
@@ -58,10 +56,10 @@ def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, s
 
     hooks = []
     for name, module in model.named_modules():
-        if type(module) in _CONVOLUTIONS:
-            hooks.append(module.register_forward_hook(lambda m, i, o, name=name: after_convolution(name, o)))
-        elif type(module) in _NORMS and module.running_mean is not None:
-            hooks.append(module.register_forward_pre_hook(lambda m, i, name=name: before_norm(name, i)))
+        if type(module) in (nn.Conv2d, Conv2dSame):
+            hooks.append(module.register_forward_hook(lambda m, i, o, name=name: convolved(name, o)))
+        elif type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.running_mean is not None:
+            hooks.append(module.register_forward_pre_hook(lambda m, i, name=name: to_norm(name, i)))
     try:
         logits = model(image)
     finally:
@@ -69,15 +67,3 @@ def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, s
             hook.remove()
     read = [convolution for convolution, _ in pairs]
     return logits, [(c, n) for c, n in pairs if calls.count(c) == calls.count(n) == read.count(c) == 1]
-
-
-def _what_remains(norm: nn.Module) -> nn.Module:
-    """Return what a BatchNorm does besides normalising: timm's may have an activation in it."""
-    return nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
-
-
-def _agree(ours: Tensor, expected: Tensor, tolerance: float) -> bool:
-    largest = float(expected.abs().max())
-    return bool(torch.isfinite(expected).all()) and float((ours - expected).abs().max()) <= tolerance * max(
-        largest, 1e-3
-    )

@@ -1,7 +1,5 @@
 """The model folder: weights and config.json that timm, transformers and the Hub load as they are."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -42,9 +40,7 @@ def write_model_folder(
     Networks that timm knows under another name are written under that name, so that loading needs no botzoo.
 
     Args:
-        folder: created where it is missing.
         model: a classifier with one output for each of ``class_names``; saved in fp32.
-        preprocessing: recorded as input_size, mean, std, crop_pct and interpolation.
         tag: names these weights, as in timm's ``name.tag``.
         license: as on the Hub, such as "apache-2.0"; None leaves the key out.
         problem_type: as transformers names it; "multi_label_classification" where an image may have any number of labels.

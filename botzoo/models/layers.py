@@ -1,12 +1,11 @@
 """Which layers a network has: its classifier, and its BatchNorm layers with their statistics."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
+from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 
 def head_names(model: nn.Module) -> list[str]:
@@ -43,15 +42,17 @@ def measuring_steps(batch_size: int, steps_per_epoch: int) -> int:
     return min(steps_per_epoch, -(-IMAGES // batch_size))
 
 
+@torch.no_grad()
 def measure_norms(
     norms: Iterable[nn.Module],
-    network: Callable[[Tensor], Tensor],
+    network: Callable[[Tensor], object],
     batches: Iterable[Tensor],
     accelerator: Accelerator,
 ) -> None:
     """Set the running mean and variance of ``norms`` to the mean of those of all batches, over all processes.
 
     Everything else of the network answers as in evaluation: other BatchNorm layers keep their statistics, nothing drops out.
+    ``torch.optim.swa_utils.update_bn`` would reset all of them, and put the whole network in training mode.
 
     Args:
         norms: BatchNorm layers of the network.
@@ -59,22 +60,16 @@ def measure_norms(
         batches: this process's images as the network takes them, float32 (N, 3, H, W), on its device.
         accelerator: of the processes.
     """
-    measured = _Measured(norms, network)
-    update_bn(batches, measured)
-    for norm in measured.norms:
+    measured: list[Any] = list(norms)
+    momenta = [norm.momentum for norm in measured]
+    for norm in measured:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all batches
+        norm.train()
+    for images in batches if measured else ():
+        network(images)
+    for norm, momentum in zip(measured, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
         for statistic in (norm.running_mean, norm.running_var):
-            assert isinstance(statistic, Tensor)
             statistic.copy_(accelerator.reduce(statistic, "mean"))
-
-
-class _Measured(nn.Module):
-    """To ``update_bn``, a network that consists of some BatchNorm layers only: no other is reset or put in training mode."""
-
-    def __init__(self, norms: Iterable[nn.Module], network: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(norms)
-        self._pass = (network,)  # a tuple, or torch would take a network for a part of this one
-        self.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self._pass[0](images)

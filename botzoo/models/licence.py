@@ -1,7 +1,5 @@
 """The licence of weights: that of those they started from, asked for where it is not known, never guessed."""
 
-from __future__ import annotations
-
 from botzoo.errors import ConfigError
 
 

@@ -1,7 +1,5 @@
 """Trained weights: found on the Hub or in a folder, read from safetensors alone, and loaded with checks."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,20 +9,13 @@ from typing import Any
 
 import timm
 from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import errors as refused
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
-from botzoo.models.foreign import meta_network, read_config, read_shapes, refuse_pickle
+from botzoo.models.foreign import meta_network, read_config, read_file, read_shapes, refuse_pickle
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
 from botzoo.util.hub_cache import cached_file
@@ -36,7 +27,6 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
 
     Args:
         address: ``local-dir:PATH`` or ``hf-hub:owner/name``, with ``@revision`` behind it where one is meant.
-        weights: whether the weights are wanted too.
         extras: names of files that are fetched where there are such.
 
     Raises:
@@ -70,7 +60,7 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
             if weights:  # of the same commit, should the repository just move
                 hf_hub_download(hub_id, "model.safetensors", revision=config.parent.name)
             for name in extras:
-                with suppress(EntryNotFoundError):
+                with suppress(refused.EntryNotFoundError):
                     hf_hub_download(hub_id, name, revision=config.parent.name)
     except Exception as error:
         raise explain(address, error) from error
@@ -104,7 +94,7 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
             constants.HF_HUB_OFFLINE = True
         elif hub_id is not None and not before:
             HfApi().model_info(hub_id, timeout=3 if cached else 10)
-    except HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
+    except refused.HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
         pass
     except Exception as error:
         constants.HF_HUB_OFFLINE = is_network_error(error)
@@ -120,14 +110,22 @@ def explain(address: str, error: Exception) -> BotzooError:
         return refusal
     if isinstance(error, BotzooError):
         return error
-    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return _without_safetensors(address, error)
+    if isinstance(error, refused.EntryNotFoundError) and not isinstance(error, refused.LocalEntryNotFoundError):
+        hub_id, _, revision = address.removeprefix("hf-hub:").partition("@")
+        try:  # a file is missing: the reader wants to know what is there in its place
+            files = HfApi().list_repo_files(hub_id, revision=revision or None)
+        except Exception:
+            return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
+        if "config.json" not in files:
+            return CheckpointError(f"There is no model in {address} (no config.json): give one that timm can load.")
+        return refuse_pickle(address, files)
     if is_network_error(error):
         cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
         return NetworkError(
             f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
             "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
-            f"{f'; cached are {cached}' if cached else ''}."
+            f"{f'; cached are {cached}' if cached else ''}.",
+            unreachable=True,
         )
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
@@ -136,23 +134,11 @@ def explain(address: str, error: Exception) -> BotzooError:
 
 def explain_refusal(address: str, error: Exception) -> BotzooError | None:
     """Return ours where the Hub does not show ``address`` to who asks, else None."""
-    if isinstance(error, GatedRepoError):
+    if isinstance(error, refused.GatedRepoError):
         return NetworkError(f"{address} is gated: accept its terms on its page on the Hub, then run `hf auth login`.")
-    if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
+    if isinstance(error, (refused.RepositoryNotFoundError, refused.RevisionNotFoundError)):
         return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
     return None
-
-
-def _without_safetensors(address: str, error: EntryNotFoundError) -> BotzooError:
-    """Return the error for a repository that lacks a file; where it has a pickle instead, it says so."""
-    hub_id, _, revision = address.removeprefix("hf-hub:").partition("@")
-    try:
-        files = HfApi().list_repo_files(hub_id, revision=revision or None)
-    except Exception:
-        return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
-    if "config.json" not in files:
-        return CheckpointError(f"There is no model in {address} (no config.json): give one that timm can load.")
-    return refuse_pickle(address, files)
 
 
 @dataclass(frozen=True)
@@ -173,29 +159,13 @@ def read_weights(source: str) -> _Weights:
         config = read_config(folder / "config.json")
         cfg = dict(config.get("pretrained_cfg") or config)
         hub_id = place.partition("@")[0] if kind == "hf-hub" else None
-        return _Weights(source, read_safetensors(folder / "model.safetensors"), cfg, hub_id)
+        return _Weights(source, read_file(folder / "model.safetensors", load_file), cfg, hub_id)
     if colon and not source.endswith(".safetensors"):
         raise ModelError(
             f"--pretrained {source!r} is of no known kind: give a tag, hf-hub:owner/name, local-dir:PATH or a "
             ".safetensors file."
         )
-    return _Weights(source, read_safetensors(Path(source).expanduser()), {})
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
-
-    Raises:
-        CheckpointError: there is no such file, or it is truncated, damaged or something else.
-    """
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no file {path}: check the path.") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
-        ) from error
+    return _Weights(source, read_file(Path(source).expanduser(), load_file), {})
 
 
 def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> KeyReport:

@@ -1,7 +1,5 @@
 """A network of a user's own, made by code that botzoo does not know."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD

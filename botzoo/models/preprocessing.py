@@ -1,7 +1,5 @@
 """How an image becomes the input of a network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,24 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes the network's input; the same values stand in config.json.
+    """How an image becomes the network's input; the same values stand in config.json."""
 
-    Attributes:
-        size: side of the square input in pixels.
-        mean, std: of each RGB channel, on the scale 0..1.
-        crop_pct: share of the resized image that the centre crop of evaluation keeps, in (0, 1].
-        interpolation: "bilinear" or "bicubic".
-        crop_mode: how evaluation crops, as timm names it.
-        fixed_size: whether the network takes images of this size only.
-    """
-
-    size: int
-    mean: tuple[float, ...]
+    size: int  # side of the square input in pixels
+    mean: tuple[float, ...]  # of each RGB channel, on the scale 0..1
     std: tuple[float, ...]
-    crop_pct: float
-    interpolation: str
-    crop_mode: str = "center"
-    fixed_size: bool = False
+    crop_pct: float  # share of the resized image that the centre crop of evaluation keeps, in (0, 1]
+    interpolation: str  # "bilinear" or "bicubic"
+    crop_mode: str = "center"  # how evaluation crops, as timm names it
+    fixed_size: bool = False  # whether the network takes images of this size only
 
     def train_size(self, scale: float) -> int:
         """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 if it is below 128."""

@@ -6,35 +6,20 @@ backbone pass in silence, and training starts from noise. ``build_checked`` look
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.error import URLError
 
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from timm.data.constants import (
-    IMAGENET_DEFAULT_MEAN,
-    IMAGENET_DEFAULT_STD,
-    IMAGENET_INCEPTION_MEAN,
-    IMAGENET_INCEPTION_STD,
-)
+from timm.data import constants
 from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
-from botzoo.errors import CheckpointError, ModelError, NetworkError, did_you_mean
+from botzoo.errors import CheckpointError, ModelError, NetworkError
 from botzoo.util.hub_cache import cached_file
-
-__all__ = [
-    "EMBEDDED",
-    "WEIGHTS",
-    "KeyReport",
-    "Weights",
-    "build_checked",
-    "compare_keys",
-    "untrained_cfg",
-    "work_offline",
-]
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = "resnet10d_bot.bot_r64_tin100"
@@ -53,36 +38,23 @@ class Weights:
     The licence is the weight file's own; the terms of the data it was trained on come on top.
     """
 
-    name: str
-    """Model name and tag, ``resnet50d_bot.gluon_in1k``."""
-    hub_id: str | None = None
-    """Repository on the Hugging Face Hub, ``timm/resnet50d.gluon_in1k``; None for a packaged file."""
-    file: str | None = None
-    """File name in ``botzoo/models/weights``; None for weights on the Hub."""
-    license: str = "apache-2.0"
-    """SPDX name in lower case, as on the Hub."""
+    name: str  # model name and tag
+    hub_id: str | None = None  # repository on the Hub, timm/resnet50d.gluon_in1k; None for a packaged file
+    file: str | None = None  # in botzoo/models/weights; None for weights on the Hub
+    license: str = "apache-2.0"  # SPDX name in lower case, as on the Hub
     num_classes: int = 1000
-    input_size: tuple[int, int, int] = (3, 224, 224)
-    """Channels, height, width of the training images."""
-    pool_size: tuple[int, int] | None = None
-    """Height and width of the last features of such an image; None for a 32nd of the image's, rounded up."""
-    crop_pct: float = 0.875
-    """Side of the centre crop over the shorter side of the resized image, in (0, 1]."""
-    test_input_size: tuple[int, int, int] | None = None
-    """Larger images at which these weights do better still; None where nobody measured any."""
+    input_size: tuple[int, int, int] = (3, 224, 224)  # channels, height, width of the training images
+    pool_size: tuple[int, int] | None = None  # of the last features; None for a 32nd of the image's, rounded up
+    crop_pct: float = 0.875  # side of the centre crop over the shorter side of the resized image, in (0, 1]
+    test_input_size: tuple[int, int, int] | None = None  # larger images at which these weights do better still, if any
     test_crop_pct: float | None = None
     interpolation: str = "bicubic"
-    mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
-    """RGB, of images in [0, 1]."""
-    std: tuple[float, float, float] = IMAGENET_DEFAULT_STD
-    first_conv: str = "conv1"
-    """Module that sees the image, without ``.weight``."""
-    classifier: str = "fc"
-    """Module that makes the logits."""
-    top1: float | None = None
-    """Measured top-1 accuracy in per cent, one centre crop of ``input_size``; None where no source is known."""
-    top1_source: str = ""
-    """Who measured it, where it is written and at which image size; empty if ``top1`` is None."""
+    mean: tuple[float, float, float] = constants.IMAGENET_DEFAULT_MEAN  # RGB, of images in [0, 1]
+    std: tuple[float, float, float] = constants.IMAGENET_DEFAULT_STD
+    first_conv: str = "conv1"  # module that sees the image, without .weight
+    classifier: str = "fc"  # module that makes the logits
+    top1: float | None = None  # measured, in per cent, one centre crop of input_size; None where no source is known
+    top1_source: str = ""  # who measured it, where it is written and at which image size
 
     @property
     def architecture(self) -> str:
@@ -97,23 +69,19 @@ class Weights:
         """Absolute path of the packaged file, None for weights on the Hub."""
         return WEIGHTS_DIR / self.file if self.file else None
 
-    @property
-    def label_names(self) -> list[str] | None:
-        """The names of the classes, from the JSON file beside the packaged weights; None for weights on the Hub."""
-        names: list[str] | None = self._beside().get("label_names")
-        return names
+    @cached_property
+    def beside(self) -> dict[str, Any]:
+        """What the JSON file beside the packaged weights holds, such as ``label_names``; empty for weights on the Hub."""
+        file = self.path.with_suffix(".json") if self.path is not None else None
+        if file is None or not file.exists():
+            return {}
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
     @property
     def temperature(self) -> float | None:
-        """What the logits are to be divided by, from the same file; None where there is none."""
-        found: float | None = self._beside().get("calibration", {}).get("temperature")
-        return found
-
-    def _beside(self) -> dict[str, Any]:
-        """Return what the JSON file beside the packaged weights holds."""
-        if self.path is None or not self.path.with_suffix(".json").exists():
-            return {}
-        found: dict[str, Any] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
+        """What the logits are to be divided by, where that was fitted."""
+        found: float | None = self.beside.get("calibration", {}).get("temperature")
         return found
 
     def cfg(self) -> dict[str, Any]:
@@ -122,16 +90,13 @@ class Weights:
             "hf_hub_id": self.hub_id,
             "file": str(self.path) if self.path else None,
             "license": self.license,
-            "label_names": self.label_names,
-            "num_classes": self.num_classes,
-            "input_size": self.input_size,
+            "label_names": self.beside.get("label_names"),
             "pool_size": self.pool_size or tuple(-(-side // 32) for side in self.input_size[1:]),
-            "crop_pct": self.crop_pct,
-            "test_input_size": self.test_input_size,
-            "test_crop_pct": self.test_crop_pct,
-            "interpolation": self.interpolation,
-            "mean": self.mean,
-            "std": self.std,
+            **{
+                key: getattr(self, key)
+                for key in ("num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
+            },
+            **{key: getattr(self, key) for key in ("test_input_size", "test_crop_pct")},
         }
 
 
@@ -165,20 +130,17 @@ def _gluon(network: str, top1: float) -> Weights:
     return _timm(network, "gluon_in1k", top1)
 
 
-def _ra2(network: str, top1: float) -> Weights:
-    """timm's RandAugment recipe of 2020."""
-    return _timm(network, "ra2_in1k", top1, test_input_size=(3, 288, 288), test_crop_pct=0.95)
-
-
-def _ra2_256(network: str, top1: float) -> Weights:
-    """timm's RandAugment recipe of 2020 at 256 px, for the deep networks."""
-    train: dict[str, Any] = {"input_size": (3, 256, 256), "crop_pct": 0.95}
-    return _timm(network, "ra2_in1k", top1, **train, test_input_size=(3, 320, 320), test_crop_pct=1.0)
+def _ra2(network: str, top1: float, train: int = 224) -> Weights:
+    """timm's RandAugment recipe of 2020, the deep networks at 256 px."""
+    crops: dict[str, Any] = {"test_input_size": (3, 288, 288), "test_crop_pct": 0.95}
+    if train == 256:
+        crops = {"crop_pct": 0.95, "test_input_size": (3, 320, 320), "test_crop_pct": 1.0}
+    return _timm(network, "ra2_in1k", top1, input_size=(3, train, train), **crops)
 
 
 def _ra4(network: str, top1: float | None, source: str = _RA4_POST, crop_pct: float = 0.9) -> Weights:
     """timm's recipe of 2024: 3600 epochs at 224 px, images normalised to [-1, 1]."""
-    half = IMAGENET_INCEPTION_MEAN
+    half = constants.IMAGENET_INCEPTION_MEAN
     sizes = {"crop_pct": crop_pct, "test_input_size": (3, 288, 288), "test_crop_pct": 1.0}
     return _timm(network, "ra4_e3600_r224_in1k", top1, source, mean=half, std=half, **sizes)
 
@@ -210,11 +172,11 @@ _TABLE = (
     _gluon("resnet101", 79.31),
     _gluon("resnet101c", 79.54),
     _gluon("resnet101d", 80.47),
-    _ra2_256("resnet101d", 82.25),
+    _ra2("resnet101d", 82.25, train=256),
     _gluon("resnet152", 79.71),
     _gluon("resnet152c", 79.91),
     _gluon("resnet152d", 80.48),
-    _ra2_256("resnet152d", 83.16),
+    _ra2("resnet152d", 83.16, train=256),
     Weights(
         name="inception_v3_bot.gluon_in1k",
         hub_id="timm/inception_v3.gluon_in1k",
@@ -229,8 +191,8 @@ _TABLE = (
         hub_id="timm/mobilenetv1_100.ra4_e3600_r224_in1k",
         test_input_size=(3, 256, 256),
         test_crop_pct=0.95,
-        mean=IMAGENET_INCEPTION_MEAN,
-        std=IMAGENET_INCEPTION_STD,
+        mean=constants.IMAGENET_INCEPTION_MEAN,
+        std=constants.IMAGENET_INCEPTION_STD,
         first_conv="conv_stem",
         classifier="classifier",
         top1=75.38,
@@ -251,44 +213,36 @@ def work_offline() -> list[str]:
 class KeyReport:
     """How a state dict meets a model: the names of parameters and buffers, each in one field, in the order met."""
 
-    loaded: tuple[str, ...]
-    """In both, with the same shape."""
-    missing: tuple[str, ...]
-    """In the model only."""
-    unexpected: tuple[str, ...]
-    """In the state dict only."""
-    mismatched: tuple[str, ...]
-    """In both, with different shapes."""
+    loaded: tuple[str, ...]  # in both, with the same shape
+    missing: tuple[str, ...]  # in the model only
+    unexpected: tuple[str, ...]  # in the state dict only
+    mismatched: tuple[str, ...]  # in both, with different shapes
 
     @property
     def fits(self) -> bool:
         return not (self.missing or self.unexpected or self.mismatched)
 
-    def excusing(self, names: Iterable[str]) -> "KeyReport":
-        """Return the report without ``names`` among its complaints."""
-        excused = set(names)
-        complaints = (self.missing, self.unexpected, self.mismatched)
-        return KeyReport(self.loaded, *(tuple(n for n in kind if n not in excused) for kind in complaints))
-
     def __str__(self) -> str:
         """Return the complaints in words, the first three names of each kind."""
         kinds = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.mismatched}
-        return ", ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names)
+        shown = {kind: ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") for kind, names in kinds.items()}
+        return ", ".join(f"{len(names)} {kind} ({shown[kind]})" for kind, names in kinds.items() if names)
 
 
-def compare_keys(model: nn.Module, state_dict: Mapping[str, Any]) -> KeyReport:
+def compare_keys(model: nn.Module, state_dict: Mapping[str, Any], excused: Collection[str] = ()) -> KeyReport:
     """Compare the names and shapes of ``state_dict`` with those of ``model``, which may be any module. Loads nothing.
 
-    BatchNorm's ``num_batches_tracked`` is not called missing: older checkpoints lack it and torch does without.
+    No complaint is made of names that are ``excused``, nor of a missing ``num_batches_tracked`` of BatchNorm: older
+    checkpoints lack it and torch does without.
     """
     own = model.state_dict()
     same = {name for name in own.keys() & state_dict.keys() if _shape(own[name]) == _shape(state_dict[name])}
-    absent = (name for name in own if name not in state_dict)
+    ours, theirs = ([name for name in names if name not in excused] for names in (own, state_dict))
     return KeyReport(
         loaded=tuple(name for name in own if name in same),
-        missing=tuple(name for name in absent if not name.endswith("num_batches_tracked")),
-        unexpected=tuple(name for name in state_dict if name not in own),
-        mismatched=tuple(name for name in own if name in state_dict and name not in same),
+        missing=tuple(n for n in ours if n not in state_dict and not n.endswith("num_batches_tracked")),
+        unexpected=tuple(name for name in theirs if name not in own),
+        mismatched=tuple(name for name in ours if name in state_dict and name not in same),
     )
 
 
@@ -306,60 +260,44 @@ def build_checked(
         CheckpointError: the weights cannot be read, or keys are missing, unexpected or of another shape.
         NetworkError: the Hub cannot be reached or refuses.
     """
-    cfg = _resolve(variant, kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay"))
-    if not pretrained:
-        return _build(model_cls, variant, False, **kwargs)
-    if not (cfg.has_weights or cfg.state_dict):
-        raise ModelError(_no_weights(variant))
+    tags = [weights.tag for weights in WEIGHTS.values() if weights.architecture == variant]
+    try:
+        cfg = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay"))
+    except RuntimeError as error:  # timm's word for a tag that it does not know
+        tag = str(kwargs.get("pretrained_cfg"))
+        known = f"its tags are {', '.join(tags)}" if tags else "it has no tags, as there are no weights for it"
+        raise ModelError(f"{variant} has no tag {tag!r}: {known}.", value=tag, accepted=tags) from error
+    if pretrained and not (cfg.has_weights or cfg.state_dict):
+        family = re.sub(r"[a-d]_bot$", "", variant)
+        trained = dict.fromkeys(weights.architecture for weights in WEIGHTS.values())
+        siblings = [name for name in trained if re.fullmatch(family + "[a-d]_bot", name)]
+        instead = f"take {' or '.join(siblings)}, which have them, or " if siblings else ""
+        raise ModelError(
+            f"There are no pretrained weights for {variant}: {instead}train from scratch with pretrained=False."
+        )
+    source = cfg.file or (f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url))
+    source = "the given state_dict" if cfg.state_dict else source
     features_only = headless or bool(kwargs.get("features_only"))
     reading = False  # True between the construction of the model and the first look at the weights
 
     def construct(**model_args: Any) -> _ModelT:
         nonlocal reading
-        model = model_cls(**model_args)
-        reading = True
-        return model
+        made = model_cls(**model_args)
+        reading = pretrained
+        return made
 
     def check(state_dict: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
         nonlocal reading
         reading = False
-        return _fitting(state_dict, model, _source(cfg), features_only)
+        return _fitting(state_dict, model, source, features_only)
 
     try:
-        return _build(construct, variant, True, pretrained_filter_fn=check, **kwargs)
+        model: _ModelT = build_model_with_cfg(construct, variant, pretrained, pretrained_filter_fn=check, **kwargs)
+        return model
     except Exception as error:  # a damaged file can end in almost any of them
         if reading:
-            raise _unreadable(error, cfg) from error
+            raise _unreadable(error, cfg, source) from error
         raise
-
-
-def _build(model_cls: Callable[..., _ModelT], variant: str, pretrained: bool, **kwargs: Any) -> _ModelT:
-    model: _ModelT = build_model_with_cfg(model_cls, variant, pretrained, **kwargs)
-    return model
-
-
-def _resolve(variant: str, pretrained_cfg: Any, overlay: dict[str, Any] | None) -> PretrainedCfg:
-    try:
-        return resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
-    except RuntimeError as error:  # timm's word for a tag that it does not know
-        tags = [weights.tag for weights in WEIGHTS.values() if weights.architecture == variant]
-        known = f"its tags are {', '.join(tags)}" if tags else "it has no tags, as there are no weights for it"
-        hint = did_you_mean(str(pretrained_cfg), tags)
-        raise ModelError(f"{variant} has no tag {str(pretrained_cfg)!r}: {known}.{hint}") from error
-
-
-def _no_weights(variant: str) -> str:
-    family = re.sub(r"[a-d]_bot$", "", variant)
-    trained = dict.fromkeys(weights.architecture for weights in WEIGHTS.values())
-    siblings = [name for name in trained if re.fullmatch(family + "[a-d]_bot", name)]
-    instead = f"take {' or '.join(siblings)}, which have them, or " if siblings else ""
-    return f"There are no pretrained weights for {variant}: {instead}train from scratch with pretrained=False."
-
-
-def _source(cfg: PretrainedCfg) -> str:
-    if cfg.state_dict:
-        return "the given state_dict"
-    return cfg.file or (f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url))
 
 
 def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, features_only: bool) -> dict[str, Any]:
@@ -367,7 +305,14 @@ def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, featu
     if not isinstance(state_dict, Mapping):
         raise CheckpointError(f"{source} holds a {type(state_dict).__name__}, not the weights of a network.")
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
-    report = compare_keys(model, state_dict).excusing(_adaptable(state_dict, model, cfg, features_only))
+    adapted: set[str] = set()  # what timm replaces or adapts for this model need not fit
+    if features_only or model.num_classes != cfg["num_classes"]:
+        adapted |= {f"{cfg['classifier']}.{kind}" for kind in ("weight", "bias")}
+    channels, stem = cfg["input_size"][0], f"{cfg['first_conv']}.weight"
+    if model.in_chans != channels and stem in state_dict:
+        out_channels, _, *kernel = model.state_dict()[stem].shape
+        adapted |= {stem} if _shape(state_dict[stem]) == (out_channels, channels, *kernel) else set()
+    report = compare_keys(model, state_dict, adapted)
     if not report.fits:
         raise CheckpointError(
             f"The weights from {source} do not fit {cfg['architecture']}: {report}. "
@@ -376,30 +321,18 @@ def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, featu
     return dict(state_dict)  # without torch's metadata, so that num_batches_tracked may be absent
 
 
-def _adaptable(state_dict: Mapping[str, Any], model: nn.Module, cfg: dict[str, Any], features_only: bool) -> set[str]:
-    """Names that timm replaces or adapts for this model, and that therefore need not fit."""
-    names: set[str] = set()
-    if features_only or model.num_classes != cfg["num_classes"]:
-        names |= {f"{cfg['classifier']}.{kind}" for kind in ("weight", "bias")}
-    channels = cfg["input_size"][0]
-    stem = f"{cfg['first_conv']}.weight"
-    if model.in_chans != channels and stem in state_dict:
-        out_channels, _, *kernel = model.state_dict()[stem].shape
-        names |= {stem} if _shape(state_dict[stem]) == (out_channels, channels, *kernel) else set()
-    return names
-
-
-def _unreadable(error: Exception, cfg: PretrainedCfg) -> CheckpointError | NetworkError:
+def _unreadable(error: Exception, cfg: PretrainedCfg, source: str) -> CheckpointError | NetworkError:
     reason = re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
     if is_network_error(error):
         return NetworkError(
-            f"Cannot fetch the weights of {cfg.architecture} from {_source(cfg)} ({reason}). Check the connection and "
-            f"the name, or take resnet10d_bot, whose weights come with botzoo and need no network."
+            f"Cannot fetch the weights of {cfg.architecture} from {source} ({reason}). Check the connection and "
+            f"the name, or take resnet10d_bot, whose weights come with botzoo and need no network.",
+            unreachable=True,
         )
     if isinstance(error, FileNotFoundError):
-        return CheckpointError(f"There are no weights at {_source(cfg)}. Check the path, or install botzoo again.")
+        return CheckpointError(f"There are no weights at {source}. Check the path, or install botzoo again.")
     return CheckpointError(
-        f"Cannot read weights from {_source(cfg)} ({reason}). The file is damaged or is no checkpoint: fetch it again."
+        f"Cannot read weights from {source} ({reason}). The file is damaged or is no checkpoint: fetch it again."
     )
 
 
@@ -412,7 +345,3 @@ def is_network_error(error: Exception) -> bool:
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(value.shape) if hasattr(value, "shape") else None
-
-
-def _first(names: tuple[str, ...], limit: int = 3) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")

@@ -1,7 +1,5 @@
 """Options that were chosen for the user, each with its reason."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar

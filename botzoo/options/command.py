@@ -1,7 +1,5 @@
 """What a training command is: its options, their defaults, what it can do instead of training, and its examples."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar

@@ -4,8 +4,6 @@ A value means the same behind a flag, in a file and in Python: ``freeze: 2`` is 
 is imported here, so that help and refusals come at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from itertools import zip_longest

@@ -4,8 +4,6 @@
 who cannot do with an option are all derived from them here, so that a new option is one declaration and nothing else.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -171,7 +169,7 @@ def check(ok: bool, name: str, value: Any, accepted: str) -> None:
     """Raise ``ConfigError`` naming the flag, its ``value`` and what is ``accepted`` unless ``ok``; infinity never is."""
     if not ok or (isinstance(value, float) and not math.isfinite(value)):
         value = list(value) if isinstance(value, tuple) else value
-        raise ConfigError(f"{flag(name)} is {value!r}: it must be {accepted}.")
+        raise ConfigError(f"{flag(name)} is {value!r}: it must be {accepted}.", value=value, accepted=accepted)
 
 
 def flag(name: str, value: Any = True) -> str:

@@ -1,7 +1,5 @@
 """The help of the training commands, made from the facts of their options."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Mapping
 from types import NoneType

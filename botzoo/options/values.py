@@ -1,7 +1,5 @@
 """What is written behind a flag, in a file or in Python, as the type of its option: 0.001 may be written "1e-3"."""
 
-from __future__ import annotations
-
 import os
 from datetime import date
 from numbers import Integral, Real

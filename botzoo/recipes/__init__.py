@@ -19,9 +19,10 @@ from typing import Any
 
 import yaml
 
-from botzoo.errors import ConfigError, did_you_mean
+from botzoo.errors import ConfigError
 
 FOLDER = Path(__file__).parent
+ENDINGS = (".yaml", ".yml")
 KEYS = ("about", "section", "base", "options", "paper", "measured")
 
 Options = dict[str, Any]
@@ -30,16 +31,7 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe.
-
-    Attributes:
-        name: of the file, or its path where a user wrote it.
-        about, section: what it adds, and the paper's section and tables.
-        base: the recipe it builds on.
-        options: its own, those that differ from the base's.
-        paper: (top-1, top-5) in per cent by network.
-        measured: setup, top1 and each, as in the file; empty where nothing was measured.
-    """
+    """One recipe, with the keys of its file; ``name`` is the file's, or its path where a user wrote it."""
 
     name: str
     about: str = ""
@@ -80,7 +72,7 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
     Raises:
         ConfigError: there is none, or the file is not a recipe.
     """
-    path = _path(name)
+    path = file_of(name, FOLDER, "recipe")
     if str(path) in _seen:
         raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
     values = read_yaml(path, KEYS)
@@ -92,37 +84,28 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
             raise ConfigError(f"{path}: {key} must be `name: value` lines.")
     if "paper" in values:
         values["paper"] = {model: accuracies(pair, path) for model, pair in dict(values["paper"]).items()}
+    if base and base.endswith(ENDINGS):
+        base = str(path.parent / base)  # beside the file that names it, unless it is absolute
     shown = path.stem if path.parent == FOLDER else name
-    return Recipe(shown, base=load(_beside(path, base), (*_seen, str(path))) if base else None, **values)
+    return Recipe(shown, base=load(base, (*_seen, str(path))) if base else None, **values)
 
 
 def accuracies(pair: Any, path: Path) -> tuple[float, float]:
-    """Return the top-1 and top-5 that a file gives as a list of two numbers, in per cent.
-
-    Raises:
-        ConfigError: it gives something else.
-    """
-    numbers = isinstance(pair, list) and all(isinstance(value, int | float) for value in pair)
-    if not numbers or len(pair) != 2:
+    """Return the top-1 and top-5 that a file gives as a list of two numbers, in per cent; raises ConfigError."""
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(value, int | float) for value in pair):
         raise ConfigError(f"{path}: paper is {pair!r}; it must be [top-1, top-5] in per cent.")
     return float(pair[0]), float(pair[1])
 
 
-def _beside(path: Path, base: str) -> str:
-    """Return ``base`` as a path relative to the file that names it, unless it is a name."""
-    return str(path.parent / base) if base.endswith((".yaml", ".yml")) and not Path(base).is_absolute() else base
-
-
-def _path(name: str) -> Path:
-    if name.endswith((".yaml", ".yml")):
+def file_of(name: str, folder: Path, what: str) -> Path:
+    """Return the YAML file that is one of ours in ``folder`` by its name, or a user's own; raises ConfigError."""
+    if name.endswith(ENDINGS):
         return Path(name).expanduser()
-    known = [path.stem for path in FOLDER.glob("*.yaml")]
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
-        raise ConfigError(
-            f"There is no recipe {name!r}.{did_you_mean(name, known)} There are {', '.join(names())}; a file of your own "
-            "ends in .yaml."
-        )
-    return FOLDER / f"{name}.yaml"
+        cure = f"There are {', '.join(known)}; a file of your own ends in .yaml."
+        raise ConfigError(f"There is no {what} {name!r}.", value=name, accepted=known, cure=cure)
+    return folder / f"{name}.yaml"
 
 
 def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -139,7 +122,12 @@ def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold `name: value` lines, with the names {', '.join(keys)}.")
+    check_keys(values, keys, f"{path}: there is", f"Give {', '.join(keys)}.")
+    return values
+
+
+def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str, cure: str = "") -> None:
+    """Raise ConfigError where ``values`` have another key than these."""
     for key in values:
         if key not in keys:
-            raise ConfigError(f"{path}: there is no key {key!r}.{did_you_mean(str(key), keys)} Give {', '.join(keys)}.")
-    return values
+            raise ConfigError(f"{where} no key {key!r}.", value=key, accepted=keys, cure=cure)

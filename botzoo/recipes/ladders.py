@@ -12,16 +12,14 @@ A file of ``ladders/`` or of a user's own is one ladder. Its keys:
 Every run starts from random weights, unless its recipe or its options say ``scratch: false``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from botzoo import recipes
-from botzoo.errors import ConfigError, did_you_mean
-from botzoo.recipes import Options, merged, read_yaml
+from botzoo.errors import ConfigError
+from botzoo.recipes import Options, merged
 from botzoo.util.nested import flat, nested
 
 FOLDER = recipes.FOLDER / "ladders"
@@ -31,14 +29,9 @@ RUNG_KEYS = ("recipe", "name", "options", "below", "paper", "about")
 
 @dataclass(frozen=True)
 class Rung:
-    """One set of options to train with.
+    """One set of options to train with, the recipe's included.
 
-    Attributes:
-        name: of the rung.
-        options: all of them, the recipe's included.
-        below: name of the rung it is compared with, None for the lowest.
-        about: what it adds.
-        paper: the paper's top-1 accuracy on ImageNet in per cent, where it has one.
+    ``below`` is the rung that it is compared with, None for the lowest; ``paper`` the paper's top-1 on ImageNet in per cent.
     """
 
     name: str
@@ -50,13 +43,9 @@ class Rung:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Rungs from the bottom up.
+    """Rungs from the bottom up, one or more, each above the one it is compared with.
 
-    Attributes:
-        name: of the ladder, or the path of its file.
-        about: what is compared.
-        rungs: one or more, each above the one it is compared with.
-        epochs: those of the lowest rung as the file has it, in which its warmup is counted.
+    ``epochs`` are those of the lowest rung as the file has it, in which its warmup is counted.
     """
 
     name: str
@@ -75,24 +64,12 @@ class Ladder:
 
 
 def load_ladder(name: str, model: str | None = None) -> Ladder:
-    """Return a ladder by its name, or from a YAML file of one's own by its path.
+    """Return a ladder by its name, table4 for one, or from a YAML file of one's own by its path; raises ConfigError.
 
-    Args:
-        name: table4, table5, table6, or a path that ends in .yaml.
-        model: the network whose figures are the paper's; by default the ladder's own.
-
-    Raises:
-        ConfigError: there is none, or the file is not a ladder.
+    The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
     """
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    own = name.endswith((".yaml", ".yml"))
-    if not own and name not in known:
-        raise ConfigError(
-            f"There is no ladder {name!r}.{did_you_mean(name, known)} There are {', '.join(known)}; a file of your own "
-            "ends in .yaml."
-        )
-    path = Path(name).expanduser() if own else FOLDER / f"{name}.yaml"
-    values = read_yaml(path, KEYS)
+    path = recipes.file_of(name, FOLDER, "ladder")
+    values = recipes.read_yaml(path, KEYS)
     entries = values.get("rungs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
@@ -100,15 +77,13 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     named = [recipes.load(str(entry["recipe"])) for entry in entries if "recipe" in entry]
     shown = model if named and all(model in recipe.paper for recipe in named) else values.get("model")
     rungs: list[Rung] = []
-    for entry in entries:
+    for entry in entries:  # one after another, as each stands on one of those before it
         rungs.append(_rung(path, entry, base, rungs, shown))
     return Ladder(name, str(values.get("about", "")), tuple(rungs), rungs[0].options.get("epochs"))
 
 
 def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], model: str | None) -> Rung:
-    for key in entry:
-        if key not in RUNG_KEYS:
-            raise ConfigError(f"{path}: a rung has no key {key!r}.{did_you_mean(str(key), RUNG_KEYS)}")
+    recipes.check_keys(entry, RUNG_KEYS, f"{path}: a rung has")
     recipe = recipes.load(str(entry["recipe"])) if "recipe" in entry else None
     name = str(entry.get("name") or (recipe.name if recipe else ""))
     names = [rung.name for rung in lower]
@@ -130,9 +105,7 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
 
 
 def leave_one_out(ladder: Ladder) -> Ladder:
-    """Return the top rung and, on it, one rung for each trick that led to it, with all but that trick.
-
-    The tricks are those of the rungs from the bottom to the last one, along ``below``.
+    """Return the top rung and, on it, one rung for each trick that led to it, along ``below``, with all but that trick.
 
     Raises:
         ConfigError: the top rung stands on none, or a trick changes more than once.
@@ -163,17 +136,12 @@ def leave_one_out(ladder: Ladder) -> Ladder:
 
 
 def select(ladder: Ladder, names: list[str]) -> Ladder:
-    """Return the ladder with these rungs only; each stands on the nearest one below it that is left.
-
-    Raises:
-        ConfigError: the ladder has no such rung.
-    """
+    """Return the ladder with these rungs only, each on the nearest one below it that is left; raises ConfigError."""
     known = [rung.name for rung in ladder.rungs]
     for name in names:
         if name not in known:
-            raise ConfigError(
-                f"{ladder.name} has no rung {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}."
-            )
+            cure = f"It has {', '.join(known)}."
+            raise ConfigError(f"{ladder.name} has no rung {name!r}.", value=name, accepted=known, cure=cure)
 
     def nearest(below: str | None) -> str | None:
         return below if below is None or below in names else nearest(ladder.rung(below).below)

@@ -4,8 +4,6 @@ A new file is a new function here, marked with its name. It is written at the en
 up when the model is published. A function that has nothing to say of a run writes nothing.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -34,10 +32,7 @@ def beside_the_model(name: str) -> Callable[[Write], Write]:
     return mark
 
 
-@beside_the_model("recipe.yaml")
-def recipe(record: RunRecord, path: Path) -> None:
-    """Write the options of the run as they took effect."""
-    write_recipe(record, path)
+beside_the_model("recipe.yaml")(write_recipe)
 
 
 @beside_the_model("metrics.jsonl")

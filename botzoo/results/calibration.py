@@ -4,8 +4,6 @@ C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Netwo
 and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them, kept in config.json.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +14,7 @@ from numpy.typing import NDArray
 
 from botzoo.util.files import write_json
 
-BINS = 15
-
-FOLDS = 5
-
-WIDEST = 20.0
+BINS, FOLDS, WIDEST = 15, 5, 20.0
 
 ROWS = 1 << 12
 """So many images are held in float64 at once."""
@@ -88,7 +82,7 @@ def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
-        lambda log_t: _nll(log_p, labels, float(np.exp(log_t))),
+        lambda log_t: _at(log_p, labels, float(np.exp(log_t)))[0],
         bounds=(-np.log(WIDEST), np.log(WIDEST)),
         method="bounded",
         options={"xatol": 1e-4},
@@ -117,14 +111,31 @@ def calibrate(
     if log_p is None or len(labels) < 2 * FOLDS:
         return Calibration(before)
     temperature = fit_temperature(*(held_out or (log_p, labels)))
-    if temperature is None:
+    fold = np.zeros(len(labels), int) if held_out else np.random.default_rng(0).permutation(len(labels)) % FOLDS
+    fitted = [
+        temperature if held_out else fit_temperature(log_p[fold != k], labels[fold != k]) for k in np.unique(fold)
+    ]
+    if temperature is None or None in fitted:
         return Calibration(before, endless=True)
-    each = np.full(len(labels), temperature) if held_out is not None else _cross_fitted(log_p, labels)
-    if each is None:
-        return Calibration(before, endless=True)
-    after = expected_calibration_error(_confidence(log_p, each), correct)
-    gain = _nll(log_p, labels, 1.0) - _nll(log_p, labels, each)
-    return Calibration(before, after, temperature, held_out is None, nll_gain=gain)
+    at_one = _at(log_p, labels, 1.0)[0]
+    nll, sureness = _at(log_p, labels, np.array(fitted, np.float64)[fold])
+    after = expected_calibration_error(sureness, correct)
+    return Calibration(before, after, temperature, held_out is None, nll_gain=at_one - nll)
+
+
+def _at(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> tuple[float, Floats]:
+    """Return the mean negative log-likelihood in nats and each image's confidence, at one temperature or one for each."""
+    total, sure, each = 0.0, [], np.broadcast_to(temperature, len(labels))
+    for first in range(
+        0, len(labels), ROWS
+    ):  # a part at a time: in float64 all of them would take four times the memory
+        rows = slice(first, first + ROWS)
+        z = log_p[rows].astype(np.float64) / each[rows, None]
+        z -= z.max(1, keepdims=True)
+        mass = np.exp(z).sum(1)
+        total += float((np.log(mass) - z[np.arange(len(z)), labels[rows]]).sum())
+        sure.append(1 / mass)
+    return total / len(labels), np.concatenate(sure)
 
 
 def write_temperature(folder: Path, temperature: float) -> None:
@@ -136,35 +147,3 @@ def write_temperature(folder: Path, temperature: float) -> None:
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     write_json(file, config | {"calibration": {"temperature": temperature}})
-
-
-def _cross_fitted(log_p: Floats, labels: NDArray[np.int64]) -> Floats | None:
-    """Return a temperature for each image that was fitted on the other folds; None where one could not be."""
-    fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
-    each = np.empty(len(labels))
-    for k in range(FOLDS):
-        temperature = fit_temperature(log_p[fold != k], labels[fold != k])
-        if temperature is None:
-            return None
-        each[fold == k] = temperature
-    return each
-
-
-def _nll(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> float:
-    """Return the mean negative log-likelihood of the labels, in nats, at one temperature or one for each image."""
-    total, each = 0.0, np.broadcast_to(temperature, len(labels))
-    for first in range(0, len(labels), ROWS):
-        rows = labels[first : first + ROWS]
-        z = log_p[first : first + ROWS].astype(np.float64) / each[first : first + ROWS, None]
-        z -= z.max(1, keepdims=True)
-        total += float((np.log(np.exp(z).sum(1)) - z[np.arange(len(rows)), rows]).sum())
-    return total / len(labels)
-
-
-def _confidence(log_p: Floats, each: Floats) -> Floats:
-    """Return the probability of the likeliest class of each image at its temperature."""
-    found = []
-    for first in range(0, len(log_p), ROWS):
-        z = log_p[first : first + ROWS].astype(np.float64) / each[first : first + ROWS, None]
-        found.append(1 / np.exp(z - z.max(1, keepdims=True)).sum(1))
-    return np.concatenate(found) if found else np.empty(0)

@@ -1,14 +1,11 @@
 """The model card: README.md for people, with a front matter for the Hub."""
 
-from __future__ import annotations
-
 from huggingface_hub import ModelCard
 
 from botzoo.results.claim import card_data
 from botzoo.results.record import RunRecord
 from botzoo.results.sections import credit, data_section, licence, limits, training, use
 from botzoo.results.words import words_of
-from botzoo.util.files import write_text
 
 
 def card(record: RunRecord) -> str:
@@ -26,8 +23,3 @@ def card(record: RunRecord) -> str:
     )
     body = "\n\n".join(block for section in sections for block in section)
     return str(ModelCard(f"---\n{card_data(record, words.eval_results(record)).to_yaml()}\n---\n\n{body}\n"))
-
-
-def write_card(record: RunRecord) -> None:
-    """Write README.md into the model folder."""
-    write_text(record.model_folder / "README.md", card(record))

@@ -4,10 +4,7 @@ It stands in the front matter of a card (``model-index``), which the Hub's searc
 with the package.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,38 +138,24 @@ def claim_in_card(card: Path) -> Claim | None:
     try:
         data: Any = ModelCard(card.read_text(encoding="utf-8")).data
         found = [result for result in data.eval_results or [] if result.metric_type in FIGURES and result.metric_args]
-        return _claim(found[0]) if found else None
+        if not found:
+            return None
+        result, args = found[0], found[0].metric_args
+        low, high = (float(bound) for bound in args["interval_95"])
+        where = str(result.dataset_type), str(args.get("split", "validation")), int(args["images"])
+        images, weights = (args.get(key) and str(args[key]) for key in ("images_sha256", "weights_sha256"))
+        return Claim(*where, float(result.metric_value), low, high, images, weights, result.metric_type)
     except Exception as error:  # YAML's errors, and others for values that are not what they should be
         raise CheckpointError(f"{card} is not a model card that can be read ({brief(error)}).") from error
 
 
-def _claim(result: EvalResult) -> Claim:
-    args: Mapping[str, Any] = result.metric_args or {}
-    low, high = (float(bound) for bound in args["interval_95"])
-    return Claim(
-        str(result.dataset_type),
-        str(args.get("split", "validation")),
-        int(args["images"]),
-        float(result.metric_value),
-        low,
-        high,
-        args.get("images_sha256") and str(args["images_sha256"]),
-        args.get("weights_sha256") and str(args["weights_sha256"]),
-        result.metric_type,
-    )
-
-
 def claim_in_table(weights: Weights) -> Claim | None:
     """Return what is claimed of weights in our table: with their images where they come with the package, else on ImageNet."""
-    beside = weights.path.with_suffix(".json") if weights.path else None
-    if beside is not None:
-        return _from_json(json.loads(beside.read_text(encoding="utf-8"))["claim"])
+    if weights.path is not None:
+        found = json.loads(weights.path.with_suffix(".json").read_text(encoding="utf-8"))["claim"]
+        # The value was called top1 while there were no other figures.
+        return Claim(**{"value" if key == "top1" else key: value for key, value in found.items()})
     if weights.top1 is None or weights.num_classes != 1000:
         return None
     low, high = wilson(round(weights.top1 / 100 * IMAGENET), IMAGENET)
     return Claim("imagenet-1k", "validation", IMAGENET, weights.top1, low, high)
-
-
-def _from_json(claim: Mapping[str, Any]) -> Claim:
-    """Return the claim of a file beside weights; the value was called top1 while there were no other figures."""
-    return Claim(**{"value" if key == "top1" else key: value for key, value in claim.items()})

@@ -1,27 +1,15 @@
-"""What card and terminal say of a network that names the one class of an image."""
-
-from __future__ import annotations
+"""What card and terminal say of a network that names the one class of an image; see ``botzoo.results.words.Words``."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from huggingface_hub import EvalResult
 
+from botzoo.results import sections
 from botzoo.results.calibration import BINS, Calibration
 from botzoo.results.claim import eval_result
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
-from botzoo.results.sections import (
-    chosen_remark,
-    conditions,
-    imbalance,
-    learning_curve,
-    looked_at,
-    never_answered,
-    opening_of,
-    picture,
-    roughness,
-)
 from botzoo.tasks.classification import wilson
 from botzoo.util.markdown import counted, escaped, quoted, table
 
@@ -29,7 +17,6 @@ NOUN, NOUNS = "class", "classes"
 
 
 def figures(record: RunRecord) -> list[ClassFigures]:
-    """Return the figures of every class that has images in the evaluated split."""
     return class_figures(record.evaluation, record.class_names)
 
 
@@ -44,7 +31,6 @@ def accuracies(record: RunRecord) -> Iterator[tuple[str, int, int, float, float]
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
-    """Return what the Hub is told."""
     metrics = {"top-1": "accuracy", "top-5": "top_5_accuracy"}
     return [
         eval_result(record, metrics[name], f"{name} accuracy", 100 * correct / images, (low, high))
@@ -53,9 +39,8 @@ def eval_results(record: RunRecord) -> list[EvalResult]:
 
 
 def opening(record: RunRecord) -> Iterator[str]:
-    """Yield what the network is."""
     wrong = len(record.evaluation) - record.evaluation.correct
-    return opening_of(
+    return sections.opening_of(
         record,
         "An image classifier",
         f"answers with one of {len(record.class_names)} classes",
@@ -65,8 +50,7 @@ def opening(record: RunRecord) -> Iterator[str]:
 
 
 def results(record: RunRecord) -> Iterator[str]:
-    """Yield the figures."""
-    every = figures(record)
+    every, names = figures(record), record.class_names
     yield "## Results"
     yield table(
         (f"on {record.split_text}", "accuracy", "95 % interval", "images right"),
@@ -75,11 +59,11 @@ def results(record: RunRecord) -> Iterator[str]:
             for name, correct, n, low, high in accuracies(record)
         ),
     )
-    yield looked_at(record)
+    yield sections.looked_at(record)
     commonest = 100 * max(f.images for f in every) / len(record.evaluation)
     yield (
-        f"{conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} nats. "
-        f"Always answering with the commonest class would reach {commonest:.1f} %."
+        f"{sections.conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} "
+        f"nats. Always answering with the commonest class would reach {commonest:.1f} %."
     )
     if record.evaluation.skewed:
         sizes = [f.images for f in every]
@@ -88,14 +72,27 @@ def results(record: RunRecord) -> Iterator[str]:
             f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
         )
     if record.calibration is not None:
-        yield from _calibration(record, record.calibration)
+        yield from calibration(record, record.calibration)
     yield "### Class by class"
-    yield from per_class(every, len(record.class_names), NOUN, NOUNS)
-    yield from _confusions(record)
-    yield from learning_curve(record)
+    yield from per_class(every, len(names), NOUN, NOUNS)
+    yield "### Confusions"
+    matrix = confusions(record.evaluation, len(names))
+    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)
+    commonest_first = np.argsort(-wrong, axis=None, kind="stable")[:10].tolist()
+    rows = [(i, j, int(wrong[i, j])) for i, j in (divmod(k, len(names)) for k in commonest_first) if wrong[i, j]]
+    if rows:
+        yield table(
+            ("class", "answer", "images", "of the class"),
+            ((escaped(names[i]), escaped(names[j]), str(k), f"{100 * k / images[i]:.1f} %") for i, j, k in rows),
+        )
+    else:
+        yield "No image was classified wrongly."
+    yield from sections.picture(record, "Confusion matrix", "confusion.png")
+    yield from sections.learning_curve(record)
 
 
-def _calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
+def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
+    """Yield how sure the network is, against how often it is right, and what a temperature does to that."""
     rows = [("as it is", f"{100 * found.before:.2f} %")]
     if found.after is not None:
         rows.append((f"logits divided by the temperature {found.temperature:.3g}", f"{100 * found.after:.2f} %"))
@@ -103,52 +100,26 @@ def _calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
     yield table(("how sure it is, against how often it is right", "expected calibration error"), rows)
     bins = f"In {BINS} bins of confidence, of equal width."
     if found.after is None:
-        why = "the images were too few, or the answers too many to be kept"
-        if found.endless:
-            why = "none from 1/20 to 20 fits best, as where every answer is right"
+        few, endless = "the images were too few, or the answers too many to be kept", "none from 1/20 to 20 fits best"
+        why = f"{endless}, as where every answer is right" if found.endless else few
         yield f"{bins} No temperature was fitted: {why}."
         return
+    how = "The temperature is the one that fits the validation images best, none of which is counted here"
     if found.cross_fitted:
         how = (
             "Each fifth of these images was evaluated with the temperature that fits the other four best, as there is no "
             "test split; the one given here fits all of them best"
         )
-    else:
-        how = "The temperature is the one that fits the validation images best, none of which is counted here"
+    use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
     if record.temperature is not None:
         use = (
             "It is kept beside the weights, not in them: the code above and `botzoo predict` divide the logits by it, the "
             "pipeline of transformers does not"
         )
-    else:
-        use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
     yield f"{bins} {how} (least negative log-likelihood). {use}."
 
 
-def commonest_confusions(record: RunRecord, limit: int = 10) -> list[tuple[str, str, int, int]]:
-    """Return class, wrong answer, how often, and the images of the class; the commonest first."""
-    names, matrix = record.class_names, confusions(record.evaluation, len(record.class_names))
-    images = matrix.sum(1)
-    wrong = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-    pairs = [tuple(map(int, np.unravel_index(i, wrong.shape))) for i in order]
-    return [(names[i], names[j], int(wrong[i, j]), int(images[i])) for i, j in pairs if wrong[i, j]]
-
-
-def _confusions(record: RunRecord) -> Iterator[str]:
-    yield "### Confusions"
-    if rows := commonest_confusions(record):
-        yield table(
-            ("class", "answer", "images", "of the class"),
-            ((escaped(a), escaped(b), str(k), f"{100 * k / n:.1f} %") for a, b, k, n in rows),
-        )
-    else:
-        yield "No image was classified wrongly."
-    yield from picture(record, "Confusion matrix", "confusion.png")
-
-
 def limits(record: RunRecord) -> Iterator[str]:
-    """Yield sentences on what it cannot do."""
     every = figures(record)
     worst = min(every, key=lambda f: (f.recall, -f.images))
     if worst.recall < 100:
@@ -156,14 +127,13 @@ def limits(record: RunRecord) -> Iterator[str]:
             f"Weakest class: of {counted(worst.images, 'image')} of {quoted(worst.name)} it recognised "
             f"{round(worst.recall * worst.images / 100):,}."
         )
-    yield from never_answered(every, "answered")
-    yield from roughness(record, every, NOUNS)
-    yield from imbalance(record, "The training images are unbalanced")
+    yield from sections.never_answered(every, "answered")
+    yield from sections.roughness(record, every, NOUNS)
+    yield from sections.imbalance(record, "The training images are unbalanced")
     yield "It answers every image with one of its classes, also where none of them is right."
 
 
 def terminal(record: RunRecord) -> Iterator[str]:
-    """Yield the figures for the terminal."""
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
         share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
@@ -171,7 +141,7 @@ def terminal(record: RunRecord) -> Iterator[str]:
     if record.evaluation.skewed:
         balanced = f"{record.evaluation.balanced_accuracy:.2f} %"
         yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
-    yield f"{'':10} {chosen_remark(record)}"
+    yield f"{'':10} {sections.chosen_remark(record)}"
     if (found := record.calibration) is not None:
         yield sureness(found)
 

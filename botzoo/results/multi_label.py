@@ -1,25 +1,14 @@
-"""What card and terminal say of a network that gives an image any number of labels."""
-
-from __future__ import annotations
+"""What card and terminal say of a network that gives an image any number of labels; see ``botzoo.results.words.Words``."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from huggingface_hub import EvalResult
 
+from botzoo.results import sections
 from botzoo.results.claim import eval_result
 from botzoo.results.per_class import LabelFigures, label_figures, per_class
 from botzoo.results.record import RunRecord
-from botzoo.results.sections import (
-    chosen_remark,
-    conditions,
-    imbalance,
-    learning_curve,
-    looked_at,
-    never_answered,
-    opening_of,
-    roughness,
-)
 from botzoo.tasks.multi_label import RESAMPLES
 from botzoo.util.markdown import quoted, table
 
@@ -27,21 +16,18 @@ NOUN, NOUNS = "label", "labels"
 
 
 def figures(record: RunRecord) -> list[LabelFigures]:
-    """Return the figures of every label that some evaluated image has."""
     return label_figures(record.evaluation, record.class_names)
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
-    """Return what the Hub is told."""
     headline, seen, words = record.task.headline, record.evaluation, "Multi-label Image Classification"
     return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval(), words)]
 
 
 def opening(record: RunRecord) -> Iterator[str]:
-    """Yield what the network is."""
     seen, labels = record.evaluation, len(record.class_names)
     right = int((seen.labels == seen.given).all(1).sum())
-    return opening_of(
+    return sections.opening_of(
         record,
         "A multi-label image classifier",
         f"says of each of {labels} labels, one by one, whether an image has it; it may have several, or none",
@@ -51,7 +37,6 @@ def opening(record: RunRecord) -> Iterator[str]:
 
 
 def results(record: RunRecord) -> Iterator[str]:
-    """Yield the figures."""
     every, seen = figures(record), record.evaluation
     over, (low, high) = f"mean over {len(every)} labels", seen.interval()
     yield "## Results"
@@ -63,35 +48,33 @@ def results(record: RunRecord) -> Iterator[str]:
             ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
         ),
     )
-    yield looked_at(record)
+    yield sections.looked_at(record)
     chance = 100 * float(np.mean([f.images for f in every])) / len(seen)
     yield (
-        f"{conditions(record)}; the interval is that of {RESAMPLES} bootstrap resamples of the images, seed 0. Mean binary "
-        f"cross-entropy of an image, summed over its labels, {seen.loss:.4f} nats. Ranking the images by chance would give "
-        f"an mAP of about {chance:.1f} %."
+        f"{sections.conditions(record)}; the interval is that of {RESAMPLES} bootstrap resamples of the images, seed 0. Mean "
+        f"binary cross-entropy of an image, summed over its labels, {seen.loss:.4f} nats. Ranking the images by chance would "
+        f"give an mAP of about {chance:.1f} %."
     )
     yield "### Label by label"
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
     yield "Average precision needs no threshold; the other figures are those of a probability over 0.5."
-    yield from learning_curve(record)
+    yield from sections.learning_curve(record)
 
 
 def limits(record: RunRecord) -> Iterator[str]:
-    """Yield sentences on what it cannot do."""
     every = figures(record)
     worst = min(every, key=lambda f: (f.average_precision, -f.images))
     yield f"Weakest label: {quoted(worst.name)}, with an average precision of {worst.average_precision:.1f} %."
-    yield from never_answered(every, "gave the label")
-    yield from roughness(record, every, NOUNS)
-    yield from imbalance(record, "The labels are unequally frequent among the training images")
+    yield from sections.never_answered(every, "gave the label")
+    yield from sections.roughness(record, every, NOUNS)
+    yield from sections.imbalance(record, "The labels are unequally frequent among the training images")
     yield "The threshold of 0.5 was not tuned, and no probability was calibrated."
 
 
 def terminal(record: RunRecord) -> Iterator[str]:
-    """Yield the figures for the terminal."""
     seen = record.evaluation
     low, high = seen.interval()
     interval = f"95 % interval {low:.2f} to {high:.2f}"
     yield f"{'result':10} mAP {seen.score:.2f} % on {len(seen):,} {record.split} images ({interval})"
     yield f"{'':10} F1 of labels over 50 %: micro {seen.f1('micro'):.2f} %, macro {seen.f1('macro'):.2f} %"
-    yield f"{'':10} {chosen_remark(record)}"
+    yield f"{'':10} {sections.chosen_remark(record)}"

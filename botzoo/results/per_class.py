@@ -1,7 +1,5 @@
 """The figures of every class of the evaluated split, in the card and beside it."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,9 +48,9 @@ class ClassFigures:
         """The figure that says which class is worst."""
         return self.f1
 
-    def cell(self, share: str) -> str:
-        """Return one of ``shares`` for a table; no precision where there are no answers."""
-        return f"{self.shares[share]:.1f} %" if self.answers or share != "precision" else "never answered"
+    def cell(self, share: str, none: str = "never answered") -> str:
+        """Return one of ``shares`` for a table; ``none`` in place of the precision where there are no answers."""
+        return f"{self.shares[share]:.1f} %" if self.answers or share != "precision" else none
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,10 @@ class LabelFigures(ClassFigures):
 
     @property
     def shares(self) -> dict[str, float]:
-        """All figures in per cent."""
         return {"average_precision": self.average_precision, **super().shares}
 
     @property
     def main(self) -> float:
-        """The figure that says which label is worst."""
         return self.average_precision
 
 

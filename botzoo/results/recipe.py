@@ -1,7 +1,5 @@
 """recipe.yaml: the options of a run as they took effect, for whoever trains the like of it."""
 
-from __future__ import annotations
-
 import shlex
 from itertools import takewhile
 from pathlib import Path
@@ -19,13 +17,18 @@ RECIPE_BYTES = 1 << 20
 
 
 def write_recipe(record: RunRecord, path: Path) -> None:
-    """Write recipe.yaml."""
-    options = recipe_options(record)
+    """Write recipe.yaml: the options as they took effect, without what belongs to one machine.
+
+    Of paths the last part is left: where a folder lay is nobody's business.
+    """
+    public = dict(record.facts["public"])
+    classes = public.pop("classes")
+    options = without_machine(record.options) | public
+    options["data"] = options["data"] | {"classes": classes}
     lines = [f"# {program(record)} --config recipe.yaml"]
     if options["dataset"] != record.options["dataset"]:
         lines.append("# The data set was a folder of this name: give where it lies with --dataset.")
-    text = "\n".join(lines) + "\n" + yaml.safe_dump(options, sort_keys=False)
-    write_text(path, text)
+    write_text(path, "\n".join(lines) + "\n" + yaml.safe_dump(options, sort_keys=False))
 
 
 def program(record: RunRecord) -> str:
@@ -48,14 +51,3 @@ def read_recipe(recipe: Path) -> dict[str, Any]:
         return options
     except (yaml.YAMLError, OSError, ValueError) as error:
         raise CheckpointError(f"{recipe} is not a recipe that can be read ({brief(error)}).") from error
-
-
-def recipe_options(record: RunRecord) -> dict[str, Any]:
-    """Return the options of the run as they took effect, without what belongs to one machine.
-
-    Of paths the last part is left: where a folder lay is nobody's business.
-    """
-    public = dict(record.facts["public"])
-    classes = public.pop("classes")
-    options = without_machine(record.options) | public
-    return options | {"data": options["data"] | {"classes": classes}}

@@ -161,7 +161,8 @@ class RunRecord:
 
 NEEDED = (
     *("name", "task", "split", "steps", "best_epoch", "command", "hardware", "python", "seconds", "finished"),
-    *(f"data.{key}" for key in ("title", "hub_id", "license", "class_names", "class_counts", "notes", "set_aside")),
+    *(f"data.{key}" for key in ("title", "hub_id", "license", "class_names", "class_counts", "notes", "hashed")),
+    "data.set_aside",
     *(f"network.{key}" for key in ("architecture", "parameters", "source", "loaded", "base_model", "license")),
     *(f"input.{key}" for key in ("size", "crop_pct", "crop_mode", "interpolation")),
     *("precision.name", "precision.reason", "public.dataset"),

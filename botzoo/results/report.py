@@ -1,7 +1,5 @@
 """What is made of a finished run: the files beside its weights, and the summary in the terminal."""
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import replace
@@ -11,11 +9,11 @@ from typing import Any
 from botzoo.errors import CheckpointError
 from botzoo.results.beside import FILES
 from botzoo.results.calibration import write_temperature
-from botzoo.results.card import write_card
+from botzoo.results.card import card
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
 from botzoo.training.callbacks import Callback
-from botzoo.util.files import sha256_of
+from botzoo.util.files import sha256_of, write_text
 
 log = logging.getLogger("botzoo")
 
@@ -45,7 +43,7 @@ def describe(folder: Path) -> RunRecord:
         record = replace(record, model_config=json.loads((model / "config.json").read_text(encoding="utf-8")))
     for name, write in FILES.items():
         write(record, model / name)
-    write_card(record)
+    write_text(model / "README.md", card(record))
     return record
 
 

@@ -4,8 +4,6 @@ Every sentence and figure comes from a ``RunRecord``. What is not known is said 
 somebody to fill in.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shlex
@@ -41,11 +39,12 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
     network, names = record.facts["network"], record.class_names
     some = ", ".join(escaped(name) for name in names[:20])
     rest = f", and {len(names) - 20} more (all in config.json)" if len(names) > 20 else ""
-    fine_tuned = network["loaded"] is not None
-    origin = f"fine-tuned from `{_short(network['source'])}`" if fine_tuned else "trained from random weights"
+    start = "trained from random weights"
+    if network["loaded"] is not None:
+        start = f"fine-tuned from `{_short(network['source'])}`"
     yield f"# {escaped(record.facts['name'])}"
     yield (
-        f"{kind}: `{network['architecture']}` ({network['parameters']:,} parameters), {origin} on {_data_name(record)}. "
+        f"{kind}: `{network['architecture']}` ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
         f"It takes RGB images at {record.size} x {record.size} pixels and {does}: {some}{rest}."
     )
     yield f"It is for images like those it learned from, and a start for fine-tuning on others. It is not for {harm}."
@@ -83,11 +82,10 @@ print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
 
 def data_section(record: RunRecord) -> Iterator[str]:
     """Yield the section on the images of the run."""
-    facts, data, streamed = record.facts, record.facts["data"], record.config.data.streaming
+    facts, data = record.facts, record.facts["data"]
     yield "## Data"
-    hashed = "the names, sizes and image counts of its shards" if streamed else "its images and labels in order"
     yield table(
-        ("split", "images", f"SHA-256 of {hashed}"),
+        ("split", "images", f"SHA-256 of {data['hashed']}"),
         ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),
     )
     notes = [f"{note[0].upper()}{note[1:]}." for note in map(escaped, data["notes"])]
@@ -152,19 +150,15 @@ def chosen_remark(record: RunRecord) -> str:
 
 def training(record: RunRecord) -> Iterator[str]:
     """Yield the section on how the network was trained."""
-    facts, schedule, network, best = (
-        record.facts,
-        record.facts["schedule"],
-        record.facts["network"],
-        record.facts["best_epoch"],
-    )
+    facts, schedule, network = record.facts, record.facts["schedule"], record.facts["network"]
+    best, teacher = facts["best_epoch"], facts.get("teacher")
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", facts["command"])), default=0))
     decay = decay_words(record.config, schedule["epochs"], record.task.headline.figure)
     warm = f"{schedule['warmup_steps']:,} steps of warmup, then " if schedule["warmup_steps"] else ""
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
     cut = ", which was cut short" if best > schedule["epochs"] else ""
     yield "## Training"
-    if own := record.facts.get("own"):
+    if own := facts.get("own"):
         yield (
             f"It was trained from Python with {and_list(own)} of its owner's, which the command below does not have: it "
             "cannot be repeated from this folder alone."
@@ -173,8 +167,23 @@ def training(record: RunRecord) -> Iterator[str]:
     if network["loaded"] is not None:
         source, loaded = _short(network["source"]), counted(network["loaded"], "tensor")
         yield f"It started from `{source}`: {loaded} from there, {network['new']:,} new."
-    yield from _teacher(record)
-    yield from _soup(record)
+    if teacher is not None:
+        constants, license = record.config.distill, teacher["license"]
+        licensed = f"licence `{license}`" if license not in (None, "unknown") else "of unknown licence"
+        yield (
+            f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
+            f"`{_short(teacher['name'])}` ({teacher['parameters']:,} parameters, {licensed}), which answered to the same "
+            f"images at {teacher['size']} px. SHA-256 of its tensors: `{teacher['sha256']}`."
+        )
+    if (soup := record.soup) is not None:
+        tried = ", ".join(str(trial.epochs[-1]) for trial in soup.trials)
+        measured = soup.taken and network["trained_norms"]
+        statistics = "; BatchNorm's statistics, where it was trained, were measured anew" if measured else ""
+        yield (
+            "Greedy [model soup](https://arxiv.org/abs/2203.05482) of the best epochs, each kept where the validation split "
+            f"gains: to epoch {soup.ingredients[0].epoch} were added, one by one, {tried}. In the end "
+            f"{outcome_of(soup)}{statistics}."
+        )
     after = f"weights kept are those after epoch {best}{cut}, the best on the validation split"
     if record.averaged:
         after = f"best epoch on the validation split was {best}{cut}"
@@ -184,62 +193,26 @@ def training(record: RunRecord) -> Iterator[str]:
         f"{after}. Learning rate {schedule['peak']:.4g}: {warm}{decay}. Arithmetic in {precision}, weights in fp32. The "
         "settings as they took effect:"
     )
-    yield table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in _settings(record)))
-    yield f"They are options in recipe.yaml too, for `{program(record)} --config recipe.yaml`.{_refits(record)}"
+    settings = effective(TrainConfig, flat(record.options))
+    if not has_momentum(record.config.optimizer):
+        settings.pop("optim.momentum", None)
+    if teacher is not None:
+        settings["distillation"] = teacher["name"]
+    shown = {key: _short(value) if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    yield table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in shown.items()))
+    changes = ""
+    if refits := facts.get("budget", {}).get("refits"):  # the recipe cannot say that the number of steps changed
+        steps = ", then ".join(f"{steps:,} from step {step:,} on" for step, steps in refits)
+        changes = (
+            f" The steps were counted anew on the way to keep to the time: {steps}. A training by the recipe has the last "
+            "number of them from its start, so its learning rate may be another until then."
+        )
+    yield f"They are options in recipe.yaml too, for `{program(record)} --config recipe.yaml`.{changes}"
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield (
         f"It took {duration(facts['seconds'])} on {escaped(facts['hardware'])} and was finished on {facts['finished']}, "
         f"with Python {facts['python']}, {versions}."
     )
-
-
-def _refits(record: RunRecord) -> str:
-    """Return what the recipe cannot say of a run with a budget: that its number of steps changed on its way."""
-    if not (refits := record.facts.get("budget", {}).get("refits")):
-        return ""
-    changes = ", then ".join(f"{steps:,} from step {step:,} on" for step, steps in refits)
-    return (
-        f" The steps were counted anew on the way to keep to the time: {changes}. A training by the recipe has the last "
-        "number of them from its start, so its learning rate may be another until then."
-    )
-
-
-def _soup(record: RunRecord) -> Iterator[str]:
-    """Yield what was tried with --soup and what came of it."""
-    if (soup := record.soup) is None:
-        return
-    method = (
-        "[model soup](https://arxiv.org/abs/2203.05482) of the best epochs, each kept where the validation split gains"
-    )
-    tried = ", ".join(str(trial.epochs[-1]) for trial in soup.trials)
-    measured = soup.taken and record.facts["network"]["trained_norms"]
-    statistics = "; BatchNorm's statistics, where it was trained, were measured anew" if measured else ""
-    yield (
-        f"Greedy {method}: to epoch {soup.ingredients[0].epoch} were added, one by one, {tried}. In the end "
-        f"{outcome_of(soup)}{statistics}."
-    )
-
-
-def _teacher(record: RunRecord) -> Iterator[str]:
-    if (teacher := record.facts.get("teacher")) is None:
-        return
-    constants, license = record.config.distill, teacher["license"]
-    licensed = f"licence `{license}`" if license not in (None, "unknown") else "of unknown licence"
-    yield (
-        f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
-        f"`{_short(teacher['name'])}` ({teacher['parameters']:,} parameters, {licensed}), which answered to the same images "
-        f"at {teacher['size']} px. SHA-256 of its tensors: `{teacher['sha256']}`."
-    )
-
-
-def _settings(record: RunRecord) -> Iterator[tuple[str, str]]:
-    settings = effective(TrainConfig, flat(record.options))
-    if not has_momentum(record.config.optimizer):
-        settings.pop("optim.momentum", None)
-    if (teacher := record.facts.get("teacher")) is not None:
-        settings["distillation"] = teacher["name"]
-    for key, value in settings.items():
-        yield key, _short(value) if isinstance(value, str) else json.dumps(value)
 
 
 def limits(lines: Iterable[str]) -> Iterator[str]:
@@ -258,7 +231,7 @@ def roughness(record: RunRecord, figures: Sequence[ClassFigures], nouns: str) ->
     if high - low > 2:
         images, half = f"{len(record.evaluation):,} images", (high - low) / 2
         measure = record.task.headline.measure
-        yield f"{images} settle the {measure} to about ± {half:.1f} points; smaller differences mean nothing."
+        yield f"{images} tell the {measure} to about ± {half:.1f} points; smaller differences mean nothing."
     if (fewest := min(figures, key=lambda f: f.images)).images < 50:
         rough = counted(fewest.images, "image")
         yield f"Figures of single {nouns} are rough: {quoted(fewest.name)} has {rough} in this split."
@@ -332,13 +305,10 @@ def credit(record: RunRecord) -> Iterator[str]:
 
 def without_folders(command: str) -> str:
     """Return a command with absolute paths cut to their last part: where something lay is nobody's business."""
-
-    def cut(word: str) -> str:
+    words, kept = shlex.split(command), []
+    for word in words:
         found = re.fullmatch(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", word, re.S)
-        return found[1] + Path(found[2]).name if found else word
-
-    words = shlex.split(command)
-    kept = [cut(word) for word in words]
+        kept.append(found[1] + Path(found[2]).name if found else word)
     return command if kept == words else shlex.join(kept)
 
 

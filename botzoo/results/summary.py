@@ -1,7 +1,5 @@
 """What the terminal shows: the lines of the run as it goes, and its summary at the end."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -22,9 +20,11 @@ ROWS = 20
 
 def print_to_terminal() -> None:
     """Show the lines of the logger "botzoo" as they are; under a launcher, one process speaks for all."""
-    if os.environ.get("RANK", "0") != "0":
-        return
-    handler = _Terminal(sys.stdout)
+    if os.environ.get("RANK", "0") == "0":
+        _show(_Terminal(sys.stdout))
+
+
+def _show(handler: logging.Handler) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("botzoo")
     logger.addHandler(handler)
@@ -39,9 +39,7 @@ def shown_in_python() -> Iterator[None]:
         yield
         return
     handler, level = logging.StreamHandler(sys.stdout), logger.level
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    _show(handler)
     try:
         yield
     finally:
@@ -60,11 +58,26 @@ class _Terminal(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-def summary(record: RunRecord) -> list[str]:
-    """Return the lines for the end of a run: how good, how long, where the model is, how to use it."""
-    words = words_of(record)
-    classes = class_table(words.figures(record), words.NOUN, words.NOUNS)
-    return ["", *words.terminal(record), *classes, *_where(record)]
+def summary(record: RunRecord) -> Iterator[str]:
+    """Yield the lines for the end of a run: how good, how long, where the model is, how to use it."""
+    words, folder = words_of(record), str(record.model_folder)
+    ours = needs_botzoo(record.model_config)
+    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
+    epochs = f"epoch {record.facts['best_epoch']}"
+    if record.averaged:
+        epochs = f"epochs {and_list(record.averaged)}, averaged"
+    yield ""
+    yield from words.terminal(record)
+    yield from class_table(words.figures(record), words.NOUN, words.NOUNS)
+    yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
+    yield f"{'model':10} {folder} (README.md is its card)"
+    if not record.facts["network"]["known"]:
+        return  # neither timm nor transformers has its code
+    yield f"{'load':10} {imports}"
+    yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
+    yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
+    yield f"{'':10} pipeline('image-classification', model={folder!r})('photo.jpg')"
+    yield f"{'':10} or with timm alone: the lines in the card"
 
 
 def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
@@ -75,28 +88,5 @@ def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str
     heads = {"average_precision": "AP", "f1": "F1"}
     shares = list(figures[0].shares)
     head = [noun, "images", *(heads.get(share, share) for share in shares)]
-    rows = [[shorten(f.name, 40), str(f.images), *(_cell(f, share) for share in shares)] for f in figures]
+    rows = [[shorten(f.name, 40), str(f.images), *(f.cell(share, "no answer") for share in shares)] for f in figures]
     yield from under(title, table([head, *rows]))
-
-
-def _cell(figures: ClassFigures, share: str) -> str:
-    none = share == "precision" and not figures.answers
-    return "no answer" if none else f"{figures.shares[share]:.1f} %"
-
-
-def _where(record: RunRecord) -> Iterator[str]:
-    folder = str(record.model_folder)
-    ours = needs_botzoo(record.model_config)
-    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
-    epochs = f"epoch {record.facts['best_epoch']}"
-    if record.averaged:
-        epochs = f"epochs {and_list(record.averaged)}, averaged"
-    yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
-    yield f"{'model':10} {folder} (README.md is its card)"
-    if not record.facts["network"]["known"]:
-        return  # neither timm nor transformers has its code
-    yield f"{'load':10} {imports}"
-    yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
-    yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
-    yield f"{'':10} pipeline('image-classification', model={folder!r})('photo.jpg')"
-    yield f"{'':10} or with timm alone: the lines in the card"

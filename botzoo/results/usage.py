@@ -1,7 +1,5 @@
 """The code of a card, with which a reader asks the network about an image of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

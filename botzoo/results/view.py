@@ -89,7 +89,10 @@ class FinishedRun:
         Raises:
             DataError: an image may have any number of labels.
         """
-        self._needs_one_label("A confusion matrix")
+        if not self.record.task.one_label:
+            raise DataError(
+                "A confusion matrix is of one label for each image, and these may have several: see per_class()."
+            )
         return confusions(self.record.evaluation, len(self.record.class_names))
 
     def per_class(self) -> list[ClassFigures]:
@@ -110,17 +113,9 @@ class FinishedRun:
         return curve_figure(self.record)
 
     def plot_confusion(self) -> Figure:
-        """Return the confusion matrix as a picture.
-
-        Raises:
-            DataError: an image may have any number of labels.
-        """
-        self._needs_one_label("A confusion matrix")
+        """Return the confusion matrix as a picture; raises what ``confusion`` does."""
+        self.confusion()
         return confusion_figure(self.record)
-
-    def _needs_one_label(self, what: str) -> None:
-        if not self.record.task.one_label:
-            raise DataError(f"{what} is of one label for each image, and these may have several: see per_class().")
 
     def __repr__(self) -> str:
         headline, (low, high) = self.record.task.headline, self.interval

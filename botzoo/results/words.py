@@ -1,7 +1,5 @@
 """The words of each task, for card and terminal: what a new task brings besides its own file in ``botzoo.tasks``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -26,7 +24,7 @@ class Words(Protocol):
         """Return those of every class that has images in the evaluated split."""
 
     def eval_results(self, record: RunRecord) -> list[EvalResult]:
-        """Return what the Hub is told, the headline figure first."""
+        """Return the figures for the Hub, the headline figure first."""
 
     def opening(self, record: RunRecord) -> Iterator[str]:
         """Yield the section on what the network is."""

@@ -1,7 +1,5 @@
 """What a network answered image by image, on the disk: one parquet file a split, one row an image, in the split's order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Classification: one class for each image."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +44,6 @@ class Evaluation:
 
     @property
     def answers(self) -> Answers:
-        """The attributes by the names that they have in evaluation/*.parquet."""
         kept = {"log_p": self.log_p} if self.log_p is not None else {}
         found = {"label": self.labels, "predicted": self.predicted, "in_top5": self.in_top5}
         return found | {"loss": self.nll, "confidence": self.confidence} | kept
@@ -58,17 +55,13 @@ class Evaluation:
 
     @property
     def top1(self) -> float:
-        """Accuracy in per cent."""
+        """Accuracy in per cent: the figure that chooses the epoch."""
         return 100 * self.correct / len(self)
 
-    @property
-    def top5(self) -> float:
-        """Share of images whose label is among the five likeliest, in per cent."""
-        return 100 * float(self.in_top5.mean())
+    score = top1
 
     @property
     def loss(self) -> float:
-        """Mean negative log-likelihood in nats."""
         return float(self.nll.mean())
 
     @property
@@ -83,35 +76,24 @@ class Evaluation:
         return skew(np.bincount(self.labels)) > SKEWED
 
     @property
-    def score(self) -> float:
-        """Top-1 accuracy in per cent: the figure that chooses the epoch."""
-        return self.top1
-
-    @property
     def figures(self) -> dict[str, float]:
-        """What metrics.jsonl has of it: loss in nats, the others in per cent."""
-        return {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+        return {"loss": self.loss, "top1": self.top1, "top5": 100 * float(self.in_top5.mean())}
 
     @property
     def one_answer(self) -> float:
-        """Points of accuracy that one image makes."""
         return 100 / len(self)
 
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % interval of the top-1 accuracy, in per cent."""
         return wilson(self.correct, len(self))
 
     def telling(self) -> int:
-        """Return the first image: each says as much as another."""
-        return 0
+        return 0  # each says as much as another
 
     def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
-        """Tell whether the first of ``lines``, which are of the first image, names the predicted class; and that class."""
         expected = class_names[int(self.predicted[0])]
         return bool(lines) and lines[0].startswith(f"{expected}: "), expected
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
-        """Return the label of image ``i``, the answer, and its probability."""
         return class_names[int(self.labels[i])], class_names[int(self.predicted[i])], float(self.confidence[i])
 
 
@@ -135,7 +117,7 @@ class Classification:
     optional: tuple[str, ...] = ("log_p",)
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
-        """Refuse nothing: every option goes with one label for each image."""
+        pass  # every option goes with one label for each image
 
     def objective(self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None) -> Objective:
         """Return cross-entropy with what the options add to it.
@@ -149,11 +131,7 @@ class Classification:
                 "not tell: leave it out."
             )
         return Objective(
-            len(class_names),
-            config.label_smoothing,
-            config.mixup,
-            config.seed,
-            config.label_smoothing_over,
+            *(len(class_names), config.label_smoothing, config.mixup, config.seed, config.label_smoothing_over),
             cutmix_alpha=config.cutmix,
             temperature=config.distill.temperature,
             distill_weight=config.distill.weight,
@@ -161,7 +139,6 @@ class Classification:
         )
 
     def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        """Return the answers of ``Evaluation`` for a batch: float32 logits (N, K), int64 labels (N,)."""
         log_p = logits.log_softmax(1)
         top = log_p.topk(min(5, log_p.shape[1]), 1).indices
         found = {
@@ -177,14 +154,12 @@ class Classification:
         return answers
 
     def evaluation(self, answers: Answers) -> Evaluation:
-        """Return the evaluation of a whole split."""
         names = ("label", "predicted", "in_top5", "loss", "confidence")
         label, predicted, in_top5, loss, confidence = (answers[name] for name in names)
         return Evaluation(label, predicted, in_top5, loss, confidence, answers.get("log_p"))
 
     def fits(self, outputs: int, classes: int) -> bool:
-        """Tell whether each class has an output."""
-        return outputs >= classes
+        return outputs >= classes  # a class without an output could never be right
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the softmax: the probabilities of an image add up to 1."""
@@ -197,7 +172,6 @@ class Classification:
         return [list(zip(*row, strict=True)) for row in rows]
 
     def code(self, logits: str, classes: int) -> str:
-        """Return the lines of Python that print the three likeliest classes of an image."""
         return f"""    shares, classes = {logits}.softmax(1)[0].topk({min(3, classes)})
 for share, k in zip(shares.tolist(), classes.tolist()):
     print(f"{{label_names[k]}}: {{share:.1%}}")"""

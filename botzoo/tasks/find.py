@@ -1,7 +1,5 @@
 """Which task it is: asked here, of the data set, a run's folder or a model's config.json, and nowhere else."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from botzoo.errors import CheckpointError
@@ -17,8 +15,7 @@ class Labelled(Protocol):
     """A data set or a trained network."""
 
     @property
-    def multi_label(self) -> bool:
-        """Whether an image may have any number of labels."""
+    def multi_label(self) -> bool: ...
 
 
 def task_of(data: Labelled) -> Task:
@@ -27,13 +24,10 @@ def task_of(data: Labelled) -> Task:
 
 
 def task_named(name: str) -> Task:
-    """Return the task of that name, as run.json has it.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    found = next((task for task in TASKS if task.name == name), None)
-    if found is None:
-        known = ", ".join(task.name for task in TASKS)
-        raise CheckpointError(f"There is no task {name!r}: it must be one of {known}. A newer botzoo may know it.")
-    return found
+    """Return the task of that name, as run.json has it; raise CheckpointError where there is none."""
+    known = {task.name: task for task in TASKS}
+    if name not in known:
+        raise CheckpointError(
+            f"There is no task {name!r}: it must be one of {', '.join(known)}. A newer botzoo may know it."
+        )
+    return known[name]

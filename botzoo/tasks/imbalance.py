@@ -1,7 +1,5 @@
 """Classes of unequal size: how unequal they are, and weights for the loss."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np
@@ -13,7 +11,7 @@ BETA = 0.999
 """Of the effective number of images: a class counts for at most 1 / (1 - BETA) of them, however many it has."""
 
 SKEWED = 1.5
-"""From this ratio of the largest class to the smallest on, accuracy and balanced accuracy are both told."""
+"""From this ratio of the largest class to the smallest on, accuracy and balanced accuracy are both given."""
 
 
 def class_weights(counts: NDArray[np.int64], weighting: Weighting) -> tuple[float, ...] | None:

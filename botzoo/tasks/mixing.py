@@ -1,7 +1,5 @@
 """How the images of a step are mixed: by the paper's mixup, by timm's CutMix, or by either; a function of (seed, step)."""
 
-from __future__ import annotations
-
 import numpy as np
 from timm.data.mixup import cutmix_bbox_and_lam
 from torch import Tensor

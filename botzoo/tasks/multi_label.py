@@ -53,12 +53,10 @@ class MultiLabelEvaluation:
 
     @property
     def loss(self) -> float:
-        """Mean binary cross-entropy of an image, in nats."""
         return float(self.nll.mean())
 
     @property
     def answers(self) -> Answers:
-        """The attributes by the names that they have in evaluation/*.parquet."""
         return {"labels": self.labels, "logits": self.logits, "loss": self.nll}
 
     @property
@@ -78,7 +76,6 @@ class MultiLabelEvaluation:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What metrics.jsonl has of it: loss in nats, the others in per cent."""
         return {"loss": self.loss, "map": self.score, "f1_micro": self.f1("micro"), "f1_macro": self.f1("macro")}
 
     def f1(self, average: str) -> float:
@@ -100,7 +97,6 @@ class MultiLabelEvaluation:
         return 50 / (float(there.min()) * len(there))
 
     def telling(self) -> int:
-        """Return the first image that surely has a label in the network's eyes, or the first of all."""
         return int((self.logits > NEAR_HALF).any(1).argmax())
 
     def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
@@ -188,7 +184,6 @@ class MultiLabel:
     optional: tuple[str, ...] = ()
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
-        """Raise ConfigError for an option that presumes one label for each image."""
         refuse(config, Need.ONE_LABEL, f"and images of {data.name} may have several")
 
     def objective(
@@ -200,17 +195,15 @@ class MultiLabel:
         )
 
     def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        """Return the answers of ``MultiLabelEvaluation`` for a batch: float32 logits (N, K), uint8 labels (N, K)."""
         loss = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").sum(1)
         found = {"labels": labels, "logits": logits, "loss": loss}
         return {name: column.cpu().numpy() for name, column in found.items()}
 
     def evaluation(self, answers: Answers) -> MultiLabelEvaluation:
-        """Return the evaluation of a whole split."""
         return MultiLabelEvaluation(answers["labels"], answers["logits"], answers["loss"])
 
     def fits(self, outputs: int, classes: int) -> bool:
-        """Tell whether there is an output for each label, and none besides: each is told on its own."""
+        """Tell whether there is an output for each label, and none besides: each is decided on its own."""
         return outputs == classes
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -225,7 +218,6 @@ class MultiLabel:
         return [[(k, share) for k, share in zip(*row, strict=True) if share > least] for row in rows]
 
     def code(self, logits: str, classes: int) -> str:
-        """Return the lines of Python that print all labels with a probability over 0.5."""
         return f"""    shares = {logits}.sigmoid()[0]
 for share, name in zip(shares.tolist(), label_names):
     if share > 0.5:

@@ -1,7 +1,5 @@
 """What is minimised: cross-entropy against targets that label smoothing and mixing may have softened, and a teacher's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +12,11 @@ from torch.nn import functional as F
 from botzoo.tasks.mixing import mix
 from botzoo.tricks.distillation import distillation, distillation_floor
 from botzoo.tricks.label_smoothing import label_smoothing
+
+
+@cache  # else every step would wait for a copy to the device
+def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(weights, device=device)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,8 @@ class Objective:
         """
         if teacher_logits is None:
             return F.cross_entropy(logits.float(), targets)
-        constants = self.temperature, self.distill_weight
-        return distillation(logits, teacher_logits, targets, *constants) - distillation_floor(
-            teacher_logits, *constants
-        )
+        how = self.temperature, self.distill_weight
+        return distillation(logits, teacher_logits, targets, *how) - distillation_floor(teacher_logits, *how)
 
     def labels_of(self, images: int) -> Tensor:
         """Return labels of so many images that never were, to try out a step."""
@@ -88,7 +89,6 @@ class MultiLabelObjective(Objective):
         return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(logits)
 
     def labels_of(self, images: int) -> Tensor:
-        """Return labels of so many images that never were, to try out a step."""
         return torch.zeros(images, self.num_classes, dtype=torch.uint8)
 
 
@@ -114,9 +114,3 @@ class OwnObjective(Objective):
         """Return the loss."""
         loss: Tensor = self.own(logits.float(), targets)  # type: ignore[attr-defined]
         return loss
-
-
-@cache
-def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return the weights as float32, shape (K,)."""
-    return torch.tensor(weights, device=device)

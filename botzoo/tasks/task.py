@@ -1,7 +1,5 @@
 """What is asked of a network, as a protocol: all that differs between one class for an image and any number of labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 

@@ -13,8 +13,6 @@ Every method is called on every process, in the order of the callbacks. What onl
 is for the one where ``run.is_main``.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any

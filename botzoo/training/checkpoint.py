@@ -1,7 +1,5 @@
 """Checkpoints that survive a kill at any moment: written beside, synced, renamed, and verified when read."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """What the run computes on: device, precision, processes, memory, and trackers."""
 
-from __future__ import annotations
-
 import logging
 import os
 import platform

@@ -1,7 +1,5 @@
 """An evaluation of a split, the same on one process or many."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

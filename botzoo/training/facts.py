@@ -1,7 +1,5 @@
 """What a finished run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +40,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "class_counts": None if counts is None else counts.tolist(),
             "notes": list(data.notes),
             "set_aside": data.set_aside,
+            "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
             "left_out": len(run.left_out),
         },

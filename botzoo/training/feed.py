@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from botzoo.data.augment import make_augment
-from botzoo.data.loaded import LoadedSplit
-from botzoo.data.loader import Batch
+from botzoo.data.loader import Batch, LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
 from botzoo.models.preprocessing import Preprocessing

@@ -1,7 +1,5 @@
 """Optimizers over parameter groups with their own weight decay and learning-rate factor."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Epochs without gain: they end a run, or let its learning rate fall."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 from typing import Any

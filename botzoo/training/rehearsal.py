@@ -1,7 +1,5 @@
 """What can be done instead of training: saying the plan, and trying out learning rates. No run folder is made."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path

@@ -16,11 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from botzoo.errors import StoppedError
@@ -31,17 +29,16 @@ from botzoo.training import checkpoint
 from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
 from botzoo.training.autotune.micro_batch import fit_memory
 from botzoo.training.callbacks import Callback, load_states, states
-from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights, start_tracker
+from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights
 from botzoo.training.endings import diverged, resume_command, show_progress, stopped
 from botzoo.training.evaluation import evaluate
 from botzoo.training.facts import run_facts, write_evaluation
-from botzoo.training.folder import RunLog, check_output, open_folder, record_facts, working_in, write_facts
-from botzoo.training.history import History
+from botzoo.training.folder import RunLog, check_output, open_folder, working_in, write_facts
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan
+from botzoo.training.records import Watch, log_evaluation, log_training, open_records
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own, Run
-from botzoo.util.text import duration, epochs_number
 
 log = logging.getLogger("botzoo")
 
@@ -91,6 +88,7 @@ def train(
             open_records(run, command, resumed=False)
         if run.is_main:
             lines.write_to(run.folder / "log.txt")
+        # The plan comes last: what the memory holds and what fits into a budget has been measured by now.
         for line in plan(run, callbacks):
             log.info("%s", line)
         step = run.progress.step
@@ -134,14 +132,6 @@ def restore(run: Run, callbacks: Sequence[Callback]) -> None:
         checkpoint.set_aside(folder, run.progress.step)
 
 
-def open_records(run: Run, command: str, *, resumed: bool) -> None:
-    """Open run.json, metrics.jsonl and the tracker; where a run goes on, check that data and teacher are those of before."""
-    run.facts = record_facts(run, command, resumed=resumed)
-    run.history = History(run.folder / "metrics.jsonl", run.is_main)
-    run.history.rewind(run.progress.step)
-    start_tracker(run.config, run.accelerator, run.folder)
-
-
 def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
     """Take the remaining steps; evaluate and write a checkpoint after each epoch.
 
@@ -162,59 +152,20 @@ def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
             ends_epoch = done % order.steps_per_epoch == 0 or done == total
             stopping = stop.granted(done)
             saves = ends_epoch or stopping or (config.checkpoint_every and done % config.checkpoint_every == 0)
-            if saves or done % config.engine.log_every == 0:
-                log_training(run, callbacks, done, losses, watch, bar)
+            if saves or done % config.engine.log_every == 0:  # a loss that is not finite ends the run here, unsaved
+                loss = log_training(run, callbacks, done, losses, watch)
+                bar.set_postfix_str(f"loss {loss:.3f}")
             run.progress = replace(run.progress, step=done, seconds=watch.seconds)
             if ends_epoch:
                 end_epoch(run, callbacks, watch)
-            if saves:
+            if saves:  # after the evaluation, whose outcome a resumed run must know
                 save(run, callbacks, replace(run.progress, seconds=watch.seconds))
             if stopping:
                 raise stopped(run, stop, command)
             if run.progress.stopped_early or run.schedule.total_steps != total:
                 return
             if saves:
-                watch.restart()
-
-
-class Watch:
-    """Seconds of the run over all its sittings, and images per second since the last restart."""
-
-    def __init__(self, seconds_before: float, batch_size: int) -> None:
-        self.before, self.batch_size = seconds_before, batch_size
-        self.began = self.window = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Time spent training and evaluating."""
-        return self.before + time.perf_counter() - self.began
-
-    def speed(self, steps: int) -> float:
-        """Return images per second over the last ``steps``."""
-        return steps * self.batch_size / (time.perf_counter() - self.window)
-
-    def restart(self) -> None:
-        """Begin to count images anew."""
-        self.window = time.perf_counter()
-
-
-def log_training(
-    run: Run, callbacks: Sequence[Callback], step: int, losses: list[Tensor], watch: Watch, bar: tqdm[Any]
-) -> None:
-    """Write a line of the mean loss over all processes since the last one; raise DivergedError if a loss is not finite."""
-    every: Tensor = run.accelerator.reduce(torch.stack(losses), "mean").cpu()
-    if not bool(every.isfinite().all()):
-        raise diverged(run, step - len(losses) + int((~every.isfinite()).nonzero()[0]) + 1)
-    loss, speed = float(every.mean()), round(watch.speed(len(losses)), 1)
-    figures = {"loss": loss, "lr": run.schedule.lr(step - 1), "images_per_second": speed}
-    record = {"step": step, "split": "train", **figures, "seconds": round(watch.seconds, 2)}
-    run.history.add(record)
-    for callback in callbacks:
-        callback.on_log(run, record)
-    run.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step)
-    bar.set_postfix_str(f"loss {loss:.3f}")
-    losses.clear()
-    watch.restart()
+                watch.restart()  # images per second are those of training alone
 
 
 def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
@@ -238,21 +189,8 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
 def evaluate_split(run: Run, role: str, *, keep: bool = False) -> Any:
     """Evaluate the network on every image of a split; ``keep`` the probabilities of all classes, if there is room."""
     trainer, batches = run.trainer, run.feed.eval_batches(run.order, role)
-    images: Any = run.images[role]
-    expected = None if getattr(images, "skip_corrupt", False) else len(images)
+    expected = run.images[role].evaluated
     return evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, expected, run.task, everything=keep)
-
-
-def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: float, better: bool = False) -> None:
-    """Write a line of an evaluation, and on the validation split say it."""
-    counts = {"images": len(evaluation), "epoch": epoch, "seconds": round(seconds, 2)}
-    run.history.add({"step": run.progress.step, "split": split, **evaluation.figures, **counts})
-    run.accelerator.log({f"{split}/{name}": value for name, value in evaluation.figures.items()}, run.progress.step)
-    if split == "validation":
-        number, of = epochs_number(min(epoch, run.epochs)), epochs_number(run.epochs)
-        figure = f"validation {run.task.headline.figure} {evaluation.score:.2f} %, loss {evaluation.loss:.4f}"
-        best = " (best so far)" if better else ""
-        log.info("epoch %*s/%s  %s, after %s%s", len(of), number, of, figure, duration(seconds), best)
 
 
 def save(run: Run, callbacks: Sequence[Callback], progress: checkpoint.Progress) -> None:
@@ -269,7 +207,7 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
     watch = Watch(run.progress.seconds, run.order.batch_size)
     run.progress = from_main(run.accelerator, lambda: load_best(run))
     share_weights(run.accelerator, run.trainer.evaluated)
-    for callback in callbacks:
+    for callback in callbacks:  # a soup may take other weights, and features give way to images again
         callback.on_train_end(run)
     evaluations = {role: evaluate_split(run, role, keep=True) for role in ("validation", "test") if role in run.images}
     if "test" in evaluations:
@@ -295,6 +233,7 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
         )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)
+        # run.json last: it has the SHA-256 of the weights, and says by that that the run is complete.
         run.facts = run_facts(run)
         write_facts(run.folder, run.facts)
 

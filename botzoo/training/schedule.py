@@ -1,7 +1,5 @@
 """The learning rate of every step, as a pure function."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from dataclasses import dataclass

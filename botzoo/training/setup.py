@@ -3,8 +3,6 @@
 The order is that of cost: what takes a moment to refuse, such as a wrong name, is looked at before the images are read.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace

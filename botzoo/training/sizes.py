@@ -1,7 +1,5 @@
 """Batch sizes, and the image sizes that a network takes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any

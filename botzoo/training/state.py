@@ -1,7 +1,5 @@
 """A run as it goes: its parts, where it stands, and what is known of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from botzoo.data.images import Unreadable
-from botzoo.data.loaded import LoadedSplit
+from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError

@@ -1,7 +1,5 @@
 """SWATS, an optimizer that begins as Adam and goes on as SGD (Keskar and Socher, 2017, arXiv:1712.07628)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The teacher of distillation: a trained network that answers to the images that the student sees, and learns nothing."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ class Trainer:
     Args:
         accelerator: device, precision and processes.
         model: the bare network, already on the accelerator's device.
-        optimizer: over the network's parameters; may be prepared by the accelerator only here.
+        optimizer: over the network's parameters; prepared by the accelerator here unless another trainer has done so.
         objective: targets and loss.
         preprocessing: normalises the images on the device.
         schedule: learning rate of each step; may be replaced between steps.
@@ -61,7 +62,8 @@ class Trainer:
         self.tricks = tricks
         self.preprocessing, self.schedule, self.seed, self.clip_grad = preprocessing, schedule, seed, clip_grad
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
-        self.optimizer = accelerator.prepare_optimizer(optimizer)
+        prepared = isinstance(optimizer, AcceleratedOptimizer)  # of a trainer that this one stands in for
+        self.optimizer = optimizer if prepared else accelerator.prepare_optimizer(optimizer)
         self.net: nn.Module | None = None
         self._wrapped: list[bool] = []
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format

@@ -4,8 +4,6 @@ A file ``botzoo/tricks/cutout.py`` with a function ``cutout``, and a field ``cut
 trick="batch")``, are all that a trick needs: command line, help, recipes, plan, card and ablation know of it by then.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -45,22 +45,15 @@ class Store:
 
     There is never half of a file: it is written beside and renamed. Those not used for the longest time are removed when a
     new one makes all of them larger than the limit. Removing the folder clears the cache.
-
-    Attributes:
-        name: of the folder.
-        suffix: of the files, with its dot.
-        what: is in them, in the plural, for messages.
-        again: what is done where a file cannot be used: "decoded", "computed".
     """
 
-    name: str
-    suffix: str
-    what: str
-    again: str
+    name: str  # of the folder
+    suffix: str  # of the files, with its dot
+    what: str  # is in them, in the plural, for messages
+    again: str  # what is done where a file cannot be used: "decoded", "computed"
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
         return cache_folder() / self.name
 
     def path(self, key: str) -> Path:
@@ -70,9 +63,7 @@ class Store:
     def open(self, key: str, read: Callable[[Path], T]) -> T | None:
         """Return what ``read`` makes of the file, or None where there is none or it cannot be used, which is said.
 
-        Args:
-            key: of the file.
-            read: may raise anything; what it raises but OSError says that the file is damaged, which is removed then.
+        Whatever ``read`` raises but OSError says that the file is damaged; it is removed then.
         """
         path = self.path(key)
         try:
@@ -95,10 +86,8 @@ class Store:
     def writing(self, key: str, whole: Callable[[str], bool] = lambda key: False) -> Iterator[Draft]:
         """Give a file to write, which takes its place at the end of the block; raises OSError, leaving nothing behind.
 
-        Args:
-            key: of the file; the draft's may be set to another one within the block.
-            whole: tells whether the file with a key is there already and good. It is left alone then: another process or
-                machine may have mapped it.
+        The draft's ``key`` may be set to another one within the block. ``whole`` tells whether the file with a key is there
+        already and good: it is left alone then, as another process or machine may have mapped it.
         """
         part = self.folder / f".{key}.{platform.node()}-{os.getpid()}.part"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +141,7 @@ def lock(file: BinaryIO, *, shared: bool) -> bool:
 def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
     """Remove the files not used for the longest time until all take at most ``limit`` bytes, and what killed runs left.
 
-    ``spare`` and the files that are mapped stay in any case.
+    ``spare`` and the files that are mapped, or another user's, stay in any case.
     """
     with suppress(OSError):
         for part in folder.glob(".*.part"):
@@ -161,14 +150,11 @@ def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
         files = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
-            if total > limit and path != spare and not _in_use(path):
-                total -= path.stat().st_size
-                path.unlink()
-
-
-def _in_use(path: Path) -> bool:
-    try:
-        with path.open("rb+") as file:
-            return not lock(file, shared=False)
-    except OSError:  # it is another user's, or gone
-        return True
+            if total <= limit:
+                break
+            with suppress(OSError):  # it is another user's, or another process has removed it meanwhile
+                with path.open("rb+") as file:
+                    free = path != spare and lock(file, shared=False)
+                if free:
+                    total -= path.stat().st_size
+                    path.unlink()

@@ -1,27 +1,21 @@
 """Files and folders that are written whole or not at all, and names that are free."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
 @contextmanager
-def written_whole(path: Path, *, keep: Callable[[], bool] = lambda: True) -> Iterator[Path]:
+def written_whole(path: Path) -> Iterator[Path]:
     """Give a name beside ``path`` to write a file or folder to, which takes the place of ``path`` at the end.
 
     What was written is on the disk before it is renamed, so that a power cut leaves the old one or the new one. If the
-    block raises, or ``keep`` says no at its end, ``path`` stays as it was and nothing is left beside it.
-
-    Args:
-        path: of the file or folder; a folder of that name is replaced with all that it holds.
-        keep: asked when everything has been written.
+    block raises, ``path`` stays as it was and nothing is left beside it. A folder is replaced with all that it holds.
 
     Raises:
         OSError: it cannot be written.
@@ -30,8 +24,6 @@ def written_whole(path: Path, *, keep: Callable[[], bool] = lambda: True) -> Ite
     _remove(part)  # of a process that was killed while it wrote
     try:
         yield part
-        if not keep():
-            return
         for file in (*part.rglob("*"), part) if part.is_dir() else (part,):
             sync(file)
         if part.is_dir():

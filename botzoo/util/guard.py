@@ -1,17 +1,15 @@
-"""The outermost frame of every command: whatever ends it is told in one line, with an exit status.
+"""The outermost frame of every command: whatever ends it is said in one line, with an exit status.
 
 Next to nothing is imported here, so that the frame stands before what takes time to import.
 """
-
-from __future__ import annotations
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from botzoo.errors import BotzooError, StoppedError
 
@@ -27,7 +25,7 @@ def guarded(
         argv: its words; --debug among them shows the traceback of an error.
         interrupted: the line after Ctrl-C.
     """
-    with _CtrlC() as ctrl_c:
+    with _ctrl_c() as pressed:
         try:
             main(argv)
             return 0
@@ -41,8 +39,15 @@ def guarded(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         except BaseException as error:
-            if ctrl_c.pressed or isinstance(error, KeyboardInterrupt):
-                return _interrupted(f"{prog}: {interrupted}")
+            if pressed or isinstance(error, KeyboardInterrupt):
+                if not _rank():
+                    print(f"\n{prog}: {interrupted}", file=sys.stderr)
+                if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+                    with suppress(OSError):
+                        sys.stdout.flush()
+                        sys.stderr.flush()
+                    os._exit(130)  # or it would wait for threads, which may wait for a server
+                return 130
             line = _in_one_line(error)
             if line is None or "--debug" in argv:
                 raise
@@ -51,7 +56,7 @@ def guarded(
 
 
 def _in_one_line(error: BaseException) -> str | None:
-    """Return what to tell of an error, None where its traceback tells more."""
+    """Return what to say of an error, None where its traceback says more."""
     if isinstance(error, BotzooError):
         return str(error)
     if isinstance(error, OSError):
@@ -66,45 +71,28 @@ def _in_one_line(error: BaseException) -> str | None:
     return None
 
 
-class _CtrlC:
-    """While entered, remembers that Ctrl-C was pressed: importing C code turns KeyboardInterrupt into other errors.
+@contextmanager
+def _ctrl_c() -> Iterator[list[bool]]:
+    """Within the block, note that Ctrl-C was pressed: importing C code turns KeyboardInterrupt into other errors.
 
     What cannot be raised, in a callback of the import system for one, is not printed either.
     """
+    pressed: list[bool] = []
 
-    def __init__(self) -> None:
-        self.pressed = False
-        self._ours = False
-
-    def __enter__(self) -> _CtrlC:
-        usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # it is ignored in the background
-        self._ours = usual and threading.current_thread() is threading.main_thread()
-        if self._ours:
-            signal.signal(signal.SIGINT, self._press)
-        return self
-
-    def _press(self, number: int, frame: FrameType | None) -> None:
-        self.pressed = True
+    def press(number: int, frame: FrameType | None) -> None:
+        pressed.append(True)
         sys.unraisablehook = lambda _: None
         signal.default_int_handler(number, frame)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._ours:  # a second Ctrl-C ends what is left without a word
-            signal.signal(signal.SIGINT, signal.SIG_DFL if self.pressed else signal.default_int_handler)
-
-
-def _interrupted(line: str) -> int:
-    """Say so and return the exit status; where threads still wait, for a server for one, end without them at once."""
-    if not _rank():
-        print(f"\n{line}", file=sys.stderr)
-    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
-        with suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(130)
-    return 130
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # it is ignored in the background
+    ours = usual and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        if ours:  # a second Ctrl-C ends what is left without a word
+            signal.signal(signal.SIGINT, signal.SIG_DFL if pressed else signal.default_int_handler)
 
 
 def _rank() -> str:

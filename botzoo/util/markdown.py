@@ -1,7 +1,5 @@
 """Markdown of the cards: names shown as they are, and tables."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

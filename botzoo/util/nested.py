@@ -1,7 +1,5 @@
 """Options in groups, as dictionaries in a dictionary, and as one level with dotted names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -23,7 +23,15 @@ log = logging.getLogger("botzoo")
 
 def new_figure(width: float, height: float, dpi: int = 120) -> Figure:
     """Return an empty figure of ``width`` x ``height`` inches, made without pyplot: it belongs to no window and no backend."""
-    _import_matplotlib()
+    # A notebook leaves the name of its backend in MPLBACKEND to the commands that it starts. Importing matplotlib fails where
+    # that backend is not installed, so it is imported without, and obeys as far as it can: the notebook's plots stay inline.
+    if "matplotlib" not in sys.modules and (backend := os.environ.pop("MPLBACKEND", None)):
+        try:
+            import matplotlib
+        finally:
+            os.environ["MPLBACKEND"] = backend
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
@@ -51,23 +59,3 @@ def drawn(path: Path, draw: Callable[[], Figure]) -> bool:
         log.warning("%s was not drawn (%s); all else is written.", path.name, brief(error))
         return False
     return True
-
-
-def _import_matplotlib() -> None:
-    """Import matplotlib whatever MPLBACKEND says.
-
-    A notebook leaves ``module://matplotlib_inline.backend_inline`` there to the commands that it starts. Importing matplotlib
-    checks the name and fails where that module is not installed, although figures without pyplot need no backend at all. So
-    it is imported without the variable, which is then obeyed as far as it can be: plots of the notebook's own stay inline.
-    """
-    if "matplotlib" in sys.modules:
-        return
-    backend = os.environ.pop("MPLBACKEND", None)
-    try:
-        import matplotlib
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
-    if backend:
-        with suppress(ValueError):
-            matplotlib.rcParams["backend"] = backend

@@ -1,7 +1,5 @@
 """Words for people: lists, durations, sizes, tables for the terminal, and errors on one line."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from botzoo.errors import printable
@@ -17,12 +15,8 @@ def brief(error: BaseException, longest: int = 200) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its type where it says nothing."""
-    return brief(error) if not str(error).strip() else printable(str(error).strip().splitlines()[0], 300)
-
-
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """Return what an error says, on one line."""
-    return printable(str(error), limit) or type(error).__name__
+    said = str(error).strip()
+    return printable(said.splitlines()[0], 300) if said else type(error).__name__
 
 
 def shorten(text: str, longest: int) -> str:
@@ -60,10 +54,10 @@ def table(rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> Iterat
         yield "  ".join(aligned).rstrip()
 
 
-def under(heading: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield ``lines`` behind a column of headings, ``heading`` before the first of them."""
+def under(heading: str, lines: Iterable[str], width: int = HEADING) -> Iterator[str]:
+    """Yield ``lines`` behind a column of headings of this ``width``, ``heading`` before the first of them."""
     for k, line in enumerate(lines):
-        yield f"{'' if k else heading:{HEADING}} {line}".rstrip()
+        yield f"{'' if k else heading:{width}} {line}".rstrip()
 
 
 def mib(size: int) -> str:

@@ -1,7 +1,5 @@
 """Fine-tuning from Python, by the same functions as the command ``botzoo-finetune``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

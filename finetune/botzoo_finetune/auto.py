@@ -5,8 +5,6 @@ goes into config.yaml, so that a run that is resumed or reproduced does not choo
 docs/benchmarks.md, with the command that measures them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
@@ -92,10 +90,10 @@ SMALLER = 0.75
 
 def choose(facts: Facts) -> tuple[Choice, ...]:
     """Return the options that suit a data set and a network, each with its reason."""
-    epochs = _epochs(facts)
-    rules = (_lr, _weight_decay, _layer_decay, _train_scale, _freeze)
+    epochs = epochs_for(facts)
+    rules = (lr_for, weight_decay_for, layer_decay_for, train_scale_for, freeze_for)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
-    return epochs, *(rule(facts) for rule in rules), *_depending(facts, seen)
+    return epochs, *(rule(facts) for rule in rules), *for_length(facts, seen)
 
 
 def smaller_input(side: float, input_side: int, smaller: int, in_time: float) -> Choice | None:
@@ -113,7 +111,8 @@ def smaller_input(side: float, input_side: int, smaller: int, in_time: float) ->
     return Choice("img_size", smaller, why, MEASURED)
 
 
-def _epochs(facts: Facts) -> Choice:
+def epochs_for(facts: Facts) -> Choice:
+    """Choose epochs by how often so few images may be seen, fewer where the probe is nearly right."""
     passes, most = (PASSES * ON_GPU, MOST_EPOCHS * ON_GPU) if facts.gpu else (PASSES, MOST_EPOCHS)
     easy = facts.probe is not None and facts.probe >= EASY
     passes //= 2 if easy else 1
@@ -124,7 +123,8 @@ def _epochs(facts: Facts) -> Choice:
     return Choice("epochs", epochs, f"{enough if easy else seen}; {bounds}", MEASURED)
 
 
-def _lr(facts: Facts) -> Choice:
+def lr_for(facts: Facts) -> Choice:
+    """Choose the learning rate that is usual for the optimizer, or a share of it where classes have few images."""
     whole, source = usual(facts.optimizer)[0], "as for AdamW or SGD"
     if facts.optimizer.lower() in ("adamw", "sgd"):
         source = MEASURED
@@ -138,7 +138,8 @@ def _lr(facts: Facts) -> Choice:
     return Choice("lr", value, why, source)
 
 
-def _weight_decay(facts: Facts) -> Choice:
+def weight_decay_for(facts: Facts) -> Choice:
+    """Choose the weight decay that is usual for the optimizer."""
     decay, name = usual(facts.optimizer)[1], facts.optimizer.lower()
     if decay == USUAL[1]:
         why = "usual for AdamW, which takes it apart from the gradient"
@@ -146,12 +147,14 @@ def _weight_decay(facts: Facts) -> Choice:
     return Choice("optim.weight_decay", decay, f"usual for {name}, which adds it to the gradient", "GluonCV's recipes")
 
 
-def _layer_decay(facts: Facts) -> Choice:
+def layer_decay_for(facts: Facts) -> Choice:
+    """Choose the factor from each layer to the one below it."""
     why = "each layer more slowly than the one above it: the lower, the more general"
     return Choice("layer_decay", 0.9, why, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
 
 
-def _train_scale(facts: Facts) -> Choice:
+def train_scale_for(facts: Facts) -> Choice:
+    """Choose the size of training crops beside the input's."""
     if facts.side < facts.input_side:
         why = f"crops below the input's {facts.input_side} px cost more than they save, though images have {facts.side:.0f} px"
         return Choice("data.train_scale", 1.0, why, MEASURED)
@@ -159,12 +162,13 @@ def _train_scale(facts: Facts) -> Choice:
     return Choice("data.train_scale", 1.0, why, "as in timm's own recipes")
 
 
-def _freeze(facts: Facts) -> Choice:
+def freeze_for(facts: Facts) -> Choice:
+    """Choose what is trained: everything, and say what the probe alone comes to."""
     seen = f", {facts.probe:.1f} % here" if facts.probe is not None else ""
     return Choice("freeze", "none", f"adapting all layers beat the probe{seen}, down to 10 images a class", MEASURED)
 
 
-def _depending(facts: Facts, seen: float) -> Iterator[Choice]:
+def for_length(facts: Facts, seen: float) -> Iterator[Choice]:
     """Yield what depends on how many images are ``seen`` in the run."""
     if facts.mirrored:
         value, length = (0.35, "long enough for small") if seen >= STRONG_CROPS else (0.7, "too short for smaller")

@@ -3,8 +3,6 @@
 It stands here since this package alone knows all three commands.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,10 +31,11 @@ left has the defaults below."""
 
 def reference() -> str:
     """Return the reference of all options of botzoo train, botzoo ablate and botzoo-finetune as Markdown."""
-    return "\n\n".join(_blocks([train.command(), ablate.COMMAND, cli.command()])) + "\n"
+    return "\n\n".join(blocks([train.command(), ablate.COMMAND, cli.command()])) + "\n"
 
 
-def _blocks(commands: Iterable[Command[Any]]) -> Iterator[str]:
+def blocks(commands: Iterable[Command[Any]]) -> Iterator[str]:
+    """Yield headings, paragraphs and tables, one after the other."""
     yield OPENING
     yield "## Flags that every command has"
     yield _modes(WORDS)
@@ -58,29 +57,30 @@ def _blocks(commands: Iterable[Command[Any]]) -> Iterator[str]:
         if own := [own for own in options if own.name not in shared]:
             yield "Its own options:"
             yield _table(own, command)
-        if other := [own for own in options if own.name in shared and _differs(own, command, every)]:
+        if other := [
+            own
+            for own in options
+            if own.name in shared and default_words(own, command) != default_words(shared[own.name], every)
+        ]:
             yield "Its defaults that are not those above:"
             rows = ((f"`{flag(own.name)}`", default_words(own, command)) for own in other)
             yield table(("option", "default"), rows)
 
 
-def _differs(own: Option, command: Command[Any], every: Command[Any]) -> bool:
-    return default_words(own, command) != default_words(options_of(TrainConfig)[own.name], every)
-
-
 def _table(options: Iterable[Option], command: Command[Any]) -> str:
-    rows = ((_code(flags(own)), _takes(own), default_words(own, command) or "-", _does(own)) for own in options)
+    rows = ((_code(flags(own)), takes(own), default_words(own, command) or "-", does(own)) for own in options)
     return table(("option", "takes", "default", "what it does"), rows)
 
 
-def _takes(own: Option) -> str:
+def takes(own: Option) -> str:
+    """Return which values an option takes, for a cell of a table."""
     if own.kind is bool:
         return "on or off"
     text = own.accepts.words if own.accepts else in_words(own).removesuffix(" or null")
     return text.replace("|", "\\|").replace("*", "\\*")
 
 
-def _does(own: Option) -> str:
+def does(own: Option) -> str:
     """Return what an option does, needs and excludes."""
     needs = f" Only with {_condition(own.needs)}." if own.needs else ""
     presuming = [When(name) for name, other in options_of(TrainConfig).items() if own.rules_out in other.presumes]

@@ -1,7 +1,5 @@
 """Fine-tuning: a training run of botzoo with the callbacks of transfer learning, or what is done instead of one."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any

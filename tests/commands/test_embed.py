@@ -1,4 +1,4 @@
-"""A finished run becomes weights of the package: in fp16, judged as such, with a card that says the same."""
+"""A finished run becomes weights of the package: in fp16, evaluated as such, with a card that says the same."""
 
 import json
 import re
@@ -14,14 +14,14 @@ from botzoo.errors import ConfigError
 from botzoo.models.pretrained import EMBEDDED
 from botzoo.results.claim import Claim, claim_in_card
 from botzoo.util.files import sha256_of
-from running import final_weights, train_one_epoch
+from running import final_weights
 
 NAME = "test_resnet.mine"
 
 
 @pytest.fixture(scope="module")
-def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_one_epoch(photos, tmp_path_factory.mktemp("runs") / "run")
+def run(finished_run: Path) -> Path:
+    return finished_run
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_an_average_of_epochs_is_refused(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     text = (copy / "config.yaml").read_text()
     (copy / "config.yaml").write_text(text.replace("soup: null", "soup: 3"))
-    with pytest.raises(ConfigError, match=r"told to average epochs \(--soup\)"):
+    with pytest.raises(ConfigError, match=r"an average of epochs \(--soup\)"):
         embed(copy, "apache-2.0", tmp_path, tmp_path)
 
 

@@ -249,6 +249,7 @@ def test_a_transform_can_be_sent_to_a_worker_that_shares_no_memory() -> None:
 # A whole run
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_with_workers_the_weights_are_the_same(photos: Path, tmp_path: Path) -> None:
     options = {**TINY, "epochs": 2, "dataset": str(photos), "paper_augment": True, "augment": ALL}
     assert run(finetune, {**options, "output": str(tmp_path / "whole")}) == 0

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,21 +109,24 @@ def test_other_bytes_are_decoded_anew(own_cache: Path) -> None:
     assert len(list(own_cache.iterdir())) == 2
 
 
-@pytest.mark.parametrize(("work", "call", "error"), [("_raw", 2, OSError(5, "broken")), ("decode", 1, MemoryError())])
+@pytest.mark.parametrize("disk", [True, False])
 def test_a_failure_of_disk_or_memory_is_not_kept_for_the_next_run(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch, work: str, call: int, error: Exception
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, disk: bool
 ) -> None:
-    calls, whole = itertools.count(-4 * (call - 1)), getattr(module, work)
+    split, calls = split_of(pictures(4)), itertools.count(-5 if disk else 0)  # all are read once before any is decoded
 
-    def failing(*args: object) -> object:
+    def failing(given: Any) -> Any:
         if next(calls) == 1:  # the second image, when it is to be decoded
-            raise error
-        return whole(*args)
+            raise OSError(5, "broken") if disk else MemoryError
+        return split.read(given) if disk else decode(given)
 
-    monkeypatch.setattr(module, work, failing)
+    if not disk:
+        monkeypatch.setattr(module, "decode", failing)
     monkeypatch.setattr(parallel, "cores", lambda shared: 1)
-    assert len(read_images(split_of(pictures(4)), skip_corrupt=True)[1]) == 1
-    assert len(read_images(split_of(pictures(4)))[0]) == 4
+    assert len(read_images(replace(split, read=failing) if disk else split, skip_corrupt=True)[1]) == 1
+    monkeypatch.undo()
+    monkeypatch.setenv("BOTZOO_CACHE", str(own_cache.parent))
+    assert len(read_images(split)[0]) == 4
 
 
 def test_an_image_that_is_replaced_while_it_is_read_is_not_kept_as_the_other(own_cache: Path) -> None:
@@ -177,7 +181,7 @@ def test_beyond_the_budget_only_the_checks_are_kept(own_cache: Path, monkeypatch
     for _ in range(2):
         found, bad = read_images(split, skip_corrupt=True, cache_bytes=1000)
         assert (found.cached, len(found), len(bad)) == (False, 40, 1)
-        monkeypatch.setattr(module, "_check", refuse)
+        monkeypatch.setattr(module, "decode", refuse)
     assert sum(path.stat().st_size for path in own_cache.iterdir()) < 41 * 60
     monkeypatch.undo()
     assert read_images(split, skip_corrupt=True)[0].cached

@@ -14,16 +14,19 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
-from botzoo.api import train_and_describe
 from botzoo.data.order import Order
 from botzoo.data.sampling import ClassSampler, class_sampler
 from botzoo.data.transforms import TrainTransform
 from botzoo.errors import ConfigError
+from botzoo.models.create import Network
 from botzoo.options.command_line import made
 from botzoo.options.config import DataConfig, TrainConfig
+from botzoo.results.report import Report
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.imbalance import BETA, class_weights
 from botzoo.tasks.objective import Objective
+from botzoo.training.callbacks import Callback
+from botzoo.training.run import train
 from botzoo.tricks.label_smoothing import label_smoothing
 from botzoo.tricks.mixup import mixup_lambda, partners
 from conftest import write_photos
@@ -193,7 +196,7 @@ def trained(skewed: Path, folder: Path, **options: Any) -> tuple[list[str], str]
     logger.setLevel(logging.INFO)
     try:
         config = made({**OPTIONS, "dataset": str(skewed), "output": str(folder), **options}, TrainConfig)
-        train_and_describe(config, command="botzoo train --scratch")
+        train(config, (Report(),), command="botzoo train --scratch")
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
@@ -210,6 +213,7 @@ def test_weights_and_balanced_accuracy_are_told(skewed: Path, tmp_path: Path) ->
     assert "| `class_weights` | `balanced` |" in card
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(skewed: Path, tmp_path: Path) -> None:
     common = {**OPTIONS, "data": {"sampling": "balanced"}, "dataset": str(skewed)}
     whole, cut = ({**common, "output": str(tmp_path / name)} for name in ("a", "b"))
@@ -224,8 +228,6 @@ def labels_and_images(options: dict[str, Any], folder: str) -> None:
     """Train with frozen BatchNorm and write down the labels of each step of this process."""
     import os
 
-    from botzoo.training.run import train
-    from botzoo.training.setup import Transfer
     from botzoo.training.trainer import Trainer
 
     take, rows = Trainer.step, []
@@ -235,17 +237,20 @@ def labels_and_images(options: dict[str, Any], folder: str) -> None:
         return take(self, k, batches)
 
     Trainer.step = step  # type: ignore[method-assign]
-    train(made(options, TrainConfig), transfer=Transfer(set_trainable=freeze_batch_norm))
+    train(made(options, TrainConfig), (FrozenBatchNorm(),))
     Path(folder, f"{os.environ['WORLD_SIZE']}-{os.environ['RANK']}.json").write_text(json.dumps(rows))
 
 
-def freeze_batch_norm(model: torch.nn.Module, epoch: int) -> bool:
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.requires_grad_(False)
-    return epoch == 0
+class FrozenBatchNorm(Callback):
+    """Leaves BatchNorm as it is: else each process would have statistics of its own images."""
+
+    def on_network(self, network: Network) -> None:
+        for module in network.model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.requires_grad_(False)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(skewed: Path, tmp_path: Path) -> None:
     common = {**OPTIONS, "mixup": 0.0, "cutmix": 0.0, "zero_gamma": False, "epochs": 1, "dataset": str(skewed)}
     common |= {"class_weights": "balanced"}

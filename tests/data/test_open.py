@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from botzoo.data.loaded import LoadedSplit
+from botzoo.data.loader import LoadedSplit
 from botzoo.data.open import cut, find, read
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform

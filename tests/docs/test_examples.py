@@ -9,6 +9,8 @@ import pytest
 
 from conftest import write_photos
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

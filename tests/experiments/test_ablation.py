@@ -17,6 +17,8 @@ from botzoo.options.config import AblateConfig, seed_list
 from botzoo.recipes.ladders import Ladder, Rung, load_ladder, select
 from running import SIGKILLED, run, signal_at_step
 
+pytestmark = pytest.mark.slow
+
 LADDER = """
 rungs:
 - {name: plain, options: {scratch: true, cosine: false}}

@@ -22,6 +22,8 @@ from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
 from running import quick_command
 
+pytestmark = pytest.mark.slow
+
 
 def data_of(labels: list[int], **splits: Split) -> ImageData[Split]:
     train = Split("train", np.array(labels), lambda i: Path(f"{i}.png"), lambda i: f"image {i}")

@@ -21,6 +21,8 @@ from botzoo_finetune.config import FinetuneConfig
 from conftest import write_photos
 from running import quick_command, run_distributed
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"lr": 0.1, "optim.weight_decay": 1e-4, "layer_decay": 0.9}
 
 

@@ -12,6 +12,8 @@ from scipy.stats import t
 
 from running import quick_command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

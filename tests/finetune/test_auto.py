@@ -1,42 +1,36 @@
 """Options that suit the data: what is chosen, from which facts, and what is left to the user."""
 
-import os
-from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from accelerate.state import AcceleratorState
 
+from botzoo.data.images import read_images
+from botzoo.data.sources.find import find_images
 from botzoo.errors import ConfigError
-from botzoo.training.setup import Transfer
-from botzoo.training.setup import set_up as prepare
-from botzoo.training.setup import with_choices as settle
-from botzoo.util.guard import guarded
+from botzoo.options.choices import Choice, with_choices
+from botzoo.options.facts import differing
+from botzoo.training.setup import open_draft
+from botzoo.training.state import Draft
 from botzoo.util.nested import flat
-from botzoo_finetune import cli
 from botzoo_finetune.auto import (
     SHORT,
     USUAL,
     USUAL_SGD,
-    Choice,
     Facts,
     choose,
-    differing,
     for_optimizer,
-    named,
-    settled_by,
     smaller_input,
+    stands_aside,
     usual,
-    with_choices,
 )
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import first_look
-from botzoo_finetune.run import _choosing
-from running import finetune, run, run_distributed, write_teacher
+from botzoo_finetune.probing.first_look import ChooseForData
+from conftest import write_photos
+from running import command, finetune, run_distributed, write_teacher
 
 LR, SGD_LR = USUAL[0], USUAL_SGD[0]
 FACTS = Facts(images=2000, classes=10, smallest=200, largest=200, side=32, input_side=64)
@@ -73,8 +67,8 @@ def test_others_get_the_learning_rate_of_adamw_and_its_decay_where_it_is_apart(n
 
 def test_what_is_given_stays_whatever_the_optimizer() -> None:
     config = FinetuneConfig(optimizer="sgd", lr=0.03)
-    settled = for_optimizer(config, {"lr", "optimizer"})
-    assert (settled.lr, settled.optim.weight_decay) == (0.03, USUAL_SGD[1])
+    found = for_optimizer(config, {"lr", "optimizer"})
+    assert (found.lr, found.optim.weight_decay) == (0.03, USUAL_SGD[1])
 
 
 def test_a_learning_rate_for_a_batch_that_is_not_known_is_asked_for() -> None:
@@ -134,15 +128,15 @@ def test_a_choice_reads_as_a_flag_with_its_reason() -> None:
     assert shown == "--optim.weight-decay 0.0001: so (us)"
 
 
-def test_what_was_chosen_is_kept_and_nothing_is_chosen_twice() -> None:
+def test_options_that_were_chosen_take_the_place_of_defaults() -> None:
     config = with_choices(FinetuneConfig(), [Choice("lr", 0.08, "", ""), Choice("optim.weight_decay", 0.01, "", "")])
-    assert (config.lr, config.optim.weight_decay, config.optim.momentum, config.auto) == (0.08, 0.01, 0.9, False)
+    assert (config.lr, config.optim.weight_decay, config.optim.momentum) == (0.08, 0.01, 0.9)
 
 
 @pytest.mark.parametrize("given", ["epochs", "steps", "budget"])
 def test_the_length_that_a_user_gives_stays(given: str) -> None:
-    assert settled_by("epochs", {given})
-    assert not settled_by("lr", {given})
+    assert stands_aside("epochs", {given})
+    assert not stands_aside("lr", {given})
 
 
 SIZES = {"side": 32, "input_side": 64, "smaller": 48}
@@ -159,82 +153,74 @@ def test_the_input_stays_where_time_suffices_or_pixels_would_be_lost(other: dict
     assert smaller_input(**{**SIZES, "in_time": 2500, **other}) is None
 
 
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of weights of a network that takes images of 64 px."""
+    return f"local-dir:{write_teacher(tmp_path_factory.mktemp('larger') / 'model', size=64)}"
+
+
 @pytest.fixture
-def hurried(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FinetuneConfig]:
-    """Options of a run that has time for 60 images."""
-    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(first_look, "try_out", lambda settled, seconds: 1.0)
-    start = write_teacher(tmp_path / "start", size=64)
-    yield FinetuneConfig(
-        dataset=str(photos), model=f"local-dir:{start}", mixed_precision="fp32", epochs=None, budget="60s"
-    )
-    AcceleratorState._reset_state()
+def hurried(photos: Path, larger: str, monkeypatch: pytest.MonkeyPatch) -> Draft:
+    """A run that has time for 60 images."""
+    monkeypatch.setattr(first_look, "images_per_second", lambda run, callbacks, seconds: 1.0)
+    config = FinetuneConfig(dataset=str(photos), model=larger, mixed_precision="fp32", epochs=None, budget="60s")
+    return open_draft(config, frozenset({"budget"}))
 
 
-def test_a_short_budget_settles_the_network_anew_for_a_smaller_input(hurried: FinetuneConfig) -> None:
-    settled = settle(prepare(hurried, _choosing(hurried, {"budget"})))
-    assert settled.preprocessing.size == settled.config.img_size == 48
-    assert settled.transfer.choices[0].startswith("--img-size 48: 60 images of 64 px at most pass in that time")
+def test_a_short_budget_gets_a_smaller_input_and_what_was_chosen_is_not_chosen_again(hurried: Draft) -> None:
+    choices = {choice.option: choice for choice in ChooseForData().on_resolve(hurried)}
+    assert (choices["img_size"].value, choices["auto"].value) == (48, False)
+    assert "60 images of 64 px at most" in choices["img_size"].reason
+    assert "epochs" not in choices
 
 
 @pytest.mark.parametrize("given", ["img_size", "data.train_scale"])
-def test_an_input_that_is_given_stays_however_short_the_budget(hurried: FinetuneConfig, given: str) -> None:
-    settled = settle(prepare(hurried, _choosing(hurried, {"budget", given})))
-    assert settled.preprocessing.size == 64
+def test_an_input_that_is_given_stays_however_short_the_budget(hurried: Draft, given: str) -> None:
+    choices = ChooseForData().on_resolve(replace(hurried, given=frozenset({"budget", given})))
+    assert "img_size" not in {choice.option for choice in choices}
 
 
-def test_a_network_of_one_size_keeps_it(hurried: FinetuneConfig) -> None:
-    settled = prepare(hurried, Transfer())
-    fixed = replace(settled, preprocessing=replace(settled.preprocessing, fixed_size=True))
-    assert len(first_look.sized_for_budget(settled)) == 1
-    assert first_look.sized_for_budget(fixed) == []
+def test_a_network_of_one_size_keeps_it(hurried: Draft) -> None:
+    preprocessing = replace(hurried.network.preprocessing, fixed_size=True)
+    fixed = replace(hurried, network=replace(hurried.network, preprocessing=preprocessing))
+    assert next(iter(ChooseForData().on_resolve(fixed))).option != "img_size"
 
 
 def test_no_time_is_spent_where_images_are_too_large_for_a_smaller_input(
-    hurried: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+    hurried: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(first_look, "_side", lambda images: 49.0)
-    monkeypatch.delattr(first_look, "try_out")
-    assert first_look.sized_for_budget(prepare(hurried, Transfer())) == []
+    monkeypatch.delattr(first_look, "images_per_second")
+    train = read_images(find_images(str(write_photos(tmp_path / "large", classes=3, each=8, size=56))).train)[0]
+    hurried = replace(hurried, images={**hurried.images, "train": train})
+    assert next(iter(ChooseForData().on_resolve(hurried))).option != "img_size"
 
 
 def finetune_in_a_hurry(options: dict[str, Any]) -> None:
     """Fine-tune for eight steps with a budget that is short whatever the speed."""
-    from botzoo.training import run
-    from botzoo.training.autotune import budget
+    from botzoo.training.autotune import budget, keep_budget
     from botzoo_finetune import auto
 
     auto.SHORT = 10**9
-    run.fit_steps = lambda *args: 8  # type: ignore[assignment]
+    keep_budget.fit_steps = lambda *args: 8  # type: ignore[assignment]
     budget.Pace.refit = lambda self, step, seconds: self.steps  # type: ignore[method-assign]
     finetune({**options, "budget": "10s", "mixed_precision": "fp32", "batch_size": 8})
 
 
-def test_two_processes_choose_the_same_smaller_input(photos: Path, tmp_path: Path) -> None:
-    start = f"local-dir:{write_teacher(tmp_path / 'start', size=64)}"
-    options = {"dataset": str(photos), "model": start, "output": str(tmp_path / "run")}
+@pytest.mark.slow
+def test_two_processes_choose_the_same_smaller_input(photos: Path, larger: str, tmp_path: Path) -> None:
+    options = {"dataset": str(photos), "model": larger, "output": str(tmp_path / "run")}
     assert run_distributed(2, finetune_in_a_hurry, options) == [0, 0]
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (config["img_size"], config["steps"], config["auto"]) == (48, 8, False)
-
-
-def test_options_of_a_group_are_named_with_it() -> None:
-    assert named({"lr": 0.1, "optim": {"momentum": 0.8}}) == {"lr", "optim.momentum"}
 
 
 def test_from_python_what_differs_from_the_defaults_is_given() -> None:
     assert differing(FinetuneConfig(lr=0.3, dataset="photos")) == {"lr", "dataset"}
 
 
-def _command(*words: str) -> None:
-    from botzoo_finetune.cli import _main
-
-    _main(list(words))
-
-
-def test_the_command_chooses_says_why_and_records_it(photos: Path, tmp_path: Path) -> None:
-    words = ("--dataset", str(photos), "--model", f"local-dir:{write_teacher(tmp_path / 'start')}")
-    assert run(_command, *words, "--epochs", "2", "--output", str(tmp_path / "run")) == 0
+def test_the_command_chooses_says_why_and_records_it(photos: Path, pretrained: str, tmp_path: Path) -> None:
+    words = ("--dataset", photos, "--model", pretrained, "--mixed-precision", "fp32")
+    assert command(*words, "--epochs", 2, "--output", tmp_path / "run") == 0
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     chosen = (tmp_path / "run" / "log.txt").read_text().partition("chosen")[2].partition("input")[0]
     assert (config["auto"], config["epochs"], config["lr"]) == (False, 2, 0.00064)
@@ -242,20 +228,16 @@ def test_the_command_chooses_says_why_and_records_it(photos: Path, tmp_path: Pat
     assert "--epochs" not in chosen
 
 
-def _range_test(folder: str, *words: str) -> None:
-    """Write what --find-lr says into ``folder``, where its picture goes too."""
-    os.chdir(folder)
-    with Path("said.txt").open("w") as file, redirect_stdout(file):
-        guarded(cli.PROG, cli._main, [*words, "--find-lr", "--batch-size", "4"])
+def test_a_range_test_speaks_of_the_learning_rate_that_was_chosen(
+    photos: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--dataset", photos, "--model", pretrained, "--mixed-precision", "fp32", "--batch-size", 4)
+    command(*words, "--find-lr")
+    assert "from --lr 6.4e-09 to --lr 0.0064" in capsys.readouterr().out
 
 
-def test_a_range_test_speaks_of_the_learning_rate_that_was_chosen(photos: Path, tmp_path: Path) -> None:
-    start = f"local-dir:{write_teacher(tmp_path / 'start')}"
-    assert run(_range_test, str(tmp_path), "--dataset", str(photos), "--model", start) == 0
-    assert "12 steps from --lr 6.4e-09 to --lr 0.0064" in (tmp_path / "said.txt").read_text()
-
-
-def test_auto_false_keeps_the_recipe_as_it_is(photos: Path, tmp_path: Path) -> None:
-    words = ("--dataset", str(photos), "--model", f"local-dir:{write_teacher(tmp_path / 'start')}")
-    assert run(_command, *words, "--epochs", "1", "--auto", "false", "--output", str(tmp_path / "run")) == 0
+def test_without_auto_the_recipe_stays_as_it_is(photos: Path, pretrained: str, tmp_path: Path) -> None:
+    words = ("--dataset", photos, "--model", pretrained, "--mixed-precision", "fp32", "--epochs", 1)
+    assert command(*words, "--no-auto", "--output", tmp_path / "run") == 0
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["lr"] == 0.004

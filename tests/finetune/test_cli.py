@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from botzoo.options.command_line import parse
-from botzoo.util.guard import guarded
 from botzoo.util.nested import flat
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig
+from running import command
 
 RECIPES = sorted(cli.RECIPE.parent.glob("*.yaml"))
 HEAVY = ("torch", "torchvision", "timm", "datasets", "accelerate", "transformers", "sklearn", "matplotlib", "numpy")
@@ -57,19 +57,23 @@ def test_a_run_with_frozen_stages_can_be_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--layer-decai 0.5", "There is no option --layer-decai. Did you mean '--layer-decay'"),
-        ("--layer 0.5", "There is no option --layer."),
-        ("--layer-decay 2", "--layer-decay is 2.0: it must be greater than 0 and at most 1."),
-        ("--freeze all", "--freeze is 'all': it must be none, backbone or a number of stages such as 2."),
-        ("--unfreeze-every soon", "--unfreeze-every is 'soon': it must be a whole number or null."),
+        ("--layer-decai 0.5", "mean '--layer-decay'"),
+        ("--layer 0.5", "no option --layer."),
+        ("--layer-decay 2", "greater than 0 and at most 1"),
+        ("--freeze all", "a number of stages such as 2"),
+        ("--unfreeze-every soon", "a whole number or null"),
+        ("--freeze 2 --scratch", "random weights would be kept"),
+        ("--views 2", "with --freeze backbone only"),
+        ("--probe --check", "--probe and --check"),
     ],
 )
 def test_a_wrong_option_ends_with_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str], line: str, said: str
 ) -> None:
-    assert guarded(cli.PROG, cli._main, line.split()) == 2
+    assert command(*line.split()) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(f"botzoo-finetune: {said}")
+    assert captured.err.startswith("botzoo-finetune: ")
+    assert said in captured.err
     assert (captured.err.count("\n"), captured.out) == (1, "")
 
 
@@ -82,28 +86,23 @@ def test_a_wrong_option_ends_with_one_line_and_status_2(
         (["--find-lr"], "find_lr"),
         (["--probe"], "probe"),
         (["--check"], "check"),
+        (["--compare", "a,b"], "compare"),
+        (["--folds", "3"], "folds"),
     ],
 )
 def test_a_flag_chooses_what_is_done_instead(
     monkeypatch: pytest.MonkeyPatch, flags: list[str], mode: str | None
 ) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr("botzoo_finetune.run.finetune", lambda config, *, mode, **others: asked.append(mode))
+    monkeypatch.setattr("botzoo_finetune.run.execute", lambda config, **others: asked.append(others["mode"]))
     monkeypatch.setattr("botzoo.results.summary.print_to_terminal", lambda: None)
-    assert guarded(cli.PROG, cli._main, ["--epochs", "2", *flags]) == 0
+    assert command("--epochs", 2, *flags) == 0
     assert asked == [mode]
 
 
 def test_steps_alone_are_no_reason_to_refuse_the_usual_warmup() -> None:
     config = config_of("--steps", "10")
     assert (config.steps, config.epochs) == (10, None)
-
-
-def test_two_things_to_do_instead_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded(cli.PROG, cli._main, ["--probe", "--check"]) == 2
-    assert capsys.readouterr().err == (
-        "botzoo-finetune: --probe and --check each do something else than train: give one of the two.\n"
-    )
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -131,6 +130,5 @@ cli.main()
 """
     done = python("-W", "error", "-c", code)
     assert (done.returncode, done.stdout) == (2, "[]\n")
-    assert done.stderr == (
-        "botzoo-finetune: --epochs is 'x': it must be a whole number or null. See botzoo-finetune --help.\n"
-    )
+    assert "--epochs is 'x'" in done.stderr
+    assert done.stderr.count("\n") == 1

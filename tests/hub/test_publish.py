@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -18,7 +19,6 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from botzoo import cli
 from botzoo.errors import BotzooError, NetworkError, PublishError
-from botzoo.hub import publish as hub
 from botzoo.hub.package import Package, pack
 from botzoo.hub.publish import check_access, publish
 from hub_double import HubDouble, git_sha, hub_double
@@ -57,9 +57,10 @@ OPEN = (
     "`--license`.\n\n"
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Use 'content=:DeprecationWarning"
-)  # the client's, of its own HTTP library
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # the client's, of its own HTTP library
+]
 
 
 @pytest.fixture(scope="session")
@@ -280,9 +281,14 @@ def test_a_commit_of_somebody_else_in_between_is_not_overwritten(
     double: HubDouble, packed: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(packed, private=True, api=api(double))
-    repo, check = double.repo("me/pets"), hub._check_tag
+    repo, create_commit = double.repo("me/pets"), HfApi.create_commit
     (packed.folder / "metrics.jsonl").write_text("{}\n")
-    monkeypatch.setattr(hub, "_check_tag", lambda *args: [check(*args), repo.commit({"x": b""}, "by hand")])
+
+    def late(*args: Any, **options: Any) -> Any:
+        repo.commit({"x": b""}, "by hand")
+        return create_commit(*args, **options)
+
+    monkeypatch.setattr(HfApi, "create_commit", late)
     with pytest.raises(PublishError, match="Somebody else changed me/pets meanwhile"):
         publish(packed, private=True, api=api(double))
     assert list(repo.files) == ["x"]

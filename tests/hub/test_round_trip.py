@@ -20,9 +20,10 @@ from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from hub_double import HubDouble, hub_double
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Use 'content=:DeprecationWarning"
-)  # the client's, of its own HTTP library
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # the client's, of its own HTTP library
+]
 
 RUN = ["--img-size", "64", "--epochs", "1", "--batch-size", "16", "--warmup", "0"]
 SCRATCH = ["--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"]
@@ -33,30 +34,30 @@ import timm, torch
 from PIL import Image
 
 photo, photos, output = sys.argv[1:]
-told = {}
+found = {}
 model = timm.create_model("hf-hub:me/photos", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 with torch.inference_mode():
     logits = model(transform(Image.open(photo).convert("RGB"))[None])[0]
-told["logits"], told["names"] = logits.tolist(), model.pretrained_cfg["label_names"]
-told["botzoo"] = "botzoo" in sys.modules
+found["logits"], found["names"] = logits.tolist(), model.pretrained_cfg["label_names"]
+found["botzoo"] = "botzoo" in sys.modules
 
 from transformers import pipeline
-told["pipeline"] = pipeline("image-classification", model="me/photos")(photo)
+found["pipeline"] = pipeline("image-classification", model="me/photos")(photo)
 
 import botzoo
 ours = timm.create_model("resnet50d_bot", pretrained=True).state_dict()
 timms = timm.create_model("resnet50d.gluon_in1k", pretrained=True).state_dict()
-told["equal"] = all(torch.equal(ours[name], timms[name]) for name in timms) and ours.keys() == timms.keys()
+found["equal"] = all(torch.equal(ours[name], timms[name]) for name in timms) and ours.keys() == timms.keys()
 
 from datasets import load_dataset
-told["rows"] = load_dataset("me/pictures")["train"].num_rows
+found["rows"] = load_dataset("me/pictures")["train"].num_rows
 
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 again = ["--model", "hf-hub:me/photos", "--dataset", photos, "--epochs", "1", "--batch-size", "16", "--output", output]
-told["again"] = guarded(cli.PROG, cli._main, again)
-print(json.dumps(told))
+found["again"] = guarded(cli.PROG, cli._main, again)
+print(json.dumps(found))
 """
 
 
@@ -96,8 +97,8 @@ def newcomer(
     env = double.env(home / "hf", HF_DATASETS_CACHE=str(home / "datasets"))
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def test_a_run_with_push_to_is_published_whole(double: HubDouble, published: Path) -> None:
@@ -110,6 +111,7 @@ def test_a_run_with_push_to_is_published_whole(double: HubDouble, published: Pat
     assert (card.data.license, card.data.model_name) == ("apache-2.0", "photos")
 
 
+@pytest.mark.slow
 def test_timm_alone_gives_the_same_answers(newcomer: dict[str, Any], published: Path, photos: Path) -> None:
     model = timm.create_model(f"local-dir:{published / 'model'}", pretrained=True).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
@@ -120,25 +122,30 @@ def test_timm_alone_gives_the_same_answers(newcomer: dict[str, Any], published: 
     assert not newcomer["botzoo"]
 
 
+@pytest.mark.slow
 def test_transformers_gives_the_same_answers(newcomer: dict[str, Any]) -> None:
     shares = dict(zip(newcomer["names"], torch.tensor(newcomer["logits"]).softmax(0).tolist(), strict=True))
-    assert {told["label"]: told["score"] for told in newcomer["pipeline"]} == pytest.approx(shares, abs=1e-4)
+    assert {found["label"]: found["score"] for found in newcomer["pipeline"]} == pytest.approx(shares, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_our_name_resolves_to_timms_weights(newcomer: dict[str, Any], double: HubDouble) -> None:
     assert newcomer["equal"]
     held = double.repo("timm/resnet50d.gluon_in1k").files["model.safetensors"]
     assert len(double.seen("GET", f"/storage/{double.oid(held)}")) == 1
 
 
+@pytest.mark.slow
 def test_a_data_set_is_read_from_the_hub(newcomer: dict[str, Any]) -> None:
     assert newcomer["rows"] == 6
 
 
+@pytest.mark.slow
 def test_it_can_be_fine_tuned_again(newcomer: dict[str, Any]) -> None:
     assert newcomer["again"] == 0
 
 
+@pytest.mark.slow
 def test_no_token_went_elsewhere(newcomer: dict[str, Any], double: HubDouble) -> None:
     assert double.leaks() == []
 

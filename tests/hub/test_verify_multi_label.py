@@ -44,6 +44,7 @@ def test_the_card_claims_the_map_of_the_log(run: Path) -> None:
     assert claim.value == pytest.approx(max(line["map"] for line in lines if line["split"] == "validation"), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_an_honest_model_agrees_in_everything(run: Path, pictures: Path) -> None:
     checks = list(verify(str(run), str(pictures)))
     assert [(check.name, check.outcome) for check in checks] == [(name, "agrees") for name in CHECKS]
@@ -93,7 +94,7 @@ def test_a_card_of_another_figure_than_the_networks_differs(run: Path, pictures:
 def test_code_that_says_other_labels_differs(
     run: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, printed: list[str]
 ) -> None:
-    monkeypatch.setattr(verifying, "_run", lambda code, image: printed)
+    monkeypatch.setattr(verifying, "run_code", lambda code, image, model: printed)
     check = checked("code", run, pictures)
     assert (check.outcome, printed[0] in check.words) == ("differs", True)
 

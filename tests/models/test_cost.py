@@ -122,7 +122,9 @@ def test_sgd_without_momentum_keeps_nothing() -> None:
 
 def test_estimating_leaves_batch_norm_and_modes_as_they_were() -> None:
     model = timm.create_model("test_resnet").train()
+    model.bn1.eval()  # as where it is frozen
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     saved_bytes(model, of(model, 32), 2)
-    assert all(module.training for module in model.modules())
+    count_macs(model, 32)
+    assert (model.bn1.training, model.layer1.training) == (False, True)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -101,6 +101,7 @@ print(json.dumps(rows))
 """
 
 
+@pytest.mark.slow
 def test_timm_alone_loads_the_folder_and_gives_the_same_logits(folders: dict[str, Any]) -> None:
     args = [arg for path, _, _, preprocessing in folders.values() for arg in (path, preprocessing.size)]
     for place, row in zip(folders, fresh(LOAD_WITH_TIMM, *args), strict=True):
@@ -312,11 +313,11 @@ def _from(flag: str, folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "pretrained", "message"),
     [
-        ("resnet10dbot", None, "no model 'resnet10dbot'.*Did you mean.*'resnet10d_bot'"),
+        ("resnet10dbot", None, "no network 'resnet10dbot'.*Did you mean.*'resnet10d_bot'"),
         ("resnet50d_bot.gluon_in1", None, "no weights with the tag 'gluon_in1'. Did you mean 'gluon_in1k'"),
         ("resnet50d_bot", "gluon", "no weights with the tag 'gluon'. Did you mean 'gluon_in1k'"),
         ("resnet50a_bot", None, "no pretrained weights for resnet50a_bot.*--scratch"),
-        ("timm/resnet50", None, "no model 'timm/resnet50'.*hf-hub:owner/name"),
+        ("timm/resnet50", None, "no network 'timm/resnet50'.*hf-hub:owner/name"),
         ("tests", None, "It is a folder: give local-dir:tests"),
         ("test_resnet", "s3:bucket", "'s3:bucket' is of no known kind"),
         ("local-dir:tests", "gluon_in1k", "gluon_in1k is a tag, and local-dir:tests has no tags"),

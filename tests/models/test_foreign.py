@@ -18,6 +18,8 @@ from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.training.autotune.memory import peak_memory
 from running import write_teacher
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 MUTANTS = 520
 
@@ -222,6 +224,7 @@ def outcome(folder: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_whatever_is_in_a_folder_it_is_one_line_or_a_correct_load(sound: Path, tmp_path: Path) -> None:
     rng = random.Random(0)
     config, weights = (sound / "config.json").read_text(), (sound / "model.safetensors").read_bytes()

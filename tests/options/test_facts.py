@@ -16,6 +16,7 @@ from botzoo.options.facts import (
     in_use,
     refuse,
     stands_in_for,
+    values_of,
     with_values,
     without_machine,
 )
@@ -39,9 +40,9 @@ EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "there", "not_there"), EFFECTS, ids=str)
+@pytest.mark.parametrize(("options", "there", "not_there"), EFFECTS, ids=range(len(EFFECTS)))
 def test_only_what_has_an_effect_is_effective(options: dict[str, Any], there: set[str], not_there: set[str]) -> None:
-    found = effective(config(**options))
+    found = effective(TrainConfig, values_of(config(**options)))
     assert there <= set(found)
     assert not not_there & set(found)
 

@@ -98,8 +98,8 @@ def test_a_ladder_starts_from_random_weights_unless_it_says_otherwise(tmp_path: 
     assert [rung.options["scratch"] for rung in ladder.rungs] == [True, False]
 
 
-def test_the_ladder_in_the_readme_is_one(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_ladder_in_the_page_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "recipes-and-tricks.md").read_text()
     ladder = own(tmp_path, re.search(r"`--ladder mine\.yaml`:\n\n```yaml\n(.*?)```", text, re.DOTALL)[1])
     options = rung_options(ladder, {}, 20, None)
     assert below(ladder) == {"plain": None, "erasing": "plain", "erasing-mixup": "erasing", "cutmix": "plain"}

@@ -416,7 +416,7 @@ def test_wilsons_interval(correct: int, images: int, expected: tuple[float, floa
 
 
 def test_the_summary_fits_and_says_how_good_and_how_sure() -> None:
-    lines = summary(a_record())
+    lines = list(summary(a_record()))
     assert all(len(line) <= 100 for line in lines)
     text = "\n".join(lines)
     assert "top-1 80.00 % on 120 validation images (95 % interval 71.96 to 86.18)" in text
@@ -426,7 +426,7 @@ def test_the_summary_fits_and_says_how_good_and_how_sure() -> None:
 
 
 def test_the_summary_lists_the_worst_of_many_classes() -> None:
-    lines = summary(a_record(names=MANY, seen=many_classes()))
+    lines = list(summary(a_record(names=MANY, seen=many_classes())))
     listed = [line for line in lines if re.match(r"(worst)? +class \d", line)]
     assert len(listed) == 20
     assert re.match(r" +class 7 +10 +no answer +0.0 % +0.0 %$", listed[0])

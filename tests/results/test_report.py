@@ -12,7 +12,7 @@ import yaml
 
 from botzoo.commands import card as card_command
 from botzoo.errors import CheckpointError
-from botzoo.results import report
+from botzoo.results import beside, pictures
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
 from botzoo.util.pictures import drawn, new_figure
@@ -133,7 +133,7 @@ def test_a_picture_that_fails_does_not_cost_the_card(
     def broken(record: RunRecord) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(report, "confusion_figure", broken)
+    monkeypatch.setattr(beside, "confusion_figure", broken)
     describe(run)
     assert "confusion.png was not drawn (no font)" in caplog.text
     assert "confusion.png" not in (run / "model" / "README.md").read_text()
@@ -164,12 +164,12 @@ def test_a_notebooks_backend_does_not_matter(backend: str) -> None:
 @pytest.mark.parametrize("classes", [2, 100])
 def test_the_confusion_matrix_has_room_for_its_labels(classes: int) -> None:
     record = a_record(names=tuple(f"class {k}" for k in range(classes)), seen=answers(classes, each=5, wrong=1))
-    figure = report.confusion_figure(record)
+    figure = pictures.confusion_figure(record)
     assert min(figure.get_size_inches() * figure.dpi) > (400 if classes < 100 else 100 * 14)  # 14 pixels a row
 
 
 def test_the_learning_curve_shows_every_record() -> None:
-    left, right = report.curve_figure(a_record(history=LINES)).axes
+    left, right = pictures.curve_figure(a_record(history=LINES)).axes
     training, validation = left.get_lines()
     np.testing.assert_allclose(training.get_xydata(), [[1, 1.5]])
     np.testing.assert_allclose(validation.get_xydata(), [[1, 1.2], [2, 0.9]])

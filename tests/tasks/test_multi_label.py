@@ -250,6 +250,7 @@ def evaluated(options: dict[str, Any]) -> None:
     train(made(options, TrainConfig), [NoteAnswers()])
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_every_image_once(pictures: Path, tmp_path: Path) -> None:
     places = {"dataset": str(pictures), "output": str(tmp_path / "run"), "mixed_precision": "fp32"}
     options = {**TINY, **PLAIN, **places, "epochs": None, "steps": 1, "warmup": 0.0}

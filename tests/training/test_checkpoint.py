@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_full_disk_is_named_with_the_way_on(folder: Path, monkeypatch: pytest.
 
 def test_torchs_own_words_for_a_full_disk_are_translated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "save", disk_full_as_torch_says_it)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     with pytest.raises(CheckpointError, match="No space left on device"):
         save(folder, Progress(step=40), tensors(40), keep=3)
 

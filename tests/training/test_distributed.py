@@ -14,6 +14,8 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from running import TINY, final_weights, run_distributed, write_teacher
 
+pytestmark = pytest.mark.slow  # several processes in each
+
 
 class FreezeNorms(Callback):
     """Trains no BatchNorm, whose statistics would depend on how a batch is shared."""
@@ -94,12 +96,10 @@ def test_one_process_decodes_for_all(photos: Path, tmp_path: Path) -> None:
 
 def read_and_record(photos: str, folder: str) -> None:
     """Read images in one of several processes; write down who decodes, where the pixels are, and what they are."""
-    from accelerate import Accelerator
-
     from botzoo.data import images as data
-    from botzoo.data.sources.find import find_images
+    from botzoo.options.command_line import made
     from botzoo.options.config import TrainConfig
-    from botzoo.training.setup import read_splits
+    from botzoo.training.setup import set_up
 
     os.environ["BOTZOO_CACHE"] = folder
     decode = data.decode
@@ -109,7 +109,7 @@ def read_and_record(photos: str, folder: str) -> None:
         return decode(encoded)
 
     data.decode = recorded
-    _, images, _ = read_splits(TrainConfig(), find_images(photos), Accelerator(cpu=True))
+    images: Any = set_up(made({**OPTIONS, "dataset": photos}, TrainConfig)).images
     sha = hashlib.sha256(images["train"].pixels(3).tobytes()).hexdigest()
     Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps([images["train"].kept_in, sha]))
 

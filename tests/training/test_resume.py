@@ -21,6 +21,8 @@ from conftest import write_photos
 from data.streaming.made import write_tars
 from running import SIGKILLED, TINY, bare, context, final_weights, finetune_and_signal, run, write_teacher
 
+pytestmark = pytest.mark.slow
+
 BASE = {**TINY, "epochs": 2, "checkpoint_every": 4}
 """12 steps, 6 of them an epoch: 48 of 60 images in batches of 8."""
 
@@ -108,7 +110,9 @@ def same_weights(a: Path, b: Path) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("engine" in case.options)) for name, case in CASES.items()]
+)
 def test_killed_and_resumed_it_is_the_same_to_the_bit(
     name: str, places: dict[str, Path], teacher: str, tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ def test_a_warmup_that_nobody_gave_shrinks_and_says_so(options: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"warmup": 3.0}, "--warmup is 3.0: it must be less than the 3 epochs"),
+        ({"warmup": 3.0}, "--warmup is 3.0: .* the 3 epochs"),
         ({"warmup": 1.0, "steps": 10}, "0.2 epochs of its 10 steps"),
         ({"warmup": 2.0, "epochs": 2}, "less than --epochs 2"),
         ({"cosine": False, "optim.decay": "step", "optim.milestones": (2, 3)}, "--optim.milestones is"),

@@ -34,12 +34,6 @@ def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["new"]
 
 
-def test_what_is_not_to_be_kept_is_not(tmp_path: Path) -> None:
-    with written_whole(tmp_path / "a", keep=lambda: False) as part:
-        part.touch()
-    assert not list(tmp_path.iterdir())
-
-
 def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"name": "Köln", "images": [1, 2]})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"name": "Köln", "images": [1, 2]}

@@ -16,18 +16,12 @@ from botzoo.util.text import listing
 
 SplitT = TypeVar("SplitT", bound="Labelled")
 
-
 Encoded = bytes | Path | NDArray[np.uint8]
 
 SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 """Names of splits, as found in folders and on the Hub, and which of the three each one is."""
 
@@ -101,20 +95,18 @@ class _Taken:
 
 @dataclass(frozen=True)
 class Joined:
+    """The images of one split and then those of another."""
+
     first: Split
     second: Split
 
-    def _at(self, i: int) -> tuple[Split, int]:
-        before = len(self.first)
-        return (self.first, i) if i < before else (self.second, i - before)
-
     def read(self, i: int) -> Encoded:
-        split, k = self._at(i)
-        return split.read(k)
+        before = len(self.first)
+        return self.first.read(i) if i < before else self.second.read(i - before)
 
     def describe(self, i: int) -> str:
-        split, k = self._at(i)
-        return split.describe(k)
+        before = len(self.first)
+        return self.first.describe(i) if i < before else self.second.describe(i - before)
 
 
 class Labelled(Protocol):
@@ -173,23 +165,18 @@ class ImageData(Generic[SplitT]):
 
 
 class Source:
-    """A kind of data set: one subclass in a file of its own, and its line in ``find.SOURCES``, which are asked in turn."""
+    """A kind of data set: one subclass in a file of its own, and its line in ``find.SOURCES``, which are asked in turn.
+
+    Its methods are given what ``recognises`` said yes to: ``name`` as the user gave it, and the same as a ``path``, which need
+    not exist; ``image_column`` and ``label_column`` are those that the user names, where there are any.
+    """
 
     def recognises(self, name: str, path: Path) -> bool:
-        """Tell whether the data set is of this kind, by a look at its name or at what is there.
-
-        Args:
-            name: as the user gave it.
-            path: the same as a path, which need not exist.
-        """
+        """Tell whether the data set is of this kind, by a look at its name or at what is there."""
         raise NotImplementedError
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
         """Return the data set's splits, its images still encoded; ``checked`` sees to what can be wrong with any data set.
-
-        Args:
-            name, path: which ``recognises`` said yes to.
-            image_column, label_column: what the user calls the columns, where there are any and types leave a choice.
 
         Raises:
             DataError: it cannot be read; in one line, with what to do.
@@ -207,18 +194,13 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
-        raise (
-            DataError(f"{data.name} has one class, {names[0]!r}: a classifier needs two or more.")
-            if names
-            else DataError(f"{data.name} has no classes: it needs two or more.")
-        )
+        has = f"one class, {names[0]!r}: a classifier" if names else "no classes: it"
+        raise DataError(f"{data.name} has {has} needs two or more.")
     for role, split in data.splits.items():
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
         if data.multi_label and not split.labels.any():
-            raise DataError(
-                f"No image in the {role} split of {data.name} has a label: nothing can be learned or judged."
-            )
+            raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
         if len(wrong):
             i = int(wrong[0])
@@ -237,15 +219,16 @@ def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tup
     counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
     if counts is None or trained is None:
         return []
-    missing = [names[k] for k in np.flatnonzero(counts == 0)]
     if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
         raise DataError(
             f"The {role} split of {data.name} has images of {listing(untaught)}, of which there are no training images: "
             "add some, or remove the class."
         )
-    if missing and role == "train" and not data.declared:
+    if role != "train":
+        unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
+        return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []
+    missing = [names[k] for k in np.flatnonzero(counts == 0)]
+    if missing and not data.declared:
         raise DataError(f"{data.name} has no training images of {listing(missing)}: add some, or remove the class.")
-    if missing and role == "train":
-        return [f"no training images of {listing(missing)}, which the data declares: classes that are never learned"]
-    unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
-    return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []
+    never = f"no training images of {listing(missing)}, which the data declares: classes that are never learned"
+    return [never] if missing else []

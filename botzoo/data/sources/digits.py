@@ -1,7 +1,5 @@
 """The built-in digits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +22,12 @@ class _Digits:
 
 
 class Digits(Source):
-    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels."""
+    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels; a folder of that name comes first."""
 
     def recognises(self, name: str, path: Path) -> bool:
-        """See ``Source``; a folder of that name comes first."""
         return name == "digits" and not path.is_dir()
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
-        """See ``Source``."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()

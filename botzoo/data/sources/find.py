@@ -1,7 +1,5 @@
 """Finding a data set by what the user calls it."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
@@ -46,29 +44,24 @@ def find_images(dataset: Any, *, image_column: str | None = None, label_column: 
         return in_memory(dataset, image_column=image_column, label_column=label_column)
     name = os.fspath(dataset)
     path = Path(name).expanduser()
-    source = _source(name, path)
-    if source is None:
-        raise _not_found(name, path)
-    return checked(source.open(name, path, image_column, label_column))
-
-
-def _source(name: str, path: Path) -> Source | None:
-    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
-
-
-def _not_found(name: str, path: Path) -> DataError:
-    if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):
-        return DataError(
+    if (source := _source(name, path)) is not None:
+        return checked(source.open(name, path, image_column, label_column))
+    if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
+        raise DataError(
             f"There is no data set {name!r}: no folder of that name here, and no short name."
             f"{did_you_mean(name, ['digits', *HUB_NAMES])} Give a folder, a Hub id (owner/name) or one of digits, "
             f"{', '.join(HUB_NAMES)}."
         )
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
-        return DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
+        raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
     if path.is_dir():
-        return DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
-    return DataError(f"{name} is a file: give the folder that holds the images.")
+        raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
+    raise DataError(f"{name} is a file: give the folder that holds the images.")
+
+
+def _source(name: str, path: Path) -> Source | None:
+    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
 def names_by_split(

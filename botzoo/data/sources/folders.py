@@ -1,9 +1,7 @@
 """Folders with one folder of images for each class."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,23 +13,38 @@ from botzoo.util.text import listing
 JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 """What operating systems leave in folders; passed over like names that begin with a dot."""
 
-_SUFFIXES = (
-    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl"
+IMAGE_SUFFIXES = (
+    *(
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+    ),
+    *(".pbm", ".pnm", ".jp2", ".j2k", ".jpf", ".jpx", ".avif", ".ico", ".tga", ".heic", ".heif", ".jxl"),
 )
-
-IMAGE_SUFFIXES = tuple(f".{suffix}" for suffix in _SUFFIXES.split(" "))
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
 
 
 class Folders(Source):
-    """One folder of images for each class, in one for each split or not."""
+    """One folder of images for each class, in one for each split or not.
+
+    It takes any folder that is not empty, and comes after the others, so that what is wrong with it is said.
+    """
 
     def recognises(self, name: str, path: Path) -> bool:
-        """See ``Source``; any folder that is not empty, so that what is wrong with it is said."""
         return path.is_dir() and any(path.iterdir())
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
-        """See ``Source``."""
         roots, notes = split_roots(name, path)
         classes = subfolders(roots["train"])
         if not classes:
@@ -51,11 +64,16 @@ class Folders(Source):
                     f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
                     f"{did_you_mean(unknown[0], classes)} every class needs training images."
                 )
-            splits[role], others = _folder_split(path, root, classes)
-            if others:
-                notes.append(
-                    f"not used: {len(others)} file(s) in {root} that are no images by their names, such as {others[0]}"
-                )
+            found = [
+                (k, file) for k, name in enumerate(classes) if (root / name).is_dir() for file in files_in(root / name)
+            ]
+            # A file without a suffix may be an image: reading it will show.
+            images = [(k, file) for k, file in found if file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix]
+            files, labels = Files([file for _, file in images]), np.array([k for k, _ in images], np.int64)
+            splits[role] = Split(root.name, labels, files.read, files.describe, root=os.path.join(path, ""))  # noqa: PTH118
+            if others := sorted({file for _, file in found} - set(files.paths)):
+                count = f"{len(others)} file(s) in {root}"
+                notes.append(f"not used: {count} that are no images by their names, such as {others[0]}")
             if stray := image_files(root, deep=False):
                 notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
         return ImageData(
@@ -65,7 +83,6 @@ class Folders(Source):
     def own_names(
         self, name: str, path: Path, image_column: str | None, label_column: str | None
     ) -> dict[str, list[str]]:
-        """See ``Source``."""
         return {role: subfolders(root) for role, root in split_roots(name, path)[0].items()}
 
 
@@ -87,19 +104,15 @@ def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     classes = {role: set(subfolders(root)) for role, root in roots.items()}
     trained = classes.get("train", set())
     shared = any(trained & found for role, found in classes.items() if role != "train")
-    is_split = shared or (
-        bool(trained)
-        and not image_files(roots["train"], deep=False)
-        and not any(image_files(path / other) for other in others)
-    )
-    if not is_split and len(named) > 1 and not others:
+    strays = trained and (image_files(roots["train"], deep=False) or any(image_files(path / other) for other in others))
+    if not shared and (not trained or strays):
+        if len(named) < 2 or others:
+            return {"train": path}, []
         raise DataError(
             f"{name} has the folders {listing(named)}, and {roots.get('train', 'no train folder')} "
             "with class folders in it is needed: put the images of each class into a folder of its own, "
             f"such as {path.name}/train/cat/1.jpg."
         )
-    if not is_split:
-        return {"train": path}, []
     notes = [f"not used: {listing(others)}, not named as a split"] if others else []
     if "test" in roots and not classes["test"]:
         notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")
@@ -130,23 +143,3 @@ def files_in(root: Path, deep: bool = True) -> Iterable[str]:
 def image_files(root: Path, deep: bool = True) -> list[str]:
     """Return the paths of the images in ``root``, by their suffix, sorted folder by folder; links are followed."""
     return [file for file in files_in(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
-
-
-def _folder_split(path: Path, root: Path, classes: Sequence[str]) -> tuple[Split, list[str]]:
-    """Return the images in the folders of the classes, and the other files there, from text to tables."""
-    paths: list[str] = []
-    others: list[str] = []
-    counts: list[int] = []
-    for class_name in classes:
-        found = list(files_in(root / class_name)) if (root / class_name).is_dir() else []
-        images = [file for file in found if _may_be_image(file)]
-        paths += images
-        others += [file for file in found if not _may_be_image(file)]
-        counts.append(len(images))
-    files = Files(paths)
-    labels = np.repeat(np.arange(len(classes)), counts).astype(np.int64)
-    return Split(root.name, labels, files.read, files.describe, root=os.path.join(path, "")), others  # noqa: PTH118
-
-
-def _may_be_image(file: str) -> bool:
-    return file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix

@@ -1,7 +1,5 @@
 """Data sets on the Hub."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable
@@ -17,7 +15,6 @@ from botzoo.errors import DataError, NetworkError, did_you_mean
 from botzoo.util.text import first_line
 
 T = TypeVar("T")
-
 
 HUB_NAMES = {
     "cifar10": "uoft-cs/cifar10",
@@ -40,15 +37,13 @@ LABEL_COLUMNS = {"uoft-cs/cifar100": "fine_label", "timm/oxford-iiit-pet": "labe
 
 
 class Hub(Source):
-    """Data sets on the Hub, by id or by a short name."""
+    """Data sets on the Hub, by id or by a short name; what is there or looks like a path comes first."""
 
     def recognises(self, name: str, path: Path) -> bool:
-        """See ``Source``; what is there or looks like a path comes first."""
         is_path = path.exists() or name.startswith((".", "/", "~"))
         return not is_path and (name in HUB_NAMES or HUB_ID.fullmatch(name) is not None)
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
-        """See ``Source``; raises NetworkError too."""
         load = partial(load_dataset, bars=sys.stderr.isatty())
         hub_id, license, loaded = from_hub(name, HUB_NAMES.get(name, name), load)
         data = open_tables(name, as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id))
@@ -63,59 +58,43 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
         NetworkError: it is not cached, and the Hub cannot be reached or refuses it.
     """
     import datasets
+    from huggingface_hub import HfApi
+    from huggingface_hub import errors as hub
 
     hub_id, _, configuration = hub_id.partition(":")
-    license, hindrance = _ask_hub(name, hub_id)
-    try:
-        with cache_only(hindrance is not None):  # what is cached still works
-            return hub_id, license, load(hub_id, configuration=configuration or None)
-    except datasets.exceptions.DatasetNotFoundError as error:
-        raise NetworkError(
-            f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
-            "`hf auth login`."
-        ) from error
-    except (OSError, DataError) as error:
-        if hindrance is not None:
-            raise NetworkError(hindrance) from error
-        if isinstance(error, DataError):
-            raise
-        raise NetworkError(
-            f"The data set {hub_id} cannot be downloaded: {first_line(error)} Try again later."
-        ) from error
-
-
-def _ask_hub(name: str, hub_id: str) -> tuple[str | None, str | None]:
-    """Return the licence of a data set and None, or None and, for when it is not cached, why the Hub does not help."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        RepositoryNotFoundError,
+    hindrance, license = None, None  # what is cached still works where the Hub does not help, but without its licence
+    gated = (
+        f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
+        "`hf auth login`."
     )
-
     try:
         info = HfApi().dataset_info(hub_id, timeout=10)
-    except GatedRepoError:
-        return None, (
-            f"The data set {hub_id} is gated: accept its terms on its page on the Hub, then log in with "
-            "`hf auth login`."
-        )
-    except (RepositoryNotFoundError, HFValidationError) as error:
+        license = info.card_data.get("license") if info.card_data else None
+    except hub.GatedRepoError:  # a RepositoryNotFoundError too, so that it comes first
+        hindrance = gated
+    except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
         raise DataError(
             f"There is no data set {hub_id!r} on the Hub, or it is private, and no folder of that name here."
             f"{did_you_mean(name, HUB_NAMES)} For a private one log in with `hf auth login`."
         ) from error
-    except HfHubHTTPError as error:
-        return None, (
+    except hub.HfHubHTTPError as error:
+        hindrance = (
             f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)}): try again "
             "later, or log in anew with `hf auth login`."
         )
     except Exception:  # every HTTP client has connection errors of its own
-        return None, (
-            f"The data set {hub_id} is not cached, there is no folder of that name here, and the Hub cannot be "
-            "reached: connect and try again, or use what works without a network: --dataset digits, or a folder of "
-            "images."
+        hindrance = (
+            f"The data set {hub_id} is not cached, there is no folder of that name here, and the Hub cannot be reached: "
+            "connect and try again, or use what works without a network: --dataset digits, or a folder of images."
         )
-    license = info.card_data.get("license") if info.card_data else None
-    return ", ".join(license) if isinstance(license, list) else license, None
+    try:
+        with cache_only(hindrance is not None):
+            loaded = load(hub_id, configuration=configuration or None)
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise NetworkError(gated) from error
+    except (OSError, DataError) as error:
+        if hindrance is None and isinstance(error, DataError):
+            raise
+        download = f"The data set {hub_id} cannot be downloaded: {first_line(error)} Try again later."
+        raise NetworkError(hindrance or download) from error
+    return hub_id, ", ".join(license) if isinstance(license, list) else license, loaded

@@ -1,7 +1,5 @@
 """Columns whose cells are lists of labels, as where an image shows several things: read into one 0 or 1 for each class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
+from botzoo.util.text import shorten
 
 MultiHot = NDArray[np.uint8]
 """Shape (N, K): whether image n has label k, 0 or 1."""
@@ -56,54 +55,32 @@ def read_lists(
                 f"Row {rows.index(None)} of the {role} split of {name} has no list of labels: give an empty one to an image "
                 "that has none."
             )
-    if declared is None and (classes := _indicators(cells["train"])):
-        names = tuple(f"class {k}" for k in range(classes))
-        return names, {role: _from_indicators(name, role, rows, classes) for role, rows in cells.items()}
-    known = range(len(declared)) if declared is not None else sorted(_distinct(cells["train"]))
-    index = {label: k for k, label in enumerate(known)}
+    train = cells["train"]
+    lengths, values = {len(row) for row in train}, {value for row in train for value in row}
+    indicators = len(lengths) == 1 and min(lengths) >= 2 and values <= {0, 1}
+    if declared is None and indicators and all(isinstance(value, bool | int) for value in values):
+        classes = min(lengths)
+        for role, rows in cells.items():
+            for i, row in enumerate(rows):
+                if len(row) != classes or not set(row) <= {0, 1}:
+                    raise DataError(
+                        f"Row {i} of the {role} split of {name} has the labels {shorten(repr(row), 60)}: as in the training "
+                        f"split, there must be {classes} of them, each 0 or 1."
+                    )
+        hot = {role: np.array(rows, np.uint8).reshape(len(rows), classes) for role, rows in cells.items()}
+        return tuple(f"class {k}" for k in range(classes)), hot
+    known = range(len(declared)) if declared is not None else sorted(values - {None})
     names = tuple(map(str, declared if declared is not None else known))
-    return names, {role: _from_labels(name, role, rows, index, names) for role, rows in cells.items()}
-
-
-def _distinct(rows: Sequence[list[Any]]) -> set[Any]:
-    return {label for row in rows for label in row if label is not None}
-
-
-def _indicators(rows: Sequence[list[Any]]) -> int:
-    """Return the number of classes where every row says of each one whether it is there, else 0."""
-    lengths = {len(row) for row in rows}
-    values = {value for row in rows for value in row}
-    plain = all(isinstance(value, bool | int) for value in values)
-    equal = len(lengths) == 1 and min(lengths) >= 2
-    return lengths.pop() if equal and plain and values <= {0, 1} else 0
-
-
-def _from_indicators(name: str, role: str, rows: Sequence[list[Any]], classes: int) -> MultiHot:
-    for i, row in enumerate(rows):
-        if len(row) != classes or not set(row) <= {0, 1}:
-            raise DataError(
-                f"Row {i} of the {role} split of {name} has the labels {_shown(row)}: as in the training split, there must be "
-                f"{classes} of them, each 0 or 1."
-            )
-    return np.array(rows, np.uint8).reshape(len(rows), classes)
-
-
-def _from_labels(
-    name: str, role: str, rows: Sequence[list[Any]], index: dict[Any, int], names: tuple[str, ...]
-) -> MultiHot:
-    found = np.zeros((len(rows), len(index)), np.uint8)
-    for i, row in enumerate(rows):
-        for label in row:
-            if label not in index:
-                known = f"{len(names)} classes: {', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
-                raise DataError(
-                    f"Row {i} of the {role} split of {name} has label {label!r}, which is none of its {known}. Mend or remove "
-                    "it."
-                )
-            found[i, index[label]] = 1
-    return found
-
-
-def _shown(row: list[Any]) -> str:
-    text = repr(row)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    index = {label: k for k, label in enumerate(known)}
+    found = {role: np.zeros((len(rows), len(index)), np.uint8) for role, rows in cells.items()}
+    for role, rows in cells.items():
+        for i, row in enumerate(rows):
+            for label in row:
+                if label not in index:
+                    some = f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
+                    raise DataError(
+                        f"Row {i} of the {role} split of {name} has label {label!r}, which is none of its {len(names)} "
+                        f"classes: {some}. Mend or remove it."
+                    )
+                found[role][i, index[label]] = 1
+    return names, found

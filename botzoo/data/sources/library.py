@@ -1,13 +1,12 @@
 """The datasets library, called without its progress bars and with errors of ours."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from botzoo.errors import DataError
-from botzoo.util.text import one_line
+from botzoo.util.text import brief
 
 
 @contextmanager
@@ -43,6 +42,16 @@ def load_dataset(
         return load_dataset(source, configuration, data_files=data_files)
 
 
+def load_saved(path: Path) -> Any:
+    """Return what ``datasets.save_to_disk`` wrote into a folder."""
+    from datasets.load import load_from_disk
+    from datasets.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    with library_errors(str(path)):
+        return load_from_disk(str(path))
+
+
 @contextmanager
 def library_errors(shown: str) -> Iterator[None]:
     """Raise what the library raises as ``DataError``, unless network or access are to blame."""
@@ -55,4 +64,4 @@ def library_errors(shown: str) -> Iterator[None]:
     except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
         cause = error.__cause__ or error
         hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
-        raise DataError(f"The data set {shown} cannot be read: {one_line(cause)}{hint}") from error
+        raise DataError(f"The data set {shown} cannot be read: {brief(cause)}.{hint}") from error

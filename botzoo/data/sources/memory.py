@@ -56,21 +56,31 @@ def in_memory(
     Raises:
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
-    splits = as_splits(name, data)
-    if any(_is_table(split) for split in splits.values()):
-        if not all(_is_table(split) for split in splits.values()):
+    splits, library = as_splits(name, data), sys.modules.get("datasets")
+    # Where the library was not imported, nothing is of its kind.
+    tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
+    if any(tables):
+        if not all(tables):
             raise DataError(
                 f"The splits of {name} are of several kinds: give all of them as datasets.Dataset, or none."
             )
-        found = open_tables(name, splits, image_column, label_column)
-    else:
-        found = _open(name, {r: _part(name, r, split, image_column, label_column) for r, split in splits.items()})
-    return checked(replace(found, in_memory=True))
-
-
-def _is_table(split: Any) -> bool:
-    library = sys.modules.get("datasets")  # where it was not imported, nothing is of its kind
-    return library is not None and isinstance(split, library.Dataset)
+        return checked(replace(open_tables(name, splits, image_column, label_column), in_memory=True))
+    parts = {role: _part(name, role, split, image_column, label_column) for role, split in splits.items()}
+    labels = [label for part in parts.values() for label in part.labels]
+    lists = [label for label in labels if isinstance(label, list)]
+    if lists and len(lists) < len(labels):
+        raise DataError(f"Some images of {name} have a list of labels and others one label: give all of them lists.")
+    single = [value for label in lists for value in label] if lists else labels
+    if len({isinstance(label, str) for label in single}) > 1:
+        raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
+    names, known = parts["train"].names, set() if lists else set(parts["train"].labels)
+    for role, part in parts.items() if names is None and not lists else ():
+        if unknown := [label for label in part.labels if label not in known]:
+            raise DataError(f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has.")
+    class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
+    found = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
+    of_roles = found["train"], found.get("validation"), found.get("test")
+    return checked(ImageData(name, class_names, *of_roles, declared=names is not None, in_memory=True))
 
 
 @dataclass(frozen=True)
@@ -105,70 +115,43 @@ class _Items:
 
 
 def _part(name: str, role: str, split: Any, image_column: str | None, label_column: str | None) -> _Part:
+    where = f"the {role} split of {name}"
     if hasattr(split, "columns") and hasattr(split, "iloc"):
         columns = {str(column): split[column].tolist() for column in split.columns}
-        images = [column for column, cells in columns.items() if cells and _looks_like_image(cells[0])]
-        labels = [column for column in LABEL_NAMES if column in columns and column not in images]
-        image = pick_column(name, "image", image_column, list(columns), images)
-        split = columns[image], columns[pick_column(name, "label", label_column, list(columns), labels[:1])]
+        of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
+        of_labels = [column for column in LABEL_NAMES if column in columns and column not in of_images]
+        image = pick_column(name, "image", image_column, list(columns), of_images)
+        split = columns[image], columns[pick_column(name, "label", label_column, list(columns), of_labels[:1])]
     elif image_column or label_column:
         raise DataError(f"{name} has no columns: leave image_column and label_column out.")
+    names = None
+    images: Any = _Items(split)
     if isinstance(split, tuple) and len(split) == 2:
-        return _pair(name, role, *split)
-    if not hasattr(split, "__getitem__") or not hasattr(split, "__len__") or isinstance(split, str | bytes):
-        raise DataError(f"The {role} split of {name} is of type {type(split).__name__}: give {KINDS}.")
-    labels = []
-    for i in range(len(split)):
-        item = split[i]
-        if not isinstance(item, tuple | list) or len(item) != 2:
+        for what, values in zip(("images", "labels"), split, strict=True):
+            if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+                raise DataError(f"The {what} of {where} are {_shown(values)}: give one for each image.")
+        images, labels = map(list, split)
+        if len(images) != len(labels):
             raise DataError(
-                f"Item {i} of the {role} split of {name} is {_shown(item)}, and (image, label) is needed: give {KINDS}."
+                f"The {where[4:]} has {len(images):,} images and {len(labels):,} labels: give one label for each."
             )
-        labels.append(_label(item[1], f"image {i} of the {role} split of {name}"))
-        _encoded(item[0], f"image {i} of the {role} split of {name}", check_only=True)
-    return _Part(_Items(split), labels, role, _declared(split, labels))
-
-
-def _pair(name: str, role: str, images: Any, labels: Any) -> _Part:
-    for what, values in {"images": images, "labels": labels}.items():
-        if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-            raise DataError(f"The {what} of the {role} split of {name} are {_shown(values)}: give one for each image.")
-    images, labels = list(images), list(labels)
-    if len(images) != len(labels):
-        raise DataError(
-            f"The {role} split of {name} has {len(images):,} images and {len(labels):,} labels: give one label for each."
-        )
-    for i, image in enumerate(images):
-        _encoded(image, f"image {i} of the {role} split of {name}", check_only=True)
-    found = [_label(label, f"image {i} of the {role} split of {name}") for i, label in enumerate(labels)]
-    return _Part(images, found, role)
-
-
-def _declared(dataset: Any, labels: list[Any]) -> list[str] | None:
-    """Return the class names of a data set of torchvision's, or of a part of one, where the labels are their numbers."""
-    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    names = getattr(dataset, "classes", None)
-    numbers = all(isinstance(label, int) for label in labels)
-    return list(map(str, names)) if numbers and isinstance(names, list | tuple) else None
-
-
-def _open(name: str, parts: dict[str, _Part]) -> ImageData[Split]:
-    labels = [label for part in parts.values() for label in part.labels]
-    lists = [label for label in labels if isinstance(label, list)]
-    if lists and len(lists) < len(labels):
-        raise DataError(f"Some images of {name} have a list of labels and others one label: give all of them lists.")
-    single = [value for label in lists for value in label] if lists else labels
-    if len({isinstance(label, str) for label in single}) > 1:
-        raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
-    names, known = parts["train"].names, set() if lists else set(parts["train"].labels)
-    for role, part in parts.items() if names is None and not lists else ():
-        if unknown := [label for label in part.labels if label not in known]:
-            raise DataError(f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has.")
-    class_names, found = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
-    splits = {role: Split(role, found[role], part.read, part.describe) for role, part in parts.items()}
-    validation, test = splits.get("validation"), splits.get("test")
-    return ImageData(name, class_names, splits["train"], validation, test, declared=names is not None)
+        items: Any = zip(images, labels, strict=True)
+    elif hasattr(split, "__getitem__") and hasattr(split, "__len__") and not isinstance(split, str | bytes):
+        items = (split[i] for i in range(len(split)))
+    else:
+        raise DataError(f"The {where[4:]} is of type {type(split).__name__}: give {KINDS}.")
+    labels = []
+    for i, item in enumerate(items):
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise DataError(f"Item {i} of {where} is {_shown(item)}, and (image, label) is needed: give {KINDS}.")
+        labels.append(_label(item[1], f"image {i} of {where}"))
+        _encoded(item[0], f"image {i} of {where}", check_only=True)
+    if isinstance(images, _Items) and all(isinstance(label, int) for label in labels):
+        dataset = split  # torchvision's name the classes that the labels are numbers of; a part of one leads to it
+        while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
+            dataset = dataset.dataset
+        names = getattr(dataset, "classes", None)
+    return _Part(images, labels, role, list(map(str, names)) if isinstance(names, list | tuple) else None)
 
 
 def _label(value: Any, where: str) -> Any:
@@ -185,7 +168,8 @@ def _label(value: Any, where: str) -> Any:
     )
 
 
-def _looks_like_image(cell: Any) -> bool:
+def _is_image(cell: Any) -> bool:
+    """Tell whether a table's cell may be an image, by its type or, of a path, its suffix."""
     if isinstance(cell, str):
         return cell.lower().endswith(IMAGE_SUFFIXES)
     stored = isinstance(cell, dict) and {"bytes", "path"} <= set(cell)
@@ -202,7 +186,17 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
         return image
     if isinstance(image, Image.Image):
         return np.empty(0, np.uint8) if check_only else np.asarray(to_rgb(ImageOps.exif_transpose(image)))
-    pixels = _pixels(image, where)
+    pixels, torch = image, sys.modules.get("torch")
+    if torch is not None and isinstance(image, torch.Tensor):
+        if image.is_floating_point():
+            low, high = (float(image.min()), float(image.max())) if image.numel() else (0.0, 0.0)
+            if not 0 <= low <= high <= 1:
+                raise DataError(
+                    f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}: they must be in [0, 1], and "
+                    "normalising is left to the network's preprocessing."
+                )
+            image = (image * 255).round().to(torch.uint8)
+        pixels = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
         raise DataError(f"The pixels of {where} are {_shown(image)}: give {IMAGES}.")
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
@@ -211,22 +205,6 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
             "3 or 4 channels."
         )
     return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-
-
-def _pixels(image: Any, where: str) -> Any:
-    """Return a tensor as an array with its channels last and values of 0 to 255, anything else as it is."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(image, torch.Tensor):
-        return image
-    if image.is_floating_point():
-        low, high = (float(image.min()), float(image.max())) if image.numel() else (0.0, 0.0)
-        if not 0 <= low <= high <= 1:
-            raise DataError(
-                f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}: they must be in [0, 1], and "
-                "normalising is left to the network's preprocessing."
-            )
-        image = (image * 255).round().to(torch.uint8)
-    return (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
 
 
 def _shown(value: Any) -> str:

@@ -1,8 +1,5 @@
 """Tables of images and labels: parquet files and what datasets.save_to_disk wrote."""
 
-from __future__ import annotations
-
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +13,9 @@ from numpy.typing import NDArray
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.label_lists import MultiHot, check_element, element, read_lists
-from botzoo.data.sources.library import load_dataset
+from botzoo.data.sources.library import load_dataset, load_saved
 from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import first_line, listing
+from botzoo.util.text import listing
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
 
@@ -43,11 +40,9 @@ class Tables(Source):
     """Folders with parquet files, or with what datasets.save_to_disk wrote."""
 
     def recognises(self, name: str, path: Path) -> bool:
-        """See ``Source``."""
         return path.is_dir() and (_is_saved(path) or bool(shard_files(path, ".parquet")))
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
-        """See ``Source``."""
         tables, notes = self._tables(name, path)
         data = open_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *notes))
@@ -55,7 +50,6 @@ class Tables(Source):
     def own_names(
         self, name: str, path: Path, image_column: str | None, label_column: str | None
     ) -> dict[str, list[str]]:
-        """See ``Source``."""
         tables, _ = self._tables(name, path)
         label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
         named = {}
@@ -70,8 +64,23 @@ class Tables(Source):
     def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
         """Return the tables by role, and notes on files that are not used."""
         if _is_saved(path):
-            return as_splits(name, _load_saved(path)), []
-        return _load_parquet(path, shard_files(path, ".parquet"))
+            return as_splits(name, load_saved(path)), []
+        from pyarrow.parquet import read_metadata
+
+        files = shard_files(path, ".parquet")
+        for file in files:
+            try:  # the error of datasets does not name the file
+                read_metadata(path / file)
+            except (OSError, ValueError) as error:
+                raise DataError(
+                    f"{path / file} is damaged or not a parquet file: get it again, or remove it."
+                ) from error
+        if has_configurations(path):
+            return as_splits(str(path), load_dataset(str(path))), []
+        # Named to the library one by one: left to itself, it goes by what most files in the folder are.
+        roles, notes = by_role(str(path), files)
+        escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
+        return dict(load_dataset("parquet", escaped, str(path))), notes
 
 
 def _is_saved(path: Path) -> bool:
@@ -110,51 +119,12 @@ def has_configurations(folder: Path) -> bool:
     return re.match(r"---\n(.*\n)*?(configs|dataset_info):", text) is not None
 
 
-def _load_parquet(path: Path, files: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the tables of a folder of parquet files by role, and notes on files that are not used.
-
-    The files are named to the library one by one: left to itself, it goes by what most files in the folder are.
-    """
-    for file in files:
-        _check_parquet(path / file)
-    if has_configurations(path):
-        return as_splits(str(path), load_dataset(str(path))), []
-    roles, notes = by_role(str(path), files)
-    escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
-    return dict(load_dataset("parquet", escaped, str(path))), notes
-
-
-def _check_parquet(path: Path) -> None:
-    """Raise unless the file begins and ends as a parquet file does; the library's own error does not name the file."""
-    try:
-        with path.open("rb") as file:
-            begins = file.read(4)
-            file.seek(-4, os.SEEK_END)
-            whole = begins == file.read(4) == b"PAR1"
-    except OSError:
-        whole = False
-    if not whole:
-        raise DataError(f"{path} is damaged or not a parquet file: get it again, or remove it.")
-
-
-def _load_saved(path: Path) -> Any:
-    from datasets.load import load_from_disk
-    from datasets.utils.tqdm import disable_progress_bars
-
-    disable_progress_bars()
-    try:
-        return load_from_disk(str(path))
-    except Exception as error:  # whatever a damaged folder leads to
-        raise DataError(f"The saved data set {path} cannot be read: {first_line(error)}") from error
-
-
 def as_splits(name: str, loaded: Any) -> dict[str, Any]:
     """Return the tables of a DatasetDict or Dataset by role; raise where there is no training split."""
     tables = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
     roles: dict[str, Any] = {}
     for split_name, table in tables.items():
-        role = SPLIT_NAMES.get(str(split_name).lower(), "train" if len(tables) == 1 else None)
-        if role is not None:
+        if role := SPLIT_NAMES.get(str(split_name).lower(), "train" if len(tables) == 1 else None):
             roles.setdefault(role, table)
     if "train" not in roles:
         raise DataError(f"{name} has no training split, only {listing(list(map(str, tables)))}: name one 'train'.")
@@ -164,6 +134,9 @@ def as_splits(name: str, loaded: Any) -> dict[str, Any]:
 def open_tables(
     name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None
 ) -> ImageData[Split]:
+    """Return tables of the library datasets, by role, as a data set; raise DataError for columns that do not fit."""
+    import datasets
+
     features = tables["train"].features
     image, label = pick_columns(name, features, image_column, label_column)
     notes: list[str] = []
@@ -172,6 +145,12 @@ def open_tables(
         notes.append(f"the test split has no column {label!r}, so it is not used")
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
+        kind = table.features[image]
+        if not isinstance(kind, datasets.Image) and not _may_hold_images(kind) and kind.dtype != "string":
+            raise DataError(
+                f"Column {image!r} of {name} has type {kind}, which holds no images: name another one with "
+                "--data.image-column."
+            )
     declared = _declared_names(features[label])
     raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
     class_names, labels = read_labels(name, raw, declared, lists=element(features[label]) is not None)
@@ -179,16 +158,13 @@ def open_tables(
         del labels["test"]
     if "test" in tables and "test" not in labels:
         notes.append("the test split has no labels, so it is not used")
-    splits = {role: _table_split(name, role, tables[role], image, rows) for role, rows in labels.items()}
-    return ImageData(
-        name,
-        class_names,
-        splits["train"],
-        splits.get("validation"),
-        splits.get("test"),
-        notes=tuple(notes),
-        declared=declared is not None,
-    )
+    splits = {}
+    for role, found in labels.items():
+        encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
+        rows = _Rows(encoded.cast_column(image, datasets.Image(decode=False)), image, role)
+        splits[role] = Split(role, found, rows.read, rows.describe)
+    parts = splits["train"], splits.get("validation"), splits.get("test")
+    return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
 
 
 def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
@@ -245,8 +221,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
 
 def _declared_names(feature: Any) -> list[str] | None:
     """Return the names that a column of labels, or of lists of labels, declares for its classes."""
-    inner = element(feature)
-    names: list[str] | None = getattr(feature if inner is None else inner, "names", None)
+    names: list[str] | None = getattr(element(feature) or feature, "names", None)
     return names
 
 
@@ -289,17 +264,3 @@ def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str],
         return found[0]
     which = f"several {kind} columns, {', '.join(found)}" if found else f"no {kind} column among {', '.join(columns)}"
     raise DataError(f"{name} has {which}: name the one to use with --data.{kind}-column.")
-
-
-def _table_split(name: str, role: str, table: Any, column: str, labels: NDArray[np.int64] | MultiHot) -> Split:
-    import datasets
-
-    feature = table.features[column]
-    if not isinstance(feature, datasets.Image) and not _may_hold_images(feature) and feature.dtype != "string":
-        raise DataError(
-            f"Column {column!r} of {name} has type {feature}, which holds no images: name another one with "
-            "--data.image-column."
-        )
-    encoded = table.with_format(None).select_columns([column]).flatten_indices()
-    rows = _Rows(encoded.cast_column(column, datasets.Image(decode=False)), column, role)
-    return Split(role, labels, rows.read, rows.describe)

@@ -27,23 +27,46 @@ def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
         states = list(pool.map(_state, urls))
     found = partial(Shards, role, tuple(urls), tuple(state.size for state in states), form=form)
     if form.read_whole and is_remote(urls[0]):
-        return found(counts=tuple(_stated(name, urls, states)))
+        return found(counts=_stated(name, urls, states))
     key = hashlib.sha256(json.dumps(["2", repr(form), urls, states]).encode()).hexdigest()  # the shards as they are now
-    if (kept := STORE.open(key, _read)) is not None:
+
+    def read(path: Path) -> tuple[Count, ...]:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Count(n, None if labels is None else dict(labels), bounds and tuple(bounds)) for n, labels, bounds in rows
+        )
+
+    def counted(url: str) -> Count:
+        with named_errors(url), opened(url) as file:
+            return form.count(file)
+
+    if (kept := STORE.open(key, read)) is not None:
         return found(counts=kept)
     with ThreadPoolExecutor(16) as pool:
-        counts = tuple(pool.map(partial(_count, form), urls))
+        counts = tuple(pool.map(counted, urls))
     rows = [[c.images, list(c.labels.items()) if c.labels is not None else None, c.bounds] for c in counts]
     with suppress(OSError), STORE.writing(key) as draft:  # without it, it only costs the time to count again
         draft.file.write(json.dumps(rows).encode())
     return found(counts=counts)
 
 
-def _read(path: Path) -> tuple[Count, ...]:
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(
-        Count(n, dict(labels) if labels is not None else None, bounds and tuple(bounds)) for n, labels, bounds in rows
-    )
+def _stated(name: str, urls: list[str], states: list[_State]) -> tuple[Count, ...]:
+    """Return the counts that ``_info.json`` beside tar files on another machine states, by split and file name."""
+    beside = f"{urls[0].rpartition('/')[0]}/_info.json"
+    try:
+        with opened(beside) as file:
+            splits = json.loads(file.read(MAX_TEXT))["splits"].values()
+        stated = {f: n for split in splits for f, n in zip(split["filenames"], split["shard_lengths"], strict=True)}
+        counts = tuple(Count(int(stated[url.rpartition("/")[2]])) for url in urls)
+    except Exception as error:  # every client of another machine has errors of its own
+        raise DataError(
+            f"How many images each shard of {name} holds is not known, and to count them is to read them all: download "
+            f"them, or put the counts into {beside}."
+        ) from error
+    for url, count, state in zip(urls, counts, states, strict=True):
+        if not 0 <= count.images <= (state.size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:
+            raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")
+    return counts
 
 
 class _State(NamedTuple):
@@ -69,29 +92,3 @@ def _state(url: str) -> _State:
         files, path = fsspec.core.url_to_fs(url)
         info = files.info(path)
         return _State(int(info.get("size") or 0), tuple(f"{key} {info[key]}" for key in CHANGES if info.get(key)))
-
-
-def _count(form: Form, url: str) -> Count:
-    with named_errors(url), opened(url) as file:
-        return form.count(file)
-
-
-def _stated(name: str, urls: list[str], states: list[_State]) -> list[Count]:
-    """Return the counts that ``_info.json`` beside tar files on another machine states, by split and file name."""
-    beside = f"{urls[0].rpartition('/')[0]}/_info.json"
-    try:
-        with opened(beside) as file:
-            splits = json.loads(file.read(MAX_TEXT))["splits"].values()
-        stated = {
-            file: n for split in splits for file, n in zip(split["filenames"], split["shard_lengths"], strict=True)
-        }
-        counts = [Count(int(stated[url.rpartition("/")[2]])) for url in urls]
-    except Exception as error:  # every client of another machine has errors of its own
-        raise DataError(
-            f"How many images each shard of {name} holds is not known, and to count them is to read them all: download "
-            f"them, or put the counts into {beside}."
-        ) from error
-    for url, count, state in zip(urls, counts, states, strict=True):
-        if not 0 <= count.images <= (state.size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:
-            raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")
-    return counts

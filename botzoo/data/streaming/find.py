@@ -1,7 +1,5 @@
 """Finding the shards of a data set, by what the user calls it, and the names of its classes."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -17,10 +15,9 @@ from botzoo.data.sources.library import library_errors
 from botzoo.data.sources.tables import by_role, has_configurations, shard_files
 from botzoo.data.streaming import parquet, tar
 from botzoo.data.streaming.counts import count
-from botzoo.data.streaming.parquet import ParquetForm
 from botzoo.data.streaming.shards import Form, Shards, is_remote, named_errors, opened
 from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import listing, one_line
+from botzoo.util.text import brief, listing
 
 
 def find_shards(
@@ -48,13 +45,15 @@ def find_shards(
     with named_errors(urls[0]), opened(urls[0]) as file:
         form, declared = look(name, file, image_column, label_column or LABEL_COLUMNS.get(source.hub_id or ""))
     declared = source.class_names.get(form.label, declared)
-    if isinstance(form, ParquetForm):
+    if isinstance(form, parquet.ParquetForm):
         form = replace(form, counted=declared is None and classes is None)
     notes = list(source.notes)
     splits: dict[str, Shards] = {}
     for role, found in source.urls.items():
         split = count(name, role, found, form)
-        if role == "test" and _unlabelled(split):
+        known = [counted.labels if counted.labels is not None else counted.bounds for counted in split.counts]
+        # A test split often has none, or the number that stands for none.
+        if role == "test" and all(labels is not None and set(labels) <= {None, UNLABELLED} for labels in known):
             notes.append("the test split has no labels, so it is not used")
         elif not len(split):
             raise DataError(f"The {role} split of {name} is empty: it has no images.")
@@ -70,11 +69,17 @@ def find_shards(
         notes.append("the shards do not name the classes: they are called by their numbers")
     by_name = {label: i for i, label in enumerate(class_names)}
     splits = {role: replace(split, label_of=by_name, classes=len(class_names)) for role, split in splits.items()}
-    known = {"hub_id": source.hub_id, "license": source.license, "declared": True}
-    shown = source.folder or name
-    data = ImageData(shown, class_names, splits["train"], splits["validation"], splits.get("test"), **known)  # type: ignore[arg-type]
+    parts = splits["train"], splits["validation"], splits.get("test")
+    data = ImageData(
+        source.folder or name, class_names, *parts, hub_id=source.hub_id, license=source.license, declared=True
+    )
     for role, split in splits.items():
-        _check_labels(name, split)
+        for url, counted in zip(split.urls, split.counts, strict=True):
+            for label in (*(counted.labels or ()), *(counted.bounds or ())):
+                try:
+                    split.index_of(label)
+                except ValueError as error:
+                    raise DataError(f"The shard {url} of {name} holds an image with {error}.") from error
         notes += missing_classes(data, role, split, class_names)
     return replace(data, notes=tuple(notes), mirrored=(data.hub_id or name) not in CHARACTERS)
 
@@ -93,7 +98,23 @@ class _Source:
 def _find(name: str) -> _Source:
     path = Path(name).expanduser()
     if path.is_dir():
-        return _in_folder(name, path)
+        tars, tables = shard_files(path, ".tar"), shard_files(path, ".parquet")
+        if tars and tables:
+            raise DataError(f"{name} holds both .tar and .parquet files: give a folder, or a pattern, of one kind.")
+        if not tars and not tables:
+            raise DataError(f"{name} holds no .tar or .parquet shards: leave --data.streaming out for other folders.")
+        if tables and has_configurations(path):
+            return _built(name, str(path))
+        roles, notes = by_role(name, tars or tables)
+        seen: dict[tuple[str, int], set[int]] = {}
+        for file in tars or tables:  # 00003-of-00008 tells how many there should be
+            if found := re.fullmatch(r"(.*?)(\d+)-of-(\d+)(.*)", file):
+                seen.setdefault((found[1] + "{}" + found[4], int(found[3])), set()).add(int(found[2]))
+        for (pattern, total), numbers in seen.items():
+            if missing := sorted(set(range(total)) - numbers):
+                first = pattern.format(f"{missing[0]:05}-of-{total:05}")
+                raise DataError(f"{name} lacks {len(missing)} of {total} shards, such as {first}: get the rest.")
+        return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, tuple(notes))
     if is_remote(name) or name.endswith((".tar", ".parquet")) or any(c in name for c in "{*"):
         return _behind_pattern(name)
     if name in HUB_NAMES or (HUB_ID.fullmatch(name) and not path.exists()):
@@ -105,34 +126,13 @@ def _find(name: str) -> _Source:
     )
 
 
-def _in_folder(name: str, path: Path) -> _Source:
-    tars, tables = shard_files(path, ".tar"), shard_files(path, ".parquet")
-    if tars and tables:
-        raise DataError(f"{name} holds both .tar and .parquet files: give a folder, or a pattern, of one kind.")
-    if not tars and not tables:
-        raise DataError(f"{name} holds no .tar or .parquet shards: leave --data.streaming out for other folders.")
-    if tables and has_configurations(path):
-        return _built(name, str(path))
-    roles, notes = by_role(name, tars or tables)
-    _check_complete(name, tars or tables)
-    return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, tuple(notes))
-
-
-def _check_complete(name: str, files: list[str]) -> None:
-    """Raise where files are numbered as 00003-of-00008 and some of the 8 are missing."""
-    seen: dict[tuple[str, int], set[int]] = {}
-    for file in files:
-        if found := re.fullmatch(r"(.*?)(\d+)-of-(\d+)(.*)", file):
-            seen.setdefault((found[1] + "{}" + found[4], int(found[3])), set()).add(int(found[2]))
-    for (pattern, total), numbers in seen.items():
-        if missing := sorted(set(range(total)) - set(numbers)):
-            first = pattern.format(f"{missing[0]:05}-of-{total:05}")
-            raise DataError(f"{name} lacks {len(missing)} of {total} shards, such as {first}: get the rest.")
-
-
 def _behind_pattern(name: str) -> _Source:
     name = name if is_remote(name) else str(Path(name).expanduser())
-    found = list(dict.fromkeys(file for pattern in _expanded(name) for file in _matching(pattern)))
+    found: list[str] = []
+    for pattern in _expanded(name):
+        globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
+        found += sorted(glob(pattern)) if globs else [pattern]  # noqa: PTH207
+    found = list(dict.fromkeys(found))
     missing = [file for file in found if not is_remote(file) and not Path(file).is_file()]
     if missing or not found:
         which = f"{len(missing)} of its {len(found)} shards are" if missing else "there is not one of its shards"
@@ -153,11 +153,6 @@ def _expanded(pattern: str) -> list[str]:
     span = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
     names = [f"{i:0{len(span[1])}}" for i in range(int(span[1]), int(span[2]) + 1)] if span else found[1].split(",")
     return [name for choice in names for name in _expanded(pattern[: found.start()] + choice + pattern[found.end() :])]
-
-
-def _matching(pattern: str) -> list[str]:
-    globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
-    return sorted(glob(pattern)) if globs else [pattern]  # noqa: PTH207
 
 
 def _built(name: str, where: str, configuration: str | None = None) -> _Source:
@@ -182,60 +177,37 @@ def _built(name: str, where: str, configuration: str | None = None) -> _Source:
     return _Source(roles, class_names={column: tuple(f.names) for column, f in features.items() if hasattr(f, "names")})
 
 
-def _unlabelled(split: Shards) -> bool:
-    """Tell whether no image has a label, or all have the one that stands for none."""
-    known = [count.labels if count.labels is not None else count.bounds for count in split.counts]
-    return all(labels is not None and set(labels) <= {None, UNLABELLED} for labels in known)
-
-
-GIVE_CLASSES = "give the number of classes, or a file with one name on each line, with --data.classes"
-
-
 def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:
-    given = _given_classes(classes) if classes is not None else None
-    if given is not None and declared is not None and len(given) != len(declared):
-        raise DataError(
-            f"--data.classes gives {len(given)} classes, and {name} declares {len(declared)}: leave it out."
-        )
-    labels = set(train.labels or ()) - {None}
-    if given or declared:
-        names = given or declared or ()
-    elif not labels or not all(isinstance(label, int) for label in labels):
-        raise DataError(f"{name} does not say how many classes it has: {GIVE_CLASSES}.")
-    elif labels != set(range(len(labels))):  # a class may have images in no shard, or a label be a mistake
-        raise DataError(
-            f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but {len(labels)} "
-            f"from {min(labels)} to {max(labels)}: {GIVE_CLASSES}."
-        )
-    else:
+    give = "give the number of classes, or a file with one name on each line, with --data.classes"
+    labels, names = set(train.labels or ()) - {None}, declared or ()
+    if classes is not None:
+        try:
+            lines = (
+                [*map(str, range(int(classes)))]
+                if classes.isdecimal()
+                else Path(classes).expanduser().read_text(encoding="utf-8").split("\n")
+            )
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"--data.classes is {classes!r}: it must be a number or a text file ({brief(error)})."
+            ) from error
+        names = tuple(line.strip() for line in lines if line.strip())
+        if len(set(names)) < len(names):
+            twice = Counter(names).most_common(1)[0][0]
+            raise DataError(f"--data.classes {classes} names {twice!r} twice: give each class one line.")
+        if declared is not None and len(names) != len(declared):
+            raise DataError(
+                f"--data.classes gives {len(names)} classes, and {name} declares {len(declared)}: leave it out."
+            )
+    if not names:
+        if not labels or not all(isinstance(label, int) for label in labels):
+            raise DataError(f"{name} does not say how many classes it has: {give}.")
+        if labels != set(range(len(labels))):  # a class may have images in no shard, or a label be a mistake
+            raise DataError(
+                f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but "
+                f"{len(labels)} from {min(labels)} to {max(labels)}: {give}."
+            )
         names = tuple(map(str, range(len(labels))))
     if len(names) < 2:
         raise DataError(f"{name} has {len(names)} class: a classifier needs two or more.")
     return names
-
-
-def _given_classes(classes: str) -> tuple[str, ...]:
-    """Return the class names that --data.classes gives: numbers, or the lines of a file."""
-    if classes.isdecimal():
-        return tuple(map(str, range(int(classes))))
-    try:
-        names = tuple(Path(classes).expanduser().read_text(encoding="utf-8").split("\n"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"--data.classes is {classes!r}: it must be a number or a text file ({one_line(error)})."
-        ) from error
-    names = tuple(name.strip() for name in names if name.strip())
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise DataError(f"--data.classes {classes} names {twice!r} twice: give each class one line.")
-    return names
-
-
-def _check_labels(name: str, split: Shards) -> None:
-    """Raise where a shard is known to hold a label that is no class."""
-    for shard, known in enumerate(split.counts):
-        for label in (*(known.labels or ()), *(known.bounds or ())):
-            try:
-                split.index_of(label)
-            except ValueError as error:
-                raise DataError(f"The shard {split.urls[shard]} of {name} holds an image with {error}.") from error

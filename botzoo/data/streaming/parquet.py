@@ -1,12 +1,9 @@
 """Parquet files, as the library datasets and the Hub write them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from os import SEEK_END
-from typing import Any, BinaryIO, ClassVar
+from typing import BinaryIO, ClassVar
 
 from botzoo.data.sources.label_lists import element
 from botzoo.data.sources.tables import check_features, pick_columns
@@ -31,44 +28,36 @@ class ParquetForm:
         """See ``Form``; groups of rows without a wanted one are passed over unread."""
         from pyarrow.parquet import ParquetFile
 
-        parquet = ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
-        sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
-        for group, begin in enumerate(accumulate(sizes, initial=0)):
-            rows = range(begin, min(begin + sizes[group], end)) if group < len(sizes) else range(0)
-            if any(map(wanted, rows)):
-                yield from self._group(parquet, group, begin, wanted, end)
-
-    def _group(self, parquet: Any, group: int, begin: int, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
-        number = begin
-        for batch in parquet.iter_batches(32, [group], [self.image, self.label], use_threads=False):
-            for image, label in zip(batch.column(self.image), batch.column(self.label), strict=True):
+        parquet, begin = ParquetFile(file, buffer_size=1 << 20, pre_buffer=False), 0
+        for group in range(parquet.num_row_groups):
+            first, begin = begin, begin + parquet.metadata.row_group(group).num_rows
+            if not any(map(wanted, range(first, min(begin, end)))):
+                continue
+            batches = parquet.iter_batches(32, [group], [self.image, self.label], use_threads=False)
+            rows = (row for b in batches for row in zip(b.column(self.image), b.column(self.label), strict=True))
+            for number, (image, label) in enumerate(rows, first):
                 if number < end and wanted(number):
                     cell = image.as_py()
                     content = cell.get("bytes") if isinstance(cell, dict) else cell
                     yield number, content or b"", label.as_py()
-                number += 1
 
     def count(self, file: BinaryIO) -> Count:
         """See ``Form``; of labels, what stands at the file's end, or their column where that does not tell enough."""
         from pyarrow.parquet import ParquetFile
 
         parquet = ParquetFile(file)
-        rows, size = parquet.metadata.num_rows, file.seek(0, SEEK_END)
-        if not 0 <= rows <= size:
-            raise ValueError(f"it claims to hold {rows:,} rows in {size:,} bytes")
+        known, size = parquet.metadata, file.seek(0, SEEK_END)
+        if not 0 <= known.num_rows <= size:
+            raise ValueError(f"it claims to hold {known.num_rows:,} rows in {size:,} bytes")
         if self.label not in parquet.schema_arrow.names:
-            return Count(rows, {None: rows})
-        if not self.counted and (bounds := self._bounds(parquet.metadata)):
-            return Count(rows, bounds=bounds)
+            return Count(known.num_rows, {None: known.num_rows})
+        place = next(i for i in range(known.num_columns) if known.schema.column(i).path == self.label)
+        stated = [known.row_group(group).column(place).statistics for group in range(known.num_row_groups)]
+        plain = all(s is not None and s.has_min_max and isinstance(s.min, int) and not s.null_count for s in stated)
+        if not self.counted and stated and plain:
+            return Count(known.num_rows, bounds=(min(s.min for s in stated), max(s.max for s in stated)))
         batches = parquet.iter_batches(1 << 16, columns=[self.label], use_threads=False)
-        return Count(rows, tally(label for batch in batches for label in batch.column(0).to_pylist()))
-
-    def _bounds(self, metadata: Any) -> tuple[int, int] | None:
-        """Return the least and the greatest label, where the file states them."""
-        place = next(i for i in range(metadata.num_columns) if metadata.schema.column(i).path == self.label)
-        found = [metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups)]
-        known = all(s is not None and s.has_min_max and isinstance(s.min, int) and not s.null_count for s in found)
-        return (min(s.min for s in found), max(s.max for s in found)) if known and found else None
+        return Count(known.num_rows, tally(label for batch in batches for label in batch.column(0).to_pylist()))
 
 
 def look(

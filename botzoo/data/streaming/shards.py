@@ -1,7 +1,5 @@
 """The images of one split in shards: what each shard holds, and its cells in order, from a file or another machine."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -17,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
-from botzoo.util.text import one_line
+from botzoo.util.text import brief
 
 RETRY_SECONDS = (1, 4, 16)
 """How long to wait before a shard on another machine is opened again."""
@@ -110,13 +108,9 @@ class Shards:
     @property
     def labels(self) -> Counter[Any] | None:
         """How many images have each label as it stands; None where that was not counted."""
-        counted = [count.labels for count in self.counts]
-        total: Counter[Any] = Counter()
-        for labels in counted:
-            if labels is None:
-                return None
-            total.update(labels)
-        return total
+        if any(count.labels is None for count in self.counts):
+            return None
+        return sum((Counter(count.labels) for count in self.counts), Counter())
 
     def class_counts(self, classes: int) -> NDArray[np.int64] | None:
         """Return how many images each of the classes has, shape (classes,); None where that is not known."""
@@ -151,10 +145,11 @@ class Shards:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of names, sizes and counts of the shards as this machine sees them, in hexadecimal."""
-        rows = [
-            [url.rpartition("/")[2], size if is_remote(url) else _size(url), count.images]
-            for url, size, count in zip(self.urls, self.sizes, self.counts, strict=True)
-        ]
+        rows = []
+        for url, size, count in zip(self.urls, self.sizes, self.counts, strict=True):
+            with suppress(OSError):  # a file that is gone keeps the size that it had
+                size = size if is_remote(url) else Path(url).stat().st_size
+            rows.append([url.rpartition("/")[2], size, count.images])
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Iterator[Cell]:
@@ -172,9 +167,10 @@ class Shards:
 
         for wait in (*(RETRY_SECONDS if is_remote(url) else ()), None):
             try:
-                for cell in self._cells(url, is_missing, begin + len(wanted)):
-                    missing[cell[0] - begin] = False
-                    yield cell
+                with named_errors(url), opened(url) as file:
+                    for cell in self.form.cells(file, is_missing, begin + len(wanted)):
+                        missing[cell[0] - begin] = False  # before it is given away: a second opening goes on behind it
+                        yield cell
                 break
             except DataError:
                 if wait is None:
@@ -186,31 +182,21 @@ class Shards:
                 "step: put it back, or begin a new run."
             )
 
-    def _cells(self, url: str, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
-        with named_errors(url), opened(url) as file:
-            yield from self.form.cells(file, wanted, end)
-
 
 def is_remote(url: str) -> bool:
     return "://" in url
 
 
-def _size(url: str) -> int:
-    with suppress(OSError):
-        return Path(url).stat().st_size
-    return 0
-
-
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    if not is_remote(url):
+    if is_remote(url):
+        import fsspec
+
+        with fsspec.open(url, "rb") as file:
+            yield file
+    else:
         with Path(url).open("rb") as file:
             yield file
-        return
-    import fsspec
-
-    with fsspec.open(url, "rb") as opened:
-        yield opened
 
 
 @contextmanager
@@ -223,7 +209,7 @@ def named_errors(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"The shard {url} is missing: put it back, or leave it out from the start.") from error
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
-        raise DataError(f"The shard {url} cannot be read ({one_line(error)}): get it again.") from error
+        raise DataError(f"The shard {url} cannot be read ({brief(error)}): get it again.") from error
 
 
 def refuse_lists(name: str, label: str) -> DataError:

@@ -12,8 +12,6 @@ trained on: it goes on with the very image with which the other would have gone 
 and the image. An unreadable image gives its place in the batch to another one of that batch.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +24,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
-from botzoo.data.loader import Batch, collate, make_loader
+from botzoo.data.loader import Batch, LoadedSplit, collate, make_loader
 from botzoo.data.loader import Row as Decoded
 from botzoo.data.order import Order, share
 from botzoo.data.streaming.shards import Shards
@@ -45,8 +43,8 @@ class Row(NamedTuple):
     source: str
 
 
-class Stream:
-    """The images of a split in shards; a ``LoadedSplit``, as ``Images`` is.
+class Stream(LoadedSplit):
+    """The images of a split in shards.
 
     Args:
         shards: where they are.
@@ -64,39 +62,25 @@ class Stream:
     def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False) -> None:
         self.shards, self.buffer, self.skip_corrupt = shards, buffer, skip_corrupt
         self.fingerprint = shards.fingerprint()
+        self.kept_in = f"streamed from {len(shards.urls):,} shards, shuffled in a buffer of {buffer:,}"
+        self.evaluated = None if skip_corrupt else len(shards)
         self._reported: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.shards)
 
-    @property
-    def kept_in(self) -> str:
-        """Where the pixels are, in words."""
-        return f"streamed from {len(self.shards.urls):,} shards, shuffled in a buffer of {self.buffer:,}"
-
-    @property
-    def evaluated(self) -> int | None:
-        """How many images an evaluation sees; None where unreadable ones are passed over."""
-        return None if self.skip_corrupt else len(self)
-
     def describe(self, i: int) -> str:
-        """Name image i, in the order of the shards, for messages."""
         ends = np.cumsum(self.shards.images)
         shard = int(np.searchsorted(ends, i, "right"))
         return self.shards.describe(shard, i - int(ends[shard] - self.shards.images[shard]))
 
     def names(self) -> list[str]:
-        """Return shard and number of each image."""
         return self.shards.names()
 
     def train_batches(
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
-        """Yield this process's micro-batches of each step of [first, last); see ``LoadedSplit``.
-
-        The images are read by this process, whatever the number of workers that decode them, so that they come in the same
-        order.
-        """
+        """Yield the micro-batches; this process alone reads, however many decode, so that images keep their order."""
         rows = _ahead(self.micro_batches(order, first, last))
         batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
         for _ in range(first, last):
@@ -110,7 +94,6 @@ class Stream:
     def eval_batches(
         self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
     ) -> Iterator[Batch]:
-        """Yield this process's part of the split in order, but for unreadable images; see ``LoadedSplit``."""
         rows = self.in_order(rank, world_size)
         batches = _ahead(iter(lambda: list(islice(rows, batch_size)), []))
         for batch in make_loader(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
@@ -163,16 +146,15 @@ class Stream:
         for shard in shards.tolist():
             begin, end = end, end + int(sizes[shard])
             low, high = max(begin, start), min(end, start + len(wanted))
-            if low < high and wanted[low - start : high - start].any():
-                for number, encoded, label in self.shards.cells(shard, wanted[low - start : high - start], low - begin):
-                    yield begin + number - start, self._row(shard, number, encoded, label, (epoch, int(firsts[shard])))
-
-    def _row(self, shard: int, number: int, encoded: bytes, label: Any, key: Key) -> Row:
-        source = self.shards.describe(shard, number)
-        try:
-            return Row((key[0], key[1] + number), encoded, self.shards.index_of(label), source)
-        except ValueError as error:
-            raise DataError(f"{source} has {error}: mend or remove it.") from error
+            if low >= high or not wanted[low - start : high - start].any():
+                continue
+            for number, encoded, label in self.shards.cells(shard, wanted[low - start : high - start], low - begin):
+                source = self.shards.describe(shard, number)
+                try:
+                    index = self.shards.index_of(label)
+                except ValueError as error:
+                    raise DataError(f"{source} has {error}: mend or remove it.") from error
+                yield begin + number - start, Row((epoch, int(firsts[shard]) + number), encoded, index, source)
 
     def _readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
         """Return a batch without the list of its unreadable images, which are an error or, each once, a line in the log."""

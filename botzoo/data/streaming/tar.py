@@ -1,14 +1,10 @@
 """Tar files, as the library webdataset writes them: NAME.jpg and NAME.cls, one after the other, are an image and its label."""
 
-from __future__ import annotations
-
 import json
 import re
 import tarfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, BinaryIO, ClassVar, cast
 
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
@@ -36,7 +32,11 @@ class TarForm:
 
     def cells(self, file: BinaryIO, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
         """See ``Form``."""
-        for number, fields in _samples(file, lambda number, kind: wanted(number) and self._uses(kind), end):
+
+        def reads(number: int, kind: str) -> bool:
+            return wanted(number) and (kind == self.label or self._is_image(kind))
+
+        for number, fields in _samples(file, reads, end):
             if wanted(number):
                 image = next((content for kind, content in fields.items() if self._is_image(kind)), b"")
                 yield number, image, self._label(fields.get(self.label))
@@ -46,9 +46,6 @@ class TarForm:
         samples = _samples(file, lambda number, kind: kind == self.label)
         labels = tally(self._label(fields.get(self.label)) for _, fields in samples)
         return Count(sum(labels.values()), labels)
-
-    def _uses(self, kind: str) -> bool:
-        return kind == self.label or self._is_image(kind)
 
     def _is_image(self, kind: str) -> bool:
         return kind == self.image if self.image else f".{kind}" in IMAGE_SUFFIXES
@@ -65,43 +62,44 @@ class TarForm:
 def _samples(
     file: BinaryIO, reads: Callable[[int, str], bool], end: int | None = None
 ) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """Yield number and contents by ending of each group of files of one name; those not to be read are left empty."""
+    """Yield number and contents by ending of each group of files of one name; those not to be read are left empty.
+
+    Raises ValueError unless the file ends as a tar file does.
+    """
     number, name, fields = -1, "", dict[str, bytes]()
-    with closing(_members(file)) as members:
-        for member, content in members:
-            stem, kind = _name_and_kind(member)
-            if not kind:
-                continue
-            if stem != name or number < 0:
-                if number >= 0:
-                    yield number, fields
-                number, name, fields = number + 1, stem, {}
-                if number == end:
-                    return
-            fields[kind] = content() if reads(number, kind) else b""
-        if number >= 0:
-            yield number, fields
-
-
-def _name_and_kind(member: str) -> tuple[str, str]:
-    """Split ``a/b.seg.png`` into ``a/b`` and ``seg.png``; files that begin with a dot, or have none, are of no kind."""
-    folder, slash, base = member.rpartition("/")
-    stem, _, kind = base.partition(".")
-    return folder + slash + stem, kind.lower() if stem else ""
-
-
-def _members(file: BinaryIO) -> Generator[tuple[str, Callable[[], bytes]]]:
-    """Yield name of each file in a tar file, and what reads it; raise ValueError unless it ends as a tar file does."""
     with tarfile.open(fileobj=cast(BinaryIO, _InParts(file)), mode="r:") as tar:
         while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
             if member.size < 0:  # it would be read for ever
                 raise ValueError(f"it is damaged at byte {member.offset:,}")
-            if member.isfile():
-                yield member.name, partial(_content, tar, member)
-            tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
+            # a/b.seg.png is the part seg.png of a/b; files that begin with a dot, or have none, are of no kind.
+            folder, slash, base = member.name.rpartition("/")
+            stem, _, kind = base.partition(".")
+            if not (member.isfile() and stem and kind):
+                continue
+            if (whole := folder + slash + stem) != name or number < 0:
+                if number >= 0:
+                    yield number, fields
+                number, name, fields = number + 1, whole, {}
+                if number == end:
+                    return
+            kind = kind.lower()
+            fields[kind] = b""
+            if reads(number, kind):
+                if member.issparse():
+                    raise ValueError(
+                        f"{member.name} in it is a sparse file, which has no limit to its size: write the shard without "
+                        "--sparse"
+                    )
+                opened = tar.extractfile(member)
+                fields[kind] = opened.read() if opened is not None else b""
+                if len(fields[kind]) != member.size:
+                    raise ValueError(f"it is cut off in {member.name}")
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise ValueError(f"it is cut off or damaged at byte {tar.offset:,}")
+    if number >= 0:
+        yield number, fields
 
 
 class _InParts:
@@ -115,19 +113,6 @@ class _InParts:
         if not 0 <= size <= MAX_PART:
             raise ValueError(f"a part of it claims to have {size:,} bytes, and {MAX_PART:,} are the most that is read")
         return self.file.read(size)
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    if member.issparse():
-        raise ValueError(
-            f"{member.name} in it is a sparse file, which has no limit to its size: write the shard without --sparse"
-        )
-    opened = tar.extractfile(member)
-    assert opened is not None
-    content = opened.read()
-    if len(content) != member.size:
-        raise ValueError(f"it is cut off in {member.name}")
-    return content
 
 
 def look(name: str, file: BinaryIO, image_column: str | None, label_column: str | None) -> tuple[TarForm, None]:

@@ -1,7 +1,5 @@
 """--batch-size auto: the largest power of two for which the memory suffices and that leaves an epoch enough steps."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable
 

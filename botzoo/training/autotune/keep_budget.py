@@ -1,7 +1,5 @@
 """--budget: the speed is measured before the first step, and the number of steps set so that the run ends on time."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Memory: kept from step to step, and the most that was in use."""
 
-from __future__ import annotations
-
 import ctypes
 import sys
 from pathlib import Path

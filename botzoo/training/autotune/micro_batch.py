@@ -1,7 +1,5 @@
 """The largest micro-batch that a GPU's memory holds."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """How long the parts of a run take here: steps, evaluations and checkpoints, on its own images; nothing of it is kept."""
 
-from __future__ import annotations
-
 import io
 import math
 import random

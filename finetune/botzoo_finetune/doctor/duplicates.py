@@ -1,7 +1,5 @@
 """Images that are there more than once: the same bytes, above all in two splits or under two labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 
@@ -57,7 +55,7 @@ def describe(
 ) -> Finding:
     """Return the finding that the images of ``group`` are the same, or all but the same.
 
-    What is alike within one split and under one label does no harm: as near duplicates it is told only.
+    What is alike within one split and under one label does no harm: as near duplicates it is worth knowing and no more.
     """
     splits = [role_names[role] for role in np.unique(roles[group])]
     what = "the same file" if check == "duplicates" else "nearly the same image"

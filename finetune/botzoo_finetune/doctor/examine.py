@@ -1,7 +1,5 @@
 """The examination, top to bottom: what every check finds in a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.images import Images, Unreadable
+from botzoo.data.images import Images
 from botzoo.data.parallel import in_order
 from botzoo.errors import ModelError, printable
 from botzoo.training.callbacks import Callback
@@ -42,8 +40,8 @@ class Report:
         findings: check by check.
         remarks: sentences on the data, and on what was not looked at and why.
         sizes: of the images; None where none were read.
-        accuracy: of the estimate that labels were judged by, in [0, 1]; None where there is none.
-        noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not judged.
+        accuracy: of the estimate that labels were compared with, in [0, 1]; None where there is none.
+        noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not looked at.
     """
 
     dataset: str
@@ -66,16 +64,19 @@ def examine(run: Run, features: Features, seed: int, progress: Progress = lambda
 
     Args:
         run: set up with ``skip_corrupt``; its images are not streamed.
-        features: what labels are judged by.
-        seed: decides the folds of that judgement.
-        progress: is told of the images as they are looked at.
+        features: what labels are estimated from.
+        seed: decides the folds of that estimate.
+        progress: sees the images go by.
     """
     roll = roll_of(run)
-    estimated, why_not = _estimate(run, roll, features, seed)
-    alike, how_alike = _pictures(roll, progress)
+    estimated, why_not = estimate_labels(run, roll, features, seed)
+    alike, how_alike = look_at_pixels(roll, progress)
     findings = [
         *quick_findings(roll),
-        *_unreadable(roll, run.left_out),
+        *(
+            Finding("corrupt", f"cannot be read: {image.problem}", (len(roll) + i,))
+            for i, image in enumerate(run.left_out)
+        ),
         *alike,
         *(check_labels(estimated, roll.labels, roll.class_names) if estimated is not None else ()),
         *check_sizes(roll.shapes, run.preprocessing.size),
@@ -99,25 +100,20 @@ class QuickCheck(Callback):
     """Says in the plan what can be found in the data without looking at a single pixel."""
 
     def on_plan(self, run: Run) -> list[tuple[str, str]]:
-        """Return at most one line: what ``quick_findings`` and the sizes of the images give to look at."""
-        return [("check", line) for line in quick_lines(run)]
+        """Return at most one line: what ``quick_findings`` and the sizes of the images give to look at.
 
-
-def quick_lines(run: Run) -> list[str]:
-    """Return at most one line of what ``quick_findings`` and the sizes of the images give to look at.
-
-    Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
-    """
-    if run.data.multi_label or not all(isinstance(images, Images) for images in run.images.values()):
-        return []
-    roll = roll_of(run)
-    found = [*quick_findings(roll), *check_sizes(roll.shapes, run.preprocessing.size)]
-    leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
-    odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
-    said = [f.reason for f in found if f.look and not f.images]
-    said += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
-    said += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-    return [f"{printable('; '.join(said), 500)} (see botzoo-finetune --check)"] if said else []
+        Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
+        """
+        if run.data.multi_label or not all(isinstance(images, Images) for images in run.images.values()):
+            return []
+        roll = roll_of(run)
+        found = [*quick_findings(roll), *check_sizes(roll.shapes, run.preprocessing.size)]
+        leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
+        odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
+        parts = [f.reason for f in found if f.look and not f.images]
+        parts += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
+        parts += [f"{odd:,} image(s) are tiny or very long"] if odd else []
+        return [("check", f"{printable('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []
 
 
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
@@ -135,13 +131,7 @@ def roll_of(run: Run) -> Roll:
     return Roll(run.data.class_names, splits, [image.name for image in run.left_out])
 
 
-def _unreadable(roll: Roll, left_out: Sequence[Unreadable]) -> list[Finding]:
-    return [
-        Finding("corrupt", f"cannot be read: {image.problem}", (len(roll) + i,)) for i, image in enumerate(left_out)
-    ]
-
-
-def _pictures(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]:
+def look_at_pixels(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]:
     """Look at the pixels of every image once; return what is found, and remarks on what is not."""
 
     def look(i: int) -> tuple[np.uint64, int]:
@@ -154,19 +144,19 @@ def _pictures(roll: Roll, progress: Progress) -> tuple[list[Finding], list[str]]
     return [*near, *check_blank(seen[1])], remarks
 
 
-def _estimate(run: Run, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
-    """Return the estimate that labels are judged by, and a remark where they are not judged, or not all."""
+def estimate_labels(run: Run, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
+    """Return the estimate that labels are compared with, and a remark where they are not, or not all of them."""
     try:
         rows = np.concatenate([features(run, role) for role in roll.role_names])
     except ModelError as error:
-        return None, [f"labels were not judged: {error}"]
+        return None, [f"labels were not checked: {error}"]
     found = estimate(rows, roll.labels, seed)
     if found is None:
-        return None, [f"labels were not judged: it takes two classes of {FOLDS} images or more"]
+        return None, [f"labels were not checked: it takes two classes of {FOLDS} images or more"]
     if not found.meaningful:
         return found, [
-            f"labels were not judged: Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {MEANINGFUL}, so most "
+            f"labels were not checked: Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {MEANINGFUL}, so most "
             "of what contradicts it would be its own mistakes"
         ]
-    rare = int((~found.judged).sum())
-    return found, [f"labels of {rare} image(s) were not judged: their classes have fewer than {FOLDS}"] if rare else []
+    rare = int((~found.estimated).sum())
+    return found, [f"labels of {rare} image(s) were not checked: their classes have fewer than {FOLDS}"] if rare else []

@@ -1,7 +1,5 @@
 """What a check says: a finding, about no image, one, or several that belong together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -5,8 +5,6 @@ from these probabilities and the labels ``noise`` says how likely each label is 
 an image suspect: its label must be so unlikely that a mistake explains it at least a third as well.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,16 +31,16 @@ class Estimate:
     """What a model thinks of images that it was not fitted to.
 
     Attributes:
-        probabilities: float32 (N, K); zeros in the rows that are not judged.
-        judged: bool (N,), False for images of classes with fewer images than there are folds.
-        accuracy: share of the judged images whose given label is the likeliest class, in [0, 1].
+        probabilities: float32 (N, K); zeros in the rows that are not estimated.
+        estimated: bool (N,), False for images of classes with fewer images than there are folds.
+        accuracy: share of those images whose given label is the likeliest class, in [0, 1].
         kappa: Cohen's kappa of likeliest and given classes: the accuracy beyond what chance gives, at most 1.
-        wrong: (N,), the probability that each label is wrong; 0 in the rows that are not judged.
-        noise: share of the judged labels that are wrong, in [0, 0.5].
+        wrong: (N,), the probability that each label is wrong; 0 in the rows that are not estimated.
+        noise: share of those labels that are wrong, in [0, 0.5].
     """
 
     probabilities: NDArray[np.float32]
-    judged: NDArray[np.bool_]
+    estimated: NDArray[np.bool_]
     accuracy: float
     kappa: float
     wrong: NDArray[np.float64]
@@ -55,31 +53,37 @@ class Estimate:
 
 
 def estimate(features: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> Estimate | None:
-    """Return the out-of-fold probabilities of a logistic regression, or None where fewer than two classes can be judged.
+    """Return the out-of-fold probabilities of a logistic regression, or None where fewer than two classes have images enough.
 
     Args:
         features: (N, D), finite.
         labels: int64 (N,), >= 0.
         seed: decides the folds.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import accuracy_score, cohen_kappa_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    judged = np.bincount(labels)[labels] >= FOLDS
-    classes, given = np.unique(labels[judged], return_inverse=True)
+    enough = np.bincount(labels)[labels] >= FOLDS
+    classes, given = np.unique(labels[enough], return_inverse=True)
     if len(classes) < 2:
         return None
-    found = _out_of_fold(_reduced(features[judged], seed), given, seed)
+    rows, folds = components(features[enough], seed), StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # what is nearly fitted serves as well
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=C, max_iter=100)
+        found = cross_val_predict(model, rows, given, cv=folds, method="predict_proba")
     probabilities = np.zeros((len(labels), int(labels.max()) + 1), np.float32)
-    probabilities[np.ix_(judged, classes)] = found
+    probabilities[np.ix_(enough, classes)] = found
     likeliest = found.argmax(1)
     accuracy, kappa = accuracy_score(given, likeliest), cohen_kappa_score(given, likeliest)
-    noise = label_noise(found, given)
-    wrong = np.zeros(len(labels))
-    wrong[judged] = noise.wrong
-    return Estimate(probabilities, judged, float(accuracy), float(kappa), wrong, noise.share)
+    noise, wrong = label_noise(found, given), np.zeros(len(labels))
+    wrong[enough] = noise.wrong
+    return Estimate(probabilities, enough, float(accuracy), float(kappa), wrong, noise.share)
 
 
-def _reduced(features: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
+def components(features: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     """Return the first principal components, with a variance of 1 on average; labels play no part in them."""
     from sklearn.decomposition import PCA
 
@@ -88,19 +92,6 @@ def _reduced(features: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
         reduced = PCA(min(COMPONENTS, *rows.shape), random_state=seed).fit_transform(rows)
     scaled: NDArray[np.float32] = reduced / max(float(reduced.std()), 1e-12)
     return scaled
-
-
-def _out_of_fold(features: NDArray[np.float32], given: NDArray[np.int64], seed: int) -> NDArray[np.float32]:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # what is nearly fitted serves as well
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=C, max_iter=100)
-        found: NDArray[np.float32] = cross_val_predict(model, features, given, cv=folds, method="predict_proba")
-    return found
 
 
 def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Sequence[str]) -> list[Finding]:
@@ -113,18 +104,12 @@ def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Seq
     """
     if not estimate.meaningful:
         return []
-    suspect = np.flatnonzero(estimate.wrong > SUSPECT)
-    order = suspect[np.argsort(-estimate.wrong[suspect], kind="stable")].tolist()
-    return [
-        _finding(estimate.probabilities[i], i, int(labels[i]), float(estimate.wrong[i]), class_names) for i in order
-    ]
-
-
-def _finding(p: NDArray[np.float32], i: int, given: int, wrong: float, class_names: Sequence[str]) -> Finding:
-    others = p.copy()
-    others[given] = -1
-    rival = int(others.argmax())
-    verb = "looks" if p[rival] > p[given] else "may look"
-    looks = f"labelled {class_names[given]!r} ({p[given]:.0%}), {verb} like {class_names[rival]!r} ({p[rival]:.0%})"
-    reason = f"{looks}: {wrong:.0%} likely to be wrong"
-    return Finding("labels", reason, (i,), suggested=rival, score=round(wrong, 4))
+    findings, suspect = [], np.flatnonzero(estimate.wrong > SUSPECT)
+    for i in suspect[np.argsort(-estimate.wrong[suspect], kind="stable")].tolist():
+        p, given, wrong = estimate.probabilities[i], int(labels[i]), float(estimate.wrong[i])
+        rival = int(np.where(np.arange(len(p)) == given, -1, p).argmax())
+        verb = "looks" if p[rival] > p[given] else "may look"
+        looks = f"labelled {class_names[given]!r} ({p[given]:.0%}), {verb} like {class_names[rival]!r} ({p[rival]:.0%})"
+        reason = f"{looks}: {wrong:.0%} likely to be wrong"
+        findings.append(Finding("labels", reason, (i,), suggested=rival, score=round(wrong, 4)))
+    return findings

@@ -1,7 +1,5 @@
 """Names of classes: alike but not the same, or in one split and not in another."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 
@@ -15,48 +13,30 @@ def check_names(names: Mapping[str, Sequence[str]]) -> list[Finding]:
     Names that differ by case, spaces, dashes and underscores only count as the same class spelt in two ways; they are not
     reported as missing.
     """
-    return [*_one_class(names), *_spellings(names), *_missing(names)]
+    trained, spellings = names.get("train", ()), dict[str, dict[str, list[str]]]()
+    findings: list[Finding] = []
+    if len(trained) == 1:
+        text = f"the training images are of one class, {trained[0]!r}: a classifier needs two or more"
+        findings.append(Finding("names", text))
+    for role, own in names.items():
+        for name in own:
+            spellings.setdefault(folded(name), {}).setdefault(name, []).append(role)
+    for spelt in spellings.values():
+        if len(spelt) > 1:
+            named = " and ".join(f"{name!r} ({', '.join(roles)})" for name, roles in spelt.items())
+            findings.append(Finding("names", f"{named} differ by case, spaces, dashes or underscores only"))
+    for role, own in names.items():
+        if untaught := _without(own, trained):
+            findings.append(Finding("names", f"{role} has {listing(untaught)}, which train has not"))
+        if unseen := _without(trained, own):
+            text = f"{role} has no images of {listing(unseen)}: nothing is known of them there"
+            findings.append(Finding("names", text))
+    return findings
 
 
 def folded(name: str) -> str:
     """Return ``name`` without case, and with single spaces for spaces, dashes and underscores."""
     return re.sub(r"[\s_-]+", " ", name.casefold()).strip()
-
-
-def _one_class(names: Mapping[str, Sequence[str]]) -> list[Finding]:
-    trained = names.get("train", ())
-    if len(trained) != 1:
-        return []
-    return [Finding("names", f"the training images are of one class, {trained[0]!r}: a classifier needs two or more")]
-
-
-def _spellings(names: Mapping[str, Sequence[str]]) -> list[Finding]:
-    found: dict[str, dict[str, list[str]]] = {}
-    for role, own in names.items():
-        for name in own:
-            found.setdefault(folded(name), {}).setdefault(name, []).append(role)
-    return [
-        Finding("names", f"{_named(spelt)} differ by case, spaces, dashes or underscores only")
-        for spelt in found.values()
-        if len(spelt) > 1
-    ]
-
-
-def _named(spelt: Mapping[str, Sequence[str]]) -> str:
-    return " and ".join(f"{name!r} ({', '.join(roles)})" for name, roles in spelt.items())
-
-
-def _missing(names: Mapping[str, Sequence[str]]) -> list[Finding]:
-    findings: list[Finding] = []
-    trained = names.get("train", ())
-    for role, own in names.items():
-        if untaught := _without(own, trained):
-            findings.append(Finding("names", f"{role} has {listing(untaught)}, which train has not"))
-        if unseen := _without(trained, own):
-            findings.append(
-                Finding("names", f"{role} has no images of {listing(unseen)}: nothing is known of them there")
-            )
-    return findings
 
 
 def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:

@@ -5,8 +5,6 @@ one brighter than its left neighbour? Copies differ in few bits. So do flat imag
 confirmed by the correlation of small colour pictures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -63,23 +61,16 @@ def close_pairs(
     XORs, and what the images show does not change it, as it would with buckets, in which flat images meet. The search
     ends once it has ``most`` pairs.
     """
-    found: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
-    count = 0
+    found, count = [np.empty((0, 2), np.int64)], 0
     for top in range(0, len(hashes), block):
         for left in range(top, len(hashes), 8 * block):
-            part = _close(hashes, top, left, distance, block)
-            found.append(part)
-            count += len(part)
+            differing = np.bitwise_count(hashes[top : top + block, None] ^ hashes[left : left + 8 * block])
+            pairs = np.argwhere(differing <= distance) + np.array([top, left])
+            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+            count += len(found[-1])
             if count > most:
                 return np.concatenate(found)[:most], False
     return np.concatenate(found), True
-
-
-def _close(hashes: NDArray[np.uint64], top: int, left: int, distance: int, block: int) -> NDArray[np.int64]:
-    rows, columns = hashes[top : top + block], hashes[left : left + 8 * block]
-    pairs = np.argwhere(np.bitwise_count(rows[:, None] ^ columns) <= distance) + np.array([top, left])
-    once: NDArray[np.int64] = pairs[pairs[:, 0] < pairs[:, 1]]
-    return once
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:
@@ -152,30 +143,21 @@ def check_near_duplicates(
     pairs, whole = close_pairs(hashes[rows], DISTANCE)
     linked = list(copies(rows[pairs], image))
     least = least_correlation(linked, len(rows))
-    found = _grouped([link for link in linked if link[2] >= least])
+    found = grouped([link for link in linked if link[2] >= least])
     found.sort(key=lambda group: urgency(group[0], labels, roles))
-    described = [
-        describe("near duplicates", group, labels, roles, role_names, round(score, 4)) for group, score in found
+    remarks = []
+    if (images := len(shown)) > MOST_IMAGES:
+        remarks.append(f"of {images:,} images only {MOST_IMAGES:,}, evenly spread, were compared with one another")
+    if not whole:
+        remarks.append(f"over {MOST_PAIRS:,} pairs of images look alike from afar, and only so many were compared")
+    if least > CORRELATIONS[0]:
+        remarks.append(f"many images are much alike, so only those whose small pictures correlate by {least} are named")
+    return [describe("near duplicates", group, labels, roles, role_names, round(score, 4)) for group, score in found], [
+        f"near duplicates: {remark}" for remark in remarks
     ]
-    return described, [*_left_out(len(shown)), *_not_compared(whole), *_tightened(least)]
 
 
-def _left_out(images: int) -> list[str]:
-    text = f"near duplicates: of {images:,} images only {MOST_IMAGES:,}, evenly spread, were compared with one another"
-    return [text] if images > MOST_IMAGES else []
-
-
-def _not_compared(whole: bool) -> list[str]:
-    text = f"near duplicates: over {MOST_PAIRS:,} pairs of images look alike from afar, and only so many were compared"
-    return [] if whole else [text]
-
-
-def _tightened(least: float) -> list[str]:
-    text = f"near duplicates: many images are much alike, so only those whose small pictures correlate by {least} are named"
-    return [text] if least > CORRELATIONS[0] else []
-
-
-def _grouped(linked: list[tuple[int, int, float]]) -> list[tuple[NDArray[np.int64], float]]:
+def grouped(linked: list[tuple[int, int, float]]) -> list[tuple[NDArray[np.int64], float]]:
     """Return the groups, each in rising order, that pairs link, and the least correlation of a pair of each."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

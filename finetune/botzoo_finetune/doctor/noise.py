@@ -10,8 +10,6 @@ and is wrong, once seen, with probability e / (K - 1) (1 - p_y) / q_y (Bayes' ru
 estimate of p; it and e are those that make the labels likeliest.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +56,7 @@ def label_noise(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
 
     def surprise(parameters: NDArray[np.float64]) -> float:
         temperature, share = _natural(parameters)
-        right, mistaken = _ways(logits, given, temperature, share)
+        right, mistaken = ways(logits, given, temperature, share)
         return -float(np.log(np.maximum(right + mistaken, 1e-300)).sum())
 
     def without(parameters: NDArray[np.float64]) -> float:
@@ -72,7 +70,7 @@ def label_noise(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
     if 2 * (clean - float(best.fun)) < SIGNIFICANT:
         return Noise(0.0, np.zeros(len(labels)))
     temperature, share = _natural(best.x)
-    right, mistaken = _ways(_logarithms(probabilities), labels, temperature, share)
+    right, mistaken = ways(_logarithms(probabilities), labels, temperature, share)
     return Noise(share, mistaken / (right + mistaken))
 
 
@@ -88,7 +86,7 @@ def _logarithms(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return logarithms
 
 
-def _ways(
+def ways(
     logits: NDArray[np.float64], labels: NDArray[np.int64], temperature: float, share: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities (N,) that each image gets its label rightly, and that it gets it by mistake."""

@@ -1,7 +1,5 @@
 """The report as one HTML page that needs nothing else: small pictures in it, no scripts, all names escaped."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
@@ -50,27 +48,21 @@ def page(report: Report) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{STYLE}</style></head><body>",
             f"<h1>{title}</h1><p><b>{escape(verdict(report))}</b></p>",
-            *_facts(report),
-            *_counts(report),
-            *(line for check, findings in by_check(report) for line in _section(report, check, findings)),
+            *(["<ul>", *(f"<li>{escape(text)}</li>" for text in [*report.remarks, *facts(report)]), "</ul>"]),
+            *counts(report),
+            *(line for check, findings in by_check(report) for line in section(report, check, findings)),
             "</body></html>",
         ]
     )
 
 
-def _facts(report: Report) -> Iterator[str]:
-    said = [*report.remarks, *facts(report)]
-    yield "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in said) + "</ul>"
-
-
-def _counts(report: Report) -> Iterator[str]:
+def counts(report: Report) -> Iterator[str]:
+    """Yield the table of how many images each class has, folded up where it is long."""
     if not report.counts:
         return
     names = report.roll.class_names
-    if len(names) > MANY:
-        yield f"<h2>Images</h2><details><summary>of each of {len(names):,} classes</summary><table>"
-    else:
-        yield "<h2>Images</h2><details open><summary>of each class</summary><table>"
+    folded, which = ("", f"of {len(names):,} classes") if len(names) > MANY else (" open", "class")
+    yield f"<h2>Images</h2><details{folded}><summary>of each {which}</summary><table>"
     yield "<tr><th></th>" + "".join(f"<th>{escape(role)}</th>" for role in report.counts) + "</tr>"
     for k, name in enumerate(names):
         cells = "".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values())
@@ -78,14 +70,15 @@ def _counts(report: Report) -> Iterator[str]:
     yield "</table></details>"
 
 
-def _section(report: Report, check: Check, findings: list[Finding]) -> Iterator[str]:
+def section(report: Report, check: Check, findings: list[Finding]) -> Iterator[str]:
+    """Yield the findings of a check, the first of them with pictures."""
     yield f"<h2>{escape(check.capitalize())} ({len(findings):,})</h2>"
     yield f'<p class="quiet">{escape(ADVICE[check])}</p>'
     yield '<div class="findings">'
     for finding in findings[:FINDINGS]:
         wide, quiet = "" if finding.images else " wide", "" if finding.look else " quiet"
         yield f'<div class="finding{wide}{quiet}"><p>{escape(finding.reason)}</p><div class="images">'
-        yield from (_figure(report, i) for i in finding.images[:GROUP])
+        yield from (figure(report, i) for i in finding.images[:GROUP])
         yield "</div>"
         if len(finding.images) > GROUP:
             yield f"<p>and {len(finding.images) - GROUP:,} more images, in check.json</p>"
@@ -95,20 +88,17 @@ def _section(report: Report, check: Check, findings: list[Finding]) -> Iterator[
         yield f"<p>and {len(findings) - FINDINGS:,} more, in check.json</p>"
 
 
-def _figure(report: Report, i: int) -> str:
+def figure(report: Report, i: int) -> str:
+    """Return the picture of an image, where there is one, with its name, split and label."""
     entry = report.roll.entry(i)
-    split, label, inside = (
-        escape(entry.split),
-        escape(entry.label),
-        entry.name.removeprefix(f"{report.dataset.rstrip('/')}/"),
-    )
-    caption = f"{escape(inside)}<br>{' · '.join(filter(None, (split, label)))}"
-    picture = _picture(report, i) if i < len(report.roll) else None
-    shown = f'<img alt="" src="{picture}">' if picture else ""
+    inside = entry.name.removeprefix(f"{report.dataset.rstrip('/')}/")
+    caption = f"{escape(inside)}<br>{' · '.join(escape(text) for text in entry[1:] if text)}"
+    source = picture(report, i) if i < len(report.roll) else None
+    shown = f'<img alt="" src="{source}">' if source else ""
     return f'<figure title="{escape(entry.name)}">{shown}<figcaption>{caption}</figcaption></figure>'
 
 
-def _picture(report: Report, i: int) -> str | None:
+def picture(report: Report, i: int) -> str | None:
     """Return a small picture of a readable image as a data: URI; None where it is gone by now."""
     try:
         image = report.roll.image(i)

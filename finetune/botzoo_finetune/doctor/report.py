@@ -1,13 +1,12 @@
 """What was found, as lines for the terminal, as JSON, and as a list of the images to look at."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from botzoo.errors import printable
+from botzoo.util.text import under
 from botzoo_finetune.doctor.examine import Report
 from botzoo_finetune.doctor.findings import Check, Finding
 
@@ -25,6 +24,8 @@ ADVICE: dict[Check, str] = {
     "sizes": "",
 }
 """What to do about the findings of each check; the order is that of the reports."""
+WIDTH = max(map(len, ADVICE))
+"""Of the column of headings in the terminal."""
 SHOWN = 5
 """At most so many findings of a check are shown in the terminal."""
 OTHERS = 3
@@ -41,30 +42,20 @@ def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
 
 def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
-    for i, line in enumerate(_data(report)):
-        yield _line("" if i else "data", line)
+    sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
+    several = f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else ""
+    remarks = (printable(remark, 500) for remark in report.remarks)
+    yield from under("data", [f"{printable(report.dataset)}{several}", *remarks, *facts(report)], WIDTH)
     for check, findings in by_check(report):
         look = sum(finding.look for finding in findings)
-        count = f"{look:,} to look at" if look else "worth knowing"
-        rest = len(findings) - look
-        count += f", {rest:,} worth knowing" if look and rest else ""
-        yield _line(check, f"{count}: {ADVICE[check]}" if ADVICE[check] else count)
-        for finding in sorted(findings, key=lambda finding: not finding.look)[:SHOWN]:
-            yield _line("", f"  {printable(told(report, finding), 400)}")
-        if len(findings) > SHOWN:
-            yield _line("", f"  and {len(findings) - SHOWN:,} more")
-    yield _line("result", verdict(report))
-
-
-def _line(heading: str, text: str) -> str:
-    return f"{heading:<15} {text}"
-
-
-def _data(report: Report) -> Iterator[str]:
-    sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
-    yield printable(report.dataset) + (f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else "")
-    yield from (printable(remark, 500) for remark in report.remarks)
-    yield from facts(report)
+        counts = [f"{look:,} to look at"] if look else []
+        if rest := len(findings) - look:
+            counts.append(f"{rest:,} worth knowing" if look else "worth knowing")
+        first = sorted(findings, key=lambda finding: not finding.look)[:SHOWN]
+        shown = [f"  {printable(with_names(report, finding), 400)}" for finding in first]
+        shown += [f"  and {len(findings) - SHOWN:,} more"] if len(findings) > SHOWN else []
+        yield from under(check, [": ".join(filter(None, [", ".join(counts), ADVICE[check]])), *shown], WIDTH)
+    yield from under("result", [verdict(report)], WIDTH)
 
 
 def facts(report: Report) -> Iterator[str]:
@@ -76,7 +67,7 @@ def facts(report: Report) -> Iterator[str]:
         yield f"an estimate from the network's features agrees with the labels of {report.accuracy:.1%} of the images{wrong}"
 
 
-def told(report: Report, finding: Finding) -> str:
+def with_names(report: Report, finding: Finding) -> str:
     """Return a finding with the names of its images in front, the first few of them."""
     names = [report.roll.entry(i).name for i in finding.images[: OTHERS + 1]]
     more = [f"{len(finding.images) - len(names)} more"] if len(finding.images) > len(names) else []
@@ -94,17 +85,13 @@ def verdict(report: Report) -> str:
 
 def to_look_at(report: Report) -> Iterator[str]:
     """Yield one line for each image to look at: its name, a tab, and why, with others of the same group."""
-    for _, findings in by_check(report):
-        for finding in findings:
-            if finding.look:
-                for i in finding.images:
-                    yield f"{_plain(report.roll.entry(i).name)}\t{_plain(_why(report, finding, i))}"
-
-
-def _why(report: Report, finding: Finding, i: int) -> str:
-    others = [report.roll.entry(k).name for k in finding.images if k != i]
-    more = f" and {len(others) - OTHERS:,} more" if len(others) > OTHERS else ""
-    return finding.reason + (f": also {', '.join(others[:OTHERS])}{more}" if others else "")
+    for finding in (finding for _, findings in by_check(report) for finding in findings if finding.look):
+        names = [report.roll.entry(i).name for i in finding.images]
+        for k, name in enumerate(names):
+            others = names[:k] + names[k + 1 :]
+            more = f" and {len(others) - OTHERS:,} more" if len(others) > OTHERS else ""
+            also = f": also {', '.join(others[:OTHERS])}{more}" if others else ""
+            yield f"{_plain(name)}\t{_plain(finding.reason + also)}\n"
 
 
 def _plain(text: str) -> str:
@@ -115,6 +102,13 @@ def _plain(text: str) -> str:
 def as_json(report: Report) -> dict[str, Any]:
     """Return all that is known, for check.json."""
     names = report.roll.class_names
+    findings = [
+        asdict(finding)
+        | {"images": [report.roll.entry(i)._asdict() for i in finding.images]}
+        | {"suggested": names[finding.suggested] if finding.suggested is not None else None}
+        for _, found in by_check(report)
+        for finding in found
+    ]
     return {
         "format": 1,
         "dataset": report.dataset,
@@ -125,12 +119,5 @@ def as_json(report: Report) -> dict[str, Any]:
         "estimate_accuracy": report.accuracy,
         "label_noise": report.noise,
         "remarks": list(report.remarks),
-        "findings": [_finding(report, finding) for _, findings in by_check(report) for finding in findings],
+        "findings": [{key: value for key, value in own.items() if value is not None} for own in findings],
     }
-
-
-def _finding(report: Report, finding: Finding) -> dict[str, Any]:
-    own = asdict(finding) | {"images": [report.roll.entry(i)._asdict() for i in finding.images]}
-    if finding.suggested is not None:
-        own["suggested"] = report.roll.class_names[finding.suggested]
-    return {key: value for key, value in own.items() if value is not None}

@@ -1,8 +1,7 @@
 """How large the images are: tiny ones, long ones, and all of them beside the network's input."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,34 +49,24 @@ def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
     """
     if not len(shapes):
         return []
-    return [*_tiny(shapes), *_long(shapes), *_beside_input(measure(shapes, side))]
 
+    def of_shape(check: Literal["tiny", "aspect"], what: str, i: int) -> Finding:
+        height, width = shapes[i].tolist()
+        return Finding(check, f"{what} ({width} x {height} px)", (i,))
 
-def _tiny(shapes: NDArray[np.int32]) -> list[Finding]:
-    short = shapes.min(1)
-    limit = min(TINY, float(np.median(short)) / 2)
-    return [_of_shape("tiny", "is tiny", shapes, i) for i in np.flatnonzero(short < limit).tolist()]
-
-
-def _long(shapes: NDArray[np.int32]) -> list[Finding]:
-    ratio = shapes.max(1) / shapes.min(1)
-    limit = max(LONG, 2 * float(np.median(ratio)))
-    return [
-        _of_shape("aspect", f"is {ratio[i]:.1f} times as long as wide, of which a square is seen", shapes, i)
-        for i in np.flatnonzero(ratio >= limit).tolist()
+    # An image is odd beside the others: in a set of icons none is tiny, in one of panoramas none is long.
+    short, ratio = shapes.min(1), shapes.max(1) / shapes.min(1)
+    tiny = np.flatnonzero(short < min(TINY, float(np.median(short)) / 2)).tolist()
+    long = np.flatnonzero(ratio >= max(LONG, 2 * float(np.median(ratio)))).tolist()
+    findings = [of_shape("tiny", "is tiny", i) for i in tiny]
+    findings += [
+        of_shape("aspect", f"is {ratio[i]:.1f} times as long as wide, of which a square is seen", i) for i in long
     ]
-
-
-def _of_shape(check: str, what: str, shapes: NDArray[np.int32], i: int) -> Finding:
-    height, width = shapes[i].tolist()
-    return Finding(check, f"{what} ({width} x {height} px)", (i,))  # type: ignore[arg-type]
-
-
-def _beside_input(sizes: Sizes) -> list[Finding]:
+    sizes = measure(shapes, side)
     if sizes.smaller > 0.5:
         text = f"{sizes.smaller:.0%} of the images are smaller than the network's input of {sizes.input} px: they are enlarged"
-        return [Finding("sizes", text, look=False)]
-    if (factor := sizes.median / sizes.input) >= REDUCED:
+        findings.append(Finding("sizes", text, look=False))
+    elif (factor := sizes.median / sizes.input) >= REDUCED:
         text = f"half of the images are reduced {factor:.1f} times or more to {sizes.input} px: small things are lost"
-        return [Finding("sizes", f"{text}, and a larger --img-size would show them", look=False)]
-    return []
+        findings.append(Finding("sizes", f"{text}, and a larger --img-size would show them", look=False))
+    return findings

@@ -1,11 +1,8 @@
 """Which weights to start from: several networks probed on the same images, and ranked."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from accelerate import PartialState
 
@@ -14,6 +11,7 @@ from botzoo.models.cost import count_macs, count_parameters
 from botzoo.training.distributed import from_main
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
+from botzoo.util.text import table, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
 from botzoo_finetune.transfer.features import extractor_of, unmeasured
@@ -66,24 +64,26 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
     rows = []
     for name in names:
         try:
-            rows.append(_row(replace(config, model=name), name, own))
+            rows.append(row_of(replace(config, model=name), own))
         except BotzooError as error:
             raise ConfigError(f"--compare {name}: {error}") from error
         log.info("%-10s %s: %.2f %%, after %.1f s", "probed", name, rows[-1].top1, rows[-1].seconds)
     rows.sort(key=lambda row: -row.top1)
-    for line in _table(rows):
+    for line in ranking(rows):
         log.info("%s", line)
     if folder is not None and PartialState().is_main_process:
-        keep_json(folder / "compare.json", _as_json(config, rows))
+        values = {"dataset": config.dataset, "split": "validation", "ranking": [vars(row) for row in rows]}
+        keep_json(folder / "compare.json", values)
     return rows
 
 
-def _row(config: FinetuneConfig, name: str, own: Own | None) -> Row:
+def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
+    """Probe one network, and measure what it costs."""
     run = set_up(unmeasured(config), own=own)
     look = Look(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
     return Row(
-        name,
+        config.model,
         seen.top1,
         seen.interval(),
         len(seen),
@@ -95,19 +95,24 @@ def _row(config: FinetuneConfig, name: str, own: Own | None) -> Row:
     )
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
-    width = max(len(row.model) for row in rows)
-    yield f"{'ranking':10} {'model':{width}}   top-1  95 % interval   seconds  images/s  parameters    MACs  input"
-    for row in rows:
-        low, high = row.interval
-        yield (
-            f"{'':10} {row.model:{width}}  {row.top1:5.2f} %  {low:5.2f} to {high:5.2f}  {row.seconds:7.1f}  "
-            f"{row.images_per_second:8.0f}  {row.parameters / 1e6:8.1f} M  {row.macs / 1e9:4.2f} G  {row.size} px"
+def ranking(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the lines of the table of networks, which are given the best first, and which one to take."""
+    head = ("model", "top-1", "95 % interval", "seconds", "images/s", "parameters", "MACs", "input")
+    cells = (
+        (
+            row.model,
+            f"{row.top1:.2f} %",
+            "{:.2f} to {:.2f}".format(*row.interval),
+            f"{row.seconds:.1f}",
+            f"{row.images_per_second:.0f}",
+            f"{row.parameters / 1e6:.1f} M",
+            f"{row.macs / 1e9:.2f} G",
+            f"{row.size} px",
         )
+        for row in rows
+    )
+    yield from under("ranking", table([head, *cells]))
     best, others = rows[0], [row.model for row in rows[1:] if row.interval[1] >= rows[0].top1]
     close = f"; {', '.join(others)} may be as good" if others else ""
-    yield f"{'best':10} --model {best.model}, by a linear classifier on {best.images:,} validation images{close}"
-
-
-def _as_json(config: FinetuneConfig, rows: list[Row]) -> dict[str, Any]:
-    return {"dataset": config.dataset, "split": "validation", "ranking": [vars(row) for row in rows]}
+    text = f"--model {best.model}, by a linear classifier on {best.images:,} validation images{close}"
+    yield from under("best", [text])

@@ -1,7 +1,5 @@
 """The first look at a data set: a linear probe, what it says, and the classifier that fine-tuning starts from."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time
@@ -30,6 +28,7 @@ from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
+from botzoo.util.text import under
 from botzoo_finetune.auto import SMALLER, Facts, choose, smaller_input, stands_aside
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
@@ -88,7 +87,7 @@ class Look:
 
     @cached_property
     def probe(self) -> Probe:
-        """The best classifier, fitted on the training images and judged on the validation images.
+        """The best classifier, fitted on the training images and evaluated on the validation images.
 
         Raises:
             ConfigError: the images are streamed.
@@ -124,24 +123,23 @@ class Look:
 
     def _asked(self, form: Form[T], fit: Callable[[], T]) -> T:
         began, accelerator = time.perf_counter(), self.run.accelerator
-        found = from_main(accelerator, lambda: recall(form, self._key(form)))
+        features, classes = [self._extract.key(role) for role in ROLES], len(self.run.data.class_names)
+        # What an outcome is kept by: the features with their labels, and all that fitting depends on.
+        parts = form.name, features, classes, self.run.config.seed, constants()
+        key = hashlib.sha256(repr(parts).encode()).hexdigest()
+        found = from_main(accelerator, lambda: recall(form, key))
         if found is None:
             _ = self._rows  # every machine computes its own
-            found = from_main(accelerator, lambda: self._fitted(form, fit))
+
+            def fitted() -> T:
+                outcome = fit()
+                keep(form, key, outcome)
+                return outcome
+
+            found = from_main(accelerator, fitted)
             self.kept = False
         self.seconds += time.perf_counter() - began
         return found
-
-    def _fitted(self, form: Form[T], fit: Callable[[], T]) -> T:
-        outcome = fit()
-        keep(form, self._key(form), outcome)
-        return outcome
-
-    def _key(self, form: Form[Any]) -> str:
-        """Return what an outcome is kept by: the features with their labels, and all that fitting depends on."""
-        features = [self._extract.key(role) for role in ROLES]
-        parts = form.name, features, len(self.run.data.class_names), self.run.config.seed, constants()
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def facts(draft: Draft) -> Facts:
@@ -275,10 +273,10 @@ def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, o
     """
     folder = new_folder(config, "--probe")
     look = Look(set_up(unmeasured(config), given=given, own=own))
-    for line in _lines(look):
+    for line in lines(look):
         log.info("%s", line)
     if folder is not None:
-        on_main(look.run.accelerator, lambda: keep_json(folder / "probe.json", _as_json(look)))
+        on_main(look.run.accelerator, lambda: keep_json(folder / "probe.json", as_json(look)))
     return look
 
 
@@ -305,34 +303,36 @@ def _after(look: Look) -> str:
     return "as kept from before" if look.kept else f"after {look.seconds:.1f} s"
 
 
-def _lines(look: Look) -> Iterator[str]:
-    run, probe, evaluation = look.run, look.probe, look.probe.evaluation
-    when, seen = _after(look), look.outlook
+def lines(look: Look) -> Iterator[str]:
+    """Yield the report for the terminal: the probe, what more images would bring, and how each class fares."""
+    run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
     low, high = evaluation.interval()
-    how = (
-        f"{probe.folds}-fold cross-validation"
-        if probe.folds
-        else "default: every class has one image only of those it is chosen on"
+    network, sizes = run.network, ", ".join(f"{len(images):,} {role}" for role, images in run.images.items())
+    one_each = "default: every class has one image only of those it is chosen on"
+    how = f"{probe.folds}-fold cross-validation" if probe.folds else one_each
+    share = f"top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images"
+    more = seen.with_twice_the_images
+    yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
+    width = len(probe.linear.weight[0])
+    yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
+    yield from under(
+        "probe",
+        [
+            f"{share} (95 % interval {low:.2f} to {high:.2f}), {_after(look)}",
+            f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})",
+            f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right",
+            f"expected calibration error {100 * probe.calibration_error:.1f} %",
+        ],
     )
-    sizes = ", ".join(f"{len(images):,} {role}" for role, images in run.images.items())
-    yield f"{'data':10} {run.data.name}: {sizes} images in {len(run.data.class_names)} classes"
-    network, width = run.network, len(probe.linear.weight[0])
-    yield f"{'model':10} {network.architecture} from {network.start.source}, frozen: {width:,} features"
-    yield (
-        f"{'probe':10} top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images (95 % interval {low:.2f} to "
-        f"{high:.2f}), {when}"
-    )
-    yield f"{'':10} linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
-    yield f"{'':10} its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
-    yield f"{'':10} expected calibration error {100 * probe.calibration_error:.1f} %"
-    yield f"{'more data':10} {', '.join(f'{n:,} images: {top1:.1f} %' for n, top1 in seen.curve)}"
-    if (more := seen.with_twice_the_images) is not None:
-        yield f"{'':10} twice as many: about {more:.1f} %, if the error goes on falling as it has"
+    curve = ", ".join(f"{n:,} images: {top1:.1f} %" for n, top1 in seen.curve)
+    twice = [f"twice as many: about {more:.1f} %, if the error goes on falling as it has"] if more is not None else []
+    yield from under("more data", [curve, *twice])
     yield from class_table(class_figures(evaluation, run.data.class_names))
-    yield f"{'next':10} the same command without --probe fine-tunes, starting from this classifier"
+    yield from under("next", ["the same command without --probe fine-tunes, starting from this classifier"])
 
 
-def _as_json(look: Look) -> dict[str, Any]:
+def as_json(look: Look) -> dict[str, Any]:
+    """Return what probe.json says."""
     run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
     return {
         "dataset": run.data.name,

@@ -5,8 +5,6 @@ in its metadata the other values as JSON and a SHA-256 of KEY and of all that th
 that the outcome depends on; see ``botzoo.util.cache``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -50,18 +48,20 @@ class Form(Generic[T]):
     unpack: Callable[[Arrays, Values], T]
 
 
-def _pack_probe(found: Probe) -> tuple[Arrays, Values]:
+def pack_probe(found: Probe) -> tuple[Arrays, Values]:
+    """Return the classifier and its answers as arrays, and how it was fitted."""
     seen = {name: array for name, array in vars(found.evaluation).items() if array is not None}
     values = {"images": found.images, "strength": found.strength, "folds": found.folds}
     return {"weight": found.linear.weight, "bias": found.linear.bias, **seen}, values
 
 
-def _unpack_probe(arrays: Arrays, values: Values) -> Probe:
+def unpack_probe(arrays: Arrays, values: Values) -> Probe:
+    """Return the probe that was packed; ``arrays`` is used up."""
     linear = Linear(arrays.pop("weight"), arrays.pop("bias"))
     return Probe(linear, evaluation=Evaluation(**arrays), **values)
 
 
-PROBE = Form("probe", _pack_probe, _unpack_probe)
+PROBE = Form("probe", pack_probe, unpack_probe)
 
 OUTLOOK: Form[Outlook] = Form(
     "outlook",
@@ -74,7 +74,16 @@ START: Form[Linear] = Form("start", lambda linear: (dict(vars(linear)), {}), lam
 
 def recall(form: Form[T], key: str) -> T | None:
     """Return the outcome that was kept under this key, if there is one; a damaged one is removed, and that is said."""
-    return STORE.open(key, lambda path: form.unpack(*_read(path, key)))
+
+    def read(path: Path) -> T:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        if _digest(key, arrays, metadata["values"]) != metadata["sha256"]:
+            raise ValueError("its SHA-256 differs")
+        return form.unpack(arrays, json.loads(metadata["values"]))
+
+    return STORE.open(key, read)
 
 
 def keep(form: Form[T], key: str, outcome: T) -> None:
@@ -87,16 +96,6 @@ def keep(form: Form[T], key: str, outcome: T) -> None:
             draft.file.write(save(arrays, {"values": content, "sha256": _digest(key, arrays, content)}))
     except OSError as error:
         log.warning("The %s cannot be kept in %s (%s): it is fitted again next time.", form.name, STORE.folder, error)
-
-
-def _read(path: Path, key: str) -> tuple[Arrays, Values]:
-    with safe_open(path, "numpy") as file:
-        metadata = file.metadata() or {}
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    content = metadata["values"]
-    if _digest(key, arrays, content) != metadata["sha256"]:
-        raise ValueError("its SHA-256 differs")
-    return arrays, json.loads(content)
 
 
 def _digest(key: str, arrays: Arrays, content: str) -> str:

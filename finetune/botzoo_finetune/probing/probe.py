@@ -6,8 +6,6 @@ A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, *Fine-Tuning can Distort Pr
 Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from botzoo.results.calibration import expected_calibration_error
 from botzoo.tasks.classification import Evaluation
@@ -28,7 +26,7 @@ Labels = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
 
 VERSION = 2
-"""Of how a probe is fitted and judged; what was kept of another version is not looked at."""
+"""Of how a probe is fitted and evaluated; what was kept of another version is not looked at."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
@@ -138,7 +136,7 @@ class Outlook:
 def probe(
     features: Rows, labels: Labels, held_out: Rows, held_out_labels: Labels, classes: int, seed: int = 0
 ) -> Probe:
-    """Fit a classifier on the training images' features and judge it on those of the validation split.
+    """Fit a classifier on the training images' features and evaluate it on those of the validation split.
 
     Args:
         features: shape (N, D), finite.
@@ -152,7 +150,7 @@ def probe(
     features, labels = features[kept].astype(np.float32), labels[kept]
     strength, folds = choose_strength(features, labels, seed)
     linear = fit(features, labels, classes, strength)
-    return Probe(linear, len(labels), strength, folds, judge(linear, held_out, held_out_labels))
+    return Probe(linear, len(labels), strength, folds, evaluate(linear, held_out, held_out_labels))
 
 
 def all_alike(features: Rows) -> bool:
@@ -182,7 +180,7 @@ def outlook(
     for share in SHARES:
         part = subset(labels, round(share * len(labels)), seed)
         fitted = fit(features[part], labels[part], len(found.linear.bias), found.strength)
-        curve[len(part)] = judge(fitted, held_out, held_out_labels).top1
+        curve[len(part)] = evaluate(fitted, held_out, held_out_labels).top1
     curve[len(labels)] = found.evaluation.top1
     neighbours = min(NEIGHBOURS, len(labels))
     knn = nearest_neighbours(features, labels, held_out, held_out_labels, neighbours)
@@ -206,7 +204,7 @@ def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
 def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[float, int]:
     """Return the inverse strength with the best likelihood under cross-validation, and the number of folds.
 
-    The one image of a class is learned from in every fold and judged in none.
+    The one image of a class is learned from in every fold and evaluated in none.
 
     Args:
         features: float32, shape (N, D).
@@ -218,16 +216,16 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
     part = subset(labels, SEARCHED, seed)
     rows, truth = features[part], labels[part]
     known, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    judged, single = (np.flatnonzero(where) for where in (counts[places] > 1, counts[places] == 1))
-    if not len(judged):
+    several, single = (np.flatnonzero(where) for where in (counts[places] > 1, counts[places] == 1))
+    if not len(several):
         return USUAL, 0
     loss = np.zeros(len(STRENGTHS))
     folds = min(FOLDS, int(counts[counts > 1].min()))
-    for others, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(judged, places[judged]):
-        train, test = np.concatenate([judged[others], single]), judged[part]
+    for others, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(several, places[several]):
+        train, test = np.concatenate([several[others], single]), several[part]
         for k, strength in enumerate(STRENGTHS):
             linear = fit(rows[train], places[train], len(known), strength)
-            loss[k] += float(judge(linear, rows[test], places[test]).nll.sum())
+            loss[k] += float(evaluate(linear, rows[test], places[test]).nll.sum())
     return STRENGTHS[int(loss.argmin())], folds
 
 
@@ -242,33 +240,32 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
         classes: K >= 2.
         strength: C > 0; the penalty is |W|^2 / (2 C) of the weights on centred features of variance 1.
     """
-    known, places = np.unique(labels, return_inverse=True)
-    rows = features.astype(np.float32)
-    found = _fit(rows, places, strength) if len(known) > 1 else Linear(np.zeros_like(rows[:1]), np.zeros(1, np.float32))
-    if len(known) == classes:
-        return found
-    weight = np.zeros((classes, rows.shape[1]), np.float32)
-    bias = np.full(classes, found.logits(rows.mean(0, keepdims=True)).min() - np.log(2 * len(rows)), np.float32)
-    weight[known], bias[known] = found.weight, found.bias
-    return Linear(weight, bias)
-
-
-def _fit(rows: NDArray[np.float32], labels: Labels, strength: float) -> Linear:
-    """Fit a classifier of K >= 2 classes, every one of which is among the labels."""
     from sklearn.linear_model import LogisticRegression
 
-    mean = rows.mean(0)
-    scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
-    with _quietly():
-        found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, labels)
-    weight, bias = found.coef_, found.intercept_
-    if len(weight) == 1:  # of two classes
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = weight / scale
-    return Linear(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))
+    known, places = np.unique(labels, return_inverse=True)
+    rows = features.astype(np.float32)
+    mean: NDArray[Any] = rows.mean(0)
+    weight, bias = np.zeros_like(rows[:1], float), np.zeros(1)
+    if len(known) > 1:
+        scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
+        with _quietly():
+            found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, places)
+        weight, bias = found.coef_, found.intercept_
+        if len(weight) == 1:  # of two classes
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        weight = weight / scale
+        bias = bias - weight @ mean
+    fitted = Linear(weight.astype(np.float32), bias.astype(np.float32))
+    if len(known) == classes:
+        return fitted
+    every = np.zeros((classes, rows.shape[1]), np.float32)
+    others = fitted.logits(mean[None]).min() - np.log(2 * len(rows))
+    biases = np.full(classes, others, np.float32)
+    every[known], biases[known] = fitted.weight, fitted.bias
+    return Linear(every, biases)
 
 
-def judge(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
+def evaluate(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
     """Evaluate a classifier on features (N, D) with labels (N,)."""
     log_p = torch.from_numpy(linear.logits(features)).log_softmax(1).numpy()
     top = np.argsort(-log_p, 1, kind="stable")[:, :5]
@@ -314,10 +311,6 @@ def linear_classifier(model: nn.Module) -> nn.Linear | None:
 @torch.no_grad()
 def start_classifier(layer: nn.Linear, linear: Linear) -> None:
     """Give the classifier of a network the probe's weights."""
-    layer.weight.copy_(_tensor(linear.weight, layer))
+    layer.weight.copy_(torch.from_numpy(linear.weight))
     if layer.bias is not None:
-        layer.bias.copy_(_tensor(linear.bias, layer))
-
-
-def _tensor(values: NDArray[np.float32], like: nn.Linear) -> Tensor:
-    return torch.from_numpy(values).to(like.weight)
+        layer.bias.copy_(torch.from_numpy(linear.bias))

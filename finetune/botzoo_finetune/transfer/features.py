@@ -1,26 +1,15 @@
-"""What the body of a network says of each image, computed once: pooled features in half precision, kept on the disk.
-
-A file holds those of one split: ``KEY.npy`` in the folder ``features`` of ``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``),
-a NumPy array, float16 (N, D), followed by the SHA-256 of KEY and of all that stands before it. KEY is the SHA-256 of
-everything that the features depend on: the weights without the classifier, the images, their preprocessing and the arithmetic.
-A file is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
-"""
-
-from __future__ import annotations
+"""What the body of a network says of each image, computed once: pooled features in half precision, kept on the disk."""
 
 import copy
-import errno
 import hashlib
 import logging
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL
@@ -42,28 +31,18 @@ from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
 from botzoo.training.state import Draft, Run
-from botzoo.util.cache import Store, mapped
 from botzoo.util.private import has_matrix_unit
+from botzoo_finetune.transfer.feature_store import STORE, Features, open_features, write_features
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
 log = logging.getLogger("botzoo")
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
 
-
-Features = NDArray[np.float16]
-"""Shape (N, D), rows in the order of the images; to be read only."""
-
-STORE = Store("features", ".npy", "features", "computed")
-
 VERSION = 2
 """Of the file and of how features are computed; a file of another version is not looked at."""
 
 LARGEST = float(np.finfo(np.float16).max)
-
-DIGEST_BYTES = 32
-
-CHUNK = 1 << 24
 
 PIXELS = 1 << 19
 """In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""
@@ -280,21 +259,15 @@ class Extractor:
         """Return the error that says of which images of a batch features are NaN or infinite, and why."""
         names = ", ".join(images.split.describe(int(i)) for i in bad[:NAMED])
         more = f" and {len(bad) - NAMED:,} more so far" if len(bad) > NAMED else ""
-        return ModelError(
-            f"The features that {self.network.architecture} computes of {names}{more} are NaN or infinite: {self._why(batch)}."
-        )
-
-    def _why(self, batch: Tensor) -> str:
-        """Say what makes features of a batch NaN or infinite: weights, or the precision."""
         state = self.network.model.state_dict().items()
         broken = [name for name, value in state if value.is_floating_point() and not bool(value.isfinite().all())]
+        why = "its weights are finite but far too large, so the file is damaged; take other weights"
         if broken:
-            return f"{broken[0]} of its weights has NaN or infinite values, so the file is damaged; take other weights"
-        if self._half:
-            found = self._body(self._normalised(batch.to(self.accelerator.device)))
-            if bool(found.isfinite().all()):
-                return "they are finite in fp32, so give --mixed-precision fp32"
-        return "its weights are finite but far too large, so the file is damaged; take other weights"
+            why = f"{broken[0]} of its weights has NaN or infinite values, so the file is damaged; take other weights"
+        elif self._half and bool(self._body(self._normalised(batch.to(self.accelerator.device))).isfinite().all()):
+            why = "they are finite in fp32, so give --mixed-precision fp32"
+        network = self.network.architecture
+        return ModelError(f"The features that {network} computes of {names}{more} are NaN or infinite: {why}.")
 
 
 def unmeasured(config: ConfigT) -> ConfigT:
@@ -320,68 +293,3 @@ def extractor_of(run: Draft | Run) -> Extractor:
         workers=worker_count(run.config, run.accelerator),
         most=2 * order.micro_batch if order is not None else 64,
     )
-
-
-def open_features(key: str, images: int) -> Features | None:
-    """Return the features of so many ``images`` that were computed before, mapped into memory; None where there are none."""
-
-    def read(path: Path) -> Features:
-        _check_digest(path, key)
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            found = mapped(file, dtype, file.tell(), shape)
-        if found.dtype != np.float16 or found.ndim != 2 or len(found) != images:
-            raise ValueError(f"it holds {found.dtype} {found.shape}")
-        return found
-
-    return STORE.open(key, read)
-
-
-def _check_digest(path: Path, key: str) -> bytes:
-    """Return the SHA-256 of a key and of all but the end of a file; raise ValueError unless the file ends in it."""
-    left, sha = path.stat().st_size - DIGEST_BYTES, hashlib.sha256(key.encode())
-    with path.open("rb") as file:
-        while left > 0:
-            if not (part := file.read(min(CHUNK, left))):
-                break
-            sha.update(part)
-            left -= len(part)
-        if left or file.read() != sha.digest():
-            raise ValueError("its SHA-256 differs")
-    return sha.digest()
-
-
-def write_features(key: str, batches: Iterator[Features], total: int) -> None:
-    """Keep the features of ``total`` images, which come batch by batch; raises OSError, leaving nothing behind."""
-    with STORE.writing(key, _is_kept) as draft:
-        sha = hashlib.sha256(key.encode())
-        for batch in batches:
-            if not draft.file.tell():
-                header = {"descr": "<f2", "fortran_order": False, "shape": (total, batch.shape[1])}
-                np.lib.format.write_array_header_1_0(draft.file, header)
-                length = draft.file.tell()
-                reserve(draft.file, length + 2 * total * batch.shape[1] + DIGEST_BYTES)
-                draft.file.seek(0)
-                sha.update(draft.file.read(length))
-            data = np.ascontiguousarray(batch, "<f2").data
-            draft.file.write(data)
-            sha.update(data)
-        draft.file.write(sha.digest())
-
-
-def reserve(file: BinaryIO, size: int) -> None:
-    """Take so many bytes of the disk for a file, where that can be asked for; raises OSError where there is no room.
-
-    A disk that is too small is known of before the features are computed then, not after most of them.
-    """
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # this file system cannot
-                raise
-
-
-def _is_kept(key: str) -> bool:
-    return STORE.open(key, partial(_check_digest, key=key)) is not None

@@ -1,7 +1,5 @@
 """Which parameters are trained when: freezing whole stages, and unfreezing them one by one from the top."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

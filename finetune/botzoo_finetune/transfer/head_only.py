@@ -4,8 +4,6 @@ The steps are those of any run: same batches, same learning rate, same loss; onl
 that a run closes with come from the whole network and the images all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,7 +24,8 @@ from botzoo.training.feed import ImageFeed
 from botzoo.training.state import Run
 from botzoo.training.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
-from botzoo_finetune.transfer.features import Extractor, Features, View, extractor_of
+from botzoo_finetune.transfer.feature_store import Features
+from botzoo_finetune.transfer.features import Extractor, View, extractor_of
 
 EVALUATED = 4096
 """Images in a batch of evaluation: the classifier is small."""
@@ -114,14 +113,11 @@ class FeatureFeed:
     def features(self, role: str, number: int = 0) -> Features:
         """Return the features of a view of a split; held, or each epoch would compute those that the disk does not keep."""
         if (role, number) not in self._held:
-            self._held[role, number] = self.extract(role, self._view(number) if number else None)
+            feed, size = self.whole, self.whole.preprocessing.size
+            name = f"{size} {feed.crop_min} {feed.hflip} {feed.seed} {feed.augment}"
+            view = View(feed.transform(size), number, name) if number else None
+            self._held[role, number] = self.extract(role, view)
         return self._held[role, number]
-
-    def _view(self, number: int) -> View:
-        feed = self.whole
-        size = feed.preprocessing.size
-        name = f"{size} {feed.crop_min} {feed.hflip} {feed.seed} {feed.augment}"
-        return View(feed.transform(size), number, name)
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
@@ -167,7 +163,7 @@ class FrozenFeatures(Callback):
             )
         # A second view is augmented as --augment says, the plain one is not.
         by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
-        if self.views == 0 or by_default_none or layer is None or not _is_last(run, layer):
+        if self.views == 0 or by_default_none or layer is None or not is_last(run, layer):
             return
         for name, parameter in run.model.named_parameters():  # the optimizer has all of them
             parameter.requires_grad_(name in head_names(run.model))
@@ -198,7 +194,7 @@ def in_parts(order: Order, most: int) -> Order:
 
 
 @torch.no_grad()
-def _is_last(run: Run, layer: nn.Linear) -> bool:
+def is_last(run: Run, layer: nn.Linear) -> bool:
     """Tell whether the network's answer is its classifier's answer to its pooled features, and nothing comes after."""
     model, size = run.model.eval(), run.preprocessing.size
     generator = torch.Generator().manual_seed(0)

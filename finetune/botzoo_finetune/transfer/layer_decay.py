@@ -1,7 +1,5 @@
 """Layer-wise learning rates: lower layers, which hold the more general features, change more slowly."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -4,8 +4,6 @@ Beside a small network that costs more than a tenth of the time. Resizing is tor
 Pillow has it; the results differ from Pillow's by a level of 255 here and there, from its rounding in between.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

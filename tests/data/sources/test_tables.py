@@ -139,7 +139,7 @@ def test_a_parquet_file_damaged_in_the_middle_is_refused(tmp_path: Path) -> None
     content = bytearray((tmp_path / "train.parquet").read_bytes())
     content[-200:-8] = bytes(192)
     (tmp_path / "train.parquet").write_bytes(content)
-    assert "cannot be read" in refusal(tmp_path)
+    assert "is damaged" in refusal(tmp_path)
 
 
 def test_a_damaged_saved_data_set_is_refused(tmp_path: Path) -> None:

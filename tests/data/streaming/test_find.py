@@ -167,16 +167,16 @@ def test_a_shard_on_another_machine_is_opened_again_where_it_fails(
     for path in tables.iterdir():
         files.pipe_file(f"/flaky/{path.name}", path.read_bytes())
     found = stream(f"memory://flaky/{{{','.join(path.name for path in tables.iterdir())}}}")
-    group, failures = parquet.ParquetForm._group, [3]
+    cells, failures = parquet.ParquetForm.cells, [3]
 
     def flaky(*args: Any) -> Any:
-        for cell in group(*args):
+        for cell in cells(*args):
             if failures[0] and cell[0] % 3 == 2:
                 failures[0] -= 1
                 raise ConnectionError("reset by peer")
             yield cell
 
-    monkeypatch.setattr(parquet.ParquetForm, "_group", flaky)
+    monkeypatch.setattr(parquet.ParquetForm, "cells", flaky)
     assert sorted(n for rows in numbers(found, Order(40, 8, 3), 0, 5) for n in rows) == list(range(40))
     assert not failures[0]
 

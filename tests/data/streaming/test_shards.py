@@ -14,7 +14,7 @@ from botzoo.data.streaming.find import find_shards
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.options.config import DataConfig
+from botzoo.options.config import DataConfig, TrainConfig
 from data.pictures import open_images
 from data.streaming.made import (
     TRANSFORM,
@@ -61,13 +61,13 @@ def test_a_folder_without_shards_is_refused(photos: Path) -> None:
 
 
 def test_tar_files_are_refused_without_streaming(tars: Path) -> None:
-    with pytest.raises(DataError, match=r"read them with --data\.streaming true"):
+    with pytest.raises(DataError, match=r"read them with --data.streaming"):
         open_images(str(tars))
 
 
 def test_options_of_streaming_are_refused_without_it() -> None:
-    with pytest.raises(ConfigError, match=r"--data\.epoch-images counts with --data\.streaming only"):
-        DataConfig(epoch_images=5)
+    with pytest.raises(ConfigError, match=r"--data\.epoch-images 5 counts with --data\.streaming"):
+        TrainConfig(dataset="digits", data=DataConfig(epoch_images=5))
 
 
 def test_missing_shards_are_named(tars: Path, tables: Path, tmp_path: Path) -> None:

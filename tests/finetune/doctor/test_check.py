@@ -2,41 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from accelerate.state import AcceleratorState
 
-from botzoo.util.guard import guarded
-from botzoo_finetune import cli
+from running import command
 
-TINY = [
-    "--model",
-    "test_resnet",
-    "--scratch",
-    "--img-size",
-    "32",
-    "--mixed-precision",
-    "fp32",
-    "--engine.device",
-    "cpu",
-]
+TINY = ("--model", "test_resnet", "--scratch", "--img-size", 32, "--mixed-precision", "fp32", "--engine.device", "cpu")
 
 
-@pytest.fixture(autouse=True)
-def own_accelerator() -> Iterator[None]:
-    yield
-    AcceleratorState._reset_state()
-
-
-def check(data: Path, output: Path, *more: str) -> int | str | None:
+def check(data: Path, output: Path, *more: str) -> int:
     """Return the exit status."""
-    try:
-        return guarded(cli.PROG, cli._main, ["--check", "--dataset", str(data), "--output", str(output), *TINY, *more])
-    except SystemExit as end:
-        return end.code
+    return command("--check", "--dataset", data, "--output", output, *TINY, *more)
 
 
 def findings(output: Path, check: str) -> list[dict[str, Any]]:
@@ -95,6 +73,13 @@ def test_the_page_needs_nothing_else_and_trusts_no_name(splits: Path, tmp_path: 
     assert page.count('src="data:image/jpeg;base64,') == 2
 
 
+def test_names_that_are_no_utf_8_are_written_all_the_same(splits: Path, tmp_path: Path) -> None:
+    shutil.copyfile(splits / "test" / "class0" / "10.png", splits / "train" / "class0" / "\udcff.png")
+    assert check(splits, tmp_path / "out") == 1
+    (finding,) = findings(tmp_path / "out", "duplicates")
+    assert finding["images"][0]["name"].endswith("\udcff.png")
+
+
 def test_names_that_differ_between_splits_are_found(splits: Path, tmp_path: Path) -> None:
     (splits / "test" / "class2").rename(splits / "test" / "Class2 ")
     assert check(splits, tmp_path / "out") == 1
@@ -112,18 +97,15 @@ def test_a_class_with_one_image_is_found_where_training_would_refuse_it(photos: 
 
 
 def test_before_training_one_line_says_what_is_in_two_splits(
-    splits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = ["--dry-run", "--dataset", str(splits), *TINY, "--output", str(tmp_path / "out")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        assert guarded(cli.PROG, cli._main, plan) == 0
-        assert "\ncheck " not in capsys.readouterr().out
-        shutil.copyfile(splits / "test" / "class0" / "10.png", splits / "train" / "class0" / "copy.png")
-        assert guarded(cli.PROG, cli._main, plan) == 0
-    assert (
-        "\ncheck      1 file(s) are in more than one split (see botzoo-finetune --check)\n" in capsys.readouterr().out
-    )
+    plan = ["--dry-run", "--dataset", splits, *TINY, "--output", tmp_path / "out"]
+    monkeypatch.chdir(tmp_path)
+    assert command(*plan) == 0
+    assert "\ncheck " not in capsys.readouterr().out
+    shutil.copyfile(splits / "test" / "class0" / "10.png", splits / "train" / "class0" / "copy.png")
+    assert command(*plan) == 0
+    assert "\ncheck      1 file(s) are in more" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -62,18 +62,18 @@ def test_accuracy_that_the_largest_class_explains_is_not_meaningful() -> None:
     assert not found.meaningful
 
 
-def test_rare_classes_are_not_judged() -> None:
+def test_rare_classes_are_not_estimated() -> None:
     rows, labels = separable(120)
     labels = np.where(labels == 3, 2, labels)
     labels[: FOLDS - 1] = 3
     found = estimate(rows, labels, seed=0)
     assert found is not None
-    assert np.flatnonzero(~found.judged).tolist() == [0, 1, 2, 3]
+    assert np.flatnonzero(~found.estimated).tolist() == [0, 1, 2, 3]
     assert not found.probabilities[:, 3].any()
     assert found.probabilities[4:].sum(1) == pytest.approx(1, abs=1e-4)
 
 
-def test_one_class_with_enough_images_cannot_be_judged() -> None:
+def test_one_class_with_enough_images_cannot_be_estimated() -> None:
     assert estimate(np.zeros((20, 3)), np.array([0] * 17 + [1] * 3), seed=0) is None
 
 

@@ -16,9 +16,7 @@ def test_splits_that_agree_are_well() -> None:
 @pytest.mark.parametrize("name", ["Cat", "cat ", " CAT"])
 def test_another_spelling_is_one_finding_and_not_a_missing_class(name: str) -> None:
     (finding,) = check_names({"train": NAMES, "validation": [name, *NAMES[1:]]})
-    assert (
-        finding.reason == f"'cat' (train) and {name!r} (validation) differ by case, spaces, dashes or underscores only"
-    )
+    assert finding.reason.startswith(f"'cat' (train) and {name!r} (validation) differ by case")
 
 
 def test_two_spellings_in_one_split_are_found() -> None:
@@ -27,11 +25,9 @@ def test_two_spellings_in_one_split_are_found() -> None:
 
 
 def test_classes_missing_on_either_side_are_named() -> None:
-    reasons = [f.reason for f in check_names({"train": NAMES, "test": ["cat", "dog", "wolf"]})]
-    assert reasons == [
-        "test has 'wolf', which train has not",
-        "test has no images of 'hot dog': nothing is known of them there",
-    ]
+    extra, missing = (f.reason for f in check_names({"train": NAMES, "test": ["cat", "dog", "wolf"]}))
+    assert extra.startswith("test has 'wolf'")
+    assert missing.startswith("test has no images of 'hot dog'")
 
 
 def test_one_class_is_found() -> None:
@@ -49,4 +45,4 @@ def test_few_images_and_imbalance_are_found(counts: list[int], found: int) -> No
 
 def test_imbalance_names_largest_and_smallest() -> None:
     (finding,) = check_counts(np.array([500, 0, 10]), NAMES)
-    assert finding.reason == "the classes are out of balance, 50 to 1: 'cat' has 500 training images, 'hot dog' 10"
+    assert "50 to 1: 'cat' has 500 training images, 'hot dog' 10" in finding.reason

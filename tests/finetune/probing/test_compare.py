@@ -1,30 +1,19 @@
 """Several networks probed on the same images."""
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from accelerate.state import AcceleratorState
 
-from botzoo.util.guard import guarded
-from botzoo_finetune import cli
-from running import write_teacher
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    yield
-    AcceleratorState._reset_state()
-
-
-def command(*argv: str) -> int:
-    return guarded(cli.PROG, cli._main, [*argv, "--batch-size", "16", "--mixed-precision", "fp32"])
+from botzoo_finetune.probing.compare import Row, ranking
+from running import command, write_teacher
 
 
 def test_models_are_ranked_by_their_probes(photos: Path, tmp_path: Path) -> None:
     models = [f"local-dir:{write_teacher(tmp_path / name, size=size)}" for name, size in (("a", 32), ("b", 64))]
-    assert command("--dataset", str(photos), "--compare", ",".join(models), "--output", str(tmp_path / "look")) == 0
+    words = ("--dataset", photos, "--batch-size", 16, "--mixed-precision", "fp32", "--output", tmp_path / "look")
+    assert command(*words, "--compare", ",".join(models)) == 0
     rows = json.loads((tmp_path / "look" / "compare.json").read_text())["ranking"]
     assert {row["model"] for row in rows} == set(models)
     assert rows[0]["top1"] >= rows[1]["top1"]
@@ -42,7 +31,19 @@ def test_models_are_ranked_by_their_probes(photos: Path, tmp_path: Path) -> None
 def test_what_cannot_be_compared_is_one_line(
     models: str, said: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("--dataset", str(photos), "--compare", models) == 2
+    assert command("--dataset", photos, "--mixed-precision", "fp32", "--compare", models) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_the_table_names_the_best_and_what_may_be_as_good() -> None:
+    best = Row("a", 90.0, (85.0, 95.0), 100, 1.0, 500.0, 2_000_000, 3_000_000_000, 224)
+    rows = [best, replace(best, model="bb", interval=(80.0, 92.0)), replace(best, model="c", interval=(70.0, 80.0))]
+    lines = list(ranking(rows))
+    assert lines[1].split() == [
+        *("a", "90.00", "%", "85.00", "to", "95.00", "1.0", "500"),
+        *["2.0", "M", "3.00", "G", "224", "px"],
+    ]
+    assert "--model a" in lines[-1]
+    assert lines[-1].endswith("bb may be as good")

@@ -14,9 +14,8 @@ from botzoo_finetune.probing.probe import Linear, Outlook, Probe, probe
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "probes"
+def store(cache: Path) -> Path:
+    return cache / "probes"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def test_one_of_another_model_under_this_name_is_not_taken(found: Probe, caplog:
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(
-    found: Probe, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    found: Probe, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -96,4 +95,4 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     keep(PROBE, "key", found)
     assert "The probe cannot be kept" in caplog.text
     assert "No space left on device" in caplog.text
-    assert not list(cache.iterdir())
+    assert not list(store.iterdir())

@@ -15,9 +15,9 @@ from botzoo_finetune.probing.probe import (
     Outlook,
     all_alike,
     choose_strength,
+    evaluate,
     fit,
     gentle,
-    judge,
     outlook,
     probe,
     start_classifier,
@@ -41,7 +41,7 @@ def test_the_classifier_gives_scikit_learns_probabilities(classes: int) -> None:
 
 
 def test_the_figures_of_an_evaluation_are_those_of_its_logits() -> None:
-    found = judge(Linear(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), 9 * np.eye(3), np.array([0, 1, 1]))
+    found = evaluate(Linear(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), 9 * np.eye(3), np.array([0, 1, 1]))
     assert (found.predicted == [0, 1, 2]).all()
     assert found.top1 == pytest.approx(200 / 3)
     assert found.loss == pytest.approx(

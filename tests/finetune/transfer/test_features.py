@@ -1,136 +1,172 @@
 """Features against timm's own, and the file that keeps them against what can happen to it."""
 
+import copy
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from torch import nn
 
-from botzoo.data.order import Order
+from botzoo.data.images import Images, read_images
+from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import EvalTransform
-from botzoo.errors import ModelError
-from botzoo.options.command_line import made
-from botzoo.training.setup import Settled, Transfer
-from botzoo.training.setup import set_up as prepare
+from botzoo.errors import ConfigError, ModelError
+from botzoo.models.create import Network, create_model
 from botzoo.util.cache import prune
-from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.transfer.features import STORE, Body, Extractor, Features, open_features, write_features
-from running import TINY
+from botzoo.util.private import reset_precision
+from botzoo_finetune.transfer import features
+from botzoo_finetune.transfer.feature_store import STORE, Features, open_features, write_features
+from botzoo_finetune.transfer.features import Body, Extractor
+
+Extract = Callable[..., Extractor]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
-    yield tmp_path / "cache" / "features"
-    AcceleratorState._reset_state()
+@pytest.fixture(scope="module")
+def images(photos: Path) -> Images:
+    return read_images(find_images(str(photos)).train)[0]
+
+
+@pytest.fixture(scope="module")
+def weights() -> Network:
+    torch.manual_seed(0)
+    return create_model("test_resnet", 3, scratch=True, img_size=32)
 
 
 @pytest.fixture
-def settled(photos: Path) -> Settled:
-    return prepare(made({**TINY, "mixed_precision": "fp32", "dataset": str(photos)}, FinetuneConfig), Transfer())
+def network(weights: Network) -> Network:
+    """Weights that may be changed."""
+    return replace(weights, model=copy.deepcopy(weights.model))
 
 
-def only_file(cache: Path) -> Path:
-    (path,) = cache.iterdir()
+@pytest.fixture
+def extract(network: Network, images: Images, store: Path) -> Extract:
+    """Returns an extractor of ``network`` and ``images``, under the role "train"; what else it takes may be given."""
+
+    def make(network: Network = network, precision: str = "no", **changed: Any) -> Extractor:
+        return Extractor(network, {"train": images}, Accelerator(cpu=True, mixed_precision=precision), **changed)
+
+    return make
+
+
+@pytest.fixture
+def store(cache: Path) -> Path:
+    """The folder of features, which is not there yet."""
+    return cache / "features"
+
+
+def only_file(store: Path) -> Path:
+    (path,) = store.iterdir()
     return path
 
 
-def test_features_are_those_of_timm(settled: Settled) -> None:
-    images, transform = settled.images["validation"], EvalTransform(settled.preprocessing)
+def with_first_weights(network: Network, value: float) -> None:
+    nn.init.constant_(next(network.model.parameters()), value)
+
+
+def test_features_are_those_of_timm(network: Network, images: Images, extract: Extract) -> None:
+    transform = EvalTransform(network.preprocessing)
     pixels = np.stack([transform(images.image(i), (0, i)) for i in range(len(images))])
     with torch.no_grad():
-        batch = settled.trainer.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-        expected = Body(settled.model.eval())(batch)
-    np.testing.assert_allclose(Extractor(settled)("validation"), expected, rtol=2e-3, atol=2e-3)
+        batch = network.preprocessing.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        expected = Body(network.model.eval())(batch)
+    np.testing.assert_allclose(extract()("train"), expected, rtol=2e-3, atol=2e-3)
 
 
-def test_the_second_time_they_come_from_the_file(
-    settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = Extractor(settled)("validation")
-    monkeypatch.setattr(Extractor, "_compute", lambda *args: pytest.fail("they were computed again"))
-    second = Extractor(settled)("validation")
+def test_the_second_time_they_come_from_the_file(extract: Extract, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = extract()("train")
+    monkeypatch.setattr(features, "eval_pixels", lambda *args: pytest.fail("they were computed again"))
+    second = extract()("train")
     assert isinstance(second, np.memmap)
     assert (first == second).all()
 
 
-def test_other_weights_have_other_features_but_another_classifier_has_not(settled: Settled) -> None:
-    extract = Extractor(settled)
-    before = extract.key("train")
-    torch.nn.init.ones_(settled.model.get_classifier().weight)
-    assert Extractor(settled).key("train") == before
-    torch.nn.init.ones_(next(settled.model.parameters()))
-    assert Extractor(settled).key("train") != before
+def test_other_weights_have_other_features_but_another_classifier_has_not(network: Network, extract: Extract) -> None:
+    before = extract().key("train")
+    nn.init.ones_(network.model.get_classifier().weight)  # type: ignore[operator]
+    assert extract().key("train") == before
+    with_first_weights(network, 1.0)
+    assert extract().key("train") != before
 
 
-def test_another_input_size_has_other_features(settled: Settled) -> None:
-    larger = replace(settled, preprocessing=replace(settled.preprocessing, size=64))
-    assert Extractor(larger).key("train") != Extractor(settled).key("train")
+def test_another_input_size_has_other_features(network: Network, extract: Extract) -> None:
+    larger = replace(network, preprocessing=replace(network.preprocessing, size=64))
+    assert extract(larger).key("train") != extract().key("train")
 
 
+@pytest.mark.parametrize("half", [True, False])
+def test_a_precision_has_features_of_its_own_where_it_is_computed_in(
+    half: bool, extract: Extract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "has_matrix_unit", lambda: half)
+    full = extract().key("train")
+    reset_precision()
+    assert (extract(precision="bf16").key("train") != full) == half
+
+
+def test_features_of_streamed_images_are_refused(network: Network) -> None:
+    with pytest.raises(ConfigError, match=r"leave --data\.streaming out"):
+        Extractor(network, {"train": object()}, Accelerator(cpu=True))("train")
+
+
+@pytest.mark.parametrize(("size", "together"), [(32, 4096), (224, 334), (1024, 32)])
+def test_on_a_gpu_a_large_batch_of_training_is_not_passed_at_once(network: Network, size: int, together: int) -> None:
+    from types import SimpleNamespace
+
+    preprocessing, gpu = replace(network.preprocessing, size=size), SimpleNamespace(device=torch.device("cuda"))
+    extractor = Extractor(replace(network, preprocessing=preprocessing), {}, gpu, most=4096)  # type: ignore[arg-type]
+    assert extractor.batch_size == together
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:], lambda content: content[:-40]]
+)
 def test_a_damaged_file_is_said_and_computed_again(
-    settled: Settled, cache: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[bytes], bytes], extract: Extract, store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = np.array(Extractor(settled)("validation"))
-    path = only_file(cache)
-    content = bytearray(path.read_bytes())
-    content[200] ^= 1
-    path.write_bytes(content)
-    assert (Extractor(settled)("validation") == first).all()
-    assert "are damaged (its SHA-256 differs)" in caplog.text
-
-
-def test_a_truncated_file_is_said_and_computed_again(
-    settled: Settled, cache: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = np.array(Extractor(settled)("validation"))
-    path = only_file(cache)
-    path.write_bytes(path.read_bytes()[:-40])
-    assert (Extractor(settled)("validation") == first).all()
+    first = np.array(extract()("train"))
+    path = only_file(store)
+    path.write_bytes(damage(path.read_bytes()))
+    assert (extract()("train") == first).all()
     assert "are damaged" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(4096)], ids=["empty", "short", "zeros"])
-def test_what_is_no_file_of_features_is_removed(content: bytes, cache: Path) -> None:
-    cache.mkdir(parents=True)
+def test_what_is_no_file_of_features_is_removed(content: bytes, store: Path) -> None:
+    store.mkdir(parents=True)
     STORE.path("key").write_bytes(content)
     assert open_features("key", 5) is None
     assert not STORE.path("key").exists()
 
 
-def test_half_precisions_have_features_of_their_own(settled: Settled) -> None:
-    keys = set()
-    for precision in ("no", "bf16", "fp16"):
-        state = SimpleNamespace(mixed_precision=precision, device=torch.device("cuda"))
-        keys.add(Extractor(replace(settled, accelerator=state)).key("train"))
-    assert len(keys) == 3
+def test_features_under_another_name_are_not_taken(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_features("other", iter([np.ones((3, 2), np.float16)]), 3)
+    STORE.path("other").rename(STORE.path("key"))
+    assert open_features("key", 3) is None
+    assert "its SHA-256 differs" in caplog.text
 
 
-@pytest.mark.parametrize(("size", "images"), [(32, 4096), (224, 334), (1024, 32)])
-def test_on_a_gpu_a_large_batch_of_training_is_not_passed_at_once(settled: Settled, size: int, images: int) -> None:
-    gpu, order = SimpleNamespace(device=torch.device("cuda")), Order(4096, 2048, 0)
-    preprocessing = replace(settled.preprocessing, size=size)
-    extract = Extractor(replace(settled, accelerator=gpu, order=order, preprocessing=preprocessing))
-    assert extract.batch_size == images
+def test_features_of_another_number_of_images_are_not_taken(store: Path) -> None:
+    write_features("key", iter([np.ones((3, 2), np.float16)]), 3)
+    assert open_features("key", 4) is None
 
 
-def test_what_is_mapped_is_not_removed(settled: Settled, cache: Path) -> None:
-    found = Extractor(settled)("validation")
-    path = only_file(cache)
-    prune(cache, 0, spare=None)
+def test_what_is_mapped_is_not_removed(extract: Extract, store: Path) -> None:
+    found = extract()("train")
+    path = only_file(store)
+    prune(store, 0, spare=None)
     assert path.exists()
     del found
-    prune(cache, 0, spare=None)
+    prune(store, 0, spare=None)
     assert not path.exists()
 
 
-def test_what_another_process_wrote_meanwhile_is_not_replaced(cache: Path) -> None:
+def test_what_another_process_wrote_meanwhile_is_not_replaced(store: Path) -> None:
     def slow() -> Iterator[Features]:
         write_features("key", iter([np.ones((3, 2), np.float16)]), 3)
         seen.append(STORE.path("key").stat().st_ino)
@@ -141,110 +177,92 @@ def test_what_another_process_wrote_meanwhile_is_not_replaced(cache: Path) -> No
     assert [STORE.path("key").stat().st_ino] == seen
 
 
-def test_a_file_that_cannot_be_read_is_not_called_damaged(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_cannot_be_read_is_not_called_damaged(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     STORE.path("key").mkdir(parents=True)
     assert open_features("key", 5) is None
     assert "cannot be read" in caplog.text
     assert STORE.path("key").exists()
 
 
-def test_features_of_another_number_of_images_are_not_taken(settled: Settled, cache: Path) -> None:
-    extract = Extractor(settled)
-    extract("validation")
-    assert open_features(only_file(cache).stem, len(settled.images["validation"]) + 1) is None
-
-
-def test_without_room_on_the_disk_they_are_held_in_memory(
-    settled: Settled, cache: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    cache.parent.mkdir(exist_ok=True)
-    cache.write_text("a file where the folder should be")
-    found = Extractor(settled)("validation")
-    assert found.shape[0] == len(settled.images["validation"])
-    assert "Features are held in memory" in caplog.text
-
-
-def test_weights_that_give_no_numbers_are_named(settled: Settled, cache: Path) -> None:
-    torch.nn.init.constant_(next(settled.model.parameters()), float("nan"))
-    with pytest.raises(
-        ModelError, match=r"class0/\d+\.png.* 9 more so far are NaN or infinite: conv1\.0\.weight of its weights"
-    ):
-        Extractor(settled)("validation")
-    assert not list(cache.glob("*"))
+def test_weights_that_give_no_numbers_are_named(network: Network, extract: Extract, store: Path) -> None:
+    with_first_weights(network, float("nan"))
+    with pytest.raises(ModelError, match=r"class0/\d+\.png.* NaN or infinite: conv1\.0\.weight of its weights"):
+        extract()("train")
+    assert not list(store.glob("*"))
 
 
 class Overflowing(nn.Module):
-    """Gives numbers in fp32 only, or never."""
+    """A network that gives numbers in fp32 only, or never."""
 
     def __init__(self, ever: bool) -> None:
         super().__init__()
-        self.ever = ever
+        self.ever, self.fc = ever, nn.Linear(2, 3)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def get_classifier(self) -> nn.Module:
+        return self.fc
+
+    def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+    def forward_head(self, images: torch.Tensor, pre_logits: bool) -> torch.Tensor:
         finite = self.ever and not torch.is_autocast_enabled("cpu")
         return torch.full((len(images), 2), 0.0 if finite else float("inf"))
 
 
 @pytest.mark.parametrize(
-    ("ever", "cause"),
-    [(True, "they are finite in fp32, so give --mixed-precision fp32"), (False, "its weights are finite but far too")],
+    ("ever", "cause"), [(True, "give --mixed-precision fp32"), (False, "finite but far too large")]
 )
-def test_the_likely_cause_is_named(settled: Settled, cache: Path, ever: bool, cause: str) -> None:
-    extract = Extractor(settled)
-    vars(extract).update(_half=True, _body=Overflowing(ever))
-    with pytest.raises(ModelError, match=cause) as caught:
-        extract("validation")
-    assert "\n" not in str(caught.value)
-    assert not list(cache.glob("*"))
-
-
-def test_features_of_another_model_under_this_name_are_computed_anew(
-    settled: Settled, cache: Path, caplog: pytest.LogCaptureFixture
+def test_the_likely_cause_is_named(
+    ever: bool, cause: str, network: Network, extract: Extract, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Extractor(settled)
-    other("validation")
-    torch.nn.init.normal_(next(settled.model.parameters()))
-    extract = Extractor(settled)
-    only_file(cache).rename(STORE.path(extract.key("validation")))
-    expected = np.concatenate(list(extract._batches(settled.images["validation"])))  # type: ignore[arg-type]
-    assert (extract("validation") == expected).all()
-    assert "its SHA-256 differs" in caplog.text
+    monkeypatch.setattr(features, "has_matrix_unit", lambda: True)
+    with pytest.raises(ModelError, match=cause) as caught:
+        extract(replace(network, model=Overflowing(ever)), "bf16")("train")
+    assert "\n" not in str(caught.value)
+    assert not list(store.glob("*"))
 
 
 def full(*args: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def test_without_a_folder_to_keep_them_in_they_are_held_in_memory(
+    extract: Extract, images: Images, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.parent.mkdir(exist_ok=True)
+    store.write_text("a file where the folder should be")
+    assert len(extract()("train")) == len(images)
+    assert "Features are held in memory" in caplog.text
+
+
 @pytest.mark.parametrize("where", ["os.posix_fallocate", "os.fsync"])
 def test_on_a_full_disk_they_are_held_in_memory_and_nothing_is_left(
-    where: str, settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    where: str, extract: Extract, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = np.array(Extractor(settled)("validation"))
-    only_file(cache).unlink()
+    expected = np.array(extract()("train"))
+    only_file(store).unlink()
     monkeypatch.setattr(where, full)
-    assert (Extractor(settled)("validation") == expected).all()
-    assert "Features are held in memory" in caplog.text
+    assert (extract()("train") == expected).all()
     assert "No space left on device" in caplog.text
-    assert not list(cache.iterdir())
+    assert not list(store.iterdir())
 
 
 def test_a_full_disk_is_known_of_before_the_features_are_computed(
-    settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch
+    extract: Extract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.posix_fallocate", full)
-    monkeypatch.setattr(Extractor, "batch_size", 8)
+    monkeypatch.setattr(Extractor, "batch_size", 32)
     passed: list[int] = []
-    extract = Extractor(settled)
-    extract._body.register_forward_pre_hook(lambda module, inputs: passed.append(len(inputs[0])))
-    extract("validation")
-    assert passed == [8, 8, 4]  # of the first batch, then in memory
+    monkeypatch.setattr(features.Body, "forward", lambda body, images: passed.append(len(images)) or images[:, :, 0, 0])
+    extract()("train")
+    assert passed[-3:] == [32, 32, 28]  # of the first batch, then in memory
 
 
 def test_a_disk_that_cannot_be_reserved_is_written_to_all_the_same(
-    settled: Settled, cache: Path, monkeypatch: pytest.MonkeyPatch
+    extract: Extract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(*args: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
     monkeypatch.setattr("os.posix_fallocate", cannot)
-    assert isinstance(Extractor(settled)("validation"), np.memmap)
+    assert isinstance(extract()("train"), np.memmap)

@@ -1,186 +1,203 @@
 """A frozen backbone passed once: the same steps as through the network, and a whole model at the end."""
 
 import json
-import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from botzoo.data.order import Order
-from botzoo.training.autotune import speed as measure
-from botzoo.util.guard import guarded
-from botzoo_finetune import cli
-from botzoo_finetune.transfer.features import Extractor
-from botzoo_finetune.transfer.head_only import in_parts
-from running import SIGKILLED, TINY, finetune, finetune_and_signal, run, write_teacher
+from botzoo.errors import ConfigError
+from botzoo.options.facts import with_values
+from botzoo.training.autotune import speed
+from botzoo.training.feed import ImageFeed
+from botzoo.training.setup import set_up
+from botzoo.training.state import Run
+from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.run import transfer
+from botzoo_finetune.transfer.head_only import FeatureFeed, Head, HeadTrainer, in_parts
+from running import command, final_weights
+
+WHOLE = ("--views", 0, "--data.crop-min", 1, "--data.hflip", 0)
+"""Passes the whole network in every step, and images of this size are resized whole, as their features are."""
 
 Finetuned = Callable[..., Path]
 
-OPTIONS = [
-    "--freeze",
-    "backbone",
-    "--epochs",
-    "2",
-    "--batch-size",
-    "16",
-    "--mixed-precision",
-    "fp32",
-    "--lp-ft",
-    "false",
-]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
-    yield tmp_path / "cache" / "features"
-    AcceleratorState._reset_state()
-
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"local-dir:{write_teacher(tmp_path_factory.mktemp('weights') / 'model', classes=5)}"
+def finetuned(photos: Path, pretrained: str, tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
+    """Trains the classifier for two epochs; returns the run's folder."""
+    words = ["--dataset", photos, "--model", pretrained, "--freeze", "backbone", "--epochs", 2, "--batch-size", 16]
 
-
-@pytest.fixture
-def finetuned(photos: Path, pretrained: str, tmp_path: Path) -> Finetuned:
-    def run(name: str, *more: str, status: int = 0) -> Path:
-        argv = ["--dataset", str(photos), "--model", pretrained, *OPTIONS, *more, "--output", str(tmp_path / name)]
-        assert guarded(cli.PROG, cli._main, argv) == status
-        return tmp_path / name
+    def run(*more: object) -> Path:
+        folder = tmp_path_factory.mktemp("frozen") / "run"
+        assert command(*words, "--mixed-precision", "fp32", "--no-lp-ft", *more, "--output", folder) == 0
+        return folder
 
     return run
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "model" / "model.safetensors")
+@pytest.fixture(scope="module")
+def kept(finetuned: Finetuned) -> Path:
+    """A run on features that are kept, to be read only."""
+    return finetuned()
 
 
-def test_the_steps_are_those_through_the_network(finetuned: Finetuned) -> None:
-    whole = ["--views", "0", "--data.crop-min", "1", "--data.hflip", "0"]  # images of this size are resized whole then
-    through, kept = weights(finetuned("through", *whole)), weights(finetuned("kept"))
-    assert set(kept) == set(through)
-    for name in kept:
-        torch.testing.assert_close(kept[name], through[name], rtol=0.02, atol=2e-3, msg=name)
+def changed(one: Path, other: Path) -> list[str]:
+    ours, theirs = final_weights(one), final_weights(other)
+    return sorted(name for name in ours if not torch.equal(ours[name], theirs[name]))
 
 
-def test_every_epoch_passes_the_classifier_only(finetuned: Finetuned, monkeypatch: pytest.MonkeyPatch) -> None:
-    computed: list[object] = []
-    compute = Extractor._compute
-    monkeypatch.setattr(Extractor, "_compute", lambda *args: computed.append(args) or compute(*args))
-    log = (finetuned("run", "--epochs", "4") / "log.txt").read_text()
-    assert len(computed) == 2
-    assert "computed once and kept" in log
+def test_the_steps_are_those_through_the_network(finetuned: Finetuned, kept: Path) -> None:
+    ours, through = final_weights(kept), final_weights(finetuned(*WHOLE))
+    assert set(ours) == set(through)
+    for name in ours:
+        torch.testing.assert_close(ours[name], through[name], rtol=0.02, atol=2e-3, msg=name)
 
 
-def test_without_room_on_the_disk_they_are_computed_once_all_the_same(
-    finetuned: Finetuned, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    computed: list[object] = []
-    compute = Extractor._compute
-    monkeypatch.setattr(Extractor, "_compute", lambda *args: computed.append(args) or compute(*args))
-    cache.parent.mkdir()
-    cache.write_text("a file where the folder should be")
-    finetuned("run", "--views", "2", "--epochs", "5")
-    assert len(computed) == 3  # two views of the training images, one of the validation images
+def test_the_plan_says_that_features_are_kept(kept: Path) -> None:
+    assert "computed once and kept" in (kept / "log.txt").read_text()
 
 
-def test_views_take_turns(finetuned: Finetuned, cache: Path) -> None:
-    finetuned("run", "--views", "2", "--epochs", "5")
-    assert len(list(cache.glob("*.npy"))) == 3  # two of the training images, one of the validation images
+def test_every_epoch_is_evaluated_on_all_images(kept: Path) -> None:
+    lines = [json.loads(line) for line in (kept / "metrics.jsonl").read_text().splitlines()]
+    assert [line["images"] for line in lines if line["split"] == "validation"] == [12, 12]
 
 
-def test_the_average_of_the_classifier_is_kept(finetuned: Finetuned) -> None:
-    plain, averaged = weights(finetuned("plain")), weights(finetuned("averaged", "--ema", "0.9"))
-    assert [name for name in plain if not torch.equal(plain[name], averaged[name])] == ["fc.bias", "fc.weight"]
+def test_the_average_of_the_classifier_is_kept(finetuned: Finetuned, kept: Path) -> None:
+    assert changed(finetuned("--ema", 0.9), kept) == ["fc.bias", "fc.weight"]
 
 
-def test_epochs_of_the_classifier_are_averaged(finetuned: Finetuned) -> None:
-    plain, soup = finetuned("plain", "--epochs", "3"), finetuned("soup", "--epochs", "3", "--soup", "3")
+def test_epochs_of_the_classifier_are_averaged(finetuned: Finetuned, kept: Path) -> None:
+    soup = finetuned("--soup", 2)
     lines = [json.loads(line) for line in (soup / "metrics.jsonl").read_text().splitlines()]
-    trials = [line for line in lines if line["split"] == "soup"]
-    assert len(trials) == 2
-    changed = {name for name, tensor in weights(plain).items() if not torch.equal(tensor, weights(soup)[name])}
-    assert changed == ({"fc.bias", "fc.weight"} if any(trial["kept"] for trial in trials) else set())
+    (trial,) = [line for line in lines if line["split"] == "soup"]
+    assert changed(soup, kept) == (["fc.bias", "fc.weight"] if trial["kept"] else [])
 
 
 @pytest.mark.parametrize(("batch", "world", "micro"), [(4096, 1, 128), (4096, 2, 128), (300, 1, 150), (8, 2, 4)])
-def test_the_whole_network_is_judged_on_no_more_images_at_once_than_gave_features(
+def test_the_whole_network_is_evaluated_on_no_more_images_at_once_than_gave_features(
     batch: int, world: int, micro: int
 ) -> None:
     assert in_parts(Order(5000, batch, 0, world_size=world), 334).micro_batch == micro
 
 
-def test_the_closing_figure_is_the_whole_networks(finetuned: Finetuned) -> None:
-    lines = [json.loads(line) for line in (finetuned("run") / "metrics.jsonl").read_text().splitlines()]
-    assert [line["images"] for line in lines if line["split"] == "validation"] == [12, 12]
+def feed_of(extract: Callable[..., Any], views: int, labels: Any) -> FeatureFeed:
+    """Return a feed whose images have nothing but a size."""
+    size = SimpleNamespace(size=32)
+    images = SimpleNamespace(preprocessing=size, transform=str, crop_min=1.0, hflip=0.5, seed=0, augment=None)
+    return FeatureFeed(images, extract, {"train": labels, "validation": labels}, views)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("flags", [["--mixup", "0.2"], ["--paper-augment", "true"]], ids=" ".join)
-def test_what_changes_images_passes_the_network_or_is_refused(
-    finetuned: Finetuned, cache: Path, flags: list[str]
+def test_views_take_turns_and_each_is_computed_once() -> None:
+    computed: list[int] = []
+
+    def extract(role: str, view: Any) -> Any:
+        computed.append(view.number if view else 0)
+        return np.full((8, 2), computed[-1], np.float16)
+
+    order, feed = Order(8, 4, 0), feed_of(extract, 2, np.arange(8))
+    seen = [float(features[0, 0]) for ((features, _),) in feed.train_batches(order, 0, 10)]
+    assert seen == [0, 0, 1, 1, 0, 0, 1, 1, 0, 0]
+    assert computed == [0, 1]
+
+
+def test_each_step_has_the_features_and_labels_of_the_order() -> None:
+    order = Order(8, 4, 0)
+    feed = feed_of(lambda role, view: np.arange(8, dtype=np.float16)[:, None], 1, np.arange(8))
+    for step, ((features, labels),) in enumerate(feed.train_batches(order, 2, 6), 2):
+        rows = [key[1] for key in order.micro_batches(step)[0]]
+        assert features[:, 0].tolist() == labels.tolist() == rows
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_share_an_evaluation(rank: int) -> None:
+    feed = feed_of(lambda role, view: np.zeros((5, 2), np.float16), 1, np.arange(5))
+    ((_, labels),) = feed.eval_batches(Order(4, 2, 0, rank, world_size=2), "validation")
+    assert labels.tolist() == [[0, 1, 2], [3, 4]][rank] or labels.tolist() == [[0, 1], [2, 3, 4]][rank]
+
+
+@pytest.fixture
+def ready(photos: Path, pretrained: str) -> Callable[..., Run]:
+    """Returns a run with a frozen body that is ready for its first step."""
+    base = FinetuneConfig(dataset=str(photos), model=pretrained, freeze="backbone", mixed_precision="fp32", epochs=2)
+
+    def set_up_with(**options: Any) -> Run:
+        config = with_values(base, {name.replace("__", "."): value for name, value in options.items()})
+        return set_up(config, transfer(config))
+
+    return set_up_with
+
+
+def test_the_classifier_takes_the_optimizer_and_the_objective_over(ready: Callable[..., Run]) -> None:
+    run = ready(class_weights="balanced", drop_rate=0.2)
+    whole = run.trainer.whole
+    assert isinstance(run.trainer, HeadTrainer)
+    assert isinstance(run.trainer.model, Head)
+    assert run.trainer.model.drop.p == 0.2
+    assert run.trainer.objective is whole.objective
+    assert run.trainer.optimizer is whole.optimizer
+    assert whole.model is run.model
+
+
+@pytest.mark.parametrize(
+    ("options", "views"),
+    [
+        ({}, 1),
+        ({"views": 3}, 3),
+        ({"views": 0}, None),
+        ({"mixup": 0.2}, None),
+        ({"paper_augment": True}, None),
+        ({"augment__randaugment": 9.0}, None),
+        ({"augment__randaugment": 9.0, "views": 2}, 2),
+        ({"data__sampling": "balanced"}, 1),
+    ],
+    ids=str,
+)
+def test_what_changes_images_passes_the_network_unless_views_are_asked_for(
+    ready: Callable[..., Run], options: dict[str, Any], views: int | None
 ) -> None:
-    finetuned("run", *flags)
-    assert not cache.exists()
-    finetuned("refused", *flags, "--views", "1", status=2)
+    feed = ready(**options).feed
+    assert isinstance(feed, ImageFeed if views is None else FeatureFeed)
+    assert getattr(feed, "views", None) == views
+
+
+@pytest.mark.parametrize("options", [{"mixup": 0.2}, {"paper_augment": True}], ids=str)
+def test_what_needs_images_in_every_step_refuses_views(ready: Callable[..., Run], options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="needs images in every step"):
+        ready(**options, views=1)
+
+
+def test_the_whole_network_is_back_at_the_end_with_the_classifier_that_was_trained(ready: Callable[..., Run]) -> None:
+    run = ready(ema=0.9)
+    averaged = run.trainer.evaluated
+    assert isinstance(averaged, Head)
+    nn.init.ones_(averaged.classifier.weight)
+    for callback in transfer(run.config):  # type: ignore[arg-type]
+        callback.on_train_end(run)
+    assert run.trainer.evaluated is run.model
+    assert isinstance(run.feed, ImageFeed)
+    assert bool((run.model.get_classifier().weight == 1).all())  # type: ignore[operator]
 
 
 def test_a_budget_counts_the_closing_evaluation_through_the_whole_network(
-    finetuned: Finetuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ready: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(measure, "_evaluation", lambda settled, *rest: (0.0, 0.0 if settled.shortcut else 49.1))
-    monkeypatch.setattr(measure, "UNMEASURED", 0.0)
-    finetuned("run", "--epochs", "null", "--budget", "80s", "--dry-run")
-    assert "49 s at the end" in capsys.readouterr().out
+    evaluated: list[nn.Module] = []
+    monkeypatch.setattr(speed, "evaluate", lambda accelerator, model, *rest: evaluated.append(model))
+    run = ready()
+    run.trainer.start_epoch()
+    speed.measure(run, (), 1.0)
+    assert {type(model) for model in evaluated} == {Head, type(run.model)}
 
 
-def test_what_augments_images_passes_the_network_unless_views_are_asked_for(finetuned: Finetuned, cache: Path) -> None:
-    flags = ["--epochs", "1", "--augment.randaugment", "9"]
-    assert "randaugment 9" in (finetuned("run", *flags) / "log.txt").read_text()
-    assert not cache.exists()
-    finetuned("views", *flags, "--views", "2")
-    assert cache.exists()
-
-
-def test_views_without_a_frozen_network_are_refused(finetuned: Finetuned, capsys: pytest.CaptureFixture[str]) -> None:
-    finetuned("run", "--freeze", "none", "--views", "2", status=2)
-    assert "give --freeze backbone too" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("flags", [["--class-weights", "balanced"], ["--data.sampling", "balanced"]], ids=" ".join)
-def test_rare_classes_count_for_more_on_features_too(
-    finetuned: Finetuned, photos: Path, tmp_path: Path, flags: list[str]
-) -> None:
-    few = tmp_path / "few"
-    shutil.copytree(photos, few, ignore=lambda folder, names: names[4:] if folder.endswith("class2") else [])
-    flags = [*flags, "--optimizer", "sgd"]
-    whole = ["--views", "0", "--data.crop-min", "1", "--data.hflip", "0"]
-    through, kept = (
-        weights(finetuned(n, "--dataset", str(few), *flags, *more)) for n, more in (("a", whole), ("b", []))
-    )
-    plain = weights(finetuned("plain", "--dataset", str(few), "--optimizer", "sgd"))
-    assert not torch.allclose(plain["fc.bias"], kept["fc.bias"], atol=2e-3)
-    torch.testing.assert_close(kept["fc.weight"], through["fc.weight"], rtol=0.02, atol=2e-3)
-
-
-@pytest.mark.parametrize("views", [1, 2])
-def test_killed_and_resumed_weights_are_identical_to_the_bit(
-    views: int, photos: Path, pretrained: str, tmp_path: Path, cache: Path
-) -> None:
-    own = {"model": pretrained, "scratch": False, "mixup": 0.0, "cutmix": 0.0, "drop_rate": 0.2}
-    head = {**TINY, **own, "dataset": str(photos), "freeze": "backbone", "views": views}
-    whole, killed = ({**head, "output": str(tmp_path / name)} for name in ("whole", "killed"))
-    env = {"BOTZOO_CACHE": str(cache.parent)}
-    assert run(finetune, whole, env=env) == 0
-    assert run(finetune_and_signal, killed, signal.SIGKILL, 9, env=env) == SIGKILLED  # in the second of three epochs
-    shutil.rmtree(cache)  # what it goes on with is computed anew
-    assert run(finetune, killed, killed["output"], env=env) == 0
-    ours, theirs = weights(tmp_path / "killed"), weights(tmp_path / "whole")
-    assert "computed once and kept" in (tmp_path / "whole" / "log.txt").read_text()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+def test_the_head_drops_features_in_training_only() -> None:
+    head, features = Head(nn.Linear(64, 2), 0.5), torch.ones(1, 64)
+    outputs: list[Tensor] = [head.train()(features), head(features), head.eval()(features), head(features)]
+    assert not torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[2], outputs[3])

@@ -44,7 +44,7 @@ def test_it_is_halved_until_it_fits(room: int, images: int) -> None:
 
 
 def test_where_no_image_fits_the_error_says_what_one_takes() -> None:
-    with pytest.raises(ConfigError, match="one image takes 50 MiB by estimate and 10 MiB are half of what is free"):
+    with pytest.raises(ConfigError, match="takes 50 MiB by estimate and 10 MiB"):
         largest_fitting(64, lambda n: (50 << 20) * n, 10 << 20)
 
 
@@ -64,7 +64,7 @@ def test_with_memory_enough_the_number_of_images_decides(many: Path) -> None:
     assert run.schedule.peak == pytest.approx(0.8 * 32 / 256)
     (choice,) = run.choices
     assert (choice.option, choice.value, choice.source) == ("batch_size", 32, "--batch-size auto")
-    assert "twice as many would leave an epoch under 20 steps" in choice.reason
+    assert "leave an epoch under 20 steps" in choice.reason
 
 
 def test_a_batch_that_was_given_stays(many: Path) -> None:
@@ -106,9 +106,9 @@ def test_the_number_is_kept_and_said(photos: Path, tmp_path: Path) -> None:
         (
             TrainConfig,
             {"engine": {"micro_batch": 4}},
-            "--engine.micro-batch 4 and --batch-size auto both .*: give one of the two",
+            "micro-batch 4 and --batch-size auto",
         ),
-        (AblateConfig, {"epochs": 3}, "--batch-size auto needs a run of its own"),
+        (AblateConfig, {"epochs": 3}, "auto needs a run of its own"),
     ],
 )
 def test_what_auto_cannot_go_with_is_refused(config: type[TrainConfig], options: dict[str, Any], message: str) -> None:

@@ -15,7 +15,7 @@ from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig, seconds_of
 from botzoo.results.card import card
-from botzoo.results.recipe import recipe_options
+from botzoo.results.recipe import read_recipe, write_recipe
 from botzoo.training.autotune import keep_budget, speed
 from botzoo.training.autotune.budget import Budget, Costs, Pace, fit_steps, run_seconds
 from botzoo.training.autotune.keep_budget import KeepBudget
@@ -47,14 +47,14 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["10", "m", "", "30m2h", "-5m", "0s", "10 m", "1e3s", "inf", "10min"])
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"--budget is .*: it must be a duration such as 90s, 10m, 1\.5h or 2h30m\."):
+    with pytest.raises(ConfigError, match=r"--budget is .* such as 90s, 10m"):
         TrainConfig(budget=text)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"budget": "10m", "epochs": 3}, "--epochs 3 and --budget 10m each say how long to train: give one"),
+        ({"budget": "10m", "epochs": 3}, "--epochs 3 and --budget 10m each"),
         ({"budget": "10m", "steps": 3}, "--steps 3 and --budget 10m each"),
         ({"epochs": 2, "steps": 3}, "--epochs 2 and --steps 3 each"),
         ({"steps": 0}, "--steps is 0: it must be 1 or more"),
@@ -237,8 +237,9 @@ def test_its_steps_are_in_the_configuration_and_the_budget_beside_it(result: Run
 def test_the_plan_says_what_was_measured_and_chosen(result: Run) -> None:
     log = (result.folder / "log.txt").read_text()
     assert "\nsteps      2.83 epochs x 6 = 17 steps" in log
-    assert "\nbudget     1000s: 17 steps are what fits" in log
-    assert "measured: 0.16 images/s in training, 20 s for an evaluation" in log
+    assert "1000s: 17 steps are what fits" in log
+    assert "measured: 0.16 images/s" in log
+    assert "20 s for an evaluation" in log
     assert "epoch 2.83/2.83  validation top-1" in log
 
 
@@ -248,7 +249,7 @@ def test_a_long_warmup_is_shortened_to_a_fifth(result: Run) -> None:
 
 
 def test_a_budget_for_no_step_names_the_least_that_would_do(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--budget is 1000s: 0 s went by .* give 1061s or more"):
+    with pytest.raises(ConfigError, match=r"is 1000s: 0 s went by .* give 1061s"):
         within(photos, tmp_path / "run", replace(SLOW, steps=((0, 900.0),)))
     assert not (tmp_path / "run").exists()
 
@@ -324,7 +325,7 @@ def test_a_slow_run_says_so_in_its_log(caplog: pytest.LogCaptureFixture) -> None
     assert "slower than measured" in caplog.text
 
 
-def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_anew() -> None:
+def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_anew(tmp_path: Path) -> None:
     schedule = {"total_steps": 3, "steps_per_epoch": 6, "epochs": 0.5}
     options = {"epochs": None, "steps": 3}
     record = a_record(options=options, schedule=schedule, steps=3, best_epoch=1, budget={"refits": [[2, 3]]})
@@ -332,7 +333,8 @@ def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_a
     assert "3 of 3 planned steps (0.5 epochs)" in text
     assert "after epoch 1, which was cut short" in text
     assert "3 from step 2 on" in text
-    recipe = recipe_options(record)
+    write_recipe(record, tmp_path / "recipe.yaml")
+    recipe = read_recipe(tmp_path / "recipe.yaml")
     assert (recipe["epochs"], recipe["steps"], recipe["budget"]) == (None, 3, None)
 
 
@@ -394,7 +396,7 @@ def test_a_slow_phase_at_the_beginning_is_as_planned() -> None:
 def test_the_remark_names_both_times() -> None:
     said = Pace(budget().facts(), 100).remark(50, 100.0)
     assert said is not None
-    assert "the run ends after 3 min 40 s and not the 2m of --budget; its steps are" in said
+    assert "after 3 min 40 s and not the 2m of" in said
 
 
 def test_a_recipe_gives_way_to_a_budget_on_the_command_line(
