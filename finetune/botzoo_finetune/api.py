@@ -1,7 +1,5 @@
 """Fine-tuning from Python, by the same functions as the command ``botzoo-finetune``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +44,7 @@ def finetune(
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
 
-    Raises:
-        BotzooError: with the line that the command would print.
+    Raises BotzooError: with the line that the command would print.
     """
     asked = _asked(data, model, transform, loss, resume, options)
     with shown_in_python():

@@ -44,10 +44,7 @@ MODES = {
         "Train with each of N seeds on the same split. A list such as 0,1,5 will do; says mean, interval and spread.",
         "N",
     ),
-    "search": (
-        "Try out N learning rates, weight decays and layer decays. It closes with the best as a command.",
-        "N",
-    ),
+    "search": ("Try out N learning rates, weight decays and layer decays. It closes with the best as a command.", "N"),
 }
 """What fine-tuning can do instead besides, as ``Mode`` has it."""
 EXAMPLES = {

@@ -3,8 +3,6 @@
 It stands here since this package alone knows all three commands.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from botzoo.util.markdown import table
 from botzoo_finetune import cli
 
 FILE = Path("docs") / "cli-reference.md"
-
 OPENING = """# Options of the training commands
 
 Written by `python -m botzoo_finetune.reference`; do not edit it by hand.

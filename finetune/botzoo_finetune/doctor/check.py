@@ -1,7 +1,5 @@
 """``botzoo-finetune --check``: examine a data set, say what was found, and write it down."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -34,10 +32,7 @@ log = logging.getLogger("botzoo")
 
 
 def check(
-    config: FinetuneConfig,
-    callbacks: Sequence[Callback] = (),
-    features: Features = features_of,
-    own: Own | None = None,
+    config: FinetuneConfig, callbacks: Sequence[Callback] = (), features: Features = features_of, own: Own | None = None
 ) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
@@ -46,9 +41,8 @@ def check(
         callbacks: of the run that may follow; they are checked with the rest.
         features: what labels are estimated from.
 
-    Raises:
-        DataError: there is no such data set.
-        BotzooError: another option cannot be used; nothing is written.
+    Raises DataError: there is no such data set.
+    Raises BotzooError: another option cannot be used; nothing is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")

@@ -1,7 +1,5 @@
 """How many images each class has."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Images that are there more than once: the same bytes, above all in two splits or under two labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 
@@ -33,8 +31,7 @@ def check_duplicates(
     """Find images of the same bytes; those that are in several splits come first.
 
     Args:
-        digests: SHA-256 of each encoded image, uint8 (N, 32).
-        labels: int64 (N,).
+        digests: SHA-256 of each encoded image, uint8 (N, 32); labels: int64 (N,).
         roles: which split each is in, int8 (N,), indices into ``role_names``.
     """
     groups = groups_of(short_digests(digests))

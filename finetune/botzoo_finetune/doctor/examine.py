@@ -1,7 +1,5 @@
 """The examination, top to bottom: what every check finds in a data set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +24,6 @@ from botzoo_finetune.doctor.sizes import Sizes, check_sizes, measure
 
 Features = Callable[[Run, str], NDArray[np.floating]]
 """Given the run and the role of a split, returns the pooled features (N, D) of its images, in their order."""
-
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
 """Wraps the iterator over all images, given their number."""
 
@@ -36,11 +33,8 @@ class Report:
     """What the examination of a data set found.
 
     Attributes:
-        dataset: its name, as the user gave it.
-        roll: its images.
-        counts: images of each class, shape (K,), by role.
-        findings: check by check.
-        remarks: sentences on the data, and on what was not looked at and why.
+        dataset: its name, as the user gave it; roll: its images; counts: images of each class, shape (K,), by role.
+        findings: check by check; remarks: sentences on the data, and on what was not looked at and why.
         sizes: of the images; None where none were read.
         accuracy: of the estimate that labels were compared with, in [0, 1]; None where there is none.
         noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not looked at.
@@ -65,10 +59,8 @@ def examine(run: Run, features: Features, seed: int, progress: Progress = lambda
     """Look at every image of a data set; train nothing and write nothing.
 
     Args:
-        run: set up with ``skip_corrupt``; its images are not streamed.
-        features: what labels are estimated from.
-        seed: decides the folds of that estimate.
-        progress: sees the images go by.
+        run: set up with ``skip_corrupt``; its images are not streamed; features: what labels are estimated from.
+        seed: decides the folds of that estimate; progress: sees the images go by.
     """
     roll = roll_of(run)
     estimated, why_not = estimate_labels(run, roll, features, seed)

@@ -1,7 +1,5 @@
 """What a check says: a finding, about no image, one, or several that belong together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +23,7 @@ class Finding:
     """Something that a check found.
 
     Attributes:
-        check: which one.
-        reason: what is the matter, in words that do not name the images.
+        check: which one; reason: what is the matter, in words that do not name the images.
         images: places of the images that it is about, in ``Roll``.
         look: whether somebody should look at it; otherwise it is worth knowing and no more.
         suggested: for a label: the class that the image looks like, an index into the class names.

@@ -5,8 +5,6 @@ from these probabilities and the labels ``noise`` says how likely each label is 
 an image suspect: its label must be so unlikely that a mistake explains it at least a third as well.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,9 +56,7 @@ def estimate(features: NDArray[np.floating], labels: NDArray[np.int64], seed: in
     """Return the out-of-fold probabilities of a logistic regression, or None where fewer than two classes have images enough.
 
     Args:
-        features: (N, D), finite.
-        labels: int64 (N,), >= 0.
-        seed: decides the folds.
+        features: (N, D), finite; labels: int64 (N,), >= 0; seed: decides the folds.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -101,8 +97,7 @@ def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Seq
     not ``meaningful``.
 
     Args:
-        labels: int64 (N,).
-        class_names: of the K classes.
+        labels: int64 (N,); class_names: of the K classes.
     """
     if not estimate.meaningful:
         return []

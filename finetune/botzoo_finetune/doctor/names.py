@@ -1,7 +1,5 @@
 """Names of classes: alike but not the same, or in one split and not in another."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -5,8 +5,6 @@ one brighter than its left neighbour? Copies differ in few bits. So do flat imag
 confirmed by the correlation of small colour pictures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -32,7 +30,6 @@ MOST_PAIRS = 1_000_000
 """Pairs that the hash may propose before the search ends."""
 MOST_IMAGES = 200_000
 """Images that are compared with one another, evenly spread where there are more: a few minutes' work."""
-
 ImageOf = Callable[[int], Image.Image]
 
 
@@ -134,10 +131,8 @@ def check_near_duplicates(
     Of images of the same bytes the first stands for all; blank ones are left out.
 
     Args:
-        hashes: uint64 (N,), see ``difference_hash``.
-        contrasts: uint8 (N,), see ``contrast``.
-        digests, labels, roles, role_names: see ``check_duplicates``.
-        image: gives an image by its place.
+        hashes: uint64 (N,), see ``difference_hash``; contrasts: uint8 (N,), see ``contrast``.
+        digests, labels, roles, role_names: see ``check_duplicates``; image: gives an image by its place.
     """
     first = np.unique(short_digests(digests), return_index=True)[1]
     shown = np.sort(first[contrasts[first] > BLANK])

@@ -10,8 +10,6 @@ and is wrong, once seen, with probability e / (K - 1) (1 - p_y) / q_y (Bayes' ru
 estimate of p; it and e are those that make the labels likeliest.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +32,8 @@ class Noise:
     """What the labels say of themselves.
 
     Attributes:
-        share: of the labels that are wrong, e, in [0, 0.5]; 0 where the labels are not significantly likelier with any noise.
+        share: of the labels that are wrong, e, in [0, 0.5]; 0 where the labels are not significantly likelier with any
+            noise.
         wrong: (N,), the probability that each label is wrong, in [0, 1].
     """
 

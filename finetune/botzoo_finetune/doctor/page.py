@@ -1,7 +1,5 @@
 """The report as one HTML page that needs nothing else: small pictures in it, no scripts, all names escaped."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
@@ -20,10 +18,8 @@ FINDINGS = 60
 """At most so many findings of a check are pictured."""
 GROUP = 6
 """At most so many images of a finding are pictured."""
-
 MANY = 20
 """Classes from which on their table is folded up."""
-
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }

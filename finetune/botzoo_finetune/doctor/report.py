@@ -1,7 +1,5 @@
 """What was found, as lines for the terminal, as JSON, and as a list of the images to look at."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby

@@ -29,9 +29,7 @@ class Roll:
     """The readable images, split by split in the order of ``splits``, and behind them the unreadable ones.
 
     Attributes:
-        class_names: of the K classes.
-        splits: the readable images by role.
-        unreadable: name of each unreadable image.
+        class_names: of the K classes; splits: the readable images by role; unreadable: name of each unreadable image.
     """
 
     class_names: Sequence[str]

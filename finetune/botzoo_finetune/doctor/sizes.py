@@ -1,7 +1,5 @@
 """How large the images are: tiny ones, long ones, and all of them beside the network's input."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +21,7 @@ class Sizes:
     """The shorter sides of all images, in pixels, beside the network's input.
 
     Attributes:
-        least, median, most: of the shorter sides.
-        input: side of the network's square input.
+        least, median, most: of the shorter sides; input: side of the network's square input.
         smaller: share of the images whose shorter side is less than the input's, in [0, 1].
     """
 
@@ -46,8 +43,7 @@ def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
     """Look for images much smaller or longer than the rest, and for an input that does not suit most of them.
 
     Args:
-        shapes: (N, 2), height and width in pixels, all > 0.
-        side: of the network's square input.
+        shapes: (N, 2), height and width in pixels, all > 0; side: of the network's square input.
     """
     if not len(shapes):
         return []

@@ -1,7 +1,5 @@
 """Which weights to start from: several networks probed on the same images, and ranked."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +24,11 @@ class Row:
     """What the probe of one network came to.
 
     Attributes:
-        model: as it was named.
-        top1: accuracy of the linear classifier on the validation split, in per cent.
-        interval: its 95 % interval.
-        images: in that split.
+        model: as it was named; top1: accuracy of the linear classifier on the validation split, in per cent.
+        interval: its 95 % interval; images: in that split.
         seconds: until it was known; few where the features were kept from before.
         images_per_second: that the network without its classifier takes here, one process, in evaluation mode.
-        parameters: of the whole network, with a classifier for these classes.
-        macs: multiply-adds for one image.
+        parameters: of the whole network, with a classifier for these classes; macs: multiply-adds for one image.
         size: side of its input in pixels.
     """
 
@@ -53,9 +48,8 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
 
     With --output it is written as compare.json too.
 
-    Raises:
-        ConfigError: there are fewer than two, or one is named twice.
-        BotzooError: one of them cannot be probed; its name is in front.
+    Raises ConfigError: there are fewer than two, or one is named twice.
+    Raises BotzooError: one of them cannot be probed; its name is in front.
     """
     names = [name.strip() for name in models.split(",")]
     if len(names) < 2 or "" in names or len(set(names)) < len(names):

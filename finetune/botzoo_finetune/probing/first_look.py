@@ -1,7 +1,5 @@
 """The first look at a data set: a linear probe, what it says, and the classifier that fine-tuning starts from."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time
@@ -52,13 +50,9 @@ from botzoo_finetune.transfer.features import extractor_of, unmeasured
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
-
-
 ROLES = ("train", "validation")
-
 LOOKED_AT = 10_000
 """Training images that a run looks at before its first step, at most; --probe looks at all."""
-
 LOOKED_AT_TO_EVALUATE = 2_000
 """Validation images that it evaluates its probe on, at most."""
 
@@ -71,8 +65,7 @@ class Look:
     Args:
         run: or one that is being set up; its network is looked at as it is when the first question is asked.
 
-    Raises:
-        ConfigError: an image may have several labels.
+    Raises ConfigError: an image may have several labels.
 
     Attributes:
         seconds: that fitting, or finding what was kept, took until now, features included.
@@ -91,10 +84,9 @@ class Look:
     def probe(self) -> Probe:
         """The best classifier, fitted on the training images and evaluated on the validation images.
 
-        Raises:
-            ConfigError: the images are streamed.
-            DataError: the features of all training images are the same.
-            ModelError: features are NaN or infinite.
+        Raises ConfigError: the images are streamed.
+        Raises DataError: the features of all training images are the same.
+        Raises ModelError: features are NaN or infinite.
         """
         classes, seed = len(self.run.data.class_names), self.run.config.seed
         return self._asked(PROBE, lambda: probe(*self._rows, classes, seed))
@@ -270,8 +262,7 @@ class StartFromProbe(Callback):
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
-    Raises:
-        BotzooError: what a run would raise before its first step.
+    Raises BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
     look = Look(set_up(unmeasured(config), given=given, own=own))
@@ -285,8 +276,7 @@ def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, o
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     """Return the folder that a look at the data with ``flag`` is to be written into, None where there is no --output.
 
-    Raises:
-        ConfigError: it is in use, or there is nothing to look with.
+    Raises ConfigError: it is in use, or there is nothing to look with.
     """
     if config.scratch:
         raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")

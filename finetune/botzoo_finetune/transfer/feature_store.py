@@ -6,8 +6,6 @@ everything that the features depend on: the weights without the classifier, the 
 A file is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os
@@ -23,11 +21,8 @@ from botzoo.util.cache import Store, mapped
 
 Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
-
 STORE = Store("features", ".npy", "features", "computed")
-
 DIGEST_BYTES = 32
-
 CHUNK = 1 << 24
 """Bytes that are read at a time to check a file."""
 

@@ -1,7 +1,5 @@
 """Which parameters are trained when: freezing whole stages, and unfreezing them one by one from the top."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +30,7 @@ class Stages:
 def stages(model: nn.Module) -> Stages:
     """Split a timm network into stem, stages and classifier, as its own coarse ``group_matcher`` does.
 
-    Raises:
-        ConfigError: the network does not say what its stages are.
+    Raises ConfigError: the network does not say what its stages are.
     """
     if not hasattr(model, "group_matcher"):
         raise ConfigError(f"{type(model).__name__} does not name its stages: use --freeze none or --freeze backbone.")
@@ -52,8 +49,7 @@ def frozen_stages(freeze: str, unfreeze_every: int | None, epoch: int, total: in
     Args:
         freeze: none, backbone or N, the stem and N stages.
         unfreeze_every: epochs after which one more stage is trained; None for all from the start.
-        epoch: counted from 0.
-        total: stages of the body, the stem included.
+        epoch: counted from 0; total: stages of the body, the stem included.
     """
     floor = {"none": 0, "backbone": total}.get(freeze)
     floor = int(freeze) + 1 if floor is None else floor

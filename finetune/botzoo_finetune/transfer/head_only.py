@@ -4,8 +4,6 @@ The steps are those of any run: same batches, same learning rate, same loss; onl
 that a run closes with come from the whole network and the images all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,7 +29,6 @@ from botzoo_finetune.transfer.features import Extractor, View, extractor_of
 
 EVALUATED = 4096
 """Images in a batch of evaluation: the classifier is small."""
-
 TOLERANCE = 1e-3
 
 
@@ -39,8 +36,7 @@ class Head(nn.Module):
     """Dropout and classifier of a network, which go on being parts of it.
 
     Args:
-        classifier: the layer.
-        drop_rate: share of its inputs set to 0 in training.
+        classifier: the layer; drop_rate: share of its inputs set to 0 in training.
     """
 
     def __init__(self, classifier: nn.Linear, drop_rate: float) -> None:
@@ -62,8 +58,7 @@ class HeadTrainer(Trainer):
 
     Args:
         whole: the trainer of the whole network, whose optimizer, objective and schedule it takes over.
-        head: what is trained.
-        ema_decay: decay of the averaged weights, None for no average.
+        head: what is trained; ema_decay: decay of the averaged weights, None for no average.
     """
 
     def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
@@ -95,8 +90,7 @@ class FeatureFeed:
     """Features of images, computed once, in the place of images.
 
     Attributes:
-        whole: the feed of images.
-        extract: computes the features, or takes them from the disk.
+        whole: the feed of images; extract: computes the features, or takes them from the disk.
         labels: of the images of each split, by role.
         views: of each training image; epoch e takes view e modulo views, the first is the plain one.
     """

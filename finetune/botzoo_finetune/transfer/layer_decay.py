@@ -1,7 +1,5 @@
 """Layer-wise learning rates: lower layers, which hold the more general features, change more slowly."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,9 +20,7 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
     then the classifier, as in timm's ``param_groups_layer_decay``.
 
     Args:
-        model: a timm network.
-        decay: in (0, 1]; 1 for no decay.
-        head_scale: > 0.
+        model: a timm network; decay: in (0, 1]; 1 for no decay; head_scale: > 0.
     """
     if hasattr(model, "group_matcher"):
         matcher: Any = model.group_matcher
@@ -44,8 +40,8 @@ class LayerDecay(Callback):
     """Trains each layer more slowly than the one above it, and the classifier at a rate of its own.
 
     Args:
-        decay: factor from each layer to the one below it, in (0, 1]; None for the run's --layer-decay, which may be chosen for
-            the data.
+        decay: factor from each layer to the one below it, in (0, 1]; None for the run's --layer-decay, which may be chosen
+            for the data.
         head_scale: factor on the learning rate of the classifier, > 0; None for the run's --head-lr-scale.
     """
 
