@@ -272,12 +272,7 @@ def features_of(run: Draft | Run, role: str) -> Features:
 
 def extractor_of(run: Draft | Run) -> Extractor:
     """Return what computes the features of the images of a run, or of one that is being set up."""
-    order = getattr(run, "order", None)
-    return Extractor(
-        run.network,
-        run.images,
-        run.accelerator,
-        channels_last=run.config.engine.channels_last,
-        workers=worker_count(run.config, run.accelerator),
-        most=2 * order.micro_batch if order is not None else 64,
-    )
+    channels_last, workers = run.config.engine.channels_last, worker_count(run.config, run.accelerator)
+    most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
+    parts = run.network, run.images, run.accelerator
+    return Extractor(*parts, channels_last=channels_last, workers=workers, most=most)

@@ -62,17 +62,9 @@ class HeadTrainer(Trainer):
     """
 
     def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
-        super().__init__(
-            whole.accelerator,
-            head,
-            whole.optimizer,
-            whole.objective,
-            whole.preprocessing,
-            whole.schedule,
-            seed=whole.seed,
-            clip_grad=whole.clip_grad,
-            ema_decay=ema_decay,
-        )
+        parts = whole.optimizer, whole.objective, whole.preprocessing, whole.schedule
+        kept: dict[str, Any] = {"seed": whole.seed, "clip_grad": whole.clip_grad, "ema_decay": ema_decay}
+        super().__init__(whole.accelerator, head, *parts, **kept)
         self._whole = whole
 
     @property
@@ -153,10 +145,8 @@ class FrozenFeatures(Callback):
         config, layer = run.config, linear_classifier(run.model)
         images_wanted = in_use(config, Need.IMAGES_EACH_STEP)
         if self.views and images_wanted:
-            raise ConfigError(
-                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of "
-                "the two out."
-            )
+            needs = f"{images_wanted[0]} needs images in every step, not the features that --views keeps"
+            raise ConfigError(f"{needs}: leave one of the two out.")
         # A second view is augmented as --augment says, the plain one is not.
         by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
         if self.views == 0 or by_default_none or layer is None or not is_last(run, layer):
