@@ -43,7 +43,6 @@ def finetune(
         resume: folder of a run to go on with; all other options are that run's.
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
-
     Raises BotzooError: with the line that the command would print.
     """
     own = data, model, transform, loss, resume

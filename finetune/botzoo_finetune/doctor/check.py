@@ -40,9 +40,7 @@ def check(
         config: the options; they go into the folder --output, by default ``check``, numbered where that exists.
         callbacks: of the run that may follow; they are checked with the rest.
         features: what labels are estimated from.
-
-    Raises DataError: there is no such data set.
-    Raises BotzooError: another option cannot be used; nothing is written.
+    Raises DataError: there is no such data set; BotzooError: another option cannot be used; nothing is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")

@@ -48,8 +48,8 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
 
     With --output it is written as compare.json too.
 
-    Raises ConfigError: there are fewer than two, or one is named twice.
-    Raises BotzooError: one of them cannot be probed; its name is in front.
+    Raises ConfigError: there are fewer than two, or one is named twice; BotzooError: one of them cannot be probed; its name
+    is in front.
     """
     names = [name.strip() for name in models.split(",")]
     if len(names) < 2 or "" in names or len(set(names)) < len(names):

@@ -51,7 +51,6 @@ class Look:
 
     Args:
         run: or one that is being set up; its network is looked at as it is when the first question is asked.
-
     Raises ConfigError: an image may have several labels.
 
     Attributes:
@@ -71,9 +70,8 @@ class Look:
     def probe(self) -> probes.Probe:
         """The best classifier, fitted on the training images and evaluated on the validation images.
 
-        Raises ConfigError: the images are streamed.
-        Raises DataError: the features of all training images are the same.
-        Raises ModelError: features are NaN or infinite.
+        Raises ConfigError: the images are streamed; DataError: the features of all training images are the same; ModelError:
+        features are NaN or infinite.
         """
         classes, seed = len(self.run.data.class_names), self.run.config.seed
         return self._asked(outcomes.PROBE, lambda: probes.probe(*self._rows, classes, seed))
@@ -307,20 +305,17 @@ def lines(look: Look) -> Iterator[str]:
 def as_json(look: Look) -> dict[str, Any]:
     """Return what probe.json says."""
     run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
-    return {
-        "dataset": run.data.name,
-        "model": run.network.start.source,
-        "images": {role: len(images) for role, images in run.images.items()},
-        "split": "validation",
+    images = {role: len(images) for role, images in run.images.items()}
+    asked = {"dataset": run.data.name, "model": run.network.start.source, "images": images, "split": "validation"}
+    nearest = {"k": seen.neighbours, "top1": seen.knn_top1}
+    found = {
         "top1": evaluation.top1,
         "interval_95": evaluation.interval(),
         "calibration_error": probe.calibration_error,
-        "nearest_neighbours": {"k": seen.neighbours, "top1": seen.knn_top1},
-        "c": probe.strength,
-        "folds": probe.folds,
-        "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
-        "with_twice_the_images": seen.with_twice_the_images,
-        "classes": [vars(figures) for figures in class_figures(evaluation, run.data.class_names)],
-        "seconds": round(look.seconds, 2),
-        "kept_from_before": look.kept,
     }
+    fit = {"nearest_neighbours": nearest, "c": probe.strength, "folds": probe.folds}
+    curve = [{"images": n, "top1": top1} for n, top1 in seen.curve]
+    more = {"curve": curve, "with_twice_the_images": seen.with_twice_the_images}
+    classes = [vars(figures) for figures in class_figures(evaluation, run.data.class_names)]
+    how = {"classes": classes, "seconds": round(look.seconds, 2), "kept_from_before": look.kept}
+    return {**asked, **found, **fit, **more, **how}

@@ -113,9 +113,7 @@ class Extractor:
 
         Args:
             role: of the split; view: how each image is augmented; None shows it as evaluation does.
-
-        Raises ConfigError: the images are streamed.
-        Raises ModelError: features are NaN or infinite.
+        Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
         """
         images = self._images(role)
         key, mine = self.key(role, view), []

@@ -30,7 +30,6 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
 
     Args:
         images: decoded already or not; first, last: which ones; preprocessing: its ``crop_mode`` is "center".
-
     Raises DataError: an image can no longer be read.
     """
     shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
