@@ -43,11 +43,10 @@ def finetune(
         resume: folder of a run to go on with; all other options are that run's.
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
-
-    Raises:
-        BotzooError: with the line that the command would print.
+    Raises BotzooError: with the line that the command would print.
     """
-    asked = _asked(data, model, transform, loss, resume, options)
+    own = data, model, transform, loss, resume
+    asked = asked_in_python(FinetuneConfig, command().defaults, PROG, *own, options)
     with shown_in_python():
         run = _execute(asked, callbacks=callbacks)
     return run if run is not None else FinishedRun.load(str(resume))
@@ -56,43 +55,31 @@ def finetune(
 def probe(data: Any = "digits", *, model: str | nn.Module | None = None, **options: Any) -> Look:
     """Say how good a linear classifier on the frozen network is, as --probe does; arguments as of ``finetune``.
 
-    Returns:
-        What was found: ``probe`` (classifier and its evaluation) and ``outlook`` (neighbours, and what more data would do).
+    Returns what was found: ``probe`` (classifier and its evaluation), ``outlook`` (neighbours, and what more data would do).
     """
-    with shown_in_python():
-        look: Look = _execute(_asked(data, model, None, None, None, options), mode="probe")
+    look: Look = _look_at(data, model, options, "probe")
     return look
 
 
 def check(data: Any = "digits", *, model: str | nn.Module | None = None, **options: Any) -> Report:
     """Look for broken files, duplicates and likely wrong labels, as --check does; arguments as of ``finetune``.
 
-    Returns:
-        What was found: ``findings``, ``counts``, ``sizes``, and ``well`` where there is nothing to look at.
+    Returns what was found: ``findings``, ``counts``, ``sizes``, and ``well`` where there is nothing to look at.
     """
-    with shown_in_python():
-        report: Report = _execute(_asked(data, model, None, None, None, options), mode="check")
+    report: Report = _look_at(data, model, options, "check")
     return report
 
 
 def compare(data: Any, models: Sequence[str], **options: Any) -> list[Row]:
     """Probe several models on the same images and return them by rank, as --compare does; arguments as of ``finetune``."""
-    with shown_in_python():
-        rows: list[Row] = _execute(
-            _asked(data, None, None, None, None, options), mode="compare", value=",".join(models)
-        )
+    rows: list[Row] = _look_at(data, None, options, "compare", ",".join(models))
     return rows
 
 
-def _asked(
-    data: Any,
-    model: str | nn.Module | None,
-    transform: Callable[..., Any] | None,
-    loss: Callable[[Tensor, Tensor], Tensor] | None,
-    resume: str | Path | None,
-    options: dict[str, Any],
-) -> PythonCall:
-    return asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, transform, loss, resume, options)
+def _look_at(data: Any, model: str | nn.Module | None, options: dict[str, Any], mode: str, value: str = "") -> Any:
+    asked = asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, None, None, None, options)
+    with shown_in_python():
+        return _execute(asked, mode=mode, value=value)
 
 
 def _execute(asked: PythonCall, **how: Any) -> Any:

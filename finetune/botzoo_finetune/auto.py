@@ -20,18 +20,13 @@ class Facts:
     """What is known of a data set and a network before the first step.
 
     Attributes:
-        images: in the training split.
-        classes: K.
-        smallest: training images of the smallest class.
-        largest: of the largest.
-        side: median side of the training images in pixels, the root of width times height.
+        images: in the training split; classes: K; smallest: training images of the smallest class.
+        largest: of the largest; side: median side of the training images in pixels, the root of width times height.
         input_side: side of the network's input in pixels.
         mirrored: whether images may be flipped: not those of characters.
         probe: accuracy of a linear classifier on the frozen network, in per cent of the validation images; None without one.
-        gpu: whether the network is trained on one.
-        epochs: that the user asks for, None where they are to be chosen.
-        several: whether an image may have several labels.
-        optimizer: its name.
+        gpu: whether the network is trained on one; epochs: that the user asks for, None where they are to be chosen.
+        several: whether an image may have several labels; optimizer: its name.
         base_batch: images of a step that the learning rate is for: 256 with linear scaling, else those of a step.
         batch_norm: whether the network has BatchNorm, as ResNets do and transformers do not.
     """
@@ -50,11 +45,6 @@ class Facts:
     optimizer: str = "adamw"
     base_batch: int = 256
     batch_norm: bool = True
-
-    @property
-    def images_per_class(self) -> float:
-        """Mean number of training images of a class."""
-        return self.images / self.classes
 
 
 MEASURED = "measured"
@@ -91,17 +81,21 @@ SMALLER = 0.75
 def choose(facts: Facts) -> tuple[Choice, ...]:
     """Return the options that suit a data set and a network, each with its reason."""
     epochs = epochs_for(facts)
-    rules = (lr_for, weight_decay_for, layer_decay_for, train_scale_for, freeze_for)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
-    return epochs, *(rule(facts) for rule in rules), *for_length(facts, seen)
+    why, source = "each layer more slowly than the one above it: the lower, the more general", "Howard and Ruder 2018, "
+    layers = Choice("layer_decay", 0.9, why, f"{source}arXiv:1801.06146, section 3.2")
+    trained = f", {facts.probe:.1f} % here" if facts.probe is not None else ""
+    beat = f"adapting all layers beat the probe{trained}, down to 10 images a class"
+    all_layers = Choice("freeze", "none", beat, MEASURED)
+    rates = lr_for(facts), weight_decay_for(facts.optimizer)
+    return epochs, *rates, layers, train_scale_for(facts), all_layers, *for_length(facts, seen)
 
 
 def smaller_input(side: float, input_side: int, smaller: int, in_time: float) -> Choice | None:
     """Return the side of the input that suits a --budget, None where it is the network's own.
 
     Args:
-        side, input_side: as of ``Facts``.
-        smaller: side in pixels that may take the place of ``input_side``.
+        side, input_side: as of ``Facts``; smaller: side in pixels that may take the place of ``input_side``.
         in_time: training images of ``input_side`` that pass in the whole time, were it all spent on them.
     """
     if in_time >= SHORT or not side <= smaller < input_side:
@@ -130,42 +124,29 @@ def lr_for(facts: Facts) -> Choice:
         source = MEASURED
     if not facts.batch_norm and whole == USUAL[0]:
         whole, source = TRANSFORMER_LR, "of ViT-B: He 2022, arXiv:2111.06377, its code"
-    share = min(1.0, max(LEAST, facts.images_per_class / ENOUGH))
-    each = f"{facts.images_per_class:,.{0 if facts.images_per_class >= 1 else 2}f} images a class"
+    mean = facts.images / facts.classes
+    share, each = min(1.0, max(LEAST, mean / ENOUGH)), f"{mean:,.{0 if mean >= 1 else 2}f} images a class"
     few = f"with {each} a higher one loses more of what the weights know than the images teach"
     why = few if share < 1 else f"{each} suffice to adapt all layers"
-    value = float(f"{whole * share * facts.base_batch / 256:.2g}")
-    return Choice("lr", value, why, source)
+    return Choice("lr", float(f"{whole * share * facts.base_batch / 256:.2g}"), why, source)
 
 
-def weight_decay_for(facts: Facts) -> Choice:
+def weight_decay_for(optimizer: str) -> Choice:
     """Choose the weight decay that is usual for the optimizer."""
-    decay, name = usual(facts.optimizer)[1], facts.optimizer.lower()
+    decay, name = usual(optimizer)[1], optimizer.lower()
     if decay == USUAL[1]:
         why = "usual for AdamW, which takes it apart from the gradient"
         return Choice("optim.weight_decay", decay, why, "Loshchilov 2019, arXiv:1711.05101")
     return Choice("optim.weight_decay", decay, f"usual for {name}, which adds it to the gradient", "GluonCV's recipes")
 
 
-def layer_decay_for(facts: Facts) -> Choice:
-    """Choose the factor from each layer to the one below it."""
-    why = "each layer more slowly than the one above it: the lower, the more general"
-    return Choice("layer_decay", 0.9, why, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
-
-
 def train_scale_for(facts: Facts) -> Choice:
     """Choose the size of training crops beside the input's."""
+    why, source = f"training crops are as large as the input, {facts.input_side} px", "as in timm's own recipes"
     if facts.side < facts.input_side:
         why = f"crops below the input's {facts.input_side} px cost more than they save, though images have {facts.side:.0f} px"
-        return Choice("data.train_scale", 1.0, why, MEASURED)
-    why = f"training crops are as large as the input, {facts.input_side} px"
-    return Choice("data.train_scale", 1.0, why, "as in timm's own recipes")
-
-
-def freeze_for(facts: Facts) -> Choice:
-    """Choose what is trained: everything, and say what the probe alone comes to."""
-    seen = f", {facts.probe:.1f} % here" if facts.probe is not None else ""
-    return Choice("freeze", "none", f"adapting all layers beat the probe{seen}, down to 10 images a class", MEASURED)
+        source = MEASURED
+    return Choice("data.train_scale", 1.0, why, source)
 
 
 def for_length(facts: Facts, seen: float) -> Iterator[Choice]:
@@ -175,15 +156,13 @@ def for_length(facts: Facts, seen: float) -> Iterator[Choice]:
         yield Choice("data.crop_min", value, f"a run that sees {seen:,.0f} images is {length} pieces", MEASURED)
     pays = facts.images >= LARGE and seen >= LONG * facts.images
     why = f"it pays from about {LARGE:,} images and {LONG} epochs on"
-    sources = {"mixup": "Kolesnikov 2020, arXiv:1912.11370, section 3.3", "label_smoothing": "He 2018, section 5"}
-    values = {"mixup": 0.2, "label_smoothing": 0.1}
     if not facts.several and facts.smallest and facts.largest > SKEWED * facts.smallest:
         apart = f"classes of {facts.smallest:,} to {facts.largest:,} images"
         best = "top-1 is best with their own frequencies; balanced is for rare classes that matter as much"
         yield Choice("class_weights", "none", f"{apart}: {best}", "Bayes' rule")
-    if facts.several:
-        del sources["label_smoothing"]
-    yield from (Choice(name, values[name] if pays else 0.0, why, source) for name, source in sources.items())
+    yield Choice("mixup", 0.2 if pays else 0.0, why, "Kolesnikov 2020, arXiv:1912.11370, section 3.3")
+    if not facts.several:
+        yield Choice("label_smoothing", 0.1 if pays else 0.0, why, "He 2018, section 5")
 
 
 def usual(optimizer: str) -> tuple[float, float]:
@@ -197,15 +176,13 @@ def usual(optimizer: str) -> tuple[float, float]:
 def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneConfig:
     """Return ``config`` with what is usual for its optimizer in the place of what is not ``given``.
 
-    Raises:
-        ConfigError: the learning rate depends on a batch size that is not known yet.
+    Raises ConfigError: the learning rate depends on a batch size that is not known yet.
     """
     lr, decay = usual(config.optimizer)
     if "lr" not in given:
         if config.batch_size == "auto" and not config.linear_scaling:
-            raise ConfigError(
-                "--batch-size auto with --no-linear-scaling leaves open what batch the learning rate is for: give --lr too."
-            )
+            unknown = "--batch-size auto with --no-linear-scaling leaves open what batch the learning rate is for"
+            raise ConfigError(f"{unknown}: give --lr too.")
         config = replace(config, lr=lr)
     if "optim.weight_decay" not in given:
         config = replace(config, optim=replace(config.optim, weight_decay=decay))

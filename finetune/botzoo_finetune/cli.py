@@ -8,7 +8,7 @@ try:
     import shlex
     import time
     from pathlib import Path
-    from typing import TYPE_CHECKING
+    from typing import TYPE_CHECKING, Any
 
     from botzoo.util.guard import guarded
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
@@ -22,34 +22,16 @@ if TYPE_CHECKING:
 PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
 MODES = {
-    "probe": (
-        "Say in seconds how far a linear classifier on its features comes. It says if more data would help, too.",
-        "",
-    ),
-    "compare": (
-        "Probe several models and rank them by accuracy on these images. Any that --model takes will do.",
-        "M1,M2,...",
-    ),
-    "check": (
-        "Look for broken files, duplicates and likely wrong labels. Counts and sizes are shown too; a report goes into "
-        "the folder check, or --output; the exit status is 1 where something is to be looked at.",
-        "",
-    ),
-    "folds": (
-        "Cross-validate: train K times, each on all folds but one. All images are cut into K stratified folds, and "
-        "each is evaluated once by a network that has not seen it.",
-        "K",
-    ),
-    "seeds": (
-        "Train with each of N seeds on the same split. A list such as 0,1,5 will do; says mean, interval and spread.",
-        "N",
-    ),
-    "search": (
-        "Try out N learning rates, weight decays and layer decays. It closes with the best as a command.",
-        "N",
-    ),
+    "probe": "Say in seconds how far a linear classifier on its features comes. It says if more data would help, too.",
+    "compare M1,M2,...": "Probe several models and rank them by accuracy on these images. Any that --model takes will do.",
+    "check": "Look for broken files, duplicates and likely wrong labels. Counts and sizes are shown too; a report goes into "
+    "the folder check, or --output; the exit status is 1 where something is to be looked at.",
+    "folds K": "Cross-validate: train K times, each on all folds but one. All images are cut into K stratified folds, and "
+    "each is evaluated once by a network that has not seen it.",
+    "seeds N": "Train with each of N seeds on the same split. A list such as 0,1,5 will do; says mean, interval and spread.",
+    "search N": "Try out N learning rates, weight decays and layer decays. It closes with the best as a command.",
 }
-"""What fine-tuning can do instead besides, as ``Mode`` has it."""
+"""What fine-tuning can do instead besides: flag, name of its value, and what."""
 EXAMPLES = {
     "botzoo-finetune --dataset photos": "a folder with a folder for each class",
     "botzoo-finetune --dataset photos --budget 10m": "as good as ten minutes allow",
@@ -80,7 +62,7 @@ def command() -> Command[FinetuneConfig]:
         "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load.",
         FinetuneConfig,
         yaml.safe_load(RECIPE.read_text(encoding="utf-8")),
-        RUN_MODES | {name: Mode(*mode) for name, mode in MODES.items()},
+        RUN_MODES | {flag.partition(" ")[0]: Mode(what, flag.partition(" ")[2]) for flag, what in MODES.items()},
         EXAMPLES,
         CHOSEN,
     )
@@ -99,15 +81,8 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import execute
 
     print_to_terminal()
-    done = execute(
-        asked.config,
-        command=shlex.join([PROG, *argv]),
-        resume=asked.resume,
-        mode=asked.mode,
-        value=asked.value,
-        began=began,
-        given=asked.given,
-    )
+    how: dict[str, Any] = {"resume": asked.resume, "mode": asked.mode, "value": asked.value, "given": asked.given}
+    done = execute(asked.config, command=shlex.join([PROG, *argv]), began=began, **how)
     leave_group()
     if isinstance(done, Report) and not done.well:
         raise SystemExit(1)

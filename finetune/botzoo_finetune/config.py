@@ -7,7 +7,6 @@ from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Accepted, When, above, at_least, between, option
 
 KEPT = "do not go together, since random weights would be kept"
-
 PART = Accepted(
     "none, backbone or a number of stages such as 2",
     lambda part: bool(re.fullmatch(r"none|backbone|\d+", part, re.ASCII)),

@@ -17,7 +17,6 @@ from botzoo.util.markdown import table
 from botzoo_finetune import cli
 
 FILE = Path("docs") / "cli-reference.md"
-
 OPENING = """# Options of the training commands
 
 Written by `python -m botzoo_finetune.reference`; do not edit it by hand.
@@ -57,14 +56,10 @@ def blocks(commands: Iterable[Command[Any]]) -> Iterator[str]:
         if own := [own for own in options if own.name not in shared]:
             yield "Its own options:"
             yield _table(own, command)
-        if other := [
-            own
-            for own in options
-            if own.name in shared and default_words(own, command) != default_words(shared[own.name], every)
-        ]:
+        both = [own for own in options if own.name in shared]
+        if other := [own for own in both if default_words(own, command) != default_words(shared[own.name], every)]:
             yield "Its defaults that are not those above:"
-            rows = ((f"`{flag(own.name)}`", default_words(own, command)) for own in other)
-            yield table(("option", "default"), rows)
+            yield table(("option", "default"), ((f"`{flag(own.name)}`", default_words(own, command)) for own in other))
 
 
 def _table(options: Iterable[Option], command: Command[Any]) -> str:

@@ -6,9 +6,7 @@ from typing import Any
 
 from botzoo.api import all_callbacks, run_training
 from botzoo.errors import ConfigError
-from botzoo.experiments.folds import cross_validate
-from botzoo.experiments.search import SEARCHED, search
-from botzoo.experiments.seeds import train_seeds
+from botzoo.experiments import folds, search, seeds
 from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Own
@@ -26,23 +24,14 @@ from botzoo_finetune.transfer.layer_decay import LayerDecay
 def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callback]:
     """Return the callbacks of transfer learning, in the order in which they act.
 
-    Args:
-        config: the options.
-        given: names of the options that are left as they are where ``config.auto`` chooses the others.
+    The options that are ``given`` are left as they are where ``config.auto`` chooses the others.
     """
     frozen = config.freeze == "backbone"
-    trained: list[Callback] = [
-        Freeze(config.freeze, config.unfreeze_every),
-        LayerDecay(),
-        *([FrozenFeatures(config.views)] if frozen else []),
-    ]
+    freeze = Freeze(config.freeze, config.unfreeze_every)
     choosing = config.auto and not (config.scratch or config.data.streaming or frozen)
-    return [
-        *([ChooseForData(trained[:1])] if choosing else []),
-        *trained,
-        *([StartFromProbe(frozen)] if config.lp_ft and not config.scratch else []),
-        QuickCheck(),
-    ]
+    callbacks: list[Callback] = [ChooseForData([freeze])] if choosing else []
+    callbacks += [freeze, LayerDecay(), *([FrozenFeatures(config.views)] if frozen else [])]
+    return [*callbacks, *([StartFromProbe(frozen)] if config.lp_ft and not config.scratch else []), QuickCheck()]
 
 
 def execute(
@@ -60,22 +49,19 @@ def execute(
     """Fine-tune as ``config`` says, write the card and say how good the result is; or do what ``mode`` says instead.
 
     Args:
-        config: the options.
-        command: as typed, for the card and the command to resume.
+        config: the options; command: as typed, for the card and the command to resume.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
             those that differ from their defaults.
         resume: folder of a run to go on with, whose configuration is ``config``.
         mode: "check", "probe", "compare", "folds", "seeds", "search", "dry_run" or "find_lr"; None to train.
         value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
-        callbacks: a user's own.
-        own: objects of a user's own in the place of what options name.
+        callbacks: a user's own; own: objects of a user's own in the place of what options name.
 
     Returns:
         The finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.
 
-    Raises:
-        BotzooError: see ``botzoo.training.run.train``.
+    Raises BotzooError: see ``botzoo.training.run.train``.
     """
     given = differing(config) if given is None else given
     if resume is None:
@@ -89,22 +75,13 @@ def execute(
     if mode == "compare":
         return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
-        experiment = {"folds": cross_validate, "seeds": train_seeds, "search": search}[mode]
-        kept = {*given, *(SEARCHED if mode == "search" else ())}
+        experiment = {"folds": folds.cross_validate, "seeds": seeds.train_seeds, "search": search.search}[mode]
+        kept = {*given, *(search.SEARCHED if mode == "search" else ())}
 
         def make_callbacks(config: FinetuneConfig) -> list[Callback]:
             return all_callbacks(config, transfer(config, kept), summary=False)
 
         experiment(config, value, command, make_callbacks, kept)
         return None
-    return run_training(
-        config,
-        transfer=transfer(config, given),
-        callbacks=callbacks,
-        given=given,
-        command=command,
-        resume=resume,
-        mode=mode,
-        began=began,
-        own=own,
-    )
+    asked: dict[str, Any] = {"given": given, "command": command, "resume": resume, "mode": mode, "began": began}
+    return run_training(config, transfer=transfer(config, given), callbacks=callbacks, own=own, **asked)

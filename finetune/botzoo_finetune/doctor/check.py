@@ -20,12 +20,9 @@ from botzoo.training.state import Own
 from botzoo.util.files import free_name, write_text
 from botzoo.util.text import under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor.examine import Features, Report, examine, names_and_counts
-from botzoo_finetune.doctor.findings import Finding
-from botzoo_finetune.doctor.names import check_names
-from botzoo_finetune.doctor.page import page
-from botzoo_finetune.doctor.report import WIDTH, as_json, lines, to_look_at
-from botzoo_finetune.doctor.roll import Roll
+from botzoo_finetune.doctor import examine, page, quick
+from botzoo_finetune.doctor.examine import Report
+from botzoo_finetune.doctor.findings import Finding, Roll
 from botzoo_finetune.transfer.features import features_of, unmeasured
 
 log = logging.getLogger("botzoo")
@@ -34,7 +31,7 @@ log = logging.getLogger("botzoo")
 def check(
     config: FinetuneConfig,
     callbacks: Sequence[Callback] = (),
-    features: Features = features_of,
+    features: examine.Features = features_of,
     own: Own | None = None,
 ) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
@@ -43,10 +40,7 @@ def check(
         config: the options; they go into the folder --output, by default ``check``, numbered where that exists.
         callbacks: of the run that may follow; they are checked with the rest.
         features: what labels are estimated from.
-
-    Raises:
-        DataError: there is no such data set.
-        BotzooError: another option cannot be used; nothing is written.
+    Raises DataError: there is no such data set; BotzooError: another option cannot be used; nothing is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
@@ -58,13 +52,11 @@ def check(
             raise
         report = unusable(config, error)
     else:
-        if run.data.multi_label:
-            raise ConfigError(
-                f"--check looks at one label of each image, and those of {config.dataset} may have several."
-            )
+        if not run.task.one_label:
+            raise ConfigError(f"--check looks at one label of each image; those of {config.dataset} may have several.")
         bar = partial(tqdm, desc="looking at images", leave=False, disable=not sys.stderr.isatty(), unit="img")
-        report = examine(run, features, config.seed, lambda items, total: iter(bar(items, total=total)))
-    for line in [*lines(report), *under("written", [write(report, config.output)], WIDTH)]:
+        report = examine.examine(run, features, config.seed, lambda items, total: iter(bar(items, total=total)))
+    for line in [*page.lines(report), *under("written", [write(report, config.output)], page.WIDTH)]:
         log.info("%s", line)
     return report
 
@@ -77,7 +69,7 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
         data = find_images(config.dataset, **columns)
     except BotzooError:  # even so, its names may be read and tell what is wrong
         try:
-            found = check_names(names_by_split(config.dataset, **columns))
+            found = quick.check_names(names_by_split(config.dataset, **columns))
         except BotzooError:
             found = []
         if not found:
@@ -85,7 +77,7 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
         return Report(config.dataset, Roll((), {}), {}, findings + found, [NOT_READ])
     counted = {role: split.class_counts(len(data.class_names)) for role, split in data.splits.items()}
     counts = {role: count for role, count in counted.items() if count is not None}
-    findings += names_and_counts(data.class_names, counts)
+    findings += examine.names_and_counts(data.class_names, counts)
     return Report(config.dataset, Roll(data.class_names, {}), counts, findings, [*data.notes, NOT_READ])
 
 
@@ -98,11 +90,10 @@ def write(report: Report, output: str | None) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Names of files may be no UTF-8: JSON escapes such letters, the others get a backslash.
-        write_text(folder / "check.json", json.dumps(as_json(report), indent=1) + "\n")
-        for name, text in {"check.html": page(report), "look_at.txt": "".join(to_look_at(report))}.items():
+        write_text(folder / "check.json", json.dumps(page.as_json(report), indent=1) + "\n")
+        for name, text in {"check.html": page.page(report), "look_at.txt": "".join(page.to_look_at(report))}.items():
             write_text(folder / name, text.encode("utf-8", "backslashreplace").decode())
     except OSError as error:
-        raise ConfigError(
-            f"The report cannot be written to {folder} ({error.strerror}): give a folder that you may write to with --output."
-        ) from error
+        wrong = f"The report cannot be written to {folder} ({error.strerror})"
+        raise ConfigError(f"{wrong}: give a folder that you may write to with --output.") from error
     return f"{folder / 'check.html'}, check.json and look_at.txt, the images to look at, beside it"

@@ -13,18 +13,11 @@ from botzoo.errors import ModelError, printable
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.util.text import listing
-from botzoo_finetune.doctor.counts import check_counts
-from botzoo_finetune.doctor.duplicates import check_duplicates
-from botzoo_finetune.doctor.findings import Finding
-from botzoo_finetune.doctor.labels import FOLDS, MEANINGFUL, Estimate, check_labels, estimate
-from botzoo_finetune.doctor.names import check_names
-from botzoo_finetune.doctor.near import check_blank, check_near_duplicates, contrast, difference_hash
-from botzoo_finetune.doctor.roll import Roll
-from botzoo_finetune.doctor.sizes import Sizes, check_sizes, measure
+from botzoo_finetune.doctor import duplicates, labels, quick
+from botzoo_finetune.doctor.findings import Finding, Roll
 
 Features = Callable[[Run, str], NDArray[np.floating]]
 """Given the run and the role of a split, returns the pooled features (N, D) of its images, in their order."""
-
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
 """Wraps the iterator over all images, given their number."""
 
@@ -34,11 +27,8 @@ class Report:
     """What the examination of a data set found.
 
     Attributes:
-        dataset: its name, as the user gave it.
-        roll: its images.
-        counts: images of each class, shape (K,), by role.
-        findings: check by check.
-        remarks: sentences on the data, and on what was not looked at and why.
+        dataset: its name, as the user gave it; roll: its images; counts: images of each class, shape (K,), by role.
+        findings: check by check; remarks: sentences on the data, and on what was not looked at and why.
         sizes: of the images; None where none were read.
         accuracy: of the estimate that labels were compared with, in [0, 1]; None where there is none.
         noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not looked at.
@@ -49,7 +39,7 @@ class Report:
     counts: Mapping[str, NDArray[np.int64]]
     findings: Sequence[Finding]
     remarks: Sequence[str] = ()
-    sizes: Sizes | None = None
+    sizes: quick.Sizes | None = None
     accuracy: float | None = None
     noise: float | None = None
 
@@ -63,37 +53,27 @@ def examine(run: Run, features: Features, seed: int, progress: Progress = lambda
     """Look at every image of a data set; train nothing and write nothing.
 
     Args:
-        run: set up with ``skip_corrupt``; its images are not streamed.
-        features: what labels are estimated from.
-        seed: decides the folds of that estimate.
-        progress: sees the images go by.
+        run: set up with ``skip_corrupt``; its images are not streamed; features: what labels are estimated from.
+        seed: decides the folds of that estimate; progress: sees the images go by.
     """
     roll = roll_of(run)
     estimated, why_not = estimate_labels(run, roll, features, seed)
     alike, how_alike = look_at_pixels(roll, progress)
-    findings = [
-        *quick_findings(roll),
-        *(
-            Finding("corrupt", f"cannot be read: {image.problem}", (len(roll) + i,))
-            for i, image in enumerate(run.left_out)
-        ),
-        *alike,
-        *(check_labels(estimated, roll.labels, roll.class_names) if estimated is not None else ()),
-        *check_sizes(roll.shapes, run.preprocessing.size),
-    ]
-    remarks = [*run.data.notes, *why_not, *how_alike]
-    sizes = measure(roll.shapes, run.preprocessing.size)
-    accuracy = estimated.accuracy if estimated is not None else None
-    noise = estimated.noise if estimated is not None and estimated.meaningful else None
+    broken = [(len(roll) + i, f"cannot be read: {image.problem}") for i, image in enumerate(run.left_out)]
+    findings = [*quick_findings(roll), *(Finding("corrupt", reason, (i,)) for i, reason in broken), *alike]
+    accuracy = noise = None
+    if estimated is not None:
+        findings += labels.check_labels(estimated, roll.labels, roll.class_names)
+        accuracy, noise = estimated.accuracy, estimated.noise if estimated.meaningful else None
+    findings += quick.check_sizes(roll.shapes, run.preprocessing.size)
+    remarks, sizes = [*run.data.notes, *why_not, *how_alike], quick.measure(roll.shapes, run.preprocessing.size)
     return Report(run.data.name, roll, roll.counts, findings, remarks, sizes, accuracy, noise)
 
 
 def quick_findings(roll: Roll) -> list[Finding]:
     """Return what can be found without looking at a single pixel: of names, counts and equal files."""
-    return [
-        *names_and_counts(roll.class_names, roll.counts),
-        *check_duplicates(roll.digests, roll.labels, roll.roles, roll.role_names),
-    ]
+    found = names_and_counts(roll.class_names, roll.counts)
+    return found + duplicates.check_duplicates(roll.digests, roll.labels, roll.roles, roll.role_names)
 
 
 class QuickCheck(Callback):
@@ -104,10 +84,10 @@ class QuickCheck(Callback):
 
         Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
         """
-        if run.data.multi_label or not all(isinstance(images, Images) for images in run.images.values()):
+        if not run.task.one_label or not all(isinstance(images, Images) for images in run.images.values()):
             return []
         roll = roll_of(run)
-        found = [*quick_findings(roll), *check_sizes(roll.shapes, run.preprocessing.size)]
+        found = [*quick_findings(roll), *quick.check_sizes(roll.shapes, run.preprocessing.size)]
         leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
         odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
         parts = [f.reason for f in found if f.look and not f.images]
@@ -120,9 +100,10 @@ def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np
     """Return what can be found in the number of images of each class, shape (K,), by role."""
     used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}
     unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0).tolist()]
-    text = f"there are no images of {listing(unused)}, which the data declares"
-    declared = [Finding("names", text)] if unused else []
-    return [*check_names(used), *declared, *check_counts(counts["train"], class_names)]
+    findings = quick.check_names(used)
+    if unused:
+        findings.append(Finding("names", f"there are no images of {listing(unused)}, which the data declares"))
+    return findings + quick.check_counts(counts["train"], class_names)
 
 
 def roll_of(run: Run) -> Roll:
@@ -136,27 +117,28 @@ def look_at_pixels(roll: Roll, progress: Progress) -> tuple[list[Finding], list[
 
     def look(i: int) -> tuple[np.uint64, int]:
         image = roll.image(i)
-        return difference_hash(image), contrast(image)
+        return duplicates.difference_hash(image), duplicates.contrast(image)
 
     hashes, contrasts = zip(*progress(in_order(look, len(roll)), len(roll)), strict=True)
-    seen = np.array(hashes), np.array(contrasts, np.uint8)
-    near, remarks = check_near_duplicates(*seen, roll.digests, roll.labels, roll.roles, roll.role_names, roll.image)
-    return [*near, *check_blank(seen[1])], remarks
+    seen, of = (np.array(hashes), np.array(contrasts, np.uint8)), duplicates.check_near_duplicates
+    near, remarks = of(*seen, roll.digests, roll.labels, roll.roles, roll.role_names, roll.image)
+    return [*near, *duplicates.check_blank(seen[1])], remarks
 
 
-def estimate_labels(run: Run, roll: Roll, features: Features, seed: int) -> tuple[Estimate | None, list[str]]:
+def estimate_labels(run: Run, roll: Roll, features: Features, seed: int) -> tuple[labels.Estimate | None, list[str]]:
     """Return the estimate that labels are compared with, and a remark where they are not, or not all of them."""
+    unchecked = "labels were not checked:"
     try:
         rows = np.concatenate([features(run, role) for role in roll.role_names])
     except ModelError as error:
-        return None, [f"labels were not checked: {error}"]
-    found = estimate(rows, roll.labels, seed)
+        return None, [f"{unchecked} {error}"]
+    found = labels.estimate(rows, roll.labels, seed)
     if found is None:
-        return None, [f"labels were not checked: it takes two classes of {FOLDS} images or more"]
+        return None, [f"{unchecked} it takes two classes of {labels.FOLDS} images or more"]
     if not found.meaningful:
-        return found, [
-            f"labels were not checked: Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {MEANINGFUL}, so most "
-            "of what contradicts it would be its own mistakes"
-        ]
-    rare = int((~found.estimated).sum())
-    return found, [f"labels of {rare} image(s) were not checked: their classes have fewer than {FOLDS}"] if rare else []
+        why = f"Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {labels.MEANINGFUL}"
+        return found, [f"{unchecked} {why}, so most of what contradicts it would be its own mistakes"]
+    rare = (
+        f"labels of {(~found.estimated).sum()} image(s) were not checked: their classes have fewer than {labels.FOLDS}"
+    )
+    return found, [] if found.estimated.all() else [rare]

@@ -1,30 +1,29 @@
-"""What a check says: a finding, about no image, one, or several that belong together."""
+"""The images of a data set in one line, so that checks can speak of them by number, and what a check says of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from botzoo.data.images import Images
 
 Check = Literal[
-    "usable",
-    "names",
-    "counts",
-    "corrupt",
-    "duplicates",
-    "near duplicates",
-    "labels",
-    "blank",
-    "tiny",
-    "aspect",
-    "sizes",
-]
+    "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "tiny", "aspect", "sizes"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a check found.
+    """Something that a check found, about no image, one, or several that belong together.
 
     Attributes:
-        check: which one.
-        reason: what is the matter, in words that do not name the images.
+        check: which one; reason: what is the matter, in words that do not name the images.
         images: places of the images that it is about, in ``Roll``.
         look: whether somebody should look at it; otherwise it is worth knowing and no more.
         suggested: for a label: the class that the image looks like, an index into the class names.
@@ -37,3 +36,80 @@ class Finding:
     look: bool = True
     suggested: int | None = None
     score: float | None = None
+
+
+class Entry(NamedTuple):
+    """An image as people know it: its file or row, its split, and the name of its class; "" where that is not known."""
+
+    name: str
+    split: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Roll:
+    """The readable images, split by split in the order of ``splits``, and behind them the unreadable ones.
+
+    Attributes:
+        class_names: of the K classes; splits: the readable images by role; unreadable: name of each unreadable image.
+    """
+
+    class_names: Sequence[str]
+    splits: "Mapping[str, Images]"
+    unreadable: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        """Return the number of readable images, N."""
+        return int(self._ends[-1])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(len(images) for images in self.splits.values())])
+
+    @property
+    def role_names(self) -> list[str]:
+        """The roles, in order."""
+        return list(self.splits)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Of the readable images, int64 (N,)."""
+        return np.concatenate([images.labels for images in self.splits.values()])
+
+    @cached_property
+    def roles(self) -> NDArray[np.int8]:
+        """Split of each readable image, int8 (N,), an index into ``role_names``."""
+        return np.repeat(np.arange(len(self.splits), dtype=np.int8), np.diff(self._ends))
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint8]:
+        """SHA-256 of each readable image as it was encoded, uint8 (N, 32)."""
+        return np.concatenate([images.decoded.index.digests[images.rows] for images in self.splits.values()])
+
+    @cached_property
+    def shapes(self) -> NDArray[np.int32]:
+        """Height and width of each readable image in pixels, int32 (N, 2)."""
+        return np.concatenate([images.shapes for images in self.splits.values()])
+
+    @property
+    def counts(self) -> dict[str, NDArray[np.int64]]:
+        """Readable images of each class, shape (K,), by role."""
+        classes = len(self.class_names)
+        return {role: np.bincount(images.labels, minlength=classes) for role, images in self.splits.items()}
+
+    def image(self, i: int) -> "Image":
+        """Return the readable image i, decoded, RGB."""
+        images, row = self._at(i)
+        return images.image(row)
+
+    def entry(self, i: int) -> Entry:
+        """Return who image i is, readable or not."""
+        if i >= len(self):
+            return Entry(self.unreadable[i - len(self)], "", "")
+        images, row = self._at(i)
+        label = self.class_names[int(images.labels[row])]
+        return Entry(images.split.describe(row), self.role_names[int(self.roles[i])], label)
+
+    def _at(self, i: int) -> "tuple[Images, int]":
+        role = int(self.roles[i])
+        return self.splits[self.role_names[role]], i - int(self._ends[role])

@@ -56,9 +56,7 @@ def estimate(features: NDArray[np.floating], labels: NDArray[np.int64], seed: in
     """Return the out-of-fold probabilities of a logistic regression, or None where fewer than two classes have images enough.
 
     Args:
-        features: (N, D), finite.
-        labels: int64 (N,), >= 0.
-        seed: decides the folds.
+        features: (N, D), finite; labels: int64 (N,), >= 0; seed: decides the folds.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -95,12 +93,9 @@ def components(features: NDArray[np.floating], seed: int) -> NDArray[np.float32]
 
 
 def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Sequence[str]) -> list[Finding]:
-    """Return the labels that are wrong with a probability above ``SUSPECT``, the likeliest first; none where the estimate is
-    not ``meaningful``.
+    """Return which labels, int64 (N,), are wrong with a probability above ``SUSPECT``, the likeliest first.
 
-    Args:
-        labels: int64 (N,).
-        class_names: of the K classes.
+    There are none where the estimate is not ``meaningful``.
     """
     if not estimate.meaningful:
         return []

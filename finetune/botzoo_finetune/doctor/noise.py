@@ -32,7 +32,7 @@ class Noise:
     """What the labels say of themselves.
 
     Attributes:
-        share: of the labels that are wrong, e, in [0, 0.5]; 0 where the labels are not significantly likelier with any noise.
+        share: of the labels that are wrong, e, in [0, 0.5]; 0 where labels are not significantly likelier with noise.
         wrong: (N,), the probability that each label is wrong, in [0, 1].
     """
 
@@ -49,9 +49,8 @@ def label_noise(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
     """
     from scipy.optimize import minimize
 
-    rows = np.linspace(
-        0, len(labels) - 1, min(len(labels), max(1, LOOKED_AT // probabilities.shape[1])), dtype=np.int64
-    )
+    most = min(len(labels), max(1, LOOKED_AT // probabilities.shape[1]))
+    rows = np.linspace(0, len(labels) - 1, most, dtype=np.int64)
     logits, given = _logarithms(probabilities[rows]), labels[rows]
 
     def surprise(parameters: NDArray[np.float64]) -> float:
@@ -59,15 +58,11 @@ def label_noise(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
         right, mistaken = ways(logits, given, temperature, share)
         return -float(np.log(np.maximum(right + mistaken, 1e-300)).sum())
 
-    def without(parameters: NDArray[np.float64]) -> float:
-        return surprise(np.array([parameters[0], -np.inf]))
-
-    clean = float(minimize(without, [0.0], method="Nelder-Mead").fun)
+    clean = minimize(lambda found: surprise(np.array([found[0], -np.inf])), [0.0], method="Nelder-Mead")
     starts = [[0.0, float(np.log(share / (MOST - share)))] for share in STARTS]
-    best = min(
-        (minimize(surprise, start, method="Nelder-Mead") for start in starts), key=lambda found: float(found.fun)
-    )
-    if 2 * (clean - float(best.fun)) < SIGNIFICANT:
+    fitted = [minimize(surprise, start, method="Nelder-Mead") for start in starts]
+    best = min(fitted, key=lambda found: float(found.fun))
+    if 2 * float(clean.fun - best.fun) < SIGNIFICANT:
         return Noise(0.0, np.zeros(len(labels)))
     temperature, share = _natural(best.x)
     right, mistaken = ways(_logarithms(probabilities), labels, temperature, share)

@@ -1,27 +1,47 @@
-"""The report as one HTML page that needs nothing else: small pictures in it, no scripts, all names escaped."""
+"""What was found: lines for the terminal, JSON, a list of the images to look at, and one HTML page that needs nothing else."""
 
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import asdict
 from html import escape
 from io import BytesIO
+from typing import Any
 
 from PIL import Image
 
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
+from botzoo.util.text import under
 from botzoo_finetune.doctor.examine import Report
 from botzoo_finetune.doctor.findings import Check, Finding
-from botzoo_finetune.doctor.report import ADVICE, by_check, facts, verdict
 
+ADVICE: dict[Check, str] = {
+    "usable": "nothing can be trained on it as it is",
+    "names": "give a class one name, in every split",
+    "counts": "gather more images of the rare classes, and read their recall beside the accuracy",
+    "corrupt": "mend or remove them, or train with --skip-corrupt",
+    "duplicates": "keep one of each; what is in two splits makes the figures too good",
+    "near duplicates": "keep one of each; what is in two splits makes the figures too good",
+    "labels": "look at them, the worst first, and move those that are wrong",
+    "blank": "remove them, unless nothing is what they should show",
+    "tiny": "look whether they are thumbnails or icons that came along by mistake",
+    "aspect": "crop them to what matters: the network sees the middle only",
+    "sizes": "",
+}
+"""What to do about the findings of each check; the order is that of the reports."""
+WIDTH = max(map(len, ADVICE))
+"""Of the column of headings in the terminal."""
+SHOWN = 5
+"""At most so many findings of a check are shown in the terminal."""
+OTHERS = 3
+"""At most so many other images are named beside one of a group."""
 SIDE = 112
 """Longer side of the pictures, in pixels."""
 FINDINGS = 60
 """At most so many findings of a check are pictured."""
 GROUP = 6
 """At most so many images of a finding are pictured."""
-
 MANY = 20
 """Classes from which on their table is folded up."""
-
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
@@ -36,56 +56,137 @@ figcaption { overflow-wrap: anywhere } img { display: block; margin-bottom: .2re
 """
 
 
+def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
+    """Yield the findings check by check, in the order of ``ADVICE``."""
+    for check in ADVICE:
+        if findings := [finding for finding in report.findings if finding.check == check]:
+            yield check, findings
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Yield the report for the terminal."""
+    sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
+    several = f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else ""
+    remarks = (printable(remark, 500) for remark in report.remarks)
+    yield from under("data", [f"{printable(report.dataset)}{several}", *remarks, *facts(report)], WIDTH)
+    for check, findings in by_check(report):
+        look = sum(finding.look for finding in findings)
+        counts = [f"{look:,} to look at"] if look else []
+        if rest := len(findings) - look:
+            counts.append(f"{rest:,} worth knowing" if look else "worth knowing")
+        first = sorted(findings, key=lambda finding: not finding.look)[:SHOWN]
+        shown = [f"  {printable(with_names(report, finding), 400)}" for finding in first]
+        shown += [f"  and {len(findings) - SHOWN:,} more"] if len(findings) > SHOWN else []
+        yield from under(check, [": ".join(filter(None, [", ".join(counts), ADVICE[check]])), *shown], WIDTH)
+    yield from under("result", [verdict(report)], WIDTH)
+
+
+def facts(report: Report) -> Iterator[str]:
+    """Yield sentences on the sizes of the images and on the estimate."""
+    if (s := report.sizes) is not None:
+        yield f"shorter sides of {s.least:,} to {s.most:,} px, {s.median:,} in the middle; the network's input has {s.input:,}"
+    if report.accuracy is not None:
+        wrong = f", and takes {report.noise:.1%} of the labels to be wrong" if report.noise is not None else ""
+        yield f"an estimate from the network's features agrees with the labels of {report.accuracy:.1%} of the images{wrong}"
+
+
+def with_names(report: Report, finding: Finding) -> str:
+    """Return a finding with the names of its images in front, the first few of them."""
+    names = [report.roll.entry(i).name for i in finding.images[: OTHERS + 1]]
+    more = [f"{len(finding.images) - len(names)} more"] if len(finding.images) > len(names) else []
+    return f"{', '.join([*names, *more])}: {finding.reason}" if names else finding.reason
+
+
+def verdict(report: Report) -> str:
+    """Return the last line: how much is to be looked at."""
+    if report.well:
+        return "nothing to look at"
+    look = [finding for finding in report.findings if finding.look]
+    images = {i for finding in look for i in finding.images}
+    return f"{len(look):,} finding(s) to look at" + (f", of {len(images):,} image(s)" if images else "")
+
+
+def to_look_at(report: Report) -> Iterator[str]:
+    """Yield one line for each image to look at: its name, a tab, and why, with others of the same group."""
+    for finding in (finding for _, findings in by_check(report) for finding in findings if finding.look):
+        names = [report.roll.entry(i).name for i in finding.images]
+        for k, name in enumerate(names):
+            others = names[:k] + names[k + 1 :]
+            more = f" and {len(others) - OTHERS:,} more" if len(others) > OTHERS else ""
+            also = f": also {', '.join(others[:OTHERS])}{more}" if others else ""
+            yield f"{_plain(name)}\t{_plain(finding.reason + also)}\n"
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` on one line: tabs, line ends and control characters as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return all that is known, for check.json."""
+    names, findings = report.roll.class_names, []
+    for finding in (finding for _, found in by_check(report) for finding in found):
+        images = [report.roll.entry(i)._asdict() for i in finding.images]
+        suggested = names[finding.suggested] if finding.suggested is not None else None
+        own = asdict(finding) | {"images": images, "suggested": suggested}
+        findings.append({key: value for key, value in own.items() if value is not None})
+    return {
+        "format": 1,
+        "dataset": report.dataset,
+        "well": report.well,
+        "class_names": list(names),
+        "counts": {role: count.tolist() for role, count in report.counts.items()},
+        "sizes": asdict(report.sizes) if report.sizes is not None else None,
+        "estimate_accuracy": report.accuracy,
+        "label_noise": report.noise,
+        "remarks": list(report.remarks),
+        "findings": findings,
+    }
+
+
 def page(report: Report) -> str:
-    """Return the page."""
-    title = f"The data of {escape(report.dataset)}"
+    """Return the page: small pictures in it, no scripts, all names escaped."""
+    title, remarks = f"The data of {escape(report.dataset)}", [*report.remarks, *facts(report)]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title><style>{STYLE}</style></head><body>",
-            f"<h1>{title}</h1><p><b>{escape(verdict(report))}</b></p>",
-            *(["<ul>", *(f"<li>{escape(text)}</li>" for text in [*report.remarks, *facts(report)]), "</ul>"]),
-            *counts(report),
-            *(line for check, findings in by_check(report) for line in section(report, check, findings)),
-            "</body></html>",
-        ]
-    )
+    sections = "\n".join(section(report, check, findings) for check, findings in by_check(report))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>{STYLE}</style></head><body>
+<h1>{title}</h1><p><b>{escape(verdict(report))}</b></p>
+<ul>{"".join(f"<li>{escape(text)}</li>" for text in remarks)}</ul>
+{counts(report)}
+{sections}
+</body></html>"""
 
 
-def counts(report: Report) -> Iterator[str]:
-    """Yield the table of how many images each class has, folded up where it is long."""
+def counts(report: Report) -> str:
+    """Return the table of how many images each class has, folded up where it is long."""
     if not report.counts:
-        return
+        return ""
     names = report.roll.class_names
     folded, which = ("", f"of {len(names):,} classes") if len(names) > MANY else (" open", "class")
-    yield f"<h2>Images</h2><details{folded}><summary>of each {which}</summary><table>"
-    yield "<tr><th></th>" + "".join(f"<th>{escape(role)}</th>" for role in report.counts) + "</tr>"
-    for k, name in enumerate(names):
-        cells = "".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values())
-        yield f"<tr><th>{escape(name)}</th>{cells}</tr>"
-    yield "</table></details>"
+    head = "".join(f"<th>{escape(role)}</th>" for role in report.counts)
+    cells = ("".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values()) for k in range(len(names)))
+    rows = "\n".join(f"<tr><th>{escape(name)}</th>{row}</tr>" for name, row in zip(names, cells, strict=True))
+    opening = f"<h2>Images</h2><details{folded}><summary>of each {which}</summary>"
+    return f"{opening}<table><tr><th></th>{head}</tr>\n{rows}</table></details>"
 
 
-def section(report: Report, check: Check, findings: list[Finding]) -> Iterator[str]:
-    """Yield the findings of a check, the first of them with pictures."""
-    yield f"<h2>{escape(check.capitalize())} ({len(findings):,})</h2>"
-    yield f'<p class="quiet">{escape(ADVICE[check])}</p>'
-    yield '<div class="findings">'
+def section(report: Report, check: Check, findings: list[Finding]) -> str:
+    """Return the findings of a check, the first of them with pictures."""
+    boxes = []
     for finding in findings[:FINDINGS]:
         wide, quiet = "" if finding.images else " wide", "" if finding.look else " quiet"
-        yield f'<div class="finding{wide}{quiet}"><p>{escape(finding.reason)}</p><div class="images">'
-        yield from (figure(report, i) for i in finding.images[:GROUP])
-        yield "</div>"
-        if len(finding.images) > GROUP:
-            yield f"<p>and {len(finding.images) - GROUP:,} more images, in check.json</p>"
-        yield "</div>"
-    yield "</div>"
-    if len(findings) > FINDINGS:
-        yield f"<p>and {len(findings) - FINDINGS:,} more, in check.json</p>"
+        shown, rest = "\n".join(figure(report, i) for i in finding.images[:GROUP]), len(finding.images) - GROUP
+        more = f"<p>and {rest:,} more images, in check.json</p>" if rest > 0 else ""
+        box = f'<p>{escape(finding.reason)}</p><div class="images">{shown}</div>{more}'
+        boxes.append(f'<div class="finding{wide}{quiet}">{box}</div>')
+    head = f'<h2>{escape(check.capitalize())} ({len(findings):,})</h2><p class="quiet">{escape(ADVICE[check])}</p>'
+    rest = len(findings) - FINDINGS
+    more = f"<p>and {rest:,} more, in check.json</p>" if rest > 0 else ""
+    return "\n".join([head, '<div class="findings">', *boxes, f"</div>{more}"])
 
 
 def figure(report: Report, i: int) -> str:
@@ -104,9 +205,9 @@ def picture(report: Report, i: int) -> str | None:
         image = report.roll.image(i)
     except DataError:
         return None
-    scale = SIDE / max(image.size)
+    scale, file = SIDE / max(image.size), BytesIO()
     width, height = (max(1, round(side * scale)) for side in image.size)
-    sampling = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-    file = BytesIO()
-    image.resize((width, height), sampling).save(file, "JPEG", quality=80)
+    image.resize((width, height), Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX).save(
+        file, "JPEG", quality=80
+    )
     return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"

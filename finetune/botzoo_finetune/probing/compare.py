@@ -24,14 +24,11 @@ class Row:
     """What the probe of one network came to.
 
     Attributes:
-        model: as it was named.
-        top1: accuracy of the linear classifier on the validation split, in per cent.
-        interval: its 95 % interval.
-        images: in that split.
+        model: as it was named; top1: accuracy of the linear classifier on the validation split, in per cent.
+        interval: its 95 % interval; images: in that split.
         seconds: until it was known; few where the features were kept from before.
         images_per_second: that the network without its classifier takes here, one process, in evaluation mode.
-        parameters: of the whole network, with a classifier for these classes.
-        macs: multiply-adds for one image.
+        parameters: of the whole network, with a classifier for these classes; macs: multiply-adds for one image.
         size: side of its input in pixels.
     """
 
@@ -51,9 +48,8 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
 
     With --output it is written as compare.json too.
 
-    Raises:
-        ConfigError: there are fewer than two, or one is named twice.
-        BotzooError: one of them cannot be probed; its name is in front.
+    Raises ConfigError: there are fewer than two, or one is named twice; BotzooError: one of them cannot be probed; its name
+    is in front.
     """
     names = [name.strip() for name in models.split(",")]
     if len(names) < 2 or "" in names or len(set(names)) < len(names):
@@ -72,8 +68,8 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
     for line in ranking(rows):
         log.info("%s", line)
     if folder is not None and PartialState().is_main_process:
-        values = {"dataset": config.dataset, "split": "validation", "ranking": [vars(row) for row in rows]}
-        keep_json(folder / "compare.json", values)
+        ranked = [vars(row) for row in rows]
+        keep_json(folder / "compare.json", {"dataset": config.dataset, "split": "validation", "ranking": ranked})
     return rows
 
 
@@ -82,37 +78,22 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     run = set_up(unmeasured(config), own=own)
     look = Look(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
-    return Row(
-        config.model,
-        seen.top1,
-        seen.interval(),
-        len(seen),
-        look.seconds,
-        from_main(run.accelerator, lambda: extractor_of(run).images_per_second()),
-        count_parameters(run.model)[0],
-        count_macs(run.model, size),
-        size,
-    )
+    found = config.model, seen.top1, seen.interval(), len(seen), look.seconds
+    speed = from_main(run.accelerator, lambda: extractor_of(run).images_per_second())
+    return Row(*found, speed, count_parameters(run.model)[0], count_macs(run.model, size), size)
 
 
 def ranking(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the lines of the table of networks, which are given the best first, and which one to take."""
     head = ("model", "top-1", "95 % interval", "seconds", "images/s", "parameters", "MACs", "input")
-    cells = (
-        (
-            row.model,
-            f"{row.top1:.2f} %",
-            "{:.2f} to {:.2f}".format(*row.interval),
-            f"{row.seconds:.1f}",
-            f"{row.images_per_second:.0f}",
-            f"{row.parameters / 1e6:.1f} M",
-            f"{row.macs / 1e9:.2f} G",
-            f"{row.size} px",
-        )
-        for row in rows
-    )
+    cells = []
+    for row in rows:
+        figures = row.model, f"{row.top1:.2f} %", "{:.2f} to {:.2f}".format(*row.interval), f"{row.seconds:.1f}"
+        size = f"{row.parameters / 1e6:.1f} M", f"{row.macs / 1e9:.2f} G", f"{row.size} px"
+        cells.append((*figures, f"{row.images_per_second:.0f}", *size))
     yield from under("ranking", table([head, *cells]))
     best, others = rows[0], [row.model for row in rows[1:] if row.interval[1] >= rows[0].top1]
     close = f"; {', '.join(others)} may be as good" if others else ""
-    text = f"--model {best.model}, by a linear classifier on {best.images:,} validation images{close}"
-    yield from under("best", [text])
+    yield from under(
+        "best", [f"--model {best.model}, by a linear classifier on {best.images:,} validation images{close}"]
+    )

@@ -19,44 +19,27 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import seconds_of
 from botzoo.results.per_class import class_figures
 from botzoo.results.summary import class_table
+from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
-from botzoo.training.distributed import from_main, on_main
 from botzoo.training.folder import check_output
-from botzoo.training.setup import build, set_up, with_choices
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
 from botzoo.util.text import under
-from botzoo_finetune.auto import SMALLER, Facts, choose, smaller_input, stands_aside
+from botzoo_finetune import auto
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
-from botzoo_finetune.probing.probe import (
-    Linear,
-    Outlook,
-    Probe,
-    all_alike,
-    constants,
-    gentle,
-    linear_classifier,
-    outlook,
-    probe,
-    start_classifier,
-    subset,
-)
+from botzoo_finetune.probing import outcomes
+from botzoo_finetune.probing import probe as probes
 from botzoo_finetune.transfer.features import extractor_of, unmeasured
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
-
-
 ROLES = ("train", "validation")
-
 LOOKED_AT = 10_000
 """Training images that a run looks at before its first step, at most; --probe looks at all."""
-
 LOOKED_AT_TO_EVALUATE = 2_000
 """Validation images that it evaluates its probe on, at most."""
 
@@ -68,9 +51,7 @@ class Look:
 
     Args:
         run: or one that is being set up; its network is looked at as it is when the first question is asked.
-
-    Raises:
-        ConfigError: an image may have several labels.
+    Raises ConfigError: an image may have several labels.
 
     Attributes:
         seconds: that fitting, or finding what was kept, took until now, features included.
@@ -78,79 +59,75 @@ class Look:
     """
 
     def __init__(self, run: Draft | Run) -> None:
-        if run.data.multi_label:
+        if not run.task.one_label:
             raise ConfigError(
-                f"A probe names one class of each image, and those of {run.data.name} may have several labels."
+                f"A probe names one class of each image; those of {run.data.name} may have several labels."
             )
         self.run, self.seconds, self.kept = run, 0.0, True
         self._extract = extractor_of(run)
 
     @cached_property
-    def probe(self) -> Probe:
+    def probe(self) -> probes.Probe:
         """The best classifier, fitted on the training images and evaluated on the validation images.
 
-        Raises:
-            ConfigError: the images are streamed.
-            DataError: the features of all training images are the same.
-            ModelError: features are NaN or infinite.
+        Raises ConfigError: the images are streamed; DataError: the features of all training images are the same; ModelError:
+        features are NaN or infinite.
         """
         classes, seed = len(self.run.data.class_names), self.run.config.seed
-        return self._asked(PROBE, lambda: probe(*self._rows, classes, seed))
+        return self._asked(outcomes.PROBE, lambda: probes.probe(*self._rows, classes, seed))
 
     @cached_property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> probes.Outlook:
         """What else the features tell; raises as ``probe`` does."""
         found, seed = self.probe, self.run.config.seed
-        return self._asked(OUTLOOK, lambda: outlook(found, *self._rows, seed))
+        return self._asked(outcomes.OUTLOOK, lambda: probes.outlook(found, *self._rows, seed))
 
     @cached_property
-    def start(self) -> Linear:
+    def start(self) -> probes.Linear:
         """The classifier that fine-tuning starts from; raises as ``probe`` does."""
         found, seed = self.probe, self.run.config.seed
-        return self._asked(START, lambda: gentle(found, *self._rows[:2], seed))
+        return self._asked(outcomes.START, lambda: probes.gentle(found, *self._rows[:2], seed))
 
     @cached_property
     def _rows(self) -> tuple[Any, Any, Any, Any]:
         """Features and labels of the training images, then those of the validation images."""
         pairs = [(self._extract(role), self.run.images[role]) for role in ROLES]
-        if all_alike(pairs[0][0]):
-            name, network = self.run.data.name, self.run.network.architecture
-            raise DataError(
-                f"{name}: the {len(pairs[0][0]):,} training images that {network} has looked at are all alike to it, so it "
-                "cannot learn to tell them apart: look at the files; --check lists equal ones."
-            )
+        if probes.all_alike(pairs[0][0]):
+            seen = f"the {len(pairs[0][0]):,} training images that {self.run.network.architecture} has looked at"
+            why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones."
+            raise DataError(f"{self.run.data.name}: {seen} {why}")
         return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[return-value]
 
-    def _asked(self, form: Form[T], fit: Callable[[], T]) -> T:
+    def _asked(self, form: outcomes.Form[T], fit: Callable[[], T]) -> T:
         began, accelerator = time.perf_counter(), self.run.accelerator
         features, classes = [self._extract.key(role) for role in ROLES], len(self.run.data.class_names)
         # What an outcome is kept by: the features with their labels, and all that fitting depends on.
-        parts = form.name, features, classes, self.run.config.seed, constants()
+        parts = form.name, features, classes, self.run.config.seed, probes.constants()
         key = hashlib.sha256(repr(parts).encode()).hexdigest()
-        found = from_main(accelerator, lambda: recall(form, key))
+        found = distributed.from_main(accelerator, lambda: outcomes.recall(form, key))
         if found is None:
             _ = self._rows  # every machine computes its own
 
             def fitted() -> T:
                 outcome = fit()
-                keep(form, key, outcome)
+                outcomes.keep(form, key, outcome)
                 return outcome
 
-            found = from_main(accelerator, fitted)
+            found = distributed.from_main(accelerator, fitted)
             self.kept = False
         self.seconds += time.perf_counter() - began
         return found
 
 
-def facts(draft: Draft) -> Facts:
+def facts(draft: Draft) -> auto.Facts:
     """Return what is known of a data set and a network before the first step, the probe of a part of the images included."""
     images, config = draft.images["train"], draft.config
     assert isinstance(images, Images)
-    several = draft.data.multi_label
+    several = not draft.task.one_label
     counts = images.labels.sum(0) if several else np.bincount(images.labels, minlength=len(draft.data.class_names))
     order = make_order(config, len(images), draft.accelerator)
     epochs = config.steps / order.steps_per_epoch if config.steps is not None else config.epochs
-    return Facts(
+    return auto.Facts(
         images=len(images),
         classes=len(counts),
         smallest=int(counts.min()),
@@ -188,7 +165,7 @@ def in_part(run: RunT) -> RunT:
         whole = run.images[role]
         assert isinstance(whole, Images)
         labels: Any = whole.labels
-        rows = subset(labels, most, run.config.seed)
+        rows = probes.subset(labels, most, run.config.seed)
         images[role] = whole if len(rows) == len(whole) else whole.only(whole.split.take(rows))
     return replace(run, images=images)
 
@@ -208,11 +185,11 @@ class ChooseForData(Callback):
 
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose; a smaller input first, since a probe at another size says something else."""
-        smaller = None if stands_aside("img_size", draft.given) else self._smaller_input(draft)
+        smaller = None if auto.stands_aside("img_size", draft.given) else self._smaller_input(draft)
         if smaller is not None:
             yield smaller
-            draft = with_choices(draft, [smaller])
-        yield from (choice for choice in choose(facts(draft)) if not stands_aside(choice.option, draft.given))
+            draft = setup.with_choices(draft, [smaller])
+        yield from (choice for choice in auto.choose(facts(draft)) if not auto.stands_aside(choice.option, draft.given))
         yield Choice("auto", False, "", "")
 
     def _smaller_input(self, draft: Draft) -> Choice | None:
@@ -220,15 +197,15 @@ class ChooseForData(Callback):
         if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
             return None
         assert isinstance(images, Images)
-        sizes = _side(images), preprocessing.size, preprocessing.train_size(SMALLER)
-        if smaller_input(*sizes, in_time=0) is None:
+        sizes = _side(images), preprocessing.size, preprocessing.train_size(auto.SMALLER)
+        if auto.smaller_input(*sizes, in_time=0) is None:
             return None
         seconds = seconds_of(config.budget)
-        run = build(draft)
+        run = setup.build(draft)
         run.trainer.start_epoch()
         in_time = seconds * images_per_second(run, self.others, seconds)
         forget_prepared(run.accelerator, run.model)  # the network is wrapped anew for the run
-        return smaller_input(*sizes, in_time=in_time)
+        return auto.smaller_input(*sizes, in_time=in_time)
 
 
 class StartFromProbe(Callback):
@@ -246,17 +223,17 @@ class StartFromProbe(Callback):
 
     def on_train_start(self, run: Run) -> None:
         """Fit the probe before the first step."""
-        layer, report = linear_classifier(run.model), run.network.start.report
+        layer, report = probes.linear_classifier(run.model), run.network.start.report
         whole = all(isinstance(images, Images) for images in run.images.values())
         known = report is None or set(head_names(run.model)) <= set(report.loaded)
         if run.progress.step or layer is None or known or not whole:
             return
-        if run.data.multi_label:
+        if not run.task.one_label:
             log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
             return
         look = Look(in_part(run))
         seen = look.probe.evaluation
-        start_classifier(layer, look.probe.linear if self.frozen else look.start)
+        probes.start_classifier(layer, look.probe.linear if self.frozen else look.start)
         run.trainer.restart_average()
         low, high = seen.interval()
         share = f"{seen.top1:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
@@ -268,23 +245,21 @@ class StartFromProbe(Callback):
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
-    Raises:
-        BotzooError: what a run would raise before its first step.
+    Raises BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
-    look = Look(set_up(unmeasured(config), given=given, own=own))
+    look = Look(setup.set_up(unmeasured(config), given=given, own=own))
     for line in lines(look):
         log.info("%s", line)
     if folder is not None:
-        on_main(look.run.accelerator, lambda: keep_json(folder / "probe.json", as_json(look)))
+        distributed.on_main(look.run.accelerator, lambda: keep_json(folder / "probe.json", as_json(look)))
     return look
 
 
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     """Return the folder that a look at the data with ``flag`` is to be written into, None where there is no --output.
 
-    Raises:
-        ConfigError: it is in use, or there is nothing to look with.
+    Raises ConfigError: it is in use, or there is nothing to look with.
     """
     if config.scratch:
         raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")
@@ -315,15 +290,11 @@ def lines(look: Look) -> Iterator[str]:
     yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
     width = len(probe.linear.weight[0])
     yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
-    yield from under(
-        "probe",
-        [
-            f"{share} (95 % interval {low:.2f} to {high:.2f}), {_after(look)}",
-            f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})",
-            f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right",
-            f"expected calibration error {100 * probe.calibration_error:.1f} %",
-        ],
-    )
+    fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
+    near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
+    error = f"expected calibration error {100 * probe.calibration_error:.1f} %"
+    first = f"{share} (95 % interval {low:.2f} to {high:.2f}), {_after(look)}"
+    yield from under("probe", [first, fit, near, error])
     curve = ", ".join(f"{n:,} images: {top1:.1f} %" for n, top1 in seen.curve)
     twice = [f"twice as many: about {more:.1f} %, if the error goes on falling as it has"] if more is not None else []
     yield from under("more data", [curve, *twice])
@@ -334,20 +305,17 @@ def lines(look: Look) -> Iterator[str]:
 def as_json(look: Look) -> dict[str, Any]:
     """Return what probe.json says."""
     run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
-    return {
-        "dataset": run.data.name,
-        "model": run.network.start.source,
-        "images": {role: len(images) for role, images in run.images.items()},
-        "split": "validation",
+    images = {role: len(images) for role, images in run.images.items()}
+    asked = {"dataset": run.data.name, "model": run.network.start.source, "images": images, "split": "validation"}
+    nearest = {"k": seen.neighbours, "top1": seen.knn_top1}
+    found = {
         "top1": evaluation.top1,
         "interval_95": evaluation.interval(),
         "calibration_error": probe.calibration_error,
-        "nearest_neighbours": {"k": seen.neighbours, "top1": seen.knn_top1},
-        "c": probe.strength,
-        "folds": probe.folds,
-        "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
-        "with_twice_the_images": seen.with_twice_the_images,
-        "classes": [vars(figures) for figures in class_figures(evaluation, run.data.class_names)],
-        "seconds": round(look.seconds, 2),
-        "kept_from_before": look.kept,
     }
+    fit = {"nearest_neighbours": nearest, "c": probe.strength, "folds": probe.folds}
+    curve = [{"images": n, "top1": top1} for n, top1 in seen.curve]
+    more = {"curve": curve, "with_twice_the_images": seen.with_twice_the_images}
+    classes = [vars(figures) for figures in class_figures(evaluation, run.data.class_names)]
+    how = {"classes": classes, "seconds": round(look.seconds, 2), "kept_from_before": look.kept}
+    return {**asked, **found, **fit, **more, **how}

@@ -25,11 +25,8 @@ from botzoo_finetune.probing.probe import Linear, Outlook, Probe
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
-
 STORE = Store("probes", ".safetensors", "results of a probe", "fitted")
-
 Arrays = dict[str, NDArray[Any]]
-
 Values = dict[str, Any]
 
 
@@ -38,8 +35,7 @@ class Form(Generic[T]):
     """How an outcome becomes arrays and JSON, and is made of them again.
 
     Attributes:
-        name: of this kind of outcome.
-        pack: returns arrays and values of an outcome.
+        name: of this kind of outcome; pack: returns arrays and values of an outcome.
         unpack: returns the outcome of what ``pack`` returned.
     """
 
@@ -62,7 +58,6 @@ def unpack_probe(arrays: Arrays, values: Values) -> Probe:
 
 
 PROBE = Form("probe", pack_probe, unpack_probe)
-
 OUTLOOK: Form[Outlook] = Form(
     "outlook",
     lambda seen: ({}, dict(vars(seen))),

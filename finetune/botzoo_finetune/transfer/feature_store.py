@@ -21,11 +21,8 @@ from botzoo.util.cache import Store, mapped
 
 Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
-
 STORE = Store("features", ".npy", "features", "computed")
-
 DIGEST_BYTES = 32
-
 CHUNK = 1 << 24
 """Bytes that are read at a time to check a file."""
 

@@ -38,18 +38,13 @@ from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 log = logging.getLogger("botzoo")
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
-
 VERSION = 2
 """Of the file and of how features are computed; a file of another version is not looked at."""
-
 LARGEST = float(np.finfo(np.float16).max)
-
 PIXELS = 1 << 19
 """In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""
-
 PIXELS_ON_GPU = 1 << 24
 """In a batch on a GPU, 334 images of 224 px: the batch of a classifier alone may be more than the network has memory for."""
-
 NAMED = 3
 """Images that an error names."""
 
@@ -75,9 +70,7 @@ class View:
     """An augmentation with the number of a view in the place of the epoch.
 
     Args:
-        transform: of training.
-        number: of the view.
-        name: everything that the view depends on besides.
+        transform: of training; number: of the view; name: everything that the view depends on besides.
     """
 
     def __init__(self, transform: Transform, number: int, name: str) -> None:
@@ -96,12 +89,9 @@ class Extractor:
     """Features of images by the body of a network, from the cache where they are in it.
 
     Args:
-        network: looked at as it is when the first features are asked for.
-        images: of each split, by role.
-        accelerator: device, precision and processes.
-        channels_last: memory format of the images.
-        workers: processes that decode.
-        most: images that the network may take at a time on a GPU.
+        network: looked at as it is when the first features are asked for; images: of each split, by role.
+        accelerator: device, precision and processes; channels_last: memory format of the images.
+        workers: processes that decode; most: images that the network may take at a time on a GPU.
     """
 
     def __init__(
@@ -122,12 +112,8 @@ class Extractor:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.
 
         Args:
-            role: of the split.
-            view: how each image is augmented; None shows it as evaluation does.
-
-        Raises:
-            ConfigError: the images are streamed.
-            ModelError: features are NaN or infinite.
+            role: of the split; view: how each image is augmented; None shows it as evaluation does.
+        Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
         """
         images = self._images(role)
         key, mine = self.key(role, view), []
@@ -284,12 +270,7 @@ def features_of(run: Draft | Run, role: str) -> Features:
 
 def extractor_of(run: Draft | Run) -> Extractor:
     """Return what computes the features of the images of a run, or of one that is being set up."""
-    order = getattr(run, "order", None)
-    return Extractor(
-        run.network,
-        run.images,
-        run.accelerator,
-        channels_last=run.config.engine.channels_last,
-        workers=worker_count(run.config, run.accelerator),
-        most=2 * order.micro_batch if order is not None else 64,
-    )
+    channels_last, workers = run.config.engine.channels_last, worker_count(run.config, run.accelerator)
+    most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
+    parts = run.network, run.images, run.accelerator
+    return Extractor(*parts, channels_last=channels_last, workers=workers, most=most)

@@ -30,8 +30,7 @@ class Stages:
 def stages(model: nn.Module) -> Stages:
     """Split a timm network into stem, stages and classifier, as its own coarse ``group_matcher`` does.
 
-    Raises:
-        ConfigError: the network does not say what its stages are.
+    Raises ConfigError: the network does not say what its stages are.
     """
     if not hasattr(model, "group_matcher"):
         raise ConfigError(f"{type(model).__name__} does not name its stages: use --freeze none or --freeze backbone.")
@@ -50,11 +49,9 @@ def frozen_stages(freeze: str, unfreeze_every: int | None, epoch: int, total: in
     Args:
         freeze: none, backbone or N, the stem and N stages.
         unfreeze_every: epochs after which one more stage is trained; None for all from the start.
-        epoch: counted from 0.
-        total: stages of the body, the stem included.
+        epoch: counted from 0; total: stages of the body, the stem included.
     """
-    floor = {"none": 0, "backbone": total}.get(freeze)
-    floor = int(freeze) + 1 if floor is None else floor
+    floor = {"none": 0, "backbone": total}[freeze] if freeze in ("none", "backbone") else int(freeze) + 1
     return max(floor, total - epoch // unfreeze_every) if unfreeze_every else floor
 
 
@@ -74,10 +71,8 @@ class Freeze(Callback):
         if self.unfreeze_every is not None:
             stages(network.model)
         if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(network.model).body)):
-            raise ConfigError(
-                f"--freeze is {self.freeze} and {network.architecture} has a stem and {n - 1} stages: give 0 (the stem) to "
-                f"{n - 1}, none or backbone."
-            )
+            has = f"{network.architecture} has a stem and {n - 1} stages"
+            raise ConfigError(f"--freeze is {self.freeze} and {has}: give 0 (the stem) to {n - 1}, none or backbone.")
 
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
         """Say what stays as it is, and for how long."""

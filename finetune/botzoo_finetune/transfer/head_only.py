@@ -29,7 +29,6 @@ from botzoo_finetune.transfer.features import Extractor, View, extractor_of
 
 EVALUATED = 4096
 """Images in a batch of evaluation: the classifier is small."""
-
 TOLERANCE = 1e-3
 
 
@@ -37,8 +36,7 @@ class Head(nn.Module):
     """Dropout and classifier of a network, which go on being parts of it.
 
     Args:
-        classifier: the layer.
-        drop_rate: share of its inputs set to 0 in training.
+        classifier: the layer; drop_rate: share of its inputs set to 0 in training.
     """
 
     def __init__(self, classifier: nn.Linear, drop_rate: float) -> None:
@@ -60,22 +58,13 @@ class HeadTrainer(Trainer):
 
     Args:
         whole: the trainer of the whole network, whose optimizer, objective and schedule it takes over.
-        head: what is trained.
-        ema_decay: decay of the averaged weights, None for no average.
+        head: what is trained; ema_decay: decay of the averaged weights, None for no average.
     """
 
     def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
-        super().__init__(
-            whole.accelerator,
-            head,
-            whole.optimizer,
-            whole.objective,
-            whole.preprocessing,
-            whole.schedule,
-            seed=whole.seed,
-            clip_grad=whole.clip_grad,
-            ema_decay=ema_decay,
-        )
+        parts = whole.optimizer, whole.objective, whole.preprocessing, whole.schedule
+        kept: dict[str, Any] = {"seed": whole.seed, "clip_grad": whole.clip_grad, "ema_decay": ema_decay}
+        super().__init__(whole.accelerator, head, *parts, **kept)
         self._whole = whole
 
     @property
@@ -93,8 +82,7 @@ class FeatureFeed:
     """Features of images, computed once, in the place of images.
 
     Attributes:
-        whole: the feed of images.
-        extract: computes the features, or takes them from the disk.
+        whole: the feed of images; extract: computes the features, or takes them from the disk.
         labels: of the images of each split, by role.
         views: of each training image; epoch e takes view e modulo views, the first is the plain one.
     """
@@ -157,10 +145,8 @@ class FrozenFeatures(Callback):
         config, layer = run.config, linear_classifier(run.model)
         images_wanted = in_use(config, Need.IMAGES_EACH_STEP)
         if self.views and images_wanted:
-            raise ConfigError(
-                f"{images_wanted[0]} needs images in every step, not the features that --views keeps: leave one of "
-                "the two out."
-            )
+            needs = f"{images_wanted[0]} needs images in every step, not the features that --views keeps"
+            raise ConfigError(f"{needs}: leave one of the two out.")
         # A second view is augmented as --augment says, the plain one is not.
         by_default_none = self.views is None and (images_wanted or config.augment != AugmentConfig())
         if self.views == 0 or by_default_none or layer is None or not is_last(run, layer):

@@ -20,30 +20,21 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
     then the classifier, as in timm's ``param_groups_layer_decay``.
 
     Args:
-        model: a timm network.
-        decay: in (0, 1]; 1 for no decay.
-        head_scale: > 0.
+        model: a timm network; decay: in (0, 1]; 1 for no decay; head_scale: > 0.
     """
-    if hasattr(model, "group_matcher"):
-        matcher: Any = model.group_matcher
-        layers = {n: int(i) for n, i in group_parameters(model, matcher(coarse=False), reverse=True).items()}
-    else:
-        layers = auto_group_layers(model)
+    matcher: Any = getattr(model, "group_matcher", None)
+    own = group_parameters(model, matcher(coarse=False), reverse=True) if matcher else auto_group_layers(model)
+    layers, head = {name: int(layer) for name, layer in own.items()}, set(head_names(model))
     top = max(layers.values())
-    head = set(head_names(model))
-
-    def scale(name: str) -> float:
-        return decay ** (top - layers.get(name, top)) * (head_scale if name in head else 1.0)
-
-    return scale
+    return lambda name: decay ** (top - layers.get(name, top)) * (head_scale if name in head else 1.0)
 
 
 class LayerDecay(Callback):
     """Trains each layer more slowly than the one above it, and the classifier at a rate of its own.
 
     Args:
-        decay: factor from each layer to the one below it, in (0, 1]; None for the run's --layer-decay, which may be chosen for
-            the data.
+        decay: factor from each layer to the one below it, in (0, 1]; None for the run's --layer-decay, which may be chosen
+            for the data.
         head_scale: factor on the learning rate of the classifier, > 0; None for the run's --head-lr-scale.
     """
 
@@ -51,8 +42,7 @@ class LayerDecay(Callback):
         self.decay, self.head_scale = decay, head_scale
 
     def _factors(self, run: Run) -> tuple[float, float]:
-        config = run.config
-        decay, scale = getattr(config, "layer_decay", 1.0), getattr(config, "head_lr_scale", 1.0)
+        decay, scale = getattr(run.config, "layer_decay", 1.0), getattr(run.config, "head_lr_scale", 1.0)
         return self.decay or decay, self.head_scale or scale
 
     def on_setup(self, run: Run) -> None:

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from botzoo_finetune.doctor.duplicates import check_duplicates, groups_of
-from botzoo_finetune.doctor.findings import Finding
-from botzoo_finetune.doctor.near import (
+from botzoo_finetune.doctor.duplicates import (
     check_blank,
+    check_duplicates,
     check_near_duplicates,
     close_pairs,
     contrast,
     difference_hash,
+    groups_of,
     least_correlation,
     likeness,
     small,
 )
+from botzoo_finetune.doctor.findings import Finding
 
 RNG = np.random.default_rng(0)
 ROLES = ["train", "validation", "test"]
@@ -138,7 +139,7 @@ def test_three_copies_are_one_group_with_the_least_of_their_correlations() -> No
 
 
 def test_of_very_many_images_some_are_compared_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botzoo_finetune.doctor.near.MOST_IMAGES", 10)
+    monkeypatch.setattr("botzoo_finetune.doctor.duplicates.MOST_IMAGES", 10)
     images = [photo() for _ in range(30)]
     hashes = np.array([difference_hash(image) for image in images])
     digests, zeros = RNG.integers(0, 256, (30, 32), dtype=np.uint8), np.zeros(30, np.int64)
@@ -149,7 +150,7 @@ def test_of_very_many_images_some_are_compared_and_it_says_so(monkeypatch: pytes
         asked.append(len(hashes))
         return close_pairs(hashes, distance)
 
-    monkeypatch.setattr("botzoo_finetune.doctor.near.close_pairs", some)
+    monkeypatch.setattr("botzoo_finetune.doctor.duplicates.close_pairs", some)
     _, remarks = check_near_duplicates(hashes, contrasts, digests, zeros, roles, ROLES, images.__getitem__)
     assert asked == [10]
     assert remarks == ["near duplicates: of 30 images only 10, evenly spread, were compared with one another"]

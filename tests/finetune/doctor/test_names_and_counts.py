@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from botzoo_finetune.doctor.counts import check_counts
-from botzoo_finetune.doctor.names import check_names, folded
+from botzoo_finetune.doctor.quick import check_counts, check_names, folded
 
 NAMES = ["cat", "dog", "hot dog"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from botzoo_finetune.doctor.sizes import check_sizes, measure
+from botzoo_finetune.doctor.quick import check_sizes, measure
 
 
 def shapes(*odd: tuple[int, int], usual: tuple[int, int] = (200, 300)) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""What can be found without looking at a single pixel: names of classes, how many images each has, and how large they are."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.util.text import listing
+from botzoo_finetune.doctor.findings import Finding
+
+FEW = 5
+"""A class with fewer training images can hardly be learned."""
+IMBALANCE = 10.0
+"""From this ratio of the largest class to the smallest on, accuracy says little of the smallest."""
+TINY = 32
+"""Shorter side in pixels below which an image shows little, where most of the others are twice as large."""
+LONG = 4.0
+"""Longer side over shorter side, from which on a centre crop shows a small part, where most others are half as long."""
+REDUCED = 4.0
+"""From this factor on, what is shown to the network has lost much of what is in the images."""
+
+
+def check_names(names: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Compare the names that the splits use, by role, that of training first.
+
+    Names that differ by case, spaces, dashes and underscores only count as the same class spelt in two ways; they are not
+    reported as missing.
+    """
+    trained, spellings = names.get("train", ()), dict[str, dict[str, list[str]]]()
+    found = []
+    if len(trained) == 1:
+        found.append(f"the training images are of one class, {trained[0]!r}: a classifier needs two or more")
+    for role, own in names.items():
+        for name in own:
+            spellings.setdefault(folded(name), {}).setdefault(name, []).append(role)
+    for spelt in spellings.values():
+        if len(spelt) > 1:
+            named = " and ".join(f"{name!r} ({', '.join(roles)})" for name, roles in spelt.items())
+            found.append(f"{named} differ by case, spaces, dashes or underscores only")
+    for role, own in names.items():
+        if untaught := _without(own, trained):
+            found.append(f"{role} has {listing(untaught)}, which train has not")
+        if unseen := _without(trained, own):
+            found.append(f"{role} has no images of {listing(unseen)}: nothing is known of them there")
+    return [Finding("names", text) for text in found]
+
+
+def folded(name: str) -> str:
+    """Return ``name`` without case, and with single spaces for spaces, dashes and underscores."""
+    return re.sub(r"[\s_-]+", " ", name.casefold()).strip()
+
+
+def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return those of ``names`` that are in ``others`` in no spelling."""
+    spelt = {folded(name) for name in others}
+    return [name for name in names if folded(name) not in spelt]
+
+
+def check_counts(trained: NDArray[np.int64], class_names: Sequence[str]) -> list[Finding]:
+    """Look for classes with few training images, shape (K,), and for large ones beside small ones.
+
+    Those without any training image are another check's business.
+    """
+    there, found = np.flatnonzero(trained > 0).tolist(), []
+    if few := [class_names[k] for k in there if trained[k] < FEW]:
+        found.append(f"fewer than {FEW} training images of {listing(few)}")
+    if there:
+        most, least = max(there, key=lambda k: trained[k]), min(there, key=lambda k: trained[k])
+        if (ratio := trained[most] / trained[least]) >= IMBALANCE:
+            sizes = f"{trained[most]:,} training images, {class_names[least]!r} {trained[least]:,}"
+            found.append(f"the classes are out of balance, {ratio:.0f} to 1: {class_names[most]!r} has {sizes}")
+    return [Finding("counts", text) for text in found]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shorter sides of all images, in pixels, beside the network's input.
+
+    Attributes:
+        least, median, most: of the shorter sides; input: side of the network's square input.
+        smaller: share of the images whose shorter side is less than the input's, in [0, 1].
+    """
+
+    least: int
+    median: int
+    most: int
+    input: int
+    smaller: float
+
+
+def measure(shapes: NDArray[np.int32], side: int) -> Sizes:
+    """Return the distribution of the sizes of images (N, 2), height and width in pixels, N >= 1; ``side`` is the input's."""
+    short = shapes.min(1)
+    return Sizes(int(short.min()), int(np.median(short)), int(short.max()), side, float((short < side).mean()))
+
+
+def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
+    """Look for images much smaller or longer than the rest, and for an input that does not suit most of them.
+
+    Args:
+        shapes: (N, 2), height and width in pixels, all > 0; side: of the network's square input.
+    """
+    if not len(shapes):
+        return []
+
+    def of_shape(check: Literal["tiny", "aspect"], what: str, i: int) -> Finding:
+        height, width = shapes[i].tolist()
+        return Finding(check, f"{what} ({width} x {height} px)", (i,))
+
+    # An image is odd beside the others: in a set of icons none is tiny, in one of panoramas none is long.
+    short, ratio = shapes.min(1), shapes.max(1) / shapes.min(1)
+    tiny = np.flatnonzero(short < min(TINY, float(np.median(short)) / 2)).tolist()
+    long = np.flatnonzero(ratio >= max(LONG, 2 * float(np.median(ratio)))).tolist()
+    seen = "times as long as wide, of which a square is seen"
+    findings = [of_shape("tiny", "is tiny", i) for i in tiny]
+    findings += [of_shape("aspect", f"is {ratio[i]:.1f} {seen}", i) for i in long]
+    sizes = measure(shapes, side)
+    if sizes.smaller > 0.5:
+        text = f"{sizes.smaller:.0%} of the images are smaller than the network's input of {sizes.input} px: they are enlarged"
+        findings.append(Finding("sizes", text, look=False))
+    elif (factor := sizes.median / sizes.input) >= REDUCED:
+        text = f"half of the images are reduced {factor:.1f} times or more to {sizes.input} px: small things are lost"
+        findings.append(Finding("sizes", f"{text}, and a larger --img-size would show them", look=False))
+    return findings
