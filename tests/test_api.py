@@ -1,6 +1,7 @@
 """Training from Python: the command's own functions, with objects of one's own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 import botzoo
 import botzoo_finetune
-from botzoo.errors import BotzooError, ConfigError
+from botzoo.errors import BotzooError, ConfigError, StoppedError
 from botzoo.results.view import FinishedRun
 from botzoo.training.callbacks import Callback
 
@@ -108,9 +109,19 @@ def test_without_the_data_it_does_not_resume(tmp_path: Path, data: Data) -> None
     output = tmp_path / "cut-short"
     with pytest.raises(ConfigError, match="enough"):
         botzoo_finetune.finetune(data, model="test_resnet", output=output, callbacks=[Stop()], **QUICK)
-    with pytest.raises(BotzooError, match="memory"):
+    with pytest.raises(ConfigError, match=r"began with objects of one's own \(data\)"):
         botzoo_finetune.finetune(resume=output)
     assert botzoo_finetune.finetune(data, resume=output).record.facts["steps"] == 6
+
+
+def test_a_stopped_run_with_own_objects_names_the_call_to_go_on(tmp_path: Path, data: Data) -> None:
+    class Interrupt(Callback):
+        def on_train_end(self, run: Any) -> None:
+            raise KeyboardInterrupt
+
+    output = tmp_path / "stopped"
+    with pytest.raises(StoppedError, match=re.escape(f"from Python, with resume={str(output)!r}, the same data and")):
+        botzoo.train(data, output=output, callbacks=[Interrupt()], **QUICK)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
     """
     subject = _find(name)
     model = load(subject.address)
-    claim, task = subject.claim, task_of(model)
+    claim, task = subject.claim, model.task
     published = claim.weights_sha256 if claim else None
     if subject.weights is None or published is None:
         yield Check("weights", "unknown", "they load; no SHA-256 of them is published")
@@ -164,7 +164,7 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
     data = opening.find(config.dataset, config.data)
-    here, task = task_of(data), task_of(model)
+    here, task = task_of(data), model.task
     if here != task:
         raise DataError(
             f"{config.dataset} has {here.labels}, and the network is for {task.labels}: give another --dataset."
@@ -229,7 +229,7 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) 
 
 
 def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
-    code: dict[str, Any] = {"classes": len(model.label_names), "task": task_of(model)}
+    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task}
     stated = kept = model.temperature
     ours, addresses = True, [subject.address]
     if subject.folder is not None:

@@ -11,12 +11,12 @@ import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
-from botzoo.inference.form import FORMS, SINGLE_LABEL
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
 from botzoo.models.foreign import read_config, temperature_in
 from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
+from botzoo.tasks.find import task_by_type
 from botzoo.util.hub_cache import cached_file
 
 
@@ -67,9 +67,9 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     # timm keeps only its own part of a config.json, and as "file" the folder that it read
     config = read_config(Path(cfg["file"]) / "config.json") if ":" in address else {}
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}") if ":" not in address else None
-    problem_type = config.get("problem_type") if config.get("problem_type") in FORMS else SINGLE_LABEL
+    task = task_by_type(config.get("problem_type"))
     temperature = weights.temperature if weights is not None else temperature_in(config)
-    return Model(name, network.model.eval(), network.preprocessing, names, str(problem_type), temperature)
+    return Model(name, network.model.eval(), network.preprocessing, names, task, temperature)
 
 
 def address_of(name: str) -> str:

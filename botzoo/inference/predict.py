@@ -15,12 +15,13 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, DataError, ModelError, printable
-from botzoo.inference.form import FORMS, SINGLE_LABEL
 from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
 from botzoo.inference.views import prepared_for, views
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.preprocessing import Preprocessing
+from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.task import Task
 from botzoo.training.distributed import choose_device
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
 from botzoo.util.text import brief
@@ -75,7 +76,7 @@ class Model:
             and returns logits (N, K).
         preprocessing: from an image to the network's input, as timm evaluates it.
         label_names: of the K classes.
-        problem_type: as config.json has it: one class for each image, or any number of labels.
+        task: one class for each image, or any number of labels.
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
     """
 
@@ -83,14 +84,9 @@ class Model:
     module: nn.Module = field(repr=False)
     preprocessing: Preprocessing
     label_names: tuple[str, ...] = field(repr=False)
-    problem_type: str = SINGLE_LABEL
+    task: Task = field(default=CLASSIFICATION, repr=False)
     temperature: float | None = None
     _last: dict[tuple[object, ...], Predictor] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have any number of labels: each logit is of one label alone."""
-        return FORMS[self.problem_type].threshold is not None
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
@@ -199,11 +195,7 @@ class Predictor:
         temperature: float | None = None,
     ) -> None:
         self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
-        self.form, self.preprocessing, self.size = (
-            FORMS[model.problem_type],
-            model.preprocessing,
-            model.preprocessing.size,
-        )
+        self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.size
         self.temperature = temperature or model.temperature or 1.0
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
         pixels = (256 if device.type == "cuda" else 64) * 224 * 224
@@ -257,7 +249,7 @@ class Predictor:
             batch = self.preprocessing.normalise(view).contiguous(memory_format=torch.channels_last)
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                 logits: Tensor = self.module(batch)
-            every.append(self.form.probabilities(logits.float() / self.temperature))
+            every.append(self.task.probabilities(logits.float() / self.temperature))
         return torch.stack(every).mean(0)
 
     def _answers(
@@ -268,7 +260,7 @@ class Predictor:
                 f"{self.name} answers with numbers that are not finite: its weights are damaged, or need "
                 "--mixed-precision fp32."
             )
-        found = iter(self.form.named(probabilities, top_k) if probabilities is not None else ())
+        found = iter(self.task.named(probabilities, top_k) if probabilities is not None else ())
         for name, pixels in batch:
             if isinstance(pixels, str):
                 yield Prediction(name, problem=pixels)

@@ -12,14 +12,19 @@ TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL)
 
 
 class Labelled(Protocol):
-    """A data set or a trained network."""
+    """A data set."""
 
     @property
     def multi_label(self) -> bool: ...
 
 
+def task_by_type(problem_type: object) -> Task:
+    """Return the task of that ``problem_type``, as config.json has it; without a known one, classification."""
+    return next((task for task in TASKS if task.problem_type == problem_type), CLASSIFICATION)
+
+
 def task_of(data: Labelled) -> Task:
-    """Return the task that a data set poses, or that a network was trained for."""
+    """Return the task that a data set poses."""
     return MULTI_LABEL if data.multi_label else CLASSIFICATION
 
 

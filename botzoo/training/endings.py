@@ -13,6 +13,7 @@ from botzoo.errors import DivergedError, StoppedError
 from botzoo.training.checkpoint import checkpoints
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.state import Run
+from botzoo.util.text import and_list
 
 
 def show_progress(run: Run) -> tqdm[Any]:
@@ -39,7 +40,11 @@ def stopped(run: Run, stop: StopRequest, command: str) -> StoppedError:
 
 
 def resume_command(run: Run, command: str) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that goes on with a run, or what to call from Python where the command has not all it needs."""
+    if own := run.facts.get("own"):
+        return (
+            f"the same call from Python, with resume={str(run.folder)!r}, the same {and_list(own)} and no other options"
+        )
     launcher = "" if run.order.world_size == 1 else " (under the same launcher)"
     return f"{program(command)} --resume {shlex.quote(str(run.folder))}{launcher}"
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
-from botzoo.training.state import Run
+from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_json, write_text
 
 log = logging.getLogger("botzoo")
@@ -158,11 +158,6 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
                 f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
                 f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
             )
-        if (began := before.get("own", [])) != (now_own := run.facts.get("own", [])):
-            raise ConfigError(
-                f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
-                f"{', '.join(now_own) or 'none'}: go on with it from Python, with resume= and the same objects."
-            )
         if before["fingerprints"] != fingerprints:
             raise DataError(
                 f"The images have changed since {folder} began (their SHA-256 differs): put them back, or begin a new run."
@@ -192,6 +187,17 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     if run.is_main:
         write_facts(folder, facts)
     return facts
+
+
+def check_own(folder: Path, own: Own) -> None:
+    """Raise ConfigError unless a run goes on with the objects of a user's own that it began with."""
+    path = folder / "run.json"
+    began = json.loads(path.read_text(encoding="utf-8")).get("own", []) if path.exists() else own.names
+    if began != own.names:
+        raise ConfigError(
+            f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
+            f"{', '.join(own.names) or 'none'}: go on with it from Python, with resume= and the same objects."
+        )
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:

@@ -33,12 +33,12 @@ from botzoo.training.distributed import end_trackers, from_main, on_main, same_e
 from botzoo.training.endings import diverged, resume_command, show_progress, stopped
 from botzoo.training.evaluation import evaluate
 from botzoo.training.facts import run_facts, write_evaluation
-from botzoo.training.folder import RunLog, check_output, open_folder, working_in, write_facts
+from botzoo.training.folder import RunLog, check_output, check_own, open_folder, working_in, write_facts
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan
 from botzoo.training.records import Watch, log_evaluation, log_training, open_records
 from botzoo.training.setup import set_up
-from botzoo.training.state import Own, Run
+from botzoo.training.state import NOTHING, Own, Run
 
 log = logging.getLogger("botzoo")
 
@@ -73,6 +73,8 @@ def train(
     """
     if resume is None:
         check_output(config)
+    else:  # before the data set, which may have been in memory, is looked for by its name
+        check_own(resume, own or NOTHING)
     with ExitStack() as stack:
         lines = stack.enter_context(RunLog())
         run = set_up(config, callbacks, given, own, resumed=resume is not None)

@@ -20,13 +20,18 @@ class Facts:
     """What is known of a data set and a network before the first step.
 
     Attributes:
-        images: in the training split; classes: K; smallest: training images of the smallest class.
-        largest: of the largest; side: median side of the training images in pixels, the root of width times height.
+        images: in the training split.
+        classes: K.
+        smallest: training images of the smallest class.
+        largest: of the largest.
+        side: median side of the training images in pixels, the root of width times height.
         input_side: side of the network's input in pixels.
         mirrored: whether images may be flipped: not those of characters.
         probe: accuracy of a linear classifier on the frozen network, in per cent of the validation images; None without one.
-        gpu: whether the network is trained on one; epochs: that the user asks for, None where they are to be chosen.
-        several: whether an image may have several labels; optimizer: its name.
+        gpu: whether the network is trained on one.
+        epochs: that the user asks for, None where they are to be chosen.
+        several: whether an image may have several labels.
+        optimizer: its name.
         base_batch: images of a step that the learning rate is for: 256 with linear scaling, else those of a step.
         batch_norm: whether the network has BatchNorm, as ResNets do and transformers do not.
     """
@@ -95,7 +100,8 @@ def smaller_input(side: float, input_side: int, smaller: int, in_time: float) ->
     """Return the side of the input that suits a --budget, None where it is the network's own.
 
     Args:
-        side, input_side: as of ``Facts``; smaller: side in pixels that may take the place of ``input_side``.
+        side, input_side: as of ``Facts``.
+        smaller: side in pixels that may take the place of ``input_side``.
         in_time: training images of ``input_side`` that pass in the whole time, were it all spent on them.
     """
     if in_time >= SHORT or not side <= smaller < input_side:

@@ -49,14 +49,16 @@ def execute(
     """Fine-tune as ``config`` says, write the card and say how good the result is; or do what ``mode`` says instead.
 
     Args:
-        config: the options; command: as typed, for the card and the command to resume.
+        config: the options.
+        command: as typed, for the card and the command to resume.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
             those that differ from their defaults.
         resume: folder of a run to go on with, whose configuration is ``config``.
         mode: "check", "probe", "compare", "folds", "seeds", "search", "dry_run" or "find_lr"; None to train.
         value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
         began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
-        callbacks: a user's own; own: objects of a user's own in the place of what options name.
+        callbacks: a user's own.
+        own: objects of a user's own in the place of what options name.
 
     Returns:
         The finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.

@@ -16,13 +16,13 @@ from timm.data import create_transform, resolve_model_data_config
 
 from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
-from botzoo.inference.form import FORMS
 from botzoo.inference.load import label_names, load, to_fetch
 from botzoo.inference.options import TEMPERATURES, TTA
 from botzoo.inference.predict import Predictor
 from botzoo.inference.views import prepared_for, views
 from botzoo.models import foreign
 from botzoo.models.preprocessing import Preprocessing
+from botzoo.tasks.multi_label import MULTI_LABEL
 from conftest import write_photos
 from running import write_teacher
 
@@ -106,7 +106,7 @@ def test_corners_need_a_margin() -> None:
 
 
 def test_any_number_of_labels_is_named_over_the_threshold() -> None:
-    several, shares = FORMS["multi_label_classification"], torch.tensor([[0.4, 0.75, 0.5, 0.875], [0.1, 0.2, 0.3, 0.4]])
+    several, shares = MULTI_LABEL, torch.tensor([[0.4, 0.75, 0.5, 0.875], [0.1, 0.2, 0.3, 0.4]])
     assert several.named(shares) == [[(3, 0.875), (1, 0.75)], []]
     assert [[k for k, _ in row] for row in several.named(shares, top_k=3)] == [[3, 1, 2], [3, 2, 1]]
 

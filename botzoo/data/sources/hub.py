@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from botzoo.data.sources.base import ImageData, Source, Split
-from botzoo.data.sources.library import cache_only, load_dataset
+from botzoo.data.sources.hf_datasets import cache_only, load_dataset
 from botzoo.data.sources.tables import as_splits, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
 from botzoo.util.text import first_line

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
 from botzoo.data.sources.folders import files_in
+from botzoo.data.sources.hf_datasets import load_dataset, load_saved
 from botzoo.data.sources.label_lists import MultiHot, check_element, element, read_lists
-from botzoo.data.sources.library import load_dataset, load_saved
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 

@@ -56,7 +56,8 @@ def check_duplicates(
     """Find images of the same bytes; those that are in several splits come first.
 
     Args:
-        digests: SHA-256 of each encoded image, uint8 (N, 32); labels: int64 (N,).
+        digests: SHA-256 of each encoded image, uint8 (N, 32).
+        labels: int64 (N,).
         roles: which split each is in, int8 (N,), indices into ``role_names``.
     """
     groups = groups_of(short_digests(digests))
@@ -180,8 +181,10 @@ def check_near_duplicates(
     Of images of the same bytes the first stands for all; blank ones are left out.
 
     Args:
-        hashes: uint64 (N,), see ``difference_hash``; contrasts: uint8 (N,), see ``contrast``.
-        digests, labels, roles, role_names: see ``check_duplicates``; image: gives an image by its place.
+        hashes: uint64 (N,), see ``difference_hash``.
+        contrasts: uint8 (N,), see ``contrast``.
+        digests, labels, roles, role_names: see ``check_duplicates``.
+        image: gives an image by its place.
     """
     first = np.unique(short_digests(digests), return_index=True)[1]
     shown = np.sort(first[contrasts[first] > BLANK])

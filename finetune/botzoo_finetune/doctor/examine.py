@@ -27,8 +27,11 @@ class Report:
     """What the examination of a data set found.
 
     Attributes:
-        dataset: its name, as the user gave it; roll: its images; counts: images of each class, shape (K,), by role.
-        findings: check by check; remarks: sentences on the data, and on what was not looked at and why.
+        dataset: its name, as the user gave it.
+        roll: its images.
+        counts: images of each class, shape (K,), by role.
+        findings: check by check.
+        remarks: sentences on the data, and on what was not looked at and why.
         sizes: of the images; None where none were read.
         accuracy: of the estimate that labels were compared with, in [0, 1]; None where there is none.
         noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not looked at.
@@ -53,8 +56,10 @@ def examine(run: Run, features: Features, seed: int, progress: Progress = lambda
     """Look at every image of a data set; train nothing and write nothing.
 
     Args:
-        run: set up with ``skip_corrupt``; its images are not streamed; features: what labels are estimated from.
-        seed: decides the folds of that estimate; progress: sees the images go by.
+        run: set up with ``skip_corrupt``; its images are not streamed.
+        features: what labels are estimated from.
+        seed: decides the folds of that estimate.
+        progress: sees the images go by.
     """
     roll = roll_of(run)
     estimated, why_not = estimate_labels(run, roll, features, seed)

@@ -23,7 +23,8 @@ class Finding:
     """Something that a check found, about no image, one, or several that belong together.
 
     Attributes:
-        check: which one; reason: what is the matter, in words that do not name the images.
+        check: which one.
+        reason: what is the matter, in words that do not name the images.
         images: places of the images that it is about, in ``Roll``.
         look: whether somebody should look at it; otherwise it is worth knowing and no more.
         suggested: for a label: the class that the image looks like, an index into the class names.
@@ -51,7 +52,9 @@ class Roll:
     """The readable images, split by split in the order of ``splits``, and behind them the unreadable ones.
 
     Attributes:
-        class_names: of the K classes; splits: the readable images by role; unreadable: name of each unreadable image.
+        class_names: of the K classes.
+        splits: the readable images by role.
+        unreadable: name of each unreadable image.
     """
 
     class_names: Sequence[str]

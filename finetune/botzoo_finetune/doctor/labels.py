@@ -56,7 +56,9 @@ def estimate(features: NDArray[np.floating], labels: NDArray[np.int64], seed: in
     """Return the out-of-fold probabilities of a logistic regression, or None where fewer than two classes have images enough.
 
     Args:
-        features: (N, D), finite; labels: int64 (N,), >= 0; seed: decides the folds.
+        features: (N, D), finite.
+        labels: int64 (N,), >= 0.
+        seed: decides the folds.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

@@ -80,7 +80,8 @@ class Sizes:
     """The shorter sides of all images, in pixels, beside the network's input.
 
     Attributes:
-        least, median, most: of the shorter sides; input: side of the network's square input.
+        least, median, most: of the shorter sides.
+        input: side of the network's square input.
         smaller: share of the images whose shorter side is less than the input's, in [0, 1].
     """
 
@@ -101,7 +102,8 @@ def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
     """Look for images much smaller or longer than the rest, and for an input that does not suit most of them.
 
     Args:
-        shapes: (N, 2), height and width in pixels, all > 0; side: of the network's square input.
+        shapes: (N, 2), height and width in pixels, all > 0.
+        side: of the network's square input.
     """
     if not len(shapes):
         return []

@@ -24,11 +24,14 @@ class Row:
     """What the probe of one network came to.
 
     Attributes:
-        model: as it was named; top1: accuracy of the linear classifier on the validation split, in per cent.
-        interval: its 95 % interval; images: in that split.
+        model: as it was named.
+        top1: accuracy of the linear classifier on the validation split, in per cent.
+        interval: its 95 % interval.
+        images: in that split.
         seconds: until it was known; few where the features were kept from before.
         images_per_second: that the network without its classifier takes here, one process, in evaluation mode.
-        parameters: of the whole network, with a classifier for these classes; macs: multiply-adds for one image.
+        parameters: of the whole network, with a classifier for these classes.
+        macs: multiply-adds for one image.
         size: side of its input in pixels.
     """
 

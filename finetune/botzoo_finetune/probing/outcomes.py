@@ -35,7 +35,8 @@ class Form(Generic[T]):
     """How an outcome becomes arrays and JSON, and is made of them again.
 
     Attributes:
-        name: of this kind of outcome; pack: returns arrays and values of an outcome.
+        name: of this kind of outcome.
+        pack: returns arrays and values of an outcome.
         unpack: returns the outcome of what ``pack`` returned.
     """
 

@@ -56,7 +56,8 @@ class Linear:
     """A linear classifier of features.
 
     Attributes:
-        weight: float32, shape (K, D); bias: float32, shape (K,).
+        weight: float32, shape (K, D).
+        bias: float32, shape (K,).
     """
 
     weight: NDArray[np.float32]
@@ -72,7 +73,8 @@ class Probe:
     """A classifier fitted on frozen features.
 
     Attributes:
-        linear: the classifier; images: how many it was fitted on.
+        linear: the classifier.
+        images: how many it was fitted on.
         strength: inverse strength of its regularisation, scikit-learn's C.
         folds: of the cross-validation that chose it; 0 where every class has a single image among the ``SEARCHED`` that it
             is done on, and the usual one was taken.
@@ -125,8 +127,11 @@ def probe(
     """Fit a classifier on the training images' features and evaluate it on those of the validation split.
 
     Args:
-        features: shape (N, D), finite; labels: shape (N,), in 0 ... classes - 1.
-        held_out: shape (M, D); held_out_labels: shape (M,); classes: K.
+        features: shape (N, D), finite.
+        labels: shape (N,), in 0 ... classes - 1.
+        held_out: shape (M, D).
+        held_out_labels: shape (M,).
+        classes: K.
         seed: which images are taken where not all are.
     """
     kept = subset(labels, FITTED, seed)
@@ -190,7 +195,8 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
     The one image of a class is learned from in every fold and evaluated in none.
 
     Args:
-        features: float32, shape (N, D); labels: shape (N,).
+        features: float32, shape (N, D).
+        labels: shape (N,).
         seed: which images are taken, and which of them make a fold.
     """
     from sklearn.model_selection import StratifiedKFold
@@ -217,7 +223,8 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
     A class without images gets no weights, and is less likely than one of a single image.
 
     Args:
-        features: shape (N, D), finite; labels: shape (N,), in 0 ... classes - 1.
+        features: shape (N, D), finite.
+        labels: shape (N,), in 0 ... classes - 1.
         classes: K >= 2.
         strength: C > 0; the penalty is |W|^2 / (2 C) of the weights on centred features of variance 1.
     """

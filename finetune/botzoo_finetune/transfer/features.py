@@ -70,7 +70,9 @@ class View:
     """An augmentation with the number of a view in the place of the epoch.
 
     Args:
-        transform: of training; number: of the view; name: everything that the view depends on besides.
+        transform: of training.
+        number: of the view.
+        name: everything that the view depends on besides.
     """
 
     def __init__(self, transform: Transform, number: int, name: str) -> None:
@@ -89,9 +91,12 @@ class Extractor:
     """Features of images by the body of a network, from the cache where they are in it.
 
     Args:
-        network: looked at as it is when the first features are asked for; images: of each split, by role.
-        accelerator: device, precision and processes; channels_last: memory format of the images.
-        workers: processes that decode; most: images that the network may take at a time on a GPU.
+        network: looked at as it is when the first features are asked for.
+        images: of each split, by role.
+        accelerator: device, precision and processes.
+        channels_last: memory format of the images.
+        workers: processes that decode.
+        most: images that the network may take at a time on a GPU.
     """
 
     def __init__(
@@ -112,7 +117,8 @@ class Extractor:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.
 
         Args:
-            role: of the split; view: how each image is augmented; None shows it as evaluation does.
+            role: of the split.
+            view: how each image is augmented; None shows it as evaluation does.
         Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
         """
         images = self._images(role)

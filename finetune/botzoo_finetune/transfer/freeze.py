@@ -49,7 +49,8 @@ def frozen_stages(freeze: str, unfreeze_every: int | None, epoch: int, total: in
     Args:
         freeze: none, backbone or N, the stem and N stages.
         unfreeze_every: epochs after which one more stage is trained; None for all from the start.
-        epoch: counted from 0; total: stages of the body, the stem included.
+        epoch: counted from 0.
+        total: stages of the body, the stem included.
     """
     floor = {"none": 0, "backbone": total}[freeze] if freeze in ("none", "backbone") else int(freeze) + 1
     return max(floor, total - epoch // unfreeze_every) if unfreeze_every else floor

@@ -36,7 +36,8 @@ class Head(nn.Module):
     """Dropout and classifier of a network, which go on being parts of it.
 
     Args:
-        classifier: the layer; drop_rate: share of its inputs set to 0 in training.
+        classifier: the layer.
+        drop_rate: share of its inputs set to 0 in training.
     """
 
     def __init__(self, classifier: nn.Linear, drop_rate: float) -> None:
@@ -58,7 +59,8 @@ class HeadTrainer(Trainer):
 
     Args:
         whole: the trainer of the whole network, whose optimizer, objective and schedule it takes over.
-        head: what is trained; ema_decay: decay of the averaged weights, None for no average.
+        head: what is trained.
+        ema_decay: decay of the averaged weights, None for no average.
     """
 
     def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
@@ -82,7 +84,8 @@ class FeatureFeed:
     """Features of images, computed once, in the place of images.
 
     Attributes:
-        whole: the feed of images; extract: computes the features, or takes them from the disk.
+        whole: the feed of images.
+        extract: computes the features, or takes them from the disk.
         labels: of the images of each split, by role.
         views: of each training image; epoch e takes view e modulo views, the first is the plain one.
     """

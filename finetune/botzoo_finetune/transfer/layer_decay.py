@@ -20,7 +20,9 @@ def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrSc
     then the classifier, as in timm's ``param_groups_layer_decay``.
 
     Args:
-        model: a timm network; decay: in (0, 1]; 1 for no decay; head_scale: > 0.
+        model: a timm network.
+        decay: in (0, 1]; 1 for no decay.
+        head_scale: > 0.
     """
     matcher: Any = getattr(model, "group_matcher", None)
     own = group_parameters(model, matcher(coarse=False), reverse=True) if matcher else auto_group_layers(model)

@@ -29,7 +29,9 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
     """Return images [first, last) resized and cropped as evaluation does: uint8 (N, 3, size, size), channels last in memory.
 
     Args:
-        images: decoded already or not; first, last: which ones; preprocessing: its ``crop_mode`` is "center".
+        images: decoded already or not.
+        first, last: which ones.
+        preprocessing: its ``crop_mode`` is "center".
     Raises DataError: an image can no longer be read.
     """
     shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
