@@ -137,12 +137,12 @@ def examine(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Check the data set in ``folder`` and return what check.json says."""
     from botzoo.options.command_line import made
     from botzoo_finetune.config import FinetuneConfig
-    from botzoo_finetune.run import finetune
+    from botzoo_finetune.run import execute
 
     output = folder.parent / "check"
     values = {"dataset": str(folder), "model": options.model, "img_size": options.img_size, "seed": options.seed}
     config = made({**values, "output": str(output)}, FinetuneConfig)
-    finetune(config, command="botzoo-finetune --check", mode="check")
+    execute(config, command="botzoo-finetune --check", mode="check")
     report: dict[str, Any] = json.loads((output / "check.json").read_text())
     return report
 
@@ -165,7 +165,10 @@ def main() -> None:
         folder = Path(temporary) / "data"
         files = copy(options.data, options.images, folder, rng)
         chosen = iter(rng.sample(files, options.flipped + options.duplicates + options.corrupt))
-        take = lambda count: [next(chosen) for _ in range(count)]  # noqa: E731
+
+        def take(count: int) -> list[Path]:
+            return [next(chosen) for _ in range(count)]
+
         exact, near = duplicate(take(options.duplicates), rng)
         broken = corrupt(take(options.corrupt), rng)
         flipped = flip(take(options.flipped), rng)

@@ -16,10 +16,7 @@ largest, and that of each side's fastest round, which other work on the machine 
 - frozen stages: time of a training step of all layers, to one with the stem and the first two stages frozen.
 """
 
-from __future__ import annotations
-
 import argparse
-import itertools
 import logging
 import statistics
 import tempfile
@@ -27,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,39 +32,49 @@ import torch
 
 from botzoo.data.images import Images
 from botzoo.options.command_line import made
-from botzoo.training.run import _train_batches
-from botzoo.training.setup import Settled
-from botzoo.training.setup import set_up as prepare
+from botzoo.training.callbacks import Callback
+from botzoo.training.run import start_epoch
+from botzoo.training.setup import set_up
+from botzoo.training.state import Run
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.first_look import Look, report_probe
-from botzoo_finetune.run import _transfer
-from botzoo_finetune.transfer.features import Extractor
-from botzoo_finetune.transfer.head_only import HeadOnly
+from botzoo_finetune.probing import outcomes
+from botzoo_finetune.probing.first_look import Look, probe_images
+from botzoo_finetune.run import transfer
+from botzoo_finetune.transfer import feature_store
+from botzoo_finetune.transfer.features import extractor_of
+
+STEPS = 8
+"""Of a measurement of training steps."""
 
 
-def settled_for(data: str, images: int, **options: Any) -> Settled:
-    """Prepare a fine-tuning of the embedded network on the first ``images`` training images."""
+class Few(Callback):
+    """Takes the first ``images`` training images only."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def on_setup(self, run: Run) -> None:
+        whole = run.images["train"]
+        assert isinstance(whole, Images)
+        few = whole.only(whole.split.take(np.arange(min(self.images, len(whole)))))
+        run.images = run.feed.whole.images = {**run.images, "train": few}
+        run.order = replace(run.order, images=len(few))
+
+
+def run_on(data: str, images: int, **options: Any) -> Run:
+    """Set up a fine-tuning of the embedded network on the first ``images`` training images, up to its first step."""
     config = made({"dataset": data, "epochs": 20, **options}, FinetuneConfig)
-    settled = prepare(config, _transfer(config))
-    settled.trainer.start_epoch(lambda model: settled.transfer.set_trainable(model, 0))
-    whole: Any = settled.images["train"]
-    few = Images(whole.split.take(np.arange(count := min(images, len(whole)))), whole.decoded, whole.rows[:count])
-    limited = replace(
-        settled,
-        images={"train": few, "validation": settled.images["validation"]},
-        order=replace(settled.order, images=count),
-    )
-    if not isinstance(settled.shortcut, HeadOnly):
-        return limited
-    through = replace(limited, trainer=settled.shortcut.whole, shortcut=None)
-    return replace(limited, shortcut=replace(settled.shortcut, settled=through))
+    callbacks = [Few(images), *transfer(config)]  # first, so that features are those of the few
+    run = set_up(config, callbacks)
+    start_epoch(run, callbacks)
+    return run
 
 
 @contextmanager
 def fresh_cache() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        for module in ("features", "outcomes"):  # decoded images stay where they are
-            patch.setattr(f"botzoo_finetune.{module}.cache_folder", lambda: Path(folder))
+        for module in (feature_store, outcomes):  # decoded images stay where they are
+            patch.setattr(module, "STORE", replace(module.STORE, name=f"{folder}/{module.STORE.name}"))
         yield
 
 
@@ -90,13 +96,13 @@ def in_turn(above: Callable[[], object], below: Callable[[], object], rounds: in
     return took
 
 
-def extraction(settled: Settled, rounds: int, *, half: bool) -> list[tuple[float, float]]:
+def extraction(run: Run, rounds: int, *, half: bool) -> list[tuple[float, float]]:
     """Return the seconds of the bare forward pass and of extraction, of the same images in the same batches."""
-    extract, images = Extractor(settled), len(settled.images["train"])
+    extract, images = extractor_of(run), len(run.images["train"])
     vars(extract)["_half"] = half
     body, size = extract._body, extract.batch_size
-    pixels = torch.randint(0, 256, (size, *[settled.preprocessing.size] * 2, 3), dtype=torch.uint8)
-    batch = extract._normalised(pixels.permute(0, 3, 1, 2).to(settled.accelerator.device))
+    pixels = torch.randint(0, 256, (size, *[run.preprocessing.size] * 2, 3), dtype=torch.uint8)
+    batch = extract._normalised(pixels.permute(0, 3, 1, 2).to(run.accelerator.device))
 
     @torch.no_grad()
     def bare() -> None:
@@ -108,13 +114,14 @@ def extraction(settled: Settled, rounds: int, *, half: bool) -> list[tuple[float
         with fresh_cache():
             extract("train")
 
-    bare(), ours()
+    bare()
+    ours()
     return in_turn(bare, ours, rounds)
 
 
-def look_at(settled: Settled) -> None:
+def look_at(run: Run) -> None:
     """Ask all that a probe says."""
-    look = Look(settled)
+    look = Look(run)
     assert look.probe
     assert look.outlook
 
@@ -129,26 +136,27 @@ def second(work: Callable[[], object], rounds: int) -> list[tuple[float, float]]
     return took
 
 
-def head(through: Settled, kept: Settled, rounds: int) -> list[tuple[float, float]]:
+def head(through: Run, kept: Run, rounds: int) -> list[tuple[float, float]]:
     """Return the seconds of an epoch through the frozen network and of one on kept features, which are computed before."""
 
-    def epoch(settled: Settled) -> None:
-        for step, batch in enumerate(_train_batches(settled, 0, settled.order.steps_per_epoch)):
-            settled.trainer.step(step, batch)
+    def epoch(run: Run) -> None:
+        for step, batch in enumerate(run.feed.train_batches(run.order, 0, run.order.steps_per_epoch)):
+            run.trainer.step(step, batch)
 
     with fresh_cache():
         epoch(kept)  # computes the features
         return in_turn(lambda: epoch(through), lambda: epoch(kept), rounds)
 
 
-def frozen_stages(whole: Settled, part: Settled, rounds: int) -> list[tuple[float, float]]:
+def frozen_stages(whole: Run, part: Run, rounds: int) -> list[tuple[float, float]]:
     """Return the seconds of steps of all layers and of steps with the first stages frozen."""
 
-    def steps(settled: Settled) -> None:
-        for step, batch in enumerate(itertools.islice(_train_batches(settled, 0, 8), 8)):
-            settled.trainer.step(step, batch)
+    def steps(run: Run) -> None:
+        for step, batch in enumerate(run.feed.train_batches(run.order, 0, STEPS)):
+            run.trainer.step(step, batch)
 
-    steps(whole), steps(part)
+    steps(whole)
+    steps(part)
     return in_turn(lambda: steps(whole), lambda: steps(part), rounds)
 
 
@@ -168,7 +176,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("extraction", "second", "head", "stages"), help="Measure nothing else.")
     options = parser.parse_args()
-    plain, rounds = settled_for(options.data, options.images), options.rounds
+    plain, rounds = run_on(options.data, options.images), options.rounds
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.cpu.get_capabilities().get('cpu_name')}"
     )
@@ -179,14 +187,14 @@ def main() -> None:
         show("second look / first, seconds", second(lambda: look_at(plain), rounds))
         config, quiet = made({"dataset": options.data}, FinetuneConfig), logging.getLogger("botzoo")
         quiet.setLevel(logging.ERROR)
-        show("second --probe / first, seconds, all images", second(lambda: report_probe(config, _transfer(config)), 1))
+        show("second --probe / first, seconds, all images", second(lambda: probe_images(config), 1))
     frozen = {"freeze": "backbone", "lp_ft": False}
     if options.only in (None, "head"):
-        through = settled_for(options.data, options.images, **frozen, views=0)
-        kept = settled_for(options.data, options.images, **frozen)
+        through = run_on(options.data, options.images, **frozen, views=0)
+        kept = run_on(options.data, options.images, **frozen)
         show("epoch through the frozen network / on features", head(through, kept, rounds))
     if options.only in (None, "stages"):
-        part = settled_for(options.data, options.images, freeze="2")
+        part = run_on(options.data, options.images, freeze="2")
         show("step of all layers / with 2 stages frozen", frozen_stages(plain, part, rounds))
 
 

@@ -4,8 +4,8 @@
 
 FOLDER holds the parquet files of a data set. Every rule fine-tunes the embedded network on the same images with each seed; the
 figure is that on 2,000 test images, of which those of Tiny ImageNet had a part in choosing auto's rules; of the digits, which
-have no test split, that of the best epoch. With --full all of CIFAR-10 is trained on, and judged on its 10,000 test images. A
-run that has been finished is not repeated, so other code needs another --output. On all of CIFAR-10 auto chooses what fixed
+have no test split, that of the best epoch. With --full all of CIFAR-10 is trained on, and evaluated on its 10,000 test images.
+A run that has been finished is not repeated, so other code needs another --output. On all of CIFAR-10 auto chooses what fixed
 has, so --rules may leave fixed out. The rules:
 
 - auto: botzoo-finetune as it is.
@@ -32,23 +32,23 @@ from typing import Any
 import numpy as np
 import yaml
 from datasets import load_dataset
-from scipy.stats import t
+from scipy.stats import t  # type: ignore[attr-defined]
 
-from botzoo.training.folder import Facts
+Facts = dict[str, Any]
 
 TEST = 2000
 LAYERS = 5
 """Below the classifier of the embedded network: a stem and four blocks."""
 RULES: dict[str, tuple[str, ...]] = {
     "auto": (),
-    "fixed": ("--auto", "false"),
+    "fixed": ("--no-auto",),
     "BiT-HyperRule": (
-        *("--auto", "false", "--lp-ft", "false", "--layer-decay", "1", "--lr", "0.0015", "--optim.weight-decay", "0"),
-        *("--optimizer", "sgd", "--cosine", "false", "--optim.decay", "step"),
+        *("--no-auto", "--no-lp-ft", "--layer-decay", "1", "--lr", "0.0015", "--optim.weight-decay", "0"),
+        *("--optimizer", "sgd", "--no-cosine", "--optim.decay", "step"),
     ),
     "fastai fine_tune": (
-        *("--auto", "false", "--layer-decay", f"{0.01 ** (1 / LAYERS):.3f}", "--lr", "0.001"),
-        *("--linear-scaling", "false"),
+        *("--no-auto", "--layer-decay", f"{0.01 ** (1 / LAYERS):.3f}", "--lr", "0.001"),
+        "--no-linear-scaling",
         *("--optimizer", "adamw", "--optim.weight-decay", "0.01"),
     ),
 }
@@ -92,11 +92,11 @@ def result_of(folder: Path) -> Facts:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     facts: Facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    judged = [line for line in lines if line["split"] == "test"] or [
+    evaluated = [line for line in lines if line["split"] == "test"] or [
         line for line in lines if line["split"] == "validation"
     ]
     epochs = max(line["epoch"] for line in lines if line["split"] == "validation")
-    top1 = judged[-1]["top1"] if judged[-1]["split"] == "test" else max(line["top1"] for line in judged)
+    top1 = evaluated[-1]["top1"] if evaluated[-1]["split"] == "test" else max(line["top1"] for line in evaluated)
     return {"top1": top1, "epochs": epochs, "seconds": facts["seconds"], "lr": config["lr"]}
 
 

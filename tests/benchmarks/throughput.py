@@ -32,6 +32,7 @@ import numpy as np
 import timm
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.data.images import read_images
@@ -54,6 +55,11 @@ BATCH, SIZE, CLASSES = 128, 64, 10
 PREPROCESSING = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1.0, "bicubic")
 
 
+def place(model: nn.Module, device: torch.device, memory_format: torch.memory_format) -> nn.Module:
+    placed: nn.Module = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    return placed
+
+
 def make_trainer(
     precision: str,
     memory_format: torch.memory_format,
@@ -67,11 +73,11 @@ def make_trainer(
     on_cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="no" if precision == "fp32" else precision)
     model = timm.create_model("resnet18d_bot", num_classes=classes)
-    model = model.to(accelerator.device, memory_format=memory_format)
+    model = place(model, accelerator.device, memory_format)
     optimizer = make_optimizer("sgd", param_groups(model, 1e-4, True), 0.1, 0.9)
     objective, schedule = Objective(classes, mixup_alpha=mixup), Schedule(0.01, 10**6)
     trainer = Trainer(accelerator, model, optimizer, objective, PREPROCESSING, schedule, seed=0, ema_decay=ema)
-    trainer.start_epoch(lambda model: False)
+    trainer.start_epoch()
     return trainer
 
 
@@ -80,6 +86,7 @@ def bare_step(trainer: Trainer, images: torch.Tensor, targets: torch.Tensor) -> 
     loss_of = torch.nn.CrossEntropyLoss()
 
     def step() -> None:
+        assert trainer.net is not None
         loss = loss_of(trainer.net(images).float(), targets)
         trainer.accelerator.backward(loss)
         trainer.optimizer.step()
@@ -162,7 +169,7 @@ def distillation(rounds: int, steps: int) -> None:
     precision = mixed_precision("auto", device).name
     trainer, count = make_trainer(precision, torch.channels_last), itertools.count()
     network = timm.create_model("resnet34d_bot", num_classes=CLASSES).eval().requires_grad_(False)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = place(network, device, torch.channels_last)
     one, zero = torch.ones(1, 3, 1, 1, device=device), torch.zeros(1, 3, 1, 1, device=device)
     teacher = Teacher(network, Start("random weights"), SIZE, one, zero, "", trainer.accelerator)
     pixels = torch.randint(0, 256, (BATCH, SIZE, SIZE, 3), dtype=torch.uint8).permute(0, 3, 1, 2)

@@ -13,8 +13,6 @@ known to get to 80 % of CIFAR-10, and nothing else is given. The plain one:
 - fp32, contiguous.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math
@@ -27,11 +25,11 @@ from pathlib import Path
 
 OURS = ("--epochs", "1")
 PLAIN = (
-    *("--auto", "false", "--lp-ft", "false", "--layer-decay", "1", "--no-bias-decay", "false", "--warmup", "0"),
+    *("--no-auto", "--no-lp-ft", "--layer-decay", "1", "--no-no-bias-decay", "--warmup", "0"),
     *("--optimizer", "momentum", "--optim.weight-decay", "0"),
-    *("--lr", "0.016", "--linear-scaling", "false", "--batch-size", "64"),
-    *("--cosine", "false", "--optim.decay", "step", "--optim.milestones", "[7,14]", "--data.crop-min", "0.08"),
-    *("--mixed-precision", "fp32", "--engine.channels-last", "false", "--epochs", "20"),
+    *("--lr", "0.016", "--no-linear-scaling", "--batch-size", "64"),
+    *("--no-cosine", "--optim.decay", "step", "--optim.milestones", "[7,14]", "--data.crop-min", "0.08"),
+    *("--mixed-precision", "fp32", "--no-engine.channels-last", "--epochs", "20"),
 )
 PAUSE = 0.5
 """Seconds between two looks at how far a run has got."""
