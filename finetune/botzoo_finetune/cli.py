@@ -8,7 +8,7 @@ try:
     import shlex
     import time
     from pathlib import Path
-    from typing import TYPE_CHECKING, Any
+    from typing import TYPE_CHECKING
 
     from botzoo.util.guard import guarded
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
@@ -81,8 +81,15 @@ def _main(argv: list[str]) -> None:
     from botzoo_finetune.run import execute
 
     print_to_terminal()
-    how: dict[str, Any] = {"resume": asked.resume, "mode": asked.mode, "value": asked.value, "given": asked.given}
-    done = execute(asked.config, command=shlex.join([PROG, *argv]), began=began, **how)
+    done = execute(
+        asked.config,
+        command=shlex.join([PROG, *argv]),
+        resume=asked.resume,
+        mode=asked.mode,
+        value=asked.value,
+        began=began,
+        given=asked.given,
+    )
     leave_group()
     if isinstance(done, Report) and not done.well:
         raise SystemExit(1)

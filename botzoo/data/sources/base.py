@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -164,24 +165,24 @@ class ImageData(Generic[SplitT]):
         return {role: split for role, split in found.items() if split is not None}
 
 
-class Source:
+class Source(ABC):
     """A kind of data set: one subclass in a file of its own, and its line in ``find.SOURCES``, which are asked in turn.
 
     Its methods are given what ``recognises`` said yes to: ``name`` as the user gave it, and the same as a ``path``, which need
     not exist; ``image_column`` and ``label_column`` are those that the user names, where there are any.
     """
 
+    @abstractmethod
     def recognises(self, name: str, path: Path) -> bool:
         """Tell whether the data set is of this kind, by a look at its name or at what is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
         """Return the data set's splits, its images still encoded; ``checked`` sees to what can be wrong with any data set.
 
         Raises:
             DataError: it cannot be read; in one line, with what to do.
         """
-        raise NotImplementedError
 
     def own_names(
         self, name: str, path: Path, image_column: str | None, label_column: str | None

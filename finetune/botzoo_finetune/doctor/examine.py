@@ -125,8 +125,10 @@ def look_at_pixels(roll: Roll, progress: Progress) -> tuple[list[Finding], list[
         return duplicates.difference_hash(image), duplicates.contrast(image)
 
     hashes, contrasts = zip(*progress(in_order(look, len(roll)), len(roll)), strict=True)
-    seen, of = (np.array(hashes), np.array(contrasts, np.uint8)), duplicates.check_near_duplicates
-    near, remarks = of(*seen, roll.digests, roll.labels, roll.roles, roll.role_names, roll.image)
+    seen = np.array(hashes), np.array(contrasts, np.uint8)
+    near, remarks = duplicates.check_near_duplicates(
+        *seen, roll.digests, roll.labels, roll.roles, roll.role_names, roll.image
+    )
     return [*near, *duplicates.check_blank(seen[1])], remarks
 
 
@@ -143,7 +145,6 @@ def estimate_labels(run: Run, roll: Roll, features: Features, seed: int) -> tupl
     if not found.meaningful:
         why = f"Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {labels.MEANINGFUL}"
         return found, [f"{unchecked} {why}, so most of what contradicts it would be its own mistakes"]
-    rare = (
-        f"labels of {(~found.estimated).sum()} image(s) were not checked: their classes have fewer than {labels.FOLDS}"
-    )
-    return found, [] if found.estimated.all() else [rare]
+    rare = int((~found.estimated).sum())
+    too_few = f"their classes have fewer than {labels.FOLDS}"
+    return found, [f"labels of {rare} image(s) were not checked: {too_few}"] if rare else []
