@@ -146,7 +146,7 @@ def finetune_and_signal(
 
 def signal_at_step(number: int, at_step: int, *, total: bool) -> None:
     """Send this process the signal ``number`` after optimizer step ``at_step``, of a run or, if ``total``, of all together."""
-    from botzoo.training.trainer import Trainer
+    from botzoo.training.steps.trainer import Trainer
 
     take, taken = Trainer.step, []
 

@@ -23,9 +23,9 @@ from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS_DIR
 from botzoo.options.command_line import load_config
 from botzoo.options.config import TrainConfig
-from botzoo.results.claim import claim_in_card
+from botzoo.results.card.claim import claim_in_card
+from botzoo.results.card.usage import usage_code
 from botzoo.results.summary import print_to_terminal
-from botzoo.results.usage import usage_code
 from botzoo.training.run import BEST
 from botzoo.util.files import sha256_of
 

@@ -32,7 +32,7 @@ from botzoo.recipes import Options
 from botzoo.results.record import RunRecord
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, make_accelerator, on_main
-from botzoo.training.folder import usual_name, working_in
+from botzoo.training.recording.folder import usual_name, working_in
 from botzoo.training.run import train
 from botzoo.training.setup import check
 from botzoo.training.state import Run

@@ -27,13 +27,13 @@ from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
-from botzoo.results.claim import Claim, claim_in_card, claim_in_table
-from botzoo.results.recipe import read_recipe
-from botzoo.results.usage import HERE, needs_botzoo, usage_code
+from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
+from botzoo.results.card.recipe import read_recipe
+from botzoo.results.card.usage import HERE, needs_botzoo, usage_code
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
-from botzoo.training.evaluation import evaluate
+from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
 
 SECONDS = 300

@@ -1,7 +1,8 @@
 """The networks of the paper, registered with timm: function name = model name in ``timm.create_model``."""
 
-from botzoo.models import bot_inception, bot_mobilenet, bot_resnet, pretrained
+from botzoo.models import pretrained
 from botzoo.models.folder import timm_architecture
+from botzoo.models.networks import bot_inception, bot_mobilenet, bot_resnet
 from botzoo.models.pretrained import WEIGHTS, KeyReport, Weights, compare_keys
 
 __all__ = [

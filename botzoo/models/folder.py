@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from botzoo.models import bot_inception, bot_mobilenet, bot_resnet
+from botzoo.models.networks import bot_inception, bot_mobilenet, bot_resnet
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.util.files import write_json, written_whole
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from huggingface_hub import EvalResult
 
-from botzoo.results import sections
 from botzoo.results.calibration import BINS, Calibration
-from botzoo.results.claim import eval_result
+from botzoo.results.card import sections
+from botzoo.results.card.claim import eval_result
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import wilson

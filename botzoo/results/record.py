@@ -32,7 +32,7 @@ class RunRecord:
     Attributes:
         folder: of the run; its name here may be another by now than the one it was trained under.
         options: config.yaml, the options as they took effect, those of a group in a dictionary of their own.
-        facts: run.json; see ``botzoo.training.facts``.
+        facts: run.json; see ``botzoo.training.recording.facts``.
         history: the lines of metrics.jsonl.
         model_config: config.json of the model folder.
         evaluation: of the kept weights on the split that the figures are of, as the task makes it.

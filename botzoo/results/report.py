@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.errors import CheckpointError
-from botzoo.results.beside import FILES
 from botzoo.results.calibration import write_temperature
-from botzoo.results.card import card
+from botzoo.results.card.beside import FILES
+from botzoo.results.card.card import card
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
 from botzoo.training.callbacks import Callback
@@ -21,7 +21,7 @@ log = logging.getLogger("botzoo")
 def describe(folder: Path) -> RunRecord:
     """Complete the model folder of a finished run, from what is in the run's folder alone: the same files at any time.
 
-    They are the temperature in config.json, the files of ``botzoo.results.beside``, and README.md.
+    They are the temperature in config.json, the files of ``botzoo.results.card.beside``, and README.md.
 
     Raises:
         CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from botzoo.results.card.usage import needs_botzoo
 from botzoo.results.per_class import ClassFigures
 from botzoo.results.record import RunRecord
-from botzoo.results.usage import needs_botzoo
 from botzoo.results.words import words_of
 from botzoo.util.text import and_list, duration, shorten, table, under
 

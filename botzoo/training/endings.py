@@ -10,8 +10,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from botzoo.errors import DivergedError, StoppedError
-from botzoo.training.checkpoint import checkpoints
 from botzoo.training.interrupt import StopRequest
+from botzoo.training.recording.checkpoint import checkpoints
 from botzoo.training.state import Run
 from botzoo.util.text import and_list
 

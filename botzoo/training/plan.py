@@ -15,12 +15,12 @@ from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
-from botzoo.training.optimizer import has_momentum, make_optimizer
-from botzoo.training.schedule import Schedule, fall_epochs
 from botzoo.training.state import Run
-from botzoo.training.teacher import Teacher
-from botzoo.training.trainer import Trainer
-from botzoo.training.tricks import tricks_in_use
+from botzoo.training.steps.optimizer import has_momentum, make_optimizer
+from botzoo.training.steps.schedule import Schedule, fall_epochs
+from botzoo.training.steps.teacher import Teacher
+from botzoo.training.steps.trainer import Trainer
+from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
 from botzoo.util.text import HEADING, epochs_words, mib, under
 

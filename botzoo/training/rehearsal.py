@@ -8,9 +8,9 @@ from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.lr_range import range_test
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import end_trackers, on_main
-from botzoo.training.folder import check_output
-from botzoo.training.history import lr_figure
 from botzoo.training.plan import decay_words, plan
+from botzoo.training.recording.folder import check_output
+from botzoo.training.recording.history import lr_figure
 from botzoo.training.run import ready, start_epoch
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own

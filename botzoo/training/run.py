@@ -25,20 +25,20 @@ from botzoo.errors import StoppedError
 from botzoo.models.folder import write_model_folder
 from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
-from botzoo.training import checkpoint
 from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
 from botzoo.training.autotune.micro_batch import fit_memory
 from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights
 from botzoo.training.endings import diverged, resume_command, show_progress, stopped
-from botzoo.training.evaluation import evaluate
-from botzoo.training.facts import run_facts, write_evaluation
-from botzoo.training.folder import RunLog, check_output, check_own, open_folder, working_in, write_facts
 from botzoo.training.interrupt import StopRequest
 from botzoo.training.plan import plan
-from botzoo.training.records import Watch, log_evaluation, log_training, open_records
+from botzoo.training.recording import checkpoint
+from botzoo.training.recording.facts import run_facts, write_evaluation
+from botzoo.training.recording.folder import RunLog, check_output, check_own, open_folder, working_in, write_facts
+from botzoo.training.recording.log import Watch, log_evaluation, log_training, open_records
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run
+from botzoo.training.steps.evaluation import evaluate
 
 log = logging.getLogger("botzoo")
 

@@ -37,14 +37,14 @@ from botzoo.training.distributed import (
     same_everywhere,
     worker_count,
 )
-from botzoo.training.feed import ImageFeed
-from botzoo.training.optimizer import make_optimizer, param_groups
-from botzoo.training.schedule import make_schedule
 from botzoo.training.sizes import check_sizes, make_order
 from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
-from botzoo.training.teacher import Teacher, make_teacher
-from botzoo.training.trainer import Trainer
-from botzoo.training.tricks import batch_tricks, tricks_in_use
+from botzoo.training.steps.feed import ImageFeed
+from botzoo.training.steps.optimizer import make_optimizer, param_groups
+from botzoo.training.steps.schedule import make_schedule
+from botzoo.training.steps.teacher import Teacher, make_teacher
+from botzoo.training.steps.trainer import Trainer
+from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
 from botzoo.tricks import paper_augment
 from botzoo.util.text import epochs_words
 

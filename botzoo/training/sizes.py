@@ -11,7 +11,7 @@ from torch import nn
 from botzoo.data.order import Order
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.trainer import Trainer
 
 STEPS_PER_EPOCH = 20
 """A batch that is chosen for the user leaves an epoch so many steps."""

@@ -23,10 +23,10 @@ from torch import Tensor
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
-from botzoo.training.checkpoint import save_weights
 from botzoo.training.distributed import from_main, on_main, share_weights
-from botzoo.training.evaluation import evaluate
+from botzoo.training.recording.checkpoint import save_weights
 from botzoo.training.state import Run
+from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.text import and_list, under
 
 log = logging.getLogger("botzoo")

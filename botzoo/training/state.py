@@ -19,12 +19,12 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
 from botzoo.tasks.task import Task
-from botzoo.training.checkpoint import Progress
-from botzoo.training.feed import Feed
-from botzoo.training.history import History
-from botzoo.training.schedule import Schedule, make_schedule
-from botzoo.training.teacher import Teacher
-from botzoo.training.trainer import Trainer
+from botzoo.training.recording.checkpoint import Progress
+from botzoo.training.recording.history import History
+from botzoo.training.steps.feed import Feed
+from botzoo.training.steps.schedule import Schedule, make_schedule
+from botzoo.training.steps.teacher import Teacher
+from botzoo.training.steps.trainer import Trainer
 from botzoo.tricks import paper_augment
 from botzoo.tricks.mixed_precision import Precision
 from botzoo.util.text import and_list

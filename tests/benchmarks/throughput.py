@@ -44,10 +44,10 @@ from botzoo.models.create import Start
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.objective import Objective
 from botzoo.training.autotune.memory import keep_freed_memory
-from botzoo.training.optimizer import make_optimizer, param_groups
-from botzoo.training.schedule import Schedule
-from botzoo.training.teacher import Teacher
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.optimizer import make_optimizer, param_groups
+from botzoo.training.steps.schedule import Schedule
+from botzoo.training.steps.teacher import Teacher
+from botzoo.training.steps.trainer import Trainer
 from botzoo.tricks.mixed_precision import mixed_precision
 from botzoo.tricks.paper_augment import CROP_MIN
 

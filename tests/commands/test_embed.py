@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from botzoo.commands.embed import CARDS, TRANSFER, embed, with_transfer
 from botzoo.errors import ConfigError
 from botzoo.models.pretrained import EMBEDDED
-from botzoo.results.claim import Claim, claim_in_card
+from botzoo.results.card.claim import Claim, claim_in_card
 from botzoo.util.files import sha256_of
 from running import final_weights
 

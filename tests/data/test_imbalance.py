@@ -228,7 +228,7 @@ def labels_and_images(options: dict[str, Any], folder: str) -> None:
     """Train with frozen BatchNorm and write down the labels of each step of this process."""
     import os
 
-    from botzoo.training.trainer import Trainer
+    from botzoo.training.steps.trainer import Trainer
 
     take, rows = Trainer.step, []
 

@@ -202,7 +202,7 @@ def test_a_damaged_result_is_named(copy: dict[str, Any]) -> None:
 def test_a_second_ablation_in_the_same_folder_is_refused(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("botzoo.training.folder.PATIENCE", 0.1)
+    monkeypatch.setattr("botzoo.training.recording.folder.PATIENCE", 0.1)
     with FileLock(tmp_path / ".lock"), pytest.raises(ConfigError, match="Another process is at work in"):
         go(given | {"output": str(tmp_path)})
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]

@@ -21,8 +21,8 @@ from botzoo.inference.sheet import sheet
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 from botzoo.results.calibration import write_temperature
-from botzoo.results.claim import claim_in_card, claim_in_table
-from botzoo.results.usage import HERE, usage_code
+from botzoo.results.card.claim import claim_in_card, claim_in_table
+from botzoo.results.card.usage import HERE, usage_code
 from botzoo.util.files import sha256_of
 from conftest import write_photos
 from running import final_weights

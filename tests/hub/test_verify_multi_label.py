@@ -14,7 +14,7 @@ from botzoo.errors import DataError, PublishError
 from botzoo.hub import verify as verifying
 from botzoo.hub.package import pack
 from botzoo.hub.verify import Check, exit_status, verify
-from botzoo.results.claim import claim_in_card
+from botzoo.results.card.claim import claim_in_card
 from conftest import write_pictures
 
 CHECKS = ("weights", "classes", "images", "mAP", "code")

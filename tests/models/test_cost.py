@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, ResNet18_Weights, ResNet50_Weights
 
 from botzoo.models.cost import Memory, count_macs, estimate_memory, saved_bytes, state_per_weight
-from botzoo.training.optimizer import make_optimizer
+from botzoo.training.steps.optimizer import make_optimizer
 
 
 @pytest.mark.parametrize(

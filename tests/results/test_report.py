@@ -12,7 +12,8 @@ import yaml
 
 from botzoo.commands import card as card_command
 from botzoo.errors import CheckpointError
-from botzoo.results import beside, pictures
+from botzoo.results import pictures
+from botzoo.results.card import beside
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
 from botzoo.util.pictures import drawn, new_figure

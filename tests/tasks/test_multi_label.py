@@ -27,9 +27,9 @@ from botzoo.options.config import TrainConfig
 from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation, Ranked
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.training.callbacks import Callback
-from botzoo.training.evaluation import evaluate
 from botzoo.training.run import train
 from botzoo.training.setup import check
+from botzoo.training.steps.evaluation import evaluate
 from botzoo.tricks.mixup import mixup_lambda, partners
 from running import TINY, run_distributed, train_briefly
 

@@ -31,7 +31,7 @@ def train_and_record(options: dict[str, Any], folder: str) -> None:
     from botzoo.options.command_line import made
     from botzoo.options.config import TrainConfig
     from botzoo.training.run import train
-    from botzoo.training.trainer import Trainer
+    from botzoo.training.steps.trainer import Trainer
 
     take = Trainer.step
     rows: list[Any] = []

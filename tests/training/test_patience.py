@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from botzoo.training.patience import EarlyStopping, Plateau
-from botzoo.training.schedule import Schedule
+from botzoo.training.steps.schedule import Schedule
 
 ACCURACIES = [50.0, 51, 51, 50, 51.4, 51.6, 49, 49, 49, 49, 49, 49, 60, 60, 60, 61]
 

@@ -15,11 +15,11 @@ from botzoo.models.create import Network
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
 from botzoo.training.callbacks import Callback
-from botzoo.training.feed import ImageFeed
 from botzoo.training.run import train
 from botzoo.training.setup import set_up
 from botzoo.training.state import Run
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.feed import ImageFeed
+from botzoo.training.steps.trainer import Trainer
 from conftest import write_photos
 from running import TINY, bare, run, run_distributed, write_teacher
 

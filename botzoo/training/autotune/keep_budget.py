@@ -10,7 +10,7 @@ from botzoo.training.autotune.budget import WARMUP, Budget, Pace, fit_steps, too
 from botzoo.training.autotune.speed import agreed, measure
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main
-from botzoo.training.folder import record_config, write_facts
+from botzoo.training.recording.folder import record_config, write_facts
 from botzoo.training.state import Run
 
 log = logging.getLogger("botzoo")

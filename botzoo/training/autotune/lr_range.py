@@ -19,8 +19,8 @@ from scipy.ndimage import gaussian_filter1d  # type: ignore[attr-defined]
 
 from botzoo.errors import ConfigError
 from botzoo.training.distributed import end_trackers, from_main
-from botzoo.training.schedule import Schedule
 from botzoo.training.state import Run
+from botzoo.training.steps.schedule import Schedule
 from botzoo.util.files import free_name
 from botzoo.util.pictures import drawn, new_figure
 

@@ -9,7 +9,7 @@ import torch
 
 from botzoo.data.order import Order
 from botzoo.errors import ConfigError
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.trainer import Trainer
 
 log = logging.getLogger("botzoo")
 

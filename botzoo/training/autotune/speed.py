@@ -18,14 +18,14 @@ from torch import Tensor
 
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.layers import measuring_steps
-from botzoo.training import checkpoint
 from botzoo.training.autotune.budget import Costs
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import on_main
-from botzoo.training.evaluation import evaluate
-from botzoo.training.feed import Feed
+from botzoo.training.recording import checkpoint
 from botzoo.training.state import Run
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.evaluation import evaluate
+from botzoo.training.steps.feed import Feed
+from botzoo.training.steps.trainer import Trainer
 
 Clock = Callable[[], float]
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from botzoo.data.sources.find import find_images, names_by_split
 from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.training.callbacks import Callback
-from botzoo.training.folder import check_output
+from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
 from botzoo.util.files import free_name, write_text

@@ -22,7 +22,7 @@ from botzoo.results.summary import class_table
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
-from botzoo.training.folder import check_output
+from botzoo.training.recording.folder import check_output
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json

@@ -20,9 +20,9 @@ from botzoo.models.layers import head_names
 from botzoo.options.config import AugmentConfig
 from botzoo.options.facts import Need, in_use
 from botzoo.training.callbacks import Callback
-from botzoo.training.feed import ImageFeed
 from botzoo.training.state import Run
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.feed import ImageFeed
+from botzoo.training.steps.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
 from botzoo_finetune.transfer.features import Extractor, View, extractor_of

@@ -9,8 +9,8 @@ from torch import nn
 
 from botzoo.models.layers import head_names
 from botzoo.training.callbacks import Callback
-from botzoo.training.optimizer import LrScale, scale_lr
 from botzoo.training.state import Run
+from botzoo.training.steps.optimizer import LrScale, scale_lr
 
 
 def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:

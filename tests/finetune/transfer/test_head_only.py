@@ -15,9 +15,9 @@ from botzoo.data.order import Order
 from botzoo.errors import ConfigError
 from botzoo.options.facts import with_values
 from botzoo.training.autotune import speed
-from botzoo.training.feed import ImageFeed
 from botzoo.training.setup import set_up
 from botzoo.training.state import Run
+from botzoo.training.steps.feed import ImageFeed
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.run import transfer
 from botzoo_finetune.transfer.head_only import FeatureFeed, Head, HeadTrainer, in_parts

@@ -10,7 +10,7 @@ import torch
 from timm.optim import param_groups_layer_decay
 from torch import nn
 
-from botzoo.training.optimizer import param_groups
+from botzoo.training.steps.optimizer import param_groups
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.transfer.layer_decay import LayerDecay, layer_decay
 

@@ -19,7 +19,7 @@ from botzoo.training.run import train
 from botzoo.training.setup import set_up
 from botzoo.training.sizes import LARGEST_BATCH, STEPS_PER_EPOCH, largest_batch
 from botzoo.training.state import Run
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.trainer import Trainer
 from conftest import write_photos
 
 AUTO = {"model": "test_resnet", "scratch": True, "img_size": 32, "batch_size": "auto", "mixed_precision": "fp32"}

@@ -14,17 +14,17 @@ import torch
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig, seconds_of
-from botzoo.results.card import card
-from botzoo.results.recipe import read_recipe, write_recipe
+from botzoo.results.card.card import card
+from botzoo.results.card.recipe import read_recipe, write_recipe
 from botzoo.training.autotune import keep_budget, speed
 from botzoo.training.autotune.budget import Budget, Costs, Pace, fit_steps, run_seconds
 from botzoo.training.autotune.keep_budget import KeepBudget
 from botzoo.training.autotune.speed import LEAST, UNMEASURED, images_per_second, measure, seconds_each
 from botzoo.training.callbacks import Callback
 from botzoo.training.run import start_epoch, train
-from botzoo.training.schedule import fall_epochs
 from botzoo.training.setup import set_up
 from botzoo.training.state import Run
+from botzoo.training.steps.schedule import fall_epochs
 from botzoo.util.text import epochs_words
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.transfer.freeze import Freeze

@@ -17,7 +17,7 @@ from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.lr_range import HIGHEST, LOWEST, Sweep, exploded, factor, smoothed, suggest
 from botzoo.training.rehearsal import find_lr
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.trainer import Trainer
 from running import run_distributed
 
 STEPS = 100

@@ -12,10 +12,10 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.objective import Objective
 from botzoo.training.autotune.micro_batch import fit_micro_batch
-from botzoo.training.evaluation import evaluate
-from botzoo.training.optimizer import make_optimizer, param_groups
-from botzoo.training.schedule import Schedule
-from botzoo.training.trainer import Trainer
+from botzoo.training.steps.evaluation import evaluate
+from botzoo.training.steps.optimizer import make_optimizer, param_groups
+from botzoo.training.steps.schedule import Schedule
+from botzoo.training.steps.trainer import Trainer
 from botzoo.tricks.paper_augment import paper_augment
 from botzoo.util.private import reset_precision
 
@@ -221,7 +221,7 @@ def test_log_probabilities_are_kept_where_they_are_asked_for(monkeypatch: pytest
     assert (evaluation.log_p.shape, evaluation.log_p.dtype) == ((6, 3), np.float16)
     np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).sum(1), 1, atol=2e-3)
     np.testing.assert_allclose(np.exp(evaluation.log_p.astype(float)).max(1), evaluation.confidence, atol=1e-3)
-    monkeypatch.setattr("botzoo.training.evaluation.KEPT", 20)
+    monkeypatch.setattr("botzoo.training.steps.evaluation.KEPT", 20)
     assert evaluate(Accelerator(cpu=True), Echo(), parts, PREPROCESSING.normalise, 6, everything=True).log_p is None
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from botzoo.models import timm_architecture
-from botzoo.models.bot_resnet import BottleneckA
+from botzoo.models.networks.bot_resnet import BottleneckA
 
 NAMES = [
     *(f"resnet{depth}{variant}_bot" for depth in (10, 18, 34) for variant in "bcd"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import option
-from botzoo.training.tricks import batch_tricks, tricks_in_use
+from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
 
 
 @dataclass(frozen=True)

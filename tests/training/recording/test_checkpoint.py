@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from botzoo.errors import CheckpointError
-from botzoo.training import checkpoint
-from botzoo.training.checkpoint import Progress, checkpoints, load, load_newest, save
+from botzoo.training.recording import checkpoint
+from botzoo.training.recording.checkpoint import Progress, checkpoints, load, load_newest, save
 
 CPU = torch.device("cpu")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from botzoo.training.history import History, lr_figure
-from botzoo.training.schedule import Schedule
+from botzoo.training.recording.history import History, lr_figure
+from botzoo.training.steps.schedule import Schedule
 from botzoo.util.pictures import drawn
 
 

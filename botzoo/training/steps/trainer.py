@@ -17,9 +17,9 @@ from botzoo.models.cost import probing
 from botzoo.models.layers import is_frozen
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.objective import Objective
-from botzoo.training.optimizer import set_lr
-from botzoo.training.schedule import Schedule
-from botzoo.training.tricks import BatchTrick
+from botzoo.training.steps.optimizer import set_lr
+from botzoo.training.steps.schedule import Schedule
+from botzoo.training.steps.tricks import BatchTrick
 from botzoo.tricks.paper_augment import paper_augment
 from botzoo.util.private import forget_prepared
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from botzoo.errors import ConfigError
-from botzoo.training.optimizer import make_optimizer, param_groups, set_lr
+from botzoo.training.steps.optimizer import make_optimizer, param_groups, set_lr
 
 pytest.importorskip("pytorch_optimizer", reason="pytorch-optimizer is not installed")
 

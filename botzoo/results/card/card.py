@@ -2,9 +2,9 @@
 
 from huggingface_hub import ModelCard
 
-from botzoo.results.claim import card_data
+from botzoo.results.card.claim import card_data
+from botzoo.results.card.sections import credit, data_section, licence, limits, training, use
 from botzoo.results.record import RunRecord
-from botzoo.results.sections import credit, data_section, licence, limits, training, use
 from botzoo.results.words import words_of
 
 

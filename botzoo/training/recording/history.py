@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botzoo.training.schedule import Schedule
+from botzoo.training.steps.schedule import Schedule
 from botzoo.util.files import write_text
 from botzoo.util.pictures import new_figure
 

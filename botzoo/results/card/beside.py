@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from botzoo.results.card.recipe import write_recipe
 from botzoo.results.per_class import FULL_TABLE, write_per_class
 from botzoo.results.pictures import confusion_figure, curve_figure
-from botzoo.results.recipe import write_recipe
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.pictures import drawn

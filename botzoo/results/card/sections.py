@@ -13,13 +13,13 @@ from pathlib import Path
 from botzoo.models.licence import forbids_commerce, inherited_license
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
+from botzoo.results.card.recipe import program
+from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
-from botzoo.results.recipe import program
 from botzoo.results.record import RunRecord
-from botzoo.results.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
-from botzoo.training.optimizer import has_momentum
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
+from botzoo.training.steps.optimizer import has_momentum
 from botzoo.util.markdown import counted, escaped, quoted, table
 from botzoo.util.nested import flat
 from botzoo.util.text import and_list, duration, epochs_words

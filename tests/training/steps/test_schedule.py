@@ -12,7 +12,7 @@ from botzoo.data.order import Order
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import made
 from botzoo.options.config import OptimConfig, TrainConfig
-from botzoo.training.schedule import Schedule, fall_epochs, make_schedule
+from botzoo.training.steps.schedule import Schedule, fall_epochs, make_schedule
 
 SPE = 5  # steps per epoch
 

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from botzoo.errors import ConfigError
-from botzoo.training.optimizer import LrScale, make_optimizer, param_groups, scale_lr, set_lr
-from botzoo.training.schedule import Schedule
+from botzoo.training.steps.optimizer import LrScale, make_optimizer, param_groups, scale_lr, set_lr
+from botzoo.training.steps.schedule import Schedule
 
 SHAPES = [(20, 0), (20, 1), (20, 5), (300, 100), (2, 1)]
 

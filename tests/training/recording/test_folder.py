@@ -13,7 +13,7 @@ from filelock import FileLock
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.command_line import load_config
 from botzoo.options.config import DataConfig, TrainConfig
-from botzoo.training.folder import RunLog, check_output, open_folder, record_facts, usual_name, working_in
+from botzoo.training.recording.folder import RunLog, check_output, open_folder, record_facts, usual_name, working_in
 
 log = logging.getLogger("botzoo")
 QUICK = TrainConfig(dataset="me/photos", model="test_resnet")
@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, accelerator: Acce
 def test_a_folder_that_another_process_works_in_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: Accelerator
 ) -> None:
-    monkeypatch.setattr("botzoo.training.folder.PATIENCE", 0.1)
+    monkeypatch.setattr("botzoo.training.recording.folder.PATIENCE", 0.1)
     with (
         FileLock(tmp_path / ".lock"),
         pytest.raises(ConfigError, match="Another process is at work in"),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from botzoo.errors import ConfigError, did_you_mean
-from botzoo.training.swats import make_swats
+from botzoo.training.steps.swats import make_swats
 from botzoo.tricks.no_bias_decay import no_bias_decay
 
 ParamGroup = dict[str, Any]

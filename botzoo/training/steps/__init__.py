@@ -1,0 +1,1 @@
+"""How steps are taken: batches, objective and optimizer, the learning rate of each step, and the evaluation between epochs."""
