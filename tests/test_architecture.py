@@ -91,3 +91,22 @@ def test_the_zoo_knows_nothing_of_transfer() -> None:
 @pytest.mark.parametrize("trick", [m for m in modules() if m.startswith("botzoo.tricks.")])
 def test_a_trick_stands_alone(trick: str) -> None:
     assert imports(trick) <= {"botzoo.errors"}
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in modules().values()}), ids=lambda path: path.name)
+def test_a_folder_has_a_dozen_files_at_most(folder: Path) -> None:
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 12
+
+
+def test_no_folder_holds_more_than_a_fifth_of_all_lines() -> None:
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in modules().values()}
+    for folder in {path.parent for path in lines} - set(ROOTS.values()):
+        held = sum(count for path, count in lines.items() if folder in path.parents)
+        assert held <= sum(lines.values()) / 5, folder
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if not m.startswith(("botzoo.tasks.", "botzoo.results."))])
+def test_only_tasks_and_results_ask_which_task_it_is(module: str) -> None:
+    tree = ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8")))
+    asked = {getattr(node, "attr", getattr(node, "id", "")).lower() for node in tree}
+    assert not asked & {"multi_label"}
