@@ -12,7 +12,7 @@ from botzoo.results.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import PROG, command
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor.examine import Report
+from botzoo_finetune.doctor.findings import Report
 from botzoo_finetune.probing.compare import Row
 from botzoo_finetune.probing.first_look import Look
 from botzoo_finetune.run import execute

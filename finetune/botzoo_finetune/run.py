@@ -12,8 +12,7 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.state import Own
 from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor.check import check
-from botzoo_finetune.doctor.examine import QuickCheck
+from botzoo_finetune.doctor.check import QuickCheck, check
 from botzoo_finetune.probing.compare import compare
 from botzoo_finetune.probing.first_look import ChooseForData, StartFromProbe, probe_images
 from botzoo_finetune.transfer.freeze import Freeze
@@ -71,7 +70,7 @@ def execute(
     if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
-        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own=own)
+        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own)
     if mode == "probe":
         return probe_images(config, given=given, own=own)
     if mode == "compare":

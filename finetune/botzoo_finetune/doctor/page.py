@@ -11,8 +11,7 @@ from PIL import Image
 
 from botzoo.errors import DataError, printable
 from botzoo.util.text import under
-from botzoo_finetune.doctor.examine import Report
-from botzoo_finetune.doctor.findings import Check, Finding
+from botzoo_finetune.doctor.findings import Check, Finding, Report
 
 ADVICE: dict[Check, str] = {
     "usable": "nothing can be trained on it as it is",
@@ -28,20 +27,13 @@ ADVICE: dict[Check, str] = {
     "sizes": "",
 }
 """What to do about the findings of each check; the order is that of the reports."""
-WIDTH = max(map(len, ADVICE))
-"""Of the column of headings in the terminal."""
-SHOWN = 5
-"""At most so many findings of a check are shown in the terminal."""
-OTHERS = 3
-"""At most so many other images are named beside one of a group."""
-SIDE = 112
-"""Longer side of the pictures, in pixels."""
-FINDINGS = 60
-"""At most so many findings of a check are pictured."""
-GROUP = 6
-"""At most so many images of a finding are pictured."""
-MANY = 20
-"""Classes from which on their table is folded up."""
+WIDTH = max(map(len, ADVICE))  # of the column of headings in the terminal
+SHOWN = 5  # findings of a check that the terminal shows, at most
+OTHERS = 3  # other images that are named beside one of a group, at most
+SIDE = 112  # longer side of the pictures, in pixels
+FINDINGS = 60  # of a check that are pictured, at most
+GROUP = 6  # images of a finding that are pictured, at most
+MANY = 20  # classes from which on their table is folded up
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }

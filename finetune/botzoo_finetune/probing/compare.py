@@ -14,7 +14,7 @@ from botzoo.training.state import Own
 from botzoo.util.text import table, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
-from botzoo_finetune.transfer.features import extractor_of, unmeasured
+from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
 
@@ -82,7 +82,7 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     look = Look(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
     found = config.model, seen.top1, seen.interval(), len(seen), look.seconds
-    speed = from_main(run.accelerator, lambda: extractor_of(run).images_per_second())
+    speed = from_main(run.accelerator, lambda: Extractor(run).images_per_second())
     return Row(*found, speed, count_parameters(run.model)[0], count_macs(run.model, size), size)
 
 

@@ -32,7 +32,7 @@ from botzoo_finetune import auto
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import outcomes
 from botzoo_finetune.probing import probe as probes
-from botzoo_finetune.transfer.features import extractor_of, unmeasured
+from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
 
@@ -64,7 +64,7 @@ class Look:
                 f"A probe names one class of each image; those of {run.data.name} may have several labels."
             )
         self.run, self.seconds, self.kept = run, 0.0, True
-        self._extract = extractor_of(run)
+        self._extract = Extractor(run)
 
     @cached_property
     def probe(self) -> probes.Probe:

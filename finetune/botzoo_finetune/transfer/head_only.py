@@ -25,20 +25,14 @@ from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
-from botzoo_finetune.transfer.features import Extractor, View, extractor_of
+from botzoo_finetune.transfer.features import Extractor, View
 
-EVALUATED = 4096
-"""Images in a batch of evaluation: the classifier is small."""
-TOLERANCE = 1e-3
+EVALUATED = 4096  # images in a batch of evaluation: the classifier is small
+TOLERANCE = 1e-3  # relative and absolute, of logits that count as the same
 
 
 class Head(nn.Module):
-    """Dropout and classifier of a network, which go on being parts of it.
-
-    Args:
-        classifier: the layer.
-        drop_rate: share of its inputs set to 0 in training.
-    """
+    """Dropout and classifier of a network, which go on being parts of it."""
 
     def __init__(self, classifier: nn.Linear, drop_rate: float) -> None:
         super().__init__()
@@ -57,10 +51,7 @@ class Head(nn.Module):
 class HeadTrainer(Trainer):
     """Takes the steps of another trainer with features in the place of images, of the classifier alone.
 
-    Args:
-        whole: the trainer of the whole network, whose optimizer, objective and schedule it takes over.
-        head: what is trained.
-        ema_decay: decay of the averaged weights, None for no average.
+    It takes over optimizer, objective and schedule of ``whole``, the trainer of the whole network.
     """
 
     def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
@@ -83,16 +74,12 @@ class HeadTrainer(Trainer):
 class FeatureFeed:
     """Features of images, computed once, in the place of images.
 
-    Attributes:
-        whole: the feed of images.
-        extract: computes the features, or takes them from the disk.
-        labels: of the images of each split, by role.
-        views: of each training image; epoch e takes view e modulo views, the first is the plain one.
+    Of each training image there are ``views``: epoch e takes view e modulo ``views``, the first is the plain one.
     """
 
     whole: ImageFeed
     extract: Extractor
-    labels: Mapping[str, NDArray[Any]]
+    labels: Mapping[str, NDArray[Any]]  # by role
     views: int
     _held: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
@@ -133,11 +120,7 @@ class FeatureFeed:
 class FrozenFeatures(Callback):
     """Trains the classifier on features that a frozen network computes once, where images and network allow it.
 
-    The steps are those through the whole network: same batches, same learning rate, same loss. The figures that a run closes
-    with come from the whole network and the images all the same.
-
-    Args:
-        views: of each image that are kept, 0 for none; by default one, where nothing is asked for that changes the images.
+    ``views`` of each image are kept, 0 for none; by default one, where nothing is asked for that changes the images.
     """
 
     def __init__(self, views: int | None = None) -> None:
@@ -159,7 +142,7 @@ class FrozenFeatures(Callback):
         labels: dict[str, Any] = {role: getattr(images, "labels", None) for role, images in run.images.items()}
         run.trainer.ema = None  # the averaged weights are the classifier's
         run.trainer = HeadTrainer(run.trainer, Head(layer, config.drop_rate), config.ema)
-        run.feed = FeatureFeed(run.feed.whole, extractor_of(run), labels, self.views or 1)
+        run.feed = FeatureFeed(run.feed.whole, Extractor(run), labels, self.views or 1)
 
     def on_train_end(self, run: Run) -> None:
         """Put the whole network back, with the classifier that was trained."""
