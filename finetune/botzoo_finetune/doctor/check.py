@@ -34,8 +34,8 @@ NOT_READ = "the images themselves were not looked at: mend this first, and check
 def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own | None = None) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
-    They go into the folder --output, by default ``check``, numbered where that exists. ``callbacks`` are those of the run that
-    may follow, and are checked with the rest.
+    They go into the folder --output, by default ``check``, numbered where that exists. ``callbacks`` are those of the
+    run that may follow, and are checked with the rest.
 
     Raises DataError: there is no such data set; BotzooError: another option cannot be used; nothing is written.
     """

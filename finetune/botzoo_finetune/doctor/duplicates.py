@@ -155,8 +155,8 @@ def check_near_duplicates(
 ) -> tuple[list[Finding], list[str]]:
     """Find images that are nearly the same but not the same file; return also remarks on what was not found.
 
-    Of images of the same bytes the first stands for all; blank ones are left out. ``hashes`` and ``contrasts``, of shape
-    (N,), are what ``difference_hash`` and ``contrast`` say of each image.
+    Of images of the same bytes the first stands for all; blank ones are left out. ``hashes`` and ``contrasts``, shape (N,),
+    are what ``difference_hash`` and ``contrast`` say of each image.
     """
     first = np.unique(short_digests(roll.digests), return_index=True)[1]
     shown = np.sort(first[contrasts[first] > BLANK])

@@ -1,15 +1,15 @@
 """Labels that are likely wrong.
 
-A logistic regression on the features of a network says how likely each class is for images that it has not been fitted to. To
-look like another class does not make an image suspect: its label must be so unlikely that a mistake explains it at least a
-third as well. How likely that is, follows from uniform label noise (Angluin and Laird 1988, "Learning From Noisy Examples",
-extended to K classes). The class of an image is k with probability p_k; with probability e its label is another one of the
-K - 1, each as likely. So the label y is seen with probability
+A logistic regression on the features of a network says how likely each class is for images that it has not been fitted
+to. To look like another class does not make an image suspect: its label must be so unlikely that a mistake explains it at
+least a third as well. How likely a mistake is follows from uniform label noise (Angluin and Laird 1988, "Learning From
+Noisy Examples", extended to K classes). The class of an image is k with probability p_k; with probability e its label is
+another one of the K - 1, each as likely. So the label y is seen with probability
 
     q_y = (1 - e) p_y + e / (K - 1) (1 - p_y)
 
-and is wrong, once seen, with probability e / (K - 1) (1 - p_y) / q_y (Bayes' rule). A temperature sharpens or softens the
-estimate of p; it and e are those that make the labels likeliest.
+and is wrong, once seen, with probability e / (K - 1) (1 - p_y) / q_y (Bayes' rule). A temperature sharpens or softens
+the estimate of p; it and e are those that make the labels likeliest.
 """
 
 import warnings

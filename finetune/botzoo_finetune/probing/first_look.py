@@ -37,11 +37,8 @@ from botzoo_finetune.transfer.features import Extractor, unmeasured
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
-ROLES = ("train", "validation")
-LOOKED_AT = 10_000
-"""Training images that a run looks at before its first step, at most; --probe looks at all."""
-LOOKED_AT_TO_EVALUATE = 2_000
-"""Validation images that it evaluates its probe on, at most."""
+LOOKED_AT = {"train": 10_000, "validation": 2_000}
+"""Images that a run looks at before its first step, at most; --probe looks at all."""
 
 
 class Look:
@@ -91,7 +88,7 @@ class Look:
     @cached_property
     def _rows(self) -> tuple[Any, Any, Any, Any]:
         """Features and labels of the training images, then those of the validation images."""
-        pairs = [(self._extract(role), self.run.images[role]) for role in ROLES]
+        pairs = [(self._extract(role), self.run.images[role]) for role in LOOKED_AT]
         if probes.all_alike(pairs[0][0]):
             seen = f"the {len(pairs[0][0]):,} training images that {self.run.network.architecture} has looked at"
             why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones."
@@ -100,7 +97,7 @@ class Look:
 
     def _asked(self, form: outcomes.Form[T], fit: Callable[[], T]) -> T:
         began, accelerator = time.perf_counter(), self.run.accelerator
-        features, classes = [self._extract.key(role) for role in ROLES], len(self.run.data.class_names)
+        features, classes = [self._extract.key(role) for role in LOOKED_AT], len(self.run.data.class_names)
         # What an outcome is kept by: the features with their labels, and all that fitting depends on.
         parts = form.name, features, classes, self.run.config.seed, probes.constants()
         key = hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -161,7 +158,7 @@ RunT = TypeVar("RunT", Draft, Run)
 def in_part(run: RunT) -> RunT:
     """Return a run on some of its images, those of each class in proportion: enough for a first look, and soon seen."""
     images = {}
-    for role, most in (("train", LOOKED_AT), ("validation", LOOKED_AT_TO_EVALUATE)):
+    for role, most in LOOKED_AT.items():
         whole = run.images[role]
         assert isinstance(whole, Images)
         labels: Any = whole.labels
@@ -173,11 +170,9 @@ def in_part(run: RunT) -> RunT:
 class ChooseForData(Callback):
     """Chooses the options that suit images and network, each with its reason, in the place of those that are not given.
 
-    Where a --budget is short, a smaller input is among them; it is tried out only where it may come to a choice: of a ResNet
-    or its like that takes any size, and of a known batch.
-
-    Args:
-        others: callbacks that set what is trained, by which the speed is measured.
+    Where a --budget is short, a smaller input is among them; it is tried out only where it may come to a choice: of a
+    ResNet or its like that takes any size, and of a known batch. The speed is measured with ``others``, the callbacks that
+    set what is trained.
     """
 
     def __init__(self, others: Sequence[Callback] = ()) -> None:
@@ -211,11 +206,8 @@ class ChooseForData(Callback):
 class StartFromProbe(Callback):
     """Gives the network's classifier the weights of a probe on its own features (LP-FT), and says how good it is by then.
 
-    Of the best one where the body stays frozen; elsewhere of one with smaller weights, which pass smaller gradients on to it.
-    Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
-
-    Args:
-        frozen: whether the body stays frozen.
+    Of the best one where the body stays ``frozen``; elsewhere of one with smaller weights, which pass smaller gradients on
+    to it. Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
     """
 
     def __init__(self, frozen: bool = False) -> None:

@@ -59,7 +59,7 @@ class Body(nn.Module):
 
 
 class View:
-    """An augmentation of training, ``number`` in the place of the epoch; ``name`` says all that it depends on besides."""
+    """An augmentation of training with ``number`` in the place of the epoch; ``name`` is all else that it depends on."""
 
     def __init__(self, transform: Transform, number: int, name: str) -> None:
         self.transform, self.number, self.name = transform, number, f"{name} {number}"

@@ -10,7 +10,7 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.models.layers import head_names
-from botzoo_finetune.transfer.freeze import Freeze, frozen_stages, stages
+from botzoo_finetune.transfer.layers import Freeze, frozen_stages, stages
 
 NETWORKS = {
     "resnet18d": ("fc.", 5),

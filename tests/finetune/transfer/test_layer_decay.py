@@ -12,7 +12,7 @@ from torch import nn
 
 from botzoo.training.steps.optimizer import param_groups
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.transfer.layer_decay import LayerDecay, layer_decay
+from botzoo_finetune.transfer.layers import LayerDecay, layer_decay
 
 NAMES = ["resnet18d", "test_resnet", "test_vit", "test_efficientnet", "test_convnext", "inception_v3_bot"]
 

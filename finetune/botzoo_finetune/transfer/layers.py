@@ -1,9 +1,13 @@
-"""Which parameters are trained when: freezing whole stages, and unfreezing them one by one from the top."""
+"""What is trained when, and how fast: freezing of stages, unfreezing from the top, and layer-wise learning rates.
+
+Lower layers, which hold the more general features, change later or more slowly.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
 from timm.models import group_parameters
+from timm.optim import auto_group_layers
 from torch import nn
 
 from botzoo.errors import ConfigError
@@ -11,6 +15,8 @@ from botzoo.models.create import Network
 from botzoo.models.layers import head_names
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
+from botzoo.training.steps.optimizer import LrScale, scale_lr
+from botzoo_finetune.config import FinetuneConfig
 
 
 def stages(model: nn.Module) -> list[list[str]]:
@@ -34,6 +40,7 @@ def frozen_stages(freeze: str, unfreeze_every: int | None, epoch: int, total: in
 
     ``freeze`` and ``unfreeze_every`` are as of ``Freeze``.
     """
+    # What --freeze names stays frozen for good; --unfreeze-every begins with the whole body and goes down to it.
     floor = {"none": 0, "backbone": total}[freeze] if freeze in ("none", "backbone") else int(freeze) + 1
     return max(floor, total - epoch // unfreeze_every) if unfreeze_every else floor
 
@@ -78,3 +85,40 @@ class Freeze(Callback):
             frozen = {name for stage in body[:count] for name in stage}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name not in frozen)
+
+
+def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:
+    """Return the factor on each parameter's learning rate: ``decay ** (layers above)``, ``head_scale`` for the head.
+
+    Layers are timm's own fine groups (``group_matcher(coarse=False)``): in a ResNet the stem, then each residual block,
+    then the classifier, as in timm's ``param_groups_layer_decay``. ``decay`` is in (0, 1], and ``head_scale`` > 0.
+    """
+    matcher: Any = getattr(model, "group_matcher", None)
+    own = group_parameters(model, matcher(coarse=False), reverse=True) if matcher else auto_group_layers(model)
+    layers, head = {name: int(layer) for name, layer in own.items()}, set(head_names(model))
+    top = max(layers.values())
+    return lambda name: decay ** (top - layers.get(name, top)) * (head_scale if name in head else 1.0)
+
+
+class LayerDecay(Callback):
+    """Trains each layer more slowly than the one above it, and the classifier at a rate of its own.
+
+    By --layer-decay and --head-lr-scale of the run, the former of which may be chosen for the data.
+    """
+
+    def on_setup(self, run: Run) -> None:
+        """Part the optimizer's groups by layer."""
+        config = run.config
+        assert isinstance(config, FinetuneConfig)
+        if config.layer_decay < 1 or config.head_lr_scale != 1:
+            scale = layer_decay(run.model, config.layer_decay, config.head_lr_scale)
+            scale_lr(run.trainer.optimizer, run.model, scale)
+
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say by what the learning rate is multiplied."""
+        config = run.config
+        assert isinstance(config, FinetuneConfig)
+        scales = [f"{config.layer_decay:g} from layer to layer"] if config.layer_decay < 1 else []
+        scales += [f"{config.head_lr_scale:g} for the classifier"] if config.head_lr_scale != 1 else []
+        if scales:
+            yield "optimizer", f"learning rate times {' and times '.join(scales)}"
