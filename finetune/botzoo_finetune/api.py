@@ -70,6 +70,7 @@ def _look_at(data: Any, model: str | nn.Module | None, options: dict[str, Any], 
 
 
 def _execute(asked: PythonCall, **how: Any) -> Any:
-    own = {"given": asked.given, "resume": asked.resume, "own": asked.own}
     with shown_in_python():
-        return execute(asked.config, command=asked.command, **own, **how)
+        return execute(
+            asked.config, command=asked.command, given=asked.given, resume=asked.resume, own=asked.own, **how
+        )

@@ -58,8 +58,8 @@ def choose(facts: Facts) -> tuple[Choice, ...]:
     """Return the options that suit a data set and a network, each with its reason."""
     epochs = epochs_for(facts)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
-    why, source = "each layer more slowly than the one above it: the lower, the more general", "Howard and Ruder 2018, "
-    layers = Choice("layer_decay", 0.9, why, f"{source}arXiv:1801.06146, section 3.2")
+    lower = "each layer more slowly than the one above it: the lower, the more general"
+    layers = Choice("layer_decay", 0.9, lower, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
     trained = f", {facts.probe:.1f} % here" if facts.probe is not None else ""
     beat = f"adapting all layers beat the probe{trained}, down to 10 images a class"
     all_layers = Choice("freeze", "none", beat, MEASURED)

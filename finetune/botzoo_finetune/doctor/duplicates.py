@@ -42,6 +42,7 @@ def short_digests(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def groups_of(keys: NDArray[np.uint64]) -> list[NDArray[np.int64]]:
     """Return the places of equal keys (N,), for each key that is there more than once, in rising order."""
     order = np.argsort(keys, kind="stable")
+    # Where another key begins; the complement of the first and the last one differs from it for sure.
     bounds = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]], append=~keys[order[-1:]]))
     shared = np.flatnonzero(np.diff(bounds) > 1)
     return [order[begin:end] for begin, end in zip(bounds[shared].tolist(), bounds[shared + 1].tolist(), strict=True)]

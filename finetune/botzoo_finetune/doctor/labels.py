@@ -126,6 +126,7 @@ def label_noise(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
         right, mistaken = ways(logits, given, temperature, share)
         return -float(np.log(np.maximum(right + mistaken, 1e-300)).sum())
 
+    # Without noise (e = 0) only the temperature is fitted; with it, from several starts, as there may be several minima.
     clean = minimize(lambda found: surprise(np.array([found[0], -np.inf])), [0.0], method="Nelder-Mead")
     starts = [[0.0, float(np.log(share / (MOST - share)))] for share in STARTS]
     fitted = [minimize(surprise, start, method="Nelder-Mead") for start in starts]

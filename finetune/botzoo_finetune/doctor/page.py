@@ -100,7 +100,7 @@ def verdict(report: Report) -> str:
 
 def to_look_at(report: Report) -> Iterator[str]:
     """Yield one line for each image to look at: its name, a tab, and why, with others of the same group."""
-    for finding in (finding for _, findings in by_check(report) for finding in findings if finding.look):
+    for finding in (finding for _, found in by_check(report) for finding in found if finding.look):
         names = [report.roll.entry(i).name for i in finding.images]
         for k, name in enumerate(names):
             others = names[:k] + names[k + 1 :]
@@ -199,7 +199,6 @@ def picture(report: Report, i: int) -> str | None:
         return None
     scale, file = SIDE / max(image.size), BytesIO()
     width, height = (max(1, round(side * scale)) for side in image.size)
-    image.resize((width, height), Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX).save(
-        file, "JPEG", quality=80
-    )
+    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX  # the pixels of an icon are to be seen
+    image.resize((width, height), kernel).save(file, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"

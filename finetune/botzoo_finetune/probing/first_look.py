@@ -46,22 +46,15 @@ class Look:
 
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    Args:
-        run: or one that is being set up; its network is looked at as it is when the first question is asked.
-    Raises ConfigError: an image may have several labels.
-
-    Attributes:
-        seconds: that fitting, or finding what was kept, took until now, features included.
-        kept: whether all that was asked for was kept from before.
+    The network is looked at as it is when the first question is asked. Raises ConfigError: an image may have several labels.
     """
 
     def __init__(self, run: Draft | Run) -> None:
         if not run.task.one_label:
-            raise ConfigError(
-                f"A probe names one class of each image; those of {run.data.name} may have several labels."
-            )
-        self.run, self.seconds, self.kept = run, 0.0, True
-        self._extract = Extractor(run)
+            raise ConfigError(f"A probe names one class of each image; those of {run.data.name} may have several.")
+        self.run, self._extract = run, Extractor(run)
+        self.seconds = 0.0  # that fitting, or finding what was kept, took until now, features included
+        self.kept = True  # whether all that was asked for was kept from before
 
     @cached_property
     def probe(self) -> probes.Probe:
@@ -185,7 +178,7 @@ class ChooseForData(Callback):
             yield smaller
             draft = setup.with_choices(draft, [smaller])
         yield from (choice for choice in auto.choose(facts(draft)) if not auto.stands_aside(choice.option, draft.given))
-        yield Choice("auto", False, "", "")
+        yield Choice("auto", False, "", "")  # a run that is resumed or reproduced does not choose again
 
     def _smaller_input(self, draft: Draft) -> Choice | None:
         config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
@@ -296,18 +289,21 @@ def lines(look: Look) -> Iterator[str]:
 
 def as_json(look: Look) -> dict[str, Any]:
     """Return what probe.json says."""
-    run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
-    images = {role: len(images) for role, images in run.images.items()}
-    asked = {"dataset": run.data.name, "model": run.network.start.source, "images": images, "split": "validation"}
-    nearest = {"k": seen.neighbours, "top1": seen.knn_top1}
-    found = {
-        "top1": evaluation.top1,
-        "interval_95": evaluation.interval(),
+    run, probe, seen = look.run, look.probe, look.outlook
+    return {
+        "dataset": run.data.name,
+        "model": run.network.start.source,
+        "images": {role: len(images) for role, images in run.images.items()},
+        "split": "validation",
+        "top1": probe.evaluation.top1,
+        "interval_95": probe.evaluation.interval(),
         "calibration_error": probe.calibration_error,
+        "nearest_neighbours": {"k": seen.neighbours, "top1": seen.knn_top1},
+        "c": probe.strength,
+        "folds": probe.folds,
+        "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
+        "with_twice_the_images": seen.with_twice_the_images,
+        "classes": [vars(figures) for figures in class_figures(probe.evaluation, run.data.class_names)],
+        "seconds": round(look.seconds, 2),
+        "kept_from_before": look.kept,
     }
-    fit = {"nearest_neighbours": nearest, "c": probe.strength, "folds": probe.folds}
-    curve = [{"images": n, "top1": top1} for n, top1 in seen.curve]
-    more = {"curve": curve, "with_twice_the_images": seen.with_twice_the_images}
-    classes = [vars(figures) for figures in class_figures(evaluation, run.data.class_names)]
-    how = {"classes": classes, "seconds": round(look.seconds, 2), "kept_from_before": look.kept}
-    return {**asked, **found, **fit, **more, **how}

@@ -172,7 +172,7 @@ def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
     place = np.arange(len(labels)) - np.repeat(first, counts)
     rank = np.empty(len(labels))
     rank[members] = (place + 0.5) / np.repeat(counts, counts)
-    rank[members[first]] = -1
+    rank[members[first]] = -1  # one of each class comes before all others
     return np.sort(order[np.argsort(rank[order], kind="stable")[: max(size, len(first))]])
 
 
@@ -224,13 +224,13 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
         weight, bias = found.coef_, found.intercept_
         if len(weight) == 1:  # of two classes
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        weight = weight / scale
+        weight = weight / scale  # for the features as they are, neither scaled nor centred
         bias = bias - weight @ mean
     fitted = Linear(weight.astype(np.float32), bias.astype(np.float32))
     if len(known) == classes:
         return fitted
     every = np.zeros((classes, rows.shape[1]), np.float32)
-    others = fitted.logits(mean[None]).min() - np.log(2 * len(rows))
+    others = fitted.logits(mean[None]).min() - np.log(2 * len(rows))  # as if it had half an image
     biases = np.full(classes, others, np.float32)
     every[known], biases[known] = fitted.weight, fitted.bias
     return Linear(every, biases)

@@ -93,19 +93,19 @@ class Extractor:
 
         Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
         """
-        images = self._images(role)
-        key, mine = self.key(role, view), []
+        images, key = self._images(role), self.key(role, view)
+        mine: list[Features] = []
+
+        def features() -> Features:
+            found = open_features(key, len(images))
+            return found if found is not None else self._compute(images, view, key)
 
         def work() -> bool:
-            found = open_features(key, len(images))
-            mine.append(found if found is not None else self._compute(images, view, key))
+            mine.append(features())
             return True
 
         on_each_node(self.accelerator, work)
-        if mine:
-            return mine[0]
-        found = open_features(key, len(images))
-        return found if found is not None else self._compute(images, view, key)
+        return mine[0] if mine else features()  # the machine's other processes find the file that one of them wrote
 
     def key(self, role: str, view: View | None = None) -> str:
         """Return what the features are kept by: another one for other images or labels, weights, or preprocessing."""
