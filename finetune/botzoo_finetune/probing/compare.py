@@ -67,7 +67,7 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
         except BotzooError as error:
             raise ConfigError(f"--compare {name}: {error}") from error
         log.info("%-10s %s: %.2f %%, after %.1f s", "probed", name, rows[-1].top1, rows[-1].seconds)
-    rows.sort(key=lambda row: -row.top1)
+    rows.sort(key=lambda row: -row.top1)  # of equals, the one that was named first stays first
     for line in ranking(rows):
         log.info("%s", line)
     if folder is not None and PartialState().is_main_process:

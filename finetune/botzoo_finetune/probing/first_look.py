@@ -210,7 +210,7 @@ class StartFromProbe(Callback):
         """Fit the probe before the first step."""
         layer, report = probes.linear_classifier(run.model), run.network.start.report
         whole = all(isinstance(images, Images) for images in run.images.values())
-        known = report is None or set(head_names(run.model)) <= set(report.loaded)
+        known = report is None or set(head_names(run.model)) <= set(report.loaded)  # it came with the weights
         if run.progress.step or layer is None or known or not whole:
             return
         if not run.task.one_label:
@@ -219,7 +219,7 @@ class StartFromProbe(Callback):
         look = Look(in_part(run))
         seen = look.probe.evaluation
         probes.start_classifier(layer, look.probe.linear if self.frozen else look.start)
-        run.trainer.restart_average()
+        run.trainer.restart_average()  # which holds the classifier that the network came with
         low, high = seen.interval()
         share = f"{seen.top1:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
         log.info("%-10s %s by a linear classifier on the network's features, %s", "probe", share, _after(look))

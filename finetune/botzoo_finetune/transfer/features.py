@@ -151,6 +151,7 @@ class Extractor:
     def _body(self) -> nn.Module:
         """The network without its classifier, in evaluation mode, BatchNorm folded where that leaves it as it is."""
         size = self.network.preprocessing.size
+        # Of a copy: folding changes weights, and those of the network are to be trained.
         body = Body(copy.deepcopy(self.network.model)).eval().requires_grad_(False)
         image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.accelerator.device)
         return fold_batch_norm(body, self._normalised(image))[0]
@@ -200,7 +201,7 @@ class Extractor:
             found = found.float()
             if not bool((sound := found.isfinite().all(1)).all()):
                 raise self._not_finite(batch, images, done + (~sound).nonzero().flatten().cpu().numpy())
-            yield found.clamp_(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)
+            yield found.clamp_(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)  # larger ones would be infinite
             done += len(batch)
 
     def _pixels(self, images: Images, view: View | None) -> Iterator[Tensor]:

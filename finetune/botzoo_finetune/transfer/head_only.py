@@ -25,7 +25,7 @@ from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
-from botzoo_finetune.transfer.features import Extractor, View
+from botzoo_finetune.transfer.features import Body, Extractor, View
 
 EVALUATED = 4096  # images in a batch of evaluation: the classifier is small
 TOLERANCE = 1e-3  # relative and absolute, of logits that count as the same
@@ -100,11 +100,8 @@ class FeatureFeed:
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
         labels = self.labels["train"]
-        epoch, features = -1, np.empty((0, 0), np.float16)
         for step in range(first, last):
-            if step // order.steps_per_epoch != epoch:
-                epoch = step // order.steps_per_epoch
-                features = self.features("train", epoch % self.views)
+            features = self.features("train", step // order.steps_per_epoch % self.views)
             rows = [[key[1] for key in keys] for keys in order.micro_batches(step)]
             yield [(torch.from_numpy(features[row]), torch.from_numpy(labels[row])) for row in rows]
 
@@ -172,6 +169,6 @@ def is_last(run: Run, layer: nn.Linear) -> bool:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=generator)
     images = run.trainer.normalise(pixels.to(run.accelerator.device))
-    features = model.forward_head(model.forward_features(images), pre_logits=True)  # type: ignore[operator]
+    features = Body(model)(images)
     fits: bool = features.shape == (2, layer.in_features)
     return fits and torch.allclose(layer(features), model(images), rtol=TOLERANCE, atol=TOLERANCE)
