@@ -121,7 +121,7 @@ def bare(options: dict[str, Any], resume: str | None = None, *callbacks: Any) ->
     from botzoo.training.run import train
     from botzoo.util.nested import flat
     from botzoo_finetune.config import FinetuneConfig
-    from botzoo_finetune.doctor.examine import QuickCheck
+    from botzoo_finetune.doctor.check import QuickCheck
     from botzoo_finetune.run import transfer
 
     folder = Path(resume) if resume else None

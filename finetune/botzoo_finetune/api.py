@@ -12,7 +12,7 @@ from botzoo.results.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import PROG, command
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor.examine import Report
+from botzoo_finetune.doctor.findings import Report
 from botzoo_finetune.probing.compare import Row
 from botzoo_finetune.probing.first_look import Look
 from botzoo_finetune.run import execute
@@ -30,26 +30,14 @@ def finetune(
 ) -> FinishedRun:
     """Fine-tune a pretrained model on images, as the command does, and return the finished run.
 
-    Args:
-        data: what --dataset takes (a folder, a Hub id, a short name), or the data itself: a ``datasets.Dataset`` or
-            ``DatasetDict``, a torch Dataset of (image, label), a pair (images, labels), a pandas DataFrame, or a dict of
-            splits of these; see ``botzoo.data.sources.memory.in_memory``.
-        model: what --model takes, or a network of your own that returns logits (N, K).
-        callbacks: see ``botzoo.training.callbacks.Callback``.
-        transform: makes pixels of a PIL image in training, in place of crop, flip and augmentation; see
-            ``botzoo.data.transforms.OwnTransform``.
-        loss: returns a scalar, of logits float32 (N, K) and labels int64 (N,), or float32 (N, K) where an image may have any
-            number of them.
-        resume: folder of a run to go on with; all other options are that run's.
-        options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
-            ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
+    Arguments are those of ``botzoo.train`` but for ``recipe``; ``options`` are every other option of this command, such
+    as ``epochs=5``, those of a group with two underscores, such as ``data__hflip=0``, or as a dictionary.
+
     Raises BotzooError: with the line that the command would print.
     """
-    own = data, model, transform, loss, resume
-    asked = asked_in_python(FinetuneConfig, command().defaults, PROG, *own, options)
-    with shown_in_python():
-        run = _execute(asked, callbacks=callbacks)
-    return run if run is not None else FinishedRun.load(str(resume))
+    asked = asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, transform, loss, resume, options)
+    run = _execute(asked, callbacks=callbacks)
+    return run if run is not None else FinishedRun.load(str(resume))  # None: the run to resume was complete already
 
 
 def probe(data: Any = "digits", *, model: str | nn.Module | None = None, **options: Any) -> Look:
@@ -78,9 +66,11 @@ def compare(data: Any, models: Sequence[str], **options: Any) -> list[Row]:
 
 def _look_at(data: Any, model: str | nn.Module | None, options: dict[str, Any], mode: str, value: str = "") -> Any:
     asked = asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, None, None, None, options)
-    with shown_in_python():
-        return _execute(asked, mode=mode, value=value)
+    return _execute(asked, mode=mode, value=value)
 
 
 def _execute(asked: PythonCall, **how: Any) -> Any:
-    return execute(asked.config, command=asked.command, given=asked.given, resume=asked.resume, own=asked.own, **how)
+    with shown_in_python():
+        return execute(
+            asked.config, command=asked.command, given=asked.given, resume=asked.resume, own=asked.own, **how
+        )

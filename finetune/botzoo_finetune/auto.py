@@ -17,78 +17,49 @@ from botzoo_finetune.config import FinetuneConfig
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a data set and a network before the first step.
+    """What is known of a data set and a network before the first step."""
 
-    Attributes:
-        images: in the training split.
-        classes: K.
-        smallest: training images of the smallest class.
-        largest: of the largest.
-        side: median side of the training images in pixels, the root of width times height.
-        input_side: side of the network's input in pixels.
-        mirrored: whether images may be flipped: not those of characters.
-        probe: accuracy of a linear classifier on the frozen network, in per cent of the validation images; None without one.
-        gpu: whether the network is trained on one.
-        epochs: that the user asks for, None where they are to be chosen.
-        several: whether an image may have several labels.
-        optimizer: its name.
-        base_batch: images of a step that the learning rate is for: 256 with linear scaling, else those of a step.
-        batch_norm: whether the network has BatchNorm, as ResNets do and transformers do not.
-    """
-
-    images: int
-    classes: int
-    smallest: int
-    largest: int
-    side: float
-    input_side: int
-    mirrored: bool = True
-    probe: float | None = None
-    gpu: bool = False
-    epochs: float | None = None
-    several: bool = False
+    images: int  # in the training split
+    classes: int  # K
+    smallest: int  # training images of the smallest class
+    largest: int  # of the largest
+    side: float  # median side of the training images in pixels, the root of width times height
+    input_side: int  # of the network, in pixels
+    mirrored: bool = True  # whether images may be flipped: not those of characters
+    probe: float | None = None  # validation accuracy of a linear classifier on the frozen network, in per cent
+    gpu: bool = False  # whether the network is trained on one
+    epochs: float | None = None  # that the user asks for, None where they are to be chosen
+    several: bool = False  # whether an image may have several labels
     optimizer: str = "adamw"
-    base_batch: int = 256
-    batch_norm: bool = True
+    base_batch: int = 256  # images of a step that the learning rate is for, those of a step without linear scaling
+    batch_norm: bool = True  # as ResNets have it and transformers have not
 
 
-MEASURED = "measured"
-"""The source of rules that docs/benchmarks.md has figures for."""
-PASSES = 16_000
-"""Training images seen in a run on a processor, each as often as there are epochs."""
+MEASURED = "measured"  # the source of rules that docs/benchmarks.md has figures for
+PASSES = 16_000  # training images seen in a run on a processor, each as often as there are epochs
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
-ON_GPU = 5
-"""So many times as many on a GPU, which is faster by more."""
-EASY = 95.0
-"""Accuracy of the probe in per cent from which on half of them do."""
+ON_GPU = 5  # so many times as many on a GPU, which is faster by more
+EASY = 95.0  # accuracy of the probe in per cent from which on half of them do
 USUAL, USUAL_SGD = (0.004, 0.05), (0.2, 1e-4)
 """Learning rate at a batch of 256 and weight decay of AdamW, and of SGD with momentum and what is made of it."""
 TRANSFORMER_LR = 0.0005
 """At a batch of 256, of optimizers of Adam's kind for networks without BatchNorm, which bear smaller steps only."""
-ADAM_DECAY = 1e-4
-"""Weight decay of all others, many of which mix it into the gradient."""
-SGD = ("momentum", "nesterov", "lar", "nlar")
-"""How those names begin that are made of SGD and do not say so."""
-ENOUGH = 100
-"""Images of a class from which on the whole learning rate does no harm."""
-LEAST = 0.1
-"""Of the whole learning rate, for however few images."""
-STRONG_CROPS = 200_000
-"""Images seen in a run from which on small crops pay."""
-LARGE, LONG = 20_000, 80
-"""Images and epochs from which mixup pays."""
-SHORT = 16_000
-"""Images that pass in the time of a --budget at most, below which a smaller input and more of them are better."""
-SMALLER = 0.75
-"""Share of the input's side that is left then, about."""
+ADAM_DECAY = 1e-4  # weight decay of all others, many of which mix it into the gradient
+SGD = ("momentum", "nesterov", "lar", "nlar")  # how those names begin that are made of SGD and do not say so
+ENOUGH = 100  # images of a class from which on the whole learning rate does no harm
+LEAST = 0.1  # of the whole learning rate, for however few images
+STRONG_CROPS = 200_000  # images seen in a run from which on small crops pay
+LARGE, LONG = 20_000, 80  # images and epochs from which mixup pays
+SHORT = 16_000  # images that pass in a --budget at most, below which a smaller input and more of them are better
+SMALLER = 0.75  # share of the input's side that is left then, about
 
 
 def choose(facts: Facts) -> tuple[Choice, ...]:
     """Return the options that suit a data set and a network, each with its reason."""
     epochs = epochs_for(facts)
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
-    why, source = "each layer more slowly than the one above it: the lower, the more general", "Howard and Ruder 2018, "
-    layers = Choice("layer_decay", 0.9, why, f"{source}arXiv:1801.06146, section 3.2")
+    lower = "each layer more slowly than the one above it: the lower, the more general"
+    layers = Choice("layer_decay", 0.9, lower, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
     trained = f", {facts.probe:.1f} % here" if facts.probe is not None else ""
     beat = f"adapting all layers beat the probe{trained}, down to 10 images a class"
     all_layers = Choice("freeze", "none", beat, MEASURED)
@@ -99,10 +70,8 @@ def choose(facts: Facts) -> tuple[Choice, ...]:
 def smaller_input(side: float, input_side: int, smaller: int, in_time: float) -> Choice | None:
     """Return the side of the input that suits a --budget, None where it is the network's own.
 
-    Args:
-        side, input_side: as of ``Facts``.
-        smaller: side in pixels that may take the place of ``input_side``.
-        in_time: training images of ``input_side`` that pass in the whole time, were it all spent on them.
+    ``smaller``, in pixels, may take the place of ``input_side``, of which ``in_time`` training images pass in the whole
+    time, were it all spent on them.
     """
     if in_time >= SHORT or not side <= smaller < input_side:
         return None

@@ -77,7 +77,7 @@ def _main(argv: list[str]) -> None:
 
     from botzoo.results.summary import print_to_terminal
     from botzoo.training.distributed import leave_group
-    from botzoo_finetune.doctor.examine import Report
+    from botzoo_finetune.doctor.findings import Report
     from botzoo_finetune.run import execute
 
     print_to_terminal()

@@ -12,20 +12,15 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.state import Own
 from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor.check import check
-from botzoo_finetune.doctor.examine import QuickCheck
+from botzoo_finetune.doctor.check import QuickCheck, check
 from botzoo_finetune.probing.compare import compare
 from botzoo_finetune.probing.first_look import ChooseForData, StartFromProbe, probe_images
-from botzoo_finetune.transfer.freeze import Freeze
 from botzoo_finetune.transfer.head_only import FrozenFeatures
-from botzoo_finetune.transfer.layer_decay import LayerDecay
+from botzoo_finetune.transfer.layers import Freeze, LayerDecay
 
 
 def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callback]:
-    """Return the callbacks of transfer learning, in the order in which they act.
-
-    The options that are ``given`` are left as they are where ``config.auto`` chooses the others.
-    """
+    """Return the callbacks of transfer learning, in the order in which they act; see ``execute`` for ``given``."""
     frozen = config.freeze == "backbone"
     freeze = Freeze(config.freeze, config.unfreeze_every)
     choosing = config.auto and not (config.scratch or config.data.streaming or frozen)
@@ -49,36 +44,30 @@ def execute(
     """Fine-tune as ``config`` says, write the card and say how good the result is; or do what ``mode`` says instead.
 
     Args:
-        config: the options.
-        command: as typed, for the card and the command to resume.
+        config, command, resume, began, callbacks, own: as of ``botzoo.api.run_training``.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
             those that differ from their defaults.
-        resume: folder of a run to go on with, whose configuration is ``config``.
         mode: "check", "probe", "compare", "folds", "seeds", "search", "dry_run" or "find_lr"; None to train.
         value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
-        began: ``time.perf_counter()`` when the command began, from which on --budget counts; by default this call's.
-        callbacks: a user's own.
-        own: objects of a user's own in the place of what options name.
 
-    Returns:
-        The finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.
+    Returns the finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.
 
     Raises BotzooError: see ``botzoo.training.run.train``.
     """
     given = differing(config) if given is None else given
-    if resume is None:
+    if resume is None:  # the options of a run that goes on were chosen when it began
         config = for_optimizer(config, given)
     if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
-        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own=own)
+        return check(config, [Freeze(config.freeze, config.unfreeze_every)], own)
     if mode == "probe":
         return probe_images(config, given=given, own=own)
     if mode == "compare":
         return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
         experiment = {"folds": folds.cross_validate, "seeds": seeds.train_seeds, "search": search.search}[mode]
-        kept = {*given, *(search.SEARCHED if mode == "search" else ())}
+        kept = {*given, *(search.SEARCHED if mode == "search" else ())}  # what is searched is not for auto to choose
 
         def make_callbacks(config: FinetuneConfig) -> list[Callback]:
             return all_callbacks(config, transfer(config, kept), summary=False)

@@ -41,7 +41,7 @@ from botzoo_finetune.probing import outcomes
 from botzoo_finetune.probing.first_look import Look, probe_images
 from botzoo_finetune.run import transfer
 from botzoo_finetune.transfer import feature_store
-from botzoo_finetune.transfer.features import extractor_of
+from botzoo_finetune.transfer.features import Extractor
 
 STEPS = 8
 """Of a measurement of training steps."""
@@ -98,7 +98,7 @@ def in_turn(above: Callable[[], object], below: Callable[[], object], rounds: in
 
 def extraction(run: Run, rounds: int, *, half: bool) -> list[tuple[float, float]]:
     """Return the seconds of the bare forward pass and of extraction, of the same images in the same batches."""
-    extract, images = extractor_of(run), len(run.images["train"])
+    extract, images = Extractor(run), len(run.images["train"])
     vars(extract)["_half"] = half
     body, size = extract._body, extract.batch_size
     pixels = torch.randint(0, 256, (size, *[run.preprocessing.size] * 2, 3), dtype=torch.uint8)

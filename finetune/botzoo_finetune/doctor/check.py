@@ -4,58 +4,54 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from botzoo.data.images import Images
+from botzoo.data.parallel import in_order
 from botzoo.data.sources.find import find_images, names_by_split
-from botzoo.errors import BotzooError, ConfigError, DataError
+from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, printable
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up
-from botzoo.training.state import Own
+from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_text
-from botzoo.util.text import under
+from botzoo.util.text import listing, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor import examine, page, quick
-from botzoo_finetune.doctor.examine import Report
-from botzoo_finetune.doctor.findings import Finding, Roll
-from botzoo_finetune.transfer.features import features_of, unmeasured
+from botzoo_finetune.doctor import duplicates, labels, page, quick
+from botzoo_finetune.doctor.findings import Finding, Report, Roll
+from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
+NOT_READ = "the images themselves were not looked at: mend this first, and check again"
 
 
-def check(
-    config: FinetuneConfig,
-    callbacks: Sequence[Callback] = (),
-    features: examine.Features = features_of,
-    own: Own | None = None,
-) -> Report:
+def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own | None = None) -> Report:
     """Examine the data set, log what is found, and write check.json, check.html and look_at.txt.
 
-    Args:
-        config: the options; they go into the folder --output, by default ``check``, numbered where that exists.
-        callbacks: of the run that may follow; they are checked with the rest.
-        features: what labels are estimated from.
+    They go into the folder --output, by default ``check``, numbered where that exists. ``callbacks`` are those of the
+    run that may follow, and are checked with the rest.
+
     Raises DataError: there is no such data set; BotzooError: another option cannot be used; nothing is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
-    check_output(config, resumable=False)
+    check_output(config, resumable=False)  # refused before the work, not after it
     try:
         run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks, own=own)
     except DataError as error:
-        if own is not None and own.data is not None:
+        if own is not None and own.data is not None:  # unusable() looks for the data by its name, and this has none
             raise
         report = unusable(config, error)
     else:
         if not run.task.one_label:
             raise ConfigError(f"--check looks at one label of each image; those of {config.dataset} may have several.")
-        bar = partial(tqdm, desc="looking at images", leave=False, disable=not sys.stderr.isatty(), unit="img")
-        report = examine.examine(run, features, config.seed, lambda items, total: iter(bar(items, total=total)))
+        report = examine(run)
     for line in [*page.lines(report), *under("written", [write(report, config.output)], page.WIDTH)]:
         log.info("%s", line)
     return report
@@ -77,11 +73,8 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
         return Report(config.dataset, Roll((), {}), {}, findings + found, [NOT_READ])
     counted = {role: split.class_counts(len(data.class_names)) for role, split in data.splits.items()}
     counts = {role: count for role, count in counted.items() if count is not None}
-    findings += examine.names_and_counts(data.class_names, counts)
+    findings += names_and_counts(data.class_names, counts)
     return Report(config.dataset, Roll(data.class_names, {}), counts, findings, [*data.notes, NOT_READ])
-
-
-NOT_READ = "the images themselves were not looked at: mend this first, and check again"
 
 
 def write(report: Report, output: str | None) -> str:
@@ -97,3 +90,96 @@ def write(report: Report, output: str | None) -> str:
         wrong = f"The report cannot be written to {folder} ({error.strerror})"
         raise ConfigError(f"{wrong}: give a folder that you may write to with --output.") from error
     return f"{folder / 'check.html'}, check.json and look_at.txt, the images to look at, beside it"
+
+
+def examine(run: Run) -> Report:
+    """Look at every image of a data set; train nothing and write nothing.
+
+    The run is set up with ``skip_corrupt``, and its images are not streamed.
+    """
+    roll = roll_of(run)
+    estimated, why_not = estimate_labels(run, roll)
+    alike, how_alike = look_at_pixels(roll)
+    broken = enumerate(run.left_out, len(roll))  # in the roll they stand behind the readable ones
+    corrupt = [Finding("corrupt", f"cannot be read: {image.problem}", (i,)) for i, image in broken]
+    findings = [*quick_findings(roll), *corrupt, *alike]
+    accuracy = noise = None
+    if estimated is not None:
+        findings += labels.check_labels(estimated, roll.labels, roll.class_names)
+        accuracy, noise = estimated.accuracy, estimated.noise if estimated.meaningful else None
+    findings += quick.check_sizes(roll.shapes, run.preprocessing.size)
+    remarks, sizes = [*run.data.notes, *why_not, *how_alike], quick.measure(roll.shapes, run.preprocessing.size)
+    return Report(run.data.name, roll, roll.counts, findings, remarks, sizes, accuracy, noise)
+
+
+def quick_findings(roll: Roll) -> list[Finding]:
+    """Return what can be found without looking at a single pixel: of names, counts and equal files."""
+    return names_and_counts(roll.class_names, roll.counts) + duplicates.check_duplicates(roll)
+
+
+def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:
+    """Return what can be found in the number of images of each class, shape (K,), by role."""
+    used = {role: [class_names[k] for k in np.flatnonzero(count).tolist()] for role, count in counts.items()}
+    unused = [class_names[k] for k in np.flatnonzero(np.sum(list(counts.values()), 0) == 0).tolist()]
+    findings = quick.check_names(used)
+    if unused:
+        findings.append(Finding("names", f"there are no images of {listing(unused)}, which the data declares"))
+    return findings + quick.check_counts(counts["train"], class_names)
+
+
+def roll_of(run: Run) -> Roll:
+    """Return the images of a data set that is not streamed."""
+    splits = {role: images for role, images in run.images.items() if isinstance(images, Images)}
+    return Roll(run.data.class_names, splits, [image.name for image in run.left_out])
+
+
+def look_at_pixels(roll: Roll) -> tuple[list[Finding], list[str]]:
+    """Look at the pixels of every image once; return what is found, and remarks on what is not."""
+
+    def look(i: int) -> tuple[np.uint64, np.uint8]:
+        image = roll.image(i)
+        return duplicates.difference_hash(image), duplicates.contrast(image)
+
+    seen, quiet = in_order(look, len(roll)), not sys.stderr.isatty()
+    bar = tqdm(seen, "looking at images", len(roll), leave=False, disable=quiet, unit="img")
+    hashes, contrasts = map(np.array, zip(*bar, strict=True))
+    near, remarks = duplicates.check_near_duplicates(roll, hashes, contrasts)
+    return [*near, *duplicates.check_blank(contrasts)], remarks
+
+
+def estimate_labels(run: Run, roll: Roll) -> tuple[labels.Estimate | None, list[str]]:
+    """Return the estimate that labels are compared with, and a remark where they are not, or not all of them."""
+    unchecked, extract = "labels were not checked:", Extractor(run)
+    try:
+        rows = np.concatenate([extract(role) for role in roll.role_names])
+    except ModelError as error:
+        return None, [f"{unchecked} {error}"]
+    found = labels.estimate(rows, roll.labels, run.config.seed)
+    if found is None:
+        return None, [f"{unchecked} it takes two classes of {labels.FOLDS} images or more"]
+    if not found.meaningful:
+        why = f"Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {labels.MEANINGFUL}"
+        return found, [f"{unchecked} {why}, so most of what contradicts it would be its own mistakes"]
+    rare = int((~found.estimated).sum())
+    too_few = f"their classes have fewer than {labels.FOLDS}"
+    return found, [f"labels of {rare} image(s) were not checked: {too_few}"] if rare else []
+
+
+class QuickCheck(Callback):
+    """Says in the plan what can be found in the data without looking at a single pixel."""
+
+    def on_plan(self, run: Run) -> list[tuple[str, str]]:
+        """Return at most one line: what ``quick_findings`` and the sizes of the images give to look at.
+
+        Equal files within one split do not count; of images that are streamed, or have several labels each, nothing is known.
+        """
+        if not run.task.one_label or not all(isinstance(images, Images) for images in run.images.values()):
+            return []
+        roll = roll_of(run)
+        found = [*quick_findings(roll), *quick.check_sizes(roll.shapes, run.preprocessing.size)]
+        leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
+        odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
+        parts = [f.reason for f in found if f.look and not f.images]
+        parts += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
+        parts += [f"{odd:,} image(s) are tiny or very long"] if odd else []
+        return [("check", f"{printable('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []

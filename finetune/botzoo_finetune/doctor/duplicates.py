@@ -6,14 +6,15 @@ pixels, is each one brighter than its left neighbour? Copies differ in few bits.
 hash proposes is confirmed by the correlation of small colour pictures.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from botzoo_finetune.doctor.findings import Finding
+from botzoo_finetune.doctor.findings import Finding, Roll
 
 DISTANCE = 10
 """Bits of 64 in which the hashes of two copies may differ; those of different photographs differ in 32 on average."""
@@ -23,15 +24,11 @@ MANY = 0.05
 """Share of images that have a copy from which on it is rather that all of them are alike, as drawings and characters are."""
 BRIGHTNESS = 16.0
 """Most mean absolute difference of the small pictures of two copies, of 255: the same shirt in another colour is no copy."""
-SIDE = 32
-"""Of the small pictures, in pixels."""
+SIDE = 32  # of the small pictures, in pixels
 BLANK = 8
 """Largest difference of grey values, of 255, in an image that shows nothing; compression makes this much of one colour."""
-MOST_PAIRS = 1_000_000
-"""Pairs that the hash may propose before the search ends."""
-MOST_IMAGES = 200_000
-"""Images that are compared with one another, evenly spread where there are more: a few minutes' work."""
-ImageOf = Callable[[int], Image.Image]
+MOST_PAIRS = 1_000_000  # that the hash may propose before the search ends
+MOST_IMAGES = 200_000  # that are compared with one another, evenly spread where there are more: a few minutes' work
 
 
 def short_digests(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -45,47 +42,35 @@ def short_digests(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def groups_of(keys: NDArray[np.uint64]) -> list[NDArray[np.int64]]:
     """Return the places of equal keys (N,), for each key that is there more than once, in rising order."""
     order = np.argsort(keys, kind="stable")
+    # Where another key begins; the complement of the first and the last one differs from it for sure.
     bounds = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[:1]], append=~keys[order[-1:]]))
     shared = np.flatnonzero(np.diff(bounds) > 1)
     return [order[begin:end] for begin, end in zip(bounds[shared].tolist(), bounds[shared + 1].tolist(), strict=True)]
 
 
-def check_duplicates(
-    digests: NDArray[np.uint8], labels: NDArray[np.int64], roles: NDArray[np.int8], role_names: Sequence[str]
-) -> list[Finding]:
-    """Find images of the same bytes; those that are in several splits come first.
-
-    Args:
-        digests: SHA-256 of each encoded image, uint8 (N, 32).
-        labels: int64 (N,).
-        roles: which split each is in, int8 (N,), indices into ``role_names``.
-    """
-    groups = groups_of(short_digests(digests))
-    groups.sort(key=lambda group: urgency(group, labels, roles))
-    return [describe("duplicates", group, labels, roles, role_names) for group in groups]
+def check_duplicates(roll: Roll) -> list[Finding]:
+    """Find images of the same bytes; those that are in several splits come first."""
+    groups = groups_of(short_digests(roll.digests))
+    groups.sort(key=lambda group: urgency(group, roll))
+    return [describe("duplicates", group, roll) for group in groups]
 
 
-def urgency(group: NDArray[np.int64], labels: NDArray[np.int64], roles: NDArray[np.int8]) -> tuple[bool, bool]:
+def urgency(group: NDArray[np.int64], roll: Roll) -> tuple[bool, bool]:
     """Return what sorts groups across splits first, then those under different labels."""
-    return len(np.unique(roles[group])) == 1, len(np.unique(labels[group])) == 1
+    return len(np.unique(roll.roles[group])) == 1, len(np.unique(roll.labels[group])) == 1
 
 
 def describe(
-    check: Literal["duplicates", "near duplicates"],
-    group: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    roles: NDArray[np.int8],
-    role_names: Sequence[str],
-    score: float | None = None,
+    check: Literal["duplicates", "near duplicates"], group: NDArray[np.int64], roll: Roll, score: float | None = None
 ) -> Finding:
     """Return the finding that the images of ``group`` are the same, or all but the same.
 
     What is alike within one split and under one label does no harm: as near duplicates it is worth knowing and no more.
     """
-    splits = [role_names[role] for role in np.unique(roles[group])]
+    splits = [roll.role_names[role] for role in np.unique(roll.roles[group])]
     what = "the same file" if check == "duplicates" else "nearly the same image"
     where = f"in {' and '.join(splits)}" if len(splits) > 1 else f"{len(group)} times in {splits[0]}"
-    one_split, one_label = urgency(group, labels, roles)
+    one_split, one_label = urgency(group, roll)
     reason = f"{what} {where}" + ("" if one_label else ", under different labels")
     look = check == "duplicates" or not one_split or not one_label
     return Finding(check, reason, tuple(group.tolist()), look, score=score)
@@ -98,9 +83,10 @@ def difference_hash(image: Image.Image) -> np.uint64:
     return hashed
 
 
-def contrast(image: Image.Image) -> int:
+def contrast(image: Image.Image) -> np.uint8:
     """Return the difference of the brightest and the darkest grey value, 0 ... 255."""
-    return int(np.ptp(np.asarray(image.convert("L"))))
+    found: np.uint8 = np.ptp(np.asarray(image.convert("L")))
+    return found
 
 
 def check_blank(contrasts: NDArray[np.uint8]) -> list[Finding]:
@@ -122,7 +108,7 @@ def close_pairs(
         for left in range(top, len(hashes), 8 * block):
             differing = np.bitwise_count(hashes[top : top + block, None] ^ hashes[left : left + 8 * block])
             pairs = np.argwhere(differing <= distance) + np.array([top, left])
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+            found.append(pairs[pairs[:, 0] < pairs[:, 1]])  # a block on the diagonal has each pair twice
             count += len(found[-1])
             if count > most:
                 return np.concatenate(found)[:most], False
@@ -147,14 +133,12 @@ def likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> tuple[NDArray[
     return correlation, np.abs(x - y).mean((1, 2))
 
 
-def copies(pairs: NDArray[np.int64], image: ImageOf, at_once: int = 1024) -> Iterator[tuple[int, int, float]]:
+def copies(pairs: NDArray[np.int64], roll: Roll, at_once: int = 1024) -> Iterator[tuple[int, int, float]]:
     """Yield those pairs (P, 2) that are copies by their small pictures too, and the correlation of each."""
-    pictures: dict[int, NDArray[np.uint8]] = {}
+    picture = cache(lambda i: small(roll.image(i)))  # an image may be in many pairs
     for begin in range(0, len(pairs), at_once):
         part = pairs[begin : begin + at_once]
-        for i in np.unique(part).tolist():
-            pictures[i] = pictures[i] if i in pictures else small(image(i))
-        one, other = (np.stack([pictures[i] for i in side.tolist()]) for side in part.T)
+        one, other = (np.stack([picture(i) for i in side.tolist()]) for side in part.T)
         correlation, difference = likeness(one, other)
         same = (correlation >= CORRELATIONS[0]) & (difference <= BRIGHTNESS)
         for row in np.flatnonzero(same).tolist():
@@ -168,32 +152,21 @@ def least_correlation(linked: Sequence[tuple[int, int, float]], images: int) -> 
 
 
 def check_near_duplicates(
-    hashes: NDArray[np.uint64],
-    contrasts: NDArray[np.uint8],
-    digests: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    roles: NDArray[np.int8],
-    role_names: Sequence[str],
-    image: ImageOf,
+    roll: Roll, hashes: NDArray[np.uint64], contrasts: NDArray[np.uint8]
 ) -> tuple[list[Finding], list[str]]:
     """Find images that are nearly the same but not the same file; return also remarks on what was not found.
 
-    Of images of the same bytes the first stands for all; blank ones are left out.
-
-    Args:
-        hashes: uint64 (N,), see ``difference_hash``.
-        contrasts: uint8 (N,), see ``contrast``.
-        digests, labels, roles, role_names: see ``check_duplicates``.
-        image: gives an image by its place.
+    Of images of the same bytes the first stands for all; blank ones are left out. ``hashes`` and ``contrasts``, shape (N,),
+    are what ``difference_hash`` and ``contrast`` say of each image.
     """
-    first = np.unique(short_digests(digests), return_index=True)[1]
+    first = np.unique(short_digests(roll.digests), return_index=True)[1]
     shown = np.sort(first[contrasts[first] > BLANK])
     rows = shown[np.linspace(0, len(shown) - 1, min(len(shown), MOST_IMAGES), dtype=np.int64)]
     pairs, whole = close_pairs(hashes[rows], DISTANCE)
-    linked = list(copies(rows[pairs], image))
+    linked = list(copies(rows[pairs], roll))
     least = least_correlation(linked, len(rows))
     found = grouped([link for link in linked if link[2] >= least])
-    found.sort(key=lambda group: urgency(group[0], labels, roles))
+    found.sort(key=lambda group: urgency(group[0], roll))
     remarks = []
     if (images := len(shown)) > MOST_IMAGES:
         remarks.append(f"of {images:,} images only {MOST_IMAGES:,}, evenly spread, were compared with one another")
@@ -201,7 +174,7 @@ def check_near_duplicates(
         remarks.append(f"over {MOST_PAIRS:,} pairs of images look alike from afar, and only so many were compared")
     if least > CORRELATIONS[0]:
         remarks.append(f"many images are much alike, so only those whose small pictures correlate by {least} are named")
-    near = [describe("near duplicates", group, labels, roles, role_names, round(score, 4)) for group, score in found]
+    near = [describe("near duplicates", group, roll, round(score, 4)) for group, score in found]
     return near, [f"near duplicates: {remark}" for remark in remarks]
 
 

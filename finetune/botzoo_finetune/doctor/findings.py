@@ -1,17 +1,15 @@
-"""The images of a data set in one line, so that checks can speak of them by number, and what a check says of them."""
+"""The images of a data set in one line, so that checks can speak of them by number, and what checks say of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from botzoo.data.images import Images
+from botzoo.data.images import Images
 
 Check = Literal[
     "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "tiny", "aspect", "sizes"
@@ -49,16 +47,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Roll:
-    """The readable images, split by split in the order of ``splits``, and behind them the unreadable ones.
-
-    Attributes:
-        class_names: of the K classes.
-        splits: the readable images by role.
-        unreadable: name of each unreadable image.
-    """
+    """The readable images, split by split in the order of ``splits``, and behind them the unreadable ones, by name."""
 
     class_names: Sequence[str]
-    splits: "Mapping[str, Images]"
+    splits: Mapping[str, Images]
     unreadable: Sequence[str] = ()
 
     def __len__(self) -> int:
@@ -100,7 +92,7 @@ class Roll:
         classes = len(self.class_names)
         return {role: np.bincount(images.labels, minlength=classes) for role, images in self.splits.items()}
 
-    def image(self, i: int) -> "Image":
+    def image(self, i: int) -> Image.Image:
         """Return the readable image i, decoded, RGB."""
         images, row = self._at(i)
         return images.image(row)
@@ -113,6 +105,53 @@ class Roll:
         label = self.class_names[int(images.labels[row])]
         return Entry(images.split.describe(row), self.role_names[int(self.roles[i])], label)
 
-    def _at(self, i: int) -> "tuple[Images, int]":
+    def _at(self, i: int) -> tuple[Images, int]:
         role = int(self.roles[i])
         return self.splits[self.role_names[role]], i - int(self._ends[role])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shorter sides of all images, in pixels, beside the network's input.
+
+    Attributes:
+        least, median, most: of the shorter sides.
+        input: side of the network's square input.
+        smaller: share of the images whose shorter side is less than the input's, in [0, 1].
+    """
+
+    least: int
+    median: int
+    most: int
+    input: int
+    smaller: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the examination of a data set found.
+
+    Attributes:
+        dataset: its name, as the user gave it.
+        roll: its images.
+        counts: images of each class, shape (K,), by role.
+        findings: check by check.
+        remarks: sentences on the data, and on what was not looked at and why.
+        sizes: of the images; None where none were read.
+        accuracy: of the estimate that labels were compared with, in [0, 1]; None where there is none.
+        noise: share of the labels that are wrong by that estimate, in [0, 0.5]; None where they were not looked at.
+    """
+
+    dataset: str
+    roll: Roll
+    counts: Mapping[str, NDArray[np.int64]]
+    findings: Sequence[Finding]
+    remarks: Sequence[str] = ()
+    sizes: Sizes | None = None
+    accuracy: float | None = None
+    noise: float | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether there is nothing that somebody should look at."""
+        return not any(finding.look for finding in self.findings)

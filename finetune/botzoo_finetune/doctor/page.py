@@ -11,8 +11,7 @@ from PIL import Image
 
 from botzoo.errors import DataError, printable
 from botzoo.util.text import under
-from botzoo_finetune.doctor.examine import Report
-from botzoo_finetune.doctor.findings import Check, Finding
+from botzoo_finetune.doctor.findings import Check, Finding, Report
 
 ADVICE: dict[Check, str] = {
     "usable": "nothing can be trained on it as it is",
@@ -28,20 +27,13 @@ ADVICE: dict[Check, str] = {
     "sizes": "",
 }
 """What to do about the findings of each check; the order is that of the reports."""
-WIDTH = max(map(len, ADVICE))
-"""Of the column of headings in the terminal."""
-SHOWN = 5
-"""At most so many findings of a check are shown in the terminal."""
-OTHERS = 3
-"""At most so many other images are named beside one of a group."""
-SIDE = 112
-"""Longer side of the pictures, in pixels."""
-FINDINGS = 60
-"""At most so many findings of a check are pictured."""
-GROUP = 6
-"""At most so many images of a finding are pictured."""
-MANY = 20
-"""Classes from which on their table is folded up."""
+WIDTH = max(map(len, ADVICE))  # of the column of headings in the terminal
+SHOWN = 5  # findings of a check that the terminal shows, at most
+OTHERS = 3  # other images that are named beside one of a group, at most
+SIDE = 112  # longer side of the pictures, in pixels
+FINDINGS = 60  # of a check that are pictured, at most
+GROUP = 6  # images of a finding that are pictured, at most
+MANY = 20  # classes from which on their table is folded up
 STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
@@ -108,7 +100,7 @@ def verdict(report: Report) -> str:
 
 def to_look_at(report: Report) -> Iterator[str]:
     """Yield one line for each image to look at: its name, a tab, and why, with others of the same group."""
-    for finding in (finding for _, findings in by_check(report) for finding in findings if finding.look):
+    for finding in (finding for _, found in by_check(report) for finding in found if finding.look):
         names = [report.roll.entry(i).name for i in finding.images]
         for k, name in enumerate(names):
             others = names[:k] + names[k + 1 :]
@@ -207,7 +199,6 @@ def picture(report: Report, i: int) -> str | None:
         return None
     scale, file = SIDE / max(image.size), BytesIO()
     width, height = (max(1, round(side * scale)) for side in image.size)
-    image.resize((width, height), Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX).save(
-        file, "JPEG", quality=80
-    )
+    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX  # the pixels of an icon are to be seen
+    image.resize((width, height), kernel).save(file, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"

@@ -2,25 +2,20 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.util.text import listing
-from botzoo_finetune.doctor.findings import Finding
+from botzoo_finetune.doctor.findings import Finding, Sizes
 
-FEW = 5
-"""A class with fewer training images can hardly be learned."""
-IMBALANCE = 10.0
-"""From this ratio of the largest class to the smallest on, accuracy says little of the smallest."""
-TINY = 32
-"""Shorter side in pixels below which an image shows little, where most of the others are twice as large."""
+FEW = 5  # a class with fewer training images can hardly be learned
+IMBALANCE = 10.0  # from this ratio of the largest class to the smallest on, accuracy says little of the smallest
+TINY = 32  # shorter side in pixels below which an image shows little, where most of the others are twice as large
 LONG = 4.0
 """Longer side over shorter side, from which on a centre crop shows a small part, where most others are half as long."""
-REDUCED = 4.0
-"""From this factor on, what is shown to the network has lost much of what is in the images."""
+REDUCED = 4.0  # from this factor on, what is shown to the network has lost much of what is in the images
 
 
 def check_names(names: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -73,23 +68,6 @@ def check_counts(trained: NDArray[np.int64], class_names: Sequence[str]) -> list
             sizes = f"{trained[most]:,} training images, {class_names[least]!r} {trained[least]:,}"
             found.append(f"the classes are out of balance, {ratio:.0f} to 1: {class_names[most]!r} has {sizes}")
     return [Finding("counts", text) for text in found]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The shorter sides of all images, in pixels, beside the network's input.
-
-    Attributes:
-        least, median, most: of the shorter sides.
-        input: side of the network's square input.
-        smaller: share of the images whose shorter side is less than the input's, in [0, 1].
-    """
-
-    least: int
-    median: int
-    most: int
-    input: int
-    smaller: float
 
 
 def measure(shapes: NDArray[np.int32], side: int) -> Sizes:

@@ -14,7 +14,7 @@ from botzoo.training.state import Own
 from botzoo.util.text import table, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
-from botzoo_finetune.transfer.features import extractor_of, unmeasured
+from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
 
@@ -67,7 +67,7 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
         except BotzooError as error:
             raise ConfigError(f"--compare {name}: {error}") from error
         log.info("%-10s %s: %.2f %%, after %.1f s", "probed", name, rows[-1].top1, rows[-1].seconds)
-    rows.sort(key=lambda row: -row.top1)
+    rows.sort(key=lambda row: -row.top1)  # of equals, the one that was named first stays first
     for line in ranking(rows):
         log.info("%s", line)
     if folder is not None and PartialState().is_main_process:
@@ -82,7 +82,7 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     look = Look(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
     found = config.model, seen.top1, seen.interval(), len(seen), look.seconds
-    speed = from_main(run.accelerator, lambda: extractor_of(run).images_per_second())
+    speed = from_main(run.accelerator, lambda: Extractor(run).images_per_second())
     return Row(*found, speed, count_parameters(run.model)[0], count_macs(run.model, size), size)
 
 

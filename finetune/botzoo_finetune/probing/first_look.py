@@ -32,16 +32,13 @@ from botzoo_finetune import auto
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import outcomes
 from botzoo_finetune.probing import probe as probes
-from botzoo_finetune.transfer.features import extractor_of, unmeasured
+from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
-ROLES = ("train", "validation")
-LOOKED_AT = 10_000
-"""Training images that a run looks at before its first step, at most; --probe looks at all."""
-LOOKED_AT_TO_EVALUATE = 2_000
-"""Validation images that it evaluates its probe on, at most."""
+LOOKED_AT = {"train": 10_000, "validation": 2_000}
+"""Images that a run looks at before its first step, at most; --probe looks at all."""
 
 
 class Look:
@@ -49,22 +46,15 @@ class Look:
 
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    Args:
-        run: or one that is being set up; its network is looked at as it is when the first question is asked.
-    Raises ConfigError: an image may have several labels.
-
-    Attributes:
-        seconds: that fitting, or finding what was kept, took until now, features included.
-        kept: whether all that was asked for was kept from before.
+    The network is looked at as it is when the first question is asked. Raises ConfigError: an image may have several labels.
     """
 
     def __init__(self, run: Draft | Run) -> None:
         if not run.task.one_label:
-            raise ConfigError(
-                f"A probe names one class of each image; those of {run.data.name} may have several labels."
-            )
-        self.run, self.seconds, self.kept = run, 0.0, True
-        self._extract = extractor_of(run)
+            raise ConfigError(f"A probe names one class of each image; those of {run.data.name} may have several.")
+        self.run, self._extract = run, Extractor(run)
+        self.seconds = 0.0  # that fitting, or finding what was kept, took until now, features included
+        self.kept = True  # whether all that was asked for was kept from before
 
     @cached_property
     def probe(self) -> probes.Probe:
@@ -91,7 +81,7 @@ class Look:
     @cached_property
     def _rows(self) -> tuple[Any, Any, Any, Any]:
         """Features and labels of the training images, then those of the validation images."""
-        pairs = [(self._extract(role), self.run.images[role]) for role in ROLES]
+        pairs = [(self._extract(role), self.run.images[role]) for role in LOOKED_AT]
         if probes.all_alike(pairs[0][0]):
             seen = f"the {len(pairs[0][0]):,} training images that {self.run.network.architecture} has looked at"
             why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones."
@@ -100,7 +90,7 @@ class Look:
 
     def _asked(self, form: outcomes.Form[T], fit: Callable[[], T]) -> T:
         began, accelerator = time.perf_counter(), self.run.accelerator
-        features, classes = [self._extract.key(role) for role in ROLES], len(self.run.data.class_names)
+        features, classes = [self._extract.key(role) for role in LOOKED_AT], len(self.run.data.class_names)
         # What an outcome is kept by: the features with their labels, and all that fitting depends on.
         parts = form.name, features, classes, self.run.config.seed, probes.constants()
         key = hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -161,7 +151,7 @@ RunT = TypeVar("RunT", Draft, Run)
 def in_part(run: RunT) -> RunT:
     """Return a run on some of its images, those of each class in proportion: enough for a first look, and soon seen."""
     images = {}
-    for role, most in (("train", LOOKED_AT), ("validation", LOOKED_AT_TO_EVALUATE)):
+    for role, most in LOOKED_AT.items():
         whole = run.images[role]
         assert isinstance(whole, Images)
         labels: Any = whole.labels
@@ -173,11 +163,9 @@ def in_part(run: RunT) -> RunT:
 class ChooseForData(Callback):
     """Chooses the options that suit images and network, each with its reason, in the place of those that are not given.
 
-    Where a --budget is short, a smaller input is among them; it is tried out only where it may come to a choice: of a ResNet
-    or its like that takes any size, and of a known batch.
-
-    Args:
-        others: callbacks that set what is trained, by which the speed is measured.
+    Where a --budget is short, a smaller input is among them; it is tried out only where it may come to a choice: of a
+    ResNet or its like that takes any size, and of a known batch. The speed is measured with ``others``, the callbacks that
+    set what is trained.
     """
 
     def __init__(self, others: Sequence[Callback] = ()) -> None:
@@ -190,7 +178,7 @@ class ChooseForData(Callback):
             yield smaller
             draft = setup.with_choices(draft, [smaller])
         yield from (choice for choice in auto.choose(facts(draft)) if not auto.stands_aside(choice.option, draft.given))
-        yield Choice("auto", False, "", "")
+        yield Choice("auto", False, "", "")  # a run that is resumed or reproduced does not choose again
 
     def _smaller_input(self, draft: Draft) -> Choice | None:
         config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
@@ -211,11 +199,8 @@ class ChooseForData(Callback):
 class StartFromProbe(Callback):
     """Gives the network's classifier the weights of a probe on its own features (LP-FT), and says how good it is by then.
 
-    Of the best one where the body stays frozen; elsewhere of one with smaller weights, which pass smaller gradients on to it.
-    Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
-
-    Args:
-        frozen: whether the body stays frozen.
+    Of the best one where the body stays ``frozen``; elsewhere of one with smaller weights, which pass smaller gradients on
+    to it. Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
     """
 
     def __init__(self, frozen: bool = False) -> None:
@@ -225,7 +210,7 @@ class StartFromProbe(Callback):
         """Fit the probe before the first step."""
         layer, report = probes.linear_classifier(run.model), run.network.start.report
         whole = all(isinstance(images, Images) for images in run.images.values())
-        known = report is None or set(head_names(run.model)) <= set(report.loaded)
+        known = report is None or set(head_names(run.model)) <= set(report.loaded)  # it came with the weights
         if run.progress.step or layer is None or known or not whole:
             return
         if not run.task.one_label:
@@ -234,7 +219,7 @@ class StartFromProbe(Callback):
         look = Look(in_part(run))
         seen = look.probe.evaluation
         probes.start_classifier(layer, look.probe.linear if self.frozen else look.start)
-        run.trainer.restart_average()
+        run.trainer.restart_average()  # which holds the classifier that the network came with
         low, high = seen.interval()
         share = f"{seen.top1:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
         log.info("%-10s %s by a linear classifier on the network's features, %s", "probe", share, _after(look))
@@ -304,18 +289,21 @@ def lines(look: Look) -> Iterator[str]:
 
 def as_json(look: Look) -> dict[str, Any]:
     """Return what probe.json says."""
-    run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
-    images = {role: len(images) for role, images in run.images.items()}
-    asked = {"dataset": run.data.name, "model": run.network.start.source, "images": images, "split": "validation"}
-    nearest = {"k": seen.neighbours, "top1": seen.knn_top1}
-    found = {
-        "top1": evaluation.top1,
-        "interval_95": evaluation.interval(),
+    run, probe, seen = look.run, look.probe, look.outlook
+    return {
+        "dataset": run.data.name,
+        "model": run.network.start.source,
+        "images": {role: len(images) for role, images in run.images.items()},
+        "split": "validation",
+        "top1": probe.evaluation.top1,
+        "interval_95": probe.evaluation.interval(),
         "calibration_error": probe.calibration_error,
+        "nearest_neighbours": {"k": seen.neighbours, "top1": seen.knn_top1},
+        "c": probe.strength,
+        "folds": probe.folds,
+        "curve": [{"images": n, "top1": top1} for n, top1 in seen.curve],
+        "with_twice_the_images": seen.with_twice_the_images,
+        "classes": [vars(figures) for figures in class_figures(probe.evaluation, run.data.class_names)],
+        "seconds": round(look.seconds, 2),
+        "kept_from_before": look.kept,
     }
-    fit = {"nearest_neighbours": nearest, "c": probe.strength, "folds": probe.folds}
-    curve = [{"images": n, "top1": top1} for n, top1 in seen.curve]
-    more = {"curve": curve, "with_twice_the_images": seen.with_twice_the_images}
-    classes = [vars(figures) for figures in class_figures(evaluation, run.data.class_names)]
-    how = {"classes": classes, "seconds": round(look.seconds, 2), "kept_from_before": look.kept}
-    return {**asked, **found, **fit, **more, **how}

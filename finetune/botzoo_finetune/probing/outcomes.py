@@ -32,13 +32,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Form(Generic[T]):
-    """How an outcome becomes arrays and JSON, and is made of them again.
-
-    Attributes:
-        name: of this kind of outcome.
-        pack: returns arrays and values of an outcome.
-        unpack: returns the outcome of what ``pack`` returned.
-    """
+    """How an outcome of the kind ``name`` becomes arrays and JSON, and is made of them again."""
 
     name: str
     pack: Callable[[T], tuple[Arrays, Values]]

@@ -23,23 +23,19 @@ from botzoo.tasks.classification import Evaluation
 
 Labels = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
-VERSION = 2
-"""Of how a probe is fitted and evaluated; what was kept of another version is not looked at."""
+VERSION = 2  # of how a probe is fitted and evaluated; what was kept of another version is not looked at
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
 All features are scaled alike: those that hardly vary would get huge weights otherwise, and fine-tuning huge gradients."""
-USUAL = 1e-2
-"""The one that is taken where a class has too few images for cross-validation."""
+USUAL = 1e-2  # the one that is taken where no class has images enough for cross-validation
 START = 1.0
 """C times the number of images for the classifier that fine-tuning starts from: the penalty weighs as much as one image's
 loss. The best classifier has larger weights, which pass larger gradients on to the body."""
 FOLDS = 3
-SEARCHED = 3000
-"""Images that the cross-validation is done on, at most."""
-FITTED = 100_000
-"""Images that the classifier is fitted on, at most."""
+SEARCHED = 3000  # images that the cross-validation is done on, at most
+FITTED = 100_000  # images that the classifier is fitted on, at most
 NEIGHBOURS = 20
-SHARES = (1 / 8, 1 / 4, 1 / 2)
+SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
 ITERATIONS = 300
 COMPARED, ROUNDING = 1000, 2e-3
 """Rows that are compared at a time, and of the largest number of a row what may be rounding: two units of half precision."""
@@ -53,12 +49,7 @@ def constants() -> str:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear classifier of features.
-
-    Attributes:
-        weight: float32, shape (K, D).
-        bias: float32, shape (K,).
-    """
+    """A linear classifier of features: ``weight``, float32 (K, D), and ``bias``, float32 (K,)."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -73,7 +64,6 @@ class Probe:
     """A classifier fitted on frozen features.
 
     Attributes:
-        linear: the classifier.
         images: how many it was fitted on.
         strength: inverse strength of its regularisation, scikit-learn's C.
         folds: of the cross-validation that chose it; 0 where every class has a single image among the ``SEARCHED`` that it
@@ -127,11 +117,8 @@ def probe(
     """Fit a classifier on the training images' features and evaluate it on those of the validation split.
 
     Args:
-        features: shape (N, D), finite.
-        labels: shape (N,), in 0 ... classes - 1.
-        held_out: shape (M, D).
-        held_out_labels: shape (M,).
-        classes: K.
+        features, held_out: shapes (N, D) and (M, D), finite.
+        labels, held_out_labels: shapes (N,) and (M,), in 0 ... classes - 1.
         seed: which images are taken where not all are.
     """
     kept = subset(labels, FITTED, seed)
@@ -185,19 +172,15 @@ def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
     place = np.arange(len(labels)) - np.repeat(first, counts)
     rank = np.empty(len(labels))
     rank[members] = (place + 0.5) / np.repeat(counts, counts)
-    rank[members[first]] = -1
+    rank[members[first]] = -1  # one of each class comes before all others
     return np.sort(order[np.argsort(rank[order], kind="stable")[: max(size, len(first))]])
 
 
 def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[float, int]:
     """Return the inverse strength with the best likelihood under cross-validation, and the number of folds.
 
-    The one image of a class is learned from in every fold and evaluated in none.
-
-    Args:
-        features: float32, shape (N, D).
-        labels: shape (N,).
-        seed: which images are taken, and which of them make a fold.
+    ``features`` are float32 (N, D); ``seed`` decides which images are taken, and which of them make a fold. The one image
+    of a class is learned from in every fold and evaluated in none.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -241,13 +224,13 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
         weight, bias = found.coef_, found.intercept_
         if len(weight) == 1:  # of two classes
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        weight = weight / scale
+        weight = weight / scale  # for the features as they are, neither scaled nor centred
         bias = bias - weight @ mean
     fitted = Linear(weight.astype(np.float32), bias.astype(np.float32))
     if len(known) == classes:
         return fitted
     every = np.zeros((classes, rows.shape[1]), np.float32)
-    others = fitted.logits(mean[None]).min() - np.log(2 * len(rows))
+    others = fitted.logits(mean[None]).min() - np.log(2 * len(rows))  # as if it had half an image
     biases = np.full(classes, others, np.float32)
     every[known], biases[known] = fitted.weight, fitted.bias
     return Linear(every, biases)

@@ -23,8 +23,7 @@ Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
 STORE = Store("features", ".npy", "features", "computed")
 DIGEST_BYTES = 32
-CHUNK = 1 << 24
-"""Bytes that are read at a time to check a file."""
+CHUNK = 1 << 24  # bytes that are read at a time to check a file
 
 
 def open_features(key: str, images: int) -> Features | None:

@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 import PIL
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -25,7 +24,6 @@ from botzoo.data.images import Images
 from botzoo.data.parallel import cores
 from botzoo.data.transforms import EvalTransform, Key, Transform
 from botzoo.errors import ConfigError, ModelError
-from botzoo.models.create import Network
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
@@ -38,23 +36,17 @@ from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 log = logging.getLogger("botzoo")
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
-VERSION = 2
-"""Of the file and of how features are computed; a file of another version is not looked at."""
+VERSION = 2  # of the file and of how features are computed; a file of another version is not looked at
 LARGEST = float(np.finfo(np.float16).max)
 PIXELS = 1 << 19
 """In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""
 PIXELS_ON_GPU = 1 << 24
 """In a batch on a GPU, 334 images of 224 px: the batch of a classifier alone may be more than the network has memory for."""
-NAMED = 3
-"""Images that an error names."""
+NAMED = 3  # images that an error names
 
 
 class Body(nn.Module):
-    """A network of timm up to the input of its classifier.
-
-    Args:
-        model: has timm's ``forward_features`` and ``forward_head``.
-    """
+    """A network of timm up to the input of its classifier, by its ``forward_features`` and ``forward_head``."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -67,13 +59,7 @@ class Body(nn.Module):
 
 
 class View:
-    """An augmentation with the number of a view in the place of the epoch.
-
-    Args:
-        transform: of training.
-        number: of the view.
-        name: everything that the view depends on besides.
-    """
+    """An augmentation of training with ``number`` in the place of the epoch; ``name`` is all else that it depends on."""
 
     def __init__(self, transform: Transform, number: int, name: str) -> None:
         self.transform, self.number, self.name = transform, number, f"{name} {number}"
@@ -88,60 +74,46 @@ class View:
 
 
 class Extractor:
-    """Features of images by the body of a network, from the cache where they are in it.
+    """Features of a run's images by the body of its network, from the cache where they are in it.
 
-    Args:
-        network: looked at as it is when the first features are asked for.
-        images: of each split, by role.
-        accelerator: device, precision and processes.
-        channels_last: memory format of the images.
-        workers: processes that decode.
-        most: images that the network may take at a time on a GPU.
+    The network is looked at as it is when the first features are asked for.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        images: Mapping[str, Any],
-        accelerator: Accelerator,
-        *,
-        channels_last: bool = True,
-        workers: int = 0,
-        most: int = 64,
-    ) -> None:
-        self.network, self.images, self.accelerator = network, images, accelerator
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.workers, self.most = workers, most
+    def __init__(self, run: Draft | Run) -> None:
+        self.network, self.images, self.accelerator = run.network, run.images, run.accelerator
+        self.memory_format = torch.channels_last if run.config.engine.channels_last else torch.contiguous_format
+        self.workers = worker_count(run.config, run.accelerator)
+        # Images at a time on a GPU: evaluation takes twice those of training, which a draft does not know yet.
+        self.most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
 
     def __call__(self, role: str, view: View | None = None) -> Features:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.
 
-        Args:
-            role: of the split.
-            view: how each image is augmented; None shows it as evaluation does.
+        ``view`` says how each image is augmented; without it, images are shown as evaluation does.
+
         Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
         """
-        images = self._images(role)
-        key, mine = self.key(role, view), []
+        images, key = self._images(role), self.key(role, view)
+        mine: list[Features] = []
+
+        def features() -> Features:
+            found = open_features(key, len(images))
+            return found if found is not None else self._compute(images, view, key)
 
         def work() -> bool:
-            found = open_features(key, len(images))
-            mine.append(found if found is not None else self._compute(images, view, key))
+            mine.append(features())
             return True
 
         on_each_node(self.accelerator, work)
-        if mine:
-            return mine[0]
-        found = open_features(key, len(images))
-        return found if found is not None else self._compute(images, view, key)
+        return mine[0] if mine else features()  # the machine's other processes find the file that one of them wrote
 
     def key(self, role: str, view: View | None = None) -> str:
         """Return what the features are kept by: another one for other images or labels, weights, or preprocessing."""
         network, images = self.network, self._images(role)
         device, half = self.accelerator.device.type, self._half and str(self.accelerator.mixed_precision)
         how = (VERSION, PIL.__version__, network.architecture, network.preprocessing, half, device)
-        shown = view.name if view else ""
-        return hashlib.sha256(f"{how} {self._weights} {images.fingerprint} {shown}".encode()).hexdigest()
+        parts = f"{how} {self._weights} {images.fingerprint} {view.name if view else ''}"
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     def _images(self, role: str) -> Images:
         images = self.images[role]
@@ -179,6 +151,7 @@ class Extractor:
     def _body(self) -> nn.Module:
         """The network without its classifier, in evaluation mode, BatchNorm folded where that leaves it as it is."""
         size = self.network.preprocessing.size
+        # Of a copy: folding changes weights, and those of the network are to be trained.
         body = Body(copy.deepcopy(self.network.model)).eval().requires_grad_(False)
         image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.accelerator.device)
         return fold_batch_norm(body, self._normalised(image))[0]
@@ -228,7 +201,7 @@ class Extractor:
             found = found.float()
             if not bool((sound := found.isfinite().all(1)).all()):
                 raise self._not_finite(batch, images, done + (~sound).nonzero().flatten().cpu().numpy())
-            yield found.clamp_(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)
+            yield found.clamp_(-LARGEST, LARGEST).cpu().numpy().astype(np.float16)  # larger ones would be infinite
             done += len(batch)
 
     def _pixels(self, images: Images, view: View | None) -> Iterator[Tensor]:
@@ -267,16 +240,3 @@ def unmeasured(config: ConfigT) -> ConfigT:
     if config.mixed_precision != "auto" or choose_device(config.engine.device).type != "cpu":
         return config
     return replace(config, mixed_precision="bf16" if has_matrix_unit() else "fp32")
-
-
-def features_of(run: Draft | Run, role: str) -> Features:
-    """Return the features of the images of one split; see ``Extractor``."""
-    return extractor_of(run)(role)
-
-
-def extractor_of(run: Draft | Run) -> Extractor:
-    """Return what computes the features of the images of a run, or of one that is being set up."""
-    channels_last, workers = run.config.engine.channels_last, worker_count(run.config, run.accelerator)
-    most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
-    parts = run.network, run.images, run.accelerator
-    return Extractor(*parts, channels_last=channels_last, workers=workers, most=most)

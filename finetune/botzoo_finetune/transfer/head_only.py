@@ -25,20 +25,14 @@ from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
-from botzoo_finetune.transfer.features import Extractor, View, extractor_of
+from botzoo_finetune.transfer.features import Body, Extractor, View
 
-EVALUATED = 4096
-"""Images in a batch of evaluation: the classifier is small."""
-TOLERANCE = 1e-3
+EVALUATED = 4096  # images in a batch of evaluation: the classifier is small
+TOLERANCE = 1e-3  # relative and absolute, of logits that count as the same
 
 
 class Head(nn.Module):
-    """Dropout and classifier of a network, which go on being parts of it.
-
-    Args:
-        classifier: the layer.
-        drop_rate: share of its inputs set to 0 in training.
-    """
+    """Dropout and classifier of a network, which go on being parts of it."""
 
     def __init__(self, classifier: nn.Linear, drop_rate: float) -> None:
         super().__init__()
@@ -57,10 +51,7 @@ class Head(nn.Module):
 class HeadTrainer(Trainer):
     """Takes the steps of another trainer with features in the place of images, of the classifier alone.
 
-    Args:
-        whole: the trainer of the whole network, whose optimizer, objective and schedule it takes over.
-        head: what is trained.
-        ema_decay: decay of the averaged weights, None for no average.
+    It takes over optimizer, objective and schedule of ``whole``, the trainer of the whole network.
     """
 
     def __init__(self, whole: Trainer, head: Head, ema_decay: float | None) -> None:
@@ -83,16 +74,12 @@ class HeadTrainer(Trainer):
 class FeatureFeed:
     """Features of images, computed once, in the place of images.
 
-    Attributes:
-        whole: the feed of images.
-        extract: computes the features, or takes them from the disk.
-        labels: of the images of each split, by role.
-        views: of each training image; epoch e takes view e modulo views, the first is the plain one.
+    Of each training image there are ``views``: epoch e takes view e modulo ``views``, the first is the plain one.
     """
 
     whole: ImageFeed
     extract: Extractor
-    labels: Mapping[str, NDArray[Any]]
+    labels: Mapping[str, NDArray[Any]]  # by role
     views: int
     _held: dict[tuple[str, int], Features] = field(default_factory=dict, repr=False)
 
@@ -113,11 +100,8 @@ class FeatureFeed:
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of features, float16 (N, D), and labels of each step of [first, last)."""
         labels = self.labels["train"]
-        epoch, features = -1, np.empty((0, 0), np.float16)
         for step in range(first, last):
-            if step // order.steps_per_epoch != epoch:
-                epoch = step // order.steps_per_epoch
-                features = self.features("train", epoch % self.views)
+            features = self.features("train", step // order.steps_per_epoch % self.views)
             rows = [[key[1] for key in keys] for keys in order.micro_batches(step)]
             yield [(torch.from_numpy(features[row]), torch.from_numpy(labels[row])) for row in rows]
 
@@ -133,11 +117,7 @@ class FeatureFeed:
 class FrozenFeatures(Callback):
     """Trains the classifier on features that a frozen network computes once, where images and network allow it.
 
-    The steps are those through the whole network: same batches, same learning rate, same loss. The figures that a run closes
-    with come from the whole network and the images all the same.
-
-    Args:
-        views: of each image that are kept, 0 for none; by default one, where nothing is asked for that changes the images.
+    ``views`` of each image are kept, 0 for none; by default one, where nothing is asked for that changes the images.
     """
 
     def __init__(self, views: int | None = None) -> None:
@@ -159,7 +139,7 @@ class FrozenFeatures(Callback):
         labels: dict[str, Any] = {role: getattr(images, "labels", None) for role, images in run.images.items()}
         run.trainer.ema = None  # the averaged weights are the classifier's
         run.trainer = HeadTrainer(run.trainer, Head(layer, config.drop_rate), config.ema)
-        run.feed = FeatureFeed(run.feed.whole, extractor_of(run), labels, self.views or 1)
+        run.feed = FeatureFeed(run.feed.whole, Extractor(run), labels, self.views or 1)
 
     def on_train_end(self, run: Run) -> None:
         """Put the whole network back, with the classifier that was trained."""
@@ -189,6 +169,6 @@ def is_last(run: Run, layer: nn.Linear) -> bool:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=generator)
     images = run.trainer.normalise(pixels.to(run.accelerator.device))
-    features = model.forward_head(model.forward_features(images), pre_logits=True)  # type: ignore[operator]
+    features = Body(model)(images)
     fits: bool = features.shape == (2, layer.in_features)
     return fits and torch.allclose(layer(features), model(images), rtol=TOLERANCE, atol=TOLERANCE)

@@ -21,18 +21,13 @@ from botzoo.data.transforms import middle_box
 from botzoo.models.preprocessing import Preprocessing
 
 T = TypeVar("T")
-TOGETHER = 32 << 20
-"""Bytes of decoded images that are resized together, at most; larger ones are resized one by one."""
+TOGETHER = 32 << 20  # bytes of decoded images that are resized together, at most; larger ones one by one
 
 
 def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocessing) -> Tensor:
     """Return images [first, last) resized and cropped as evaluation does: uint8 (N, 3, size, size), channels last in memory.
 
-    Args:
-        images: decoded already or not.
-        first, last: which ones.
-        preprocessing: its ``crop_mode`` is "center".
-    Raises DataError: an image can no longer be read.
+    The ``crop_mode`` of ``preprocessing`` is "center". Raises DataError: an image can no longer be read.
     """
     shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
     if (shapes == shapes[0]).all() and 3 * shapes.prod(1).sum() <= TOGETHER:

@@ -1,7 +1,10 @@
 """Equal files, and images that are nearly the same."""
 
 from collections import Counter
+from collections.abc import Sequence
 from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,13 @@ from botzoo_finetune.doctor.duplicates import (
 from botzoo_finetune.doctor.findings import Finding
 
 RNG = np.random.default_rng(0)
-ROLES = ["train", "validation", "test"]
+
+
+def roll(digests: np.ndarray, labels: list[int], roles: list[int], images: Sequence[Image.Image] = ()) -> Any:
+    """What is asked of the images of a data set."""
+    names = ["train", "validation", "test"]
+    given = {"labels": np.array(labels), "roles": np.array(roles, np.int8), "role_names": names}
+    return SimpleNamespace(digests=digests, image=images.__getitem__, **given)
 
 
 def photo(size: int = 64) -> Image.Image:
@@ -44,10 +53,7 @@ def near(images: list[Image.Image], roles: list[int], labels: list[int] | None =
     hashes = np.array([difference_hash(image) for image in images])
     contrasts = np.array([contrast(image) for image in images], np.uint8)
     digests = RNG.integers(0, 256, (len(images), 32), dtype=np.uint8)
-    given = np.array(labels or [0] * len(images))
-    return check_near_duplicates(
-        hashes, contrasts, digests, given, np.array(roles, np.int8), ROLES, images.__getitem__
-    )[0]
+    return check_near_duplicates(roll(digests, labels or [0] * len(images), roles, images), hashes, contrasts)[0]
 
 
 def test_groups_are_those_that_counting_finds() -> None:
@@ -60,8 +66,7 @@ def test_groups_are_those_that_counting_finds() -> None:
 def test_equal_files_across_splits_come_first() -> None:
     digests = RNG.integers(0, 256, (7, 32), dtype=np.uint8)
     digests[1], digests[5], digests[4] = digests[0], digests[2], digests[3]
-    roles = np.array([0, 0, 0, 0, 0, 2, 2], np.int8)
-    findings = check_duplicates(digests, np.array([0, 0, 0, 0, 1, 0, 1]), roles, ROLES)
+    findings = check_duplicates(roll(digests, [0, 0, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 2, 2]))
     assert [(f.images, f.reason) for f in findings] == [
         ((2, 5), "the same file in train and test"),
         ((3, 4), "the same file 2 times in train, under different labels"),
@@ -142,8 +147,7 @@ def test_of_very_many_images_some_are_compared_and_it_says_so(monkeypatch: pytes
     monkeypatch.setattr("botzoo_finetune.doctor.duplicates.MOST_IMAGES", 10)
     images = [photo() for _ in range(30)]
     hashes = np.array([difference_hash(image) for image in images])
-    digests, zeros = RNG.integers(0, 256, (30, 32), dtype=np.uint8), np.zeros(30, np.int64)
-    contrasts, roles = np.full(30, 99, np.uint8), zeros.astype(np.int8)
+    digests, contrasts = RNG.integers(0, 256, (30, 32), dtype=np.uint8), np.full(30, 99, np.uint8)
     asked: list[int] = []
 
     def some(hashes: np.ndarray, distance: int) -> tuple[np.ndarray, bool]:
@@ -151,7 +155,7 @@ def test_of_very_many_images_some_are_compared_and_it_says_so(monkeypatch: pytes
         return close_pairs(hashes, distance)
 
     monkeypatch.setattr("botzoo_finetune.doctor.duplicates.close_pairs", some)
-    _, remarks = check_near_duplicates(hashes, contrasts, digests, zeros, roles, ROLES, images.__getitem__)
+    _, remarks = check_near_duplicates(roll(digests, [0] * 30, [0] * 30, images), hashes, contrasts)
     assert asked == [10]
     assert remarks == ["near duplicates: of 30 images only 10, evenly spread, were compared with one another"]
 

@@ -5,6 +5,7 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, ModelError
 from botzoo.models.create import Network, create_model
+from botzoo.options.config import TrainConfig
 from botzoo.util.cache import prune
 from botzoo.util.private import reset_precision
 from botzoo_finetune.transfer import features
@@ -44,12 +46,17 @@ def network(weights: Network) -> Network:
     return replace(weights, model=copy.deepcopy(weights.model))
 
 
+def run_of(network: Network, images: object, accelerator: object) -> Any:
+    """What an extractor asks of a run."""
+    return SimpleNamespace(network=network, images={"train": images}, accelerator=accelerator, config=TrainConfig())
+
+
 @pytest.fixture
 def extract(network: Network, images: Images, store: Path) -> Extract:
-    """Returns an extractor of ``network`` and ``images``, under the role "train"; what else it takes may be given."""
+    """Returns an extractor of ``network`` and ``images``, under the role "train"."""
 
-    def make(network: Network = network, precision: str = "no", **changed: Any) -> Extractor:
-        return Extractor(network, {"train": images}, Accelerator(cpu=True, mixed_precision=precision), **changed)
+    def make(network: Network = network, precision: str = "no") -> Extractor:
+        return Extractor(run_of(network, images, Accelerator(cpu=True, mixed_precision=precision)))
 
     return make
 
@@ -111,15 +118,14 @@ def test_a_precision_has_features_of_its_own_where_it_is_computed_in(
 
 def test_features_of_streamed_images_are_refused(network: Network) -> None:
     with pytest.raises(ConfigError, match=r"leave --data\.streaming out"):
-        Extractor(network, {"train": object()}, Accelerator(cpu=True))("train")
+        Extractor(run_of(network, object(), Accelerator(cpu=True)))("train")
 
 
 @pytest.mark.parametrize(("size", "together"), [(32, 4096), (224, 334), (1024, 32)])
 def test_on_a_gpu_a_large_batch_of_training_is_not_passed_at_once(network: Network, size: int, together: int) -> None:
-    from types import SimpleNamespace
-
     preprocessing, gpu = replace(network.preprocessing, size=size), SimpleNamespace(device=torch.device("cuda"))
-    extractor = Extractor(replace(network, preprocessing=preprocessing), {}, gpu, most=4096)  # type: ignore[arg-type]
+    extractor = Extractor(run_of(replace(network, preprocessing=preprocessing), None, gpu))
+    extractor.most = 4096
     assert extractor.batch_size == together
 
 

@@ -9,7 +9,8 @@ import timm
 from torch import nn
 
 from botzoo.errors import ConfigError
-from botzoo_finetune.transfer.freeze import Freeze, frozen_stages, stages
+from botzoo.models.layers import head_names
+from botzoo_finetune.transfer.layers import Freeze, frozen_stages, stages
 
 NETWORKS = {
     "resnet18d": ("fc.", 5),
@@ -45,17 +46,17 @@ def every(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_stages_hold_each_parameter_once(name: str) -> None:
-    found = stages(network(name))
-    assert sorted([n for part in (*found.body, found.head) for n in part]) == sorted(every(name))
+    model = network(name)
+    assert sorted([n for part in (*stages(model), head_names(model)) for n in part]) == sorted(every(name))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_stages_are_counted_with_the_stem(name: str) -> None:
-    assert len(stages(network(name)).body) == NETWORKS[name][1]
+    assert len(stages(network(name))) == NETWORKS[name][1]
 
 
 def test_the_stages_of_a_resnet_are_its_layers() -> None:
-    body = stages(network("resnet18d")).body
+    body = stages(network("resnet18d"))
     prefixes = [{n.split(".")[0] for n in part} for part in body]
     assert prefixes == [{"conv1", "bn1"}, {"layer1"}, {"layer2"}, {"layer3"}, {"layer4"}]
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from botzoo.training.steps.optimizer import param_groups
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.transfer.layer_decay import LayerDecay, layer_decay
+from botzoo_finetune.transfer.layers import LayerDecay, layer_decay
 
 NAMES = ["resnet18d", "test_resnet", "test_vit", "test_efficientnet", "test_convnext", "inception_v3_bot"]
 
@@ -66,17 +66,16 @@ def test_rates_rise_from_the_stem_to_the_head() -> None:
 def test_the_optimizers_groups_take_the_factors_over() -> None:
     model = network("test_vit")
     scale, optimizer = layer_decay(model, 0.8, head_scale=2.0), torch.optim.SGD(param_groups(model, 0.05, True))
-    run = SimpleNamespace(config=FinetuneConfig(), model=model, trainer=SimpleNamespace(optimizer=optimizer))
-    LayerDecay(0.8, 2.0).on_setup(run)  # type: ignore[arg-type]
+    config = FinetuneConfig(layer_decay=0.8, head_lr_scale=2.0)
+    run = SimpleNamespace(config=config, model=model, trainer=SimpleNamespace(optimizer=optimizer))
+    LayerDecay().on_setup(run)  # type: ignore[arg-type]
     factor = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
     assert {n: factor[id(p)] for n, p in model.named_parameters()} == {n: scale(n) for n, _ in model.named_parameters()}
 
 
-@pytest.mark.parametrize(
-    ("decay", "head", "said"), [(1.0, 1.0, ""), (0.9, 1.0, "0.9 from"), (1.0, 5.0, "5 for"), (None, None, "0.5 from")]
-)
-def test_the_plan_says_by_what_the_rate_is_multiplied(decay: float | None, head: float | None, said: str) -> None:
-    run = SimpleNamespace(config=FinetuneConfig(layer_decay=0.5))
-    text = " ".join(line for _, line in LayerDecay(decay, head).on_plan(run))  # type: ignore[arg-type]
+@pytest.mark.parametrize(("decay", "head", "said"), [(1.0, 1.0, ""), (0.9, 1.0, "0.9 from"), (1.0, 5.0, "5 for")])
+def test_the_plan_says_by_what_the_rate_is_multiplied(decay: float, head: float, said: str) -> None:
+    run = SimpleNamespace(config=FinetuneConfig(layer_decay=decay, head_lr_scale=head))
+    text = " ".join(line for _, line in LayerDecay().on_plan(run))  # type: ignore[arg-type]
     assert said in text
     assert bool(text) == bool(said)

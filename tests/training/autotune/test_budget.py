@@ -27,7 +27,7 @@ from botzoo.training.state import Run
 from botzoo.training.steps.schedule import fall_epochs
 from botzoo.util.text import epochs_words
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.transfer.freeze import Freeze
+from botzoo_finetune.transfer.layers import Freeze
 from recorded import a_record
 from running import TINY, bare, final_weights, run_distributed
 
