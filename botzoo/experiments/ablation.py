@@ -12,9 +12,10 @@ from pathlib import Path
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.experiments.register import Register
 from botzoo.experiments.report import Ablation, Cell, write_report
-from botzoo.experiments.series import MakeCallbacks, Series, finished
+from botzoo.experiments.series import Failure, MakeCallbacks, Outcome, Series, finished
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import AblateConfig, TrainConfig, seed_list
+from botzoo.options.facts import with_values
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select
 from botzoo.training.distributed import from_main, make_accelerator
@@ -106,7 +107,7 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     options = rung_options(ladder, shared, config.epochs, config.teacher)
     series = Series(ladder.name, TrainConfig(), folder, command, accelerator, make_callbacks)
     for rung in rungs:  # a teacher that does not fit is named now, not in hours
-        probe = series.config_of(options[rung])
+        probe = with_values(series.config, options[rung])
         try:
             check(probe, accelerator, make_callbacks(probe), flat(options[rung]))
         except BotzooError as error:
@@ -121,7 +122,15 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
         return (folder / "cells" / rung).exists()
 
     def so_far() -> Ablation:
-        return _ablation(series, ladder, options, seeds, earlier=not set(before) <= set(plan))
+        ended = {at: end for name, end in series.ended.items() if (at := _rung_and_seed(name))[0] in options}
+        outcomes = {at: end for at, end in ended.items() if isinstance(end, Outcome)}
+        return Ablation(
+            *(ladder, options, seeds, folder, command),
+            cells={at: Cell.of(*at, end) for at, end in outcomes.items()},
+            diverged={at: end.diverged for at, end in ended.items() if isinstance(end, Failure)},
+            facts={seed: end.facts for (_, seed), end in outcomes.items()},
+            earlier=not set(before) <= set(plan),
+        )
 
     with series.opened(REGISTER, options, precision.name, begun, RUNS) as options:
         start = _start(options[rung] for rung in rungs)
@@ -138,26 +147,6 @@ def _rung_and_seed(name: str) -> tuple[str, int]:
     """Return what the path of a run's folder says."""
     _, rung, seed = name.split("/")
     return rung, int(seed.removeprefix("seed-"))
-
-
-def _ablation(
-    series: Series[TrainConfig], ladder: Ladder, options: dict[str, Options], seeds: list[int], *, earlier: bool
-) -> Ablation:
-    """Return what is known so far of the rungs of ``ladder``."""
-    names = {rung.name for rung in ladder.rungs}
-    outcomes = {at: end for name, end in series.outcomes.items() if (at := _rung_and_seed(name))[0] in names}
-    failures = {at: end for name, end in series.failures.items() if (at := _rung_and_seed(name))[0] in names}
-    return Ablation(
-        ladder,
-        options,
-        seeds,
-        series.folder,
-        series.command,
-        {at: Cell.of(*at, end) for at, end in outcomes.items()},
-        {at: end.diverged for at, end in failures.items()},
-        {seed: end.facts for (_, seed), end in outcomes.items()},
-        earlier,
-    )
 
 
 def _start(options: Iterable[Options]) -> str:
