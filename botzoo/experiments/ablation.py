@@ -5,7 +5,6 @@ that the differences between them are paired. A cell is one rung with one seed, 
 """
 
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,9 +38,7 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
     lowest rung, whichever rungs of it are trained.
 
     Args:
-        ladder: what is compared.
         common: options given for every rung, the ones of a group as a dictionary.
-        epochs: of every run.
         teacher: of the rungs with distillation, None for their own.
 
     Raises:
@@ -81,8 +78,7 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     Args:
         config: the options of the ablation; those of its runs come from ``common`` and the ladder.
         common: the options that were given, the ones of a group as a dictionary.
-        command: as typed.
-        make_callbacks: given the options of a run, returns its callbacks.
+        command, make_callbacks: see ``Series``.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; the run's checkpoint is written.
@@ -118,9 +114,6 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     plan = [(rung, seed) for seed in seed_list(config.seeds) for rung in rungs]
     seeds = list(dict.fromkeys(seed for _, seed in [*plan, *before]))
 
-    def begun(rung: str) -> bool:
-        return (folder / "cells" / rung).exists()
-
     def so_far() -> Ablation:
         ended = {at: end for name, end in series.ended.items() if (at := _rung_and_seed(name))[0] in options}
         outcomes = {at: end for at, end in ended.items() if isinstance(end, Outcome)}
@@ -132,8 +125,11 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
             earlier=not set(before) <= set(plan),
         )
 
-    with series.opened(REGISTER, options, precision.name, begun, RUNS) as options:
-        start = _start(options[rung] for rung in rungs)
+    with series.opened(
+        REGISTER, options, precision.name, lambda rung: (folder / "cells" / rung).exists(), RUNS
+    ) as options:
+        starts = {"random weights" if options[rung].get("scratch") else "pretrained weights" for rung in rungs}
+        start = starts.pop() if len(starts) == 1 else "what each rung says"
         log.info("%s: %d rungs x %d seeds; they start from %s", ladder.name, len(rungs), len(plan) // len(rungs), start)
         series.train(
             {f"cells/{rung}/seed-{seed}": f"{rung}, seed {seed}" for rung, seed in plan},
@@ -147,9 +143,3 @@ def _rung_and_seed(name: str) -> tuple[str, int]:
     """Return what the path of a run's folder says."""
     _, rung, seed = name.split("/")
     return rung, int(seed.removeprefix("seed-"))
-
-
-def _start(options: Iterable[Options]) -> str:
-    """Say what the runs with these options start from."""
-    kinds = {bool(own.get("scratch")) for own in options}
-    return "random weights" if kinds == {True} else "pretrained weights" if kinds == {False} else "what each rung says"

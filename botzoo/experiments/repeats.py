@@ -1,13 +1,14 @@
 """The same run several times, with each of K folds or with several seeds, and what all such commands have in common.
 
-Cross-validation evaluates every image once, by a network that has not seen it. All training images, those of a validation
-split among them, are cut into K stratified folds. The run of a fold has it as its test split and the others for the rest:
-they are trained on, but for a part of each class (--data.val-fraction) that chooses the epoch, as in every run without a
-validation split. A fold that chose the epoch it is evaluated after would flatter. A test split of the data set stays unread.
+Cross-validation evaluates every image once, by a network that has not seen it. All training images, those of a
+validation split among them, are cut into K stratified folds. The run of a fold has it as its test split and the others
+for the rest: they are trained on, but for a part of each class (--data.val-fraction) that chooses the epoch, as in every
+run without a validation split. A fold that chose the epoch it is evaluated after would flatter. A test split of the data
+set stays unread.
 
-Several seeds show what chance alone makes of a run. The split is the same for all: where it has to be set aside, --seed (or
---data.split-seed) decides it, and not the seed of a run. So the spread is that of training: the new layers, the order of the
-images, their augmentation, mixing and dropout. What other images would say is the question of --folds.
+Several seeds show what chance alone makes of a run. The split is the same for all: where it has to be set aside, --seed
+(or --data.split-seed) decides it, and not the seed of a run. So the spread is that of training: the new layers, the
+order of the images, their augmentation, mixing and dropout. What other images would say is the question of --folds.
 """
 
 import hashlib

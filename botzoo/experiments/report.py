@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Cell:
     """What one run of one rung came to, on the validation images after its last epoch.
 
-    Accuracies are in per cent, and nothing was chosen on these images; ``loss`` is the mean negative log-likelihood in nats.
+    Accuracies are in per cent, the loss is the mean negative log-likelihood in nats. Nothing was chosen on these images.
     """
 
     rung: str

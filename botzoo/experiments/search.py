@@ -146,7 +146,7 @@ def propose(runs: Series[ConfigT], trial: int) -> Options:
 
 
 class EndEarly(Callback):
-    """Ends a trial, by its number, whose best epoch so far is below the median of the finished ``runs`` at that epoch."""
+    """Ends a trial, by its number, whose best epoch so far is below the median of the finished ones at that epoch."""
 
     def __init__(self, runs: Series[Any], trial: int) -> None:
         self.runs, self.trial = runs, trial

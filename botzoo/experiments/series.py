@@ -122,10 +122,8 @@ class SameImages(Callback):
         self.identity = self.identify(run)
         seed = run.config.split_seed
         if any(other.identity != self.identity for other in self.finished if other.split_seed == seed):
-            raise DataError(
-                f"The images of {run.config.dataset} have changed since the runs that this one is compared with (their "
-                "SHA-256 differ): put them back, or begin anew in another --output."
-            )
+            where = f"The images of {run.config.dataset} have changed since the runs before this one (by SHA-256)"
+            raise DataError(f"{where}: put them back, or begin anew in another --output.")
 
 
 @dataclass
@@ -283,6 +281,4 @@ def _ended(place: Path) -> Outcome | Failure:
         values = json.loads((place / RECORD).read_text(encoding="utf-8"))
         return Failure(**values) if "diverged" in values else Outcome(**values)
     except (ValueError, TypeError, OSError) as error:
-        raise ConfigError(
-            f"The result of a run in {place} is damaged ({RECORD}): remove that folder to train it again."
-        ) from error
+        raise ConfigError(f"{place / RECORD} is damaged: remove its folder to train that run again.") from error

@@ -30,10 +30,10 @@ USABLE = 0.5
 
 
 class LargestBatch(Callback):
-    """Chooses the largest power of two that the memory holds and that leaves an epoch enough steps for --batch-size auto.
+    """Chooses a number for --batch-size auto: the largest power of two that fits and leaves an epoch enough steps.
 
-    On a GPU a step of each size is tried, from the largest down; elsewhere the memory is estimated. Either way it is that of a
-    step in which everything is trained, as it may be later in the run.
+    On a GPU a step of each size is tried, from the largest down; elsewhere the memory is estimated. Either way it is that
+    of a step in which everything is trained, as it may be later in the run.
     """
 
     def on_resolve(self, draft: Draft) -> Iterable[Choice]:
@@ -46,9 +46,7 @@ class LargestBatch(Callback):
         forget_prepared(run.accelerator, run.model)  # the network is wrapped anew for the run
         batch = fits * run.order.world_size
         if batch < 2:  # BatchNorm has no variance of a single image
-            raise ConfigError(
-                "--batch-size auto: the memory suffices for one image at a time only: free some, or give a smaller --model."
-            )
+            raise ConfigError("--batch-size auto: memory for one image only: free some, or give a smaller --model.")
         if fits == limit:  # the data set or the paper stood in the way, not the memory
             few_steps = f"twice as many would leave an epoch under {STEPS_PER_EPOCH} steps"
             largest = f"{LARGEST_BATCH:,} is the largest of the paper"
@@ -100,7 +98,7 @@ def largest_fitting(limit: int, needed: Callable[[int], int], room: int) -> int:
 
 
 def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
-    """On a GPU, halve the micro-batch until one of images ``size`` pixels wide fits; all processes take the smallest."""
+    """On a GPU, halve the micro-batch until one of images ``size`` pixels wide fits on all; elsewhere leave it."""
     if trainer.accelerator.device.type != "cuda":
         return order
     fits = largest_micro_batch(trainer, order.micro_batch, size, partial(log.info, "%-10s %s", "memory"))

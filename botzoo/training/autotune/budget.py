@@ -140,8 +140,8 @@ class Pace:
             return None
         self.bearable = 1.25 * ends  # said again only when it gets much later
         return (
-            f"slower than measured: at this pace the run ends after {duration(ends)} and not the {budget.asked} of --budget; "
-            "its steps are counted anew after each epoch. Ctrl-C stops it with a checkpoint."
+            f"slower than measured: at this pace the run ends after {duration(ends)} and not the {budget.asked} of "
+            "--budget; its steps are counted anew after each epoch. Ctrl-C stops it with a checkpoint."
         )
 
 
@@ -176,7 +176,7 @@ class KeepBudget(Callback):
             if not steps:
                 least = run_seconds(1, costs, 1, every) + costs.end
                 raise ConfigError(
-                    f"--budget is {config.budget}: {duration(before)} went by before the first step, and one step with its "
+                    f"--budget is {config.budget}: {duration(before)} went by before the first step, and one with its "
                     f"evaluations and the model folder takes {duration(least)} more: give "
                     f"{math.ceil(LATE * (before + least))}s or more."
                 )

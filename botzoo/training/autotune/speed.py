@@ -30,8 +30,6 @@ from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.feed import Feed
 from botzoo.training.steps.trainer import Trainer
 
-Clock = Callable[[], float]
-
 SHARE = 0.02
 """Share of the budget that goes into each speed that is measured, up to ``LONGEST`` seconds."""
 
@@ -56,8 +54,8 @@ ENDLESS = 10**9
 class Costs:
     """Seconds that the parts of a run take on this machine.
 
-    ``steps`` has the first epoch of each phase and an optimizer step's seconds from there on, rising from epoch 0. A phase
-    begins where the size of the crops or what is trained changes.
+    ``steps`` has the first epoch of each phase and an optimizer step's seconds from there on, rising from epoch 0. A
+    phase begins where the size of the crops or what is trained changes.
     """
 
     steps: tuple[tuple[int, float], ...]
@@ -87,11 +85,11 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
     Raises:
         ConfigError: the folder that the run would write into cannot be written.
     """
-    clock, allowance, order = clock_of(run.accelerator.device), min(LONGEST, SHARE * seconds), run.order
+    device, allowance, order = run.accelerator.device, min(LONGEST, SHARE * seconds), run.order
     with undone(run, callbacks):
-        began = clock()
+        began = now(device)
         next(run.feed.train_batches(order, 0, 1))
-        first = agreed(clock() - began)
+        first = agreed(now(device) - began)
         steps = _phases(run, callbacks, seconds, allowance)
         start, each = at_the_end = _evaluation(run, run.trainer, run.feed, allowance)
         saving = agreed(on_main(run.accelerator, lambda: _saving(run)) or 0.0)
@@ -111,15 +109,11 @@ def images_per_second(run: Run, callbacks: Sequence[Callback], seconds: float) -
         return run.order.batch_size / _step(run, 0, ROUGH * min(LONGEST, SHARE * seconds))
 
 
-def clock_of(device: torch.device) -> Clock:
-    """Return a clock in seconds that waits for the device to finish what it was given."""
-
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return now
+def now(device: torch.device) -> float:
+    """Return the time in seconds, as soon as the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def agreed(seconds: float) -> float:
@@ -166,27 +160,24 @@ def _phases(run: Run, callbacks: Sequence[Callback], seconds: float, allowance: 
 
 def _step(run: Run, epoch: int, allowance: float) -> float:
     """Return the seconds of a training step of the phase of ``epoch``, for which it is set what is trained."""
+    order, small = run.order, run.config.data.train_scale_epochs
+    begin = epoch * order.steps_per_epoch
+    end = small * order.steps_per_epoch if small is not None and epoch < small else begin + ENDLESS
+
+    def steps() -> Iterator[Tensor]:
+        while True:  # the small images of the first epochs may be too few
+            for step, batches in enumerate(run.feed.train_batches(order, begin, end), begin):
+                yield run.trainer.step(step, batches)
+
     run.trainer.start_epoch(anew=True)
-    # Batches that are read ahead come faster than those that follow.
-    prefetched = PREFETCHED * run.feed.whole.workers // run.order.accumulate
-    return seconds_each(partial(next, _steps_from(run, epoch)), allowance, clock_of(run.accelerator.device), prefetched)
+    prefetched = PREFETCHED * run.feed.whole.workers // order.accumulate  # these come faster than those that follow
+    return seconds_each(partial(next, steps()), allowance, partial(now, run.accelerator.device), prefetched)
 
 
-def _steps_from(run: Run, epoch: int) -> Iterator[Tensor]:
-    """Take one training step of the phase of ``epoch`` at each call of next, for ever."""
-    each, small = run.order.steps_per_epoch, run.config.data.train_scale_epochs
-    begin = epoch * each
-    end = small * each if small is not None and epoch < small else begin + ENDLESS
-    while True:
-        for step, batches in enumerate(run.feed.train_batches(run.order, begin, end), begin):
-            yield run.trainer.step(step, batches)
-
-
-def seconds_each(take: Callable[[], object], allowance: float, clock: Clock, skip: int = 0) -> float:
+def seconds_each(take: Callable[[], object], allowance: float, clock: Callable[[], float], skip: int = 0) -> float:
     """Return the mean seconds of a call of ``take``, measured for about ``allowance`` seconds after some calls to warm up.
 
     Args:
-        take: what is measured.
         allowance: seconds; ``LEAST`` calls are measured however long they take, and ``MOST`` at most.
         clock: tells the seconds; the slowest process decides for all.
         skip: calls that are faster than those that follow; as many are left out as the allowance permits.
@@ -198,7 +189,7 @@ def seconds_each(take: Callable[[], object], allowance: float, clock: Clock, ski
             take()
         return agreed(clock() - began)
 
-    run(WARM)
+    run(WARM)  # kernels are chosen and memory is taken in the first calls
     affordable = int(allowance / max(run(1), 1e-9))
     run(min(skip, affordable))
     calls = min(MOST, max(LEAST, affordable))
@@ -207,15 +198,15 @@ def seconds_each(take: Callable[[], object], allowance: float, clock: Clock, ski
 
 def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float) -> tuple[float, float]:
     """Return the seconds that an evaluation takes to begin, and for each batch."""
-    clock, batches = clock_of(run.accelerator.device), _batches(run, "validation")
+    device, batches = run.accelerator.device, _batches(run, "validation")
 
     def evaluate_some(most: int) -> float:
-        began = clock()
+        began = now(device)
         some = islice(feed.eval_batches(run.order, "validation"), most)
         evaluate(run.accelerator, trainer.evaluated, some, trainer.normalise, None, run.task)
-        return agreed(clock() - began)
+        return agreed(now(device) - began)
 
-    evaluate_some(1)
+    evaluate_some(1)  # to warm up
     one = evaluate_some(1)
     if batches == 1:
         return 0.0, one
@@ -225,22 +216,21 @@ def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float) -> tup
 
 
 def _batches(run: Run, role: str) -> int:
-    """Return the batches that a process evaluates of a split."""
-    order = run.order
-    return math.ceil(len(run.images[role]) / (order.world_size * 2 * order.micro_batch))
+    """Return the batches that a process evaluates of a split: without gradients, of two micro-batches each."""
+    return math.ceil(len(run.images[role]) / (run.order.world_size * 2 * run.order.micro_batch))
 
 
 def _saving(run: Run) -> float:
     """Return the seconds that a checkpoint and the weights of a best epoch take on the disk of the run's folder."""
-    clock, folder = clock_of(run.accelerator.device), Path(run.config.output or "runs").expanduser().absolute()
+    device, folder = run.accelerator.device, Path(run.config.output or "runs").expanduser().absolute()
     there = next(path for path in (folder, *folder.parents) if path.is_dir())  # no folder is made before the run
     try:
         with tempfile.TemporaryDirectory(prefix=".botzoo-", dir=there) as beside:
-            began = clock()
+            began = now(device)
             checkpoint.save(Path(beside), checkpoint.Progress(), run.trainer.state(), 1)
             for name in ("best",) if run.config.soup is None else ("best", "epoch"):  # a soup takes those of each epoch
                 checkpoint.save_weights(Path(beside) / f"{name}.safetensors", run.trainer.evaluated)
-            return clock() - began
+            return now(device) - began
     except (OSError, BotzooError) as error:
         raise ConfigError(
             f"{there}, where the run's folder would be, cannot be written ({error}): give another --output."
