@@ -58,9 +58,7 @@ class Ablation:
     command: str  # as typed
     cells: dict[tuple[str, int], Cell] = field(default_factory=dict)  # finished runs by rung and seed
     diverged: dict[tuple[str, int], str] = field(default_factory=dict)  # what was said of the others
-    facts: dict[int, dict[str, Any]] = field(
-        default_factory=dict
-    )  # of a run of each seed: hardware, versions, fingerprints
+    facts: dict[int, dict[str, Any]] = field(default_factory=dict)  # of a run of each seed, as ``Outcome`` has them
     earlier: bool = False  # whether there are rungs or seeds that only an earlier command asked for
 
     def runs(self, rung: str) -> list[Cell]:

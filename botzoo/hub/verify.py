@@ -132,9 +132,7 @@ def _find(name: str) -> _Subject:
     if ":" not in address:
         weights = known_weights(address)
         if weights is None:
-            raise ModelError(
-                f"{name} has no weights of which anything is published: botzoo list shows those that have."
-            )
+            raise ModelError(f"{name} has no weights that anything is published of: see botzoo list for others.")
         return _Subject(weights.name, None, weights.path, claim_in_table(weights))
     with advice_offline(name):
         folder = model_folder(address, extras=("README.md", "recipe.yaml"))
@@ -216,7 +214,7 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) 
     words = f"{found.score:.2f} % of {len(found):,}; published {claim.value:.2f} % ({interval})"
     if task.interval_around and not claim.low <= claim.value <= claim.high:
         return Check(name, "differs", f"{words}: the published figure lies outside its own interval")
-    # 0.005: the published figure is rounded to two digits
+    # 0.005, since figures in our table are rounded to two digits
     if same and abs(found.score - claim.value) > max(100 * ROUNDED, found.one_answer) + 0.005:
         return Check(name, "differs", f"{words}: of the very same images")
     if same or claim.low <= found.score <= claim.high:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from botzoo.data.order import Order
@@ -62,7 +61,8 @@ def _tried(run: Run, limit: int) -> tuple[int, str]:
 
 def _estimated(run: Run, limit: int) -> tuple[int, str]:
     one, two = (memory_of(run, images).total for images in (1, 2))
-    room = _room(run.accelerator)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", run.accelerator.num_processes))  # which share this machine's memory
+    room = int(min(gather_object([USABLE * available_memory() / local])))  # the same for all processes, in bytes
 
     def needed(images: int) -> int:
         return one + (images - 1) * (two - one)  # all but the first image add the same
@@ -72,12 +72,6 @@ def _estimated(run: Run, limit: int) -> tuple[int, str]:
         f"{2 * fits} images for each process would take {mib(needed(2 * fits))} MiB by estimate, and {mib(room)} MiB are half "
         "of what is free"
     )
-
-
-def _room(accelerator: Accelerator) -> int:
-    """Return the bytes that each process may take: a part of what is free, the same for all."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
-    return int(min(gather_object([USABLE * available_memory() / local])))
 
 
 def largest_fitting(limit: int, needed: Callable[[int], int], room: int) -> int:

@@ -182,7 +182,8 @@ class KeepBudget(Callback):
                 )
             budget = Budget(config.budget, seconds, before, steps, steps_per_epoch, every, costs)
             run.facts["budget"] = asdict(budget)
-            self.said, shortened = list(budget.lines(run.order.batch_size)), WARMUP * steps / steps_per_epoch
+            self.said = list(budget.lines(run.order.batch_size))
+            shortened = WARMUP * steps / steps_per_epoch  # in epochs
             if config.warmup > shortened:
                 words = f"warmup shortened from {config.warmup:g} to {shortened:.3g} epochs, a fifth of the run"
                 self.said.append(words)

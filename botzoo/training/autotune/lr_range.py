@@ -166,7 +166,7 @@ def range_test(run: Run) -> None:
 def _sweep(run: Run, steps: int) -> list[float]:
     """Return the losses of a range test, up to where they explode."""
     losses: list[float] = []
-    run.trainer.schedule = Sweep(run.schedule.peak, steps)  # the only thing that is not as in the run
+    run.trainer.schedule = Sweep(run.schedule.peak, steps)  # in the place of the run's own
     for step, micro_batches in enumerate(run.feed.train_batches(run.order, 0, steps)):
         losses.append(run.accelerator.reduce(run.trainer.step(step, micro_batches), "mean").item())
         if exploded(losses, steps):
