@@ -90,9 +90,7 @@ def _find_model(path: Path) -> Path:
         if not missing:
             return folder
         if len(missing) < len(NEEDED):
-            raise PublishError(
-                f"{folder} is no whole model folder (no {', no '.join(missing)}): give one as botzoo writes."
-            )
+            raise PublishError(f"{folder} is no whole model folder (no {', no '.join(missing)}): give a whole one.")
     if (path / "config.yaml").is_file():
         raise PublishError(f"The run in {path} has not ended: go on with it by --resume {path}, then publish it.")
     raise PublishError(f"There is no model in {path}: give a finished run, or a folder with {', '.join(NEEDED)} in it.")
