@@ -21,7 +21,7 @@ from botzoo.results.report import Report
 from botzoo.results.summary import shown_in_python
 from botzoo.results.view import FinishedRun
 from botzoo.training.autotune.batch_size import LargestBatch
-from botzoo.training.autotune.keep_budget import KeepBudget
+from botzoo.training.autotune.budget import KeepBudget
 from botzoo.training.callbacks import Callback
 from botzoo.training.patience import EarlyStopping, Plateau
 from botzoo.training.rehearsal import dry_run, find_lr

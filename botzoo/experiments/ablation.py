@@ -5,16 +5,16 @@ that the differences between them are paired. A cell is one rung with one seed, 
 """
 
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.experiments.register import Register
 from botzoo.experiments.report import Ablation, Cell, write_report
-from botzoo.experiments.series import MakeCallbacks, Series, finished
+from botzoo.experiments.series import Failure, MakeCallbacks, Outcome, Series, finished
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import AblateConfig, TrainConfig, seed_list
+from botzoo.options.facts import with_values
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select
 from botzoo.training.distributed import from_main, make_accelerator
@@ -38,9 +38,7 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
     lowest rung, whichever rungs of it are trained.
 
     Args:
-        ladder: what is compared.
         common: options given for every rung, the ones of a group as a dictionary.
-        epochs: of every run.
         teacher: of the rungs with distillation, None for their own.
 
     Raises:
@@ -80,8 +78,7 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     Args:
         config: the options of the ablation; those of its runs come from ``common`` and the ladder.
         common: the options that were given, the ones of a group as a dictionary.
-        command: as typed.
-        make_callbacks: given the options of a run, returns its callbacks.
+        command, make_callbacks: see ``Series``.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; the run's checkpoint is written.
@@ -106,7 +103,7 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     options = rung_options(ladder, shared, config.epochs, config.teacher)
     series = Series(ladder.name, TrainConfig(), folder, command, accelerator, make_callbacks)
     for rung in rungs:  # a teacher that does not fit is named now, not in hours
-        probe = series.config_of(options[rung])
+        probe = with_values(series.config, options[rung])
         try:
             check(probe, accelerator, make_callbacks(probe), flat(options[rung]))
         except BotzooError as error:
@@ -117,14 +114,22 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     plan = [(rung, seed) for seed in seed_list(config.seeds) for rung in rungs]
     seeds = list(dict.fromkeys(seed for _, seed in [*plan, *before]))
 
-    def begun(rung: str) -> bool:
-        return (folder / "cells" / rung).exists()
-
     def so_far() -> Ablation:
-        return _ablation(series, ladder, options, seeds, earlier=not set(before) <= set(plan))
+        ended = {at: end for name, end in series.ended.items() if (at := _rung_and_seed(name))[0] in options}
+        outcomes = {at: end for at, end in ended.items() if isinstance(end, Outcome)}
+        return Ablation(
+            *(ladder, options, seeds, folder, command),
+            cells={at: Cell.of(*at, end) for at, end in outcomes.items()},
+            diverged={at: end.diverged for at, end in ended.items() if isinstance(end, Failure)},
+            facts={seed: end.facts for (_, seed), end in outcomes.items()},
+            earlier=not set(before) <= set(plan),
+        )
 
-    with series.opened(REGISTER, options, precision.name, begun, RUNS) as options:
-        start = _start(options[rung] for rung in rungs)
+    with series.opened(
+        REGISTER, options, precision.name, lambda rung: (folder / "cells" / rung).exists(), RUNS
+    ) as options:
+        starts = {"random weights" if options[rung].get("scratch") else "pretrained weights" for rung in rungs}
+        start = starts.pop() if len(starts) == 1 else "what each rung says"
         log.info("%s: %d rungs x %d seeds; they start from %s", ladder.name, len(rungs), len(plan) // len(rungs), start)
         series.train(
             {f"cells/{rung}/seed-{seed}": f"{rung}, seed {seed}" for rung, seed in plan},
@@ -138,29 +143,3 @@ def _rung_and_seed(name: str) -> tuple[str, int]:
     """Return what the path of a run's folder says."""
     _, rung, seed = name.split("/")
     return rung, int(seed.removeprefix("seed-"))
-
-
-def _ablation(
-    series: Series[TrainConfig], ladder: Ladder, options: dict[str, Options], seeds: list[int], *, earlier: bool
-) -> Ablation:
-    """Return what is known so far of the rungs of ``ladder``."""
-    names = {rung.name for rung in ladder.rungs}
-    outcomes = {at: end for name, end in series.outcomes.items() if (at := _rung_and_seed(name))[0] in names}
-    failures = {at: end for name, end in series.failures.items() if (at := _rung_and_seed(name))[0] in names}
-    return Ablation(
-        ladder,
-        options,
-        seeds,
-        series.folder,
-        series.command,
-        {at: Cell.of(*at, end) for at, end in outcomes.items()},
-        {at: end.diverged for at, end in failures.items()},
-        {seed: end.facts for (_, seed), end in outcomes.items()},
-        earlier,
-    )
-
-
-def _start(options: Iterable[Options]) -> str:
-    """Say what the runs with these options start from."""
-    kinds = {bool(own.get("scratch")) for own in options}
-    return "random weights" if kinds == {True} else "pretrained weights" if kinds == {False} else "what each rung says"

@@ -12,12 +12,9 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its 95 % interval.
+    """A mean of ``n`` values and its 95 % interval.
 
-    Attributes:
-        mean: of the values.
-        low, high: bounds of the interval, NaN where the values say nothing of the noise: there is one only, or all are equal.
-        n: how many values.
+    The bounds are NaN where the values say nothing of the noise: there is one only, or all are equal.
     """
 
     mean: float

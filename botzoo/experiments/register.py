@@ -14,19 +14,12 @@ from botzoo.util.nested import flat
 
 @dataclass(frozen=True)
 class Register:
-    """The file in the folder of a series that says what its runs are.
+    """The file in the folder of a series that says what its runs are."""
 
-    Attributes:
-        file: its name.
-        what: of what they are, such as "ladder", the key of its name in the file.
-        parts: the key of the options, of one part of the series after the other.
-        part: how a message begins on what a part has, its name in the braces.
-    """
-
-    file: str
-    what: str
-    parts: str
-    part: str
+    file: str  # its name
+    what: str  # they are of, such as "ladder", the key of its name in the file
+    parts: str  # the key of the options, of one part of the series after the other
+    part: str  # how a message begins on what a part has, its name in the braces
 
     def make_folder(self, folder: Path) -> None:
         """Make the folder of a series, unless it is there.
@@ -48,8 +41,7 @@ class Register:
         """Write down what the parts are, or go on if their runs were trained with the same options; return the options.
 
         Args:
-            folder: of the series, which this process works in alone.
-            name: of the series.
+            folder, name: of the series; this process works in it alone.
             options: of each part, by its name.
             precision: takes the place of "auto", unless one was measured when the series began.
             begun: tells whether there is a run of a part; the options of others may still change.

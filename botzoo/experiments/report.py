@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 class Cell:
     """What one run of one rung came to, on the validation images after its last epoch.
 
-    Attributes:
-        rung: its name.
-        seed: of the run.
-        top1, top5: accuracy in per cent; nothing was chosen on these images.
-        loss: mean negative log-likelihood in nats.
-        images: validation images.
-        images_per_second: median over the training steps.
-        minutes_per_epoch: wall time, evaluation included.
-        peak_memory_gib: the most in use by the main process, or on its GPU.
+    Accuracies are in per cent, the loss is the mean negative log-likelihood in nats. Nothing was chosen on these images.
     """
 
     rung: str
@@ -43,9 +35,9 @@ class Cell:
     top5: float
     loss: float
     images: int
-    images_per_second: float
-    minutes_per_epoch: float
-    peak_memory_gib: float
+    images_per_second: float  # median over the training steps
+    minutes_per_epoch: float  # wall time, evaluation included
+    peak_memory_gib: float  # in use by the main process, or on its GPU
 
     @classmethod
     def of(cls, rung: str, seed: int, run: Outcome) -> Cell:
@@ -57,29 +49,17 @@ class Cell:
 
 @dataclass
 class Ablation:
-    """A ladder and what is known of it so far.
+    """A ladder and what is known of it so far."""
 
-    Attributes:
-        ladder: what is compared: the rungs asked for, and those that earlier commands have finished in the folder.
-        options: of each rung's runs, by its name.
-        seeds: of the runs, those of earlier commands last.
-        folder: where everything is.
-        command: as typed.
-        cells: finished runs by rung and seed.
-        diverged: what was said of the runs whose loss became NaN or infinite, by rung and seed.
-        facts: of a finished run of each seed: hardware, versions, fingerprints.
-        earlier: whether there are rungs or seeds that only an earlier command asked for.
-    """
-
-    ladder: Ladder
-    options: dict[str, Options]
-    seeds: list[int]
+    ladder: Ladder  # the rungs asked for, and those that earlier commands have finished in the folder
+    options: dict[str, Options]  # of each rung's runs, by its name
+    seeds: list[int]  # of the runs, those of earlier commands last
     folder: Path
-    command: str
-    cells: dict[tuple[str, int], Cell] = field(default_factory=dict)
-    diverged: dict[tuple[str, int], str] = field(default_factory=dict)
-    facts: dict[int, dict[str, Any]] = field(default_factory=dict)
-    earlier: bool = False
+    command: str  # as typed
+    cells: dict[tuple[str, int], Cell] = field(default_factory=dict)  # finished runs by rung and seed
+    diverged: dict[tuple[str, int], str] = field(default_factory=dict)  # what was said of the others
+    facts: dict[int, dict[str, Any]] = field(default_factory=dict)  # of a run of each seed, as ``Outcome`` has them
+    earlier: bool = False  # whether there are rungs or seeds that only an earlier command asked for
 
     def runs(self, rung: str) -> list[Cell]:
         """Return the finished runs of a rung, by seed."""

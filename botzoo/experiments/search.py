@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botzoo.errors import ConfigError
-from botzoo.experiments.series import ConfigT, Failure, MakeCallbacks, Outcome, Series, count, repeated
+from botzoo.experiments import repeats
+from botzoo.experiments.series import ConfigT, Failure, MakeCallbacks, Outcome, Series
 from botzoo.options.command_line import load_config
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import check, flag, values_of
@@ -27,11 +28,12 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main
 from botzoo.training.state import Run
 from botzoo.util.pictures import drawn, new_figure
-from botzoo.util.text import table, under
+from botzoo.util.text import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from optuna import Study
+    from optuna.distributions import FloatDistribution
     from optuna.trial import FrozenTrial
 
 log = logging.getLogger("botzoo")
@@ -43,15 +45,6 @@ SEARCHED = ("lr", "optim.weight_decay", "layer_decay")
 
 LEARN_FROM = 5
 """Trials at random before Optuna's sampler (TPE) learns from them, and finished ones before any is ended early."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Where an option is looked for: from ``low`` to ``high``, evenly in its logarithm if ``log``."""
-
-    low: float
-    high: float
-    log: bool
 
 
 def search(
@@ -76,24 +69,30 @@ def search(
             "--search needs the package optuna: pip install optuna, or install botzoo with its extra, 'botzoo[search]'."
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trials = count("search", value, 1)
+    trials = repeats.count("search", value, 1)
     check(config.patience is None, "patience", config.patience, "left out: the search itself ends what falls behind")
     config = replace(config, data=replace(config.data, test_split=False))
-    with repeated("search", "trial", config, command, make_callbacks, given, first={}) as runs:
+    with repeats.repeated("search", "trial", config, command, make_callbacks, given, first={}) as runs:
         titles = {f"trial-{k}": f"trial {k}" for k in range(1, trials + 1)}
 
         def options_of(name: str) -> Options:
-            return from_main(runs.accelerator, lambda: _begun_with(runs, name) or propose(runs, number(name)))
+            begun = runs.folder / name / "config.yaml"
+            if begun.exists():  # the trial was cut short, and goes on with what was proposed then
+                return own_options(load_config(begun, type(config)))
+            return propose(runs, number(name))
 
         def report() -> None:
             runs.write(REPORT, as_json(runs), by_number(runs))
             if runs.outcomes:
                 drawn(runs.folder / PICTURE, lambda: trials_figure(runs))
 
-        runs.train(titles, options_of, report, lambda name: [EndEarly(runs, number(name))])
-        for line in (*under("trials", _table(runs)), *under("best", _lines(runs))):
-            log.info("%s", line)
-        log.info("%-10s %s and %s", "written", runs.folder / REPORT, PICTURE)
+        runs.train(
+            titles,
+            lambda name: from_main(runs.accelerator, lambda: options_of(name)),
+            report,
+            lambda name: [EndEarly(runs, number(name))],
+        )
+        repeats.say({"trials": _table(runs), "best": _lines(runs)}, f"{runs.folder / REPORT} and {PICTURE}")
 
 
 def number(name: str) -> int:
@@ -106,32 +105,29 @@ def by_number(runs: Series[ConfigT]) -> list[str]:
     return sorted(runs.ended, key=number)
 
 
-def space(config: TrainConfig) -> dict[str, Range]:
+def space(config: TrainConfig) -> dict[str, FloatDistribution]:
     """Return where each option is looked for.
 
     The learning rate from a twentieth of --lr to five times as much, --optim.weight-decay from 1e-6 to 0.01 and to five times
     as much as given, --layer-decay from 0.5 to 1; wider where the option given lies outside. Where the classifier alone is
     trained, there are no layers that could learn at rates of their own.
     """
+    from optuna.distributions import FloatDistribution  # an extra, which only a search needs
+
     decay, of_layers = config.optim.weight_decay, getattr(config, "layer_decay", None)
+    lowest, highest = min(1e-6, rounded(decay) or 1e-6), max(1e-2, rounded(5 * decay))
     found = {
-        "lr": Range(rounded(config.lr / 20), rounded(min(5 * config.lr, 99.0)), True),
-        "optim.weight_decay": Range(min(1e-6, rounded(decay) or 1e-6), max(1e-2, rounded(5 * decay)), True),
+        "lr": FloatDistribution(rounded(config.lr / 20), rounded(min(5 * config.lr, 99.0)), log=True),
+        "optim.weight_decay": FloatDistribution(lowest, highest, log=True),
     }
     if of_layers is not None and getattr(config, "freeze", None) != "backbone":
-        found["layer_decay"] = Range(min(0.5, rounded(of_layers)), 1.0, False)
+        found["layer_decay"] = FloatDistribution(min(0.5, rounded(of_layers)), 1.0)
     return found
 
 
 def rounded(value: float) -> float:
     """Return a number to three digits, so that a command can give it in full."""
     return float(f"{value:.3g}")
-
-
-def _begun_with(runs: Series[ConfigT], name: str) -> Options | None:
-    """Return the options of a trial that was cut short, None of one that has not begun."""
-    file = runs.folder / name / "config.yaml"
-    return own_options(load_config(file, type(runs.config))) if file.exists() else None
 
 
 def own_options(config: TrainConfig) -> Options:
@@ -146,16 +142,11 @@ def propose(runs: Series[ConfigT], trial: int) -> Options:
     if trial == 1:
         own = {name: rounded(value) for name, value in own_options(runs.config).items()}
         study.enqueue_trial({name: v for name, v in own.items() if ranges[name].low <= v <= ranges[name].high})
-    return {name: rounded(value) for name, value in study.ask(_distributions(runs.config)).params.items()}
+    return {name: rounded(value) for name, value in study.ask(dict(ranges)).params.items()}
 
 
 class EndEarly(Callback):
-    """Ends a trial whose best epoch so far is below the median of the finished ones at that epoch.
-
-    Args:
-        runs: the search, with the trials before this one.
-        trial: its number.
-    """
+    """Ends a trial, by its number, whose best epoch so far is below the median of the finished ones at that epoch."""
 
     def __init__(self, runs: Series[Any], trial: int) -> None:
         self.runs, self.trial = runs, trial
@@ -184,35 +175,28 @@ def falls_behind(runs: Series[ConfigT], trial: int, accuracies: list[float], epo
 
 def _study(runs: Series[ConfigT], trial: int, epochs: float) -> Study:
     """Return a study that knows the trials before ``trial``."""
-    from optuna import create_study
-    from optuna.pruners import MedianPruner
-    from optuna.samplers import TPESampler
+    import optuna
 
-    study = create_study(
+    study = optuna.create_study(
         direction="maximize",
-        sampler=TPESampler(seed=(runs.config.seed + trial) % 2**32, n_startup_trials=LEARN_FROM),
-        pruner=MedianPruner(n_startup_trials=LEARN_FROM, n_warmup_steps=1 + int(epochs / 3)),
+        # A seed of its own for each trial: with the same one, all random proposals would be the same.
+        sampler=optuna.samplers.TPESampler(seed=(runs.config.seed + trial) % 2**32, n_startup_trials=LEARN_FROM),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=LEARN_FROM, n_warmup_steps=1 + int(epochs / 3)),
     )
     for name in by_number(runs):
         if number(name) < trial:
-            study.add_trial(_as_trial(runs.ended[name], _distributions(runs.config)))
+            study.add_trial(_as_trial(runs.ended[name], space(runs.config)))
     return study
 
 
-def _as_trial(end: Outcome | Failure, distributions: dict[str, Any]) -> FrozenTrial:
+def _as_trial(end: Outcome | Failure, ranges: dict[str, FloatDistribution]) -> FrozenTrial:
     from optuna.trial import TrialState, create_trial
 
-    known: dict[str, Any] = {"params": end.options, "distributions": distributions}
+    known: dict[str, Any] = {"params": end.options, "distributions": ranges}
     if isinstance(end, Failure):
         return create_trial(state=TrialState.FAIL, **known)
     state = TrialState.PRUNED if end.stopped else TrialState.COMPLETE
     return create_trial(state=state, value=end.top1, intermediate_values=dict(enumerate(end.validation, 1)), **known)
-
-
-def _distributions(config: TrainConfig) -> dict[str, Any]:
-    from optuna.distributions import FloatDistribution
-
-    return {name: FloatDistribution(each.low, each.high, log=each.log) for name, each in space(config).items()}
 
 
 def best(runs: Series[ConfigT]) -> str:
@@ -250,7 +234,7 @@ def as_json(runs: Series[ConfigT]) -> dict[str, Any]:
         }
     return {
         "metric": "top-1 accuracy in per cent on the validation images after the best epoch",
-        "space": {name: vars(each) for name, each in space(runs.config).items()},
+        "space": {name: {"low": r.low, "high": r.high, "log": r.log} for name, r in space(runs.config).items()},
         "best": found,
         "ended_early": [name for name, end in runs.outcomes.items() if end.stopped],
     }

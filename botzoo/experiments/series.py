@@ -15,7 +15,8 @@ import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,16 +26,14 @@ from accelerate import Accelerator
 from botzoo.errors import ConfigError, DataError, DivergedError, StoppedError
 from botzoo.experiments.register import Register
 from botzoo.options.command_line import load_config
-from botzoo.options.config import MOST_RUNS, TrainConfig
-from botzoo.options.facts import check as check_option
-from botzoo.options.facts import with_values, without_machine
+from botzoo.options.config import TrainConfig
+from botzoo.options.facts import with_values
 from botzoo.recipes import Options
 from botzoo.results.record import RunRecord
 from botzoo.training.callbacks import Callback
-from botzoo.training.distributed import from_main, make_accelerator, on_main
-from botzoo.training.recording.folder import usual_name, working_in
+from botzoo.training.distributed import from_main, on_main
+from botzoo.training.recording.folder import working_in
 from botzoo.training.run import train
-from botzoo.training.setup import check
 from botzoo.training.state import Run
 from botzoo.util.files import write_json
 from botzoo.util.nested import flat
@@ -52,44 +51,25 @@ RECORD = "cell.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run came to.
+    """What a finished run came to: accuracies in per cent, times in seconds, memory in bytes."""
 
-    Attributes:
-        options: those that are its own, by dotted name.
-        top1: accuracy of the kept weights in per cent.
-        correct, images: of which it is the share.
-        split: the role of those images, "test" or "validation".
-        best_epoch: the epoch that the weights are of, from 1 on.
-        validation: top-1 on the validation images after each epoch, in per cent.
-        last: the whole line of metrics.jsonl after the last epoch.
-        set_aside: whether the validation images were taken from the training images.
-        split_seed: by which that was done.
-        stopped: whether it ended before its last step.
-        epochs: it was planned for.
-        seconds: it took.
-        images_per_second: median over the training steps.
-        peak_memory_bytes: the most in use by the main process, or on its GPU.
-        identity: what tells its images from others; see ``Series``.
-        facts: hardware, python, versions, images and fingerprints, as in run.json.
-    """
-
-    options: Options
-    top1: float
-    correct: int
+    options: Options  # that are its own, by dotted name
+    top1: float  # of the kept weights
+    correct: int  # images, which top1 is the share of
     images: int
-    split: str
-    best_epoch: int
-    validation: list[float]
-    last: dict[str, Any]
-    set_aside: bool
-    split_seed: int
-    stopped: bool
-    epochs: float
+    split: str  # role of those images, "test" or "validation"
+    best_epoch: int  # that the weights are of, from 1 on
+    validation: list[float]  # top-1 on the validation images after each epoch
+    last: dict[str, Any]  # the whole line of metrics.jsonl after the last epoch
+    set_aside: bool  # whether the validation images were taken from the training images
+    split_seed: int  # by which that was done
+    stopped: bool  # before its last step
+    epochs: float  # planned
     seconds: float
-    images_per_second: float
-    peak_memory_bytes: int
-    identity: Any
-    facts: dict[str, Any]
+    images_per_second: float  # median over the training steps
+    peak_memory_bytes: int  # in use by the main process, or on its GPU
+    identity: Any  # what tells its images from others; see ``Series``
+    facts: dict[str, Any]  # hardware, python, versions, images and fingerprints, as in run.json
 
     @classmethod
     def of(cls, record: RunRecord, own: Options, split_seed: int, identity: Any) -> Outcome:
@@ -130,12 +110,7 @@ def fingerprints(run: Run) -> dict[str, str]:
 
 
 class SameImages(Callback):
-    """Refuses to compare runs on different images; those of another seed may be split in another way.
-
-    Args:
-        identify: returns what tells the images of a run from others.
-        finished: the runs before it.
-    """
+    """Refuses a run on other images than the ``finished`` ones; those of another seed may be split in another way."""
 
     identity: Any = None
 
@@ -147,37 +122,23 @@ class SameImages(Callback):
         self.identity = self.identify(run)
         seed = run.config.split_seed
         if any(other.identity != self.identity for other in self.finished if other.split_seed == seed):
-            raise DataError(
-                f"The images of {run.config.dataset} have changed since the runs that this one is compared with (their "
-                "SHA-256 differ): put them back, or begin anew in another --output."
-            )
+            where = f"The images of {run.config.dataset} have changed since the runs before this one (by SHA-256)"
+            raise DataError(f"{where}: put them back, or begin anew in another --output.")
 
 
 @dataclass
 class Series(Generic[ConfigT]):
-    """A folder of runs, and what is known of them so far.
+    """A folder of runs, and what is known of them so far."""
 
-    Attributes:
-        name: of what is compared: a ladder's, or "folds", "seeds" or "search".
-        config: of every run, besides its own options.
-        folder: where the runs are.
-        command: as typed.
-        accelerator: any of this process.
-        make_callbacks: given the options of a run, returns its callbacks.
-        given: names of the options that the user gave; others may give way.
-        identify: returns what tells the images of a run from others; the same for all runs that split them by one seed.
-        ended: the finished runs and those that diverged, by the path of their folder in this one.
-    """
-
-    name: str
-    config: ConfigT
-    folder: Path
-    command: str
-    accelerator: Accelerator
+    name: str  # of what is compared: a ladder's, or "folds", "seeds" or "search"
+    config: ConfigT  # of every run, besides its own options
+    folder: Path  # where the runs are
+    command: str  # as typed
+    accelerator: Accelerator  # any of this process
     make_callbacks: MakeCallbacks[ConfigT]
-    given: Collection[str] = ()
-    identify: Callable[[Run], Any] = fingerprints
-    ended: dict[str, Outcome | Failure] = field(default_factory=dict)
+    given: Collection[str] = ()  # names of the options that the user gave; others may give way
+    identify: Callable[[Run], Any] = fingerprints  # tells images from others; the same for all runs that one seed split
+    ended: dict[str, Outcome | Failure] = field(default_factory=dict)  # by the path of their folder in this one
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
@@ -200,30 +161,19 @@ class Series(Generic[ConfigT]):
     ) -> Iterator[dict[str, Options]]:
         """Make or take up the folder, in which this process works alone until it leaves; give the options as claimed.
 
-        Args:
-            register, parts, precision, begun: see ``Register.claim``.
-            pattern: of the paths of the runs in the folder; see ``finished``.
+        ``pattern`` is that of the paths of the runs, see ``finished``; for the others see ``Register.claim``.
 
         Raises:
             ConfigError: the folder holds something else, or another process is at work in it.
         """
         on_main(self.accelerator, lambda: register.make_folder(self.folder))
         with working_in(self.folder, self.accelerator):
-            claimed = from_main(
-                self.accelerator, lambda: register.claim(self.folder, self.name, parts, precision, begun)
-            )
+            claim = partial(register.claim, self.folder, self.name, parts, precision, begun)
+            claimed = from_main(self.accelerator, claim)
             self.ended = from_main(
                 self.accelerator, lambda: {name: _ended(self.folder / name) for name in finished(self.folder, pattern)}
             )
             yield claimed
-
-    def config_of(self, own: Options) -> ConfigT:
-        """Return the options of a run, some of which are its ``own``, by dotted name.
-
-        Raises:
-            ConfigError: one of them is out of its range.
-        """
-        return with_values(self.config, own)
 
     def train(
         self,
@@ -251,8 +201,7 @@ class Series(Generic[ConfigT]):
             left = f"; about {duration((time.perf_counter() - began) / k * (len(missing) - k))} left" if k else ""
             log.info("")
             log.info("run %d of %d: %s%s", total - len(missing) + k + 1, total, titles[name], left)
-            self._train(name, titles[name], options_of(name), callbacks_of(name))
-            self._close(name, report)
+            self._train(name, titles[name], options_of(name), report, callbacks_of(name))
             gc.collect()  # the next run's memory is measured without what this one held
             if self.accelerator.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -262,11 +211,13 @@ class Series(Generic[ConfigT]):
             raise DivergedError(f"Every run diverged; the first: {next(iter(self.failures.values())).diverged}")
         log.info("")
 
-    def _train(self, name: str, title: str, own: Options, callbacks: Sequence[Callback]) -> None:
-        """Train one run, or go on with it where it was cut short, and note what it came to."""
+    def _train(
+        self, name: str, title: str, own: Options, report: Callable[[], object], callbacks: Sequence[Callback]
+    ) -> None:
+        """Train one run, or go on with it where it was cut short, note what it came to, and report."""
         place = self.folder / name
         resumes = from_main(self.accelerator, lambda: half_done(place))
-        config = self.config_of({**own, "output": str(place), "keep_checkpoints": 1})
+        config = with_values(self.config, {**own, "output": str(place), "keep_checkpoints": 1})
         if resumes:
             config = load_config(place / "config.yaml", type(config))
         same = SameImages(self.identify, self.outcomes.values())
@@ -282,7 +233,7 @@ class Series(Generic[ConfigT]):
             log.warning("%s diverged and counts as such: %s", title, error)
             self.ended[name] = Failure(own, str(error))
         except StoppedError as stopped:
-            done = str(stopped).split(" Go on ")[0]
+            done = str(stopped).split(" Go on ")[0]  # its own command would go on with this run alone
             again = f"{done} Finished runs are kept; go on with the same command: {self.command}"
             raise StoppedError(again, stopped.exit_status) from stopped
         else:
@@ -290,13 +241,10 @@ class Series(Generic[ConfigT]):
                 self.accelerator, lambda: Outcome.of(RunRecord.load(place), own, config.split_seed, same.identity)
             )
 
-    def _close(self, name: str, report: Callable[[], object]) -> None:
-        """Record how a run ended, report, and drop its checkpoints: in this order, a kill between them loses nothing."""
-
-        def close() -> None:
-            write_json(self.folder / name / RECORD, asdict(self.ended[name]))
+        def close() -> None:  # in this order, so that a kill in between loses nothing
+            write_json(place / RECORD, asdict(self.ended[name]))
             report()
-            shutil.rmtree(self.folder / name / "checkpoints", ignore_errors=True)
+            shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
         on_main(self.accelerator, close)
 
@@ -310,66 +258,6 @@ class Series(Generic[ConfigT]):
         runs = [{key: value for key, value in row.items() if key not in inner} for row in rows]
         diverged = {"diverged": list(self.failures)}
         write_json(self.folder / file, head | values | diverged | {"runs": runs} | where)
-
-
-@contextmanager
-def repeated(
-    name: str,
-    prefix: str,
-    config: ConfigT,
-    command: str,
-    make_callbacks: MakeCallbacks[ConfigT],
-    given: Collection[str],
-    *,
-    first: Options,
-    fixed: Options | None = None,
-    identify: Callable[[Run], Any] = fingerprints,
-) -> Iterator[Series[ConfigT]]:
-    """Open the folder of runs that are all of ``config``, but for a few options that each has of its own.
-
-    Args:
-        name: why there are several, as the flag that asks for it is called.
-        prefix: what the names of their folders begin with.
-        config: of every run, besides its own options; --output is the folder.
-        command, make_callbacks, given, identify: see ``Series``.
-        first: own options of one of the runs, by which all of them are tried out.
-        fixed: what else the runs of one folder have in common.
-
-    Raises:
-        ConfigError: an option makes no sense here, or the folder holds something else.
-        BotzooError: what a run would raise before it reads its images.
-    """
-    length = "left out: it is for one run; give --epochs or --steps"
-    check_option(config.budget is None, "budget", config.budget, length)
-    check_option(config.batch_size != "auto", "batch_size", config.batch_size, "a number: the same for every run")
-    publish = "left out: publish the run that you like with botzoo publish"
-    check_option(config.push_to is None, "push_to", config.push_to, publish)
-    check_option(config.data.fold is None, "data.fold", config.data.fold, f"left out beside --{name}")
-    accelerator, precision = make_accelerator(config)
-    usual = usual_name(config)
-    folder = Path(config.output).expanduser() if config.output else usual.with_name(f"{usual.name}-{name}")
-    runs = Series(name, config, folder, command, accelerator, make_callbacks, given, identify)
-    probe = runs.config_of(first)
-    check(probe, accelerator, make_callbacks(probe), given)
-    part, pattern = f"{prefix}s", f"{prefix}-*"
-    parts = {part: without_machine(asdict(config)) | (fixed or {})}
-    with runs.opened(REPEATED, parts, precision.name, lambda _: any(folder.glob(pattern)), pattern) as claimed:
-        runs.config = replace(config, mixed_precision=claimed[part]["mixed_precision"])
-        yield runs
-
-
-REPEATED = Register("options.json", "command", "runs", "its {} have")
-
-
-def count(flag: str, text: str, least: int) -> int:
-    """Return the number behind a flag.
-
-    Raises:
-        ConfigError: it is none, less than ``least``, or more than ``MOST_RUNS``.
-    """
-    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
-    check_option(least <= number <= MOST_RUNS, flag, text, f"a whole number of {least} or more, up to {MOST_RUNS:,}")
-    return number
 
 
 def finished(folder: Path, pattern: str) -> list[str]:
@@ -393,6 +281,4 @@ def _ended(place: Path) -> Outcome | Failure:
         values = json.loads((place / RECORD).read_text(encoding="utf-8"))
         return Failure(**values) if "diverged" in values else Outcome(**values)
     except (ValueError, TypeError, OSError) as error:
-        raise ConfigError(
-            f"The result of a run in {place} is damaged ({RECORD}): remove that folder to train it again."
-        ) from error
+        raise ConfigError(f"{place / RECORD} is damaged: remove its folder to train that run again.") from error

@@ -16,7 +16,6 @@ from botzoo.results.card.recipe import read_recipe
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
 from botzoo.util.files import sha256_of
-from botzoo.util.text import brief
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -29,18 +28,14 @@ RECORD = "published.json"
 
 @dataclass(frozen=True)
 class Package:
-    """What goes up from a model folder to a repository, owner/name, under a licence, by its name on the Hub.
-
-    ``files`` has content by name: bytes of what was changed on the way, such as the card, else the path. ``left_behind``
-    has the names in the folder that are not on the list.
-    """
+    """What goes up from a model folder to a repository."""
 
     folder: Path
-    repo: str
-    license: str
+    repo: str  # owner/name
+    license: str  # by its name on the Hub
     card: str
-    files: dict[str, bytes | Path]
-    left_behind: tuple[str, ...]
+    files: dict[str, bytes | Path]  # by name: the content where it was changed on the way, as that of the card was
+    left_behind: tuple[str, ...]  # names in the folder that are not on the list
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -64,19 +59,11 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     config = _read_config(folder / "config.json")
     for name in FILES:
         if (folder / name).is_symlink():  # what it leads to may be nobody else's business
-            raise PublishError(
-                f"{folder / name} is a link to {(folder / name).readlink()}: put the file itself in its place."
-            )
+            raise PublishError(f"{folder / name} is a link to {(folder / name).readlink()}: put the file in its place.")
     try:  # as whoever downloads them will, every tensor of them
         create_model(f"local-dir:{folder}", len(config["label_names"]))
     except BotzooError as error:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
-    try:
-        card = ModelCard((folder / "README.md").read_text(encoding="utf-8"))
-    except Exception as error:  # YAML's errors, ValueError, and others for a model-index that is not one
-        raise PublishError(
-            f"{folder / 'README.md'} is not a model card ({brief(error, 1000)}): mend its first lines."
-        ) from error
     try:
         claim = claim_in_card(folder / "README.md")
         if (folder / "recipe.yaml").is_file():
@@ -84,9 +71,8 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
-        raise PublishError(
-            f"The weights in {folder} are not those that its card is of (their SHA-256 differs): put them back, or train anew."
-        )
+        raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
+    card = ModelCard((folder / "README.md").read_text(encoding="utf-8"))  # which can be read: its claim was
     license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     text = _published(card, repo, license)
@@ -104,14 +90,10 @@ def _find_model(path: Path) -> Path:
         if not missing:
             return folder
         if len(missing) < len(NEEDED):
-            raise PublishError(
-                f"{folder} is no whole model folder (no {', no '.join(missing)}): give one as botzoo writes it."
-            )
+            raise PublishError(f"{folder} is no whole model folder (no {', no '.join(missing)}): give a whole one.")
     if (path / "config.yaml").is_file():
         raise PublishError(f"The run in {path} has not ended: go on with it by --resume {path}, then publish it.")
-    raise PublishError(
-        f"There is no model in {path}: give the folder of a finished run, or one with {', '.join(NEEDED)} in it."
-    )
+    raise PublishError(f"There is no model in {path}: give a finished run, or a folder with {', '.join(NEEDED)} in it.")
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -139,10 +121,8 @@ def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
         known = " ".join(re.sub(r"Choose one before publishing[^.]*\.", "", found[1]).split()) if found else ""
         raise PublishError(f"{folder} has no licence: choose one with --license, such as apache-2.0.", cure=known)
     if None not in (stated, chosen) and stated != chosen:
-        raise PublishError(
-            f"--license is {chosen!r} and the card in {folder} says {stated!r}: leave --license out, or, if you may choose, "
-            "change README.md."
-        )
+        cure = "leave --license out, or, if you may choose, change README.md."
+        raise PublishError(f"--license is {chosen!r} and the card in {folder} says {stated!r}: {cure}")
     return str(stated or chosen)
 
 

@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from accelerate import PartialState
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo, errors
 from huggingface_hub.utils.sha import git_hash
 
 from botzoo import __version__
@@ -41,7 +35,8 @@ log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
 
-TRIES = 4
+WAITS = (1, 2, 4)
+"""Seconds before each further try, where the Hub does not say how many."""
 
 LONGEST_WAIT = 120
 """Seconds that the Hub may ask us to wait."""
@@ -82,14 +77,13 @@ def publish(
     parent: str | None = None,
     api: HfApi | None = None,
 ) -> Published:
-    """Put the package on the Hub in one commit, and return where it is.
+    """Put the package on the Hub in one commit, which gets the ``tag``, and return where it is.
 
     What is there already is not sent again: neither large files that a failed attempt has sent, nor a commit that changes
     nothing.
 
     Args:
         private: for its owner only; a repository that exists must be so already.
-        tag: to be set on the commit.
         parent: commit that the repository must be at; by default the one that this folder has published last, if any.
         api: the client, where it is not the one for the user's own settings.
 
@@ -99,15 +93,18 @@ def publish(
     """
     api = api or HfApi()
     _check_token(package.repo, api)
-    record = _Record(package.folder, f"{api.endpoint}/{package.repo}")
+    url = f"{api.endpoint}/{package.repo}"
+    before = _records(package.folder).get(url, {})
+    published, unopened = before.get("commit"), bool(before.get("to_open"))
     info = _info(package.repo, api)
     if info is None:  # it is private while it is filled, so that nobody sees a half of it
         _retried(lambda: api.create_repo(package.repo, private=True, exist_ok=True), package.repo)
         info = _retried(lambda: api.model_info(package.repo, files_metadata=True), package.repo)
-        record.write(info.sha, to_open=not private)
+        published, unopened = info.sha, not private
+        _record(package.folder, url, published, to_open=unopened)
         log.info("%-10s %s is new", "repository", package.repo)
-    to_open = _check_visibility(info, private, record.to_open)
-    head, expected = str(info.sha), parent or record.commit
+    to_open = _check_visibility(info, private, unopened)
+    head, expected = str(info.sha), parent or published
     if expected not in (None, head) and not _holds(info, package):
         raise PublishError(
             f"{info.id} has moved since: it is at {head}, not at {expected}. Look at what changed there; to go on top of it, "
@@ -119,13 +116,13 @@ def publish(
         if taken is not None and not (taken == head and _holds(info, package)):
             raise PublishError(f"{info.id} has a tag {tag} already, at {taken}: give another --tag.")
     commit = _commit(package, info, head, api)
-    record.write(commit, to_open=to_open)
+    _record(package.folder, url, commit, to_open=to_open)
     if tag is not None:
         _retried(lambda: api.create_tag(package.repo, tag=tag, revision=commit, exist_ok=True), package.repo)
     if to_open:
         _retried(lambda: api.update_repo_settings(package.repo, private=False), package.repo)
-        record.write(commit, to_open=False)
-    return Published(f"{api.endpoint}/{package.repo}", commit, commit != head)
+        _record(package.folder, url, commit, to_open=False)
+    return Published(url, commit, commit != head)
 
 
 def _check_token(repo: str, api: HfApi) -> None:
@@ -144,7 +141,7 @@ def _info(repo: str, api: HfApi) -> ModelInfo | None:
     def look() -> ModelInfo | None:
         try:
             return api.model_info(repo, files_metadata=True)
-        except RepositoryNotFoundError:
+        except errors.RepositoryNotFoundError:
             return None
 
     return _retried(look, repo)
@@ -152,9 +149,9 @@ def _info(repo: str, api: HfApi) -> ModelInfo | None:
 
 def _check_visibility(info: ModelInfo, private: bool, to_open: bool) -> bool:
     """Return whether the repository is to become public at the end; only one that was empty ever does."""
+    empty = {file.rfilename for file in info.siblings or []} <= {".gitattributes"}  # which the Hub makes itself
     if private and not info.private:
         raise PublishError(f"{info.id} is public: leave --private out, or make it private in its settings first.")
-    empty = {name.rfilename for name in info.siblings or []} <= {".gitattributes"}
     if not private and info.private and not (to_open or empty):
         raise PublishError(f"{info.id} is private: add --private, or make it public in its settings first.")
     return bool(not private and info.private)
@@ -198,47 +195,38 @@ class _MovedError(PublishError):
     """Somebody else made a commit while ours was on its way."""
 
 
-class _Record:
-    """What this folder has published where, in published.json; nothing depends on it but the checks above."""
+def _records(folder: Path) -> dict[str, Any]:
+    """Return what the folder has published where, as its published.json says; only the checks above depend on it."""
+    try:
+        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.path, self.url = folder / RECORD, url
-        found = self._read().get(url, {})
-        self.commit: str | None = found.get("commit")
-        self.to_open = bool(found.get("to_open"))
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
-
-    def write(self, commit: str | None, *, to_open: bool) -> None:
-        self.commit, self.to_open = commit, to_open
-        records = self._read() | {self.url: {"commit": commit, **({"to_open": True} if to_open else {})}}
-        with suppress(OSError):  # a folder that cannot be written can be published all the same
-            write_json(self.path, records)
+def _record(folder: Path, url: str, commit: str | None, *, to_open: bool) -> None:
+    kept = {"commit": commit, **({"to_open": True} if to_open else {})}
+    with suppress(OSError):  # a folder that cannot be written can be published all the same
+        write_json(folder / RECORD, _records(folder) | {url: kept})
 
 
 def _retried(call: Callable[[], T], repo: str) -> T:
     """Return what ``call`` returns; try it again, after growing waits, where that may help."""
-    for tries in range(TRIES):
+    for wait in (*WAITS, None):
         try:
             return call()
         except BotzooError:
             raise
         except Exception as error:
-            # the client wraps what goes wrong in an upload
-            cause = error.__cause__ if isinstance(error, RuntimeError) else error
-            cause = cause if isinstance(cause, Exception) else error
-            wait = _wait(cause, 2**tries)
-            if wait is None or tries == TRIES - 1:
+            inner = error.__cause__ if isinstance(error, RuntimeError) else None  # the client wraps errors of an upload
+            cause = inner if isinstance(inner, Exception) else error
+            seconds = _wait(cause, wait) if wait is not None else None
+            if seconds is None:
                 raise _explain(repo, cause) from error
             status = _status(cause)
             what = f"the Hub answers {status}" if status else f"the connection failed ({brief(cause, 80)})"
-            log.info("%-10s %s; trying again in %d s", "hub", what, wait)
-            time.sleep(wait)
-    raise AssertionError
+            log.info("%-10s %s; trying again in %d s", "hub", what, seconds)
+            time.sleep(seconds)
+    raise AssertionError  # without a further wait the loop has raised
 
 
 def _status(error: Exception) -> int | None:
@@ -253,7 +241,7 @@ def _no_answer(error: Exception) -> bool:
 
 def _wait(error: Exception, usual: int) -> int | None:
     """Return the seconds after which another try may help, None where it will not."""
-    if isinstance(error, OfflineModeIsEnabled | LocalTokenNotFoundError):
+    if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalTokenNotFoundError):
         return None
     if (status := _status(error)) is not None and (status == 429 or status >= 500):
         asked = getattr(error, "response").headers.get("Retry-After", "")  # noqa: B009 (not every error has one)
@@ -266,37 +254,28 @@ def _explain(repo: str, error: Exception) -> BotzooError:
     """Return ours for an error of the Hub's client."""
     status, said = _status(error), brief(Exception(getattr(error, "server_message", None) or str(error)))
     refusal = explain_refusal(repo, error)
-    if isinstance(error, LocalTokenNotFoundError):
+    if isinstance(error, errors.LocalTokenNotFoundError):
         return PublishError(f"There is no token: make one that may write at {TOKENS}, then run `hf auth login`.")
-    if status == 401 and not isinstance(error, RepositoryNotFoundError):
+    if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
         return NetworkError("The Hub does not know the token: log in anew with `hf auth login`, or mend HF_TOKEN.")
     if status == 412:
-        return _MovedError(
-            f"Somebody else changed {repo} meanwhile: nothing was changed there. Look at it and try again."
-        )
+        return _MovedError(f"Somebody else changed {repo} meanwhile; this changed nothing: look at it and try again.")
     if refusal is not None:
         return refusal
     if status in (402, 403, 413):
-        return NetworkError(
-            f"The Hub refuses {repo} ({said}): mend that, or give another --repo; nothing of this is visible there."
-        )
+        return NetworkError(f"The Hub refuses {repo} ({said}) and shows nothing of it: mend that, or change --repo.")
     if status == 429 or (status or 0) >= 500:
         return NetworkError(f"The Hub cannot take {repo} now (status {status}): give the same command again later.")
     if _no_answer(error):
         again = "give the same command again when there is a connection; it goes on."
         return NetworkError(f"The Hub cannot be reached ({said}): {again}", unreachable=True)
-    if isinstance(error, HfHubHTTPError | ValueError):
+    if isinstance(error, errors.HfHubHTTPError | ValueError):
         return PublishError(f"The Hub refuses {repo}: {said}.")
     return NetworkError(f"{repo} cannot be published: {said}.")
 
 
 class Publish(Callback):
-    """Publishes the model of a run at its end; what can be refused is refused before the first step.
-
-    Args:
-        repo: owner/name.
-        private: for its owner only.
-    """
+    """Publishes the model of a run at its end, in owner/name; what can be refused is refused before the first step."""
 
     def __init__(self, repo: str, *, private: bool = False) -> None:
         self.repo, self.private = repo, private
@@ -323,9 +302,7 @@ class Publish(Callback):
         try:
             done = publish(pack(run.folder, self.repo), private=self.private, parent=self.head)
         except BotzooError as error:
-            private = ["--private"] if self.private else []
+            private, model = ["--private"] if self.private else [], run.folder / "model"
             again = shlex.join(["botzoo", "publish", str(run.folder), "--repo", self.repo, *private])
-            raise PublishError(
-                f"The model is whole in {run.folder / 'model'}. {error} To publish it: {again}"
-            ) from error
+            raise PublishError(f"The model is whole in {model}. {error} To publish it: {again}") from error
         log.info("%-10s %s", "published", done.url)

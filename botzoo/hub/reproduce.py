@@ -60,10 +60,8 @@ def reproduction(name: str, dataset: str | None = None, output: str | None = Non
     """
     recipe, claim = _travelling(name)
     if recipe is None or not recipe.is_file():
-        raise ModelError(
-            f"No recipe travels with {name}, so that nobody can repeat it: give owner/name on the Hub, a model folder or a "
-            "run with a recipe.yaml beside its weights."
-        )
+        there = "owner/name on the Hub, a model folder or a run with a recipe.yaml beside its weights"
+        raise ModelError(f"No recipe travels with {name}, so that nobody can repeat it: give {there}.")
     written = read_recipe(recipe)
     options = without_machine(written)  # whoever wrote it must not choose where this machine writes, or whom it tells
     own = options.pop("dataset", None)
@@ -84,8 +82,9 @@ def _travelling(name: str) -> tuple[Path | None, Claim | None]:
     address = address_of(repository(name))
     if ":" not in address:
         weights = known_weights(address)
-        path = weights.path if weights is not None else None
-        return path.with_suffix(".yaml") if path else None, claim_in_table(weights) if weights is not None else None
+        if weights is None:
+            return None, None
+        return weights.path.with_suffix(".yaml") if weights.path else None, claim_in_table(weights)
     with advice_offline(name, listed=False):
         folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
     card, recipe = folder / "README.md", folder / "recipe.yaml"
@@ -104,7 +103,7 @@ def known_weights(name: str) -> Weights | None:
     if not timm.is_model(name):
         missing = f"There is no network {name!r}, and no folder of that name."
         raise ModelError(missing, value=base, accepted=timm.list_models(), cure="Ours: botzoo list.")
-    known = timm.get_pretrained_cfg(name)
+    known = timm.get_pretrained_cfg(name)  # of a name without a tag, that of its usual weights
     return WEIGHTS.get(f"{base}.{known.tag}" if known is not None else name)
 
 

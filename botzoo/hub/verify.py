@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -61,21 +61,21 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class _Subject:
-    """A published model; ``folder`` is None for one of our table, ``problem`` is what is wrong with its recipe."""
+    """A published model."""
 
     address: str
-    folder: Path | None
+    folder: Path | None  # None for one of our table
     weights: Path | None
     claim: Claim | None
-    config: TrainConfig
+    config: TrainConfig = field(default_factory=TrainConfig)
     card: str = ""
-    problem: str | None = None
+    problem: str | None = None  # what is wrong with its recipe
 
 
 class _Measured(NamedTuple):
-    """What the network says of the images; ``evaluation`` is None where it has not the classes that they are of."""
+    """What the network says of the images."""
 
-    evaluation: Any
+    evaluation: Any  # None where it has not the classes that the images are of
     images: Images
     class_names: tuple[str, ...]
 
@@ -132,15 +132,13 @@ def _find(name: str) -> _Subject:
     if ":" not in address:
         weights = known_weights(address)
         if weights is None:
-            raise ModelError(
-                f"{name} has no weights of which anything is published here: botzoo list shows those that have."
-            )
-        return _Subject(weights.name, None, weights.path, claim_in_table(weights), TrainConfig())
+            raise ModelError(f"{name} has no weights that anything is published of: see botzoo list for others.")
+        return _Subject(weights.name, None, weights.path, claim_in_table(weights))
     with advice_offline(name):
         folder = model_folder(address, extras=("README.md", "recipe.yaml"))
     readme = folder / "README.md"
     claim, card = (claim_in_card(readme), readme.read_text(encoding="utf-8")) if readme.is_file() else (None, "")
-    subject = _Subject(address, folder, folder / "model.safetensors", claim, TrainConfig(), card)
+    subject = _Subject(address, folder, folder / "model.safetensors", claim, card=card)
     try:  # whatever is wrong with the recipe, the weights and the code can be checked all the same
         return replace(subject, config=_options(folder / "recipe.yaml"))
     except BotzooError as error:
@@ -164,11 +162,9 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
     data = opening.find(config.dataset, config.data)
-    here, task = task_of(data), model.task
+    here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
-        raise DataError(
-            f"{config.dataset} has {here.labels}, and the network is for {task.labels}: give another --dataset."
-        )
+        raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")
     images: Images
     if claim.role in data.splits:  # read alone, where the run did not set images aside
         cache = int(DataConfig().cache_gib * 2**30)
@@ -177,9 +173,7 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
         every: Any
         data, every, _ = opening.read(data, config.data, split_seed=config.split_seed, skip_corrupt=True)
         if claim.role not in every:
-            raise DataError(
-                f"{config.dataset} has no {claim.role} split, which the figure is of: give another --dataset."
-            )
+            raise DataError(f"{config.dataset} has no {claim.role} split, which the figure is of: {another}.")
         images = every[claim.role]
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
@@ -188,7 +182,7 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
     batches = images.eval_batches(EvalTransform(preparation), 128, rank=0, world_size=1, workers=workers, pin=pin)
     network = model.module.to(accelerator.device)
     found = evaluate(accelerator, network, batches, preparation.normalise, len(images), task)
-    network.cpu()
+    network.cpu()  # the card's code, in a process of its own, may want the GPU's memory
     return _Measured(found, images, data.class_names)
 
 
@@ -196,9 +190,8 @@ def _check_names(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Check:
     if ours == theirs:
         return Check("classes", "agrees", f"{len(ours)} names, in the data set's order")
     if all(name == f"class {k}" for k, name in enumerate(ours)) and len(ours) == len(theirs):
-        return Check(
-            "classes", "unknown", f"the weights name none of their {len(ours)} classes; the data set has as many"
-        )
+        words = f"the weights name none of their {len(ours)} classes; the data set has as many"
+        return Check("classes", "unknown", words)
     odd = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     first, second = (names[odd] if odd < len(names) else "none" for names in (ours, theirs))
     words = f"{len(ours)} names, the data set has {len(theirs)}; the first that differs is number {odd}"
@@ -221,6 +214,7 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) 
     words = f"{found.score:.2f} % of {len(found):,}; published {claim.value:.2f} % ({interval})"
     if task.interval_around and not claim.low <= claim.value <= claim.high:
         return Check(name, "differs", f"{words}: the published figure lies outside its own interval")
+    # 0.005, since figures in our table are rounded to two digits
     if same and abs(found.score - claim.value) > max(100 * ROUNDED, found.one_answer) + 0.005:
         return Check(name, "differs", f"{words}: of the very same images")
     if same or claim.low <= found.score <= claim.high:

@@ -25,8 +25,8 @@ from botzoo.errors import StoppedError
 from botzoo.models.folder import write_model_folder
 from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
+from botzoo.training.autotune.batch_size import fit_memory
 from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
-from botzoo.training.autotune.micro_batch import fit_memory
 from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights
 from botzoo.training.endings import diverged, resume_command, show_progress, stopped

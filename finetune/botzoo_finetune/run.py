@@ -6,7 +6,7 @@ from typing import Any
 
 from botzoo.api import all_callbacks, run_training
 from botzoo.errors import ConfigError
-from botzoo.experiments import folds, search, seeds
+from botzoo.experiments import repeats, search
 from botzoo.options.facts import differing
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Own
@@ -66,7 +66,7 @@ def execute(
     if mode == "compare":
         return compare(config, value, own)
     if mode in ("folds", "seeds", "search"):
-        experiment = {"folds": folds.cross_validate, "seeds": seeds.train_seeds, "search": search.search}[mode]
+        experiment = {"folds": repeats.cross_validate, "seeds": repeats.train_seeds, "search": search.search}[mode]
         kept = {*given, *(search.SEARCHED if mode == "search" else ())}  # what is searched is not for auto to choose
 
         def make_callbacks(config: FinetuneConfig) -> list[Callback]:

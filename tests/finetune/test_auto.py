@@ -197,11 +197,11 @@ def test_no_time_is_spent_where_images_are_too_large_for_a_smaller_input(
 
 def finetune_in_a_hurry(options: dict[str, Any]) -> None:
     """Fine-tune for eight steps with a budget that is short whatever the speed."""
-    from botzoo.training.autotune import budget, keep_budget
+    from botzoo.training.autotune import budget
     from botzoo_finetune import auto
 
     auto.SHORT = 10**9
-    keep_budget.fit_steps = lambda *args: 8  # type: ignore[assignment]
+    budget.fit_steps = lambda *args: 8  # type: ignore[assignment]
     budget.Pace.refit = lambda self, step, seconds: self.steps  # type: ignore[method-assign]
     finetune({**options, "budget": "10s", "mixed_precision": "fp32", "batch_size": 8})
 

@@ -14,8 +14,9 @@ import torch
 
 from botzoo.errors import StoppedError
 from botzoo.tasks.answers import read_answers
-from botzoo.training.autotune import keep_budget
-from botzoo.training.autotune.budget import Costs, Pace
+from botzoo.training.autotune import budget
+from botzoo.training.autotune.budget import Pace
+from botzoo.training.autotune.speed import Costs
 from botzoo.training.callbacks import Callback
 from conftest import write_photos
 from data.streaming.made import write_tars
@@ -93,8 +94,8 @@ def places(photos: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactor
 def trained_on_time(options: dict[str, Any], resume: str | None = None) -> Any:
     """Train with a budget, where there is one, of 8 steps, and of 12 from the first epoch on; nothing is measured."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keep_budget, "measure", lambda *args: Costs(((0, 1.0),), 0.0, 0.0, 0.0, 0.0))
-        patch.setattr(keep_budget, "fit_steps", lambda *args: 8)
+        patch.setattr(budget, "measure", lambda *args: Costs(((0, 1.0),), 0.0, 0.0, 0.0, 0.0))
+        patch.setattr(budget, "fit_steps", lambda *args: 8)
         patch.setattr(Pace, "refit", lambda self, step, seconds: 12 if step == 6 else self.steps)
         return bare(options, resume)
 

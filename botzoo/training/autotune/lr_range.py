@@ -53,7 +53,6 @@ class Sweep(Schedule):
     """``LOWEST`` to ``HIGHEST`` times the peak over ``total_steps``, at least two, growing by the same factor at each step."""
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of step ``step``, counted from 0."""
         return self.peak * factor(step, self.total_steps)
 
 
@@ -82,15 +81,10 @@ def exploded(losses: Sequence[float], steps: int) -> bool:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Factors on --lr.
+    """Factors on --lr."""
 
-    Attributes:
-        steepest: where the smoothed loss falls fastest.
-        careful: a tenth of where it is least.
-    """
-
-    steepest: float
-    careful: float
+    steepest: float  # where the smoothed loss falls fastest
+    careful: float  # a tenth of where it is least
 
 
 def suggest(losses: Sequence[float], steps: int) -> Suggestion | None:
@@ -138,8 +132,7 @@ def range_test(run: Run) -> None:
     Raises:
         ConfigError: an epoch has too few steps, or the loss never falls.
     """
-    config, accelerator, order = run.config, run.accelerator, run.order
-    steps = min(STEPS, order.steps_per_epoch)
+    config, order, steps = run.config, run.order, min(STEPS, run.order.steps_per_epoch)
     if steps < FEWEST:
         raise ConfigError(
             f"--find-lr needs an epoch of {FEWEST} steps and there are {steps}, of {order.batch_size} images each: give a "
@@ -156,8 +149,8 @@ def range_test(run: Run) -> None:
         drawn(path, lambda: range_figure(losses, steps, config.lr, found, title))
         return path
 
-    picture = from_main(accelerator, draw)
-    end_trackers(accelerator)
+    picture = from_main(run.accelerator, draw)
+    end_trackers(run.accelerator)  # of a test that fails, too
     if found is None:
         raise ConfigError(
             f"The loss never falls between {lowest} and {highest} ({picture} shows it): look at the labels and at what is "
@@ -173,7 +166,7 @@ def range_test(run: Run) -> None:
 def _sweep(run: Run, steps: int) -> list[float]:
     """Return the losses of a range test, up to where they explode."""
     losses: list[float] = []
-    run.trainer.schedule = Sweep(run.schedule.peak, steps)
+    run.trainer.schedule = Sweep(run.schedule.peak, steps)  # in the place of the run's own
     for step, micro_batches in enumerate(run.feed.train_batches(run.order, 0, steps)):
         losses.append(run.accelerator.reduce(run.trainer.step(step, micro_batches), "mean").item())
         if exploded(losses, steps):

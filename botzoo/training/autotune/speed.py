@@ -1,12 +1,16 @@
 """How long the parts of a run take here: steps, evaluations and checkpoints, on its own images; nothing of it is kept."""
 
+from __future__ import annotations
+
 import io
 import math
 import random
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -18,7 +22,6 @@ from torch import Tensor
 
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.layers import measuring_steps
-from botzoo.training.autotune.budget import Costs
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import on_main
 from botzoo.training.recording import checkpoint
@@ -26,8 +29,6 @@ from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.feed import Feed
 from botzoo.training.steps.trainer import Trainer
-
-Clock = Callable[[], float]
 
 SHARE = 0.02
 """Share of the budget that goes into each speed that is measured, up to ``LONGEST`` seconds."""
@@ -49,6 +50,30 @@ UNMEASURED = 3.5
 ENDLESS = 10**9
 
 
+@dataclass(frozen=True)
+class Costs:
+    """Seconds that the parts of a run take on this machine.
+
+    ``steps`` has the first epoch of each phase and an optimizer step's seconds from there on, rising from epoch 0. A
+    phase begins where the size of the crops or what is trained changes.
+    """
+
+    steps: tuple[tuple[int, float], ...]
+    start: float  # until the first batch is there
+    evaluation: float  # of the validation split, after each epoch and after the last step
+    saving: float  # a checkpoint, and the best weights
+    end: float  # the evaluations after the last step, the model folder and what is not measured
+
+    def times(self, factor: float) -> Costs:
+        """Return the costs on a machine that takes ``factor`` times as long for everything."""
+        steps = tuple((epoch, factor * seconds) for epoch, seconds in self.steps)
+        return Costs(steps, *(factor * part for part in (self.start, self.evaluation, self.saving, self.end)))
+
+    def step(self, epoch: int) -> float:
+        """Return the seconds of a step in ``epoch``, counted from 0."""
+        return self.steps[bisect_right(self.steps, epoch, key=lambda phase: phase[0]) - 1][1]
+
+
 def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
     """Try out what a run of about ``seconds`` does, on every process alike, and leave no trace of it.
 
@@ -60,39 +85,35 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
     Raises:
         ConfigError: the folder that the run would write into cannot be written.
     """
-    clock, allowance = clock_of(run.accelerator.device), min(LONGEST, SHARE * seconds)
+    device, allowance, order = run.accelerator.device, min(LONGEST, SHARE * seconds), run.order
     with undone(run, callbacks):
-        began = clock()
-        next(run.feed.train_batches(run.order, 0, 1))
-        first = agreed(clock() - began)
-        steps = _phases(run, callbacks, seconds, allowance, clock)
-        start, each = _evaluation(run, run.trainer, run.feed, allowance, clock)
-        saving = _saving(run, clock)
-        at_the_end = start, each
+        began = now(device)
+        next(run.feed.train_batches(order, 0, 1))
+        first = agreed(now(device) - began)
+        steps = _phases(run, callbacks, seconds, allowance)
+        start, each = at_the_end = _evaluation(run, run.trainer, run.feed, allowance)
+        saving = agreed(on_main(run.accelerator, lambda: _saving(run)) or 0.0)
         if run.trainer.whole is not run.trainer:  # the figures that a run closes with come from the whole network
-            at_the_end = _evaluation(run, run.trainer.whole, run.feed.whole, allowance, clock)
+            at_the_end = _evaluation(run, run.trainer.whole, run.feed.whole, allowance)
     evaluation = start + each * _batches(run, "validation")
-    end = saving + UNMEASURED + _soup(run, evaluation, steps[-1][1])
+    # --soup takes at most BatchNorm's statistics and an evaluation for each epoch after the first.
+    tried, statistics = (run.config.soup or 1) - 1, measuring_steps(order.batch_size, order.steps_per_epoch)
+    end = saving + UNMEASURED + tried * (evaluation + statistics * steps[-1][1])
     end += sum(at_the_end[0] + at_the_end[1] * _batches(run, role) for role in run.images if role != "train")
     return Costs(steps, first, evaluation, saving, end)
 
 
 def images_per_second(run: Run, callbacks: Sequence[Callback], seconds: float) -> float:
     """Return the training images that pass a second in the first epoch, about; arguments as of ``measure``."""
-    clock, allowance = clock_of(run.accelerator.device), ROUGH * min(LONGEST, SHARE * seconds)
     with undone(run, callbacks):
-        return run.order.batch_size / _step(run, 0, allowance, clock)
+        return run.order.batch_size / _step(run, 0, ROUGH * min(LONGEST, SHARE * seconds))
 
 
-def clock_of(device: torch.device) -> Clock:
-    """Return a clock in seconds that waits for the device to finish what it was given."""
-
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return now
+def now(device: torch.device) -> float:
+    """Return the time in seconds, as soon as the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def agreed(seconds: float) -> float:
@@ -117,9 +138,7 @@ def undone(run: Run, callbacks: Sequence[Callback]) -> Iterator[None]:
     trainer.start_epoch(anew=True)  # as for a fresh run
 
 
-def _phases(
-    run: Run, callbacks: Sequence[Callback], seconds: float, allowance: float, clock: Clock
-) -> tuple[tuple[int, float], ...]:
+def _phases(run: Run, callbacks: Sequence[Callback], seconds: float, allowance: float) -> tuple[tuple[int, float], ...]:
     """Return the phases that a run of ``seconds`` may come to, as ``Costs`` has them."""
     known: dict[object, float] = {}
     phases: list[tuple[int, float]] = []
@@ -130,7 +149,7 @@ def _phases(
         trained = frozenset(name for name, p in run.model.named_parameters() if p.requires_grad)
         phase = trained, small is not None and epoch < small  # what a step's speed depends on
         if phase not in known:
-            known[phase] = _step(run, epoch, allowance, clock)
+            known[phase] = _step(run, epoch, allowance)
         if not phases or known[phase] != phases[-1][1]:
             phases.append((epoch, known[phase]))
         spent += run.order.steps_per_epoch * known[phase]
@@ -139,29 +158,26 @@ def _phases(
     return tuple(phases)
 
 
-def _step(run: Run, epoch: int, allowance: float, clock: Clock) -> float:
+def _step(run: Run, epoch: int, allowance: float) -> float:
     """Return the seconds of a training step of the phase of ``epoch``, for which it is set what is trained."""
+    order, small = run.order, run.config.data.train_scale_epochs
+    begin = epoch * order.steps_per_epoch
+    end = small * order.steps_per_epoch if small is not None and epoch < small else begin + ENDLESS
+
+    def steps() -> Iterator[Tensor]:
+        while True:  # the small images of the first epochs may be too few
+            for step, batches in enumerate(run.feed.train_batches(order, begin, end), begin):
+                yield run.trainer.step(step, batches)
+
     run.trainer.start_epoch(anew=True)
-    # Batches that are read ahead come faster than those that follow.
-    prefetched = PREFETCHED * run.feed.whole.workers // run.order.accumulate
-    return seconds_each(partial(next, _steps_from(run, epoch)), allowance, clock, prefetched)
+    prefetched = PREFETCHED * run.feed.whole.workers // order.accumulate  # these come faster than those that follow
+    return seconds_each(partial(next, steps()), allowance, partial(now, run.accelerator.device), prefetched)
 
 
-def _steps_from(run: Run, epoch: int) -> Iterator[Tensor]:
-    """Take one training step of the phase of ``epoch`` at each call of next, for ever."""
-    each, small = run.order.steps_per_epoch, run.config.data.train_scale_epochs
-    begin = epoch * each
-    end = small * each if small is not None and epoch < small else begin + ENDLESS
-    while True:
-        for step, batches in enumerate(run.feed.train_batches(run.order, begin, end), begin):
-            yield run.trainer.step(step, batches)
-
-
-def seconds_each(take: Callable[[], object], allowance: float, clock: Clock, skip: int = 0) -> float:
+def seconds_each(take: Callable[[], object], allowance: float, clock: Callable[[], float], skip: int = 0) -> float:
     """Return the mean seconds of a call of ``take``, measured for about ``allowance`` seconds after some calls to warm up.
 
     Args:
-        take: what is measured.
         allowance: seconds; ``LEAST`` calls are measured however long they take, and ``MOST`` at most.
         clock: tells the seconds; the slowest process decides for all.
         skip: calls that are faster than those that follow; as many are left out as the allowance permits.
@@ -173,24 +189,24 @@ def seconds_each(take: Callable[[], object], allowance: float, clock: Clock, ski
             take()
         return agreed(clock() - began)
 
-    run(WARM)
+    run(WARM)  # kernels are chosen and memory is taken in the first calls
     affordable = int(allowance / max(run(1), 1e-9))
     run(min(skip, affordable))
     calls = min(MOST, max(LEAST, affordable))
     return run(calls) / calls
 
 
-def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float, clock: Clock) -> tuple[float, float]:
+def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float) -> tuple[float, float]:
     """Return the seconds that an evaluation takes to begin, and for each batch."""
-    batches = _batches(run, "validation")
+    device, batches = run.accelerator.device, _batches(run, "validation")
 
     def evaluate_some(most: int) -> float:
-        began = clock()
+        began = now(device)
         some = islice(feed.eval_batches(run.order, "validation"), most)
         evaluate(run.accelerator, trainer.evaluated, some, trainer.normalise, None, run.task)
-        return agreed(clock() - began)
+        return agreed(now(device) - began)
 
-    evaluate_some(1)
+    evaluate_some(1)  # to warm up
     one = evaluate_some(1)
     if batches == 1:
         return 0.0, one
@@ -200,34 +216,22 @@ def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float, clock:
 
 
 def _batches(run: Run, role: str) -> int:
-    """Return the batches that a process evaluates of a split."""
-    order = run.order
-    return math.ceil(len(run.images[role]) / (order.world_size * 2 * order.micro_batch))
+    """Return the batches that a process evaluates of a split: without gradients, of two micro-batches each."""
+    return math.ceil(len(run.images[role]) / (run.order.world_size * 2 * run.order.micro_batch))
 
 
-def _soup(run: Run, evaluation: float, step: float) -> float:
-    """Return the most seconds that --soup takes: for each epoch after the first, BatchNorm's statistics and an evaluation."""
-    tried, order = (run.config.soup or 1) - 1, run.order
-    return tried * (evaluation + measuring_steps(order.batch_size, order.steps_per_epoch) * step)
-
-
-def _saving(run: Run, clock: Clock) -> float:
+def _saving(run: Run) -> float:
     """Return the seconds that a checkpoint and the weights of a best epoch take on the disk of the run's folder."""
-    folder = Path(run.config.output or "runs").expanduser().absolute()
-    there = next(path for path in (folder, *folder.parents) if path.is_dir())
-    files = ["best"] if run.config.soup is None else ["best", "epoch"]
-
-    def save() -> float:
-        try:
-            with tempfile.TemporaryDirectory(prefix=".botzoo-", dir=there) as beside:
-                began = clock()
-                checkpoint.save(Path(beside), checkpoint.Progress(), run.trainer.state(), 1)
-                for name in files:
-                    checkpoint.save_weights(Path(beside) / f"{name}.safetensors", run.trainer.evaluated)
-                return clock() - began
-        except (OSError, BotzooError) as error:
-            raise ConfigError(
-                f"{there}, where the run's folder would be, cannot be written ({error}): give another --output."
-            ) from error
-
-    return agreed(on_main(run.accelerator, save) or 0.0)
+    device, folder = run.accelerator.device, Path(run.config.output or "runs").expanduser().absolute()
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())  # no folder is made before the run
+    try:
+        with tempfile.TemporaryDirectory(prefix=".botzoo-", dir=there) as beside:
+            began = now(device)
+            checkpoint.save(Path(beside), checkpoint.Progress(), run.trainer.state(), 1)
+            for name in ("best",) if run.config.soup is None else ("best", "epoch"):  # a soup takes those of each epoch
+                checkpoint.save_weights(Path(beside) / f"{name}.safetensors", run.trainer.evaluated)
+            return now(device) - began
+    except (OSError, BotzooError) as error:
+        raise ConfigError(
+            f"{there}, where the run's folder would be, cannot be written ({error}): give another --output."
+        ) from error

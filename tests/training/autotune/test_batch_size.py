@@ -10,9 +10,8 @@ from botzoo.errors import ConfigError
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import AblateConfig, TrainConfig
 from botzoo.training.autotune import batch_size
-from botzoo.training.autotune.batch_size import USABLE, LargestBatch, largest_fitting
+from botzoo.training.autotune.batch_size import USABLE, LargestBatch, largest_fitting, largest_micro_batch
 from botzoo.training.autotune.memory import available_memory
-from botzoo.training.autotune.micro_batch import largest_micro_batch
 from botzoo.training.callbacks import Callback
 from botzoo.training.plan import memory_of
 from botzoo.training.run import train

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count, takewhile
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -16,10 +16,9 @@ from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig, seconds_of
 from botzoo.results.card.card import card
 from botzoo.results.card.recipe import read_recipe, write_recipe
-from botzoo.training.autotune import keep_budget, speed
-from botzoo.training.autotune.budget import Budget, Costs, Pace, fit_steps, run_seconds
-from botzoo.training.autotune.keep_budget import KeepBudget
-from botzoo.training.autotune.speed import LEAST, UNMEASURED, images_per_second, measure, seconds_each
+from botzoo.training.autotune import budget, speed
+from botzoo.training.autotune.budget import Budget, KeepBudget, Pace, fit_steps, run_seconds
+from botzoo.training.autotune.speed import LEAST, UNMEASURED, Costs, images_per_second, measure, seconds_each
 from botzoo.training.callbacks import Callback
 from botzoo.training.run import start_epoch, train
 from botzoo.training.setup import set_up
@@ -206,8 +205,8 @@ def within(
     The pace is as planned, but after the steps of ``refit``, where as many as it says fit the budget.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keep_budget, "measure", lambda *args: costs)
-        patch.setattr(keep_budget, "agreed", lambda seconds: 0.0)
+        patch.setattr(budget, "measure", lambda *args: costs)
+        patch.setattr(budget, "agreed", lambda seconds: 0.0)
         patch.setattr(Pace, "refit", lambda self, step, seconds: refit.get(step, self.steps))
         return train(tiny(photos, **{"output": str(output), "budget": "1000s", **options}), [KeepBudget()])
 
@@ -267,7 +266,7 @@ def test_a_run_takes_as_many_steps_as_it_is_found_to_have_time_for(photos: Path,
 def train_for(steps: int, options: dict[str, Any]) -> None:
     """Train with a budget that is measured, and comes to ``steps`` and stays at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keep_budget, "fit_steps", lambda *args: steps)
+        patch.setattr(budget, "fit_steps", lambda *args: steps)
         patch.setattr(Pace, "refit", lambda self, step, seconds: self.steps)
         bare({**options, "epochs": None, "budget": "5s"})
 
@@ -313,12 +312,12 @@ def going_on(facts: dict[str, Any], step: int, total: int) -> tuple[KeepBudget, 
 def test_a_resumed_run_notes_the_steps_that_it_has_and_forgets_those_of_later(
     noted: list[list[int]], step: int, total: int, now: list[list[int]]
 ) -> None:
-    _, run = going_on({**budget(steps=8).facts(), "refits": noted}, step, total)
+    _, run = going_on({**asdict(two_minutes(steps=8)), "refits": noted}, step, total)
     assert [list(refit) for refit in run.facts["budget"]["refits"]] == now
 
 
 def test_a_slow_run_says_so_in_its_log(caplog: pytest.LogCaptureFixture) -> None:
-    callback, run = going_on(budget().facts(), 10, 100)
+    callback, run = going_on(asdict(two_minutes()), 10, 100)
     callback.on_log(run, {"step": 50, "seconds": 51.0})
     assert not caplog.records
     callback.on_log(run, {"step": 60, "seconds": 160.0})
@@ -353,48 +352,55 @@ def test_card_and_recipe_tell_of_the_part_of_an_epoch_and_of_the_steps_counted_a
     ],
 )
 def test_after_an_epoch_a_run_takes_as_many_steps_as_fit_at_its_pace(seconds: float, steps: int) -> None:
-    assert Pace(budget().facts(), 100).refit(50, seconds) == steps
+    assert Pace(two_minutes(), 100).refit(50, seconds) == steps
 
 
-def test_a_run_without_a_budget_or_at_its_end_keeps_its_steps() -> None:
-    assert Pace(None, 100).refit(50, 300.0) == 100
-    assert Pace(budget().facts(), 100).refit(100, 300.0) == 100
+def test_a_run_at_its_end_keeps_its_steps() -> None:
+    assert Pace(two_minutes(), 100).refit(100, 300.0) == 100
 
 
-def budget(**options: Any) -> Budget:
+def two_minutes(**options: Any) -> Budget:
     costs = Costs(steps=((0, 1.0),), start=0.0, evaluation=0.0, saving=0.0, end=10.0)
     return Budget(
         **{"asked": "2m", "seconds": 120.0, "before": 10.0, "steps": 100, "steps_per_epoch": 50, "costs": costs}
-        | {"batch_size": 8, "checkpoint_every": None}
+        | {"checkpoint_every": None}
         | options
     )
 
 
-def remarks(seconds: Callable[[int], float], facts: dict[str, Any] | None) -> list[int]:
+def test_a_run_without_a_budget_has_no_pace_to_keep() -> None:
+    run: Any = SimpleNamespace(config=TrainConfig(), facts={}, order=SimpleNamespace(steps_per_epoch=50))
+    callback = KeepBudget()
+    callback.on_train_start(run)
+    callback.on_log(run, {"step": 50, "seconds": 99.0 * 50})
+    callback.on_epoch_end(SimpleNamespace(progress=None), None)  # type: ignore[arg-type]
+    assert callback.pace is None
+
+
+def remarks(seconds: Callable[[int], float], budget: Budget) -> list[int]:
     """Return the steps at which something is said of a run that is ``seconds(step)`` old."""
-    pace = Pace(facts, 100)
+    pace = Pace(budget, 100)
     return [step for step in range(1, 101) if pace.remark(step, seconds(step)) is not None]
 
 
 def test_a_run_on_time_is_not_spoken_of() -> None:
-    assert remarks(lambda step: 1.03 * step, budget().facts()) == []
-    assert remarks(lambda step: 99.0 * step, None) == []
+    assert remarks(lambda step: 1.03 * step, two_minutes()) == []
 
 
 def test_a_run_that_is_late_says_so_once_and_again_when_much_later() -> None:
-    assert remarks(lambda step: 2.0 * step, budget().facts()) == [5]
-    assert len(remarks(lambda step: 2.0 * step if step < 50 else 100 + 9.0 * (step - 50), budget().facts())) > 1
+    assert remarks(lambda step: 2.0 * step, two_minutes()) == [5]
+    assert len(remarks(lambda step: 2.0 * step if step < 50 else 100 + 9.0 * (step - 50), two_minutes())) > 1
 
 
 def test_a_slow_phase_at_the_beginning_is_as_planned() -> None:
-    costs = replace(budget().costs, steps=((0, 1.5), (1, 0.5)))
+    costs = replace(two_minutes().costs, steps=((0, 1.5), (1, 0.5)))
     planned = lambda step: 1.5 * step if step <= 50 else 75 + 0.5 * (step - 50)  # noqa: E731
-    assert remarks(planned, budget(costs=costs).facts()) == []
-    assert remarks(lambda step: 1.5 * step, budget().facts()) != []
+    assert remarks(planned, two_minutes(costs=costs)) == []
+    assert remarks(lambda step: 1.5 * step, two_minutes()) != []
 
 
 def test_the_remark_names_both_times() -> None:
-    said = Pace(budget().facts(), 100).remark(50, 100.0)
+    said = Pace(two_minutes(), 100).remark(50, 100.0)
     assert said is not None
     assert "after 3 min 40 s and not the 2m of" in said
 

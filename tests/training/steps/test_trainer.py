@@ -1,5 +1,7 @@
 """One optimizer step, the averaged weights, and evaluation."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import timm
@@ -11,7 +13,7 @@ from botzoo.errors import ConfigError
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.objective import Objective
-from botzoo.training.autotune.micro_batch import fit_micro_batch
+from botzoo.training.autotune.batch_size import largest_micro_batch
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import Schedule
@@ -167,32 +169,32 @@ def test_a_probe_asks_the_teacher_too() -> None:
     assert len(asked) == 1
 
 
-def test_micro_batches_are_halved_until_they_fit() -> None:
-    said: list[str] = []
+def micro_batch_for(room: int, largest: int, say: Callable[[str], None] = lambda text: None) -> int:
+    """Return the micro-batch found on a GPU that has memory for ``room`` images."""
+    trainer = make_trainer()
 
-    def probe(size: int) -> None:
-        if size > 20:
+    def probe(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+        if len(batch[0]) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    assert fit_micro_batch(probe, 64, said.append) == 16
+    trainer.probe = probe  # type: ignore[method-assign]
+    return largest_micro_batch(trainer, largest, 8, say)
+
+
+def test_micro_batches_are_halved_until_they_fit() -> None:
+    said: list[str] = []
+    assert micro_batch_for(20, 64, said.append) == 16
     assert len(said) == 2
     assert "32" in said[0]
 
 
 def test_one_image_that_does_not_fit_is_an_error() -> None:
-    def probe(size: int) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
     with pytest.raises(ConfigError, match="one image"):
-        fit_micro_batch(probe, 4, lambda text: None)
+        micro_batch_for(0, 4)
 
 
 def test_an_odd_micro_batch_falls_to_a_divisor() -> None:
-    def probe(size: int) -> None:
-        if size > 10:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    assert fit_micro_batch(probe, 75, lambda text: None) == 5
+    assert micro_batch_for(10, 75) == 5
 
 
 class Echo(nn.Module):
