@@ -46,13 +46,8 @@ class Row(NamedTuple):
 class Stream(LoadedSplit):
     """The images of a split in shards.
 
-    Args:
-        shards: where they are.
-        buffer: images from which the next one is drawn, >= 1; 1 leaves them in the order of their shards.
-        skip_corrupt: do without unreadable images instead of raising.
-
-    Attributes:
-        fingerprint: SHA-256 of the names, sizes and counts of the shards, in hexadecimal.
+    The next one is drawn from ``buffer`` >= 1 of them; 1 leaves them in the order of their shards. With ``skip_corrupt``
+    unreadable images are done without, else they raise.
     """
 
     labels = None
@@ -86,9 +81,8 @@ class Stream(LoadedSplit):
         for _ in range(first, last):
             step = [self._readable(next(batches)) for _ in range(order.accumulate)]
             if None in step:
-                raise DataError(
-                    f"A whole batch of {order.micro_batch} images of the {self.shards.name} split is unreadable."
-                )
+                size = order.micro_batch
+                raise DataError(f"A whole batch of {size} images of the {self.shards.name} split is unreadable.")
             yield [batch for batch in step if batch is not None]
 
     def eval_batches(
@@ -106,18 +100,16 @@ class Stream(LoadedSplit):
         ``order`` gives batch size, seed and processes; its epochs need not be the passes over the images.
         """
         steps = len(self) // order.batch_size  # in a pass
-        step = first
-        while step < last:
-            number, done = divmod(step, steps)
-            taken = min(steps - done, last - step)
-            rows = self.rows(order, number, steps, done)
-            for _ in range(taken * order.accumulate):
+        for number in range(first // steps, -(-last // steps)):
+            begin, end = max(first, number * steps), min(last, (number + 1) * steps)
+            rows = self.rows(order, number, steps, begin - number * steps)
+            for _ in range((end - begin) * order.accumulate):
                 yield list(islice(rows, order.micro_batch))
-            step += taken
 
     def rows(self, order: Order, number: int, steps: int, done: int = 0) -> Iterator[Row]:
         """Yield this process's rows of pass ``number``, without those of its first ``done`` steps."""
         each = order.batch_size // order.world_size
+        # rank + 1: numpy takes (seed, number, 0) for (seed, number), from which the order of the shards is drawn
         draws = drawn(steps * each, self.buffer, np.random.default_rng((order.seed, number, order.rank + 1)))
         wanted = np.ones(len(draws), bool)
         wanted[draws[: done * each]] = False
@@ -125,7 +117,7 @@ class Stream(LoadedSplit):
         incoming = self._line(shards, order.rank * len(draws), wanted, number)
         held: dict[int, Row] = {}
         for place in draws[done * each :].tolist():
-            while place not in held:
+            while place not in held:  # what comes out of the buffer later waits here, already read
                 at, row = next(incoming)
                 held[at] = row
             yield held.pop(place)
@@ -177,13 +169,10 @@ def drawn(count: int, buffer: int, rng: np.random.Generator) -> NDArray[np.int64
     """
     held = list(range(min(buffer, count)))
     order: list[int] = []
-    for incoming, place in zip(
-        range(len(held), count), rng.integers(buffer, size=count - len(held)).tolist(), strict=True
-    ):
+    for incoming, place in enumerate(rng.integers(buffer, size=count - len(held)).tolist(), len(held)):
         order.append(held[place])
         held[place] = incoming
-    rest = rng.permutation(np.array(held, np.int64))
-    return np.concatenate([np.array(order, np.int64), rest])
+    return np.concatenate([np.array(order, np.int64), rng.permutation(np.array(held, np.int64))])
 
 
 def _ahead(batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
