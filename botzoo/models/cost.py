@@ -11,12 +11,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """Return how many parameters there are and how many of them are trained."""
-    every = [p.numel() for p in model.parameters()]
-    trained = [p.numel() for p in model.parameters() if p.requires_grad]
-    return sum(every), sum(trained)
+    parameters = list(model.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def count_macs(model: nn.Module, size: int) -> int:
@@ -77,7 +78,7 @@ class Memory:
 def estimate_memory(
     model: nn.Module,
     forward: Callable[[int], Tensor],
-    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
+    make_optimizer: MakeOptimizer,
     micro_batch: int,
     *,
     averaged: bool = False,
@@ -117,9 +118,7 @@ def saved_bytes(model: nn.Module, forward: Callable[[int], Tensor], images: int)
     return sum(storage.nbytes() for address, storage in kept.items() if address not in own)
 
 
-def state_per_weight(
-    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], device: torch.device
-) -> float:
+def state_per_weight(make_optimizer: MakeOptimizer, device: torch.device) -> float:
     """Return the bytes that the optimizer keeps for each byte of weights, found by a step on a small matrix."""
     weight = nn.Parameter(torch.zeros(64, 64, device=device))
     weight.grad = torch.ones_like(weight)

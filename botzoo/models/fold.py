@@ -8,8 +8,7 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TOLERANCE = 1e-3
-"""Largest difference of two logits, as a share of the largest one."""
+TOLERANCE = 1e-3  # largest difference of two logits, as a share of the largest one
 
 
 @torch.no_grad()
@@ -21,7 +20,7 @@ def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
 
     Args:
         model: in evaluation mode, float32.
-        image: an input of it, float32 (N, C, H, W).
+        image: float32 (N, C, H, W).
     """
     folded = copy.deepcopy(model)
     expected, pairs = _watched(folded, image)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +49,9 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     if kind != "hf-hub":
         raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
     hub_id, _, revision = place.partition("@")
+    # a revision is part of a path in the cache, which it must not leave
     if ".." in revision or not re.fullmatch(r"[\w./-]*", revision):
-        raise ModelError(
-            f"{address!r} names no revision of a repository: give a branch, a tag or a commit behind the @."
-        )
+        raise ModelError(f"{address!r} names no revision: give a branch, a tag or a commit behind the @.")
     try:
         with cache_if_unreachable(hub_id, revision or None):
             config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
@@ -122,8 +120,8 @@ def explain(address: str, error: Exception) -> BotzooError:
     if is_network_error(error):
         cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
         return NetworkError(
-            f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
-            "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
+            f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or use what "
+            "needs no network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
             f"{f'; cached are {cached}' if cached else ''}.",
             unreachable=True,
         )
@@ -141,31 +139,21 @@ def explain_refusal(address: str, error: Exception) -> BotzooError | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """Weights from elsewhere; ``cfg`` is their entry in timm's schema, empty for a bare file."""
+def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file.
 
-    source: str
-    tensors: dict[str, Tensor]
-    cfg: dict[str, Any]
-    hub_id: str | None = None
-
-
-def read_weights(source: str) -> _Weights:
-    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file."""
-    kind, colon, place = source.partition(":")
+    Returns:
+        The tensors, and their entry in timm's schema, empty for a bare file.
+    """
+    kind, colon, _ = source.partition(":")
     if kind in ("hf-hub", "local-dir"):
         folder = model_folder(source)
         config = read_config(folder / "config.json")
-        cfg = dict(config.get("pretrained_cfg") or config)
-        hub_id = place.partition("@")[0] if kind == "hf-hub" else None
-        return _Weights(source, read_file(folder / "model.safetensors", load_file), cfg, hub_id)
+        return read_file(folder / "model.safetensors", load_file), config.get("pretrained_cfg") or config
     if colon and not source.endswith(".safetensors"):
-        raise ModelError(
-            f"--pretrained {source!r} is of no known kind: give a tag, hf-hub:owner/name, local-dir:PATH or a "
-            ".safetensors file."
-        )
-    return _Weights(source, read_file(Path(source).expanduser(), load_file), {})
+        kinds = "a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file"
+        raise ModelError(f"--pretrained {source!r} is of no known kind: give {kinds}.")
+    return read_file(Path(source).expanduser(), load_file), {}
 
 
 def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> KeyReport:

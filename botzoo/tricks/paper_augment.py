@@ -23,8 +23,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-CROP_MIN = 0.08
-"""Smallest area of the crop, as a share of the image."""
+CROP_MIN = 0.08  # smallest area of the crop, as a share of the image
 
 MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 STD = (58.393 / 255, 57.12 / 255, 57.375 / 255)

@@ -25,8 +25,6 @@ from torch import nn
 
 from botzoo.models.pretrained import WEIGHTS, build_checked
 
-__all__ = ["IN_TIMM"]  # timm adds every registered model
-
 _NAME = "mobilenet_v1_bot"
 
 # Of each stage: depthwise separable blocks, stride of the first one, channels that they return.
@@ -35,9 +33,6 @@ _STAGES = ((1, 1, 64), (2, 2, 128), (2, 2, 256), (6, 2, 512), (2, 2, 1024))
 default_cfgs = generate_default_cfgs(
     {n: weights.cfg() for n, weights in WEIGHTS.items() if weights.architecture == _NAME}
 )
-
-IN_TIMM: dict[str, tuple[str, dict[str, Any]]] = {_NAME: ("mobilenetv1_100", {})}
-"""Name and model_args with which plain timm builds the same network."""
 
 
 @register_model

@@ -25,11 +25,8 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from botzoo.models.pretrained import WEIGHTS, build_checked, untrained_cfg
 
-__all__ = ["IN_TIMM", "BottleneckA"]  # timm adds every registered model
-
 _C: dict[str, Any] = {"stem_width": 32, "stem_type": "deep"}
 _D: dict[str, Any] = {**_C, "avg_down": True}
-_FIRST_CONV = {"a": "conv1", "b": "conv1", "c": "conv1.0", "d": "conv1.0"}
 
 _ARCHITECTURES = {
     f"resnet{depth}{variant}_bot": variant
@@ -37,13 +34,13 @@ _ARCHITECTURES = {
     for variant in variants
 }
 
-_TRAINED = {name: weights for name, weights in WEIGHTS.items() if weights.architecture in _ARCHITECTURES}
-_UNTRAINED = _ARCHITECTURES.keys() - {weights.architecture for weights in _TRAINED.values()}
+_TRAINED = [weights for weights in WEIGHTS.values() if weights.architecture in _ARCHITECTURES]
+_UNTRAINED = _ARCHITECTURES.keys() - {weights.architecture for weights in _TRAINED}
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = generate_default_cfgs(  # register_model below looks them up under this name
     {
-        **{name: weights.cfg() for name, weights in _TRAINED.items()},
-        **{name: untrained_cfg(_FIRST_CONV[_ARCHITECTURES[name]]) for name in _UNTRAINED},
+        **{weights.name: weights.cfg() for weights in _TRAINED},
+        **{name: untrained_cfg("conv1" if _ARCHITECTURES[name] in "ab" else "conv1.0") for name in _UNTRAINED},
     }
 )
 
