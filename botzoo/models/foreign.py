@@ -281,15 +281,14 @@ def _no_larger_than(shapes: Shapes | None, where: str) -> Iterator[None]:
             hook.remove()
 
 
-def refuse_pickle(place: str, files: list[str]) -> CheckpointError:
-    """Return the error for a folder or repository without model.safetensors that has these ``files``."""
+def no_model(place: str, files: list[str]) -> CheckpointError:
+    """Return the error for a folder or repository of these ``files`` that lacks config.json or model.safetensors."""
     pickles = sorted(name for name in files if name.lower().endswith(PICKLES))
-    if not pickles:
-        return CheckpointError(
-            f"There is no model in {place} (no model.safetensors): give a folder or a repository with config.json and "
-            "model.safetensors in it, such as the folder model of a finished run."
-        )
-    return CheckpointError(
-        f"{place} has its weights as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read, "
-        "so it is refused (there is no model.safetensors): ask its owner for safetensors, or convert it where you trust it."
-    )
+    if pickles and "config.json" in files:
+        why = f"as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read"
+        cure = "ask its owner for safetensors, or convert it where you trust it"
+        return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}.")
+    wanted = ("config.json", "model.safetensors")
+    missing = " and no ".join(name for name in wanted if name not in files)
+    cure = f"give a folder or a repository with {' and '.join(wanted)}, such as the folder model of a finished run"
+    return CheckpointError(f"There is no model in {place} (no {missing}): {cure}.")

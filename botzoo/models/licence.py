@@ -11,8 +11,8 @@ def forbids_commerce(license: str | None) -> bool:
 def inherited_license(weights: str | None, data: str | None) -> str | None:
     """Return the licence that trained weights have without anybody's choice, None where somebody has to choose.
 
-    That of the ``weights`` which they started from is inherited, if it is known, unless they allow commercial use and the
-    licence of the ``data`` forbids it.
+    That of the ``weights`` which they started from is inherited, if it is known, unless they allow commercial use and
+    the licence of the ``data`` forbids it.
     """
     known = None if weights in (None, "unknown") else weights
     return None if forbids_commerce(data) and not forbids_commerce(known) else known

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
-from botzoo.models.foreign import meta_network, read_config, read_file, read_shapes, refuse_pickle
+from botzoo.models.foreign import meta_network, no_model, read_config, read_file, read_shapes
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
 from botzoo.util.hub_cache import cached_file
@@ -37,14 +37,8 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     if kind == "local-dir":
         folder = Path(place).expanduser()
         wanted = ("config.json", "model.safetensors") if weights else ("config.json",)
-        missing = [name for name in wanted if not (folder / name).is_file()]
-        if missing == ["model.safetensors"]:  # timm would look for a pickle next
-            raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-        if missing:
-            raise CheckpointError(
-                f"There is no model in {folder} (no {' and no '.join(missing)}): give a folder with config.json and "
-                "model.safetensors in it, such as the folder model of a finished run."
-            )
+        if not all((folder / name).is_file() for name in wanted):  # timm would look for a pickle next
+            raise no_model(str(folder), [path.name for path in folder.glob("*") if path.is_file()])
         return folder
     if kind != "hf-hub":
         raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
@@ -114,9 +108,7 @@ def explain(address: str, error: Exception) -> BotzooError:
             files = HfApi().list_repo_files(hub_id, revision=revision or None)
         except Exception:
             return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
-        if "config.json" not in files:
-            return CheckpointError(f"There is no model in {address} (no config.json): give one that timm can load.")
-        return refuse_pickle(address, files)
+        return no_model(address, files)
     if is_network_error(error):
         cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
         return NetworkError(

@@ -58,10 +58,8 @@ def find_shards(
         else:
             splits[role] = split
     if "validation" not in splits:
-        raise DataError(
-            f"{name} has no validation split, and streamed images cannot be set aside class by class: name some shards "
-            f"val-0000{Path(urls[0]).suffix} and so on."
-        )
+        cure = f"name some shards val-0000{Path(urls[0]).suffix} and so on"
+        raise DataError(f"{name} has no validation split, and none can be cut from a stream, class by class: {cure}.")
     class_names = _class_names(name, splits["train"], declared, classes)
     if declared is None and classes is None:
         notes.append("the shards do not name the classes: they are called by their numbers")
@@ -160,9 +158,8 @@ def _built(name: str, where: str, configuration: str | None = None) -> _Source:
     with library_errors(name):
         builder = load_dataset_builder(where, configuration)
     if builder.name not in ("parquet", "webdataset"):
-        raise DataError(
-            f"{name} is stored as {builder.name}, and only parquet and tar files are streamed: leave --data.streaming out."
-        )
+        kind = f"{builder.name}, and only parquet and tar files are streamed"
+        raise DataError(f"{name} is stored as {kind}: leave --data.streaming out.")
     roles: dict[str, list[str]] = {}
     data_files: dict[Any, Any] = builder.config.data_files or {}
     for split, files in data_files.items():
@@ -195,10 +192,8 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
         if not labels or not all(isinstance(label, int) for label in labels):
             raise DataError(f"{name} does not say how many classes it has: {give}.")
         if labels != set(range(len(labels))):  # a class may have images in no shard, or a label be a mistake
-            raise DataError(
-                f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but "
-                f"{len(labels)} from {min(labels)} to {max(labels)}: {give}."
-            )
+            found = f"{len(labels)} from {min(labels)} to {max(labels)}"
+            raise DataError(f"The labels of {name} are not the numbers from 0 on without a gap, but {found}: {give}.")
         names = tuple(map(str, range(len(labels))))
     if len(names) < 2:
         raise DataError(f"{name} has {len(names)} class: a classifier needs two or more.")

@@ -1,6 +1,7 @@
-"""How a shard is read and counted: tar files as the library webdataset writes them, parquet files as datasets and the Hub do.
+"""How a shard is read and counted.
 
-In a tar file NAME.jpg and NAME.cls, one after the other, are an image and its label.
+Tar files are as the library webdataset writes them: NAME.jpg and NAME.cls, one after the other, are an image and its
+label. Parquet files are as the library datasets and the Hub write them.
 """
 
 import json
@@ -155,7 +156,7 @@ class ParquetForm:
                     yield number, content or b"", label.as_py()
 
     def count(self, file: BinaryIO) -> Count:
-        """Return what the shard holds, by the file's end; the labels' column is read where that does not tell enough."""
+        """Return what the shard holds, by the file's end; the column of labels is read where that does not suffice."""
         from pyarrow.parquet import ParquetFile
 
         parquet = ParquetFile(file)
@@ -223,6 +224,5 @@ def _tar_form(name: str, file: BinaryIO, image_column: str | None, label_column:
 
 
 def _list_of_labels(name: str, label: str) -> DataError:
-    return DataError(
-        f"Column {label!r} of {name} holds a list of labels for each image, and a stream has one: leave --data.streaming out."
-    )
+    what = f"Column {label!r} of {name} holds a list of labels for each image"
+    return DataError(f"{what}, and a stream has one: leave --data.streaming out.")

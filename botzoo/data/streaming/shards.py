@@ -76,9 +76,8 @@ class Shards:
             raise ValueError("no label")
         index = self.label_of.get(label) if self.label_of is not None and not isinstance(label, int) else label
         if not isinstance(index, int) or not 0 <= index < self.classes:
-            raise ValueError(
-                f"label {label!r}, which is out of range for {self.classes} classes (0 to {self.classes - 1})"
-            )
+            accepted = f"{self.classes} classes (0 to {self.classes - 1})"
+            raise ValueError(f"label {label!r}, which is out of range for {accepted}")
         return int(index)  # true and false are numbers too
 
     def describe(self, shard: int, number: int) -> str:
@@ -88,9 +87,8 @@ class Shards:
     def names(self) -> list[str]:
         """Return shard and number of each image, with as much of the shard's path as sets it apart from the others."""
         begin = os.path.commonprefix(self.urls).rfind("/") + 1  # noqa: RUF071 (of whole folders, as it ends at a slash)
-        return [
-            f"{url[begin:]}/{i}" for url, count in zip(self.urls, self.counts, strict=True) for i in range(count.images)
-        ]
+        shards = zip(self.urls, self.counts, strict=True)
+        return [f"{url[begin:]}/{i}" for url, count in shards for i in range(count.images)]
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of names, sizes and counts of the shards as this machine sees them, in hexadecimal."""
@@ -126,10 +124,8 @@ class Shards:
                     raise
                 time.sleep(wait)
         if missing.any():
-            raise DataError(
-                f"The shard {url} holds fewer images than the {self.counts[shard].images} that were counted before the first "
-                "step: put it back, or begin a new run."
-            )
+            counted = f"the {self.counts[shard].images} that were counted before"
+            raise DataError(f"The shard {url} holds fewer images than {counted}: put it back, or begin a new run.")
 
 
 def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
@@ -192,10 +188,8 @@ def _stated(name: str, urls: list[str], states: list[_State]) -> tuple[Count, ..
         stated = {f: n for split in splits for f, n in zip(split["filenames"], split["shard_lengths"], strict=True)}
         counts = tuple(Count(int(stated[url.rpartition("/")[2]])) for url in urls)
     except Exception as error:  # every client of another machine has errors of its own
-        raise DataError(
-            f"How many images each shard of {name} holds is not known, and to count them is to read them all: download "
-            f"them, or put the counts into {beside}."
-        ) from error
+        cure = f"download them, as they are read whole to be counted, or put the counts into {beside}"
+        raise DataError(f"How many images each shard of {name} holds is not known: {cure}.") from error
     for url, count, state in zip(urls, counts, states, strict=True):
         if not 0 <= count.images <= (state.size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:
             raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")

@@ -46,8 +46,8 @@ class Row(NamedTuple):
 class Stream(LoadedSplit):
     """The images of a split in shards.
 
-    The next one is drawn from ``buffer`` >= 1 of them; 1 leaves them in the order of their shards. With ``skip_corrupt``
-    unreadable images are done without, else they raise.
+    The next one is drawn from ``buffer`` >= 1 of them; 1 leaves them in the order of their shards. With
+    ``skip_corrupt`` unreadable images are done without, else they raise.
     """
 
     labels = None
@@ -152,10 +152,8 @@ class Stream(LoadedSplit):
         """Return a batch without the list of its unreadable images, which are an error or, each once, a line in the log."""
         tensors, problems = batch
         if problems and not self.skip_corrupt:
-            raise DataError(
-                f"An image cannot be read: {problems[0]}. Mend or remove it, or begin with --skip-corrupt; the checkpoints so "
-                "far are kept."
-            )
+            cure = "Mend or remove it, or begin with --skip-corrupt; the checkpoints so far are kept."
+            raise DataError(f"An image cannot be read: {problems[0]}. {cure}")
         for problem in set(problems) - self._reported:
             self._reported.add(problem)
             log.warning("left out: %s", problem)
@@ -191,12 +189,12 @@ class _Decoding(Dataset[Any]):
         self.transform = transform
 
     def __getitem__(self, row: Row) -> Decoded | str:
+        if not row.encoded:
+            return f"{row.source}: it is empty (0 bytes)"
         try:
-            image = decode(row.encoded) if row.encoded else None
+            image = decode(row.encoded)
         except (ValueError, MemoryError) as error:
             return f"{row.source}: {error}"
-        if image is None:
-            return f"{row.source}: it is empty (0 bytes)"
         return self.transform(image, row.key), row.label, self.transform.colour(row.key)
 
 
