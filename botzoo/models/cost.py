@@ -23,15 +23,15 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 def count_macs(model: nn.Module, size: int) -> int:
     """Return the multiply-accumulates of one image of ``size`` x ``size`` pixels.
 
-    Convolutions and matrix products only, as papers count: half the FLOPs of torch's counter. Nothing is computed: the
-    network runs on tensors without contents and is left as it was. BatchNorm, half the time on such tensors, is passed by.
+    Convolutions and matrix products only, as papers count. Nothing is computed: the network runs on tensors without
+    contents and is left as it was. BatchNorm, which takes half the time on such tensors, is passed by.
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     with modes_kept(model), _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()
         torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
-    return int(counter.get_total_flops()) // 2
+    return int(counter.get_total_flops()) // 2  # a multiplication and an addition
 
 
 class _NoBatchNorm(TorchFunctionMode):
@@ -144,7 +144,8 @@ def probing(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Put every module back into the mode, training or evaluation, that it was in: frozen BatchNorm is not in training."""
+    """Put every module back into the mode, training or evaluation, that it was in."""
+    # of each one, as model.train() would put frozen BatchNorm into training too
     modes = {module: module.training for module in model.modules()}
     try:
         yield

@@ -11,23 +11,14 @@ from timm.models import resolve_model_input_args
 from torch import nn
 
 from botzoo.errors import BotzooError, ConfigError, ModelError
+from botzoo.models import loading
 from botzoo.models.layers import head_names
-from botzoo.models.loading import (
-    cache_if_unreachable,
-    check_foreign,
-    explain,
-    hub_id_of,
-    load_what_fits,
-    model_folder,
-    read_weights,
-)
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
 
-OWN_SIZE = 224
-"""Side in pixels of the input of a network that timm did not make, where nothing says otherwise."""
+OWN_SIZE = 224  # side of the input in pixels of a network that timm did not make, where nothing says otherwise
 
 
 @dataclass(frozen=True)
@@ -82,14 +73,14 @@ def create_model(
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
 
     Raises:
-        ConfigError: a ``drop_rate`` for a network without such dropout.
+        ConfigError: a ``drop_rate`` for a network without dropout.
         ModelError: timm has no such model or tag, or it has no weights.
         CheckpointError: the weights cannot be read, or none of them fits.
         NetworkError: the weights are on the Hub, which cannot be reached.
     """
     address, weights_from = _address(name, pretrained, scratch)
     # read before the network is made, as a wrong file is the quicker of the two to find
-    tensors, given = read_weights(weights_from) if weights_from is not None else ({}, {})
+    tensors, given = loading.read_weights(weights_from) if weights_from is not None else ({}, {})
     model = _timm_create(address, not scratch and weights_from is None, num_classes, img_size, drop_rate)
     if (channels := getattr(model, "in_chans", 3)) != 3:
         raise ModelError(f"{address} takes images of {channels} channel(s): give a model for RGB images, of 3.")
@@ -99,12 +90,12 @@ def create_model(
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
         start = Start("random weights")
     elif weights_from is not None:
-        report = load_what_fits(model, tensors, weights_from)
+        report = loading.load_what_fits(model, tensors, weights_from)
         # images are prepared as for these weights, at their size unless the network fixes its own
         keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
         keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
         model.pretrained_cfg.update({key: given[key] for key in keys if given.get(key) is not None})
-        hub_id = hub_id_of(weights_from) if ":" in weights_from else None
+        hub_id = loading.hub_id_of(weights_from) if ":" in weights_from else None
         start = Start(weights_from, report, hub_id, given.get("license"))
     else:  # timm has loaded and checked them itself; the classifier is new where its size differs
         cfg: dict[str, Any] = model.pretrained_cfg
@@ -112,7 +103,7 @@ def create_model(
         new = head if cfg.get("num_classes") != model.num_classes else set()
         report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
         source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
-        start = Start(source, report, hub_id_of(source), cfg.get("license"))
+        start = Start(source, report, loading.hub_id_of(source), cfg.get("license"))
     return Network(model, preprocessing_of(model, img_size), start)
 
 
@@ -128,17 +119,18 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
     Raises:
         ModelError: it has no linear layer, or another number of outputs.
     """
+    kind = type(module).__name__
     if not hasattr(module, "get_classifier"):
         linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
         if not linear:
-            raise ModelError(f"{type(module).__name__} has no linear layer: its last one has to be the classifier.")
+            raise ModelError(f"{kind} has no linear layer: its last one has to be the classifier.")
         classifier, size = linear[-1], img_size or OWN_SIZE
         facts: dict[str, Any] = {
             "get_classifier": lambda: classifier,
             "num_classes": classifier.out_features,
             "num_features": classifier.in_features,
             "pretrained_cfg": {
-                "architecture": type(module).__name__,
+                "architecture": kind,
                 "input_size": (3, size, size),
                 "mean": IMAGENET_DEFAULT_MEAN,
                 "std": IMAGENET_DEFAULT_STD,
@@ -149,10 +141,8 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
         for name, value in facts.items():
             setattr(module, name, value)
     if module.num_classes != num_classes:
-        raise ModelError(
-            f"{type(module).__name__} has {module.num_classes} outputs and the data {num_classes} classes: make it with "
-            f"{num_classes}."
-        )
+        outputs = f"{module.num_classes} outputs and the data {num_classes} classes"
+        raise ModelError(f"{kind} has {outputs}: make it with {num_classes}.")
     loaded = KeyReport(tuple(module.state_dict()), (), (), ())
     return Network(module, preprocessing_of(module, img_size), Start("a network of the user's own", loaded))
 
@@ -215,12 +205,12 @@ def _timm_create(
     cure = "leave it out, or take another --model"
     no_dropout = ConfigError(f"--drop-rate is {drop_rate:g} and {address} has no dropout: {cure}.")
     try:
-        hub_id, place = hub_id_of(address), address
+        hub_id, place = loading.hub_id_of(address), address
         if not is_name:
-            folder = model_folder(address, weights=pretrained)
-            check_foreign(folder, weights=pretrained)
+            folder = loading.model_folder(address, weights=pretrained)
+            loading.check_foreign(folder, weights=pretrained)
             place = f"local-dir:{folder}"
-        with cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
+        with loading.cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
             if pretrained and is_name and hub_id is not None:  # without it timm would look for a pickle next
                 hf_hub_download(hub_id, "model.safetensors")
             if img_size is not None and "img_size" in resolve_model_input_args(place, {"img_size": img_size}):
@@ -231,7 +221,7 @@ def _timm_create(
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
         if isinstance(error, TypeError) and "'drop_rate'" in str(error):  # Python names the argument nowhere else
             raise no_dropout from error
-        raise explain(address, error) from error
+        raise loading.explain(address, error) from error
     if drop_rate and not drops_out(model, drop_rate):
         raise no_dropout
     if num_classes is not None and model.num_classes != num_classes:

@@ -85,7 +85,7 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
         if cached and listed:
             constants.HF_HUB_OFFLINE = True
         elif hub_id is not None and not before:
-            HfApi().model_info(hub_id, timeout=3 if cached else 10)
+            HfApi().model_info(hub_id, timeout=3 if cached else 10)  # a slow Hub is not worth the wait for what is here
     except refused.HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
         pass
     except Exception as error:
@@ -111,12 +111,11 @@ def explain(address: str, error: Exception) -> BotzooError:
         return no_model(address, files)
     if is_network_error(error):
         cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
-        return NetworkError(
-            f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or use what "
-            "needs no network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
-            f"{f'; cached are {cached}' if cached else ''}.",
-            unreachable=True,
-        )
+        offline = "--model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
+        offline += f"; cached are {cached}" if cached else ""
+        cure = f"connect and try again, or use what works without a network: {offline}"
+        what = f"The weights of {address} are not cached and the Hub cannot be reached"
+        return NetworkError(f"{what}: {cure}.", unreachable=True)
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
     return CheckpointError(f"{address} cannot be created: {brief(error)}.")
@@ -158,10 +157,8 @@ def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: s
     backbone = set(model.state_dict()) - set(head_names(model))
     fits = len(backbone & set(report.loaded))
     if 2 * fits < len(backbone):
-        first = next(iter(state_dict), "nothing")
-        raise CheckpointError(
-            f"{source} was made for another network: {fits} of {len(backbone)} tensors fit (it starts with {first!r}, this "
-            f"model with {next(iter(model.state_dict()))!r}). Give the --model that it was made for."
-        )
+        first, own = next(iter(state_dict), "nothing"), next(iter(model.state_dict()))
+        why = f"{fits} of {len(backbone)} tensors fit (it starts with {first!r}, this model with {own!r})"
+        raise CheckpointError(f"{source} was made for another network: {why}. Give the --model that it was made for.")
     model.load_state_dict({name: state_dict[name] for name in report.loaded}, strict=False)
     return report

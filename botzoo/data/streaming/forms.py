@@ -18,14 +18,10 @@ from botzoo.data.sources.label_lists import element
 from botzoo.data.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
 from botzoo.errors import DataError
 
-MAX_LABEL, MAX_LABELS = 1000, 1_000_000
-"""Characters of a label that is text; different labels in a shard."""
-
-MAX_TEXT = 64 << 20
-"""Bytes of a label's file, and of ``_info.json``."""
-
-MAX_PART = 1 << 30
-"""Bytes that are read at once of a tar file, as of an image in it; what claims to be larger is refused."""
+MAX_LABEL = 1000  # characters of a label that is text
+MAX_LABELS = 1_000_000  # different ones in a shard
+MAX_TEXT = 64 << 20  # bytes of a label's file, and of ``_info.json``
+MAX_PART = 1 << 30  # bytes read at once of a tar file, as of an image in it; what claims to be larger is refused
 
 Cell = tuple[int, bytes, Any]
 """Number of an image in its shard, counted from 0; its encoded bytes, empty where there are none; its label as it stands."""
@@ -142,6 +138,7 @@ class ParquetForm:
         """See ``TarForm``; groups of rows without a wanted one are passed over unread."""
         from pyarrow.parquet import ParquetFile
 
+        # a small buffer and few rows at once: pyarrow would else hold a whole group of rows, of images, in memory
         parquet, begin = ParquetFile(file, buffer_size=1 << 20, pre_buffer=False), 0
         for group in range(parquet.num_row_groups):
             first, begin = begin, begin + parquet.metadata.row_group(group).num_rows

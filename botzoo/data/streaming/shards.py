@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,8 @@ from botzoo.util.text import brief
 
 STORE = Store("shards", ".json", "counts of shards", "counted")
 
-UNKNOWN_SIZE = 16 << 30
-"""What a shard has at most, where its size is not known, for a bound on its images."""
-
-RETRY_SECONDS = (1, 4, 16)
-"""How long to wait before a shard on another machine is opened again."""
+UNKNOWN_SIZE = 16 << 30  # bytes that a shard has at most, where that is not known, for a bound on its images
+RETRY_SECONDS = (1, 4, 16)  # how long to wait before a shard on another machine is opened again
 
 CHANGES = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
 """What the clients of other machines call what changes with a file's content."""
@@ -129,13 +126,15 @@ class Shards:
 
 
 def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
-    """Count the images of every shard; what was counted once is taken from the cache, as long as no file has changed."""
-    with ThreadPoolExecutor(16) as pool:
+    """Count the images of every shard; counts are taken from the cache as long as no file has changed."""
+    with ThreadPoolExecutor(16) as pool:  # most of the time is spent in waiting for another machine
         states = list(pool.map(_state, urls))
-    found = partial(Shards, role, tuple(urls), tuple(state.size for state in states), form=form)
+    sizes = tuple(size for size, _ in states)
+    found = partial(Shards, role, tuple(urls), sizes, form=form)
     if isinstance(form, TarForm) and is_remote(urls[0]):  # to count these is to read them all
-        return found(counts=_stated(name, urls, states))
-    key = hashlib.sha256(json.dumps(["2", repr(form), urls, states]).encode()).hexdigest()  # the shards as they are now
+        return found(counts=_stated(name, urls, sizes))
+    # the shards as they are now; "2" is the version of what is kept
+    key = hashlib.sha256(json.dumps(["2", repr(form), urls, states]).encode()).hexdigest()
 
     def read(path: Path) -> tuple[Count, ...]:
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -158,28 +157,22 @@ def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
     return found(counts=counts)
 
 
-class _State(NamedTuple):
-    """A shard as it is now."""
-
-    size: int  # bytes, 0 where that is not known
-    marks: tuple[str, ...]  # what else changes with its content
-
-
-def _state(url: str) -> _State:
+def _state(url: str) -> tuple[int, list[str]]:
+    """Return the bytes of a shard, 0 where that is not known, and what else changes with its content."""
     if not is_remote(url):
         with suppress(OSError):
             facts = Path(url).stat()
-            return _State(facts.st_size, (str(Path(url).resolve()), str(facts.st_mtime_ns)))
-        return _State(0, ())
+            return facts.st_size, [str(Path(url).resolve()), str(facts.st_mtime_ns)]
+        return 0, []
     import fsspec
 
     with named_errors(url):
         files, path = fsspec.core.url_to_fs(url)
         info = files.info(path)
-        return _State(int(info.get("size") or 0), tuple(f"{key} {info[key]}" for key in CHANGES if info.get(key)))
+        return int(info.get("size") or 0), [f"{key} {info[key]}" for key in CHANGES if info.get(key)]
 
 
-def _stated(name: str, urls: list[str], states: list[_State]) -> tuple[Count, ...]:
+def _stated(name: str, urls: list[str], sizes: tuple[int, ...]) -> tuple[Count, ...]:
     """Return the counts that ``_info.json`` beside tar files on another machine states, by split and file name."""
     beside = f"{urls[0].rpartition('/')[0]}/_info.json"
     try:
@@ -190,8 +183,8 @@ def _stated(name: str, urls: list[str], states: list[_State]) -> tuple[Count, ..
     except Exception as error:  # every client of another machine has errors of its own
         cure = f"download them, as they are read whole to be counted, or put the counts into {beside}"
         raise DataError(f"How many images each shard of {name} holds is not known: {cure}.") from error
-    for url, count, state in zip(urls, counts, states, strict=True):
-        if not 0 <= count.images <= (state.size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:
+    for url, count, size in zip(urls, counts, sizes, strict=True):
+        if not 0 <= count.images <= (size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:  # an image takes a block at least
             raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")
     return counts
 

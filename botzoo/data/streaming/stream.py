@@ -175,7 +175,7 @@ def drawn(count: int, buffer: int, rng: np.random.Generator) -> NDArray[np.int64
 
 def _ahead(batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
     """Yield batches of rows, of which the next is read from its shard while the last is worked on."""
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread:  # a single one, so that rows keep their order
         coming = thread.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = thread.submit(next, batches, None)
