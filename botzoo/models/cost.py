@@ -11,7 +11,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+Forward = Callable[[int], Tensor]
+"""Runs the network on so many images, as in training."""
+
 MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+"""Makes an optimizer like the run's over other groups."""
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
@@ -76,20 +80,11 @@ class Memory:
 
 
 def estimate_memory(
-    model: nn.Module,
-    forward: Callable[[int], Tensor],
-    make_optimizer: MakeOptimizer,
-    micro_batch: int,
-    *,
-    averaged: bool = False,
+    model: nn.Module, forward: Forward, make_optimizer: MakeOptimizer, micro_batch: int, *, averaged: bool = False
 ) -> Memory:
     """Estimate the memory of a training step with ``micro_batch`` images at once, from passes over one and over two.
 
-    Args:
-        model: with the parameters frozen that are to stay so.
-        forward: runs the network on so many images, as in training.
-        make_optimizer: makes an optimizer like the run's over other groups.
-        averaged: whether an average of the weights is kept beside them.
+    Frozen parameters of ``model`` have no gradients; with ``averaged`` an average of the weights is kept beside them.
     """
     weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
@@ -103,7 +98,7 @@ def estimate_memory(
     )
 
 
-def saved_bytes(model: nn.Module, forward: Callable[[int], Tensor], images: int) -> int:
+def saved_bytes(model: nn.Module, forward: Forward, images: int) -> int:
     """Return the bytes that a forward pass keeps for the backward pass, the model's own tensors left out."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}  # holding them keeps each address from being used twice

@@ -12,6 +12,7 @@ from torch import nn
 
 from botzoo.errors import BotzooError, ConfigError, ModelError
 from botzoo.models import loading
+from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import KeyReport
@@ -208,7 +209,9 @@ def _timm_create(
         hub_id, place = loading.hub_id_of(address), address
         if not is_name:
             folder = loading.model_folder(address, weights=pretrained)
-            loading.check_foreign(folder, weights=pretrained)
+            config, file = read_config(folder / "config.json"), folder / "model.safetensors"
+            # made without memory first, as timm would make whatever a config.json asks for
+            meta_network(config, read_shapes(file) if pretrained or file.is_file() else None, str(folder))
             place = f"local-dir:{folder}"
         with loading.cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
             if pretrained and is_name and hub_id is not None:  # without it timm would look for a pickle next

@@ -15,8 +15,8 @@ TOLERANCE = 1e-3  # largest difference of two logits, as a share of the largest 
 def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
     """Return a copy with every BatchNorm folded that reads a convolution's output, and how many they are.
 
-    Which ones do is seen in a forward pass. What is folded has to answer as before: where it does not, as when something
-    else reads that output too, ``model`` itself is returned.
+    Which ones do is seen in a forward pass. What is folded has to answer as before: where it does not, as when
+    something else reads that output too, ``model`` itself is returned.
 
     Args:
         model: in evaluation mode, float32.
@@ -38,7 +38,7 @@ def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
 
 
 def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
-    """Return the logits of ``image``, and the names of each convolution and the BatchNorm on its output, both called once."""
+    """Return the logits of ``image``, and the names of each convolution and its BatchNorm, both called once."""
     made: dict[int, tuple[str, Tensor, int]] = {}  # holding the tensors keeps each id from being used twice
     calls: list[str] = []
     pairs: list[tuple[str, str]] = []

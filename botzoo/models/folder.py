@@ -41,7 +41,7 @@ def write_model_folder(
         model: a classifier with one output for each of ``class_names``; saved in fp32.
         tag: names these weights, as in timm's ``name.tag``.
         license: as on the Hub, such as "apache-2.0"; None leaves the key out.
-        problem_type: as transformers names it; "multi_label_classification" where an image may have any number of labels.
+        problem_type: transformers' name for it; "multi_label_classification" where an image has any number of labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights, file = folder / "model.safetensors", folder / "config.json"

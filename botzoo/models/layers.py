@@ -42,8 +42,8 @@ def measure_norms(
 ) -> None:
     """Set the running mean and variance of ``norms`` to the mean of those of all batches, over all processes.
 
-    Everything else of the network answers as in evaluation: other BatchNorm layers keep their statistics, nothing drops out.
-    ``torch.optim.swa_utils.update_bn`` would reset all of them, and put the whole network in training mode.
+    Everything else of the network answers as in evaluation: other BatchNorm layers keep their statistics, nothing drops
+    out. ``torch.optim.swa_utils.update_bn`` would reset all of them, and put the whole network in training mode.
 
     Args:
         norms: BatchNorm layers of the network.

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
-from botzoo.models.foreign import meta_network, no_model, read_config, read_file, read_shapes
+from botzoo.models.foreign import no_model, read_config, read_file
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
 from botzoo.util.hub_cache import cached_file
@@ -57,12 +57,6 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     except Exception as error:
         raise explain(address, error) from error
     return config.parent
-
-
-def check_foreign(folder: Path, *, weights: bool) -> None:
-    """Raise CheckpointError unless config.json and the shapes of the weights, if they are there, make a sound network."""
-    config, file = read_config(folder / "config.json"), folder / "model.safetensors"
-    meta_network(config, read_shapes(file) if weights or file.is_file() else None, str(folder))
 
 
 def hub_id_of(address: str) -> str | None:

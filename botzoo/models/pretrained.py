@@ -70,7 +70,7 @@ class Weights:
 
     @cached_property
     def beside(self) -> dict[str, Any]:
-        """What the JSON file beside the packaged weights holds, such as ``label_names``; empty for weights on the Hub."""
+        """What the JSON file beside the packaged weights holds, such as ``label_names``; empty for those on the Hub."""
         if self.path is None or not self.path.with_suffix(".json").exists():
             return {}
         found: dict[str, Any] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -238,8 +238,8 @@ def build_checked(
 ) -> _ModelT:
     """Build ``variant`` as timm's ``build_model_with_cfg`` does, and load no weights but those that fit.
 
-    Only the classifier may differ, when the number of classes does, ``features_only`` drops it or ``model_cls`` has none
-    (``headless``), and the first convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half
+    Only the classifier may differ, when the number of classes does, ``features_only`` drops it or ``model_cls`` has
+    none (``headless``), and the first convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half
     precision weights fit.
 
     Raises:

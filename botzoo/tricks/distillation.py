@@ -1,4 +1,4 @@
-"""Knowledge distillation (section 5.3; Hinton et al., 2015): learn the answers of a stronger network besides the labels."""
+"""Knowledge distillation (section 5.3; Hinton et al., 2015): learn a stronger network's answers besides the labels."""
 
 from torch import Tensor
 from torch.nn import functional as F

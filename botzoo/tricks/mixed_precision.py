@@ -32,8 +32,8 @@ WORTH = 1.2  # how many times as fast as fp32 bf16 has to be on a CPU before ``a
 def bf16_speedup() -> float:
     """Measure how many times as fast as in fp32 this CPU trains a small convolutional network in bf16.
 
-    Instructions for bf16 promise nothing: there are processors on which they are slower than those for fp32. The smallest
-    of five times of each is compared, taken in turn; it costs a few tenths of a second.
+    Instructions for bf16 promise nothing: there are processors on which they are slower than those for fp32. The
+    smallest of five times of each is compared, taken in turn; it costs a few tenths of a second.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(32, 64, 16, 16, generator=generator).to(memory_format=torch.channels_last)
@@ -58,8 +58,8 @@ def mixed_precision(
 ) -> Precision:
     """Choose the fastest precision that is sound on ``device``, or check the one asked for.
 
-    On CUDA bf16 where the GPU multiplies it natively, else fp16 with loss scaling; on a CPU bf16 where ``speedup`` finds
-    it at least ``WORTH`` times as fast; else fp32.
+    On CUDA bf16 where the GPU multiplies it natively, else fp16 with loss scaling; on a CPU bf16 where ``speedup``
+    finds it at least ``WORTH`` times as fast; else fp32.
 
     Raises:
         ConfigError: fp16 is asked for on a device other than a GPU.

@@ -24,10 +24,10 @@ def find_shards(
     """Find the shards of the data set ``name`` and count their images.
 
     Args:
-        name: a folder, a pattern of paths or addresses with ``{0000..1023}``, ``{a,b}`` or ``*``, a key of ``HUB_NAMES`` or a
-            Hub id. Names tell the splits: train, validation and test, or words for them.
-        image_column, label_column: columns of parquet files, or endings of names in tar files (``jpg``, ``cls``); a key in
-            the JSON of ``NAME.json`` too.
+        name: a folder, a pattern of paths or addresses with ``{0000..1023}``, ``{a,b}`` or ``*``, a key of
+            ``HUB_NAMES`` or a Hub id. Names tell the splits: train, validation and test, or words for them.
+        image_column, label_column: columns of parquet files, or endings of names in tar files (``jpg``, ``cls``); a key
+            in the JSON of ``NAME.json`` too.
         classes: number of classes, or a file with the name of one on each line, where the shards do not name them.
 
     Returns:
@@ -82,7 +82,9 @@ def find_shards(
 
 @dataclass(frozen=True)
 class _Source:
-    urls: dict[str, list[str]]
+    """What is known of a data set before a shard is opened."""
+
+    urls: dict[str, list[str]]  # of the shards, by the role of their split
     notes: tuple[str, ...] = ()
     class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # those that the columns declare
     hub_id: str | None = None
@@ -123,9 +125,10 @@ def _find(name: str) -> _Source:
 
 
 def _behind_pattern(name: str) -> _Source:
+    """Return the shards whose names fit a pattern; on another machine they are taken to be there."""
     name = name if is_remote(name) else str(Path(name).expanduser())
     found: list[str] = []
-    for pattern in _expanded(name):
+    for pattern in _expanded(name):  # braces first: a name that they spell out has to be there
         globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
         found += sorted(glob(pattern)) if globs else [pattern]  # noqa: PTH207
     found = list(dict.fromkeys(found))
@@ -135,6 +138,7 @@ def _behind_pattern(name: str) -> _Source:
         raise DataError(f"{name}: {which} missing{f', such as {missing[0]}' if missing else ''}; check the pattern.")
     if len(kinds := {Path(file).suffix for file in found}) > 1:
         raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
+    # words in the folders above the pattern, such as test, say nothing of a split
     fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
     parts, notes = by_role(name, [file[fixed:] for file in found])
     urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
@@ -172,6 +176,7 @@ def _built(name: str, where: str, configuration: str | None = None) -> _Source:
 
 
 def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:
+    """Return the names: those that ``classes`` gives, else the declared ones, else the numbers of the labels."""
     give = "give the number of classes, or a file with one name on each line, with --data.classes"
     labels, names = set(train.labels or ()) - {None}, declared or ()
     if classes is not None:
@@ -185,9 +190,7 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
             twice = Counter(names).most_common(1)[0][0]
             raise DataError(f"--data.classes {classes} names {twice!r} twice: give each class one line.")
         if declared is not None and len(names) != len(declared):
-            raise DataError(
-                f"--data.classes gives {len(names)} classes, {name} declares {len(declared)}: leave it out."
-            )
+            raise DataError(f"{name} declares {len(declared)} classes, not {len(names)}: leave --data.classes out.")
     if not names:
         if not labels or not all(isinstance(label, int) for label in labels):
             raise DataError(f"{name} does not say how many classes it has: {give}.")

@@ -24,7 +24,7 @@ MAX_TEXT = 64 << 20  # bytes of a label's file, and of ``_info.json``
 MAX_PART = 1 << 30  # bytes read at once of a tar file, as of an image in it; what claims to be larger is refused
 
 Cell = tuple[int, bytes, Any]
-"""Number of an image in its shard, counted from 0; its encoded bytes, empty where there are none; its label as it stands."""
+"""Number of an image in its shard, from 0; its encoded bytes, empty where there are none; its label as it stands."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,6 @@ class _InParts:
         self.file, self.seek, self.tell = file, file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        """Return the next ``size`` bytes."""
         if not 0 <= size <= MAX_PART:
             raise ValueError(f"a part of it claims to have {size:,} bytes, and {MAX_PART:,} are the most that is read")
         return self.file.read(size)

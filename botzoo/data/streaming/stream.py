@@ -3,13 +3,14 @@
 Everything follows from (seed, pass, number of processes) and from how many images each shard holds:
 
 1. A pass puts the shards into a random order and their images, end to end, into one line.
-2. The line, less the images that do not fill a last batch, is cut into W parts of equal length, one for each process, whatever
-   the sizes of the shards: a part may begin and end within one. So each pass sees each image once, but for those left out.
+2. The line, less the images that do not fill a last batch, is cut into W parts of equal length, one for each process,
+   whatever the sizes of the shards: a part may begin and end within one. So each pass sees each image once, but for
+   those left out.
 3. Each process draws its next image at random from a buffer that the following images of its part fill up.
 
-All this is arithmetic on numbers, not on images. A resumed run does it again and reads from its shards only what it had not
-trained on: it goes on with the very image with which the other would have gone on. Augmentation depends on the seed, the pass
-and the image. An unreadable image gives its place in the batch to another one of that batch.
+All this is arithmetic on numbers, not on images. A resumed run does it again and reads only what it had not trained on:
+it goes on with the very image with which the other would have gone on. Augmentation depends on the seed, the pass and
+the image. An unreadable image gives its place in the batch to another one of that batch.
 """
 
 import logging
@@ -131,7 +132,7 @@ class Stream(LoadedSplit):
     def _line(
         self, shards: NDArray[np.int64], start: int, wanted: NDArray[np.bool_], epoch: int
     ) -> Iterator[tuple[int, Row]]:
-        """Yield place and row of the wanted ones of the images from ``start`` on, of all the ``shards`` in their order."""
+        """Yield place and row of the wanted ones of the images from ``start`` on, of all ``shards`` in their order."""
         sizes = self.shards.images
         firsts = np.cumsum(sizes) - sizes  # number of each shard's first image in the whole split
         end = 0
@@ -149,7 +150,7 @@ class Stream(LoadedSplit):
                 yield begin + number - start, Row((epoch, int(firsts[shard]) + number), encoded, index, source)
 
     def _readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
-        """Return a batch without the list of its unreadable images, which are an error or, each once, a line in the log."""
+        """Return a batch without its unreadable images, which are an error or, each once, a line in the log."""
         tensors, problems = batch
         if problems and not self.skip_corrupt:
             cure = "Mend or remove it, or begin with --skip-corrupt; the checkpoints so far are kept."

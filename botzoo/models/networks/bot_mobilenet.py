@@ -1,12 +1,12 @@
 """MobileNet (Howard et al., 2017, arXiv:1704.04861, table 1), the third network of the paper's tables 2, 3 and 6.
 
 It is the function that timm calls mobilenetv1_100, with the same state dict. It takes images of shape
-(N, in_chans, H, W), float, 224 px in the paper, and returns logits of shape (N, num_classes). timm's keywords work as in
-timm: in_chans, num_classes, features_only, out_indices, output_stride (8, 16, 32), global_pool, drop_rate,
+(N, in_chans, H, W), float, 224 px in the paper, and returns logits of shape (N, num_classes). timm's keywords work as
+in timm: in_chans, num_classes, features_only, out_indices, output_stride (8, 16, 32), global_pool, drop_rate,
 drop_path_rate, act_layer, norm_layer, bn_eps and so on.
 
-Howard et al. write ReLU after each convolution. timm has ReLU6, as their own TensorFlow code; ``act_layer="relu"`` gives
-the other.
+Howard et al. write ReLU after each convolution. timm has ReLU6, as their own TensorFlow code; ``act_layer="relu"``
+gives the other.
 """
 
 from functools import partial

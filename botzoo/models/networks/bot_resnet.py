@@ -1,13 +1,9 @@
 """ResNet A, B, C and D, depths 10 to 152 (He et al., 2018, arXiv:1812.01187, section 4 and figure 2).
 
-============ ==========================================================================================================
-variant      what changes
-============ ==========================================================================================================
-A            the original: 7x7 stem, and a down-sampling bottleneck strides in its first 1x1 convolution
-B            A, but the stride moves to the 3x3, so that the 1x1 no longer skips three quarters of its input
-C            B, but the stem is three 3x3 convolutions of widths 32, 32, 64
-D            C, but the shortcut of a down-sampling block averages 2x2 before a 1x1 convolution of stride 1
-============ ==========================================================================================================
+- A: the original: 7x7 stem, and a down-sampling bottleneck strides in its first 1x1 convolution
+- B: A, but the stride moves to the 3x3, so that the 1x1 no longer skips three quarters of its input
+- C: B, but the stem is three 3x3 convolutions of widths 32, 32, 64
+- D: C, but the shortcut of a down-sampling block averages 2x2 before a 1x1 convolution of stride 1
 
 B, C and D are the functions that timm calls resnet50, resnet50c and resnet50d, with the same state dict; timm has no A.
 Basic blocks (depths 10, 18, 34) have no 1x1 convolution that could stride: for them A and B are one, listed as B.

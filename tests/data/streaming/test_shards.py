@@ -174,7 +174,7 @@ def test_a_label_beyond_the_classes_of_a_parquet_file_is_named(tmp_path: Path) -
 def test_class_names_that_do_not_fit_are_refused(tables: Path, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("cat\ncat\n")
     assert "names 'cat' twice" in refusal(tables, classes=str(tmp_path / "names.txt"))
-    assert "declares 3: leave it out" in refusal(tables, classes="4")
+    assert "declares 3 classes, not 4: leave --data.classes out" in refusal(tables, classes="4")
     assert "give a number or a text file" in refusal(tables, classes="names.csv")
 
 
