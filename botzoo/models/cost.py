@@ -35,7 +35,7 @@ def count_macs(model: nn.Module, size: int) -> int:
     with modes_kept(model), _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()
         torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
-    return int(counter.get_total_flops()) // 2  # a multiplication and an addition
+    return int(counter.get_total_flops()) // 2  # FLOPs count the multiplication and the addition
 
 
 class _NoBatchNorm(TorchFunctionMode):
@@ -50,6 +50,7 @@ class _NoInitialisation(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         drawn = func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__
+        # the tensor comes first, by its place or by its name
         return (args or [*(kwargs or {}).values()])[0] if drawn else func(*args, **(kwargs or {}))
 
 

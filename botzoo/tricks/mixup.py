@@ -8,10 +8,11 @@ from botzoo.errors import ConfigError
 
 
 def mixup_lambda(alpha: float, seed: int, step: int) -> float:
-    """Return lambda ~ Beta(alpha, alpha) of one step, a pure function of its arguments.
+    """Return lambda ~ Beta(alpha, alpha) of one step.
 
     ``alpha`` > 0 is 0.2 in the paper; ``seed`` >= 0 is the run's; ``step`` >= 0 counts the optimizer steps so far.
     """
+    # of seed and step alone, so that a resumed run goes on with the same ones and all processes agree
     return float(np.random.default_rng((seed, step)).beta(alpha, alpha))
 
 
@@ -24,7 +25,7 @@ def mixup(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
         lam: in [0, 1].
 
     Returns:
-        Mixed images and targets, of the same shapes and dtypes. Raises as ``partners``.
+        Mixed images and targets, of the same shapes and dtypes; raises as ``partners``.
     """
     return images.lerp(partners(images), 1 - lam), targets.lerp(partners(targets), 1 - lam)
 
