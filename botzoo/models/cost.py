@@ -11,26 +11,31 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+Forward = Callable[[int], Tensor]
+"""Runs the network on so many images, as in training."""
+
+MakeOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+"""Makes an optimizer like the run's over other groups."""
+
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """Return how many parameters there are and how many of them are trained."""
-    every = [p.numel() for p in model.parameters()]
-    trained = [p.numel() for p in model.parameters() if p.requires_grad]
-    return sum(every), sum(trained)
+    parameters = list(model.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def count_macs(model: nn.Module, size: int) -> int:
     """Return the multiply-accumulates of one image of ``size`` x ``size`` pixels.
 
-    Convolutions and matrix products only, as papers count: half the FLOPs of torch's counter. Nothing is computed: the
-    network runs on tensors without contents and is left as it was. BatchNorm, half the time on such tensors, is passed by.
+    Convolutions and matrix products only, as papers count. Nothing is computed: the network runs on tensors without
+    contents and is left as it was. BatchNorm, which takes half the time on such tensors, is passed by.
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     with modes_kept(model), _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()
         torch.func.functional_call(model, empty, (torch.empty(1, 3, size, size, device="meta"),))
-    return int(counter.get_total_flops()) // 2
+    return int(counter.get_total_flops()) // 2  # FLOPs count the multiplication and the addition
 
 
 class _NoBatchNorm(TorchFunctionMode):
@@ -45,6 +50,7 @@ class _NoInitialisation(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         drawn = func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == nn.init.__name__
+        # the tensor comes first, by its place or by its name
         return (args or [*(kwargs or {}).values()])[0] if drawn else func(*args, **(kwargs or {}))
 
 
@@ -75,20 +81,11 @@ class Memory:
 
 
 def estimate_memory(
-    model: nn.Module,
-    forward: Callable[[int], Tensor],
-    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
-    micro_batch: int,
-    *,
-    averaged: bool = False,
+    model: nn.Module, forward: Forward, make_optimizer: MakeOptimizer, micro_batch: int, *, averaged: bool = False
 ) -> Memory:
     """Estimate the memory of a training step with ``micro_batch`` images at once, from passes over one and over two.
 
-    Args:
-        model: with the parameters frozen that are to stay so.
-        forward: runs the network on so many images, as in training.
-        make_optimizer: makes an optimizer like the run's over other groups.
-        averaged: whether an average of the weights is kept beside them.
+    Frozen parameters of ``model`` have no gradients; with ``averaged`` an average of the weights is kept beside them.
     """
     weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
     gradients = sum(p.nbytes for p in model.parameters() if p.requires_grad)
@@ -102,7 +99,7 @@ def estimate_memory(
     )
 
 
-def saved_bytes(model: nn.Module, forward: Callable[[int], Tensor], images: int) -> int:
+def saved_bytes(model: nn.Module, forward: Forward, images: int) -> int:
     """Return the bytes that a forward pass keeps for the backward pass, the model's own tensors left out."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}  # holding them keeps each address from being used twice
@@ -117,9 +114,7 @@ def saved_bytes(model: nn.Module, forward: Callable[[int], Tensor], images: int)
     return sum(storage.nbytes() for address, storage in kept.items() if address not in own)
 
 
-def state_per_weight(
-    make_optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], device: torch.device
-) -> float:
+def state_per_weight(make_optimizer: MakeOptimizer, device: torch.device) -> float:
     """Return the bytes that the optimizer keeps for each byte of weights, found by a step on a small matrix."""
     weight = nn.Parameter(torch.zeros(64, 64, device=device))
     weight.grad = torch.ones_like(weight)
@@ -145,7 +140,8 @@ def probing(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Put every module back into the mode, training or evaluation, that it was in: frozen BatchNorm is not in training."""
+    """Put every module back into the mode, training or evaluation, that it was in."""
+    # of each one, as model.train() would put frozen BatchNorm into training too
     modes = {module: module.training for module in model.modules()}
     try:
         yield

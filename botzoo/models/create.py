@@ -1,4 +1,4 @@
-"""The network of a run: created by timm and filled with the weights asked for."""
+"""The network of a run: created by timm and filled with the weights asked for, or made by a user's own code."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,25 +6,20 @@ from typing import Any
 
 import timm
 from huggingface_hub import hf_hub_download
-from timm.data import resolve_model_data_config
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model_data_config
 from timm.models import resolve_model_input_args
 from torch import nn
 
 from botzoo.errors import BotzooError, ConfigError, ModelError
+from botzoo.models import loading
+from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
-from botzoo.models.loading import (
-    cache_if_unreachable,
-    check_foreign,
-    explain,
-    hub_id_of,
-    load_what_fits,
-    model_folder,
-    read_weights,
-)
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
+
+OWN_SIZE = 224  # side of the input in pixels of a network that timm did not make, where nothing says otherwise
 
 
 @dataclass(frozen=True)
@@ -79,36 +74,78 @@ def create_model(
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
 
     Raises:
-        ConfigError: a ``drop_rate`` for a network without such dropout.
+        ConfigError: a ``drop_rate`` for a network without dropout.
         ModelError: timm has no such model or tag, or it has no weights.
         CheckpointError: the weights cannot be read, or none of them fits.
         NetworkError: the weights are on the Hub, which cannot be reached.
     """
     address, weights_from = _address(name, pretrained, scratch)
-    weights = read_weights(weights_from) if weights_from is not None else None
-    model = _timm_create(address, not scratch and weights is None, num_classes, img_size, drop_rate)
+    # read before the network is made, as a wrong file is the quicker of the two to find
+    tensors, given = loading.read_weights(weights_from) if weights_from is not None else ({}, {})
+    model = _timm_create(address, not scratch and weights_from is None, num_classes, img_size, drop_rate)
     if (channels := getattr(model, "in_chans", 3)) != 3:
         raise ModelError(f"{address} takes images of {channels} channel(s): give a model for RGB images, of 3.")
-    if scratch:
+    if scratch:  # Xavier sets every gamma to 1, so it comes first
         if xavier_init:
             draw_after_xavier(model)
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
         start = Start("random weights")
-    elif weights is not None:
-        report = load_what_fits(model, weights.tensors, weights.source)
+    elif weights_from is not None:
+        report = loading.load_what_fits(model, tensors, weights_from)
         # images are prepared as for these weights, at their size unless the network fixes its own
         keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
         keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
-        model.pretrained_cfg.update({key: weights.cfg[key] for key in keys if weights.cfg.get(key) is not None})
-        start = Start(weights.source, report, weights.hub_id, weights.cfg.get("license"))
+        model.pretrained_cfg.update({key: given[key] for key in keys if given.get(key) is not None})
+        hub_id = loading.hub_id_of(weights_from) if ":" in weights_from else None
+        start = Start(weights_from, report, hub_id, given.get("license"))
     else:  # timm has loaded and checked them itself; the classifier is new where its size differs
         cfg: dict[str, Any] = model.pretrained_cfg
         names, head = tuple(model.state_dict()), set(head_names(model))
         new = head if cfg.get("num_classes") != model.num_classes else set()
         report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
         source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
-        start = Start(source, report, hub_id_of(source), cfg.get("license"))
+        start = Start(source, report, loading.hub_id_of(source), cfg.get("license"))
     return Network(model, preprocessing_of(model, img_size), start)
+
+
+def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> Network:
+    """Return a module as the network of a run; what timm's networks know of themselves is added where it is missing.
+
+    Args:
+        module: takes normalised images, float32 (N, 3, H, W), and returns logits (N, K); its last linear layer is its
+            classifier. One of timm's is taken as it is.
+        num_classes: K.
+        img_size: side of the input in pixels; by default what the module says, or 224.
+
+    Raises:
+        ModelError: it has no linear layer, or another number of outputs.
+    """
+    kind = type(module).__name__
+    if not hasattr(module, "get_classifier"):
+        linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+        if not linear:
+            raise ModelError(f"{kind} has no linear layer: its last one has to be the classifier.")
+        classifier, size = linear[-1], img_size or OWN_SIZE
+        facts: dict[str, Any] = {
+            "get_classifier": lambda: classifier,
+            "num_classes": classifier.out_features,
+            "num_features": classifier.in_features,
+            "pretrained_cfg": {
+                "architecture": kind,
+                "input_size": (3, size, size),
+                "mean": IMAGENET_DEFAULT_MEAN,
+                "std": IMAGENET_DEFAULT_STD,
+                "crop_pct": 1.0,
+                "interpolation": "bicubic",
+            },
+        }
+        for name, value in facts.items():
+            setattr(module, name, value)
+    if module.num_classes != num_classes:
+        outputs = f"{module.num_classes} outputs and the data {num_classes} classes"
+        raise ModelError(f"{kind} has {outputs}: make it with {num_classes}.")
+    loaded = KeyReport(tuple(module.state_dict()), (), (), ())
+    return Network(module, preprocessing_of(module, img_size), Start("a network of the user's own", loaded))
 
 
 def preprocessing_of(model: Any, img_size: int | None = None) -> Preprocessing:
@@ -134,9 +171,8 @@ def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str
     if ":" in pretrained or pretrained.endswith(".safetensors"):
         return name, pretrained
     if Path(pretrained).expanduser().exists():
-        raise ModelError(
-            f"--pretrained {pretrained} is a path: give local-dir:{pretrained} for a model folder, or a .safetensors file."
-        )
+        instead = f"local-dir:{pretrained} for a model folder, or a .safetensors file"
+        raise ModelError(f"--pretrained {pretrained} is a path: give {instead}.")
     if ":" in name:
         raise ModelError(f"--pretrained {pretrained} is a tag, and {name} has no tags: leave it out.")
     return f"{name.split('.', 1)[0]}.{pretrained}", None
@@ -151,16 +187,11 @@ def check_name(name: str, *, pretrained: bool = False) -> None:
         raise ModelError(f"There is no network {name!r}.", value=base, accepted=timm.list_models(), cure=cure)
     tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]
     if tag and tag not in tags:
-        cure = (
-            f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: hf-hub:owner/name, local-dir:PATH or a "
-            ".safetensors file."
-        )
+        elsewhere = "hf-hub:owner/name, local-dir:PATH or a .safetensors file"
+        cure = f"Its tags: {', '.join(tags) or 'none'}. Weights from elsewhere: {elsewhere}."
         raise ModelError(f"{base} has no weights with the tag {tag!r}.", value=tag, accepted=tags, cure=cure)
     if pretrained and not tags:
-        raise ModelError(
-            f"There are no pretrained weights for {base}: start from nothing with --scratch, or give some with "
-            "--pretrained."
-        )
+        raise ModelError(f"There are no pretrained weights for {base}: start with --scratch, or give --pretrained.")
 
 
 def _timm_create(
@@ -172,16 +203,17 @@ def _timm_create(
     # timm loads weights from a folder or repository strictly only with as many classes as they have
     kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
-    no_dropout = ConfigError(
-        f"--drop-rate is {drop_rate:g} and {address} has no dropout: leave it out, or take another --model."
-    )
+    cure = "leave it out, or take another --model"
+    no_dropout = ConfigError(f"--drop-rate is {drop_rate:g} and {address} has no dropout: {cure}.")
     try:
-        hub_id, place = hub_id_of(address), address
+        hub_id, place = loading.hub_id_of(address), address
         if not is_name:
-            folder = model_folder(address, weights=pretrained)
-            check_foreign(folder, weights=pretrained)
+            folder = loading.model_folder(address, weights=pretrained)
+            config, file = read_config(folder / "config.json"), folder / "model.safetensors"
+            # made without memory first, as timm would make whatever a config.json asks for
+            meta_network(config, read_shapes(file) if pretrained or file.is_file() else None, str(folder))
             place = f"local-dir:{folder}"
-        with cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
+        with loading.cache_if_unreachable(hub_id if pretrained and is_name else None, listed=True):
             if pretrained and is_name and hub_id is not None:  # without it timm would look for a pickle next
                 hf_hub_download(hub_id, "model.safetensors")
             if img_size is not None and "img_size" in resolve_model_input_args(place, {"img_size": img_size}):
@@ -192,7 +224,7 @@ def _timm_create(
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
         if isinstance(error, TypeError) and "'drop_rate'" in str(error):  # Python names the argument nowhere else
             raise no_dropout from error
-        raise explain(address, error) from error
+        raise loading.explain(address, error) from error
     if drop_rate and not drops_out(model, drop_rate):
         raise no_dropout
     if num_classes is not None and model.num_classes != num_classes:

@@ -8,20 +8,19 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TOLERANCE = 1e-3
-"""Largest difference of two logits, as a share of the largest one."""
+TOLERANCE = 1e-3  # largest difference of two logits, as a share of the largest one
 
 
 @torch.no_grad()
 def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
     """Return a copy with every BatchNorm folded that reads a convolution's output, and how many they are.
 
-    Which ones do is seen in a forward pass. What is folded has to answer as before: where it does not, as when something
-    else reads that output too, ``model`` itself is returned.
+    Which ones do is seen in a forward pass. What is folded has to answer as before: where it does not, as when
+    something else reads that output too, ``model`` itself is returned.
 
     Args:
         model: in evaluation mode, float32.
-        image: an input of it, float32 (N, C, H, W).
+        image: float32 (N, C, H, W).
     """
     folded = copy.deepcopy(model)
     expected, pairs = _watched(folded, image)
@@ -33,13 +32,13 @@ def fold_batch_norm(model: nn.Module, image: Tensor) -> tuple[nn.Module, int]:
         # timm's BatchNorm may have an activation in it
         rest = nn.Sequential(second.drop, second.act) if isinstance(second, BatchNormAct2d) else nn.Identity()
         folded.set_submodule(norm, rest)
-    furthest = TOLERANCE * max(float(expected.abs().max()), 1e-3)
+    furthest = TOLERANCE * max(float(expected.abs().max()), 1e-3)  # of logits near 0 a share would be too little
     same = pairs and float((folded(image) - expected).abs().max()) <= furthest < float("inf")  # nor is it NaN
     return (folded, len(pairs)) if same else (model, 0)
 
 
 def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
-    """Return the logits of ``image``, and the names of each convolution and the BatchNorm on its output, both called once."""
+    """Return the logits of ``image``, and the names of each convolution and its BatchNorm, both called once."""
     made: dict[int, tuple[str, Tensor, int]] = {}  # holding the tensors keeps each id from being used twice
     calls: list[str] = []
     pairs: list[tuple[str, str]] = []

@@ -9,18 +9,18 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from botzoo.models.networks import bot_inception, bot_mobilenet, bot_resnet
+from botzoo.models.networks import bot_resnet
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.util.files import write_json, written_whole
 
-_IN_TIMM = {**bot_resnet.IN_TIMM, **bot_inception.IN_TIMM, **bot_mobilenet.IN_TIMM}
+_IN_TIMM = bot_resnet.IN_TIMM | {"inception_v3_bot": ("inception_v3", {}), "mobilenet_v1_bot": ("mobilenetv1_100", {})}
 
 
 def timm_architecture(model_name: str) -> tuple[str, dict[str, Any]] | None:
-    """Return the name and model_args with which timm alone builds the same network, or None where it cannot.
+    """Return the name and model_args with which timm alone builds the same network, None for ResNet-A and other names.
 
     The state dict fits as it is, so a checkpoint that names this architecture loads without botzoo. ``model_name`` may
-    carry a tag. None for ResNet-A and for names that are not ours.
+    carry a tag.
     """
     return deepcopy(_IN_TIMM.get(model_name.split(".", 1)[0]))
 
@@ -35,15 +35,13 @@ def write_model_folder(
     license: str | None,
     problem_type: str = "single_label_classification",
 ) -> None:
-    """Write ``model.safetensors`` and ``config.json`` so that timm, transformers and the Hub load them as they are.
-
-    Networks that timm knows under another name are written under that name, so that loading needs no botzoo.
+    """Write ``model.safetensors`` and ``config.json``, under timm's name of the network where it has another one.
 
     Args:
         model: a classifier with one output for each of ``class_names``; saved in fp32.
         tag: names these weights, as in timm's ``name.tag``.
         license: as on the Hub, such as "apache-2.0"; None leaves the key out.
-        problem_type: as transformers names it; "multi_label_classification" where an image may have any number of labels.
+        problem_type: transformers' name for it; "multi_label_classification" where an image has any number of labels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights, file = folder / "model.safetensors", folder / "config.json"
@@ -57,6 +55,7 @@ def write_model_folder(
     # training: whoever starts from the folder would inherit it unasked.
     kept = {key: value for key, value in created.items() if key not in ("num_classes", "drop_rate")}
     p = preprocessing
+    # the size of the last features is known for one size of the image only
     same_size = list(cfg.get("input_size", ())) == [3, p.size, p.size]
     pretrained_cfg = {
         "tag": tag,

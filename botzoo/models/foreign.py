@@ -32,16 +32,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 CONFIG_BYTES = 16 << 20
 CLASSES = 1_000_000
-SIDE = 2048
-"""Largest side of an input image in pixels; timm's largest is 1024."""
-ARGUMENT = 65_536
-"""Largest number among model_args."""
-ITEMS = 10_000
-"""Most values among model_args, all lists counted through."""
-TEMPERATURES = (0.01, 100.0)
-"""Smallest and largest number that logits are divided by."""
-UNWEIGHED = 2_000_000_000
-"""Most elements of a network of which no weights are read."""
+SIDE = 2048  # largest side of an input image in pixels; timm's largest is 1024
+ARGUMENT = 65_536  # largest number among model_args
+ITEMS = 10_000  # most values among model_args, all lists counted through
+TEMPERATURES = (0.01, 100.0)  # smallest and largest number that logits are divided by
+UNWEIGHED = 2_000_000_000  # most elements of a network of which no weights are read
 
 PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".tar", ".th")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "hamming", "box", "random")
@@ -52,15 +47,17 @@ _FORBIDDEN_ARGS = re.compile(
 )
 
 
+def _is_number(value: Any, low: float, high: float) -> bool:
+    # JSON's true and false are integers in Python; NaN lies between no two numbers
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
 def _is_int(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_number(value: Any, low: float = -1e9, high: float = 1e9) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high  # NaN is in no order
+    return isinstance(value, int) and _is_number(value, low, high)
 
 
 def _is_text(value: Any) -> bool:
+    # halves of a character, which JSON can spell, cannot be printed
     return isinstance(value, str) and len(value) <= 2000 and not re.search("[\ud800-\udfff]", value)
 
 
@@ -96,18 +93,15 @@ def _count(value: Any) -> int:
 Sound = tuple[Callable[[Any], bool], str]
 """A test of a value, and words for what passes it."""
 
-_TEXT: Sound = (_is_text, "text")
-_FLAG: Sound = (lambda v: isinstance(v, bool), "true or false")
-_MODULE: Sound = (lambda v: _is_text(v) or _is_list(v, 16, _is_text), "text")
 _INPUT: Sound = (
     lambda v: _is_list(v, 3, _is_side) and len(v) == 3,
     f"[3, height, width] with sides from 1 to {SIDE} px",
 )
 _CROP: Sound = (lambda v: _is_number(v, 0.25, 2), "a number from 0.25 to 2")
 _SOUND: dict[str, Sound] = {
-    **dict.fromkeys(("architecture", "tag", "license", "description", "global_pool"), _TEXT),
-    **dict.fromkeys(("fixed_input_size", "custom_load"), _FLAG),
-    **dict.fromkeys(("first_conv", "classifier"), _MODULE),
+    **dict.fromkeys(("architecture", "tag", "license", "description", "global_pool"), (_is_text, "text")),
+    **dict.fromkeys(("fixed_input_size", "custom_load"), (lambda v: isinstance(v, bool), "true or false")),
+    **dict.fromkeys(("first_conv", "classifier"), (lambda v: _is_text(v) or _is_list(v, 16, _is_text), "text")),
     **dict.fromkeys(("input_size", "test_input_size", "min_input_size"), _INPUT),
     **dict.fromkeys(("crop_pct", "test_crop_pct"), _CROP),
     # timm writes one number for images of a single channel
@@ -148,19 +142,17 @@ def read_config(path: Path) -> Config:
     Raises:
         CheckpointError: it cannot be read, is no JSON object, or holds a value that nobody could mean.
     """
-    try:
-        if path.stat().st_size > CONFIG_BYTES:
-            raise CheckpointError(f"{path} is larger than {CONFIG_BYTES >> 20} MiB: it is no model's config.json.")
-        config = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is not a model's config.json ({brief(error)}): fetch or copy it again."
-        ) from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is not a model's config.json (no JSON object): fetch or copy it again.")
     where = str(path)
+    try:
+        if path.stat().st_size > CONFIG_BYTES:  # before a byte of it is read
+            raise ValueError(f"it is larger than {CONFIG_BYTES >> 20} MiB")
+        config: Any = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where} is not a model's config.json ({brief(error)}): fetch it again.") from error
     _check(where, config, _SOUND)
-    cfg, args = (config.get(key) or fallback for key, fallback in (("pretrained_cfg", config), ("model_args", {})))
+    cfg, args = config.get("pretrained_cfg") or config, config.get("model_args") or {}  # objects, as was just checked
     _check(where, cfg, _SOUND)
     if cfg.get("hf_hub_filename") not in (None, "model.safetensors") or cfg.get("custom_load"):
         raise CheckpointError(f"{where} asks for another file than model.safetensors: no other is read.")
@@ -173,9 +165,8 @@ def read_config(path: Path) -> Config:
     names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
     made_for = args.get("num_classes", classes)
     if made_for != classes:  # timm would load all but the classifier, and leave that random
-        raise CheckpointError(
-            f"{where} has num_classes {classes} and model_args.num_classes {made_for}: they must be one."
-        )
+        counts = f"num_classes {classes} and model_args.num_classes {made_for}"
+        raise CheckpointError(f"{where} has {counts}: they must be one.")
     if isinstance(names, list) and classes is not None and len(names) != classes:
         raise CheckpointError(f"{where} has {len(names)} label_names and num_classes {classes}: they must be as many.")
     return config
@@ -205,9 +196,7 @@ def read_file(path: Path, read: Callable[[Path], T]) -> T:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
-        ) from error
+        raise CheckpointError(f"{path} is not a complete safetensors file ({brief(error)}): fetch it again.") from error
 
 
 def read_shapes(path: Path) -> Shapes:
@@ -231,14 +220,14 @@ def meta_network(config: Config, shapes: Shapes | None, where: str) -> nn.Module
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         unknown = f"{where}: timm has no architecture {shortened(architecture)}."
         raise CheckpointError(unknown, value=architecture, accepted=timm.list_models())
-    args, cfg = dict(config.get("model_args") or {}), config.get("pretrained_cfg") or config
+    cfg = config.get("pretrained_cfg") or config
     size = cfg.get("input_size")
     implied = {
         "num_classes": config.get("num_classes", cfg.get("num_classes")),
         "img_size": tuple(size[1:]) if size and cfg.get("fixed_input_size") else None,
         "in_chans": size[0] if size else None,
     }
-    args = {key: value for key, value in implied.items() if value is not None} | args
+    args = {key: value for key, value in implied.items() if value is not None} | (config.get("model_args") or {})
     try:
         with _no_larger_than(shapes, where), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of initialising tensors without contents
@@ -254,9 +243,8 @@ def meta_network(config: Config, shapes: Shapes | None, where: str) -> nn.Module
     if shapes is not None:  # most must fit; timm adapts a few, such as embeddings of positions
         report = compare_keys(model, {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()})
         if 2 * len(report.loaded) < len(model.state_dict()):
-            raise CheckpointError(
-                f"{where}: the weights do not fit {type(model).__name__} as config.json describes it: {report}."
-            )
+            made = type(model).__name__
+            raise CheckpointError(f"{where}: the weights do not fit {made} as config.json describes it: {report}.")
     return model
 
 
@@ -293,15 +281,14 @@ def _no_larger_than(shapes: Shapes | None, where: str) -> Iterator[None]:
             hook.remove()
 
 
-def refuse_pickle(place: str, files: list[str]) -> CheckpointError:
-    """Return the error for a folder or repository without model.safetensors that has these ``files``."""
+def no_model(place: str, files: list[str]) -> CheckpointError:
+    """Return the error for a folder or repository of these ``files`` that lacks config.json or model.safetensors."""
     pickles = sorted(name for name in files if name.lower().endswith(PICKLES))
-    if not pickles:
-        return CheckpointError(
-            f"There is no model in {place} (no model.safetensors): give a folder or a repository with config.json and "
-            "model.safetensors in it, such as the folder model of a finished run."
-        )
-    return CheckpointError(
-        f"{place} has its weights as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read, "
-        "so it is refused (there is no model.safetensors): ask its owner for safetensors, or convert it where you trust it."
-    )
+    if pickles and "config.json" in files:
+        why = f"as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read"
+        cure = "ask its owner for safetensors, or convert it where you trust it"
+        return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}.")
+    wanted = ("config.json", "model.safetensors")
+    missing = " and no ".join(name for name in wanted if name not in files)
+    cure = f"give a folder or a repository with {' and '.join(wanted)}, such as the folder model of a finished run"
+    return CheckpointError(f"There is no model in {place} (no {missing}): {cure}.")

@@ -16,8 +16,7 @@ def head_names(model: nn.Module) -> list[str]:
     return [name for name, parameter in model.named_parameters() if id(parameter) in ours]
 
 
-IMAGES = 2048
-"""So many images, or all of an epoch, are enough to measure the statistics on."""
+IMAGES = 2048  # so many, or all of an epoch, are enough to measure the statistics on
 
 
 def is_frozen(norm: nn.Module) -> bool:
@@ -28,13 +27,8 @@ def is_frozen(norm: nn.Module) -> bool:
 
 def trained_norms(model: nn.Module) -> list[str]:
     """Return the names of the BatchNorm layers whose statistics follow the training images."""
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-        and module.running_mean is not None
-        and not is_frozen(module)
-    ]
+    norms = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return [name for name, norm in norms if norm.running_mean is not None and not is_frozen(norm)]
 
 
 def measuring_steps(batch_size: int, steps_per_epoch: int) -> int:
@@ -44,26 +38,22 @@ def measuring_steps(batch_size: int, steps_per_epoch: int) -> int:
 
 @torch.no_grad()
 def measure_norms(
-    norms: Iterable[nn.Module],
-    network: Callable[[Tensor], object],
-    batches: Iterable[Tensor],
-    accelerator: Accelerator,
+    norms: Iterable[nn.Module], network: Callable[[Tensor], object], batches: Iterable[Tensor], accelerator: Accelerator
 ) -> None:
     """Set the running mean and variance of ``norms`` to the mean of those of all batches, over all processes.
 
-    Everything else of the network answers as in evaluation: other BatchNorm layers keep their statistics, nothing drops out.
-    ``torch.optim.swa_utils.update_bn`` would reset all of them, and put the whole network in training mode.
+    Everything else of the network answers as in evaluation: other BatchNorm layers keep their statistics, nothing drops
+    out. ``torch.optim.swa_utils.update_bn`` would reset all of them, and put the whole network in training mode.
 
     Args:
         norms: BatchNorm layers of the network.
         network: passes images through the whole of it, which is in evaluation mode.
         batches: this process's images as the network takes them, float32 (N, 3, H, W), on its device.
-        accelerator: of the processes.
     """
     measured: list[Any] = list(norms)
     momenta = [norm.momentum for norm in measured]
     for norm in measured:
-        norm.reset_running_stats()
+        norm.reset_running_stats()  # and its count of batches, which the plain mean goes by
         norm.momentum = None  # the plain mean of all batches
         norm.train()
     for images in batches if measured else ():

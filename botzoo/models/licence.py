@@ -11,10 +11,8 @@ def forbids_commerce(license: str | None) -> bool:
 def inherited_license(weights: str | None, data: str | None) -> str | None:
     """Return the licence that trained weights have without anybody's choice, None where somebody has to choose.
 
-    Args:
-        weights: licence of the weights that they started from, None or "unknown" where there are none or it is not known.
-        data: licence of the images, None where it is not known. One that forbids commercial use, where that of the weights
-            allows it, leaves the choice open.
+    That of the ``weights`` which they started from is inherited, if it is known, unless they allow commercial use and
+    the licence of the ``data`` forbids it.
     """
     known = None if weights in (None, "unknown") else weights
     return None if forbids_commerce(data) and not forbids_commerce(known) else known
@@ -23,12 +21,11 @@ def inherited_license(weights: str | None, data: str | None) -> str | None:
 def combined_license(weights: str | None, data: str | None, chosen: str | None) -> str | None:
     """Return the licence of trained weights, None where it is open and nobody chose.
 
-    Raises:
-        ConfigError: one is chosen against that of the weights which they started from.
+    Raises ConfigError where one is chosen against that of the weights which they started from.
     """
     inherited = inherited_license(weights, data)
     if inherited is not None and chosen not in (None, inherited):
         raise ConfigError(
-            f"--license is {chosen!r} and the weights that it starts from are under {inherited!r}: leave --license out."
+            f"--license is {chosen!r}, the weights it starts from have {inherited!r}: leave --license out."
         )
     return inherited or chosen

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
-from botzoo.models.foreign import meta_network, read_config, read_file, read_shapes, refuse_pickle
+from botzoo.models.foreign import no_model, read_config, read_file
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
 from botzoo.util.hub_cache import cached_file
@@ -38,22 +37,15 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     if kind == "local-dir":
         folder = Path(place).expanduser()
         wanted = ("config.json", "model.safetensors") if weights else ("config.json",)
-        missing = [name for name in wanted if not (folder / name).is_file()]
-        if missing == ["model.safetensors"]:  # timm would look for a pickle next
-            raise refuse_pickle(str(folder), [path.name for path in folder.iterdir()])
-        if missing:
-            raise CheckpointError(
-                f"There is no model in {folder} (no {' and no '.join(missing)}): give a folder with config.json and "
-                "model.safetensors in it, such as the folder model of a finished run."
-            )
+        if not all((folder / name).is_file() for name in wanted):  # timm would look for a pickle next
+            raise no_model(str(folder), [path.name for path in folder.glob("*") if path.is_file()])
         return folder
     if kind != "hf-hub":
         raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
     hub_id, _, revision = place.partition("@")
+    # a revision is part of a path in the cache, which it must not leave
     if ".." in revision or not re.fullmatch(r"[\w./-]*", revision):
-        raise ModelError(
-            f"{address!r} names no revision of a repository: give a branch, a tag or a commit behind the @."
-        )
+        raise ModelError(f"{address!r} names no revision: give a branch, a tag or a commit behind the @.")
     try:
         with cache_if_unreachable(hub_id, revision or None):
             config = Path(hf_hub_download(hub_id, "config.json", revision=revision or None))
@@ -65,12 +57,6 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
     except Exception as error:
         raise explain(address, error) from error
     return config.parent
-
-
-def check_foreign(folder: Path, *, weights: bool) -> None:
-    """Raise CheckpointError unless config.json and the shapes of the weights, if they are there, make a sound network."""
-    config, file = read_config(folder / "config.json"), folder / "model.safetensors"
-    meta_network(config, read_shapes(file) if weights or file.is_file() else None, str(folder))
 
 
 def hub_id_of(address: str) -> str | None:
@@ -93,7 +79,7 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
         if cached and listed:
             constants.HF_HUB_OFFLINE = True
         elif hub_id is not None and not before:
-            HfApi().model_info(hub_id, timeout=3 if cached else 10)
+            HfApi().model_info(hub_id, timeout=3 if cached else 10)  # a slow Hub is not worth the wait for what is here
     except refused.HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
         pass
     except Exception as error:
@@ -116,17 +102,14 @@ def explain(address: str, error: Exception) -> BotzooError:
             files = HfApi().list_repo_files(hub_id, revision=revision or None)
         except Exception:
             return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
-        if "config.json" not in files:
-            return CheckpointError(f"There is no model in {address} (no config.json): give one that timm can load.")
-        return refuse_pickle(address, files)
+        return no_model(address, files)
     if is_network_error(error):
         cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
-        return NetworkError(
-            f"The weights of {address} are not cached and the Hub cannot be reached: connect and try again, or "
-            "use what works without a network: --model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
-            f"{f'; cached are {cached}' if cached else ''}.",
-            unreachable=True,
-        )
+        offline = "--model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
+        offline += f"; cached are {cached}" if cached else ""
+        cure = f"connect and try again, or use what works without a network: {offline}"
+        what = f"The weights of {address} are not cached and the Hub cannot be reached"
+        return NetworkError(f"{what}: {cure}.", unreachable=True)
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
     return CheckpointError(f"{address} cannot be created: {brief(error)}.")
@@ -141,31 +124,21 @@ def explain_refusal(address: str, error: Exception) -> BotzooError | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """Weights from elsewhere; ``cfg`` is their entry in timm's schema, empty for a bare file."""
+def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file.
 
-    source: str
-    tensors: dict[str, Tensor]
-    cfg: dict[str, Any]
-    hub_id: str | None = None
-
-
-def read_weights(source: str) -> _Weights:
-    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file."""
-    kind, colon, place = source.partition(":")
+    Returns:
+        The tensors, and their entry in timm's schema, empty for a bare file.
+    """
+    kind, colon, _ = source.partition(":")
     if kind in ("hf-hub", "local-dir"):
         folder = model_folder(source)
         config = read_config(folder / "config.json")
-        cfg = dict(config.get("pretrained_cfg") or config)
-        hub_id = place.partition("@")[0] if kind == "hf-hub" else None
-        return _Weights(source, read_file(folder / "model.safetensors", load_file), cfg, hub_id)
+        return read_file(folder / "model.safetensors", load_file), config.get("pretrained_cfg") or config
     if colon and not source.endswith(".safetensors"):
-        raise ModelError(
-            f"--pretrained {source!r} is of no known kind: give a tag, hf-hub:owner/name, local-dir:PATH or a "
-            ".safetensors file."
-        )
-    return _Weights(source, read_file(Path(source).expanduser(), load_file), {})
+        kinds = "a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file"
+        raise ModelError(f"--pretrained {source!r} is of no known kind: give {kinds}.")
+    return read_file(Path(source).expanduser(), load_file), {}
 
 
 def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> KeyReport:
@@ -178,10 +151,8 @@ def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: s
     backbone = set(model.state_dict()) - set(head_names(model))
     fits = len(backbone & set(report.loaded))
     if 2 * fits < len(backbone):
-        first = next(iter(state_dict), "nothing")
-        raise CheckpointError(
-            f"{source} was made for another network: {fits} of {len(backbone)} tensors fit (it starts with {first!r}, this "
-            f"model with {next(iter(model.state_dict()))!r}). Give the --model that it was made for."
-        )
+        first, own = next(iter(state_dict), "nothing"), next(iter(model.state_dict()))
+        why = f"{fits} of {len(backbone)} tensors fit (it starts with {first!r}, this model with {own!r})"
+        raise CheckpointError(f"{source} was made for another network: {why}. Give the --model that it was made for.")
     model.load_state_dict({name: state_dict[name] for name in report.loaded}, strict=False)
     return report

@@ -20,10 +20,10 @@ class Preprocessing:
     fixed_size: bool = False  # whether the network takes images of this size only
 
     def train_size(self, scale: float) -> int:
-        """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 if it is below 128."""
+        """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 below 128."""
         if self.fixed_size or scale == 1:
             return self.size
-        multiple = 32 if self.size >= 128 else 16
+        multiple = 32 if self.size >= 128 else 16  # 32 is the stride of the last features
         return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
 
     def normalise(self, images: Tensor) -> Tensor:

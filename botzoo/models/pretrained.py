@@ -22,8 +22,7 @@ from botzoo.errors import CheckpointError, ModelError, NetworkError
 from botzoo.util.hub_cache import cached_file
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
-EMBEDDED = "resnet10d_bot.bot_r64_tin100"
-"""The weights that come with the package and need no network."""
+EMBEDDED = "resnet10d_bot.bot_r64_tin100"  # comes with the package and needs no network
 
 _TIMM_RESULTS = "timm's re-evaluation, results/results-imagenet.csv at commit 7479d45, {size} px"
 _RA4_POST = "R. Wightman, 'Trick or ResNet Treat', huggingface.co/blog, October 2024, {size} px"
@@ -71,11 +70,10 @@ class Weights:
 
     @cached_property
     def beside(self) -> dict[str, Any]:
-        """What the JSON file beside the packaged weights holds, such as ``label_names``; empty for weights on the Hub."""
-        file = self.path.with_suffix(".json") if self.path is not None else None
-        if file is None or not file.exists():
+        """What the JSON file beside the packaged weights holds, such as ``label_names``; empty for those on the Hub."""
+        if self.path is None or not self.path.with_suffix(".json").exists():
             return {}
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
         return found
 
     @property
@@ -86,17 +84,13 @@ class Weights:
 
     def cfg(self) -> dict[str, Any]:
         """Return the entry for timm's ``generate_default_cfgs``."""
+        same = ["license", "num_classes", "input_size", "test_input_size", "crop_pct", "test_crop_pct"]
         return untrained_cfg(self.first_conv, self.classifier) | {
             "hf_hub_id": self.hub_id,
             "file": str(self.path) if self.path else None,
-            "license": self.license,
             "label_names": self.beside.get("label_names"),
             "pool_size": self.pool_size or tuple(-(-side // 32) for side in self.input_size[1:]),
-            **{
-                key: getattr(self, key)
-                for key in ("num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
-            },
-            **{key: getattr(self, key) for key in ("test_input_size", "test_crop_pct")},
+            **{key: getattr(self, key) for key in (*same, "interpolation", "mean", "std")},
         }
 
 
@@ -114,15 +108,9 @@ def untrained_cfg(first_conv: str = "conv1", classifier: str = "fc") -> dict[str
 def _timm(network: str, tag: str, top1: float | None, source: str = _TIMM_RESULTS, **fields: Any) -> Weights:
     """Weights that timm keeps on the Hub; ``network`` is timm's name, and a name without letter is the paper's B."""
     letter = "" if network[-1] in "cd" else "b"
-    size = fields.get("input_size", (3, 224, 224))[-1]
-    return Weights(
-        name=f"{network}{letter}_bot.{tag}",
-        hub_id=f"timm/{network}.{tag}",
-        first_conv="conv1" if letter else "conv1.0",
-        top1=top1,
-        top1_source="" if top1 is None else source.format(size=size),
-        **fields,
-    )
+    name, hub_id, stem = f"{network}{letter}_bot.{tag}", f"timm/{network}.{tag}", "conv1" if letter else "conv1.0"
+    measured = "" if top1 is None else source.format(size=fields.get("input_size", (3, 224, 224))[-1])
+    return Weights(name=name, hub_id=hub_id, first_conv=stem, top1=top1, top1_source=measured, **fields)
 
 
 def _gluon(network: str, top1: float) -> Weights:
@@ -200,8 +188,7 @@ _TABLE = (
     ),
 )
 
-WEIGHTS: dict[str, Weights] = {weights.name: weights for weights in _TABLE}
-"""All weights by model name and tag; the first of a network is its default."""
+WEIGHTS: dict[str, Weights] = {weights.name: weights for weights in _TABLE}  # by model name and tag
 
 
 def work_offline() -> list[str]:
@@ -251,8 +238,8 @@ def build_checked(
 ) -> _ModelT:
     """Build ``variant`` as timm's ``build_model_with_cfg`` does, and load no weights but those that fit.
 
-    Only the classifier may differ, when the number of classes does, ``features_only`` drops it or ``model_cls`` has none
-    (``headless``), and the first convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half
+    Only the classifier may differ, when the number of classes does, ``features_only`` drops it or ``model_cls`` has
+    none (``headless``), and the first convolution, when ``in_chans`` differs from the weights' (timm adapts it). Half
     precision weights fit.
 
     Raises:
@@ -272,9 +259,7 @@ def build_checked(
         trained = dict.fromkeys(weights.architecture for weights in WEIGHTS.values())
         siblings = [name for name in trained if re.fullmatch(family + "[a-d]_bot", name)]
         instead = f"take {' or '.join(siblings)}, which have them, or " if siblings else ""
-        raise ModelError(
-            f"There are no pretrained weights for {variant}: {instead}train from scratch with pretrained=False."
-        )
+        raise ModelError(f"There are no pretrained weights for {variant}: {instead}give pretrained=False.")
     source = cfg.file or (f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url))
     source = "the given state_dict" if cfg.state_dict else source
     features_only = headless or bool(kwargs.get("features_only"))
@@ -314,26 +299,21 @@ def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, featu
         adapted |= {stem} if _shape(state_dict[stem]) == (out_channels, channels, *kernel) else set()
     report = compare_keys(model, state_dict, adapted)
     if not report.fits:
-        raise CheckpointError(
-            f"The weights from {source} do not fit {cfg['architecture']}: {report}. "
-            f"Give a checkpoint of this very network and of {cfg['num_classes']} classes, or pretrained=False."
-        )
+        cure = f"Give a checkpoint of this very network and of {cfg['num_classes']} classes, or pretrained=False."
+        raise CheckpointError(f"The weights from {source} do not fit {cfg['architecture']}: {report}. {cure}")
     return dict(state_dict)  # without torch's metadata, so that num_batches_tracked may be absent
 
 
 def _unreadable(error: Exception, cfg: PretrainedCfg, source: str) -> CheckpointError | NetworkError:
     reason = re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
     if is_network_error(error):
-        return NetworkError(
-            f"Cannot fetch the weights of {cfg.architecture} from {source} ({reason}). Check the connection and "
-            f"the name, or take resnet10d_bot, whose weights come with botzoo and need no network.",
-            unreachable=True,
-        )
+        cure = "Check the connection and the name, or take resnet10d_bot, which needs no network."
+        what = f"the weights of {cfg.architecture} from {source} ({reason})"
+        return NetworkError(f"Cannot fetch {what}. {cure}", unreachable=True)
     if isinstance(error, FileNotFoundError):
         return CheckpointError(f"There are no weights at {source}. Check the path, or install botzoo again.")
-    return CheckpointError(
-        f"Cannot read weights from {source} ({reason}). The file is damaged or is no checkpoint: fetch it again."
-    )
+    cure = "The file is damaged or is no checkpoint: fetch it again."
+    return CheckpointError(f"Cannot read weights from {source} ({reason}). {cure}")
 
 
 def is_network_error(error: Exception) -> bool:

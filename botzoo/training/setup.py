@@ -19,8 +19,7 @@ from botzoo.data.sampling import class_sampler
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
 from botzoo.errors import ConfigError
-from botzoo.models.create import Network, create_model
-from botzoo.models.own import adopt
+from botzoo.models.create import Network, adopt, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig

@@ -1,4 +1,4 @@
-"""Knowledge distillation (section 5.3; Hinton et al., 2015): learn the answers of a stronger network besides the labels."""
+"""Knowledge distillation (section 5.3; Hinton et al., 2015): learn a stronger network's answers besides the labels."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,8 +12,7 @@ def distillation(
     T^2 makes up for the gradient of the second term, which shrinks with 1 / T^2.
 
     Args:
-        logits: z, the student's, of any float dtype, shape (N, K).
-        teacher_logits: r, of any float dtype, shape (N, K); no gradient flows into them.
+        logits, teacher_logits: z and r, of any float dtype, shape (N, K); no gradient flows into r.
         targets: p, float32 probabilities, shape (N, K).
         temperature: T > 0; 20 in the paper.
         weight: > 0; 1 in the paper.
@@ -29,14 +28,8 @@ def distillation_floor(teacher_logits: Tensor, temperature: float = 20.0, weight
     """Return ``weight * T^2 * H(softmax(r / T))``, H being the entropy: what the second term is for a perfect student.
 
     It has no gradient. What the second term is above it is ``weight * T^2`` times the Kullback-Leibler divergence.
-
-    Args:
-        teacher_logits: r, of any float dtype, shape (N, K).
-        temperature: T > 0.
-        weight: > 0.
-
-    Returns:
-        The mean over the batch, a float32 scalar in nats; ``T^2 ln K`` at most, which is 1,842 for 100 classes.
+    Arguments are as in ``distillation``; the mean over the batch is a float32 scalar in nats, ``weight * T^2 ln K`` at
+    most, which is 1,842 for 100 classes and the paper's values.
     """
     r = teacher_logits.detach().float() / temperature
     return weight * temperature**2 * F.cross_entropy(r, r.softmax(1))

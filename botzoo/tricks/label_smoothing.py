@@ -16,7 +16,6 @@ def label_smoothing(labels: Tensor, num_classes: int, eps: float, over: Literal[
         labels: int64, shape (N,), values in [0, K).
         num_classes: K >= 2.
         eps: in [0, 1); 0.1 in the paper, 0 gives one-hot targets.
-        over: the classes that share eps: "others", all but the true one, as in the paper, or "all", as in timm and torch.
 
     Returns:
         float32, shape (N, K), rows sum to 1.

@@ -9,6 +9,5 @@ def linear_scaling(base_lr: float, batch_size: int, base_batch_size: int = 256) 
     Args:
         base_lr: learning rate at ``base_batch_size``, > 0; the paper's is 0.1 for training from scratch.
         batch_size: images in one optimizer step, over all processes and accumulated micro-batches, >= 1.
-        base_batch_size: batch size that ``base_lr`` is meant for.
     """
     return base_lr * batch_size / base_batch_size

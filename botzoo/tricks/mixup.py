@@ -8,13 +8,11 @@ from botzoo.errors import ConfigError
 
 
 def mixup_lambda(alpha: float, seed: int, step: int) -> float:
-    """Return lambda ~ Beta(alpha, alpha) of one step, a pure function of its arguments.
+    """Return lambda ~ Beta(alpha, alpha) of one step.
 
-    Args:
-        alpha: > 0; 0.2 in the paper.
-        seed: the run's seed, >= 0.
-        step: optimizer steps taken so far, >= 0.
+    ``alpha`` > 0 is 0.2 in the paper; ``seed`` >= 0 is the run's; ``step`` >= 0 counts the optimizer steps so far.
     """
+    # of seed and step alone, so that a resumed run goes on with the same ones and all processes agree
     return float(np.random.default_rng((seed, step)).beta(alpha, alpha))
 
 
@@ -27,10 +25,7 @@ def mixup(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
         lam: in [0, 1].
 
     Returns:
-        Mixed images and targets, of the same shapes and dtypes.
-
-    Raises:
-        ConfigError: there is one example only.
+        Mixed images and targets, of the same shapes and dtypes; raises as ``partners``.
     """
     return images.lerp(partners(images), 1 - lam), targets.lerp(partners(targets), 1 - lam)
 
@@ -38,13 +33,10 @@ def mixup(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
 def partners(examples: Tensor) -> Tensor:
     """Return, for each of N >= 2 examples along the first axis, the one half a batch further on: never itself.
 
-    Raises:
-        ConfigError: there is one example only.
+    Raises ConfigError where there is one example only.
     """
     if len(examples) < 2:
-        raise ConfigError(
-            "--mixup and --cutmix mix the images of a micro-batch, and here it has 1: give a larger --engine.micro-batch or "
-            "--batch-size, or leave them out."
-        )
+        cure = "give a larger --engine.micro-batch or --batch-size, or leave them out"
+        raise ConfigError(f"--mixup and --cutmix mix the images of a micro-batch, and here it has 1: {cure}.")
     half = len(examples) // 2
     return torch.cat((examples[half:], examples[:half]))

@@ -8,12 +8,13 @@
 
 Steps 3 to 5 leave values outside 0..255 as they are: the paper works in 32-bit floating point and names no clipping.
 
-The paper does not say how a hue, an angle without a natural zero, is scaled. Multiplied as in HSV, reds just above 0 degrees
-would stay and reds just below 360 go elsewhere, which tears even areas apart. Here h turns the chrominance (I, Q) of the YIQ
-colour space by ``theta = pi * (h - 1)``, 72 degrees at most either way, as MXNet, the paper's framework, does for a hue jitter
-of 0.4 (``HueJitterAug``). With the luma ``y = .299 R + .587 G + .114 B`` of each pixel, saturation gives ``y + s * (x - y)``
-and brightness ``b * x``. In YIQ the three are ``Y -> b Y`` and ``I + jQ -> b s exp(j theta) (I + jQ)``, so their order does
-not matter, and an image's steps 3 to 5 are one affine map of its pixels.
+The paper does not say how a hue, an angle without a natural zero, is scaled. Multiplied as in HSV, reds just above 0
+degrees would stay and reds just below 360 go elsewhere, which tears even areas apart. Here h turns the chrominance
+(I, Q) of the YIQ colour space by ``theta = pi * (h - 1)``, 72 degrees at most either way, as MXNet, the paper's
+framework, does for a hue jitter of 0.4 (``HueJitterAug``). With the luma ``y = .299 R + .587 G + .114 B`` of each
+pixel, saturation gives ``y + s * (x - y)`` and brightness ``b * x``. In YIQ the three are ``Y -> b Y`` and
+``I + jQ -> b s exp(j theta) (I + jQ)``, so their order does not matter, and an image's steps 3 to 5 are one affine map
+of its pixels.
 """
 
 import math
@@ -23,8 +24,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-CROP_MIN = 0.08
-"""Smallest area of the crop, as a share of the image."""
+CROP_MIN = 0.08  # smallest area of the crop, as a share of the image
 
 MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 STD = (58.393 / 255, 57.12 / 255, 57.375 / 255)

@@ -8,9 +8,9 @@ from torch.nn.modules.conv import _ConvNd
 def xavier_init(model: nn.Module) -> int:
     """Draw the weights of every convolution and fully connected layer anew, in place; return how many were drawn.
 
-    Their biases become 0, gamma of every BatchNorm 1 and its beta 0; other parameters stay as they are. Zero gamma comes
-    after it. The paper calls d_in and d_out the channel sizes; as in Glorot and Bengio (2010), torch and MXNet, those of a
-    convolution are times its kernel's area. d_in of a grouped convolution counts one group, d_out all of them.
+    Their biases become 0, gamma of every BatchNorm 1 and its beta 0; other parameters stay as they are. Zero gamma
+    comes after it. The paper calls d_in and d_out the channel sizes; as in Glorot and Bengio (2010), torch and MXNet,
+    those of a convolution are times its kernel's area. d_in of a grouped convolution counts one group, d_out all.
 
     Random numbers come from torch's default generator, in the order of ``model.modules()``.
 

@@ -21,9 +21,7 @@ def last_gammas(model: nn.Module) -> list[nn.Parameter]:
 
     A residual block is any module with timm's ``zero_init_last`` method whose last normalisation is ``bn3`` or ``bn2``.
     """
-    last_norms = [
-        getattr(block, "bn3", None) or getattr(block, "bn2", None)
-        for block in model.modules()
-        if hasattr(block, "zero_init_last")
-    ]
+    blocks = [module for module in model.modules() if hasattr(module, "zero_init_last")]
+    # bn3 of a bottleneck, bn2 of a basic block
+    last_norms = [getattr(block, "bn3", None) or getattr(block, "bn2", None) for block in blocks]
     return [gamma for norm in last_norms if (gamma := getattr(norm, "weight", None)) is not None]

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from glob import glob
@@ -13,9 +12,8 @@ from botzoo.data.sources.base import CHARACTERS, SPLIT_NAMES, UNLABELLED, ImageD
 from botzoo.data.sources.hf_datasets import library_errors
 from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
 from botzoo.data.sources.tables import by_role, has_configurations, shard_files
-from botzoo.data.streaming import parquet, tar
-from botzoo.data.streaming.counts import count
-from botzoo.data.streaming.shards import Form, Shards, is_remote, named_errors, opened
+from botzoo.data.streaming.forms import ParquetForm, form_of
+from botzoo.data.streaming.shards import Shards, count, is_remote, opened
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import brief, listing
 
@@ -26,10 +24,10 @@ def find_shards(
     """Find the shards of the data set ``name`` and count their images.
 
     Args:
-        name: a folder, a pattern of paths or addresses with ``{0000..1023}``, ``{a,b}`` or ``*``, a key of ``HUB_NAMES`` or a
-            Hub id. Names tell the splits: train, validation and test, or words for them.
-        image_column, label_column: columns of parquet files, or endings of names in tar files (``jpg``, ``cls``); a key in
-            the JSON of ``NAME.json`` too.
+        name: a folder, a pattern of paths or addresses with ``{0000..1023}``, ``{a,b}`` or ``*``, a key of
+            ``HUB_NAMES`` or a Hub id. Names tell the splits: train, validation and test, or words for them.
+        image_column, label_column: columns of parquet files, or endings of names in tar files (``jpg``, ``cls``); a key
+            in the JSON of ``NAME.json`` too.
         classes: number of classes, or a file with the name of one on each line, where the shards do not name them.
 
     Returns:
@@ -41,18 +39,18 @@ def find_shards(
     """
     source = _find(name)
     urls = source.urls["train"]
-    look: Callable[..., tuple[Form, tuple[str, ...] | None]] = tar.look if urls[0].endswith(".tar") else parquet.look
-    with named_errors(urls[0]), opened(urls[0]) as file:
-        form, declared = look(name, file, image_column, label_column or LABEL_COLUMNS.get(source.hub_id or ""))
+    label_column = label_column or LABEL_COLUMNS.get(source.hub_id or "")
+    with opened(urls[0]) as file:
+        form, declared = form_of(name, urls[0], file, image_column, label_column)
     declared = source.class_names.get(form.label, declared)
-    if isinstance(form, parquet.ParquetForm):
+    if isinstance(form, ParquetForm):  # nothing else would say how many classes there are
         form = replace(form, counted=declared is None and classes is None)
     notes = list(source.notes)
     splits: dict[str, Shards] = {}
     for role, found in source.urls.items():
         split = count(name, role, found, form)
         known = [counted.labels if counted.labels is not None else counted.bounds for counted in split.counts]
-        # A test split often has none, or the number that stands for none.
+        # a test split often has none, or the number that stands for none
         if role == "test" and all(labels is not None and set(labels) <= {None, UNLABELLED} for labels in known):
             notes.append("the test split has no labels, so it is not used")
         elif not len(split):
@@ -60,10 +58,8 @@ def find_shards(
         else:
             splits[role] = split
     if "validation" not in splits:
-        raise DataError(
-            f"{name} has no validation split, and streamed images cannot be set aside class by class: name some shards "
-            f"val-0000{Path(urls[0]).suffix} and so on."
-        )
+        cure = f"name some shards val-0000{Path(urls[0]).suffix} and so on"
+        raise DataError(f"{name} has no validation split, and none can be cut from a stream, class by class: {cure}.")
     class_names = _class_names(name, splits["train"], declared, classes)
     if declared is None and classes is None:
         notes.append("the shards do not name the classes: they are called by their numbers")
@@ -73,7 +69,7 @@ def find_shards(
     data = ImageData(
         source.folder or name, class_names, *parts, hub_id=source.hub_id, license=source.license, declared=True
     )
-    for role, split in splits.items():
+    for role, split in splits.items():  # before the first step, as a label out of range would end the run in its midst
         for url, counted in zip(split.urls, split.counts, strict=True):
             for label in (*(counted.labels or ()), *(counted.bounds or ())):
                 try:
@@ -86,16 +82,18 @@ def find_shards(
 
 @dataclass(frozen=True)
 class _Source:
-    urls: dict[str, list[str]]
+    """What is known of a data set before a shard is opened."""
+
+    urls: dict[str, list[str]]  # of the shards, by the role of their split
     notes: tuple[str, ...] = ()
-    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Those that the columns declare."""
+    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)  # those that the columns declare
     hub_id: str | None = None
     license: str | None = None
     folder: str | None = None
 
 
 def _find(name: str) -> _Source:
+    """Return the shards of each split, by their names; a data set is opened where only it knows them."""
     path = Path(name).expanduser()
     if path.is_dir():
         tars, tables = shard_files(path, ".tar"), shard_files(path, ".parquet")
@@ -127,9 +125,10 @@ def _find(name: str) -> _Source:
 
 
 def _behind_pattern(name: str) -> _Source:
+    """Return the shards whose names fit a pattern; on another machine they are taken to be there."""
     name = name if is_remote(name) else str(Path(name).expanduser())
     found: list[str] = []
-    for pattern in _expanded(name):
+    for pattern in _expanded(name):  # braces first: a name that they spell out has to be there
         globs = not is_remote(pattern) and any(c in pattern for c in "*?[")
         found += sorted(glob(pattern)) if globs else [pattern]  # noqa: PTH207
     found = list(dict.fromkeys(found))
@@ -139,6 +138,7 @@ def _behind_pattern(name: str) -> _Source:
         raise DataError(f"{name}: {which} missing{f', such as {missing[0]}' if missing else ''}; check the pattern.")
     if len(kinds := {Path(file).suffix for file in found}) > 1:
         raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
+    # words in the folders above the pattern, such as test, say nothing of a split
     fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
     parts, notes = by_role(name, [file[fixed:] for file in found])
     urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
@@ -162,51 +162,41 @@ def _built(name: str, where: str, configuration: str | None = None) -> _Source:
     with library_errors(name):
         builder = load_dataset_builder(where, configuration)
     if builder.name not in ("parquet", "webdataset"):
-        raise DataError(
-            f"{name} is stored as {builder.name}, and only parquet and tar files are streamed: leave --data.streaming out."
-        )
+        kind = f"{builder.name}, and only parquet and tar files are streamed"
+        raise DataError(f"{name} is stored as {kind}: leave --data.streaming out.")
     roles: dict[str, list[str]] = {}
-    for split, files in (builder.config.data_files or {}).items():
+    data_files: dict[Any, Any] = builder.config.data_files or {}
+    for split, files in data_files.items():
         if (role := SPLIT_NAMES.get(str(split).lower())) is not None:
             roles.setdefault(role, []).extend(map(str, files))
     if "train" not in roles:
-        raise DataError(
-            f"{name} has no training split, only {listing(list(map(str, builder.config.data_files or {})))}."
-        )
+        raise DataError(f"{name} has no training split, only {listing(list(map(str, data_files)))}.")
     features: dict[str, Any] = builder.info.features or {}
     return _Source(roles, class_names={column: tuple(f.names) for column, f in features.items() if hasattr(f, "names")})
 
 
 def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:
+    """Return the names: those that ``classes`` gives, else the declared ones, else the numbers of the labels."""
     give = "give the number of classes, or a file with one name on each line, with --data.classes"
     labels, names = set(train.labels or ()) - {None}, declared or ()
     if classes is not None:
         try:
-            lines = (
-                [*map(str, range(int(classes)))]
-                if classes.isdecimal()
-                else Path(classes).expanduser().read_text(encoding="utf-8").split("\n")
-            )
+            path = Path(classes).expanduser()
+            lines = map(str, range(int(classes))) if classes.isdecimal() else path.read_text("utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"--data.classes is {classes!r}: it must be a number or a text file ({brief(error)})."
-            ) from error
+            raise DataError(f"--data.classes is {classes!r}: give a number or a text file ({brief(error)}).") from error
         names = tuple(line.strip() for line in lines if line.strip())
         if len(set(names)) < len(names):
             twice = Counter(names).most_common(1)[0][0]
             raise DataError(f"--data.classes {classes} names {twice!r} twice: give each class one line.")
         if declared is not None and len(names) != len(declared):
-            raise DataError(
-                f"--data.classes gives {len(names)} classes, and {name} declares {len(declared)}: leave it out."
-            )
+            raise DataError(f"{name} declares {len(declared)} classes, not {len(names)}: leave --data.classes out.")
     if not names:
         if not labels or not all(isinstance(label, int) for label in labels):
             raise DataError(f"{name} does not say how many classes it has: {give}.")
         if labels != set(range(len(labels))):  # a class may have images in no shard, or a label be a mistake
-            raise DataError(
-                f"The labels of the training images of {name} are not the numbers from 0 on without a gap, but "
-                f"{len(labels)} from {min(labels)} to {max(labels)}: {give}."
-            )
+            found = f"{len(labels)} from {min(labels)} to {max(labels)}"
+            raise DataError(f"The labels of {name} are not the numbers from 0 on without a gap, but {found}: {give}.")
         names = tuple(map(str, range(len(labels))))
     if len(names) < 2:
         raise DataError(f"{name} has {len(names)} class: a classifier needs two or more.")

@@ -1,101 +1,47 @@
-"""The images of one split in shards: what each shard holds, and its cells in order, from a file or another machine."""
+"""The images of one split in shards: counted once, then their cells in order, from a file or another machine."""
 
 import hashlib
 import json
 import os
+import tarfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.data.streaming.forms import MAX_TEXT, Cell, Count, Form, TarForm
 from botzoo.errors import DataError
+from botzoo.util.cache import Store
 from botzoo.util.text import brief
 
-RETRY_SECONDS = (1, 4, 16)
-"""How long to wait before a shard on another machine is opened again."""
+STORE = Store("shards", ".json", "counts of shards", "counted")
 
-MAX_LABEL, MAX_LABELS = 1000, 1_000_000
-"""Characters of a label that is text; different labels in a shard."""
+UNKNOWN_SIZE = 16 << 30  # bytes that a shard has at most, where that is not known, for a bound on its images
+RETRY_SECONDS = (1, 4, 16)  # how long to wait before a shard on another machine is opened again
 
-MAX_TEXT = 64 << 20
-"""Bytes of a label's file, and of ``_info.json``."""
-
-Cell = tuple[int, bytes, Any]
-"""Number of an image in its shard, counted from 0; its encoded bytes, empty where there are none; its label as it stands."""
-
-
-@dataclass(frozen=True)
-class Count:
-    """What a shard holds.
-
-    Attributes:
-        images: how many.
-        labels: how many of each label as it stands, or None where that was not counted.
-        bounds: the least and the greatest label, or None where that is not known.
-    """
-
-    images: int
-    labels: dict[Any, int] | None = None
-    bounds: tuple[int, int] | None = None
-
-
-class Form(Protocol):
-    """How a kind of shard is read."""
-
-    @property
-    def label(self) -> str:
-        """The column of labels, or the ending of the names of files that hold them."""
-
-    @property
-    def read_whole(self) -> bool:
-        """Whether a shard has to be read from front to back to be counted."""
-
-    def cells(self, file: BinaryIO, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
-        """Yield the wanted ones of the first ``end`` images in their order; raise whatever a damaged file leads to."""
-
-    def count(self, file: BinaryIO) -> Count:
-        """Return what the shard holds."""
-
-
-def tally(labels: Iterable[Any]) -> dict[Any, int]:
-    """Count each label; raise ValueError where they are too long or too many to be those of classes."""
-    counts: Counter[Any] = Counter()
-    for label in labels:
-        counts[label] += 1
-        if isinstance(label, str) and len(label) > MAX_LABEL:
-            raise ValueError(f"a label in it has {len(label):,} characters, more than {MAX_LABEL:,}")
-        if len(counts) > MAX_LABELS:
-            raise ValueError(f"it has more than {MAX_LABELS:,} different labels")
-    return dict(counts)
+CHANGES = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
+"""What the clients of other machines call what changes with a file's content."""
 
 
 @dataclass(frozen=True)
 class Shards:
-    """The images of one split, in shards.
+    """The images of one split, in shards."""
 
-    Attributes:
-        name: the split's name.
-        urls: paths or addresses of the shards, in the order of their names.
-        sizes: bytes of each, 0 where that is not known.
-        counts: what each one holds.
-        form: how they are read.
-        label_of: index of each class by its label as it stands, where that is text.
-        classes: number of classes.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    sizes: tuple[int, ...]
-    counts: tuple[Count, ...]
-    form: Form
-    label_of: dict[Any, int] | None = None
-    classes: int = 0
+    name: str  # the split's
+    urls: tuple[str, ...]  # paths or addresses of the shards, in the order of their names
+    sizes: tuple[int, ...]  # bytes of each, 0 where that is not known
+    counts: tuple[Count, ...]  # what each one holds
+    form: Form  # how they are read
+    label_of: dict[Any, int] | None = None  # index of each class by its label as it stands, where that is text
+    classes: int = 0  # how many
 
     def __len__(self) -> int:
         return sum(count.images for count in self.counts)
@@ -123,13 +69,12 @@ class Shards:
 
     def index_of(self, label: Any) -> int:
         """Return the class of a label as it stands; raise ValueError where there is none."""
-        index = self.label_of.get(label) if self.label_of is not None and not isinstance(label, int) else label
         if label is None:
             raise ValueError("no label")
+        index = self.label_of.get(label) if self.label_of is not None and not isinstance(label, int) else label
         if not isinstance(index, int) or not 0 <= index < self.classes:
-            raise ValueError(
-                f"label {label!r}, which is out of range for {self.classes} classes (0 to {self.classes - 1})"
-            )
+            accepted = f"{self.classes} classes (0 to {self.classes - 1})"
+            raise ValueError(f"label {label!r}, which is out of range for {accepted}")
         return int(index)  # true and false are numbers too
 
     def describe(self, shard: int, number: int) -> str:
@@ -139,9 +84,8 @@ class Shards:
     def names(self) -> list[str]:
         """Return shard and number of each image, with as much of the shard's path as sets it apart from the others."""
         begin = os.path.commonprefix(self.urls).rfind("/") + 1  # noqa: RUF071 (of whole folders, as it ends at a slash)
-        return [
-            f"{url[begin:]}/{i}" for url, count in zip(self.urls, self.counts, strict=True) for i in range(count.images)
-        ]
+        shards = zip(self.urls, self.counts, strict=True)
+        return [f"{url[begin:]}/{i}" for url, count in shards for i in range(count.images)]
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of names, sizes and counts of the shards as this machine sees them, in hexadecimal."""
@@ -149,7 +93,7 @@ class Shards:
         for url, size, count in zip(self.urls, self.sizes, self.counts, strict=True):
             with suppress(OSError):  # a file that is gone keeps the size that it had
                 size = size if is_remote(url) else Path(url).stat().st_size
-            rows.append([url.rpartition("/")[2], size, count.images])
+            rows.append([url.rpartition("/")[2], size, count.images])  # without folders, so that a data set may move
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Iterator[Cell]:
@@ -167,7 +111,7 @@ class Shards:
 
         for wait in (*(RETRY_SECONDS if is_remote(url) else ()), None):
             try:
-                with named_errors(url), opened(url) as file:
+                with opened(url) as file:
                     for cell in self.form.cells(file, is_missing, begin + len(wanted)):
                         missing[cell[0] - begin] = False  # before it is given away: a second opening goes on behind it
                         yield cell
@@ -177,10 +121,72 @@ class Shards:
                     raise
                 time.sleep(wait)
         if missing.any():
-            raise DataError(
-                f"The shard {url} holds fewer images than the {self.counts[shard].images} that were counted before the first "
-                "step: put it back, or begin a new run."
-            )
+            counted = f"the {self.counts[shard].images} that were counted before"
+            raise DataError(f"The shard {url} holds fewer images than {counted}: put it back, or begin a new run.")
+
+
+def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
+    """Count the images of every shard; counts are taken from the cache as long as no file has changed."""
+    with ThreadPoolExecutor(16) as pool:  # most of the time is spent in waiting for another machine
+        states = list(pool.map(_state, urls))
+    sizes = tuple(size for size, _ in states)
+    found = partial(Shards, role, tuple(urls), sizes, form=form)
+    if isinstance(form, TarForm) and is_remote(urls[0]):  # to count these is to read them all
+        return found(counts=_stated(name, urls, sizes))
+    # the shards as they are now; "2" is the version of what is kept
+    key = hashlib.sha256(json.dumps(["2", repr(form), urls, states]).encode()).hexdigest()
+
+    def read(path: Path) -> tuple[Count, ...]:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Count(n, None if labels is None else dict(labels), bounds and tuple(bounds)) for n, labels, bounds in rows
+        )
+
+    def counted(url: str) -> Count:
+        with opened(url) as file:
+            return form.count(file)
+
+    if (kept := STORE.open(key, read)) is not None:
+        return found(counts=kept)
+    with ThreadPoolExecutor(16) as pool:
+        counts = tuple(pool.map(counted, urls))
+    # pairs, as JSON would make text of labels that are numbers
+    rows = [[c.images, list(c.labels.items()) if c.labels is not None else None, c.bounds] for c in counts]
+    with suppress(OSError), STORE.writing(key) as draft:  # without it, it only costs the time to count again
+        draft.file.write(json.dumps(rows).encode())
+    return found(counts=counts)
+
+
+def _state(url: str) -> tuple[int, list[str]]:
+    """Return the bytes of a shard, 0 where that is not known, and what else changes with its content."""
+    if not is_remote(url):
+        with suppress(OSError):
+            facts = Path(url).stat()
+            return facts.st_size, [str(Path(url).resolve()), str(facts.st_mtime_ns)]
+        return 0, []
+    import fsspec
+
+    with named_errors(url):
+        files, path = fsspec.core.url_to_fs(url)
+        info = files.info(path)
+        return int(info.get("size") or 0), [f"{key} {info[key]}" for key in CHANGES if info.get(key)]
+
+
+def _stated(name: str, urls: list[str], sizes: tuple[int, ...]) -> tuple[Count, ...]:
+    """Return the counts that ``_info.json`` beside tar files on another machine states, by split and file name."""
+    beside = f"{urls[0].rpartition('/')[0]}/_info.json"
+    try:
+        with opened(beside) as file:
+            splits = json.loads(file.read(MAX_TEXT))["splits"].values()
+        stated = {f: n for split in splits for f, n in zip(split["filenames"], split["shard_lengths"], strict=True)}
+        counts = tuple(Count(int(stated[url.rpartition("/")[2]])) for url in urls)
+    except Exception as error:  # every client of another machine has errors of its own
+        cure = f"download them, as they are read whole to be counted, or put the counts into {beside}"
+        raise DataError(f"How many images each shard of {name} holds is not known: {cure}.") from error
+    for url, count, size in zip(urls, counts, sizes, strict=True):
+        if not 0 <= count.images <= (size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:  # an image takes a block at least
+            raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")
+    return counts
 
 
 def is_remote(url: str) -> bool:
@@ -189,14 +195,16 @@ def is_remote(url: str) -> bool:
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    if is_remote(url):
-        import fsspec
+    """Open a shard; raise what reading it leads to as ``DataError`` that names it."""
+    with named_errors(url):
+        if is_remote(url):
+            import fsspec
 
-        with fsspec.open(url, "rb") as file:
-            yield file
-    else:
-        with Path(url).open("rb") as file:
-            yield file
+            with fsspec.open(url, "rb") as file:
+                yield file
+        else:
+            with Path(url).open("rb") as file:
+                yield file
 
 
 @contextmanager
@@ -210,10 +218,3 @@ def named_errors(url: str) -> Iterator[None]:
         raise DataError(f"The shard {url} is missing: put it back, or leave it out from the start.") from error
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
         raise DataError(f"The shard {url} cannot be read ({brief(error)}): get it again.") from error
-
-
-def refuse_lists(name: str, label: str) -> DataError:
-    """Return the error that a stream has one label for each image."""
-    return DataError(
-        f"Column {label!r} of {name} holds a list of labels for each image, and a stream has one: leave --data.streaming out."
-    )

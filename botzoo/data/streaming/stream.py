@@ -3,13 +3,14 @@
 Everything follows from (seed, pass, number of processes) and from how many images each shard holds:
 
 1. A pass puts the shards into a random order and their images, end to end, into one line.
-2. The line, less the images that do not fill a last batch, is cut into W parts of equal length, one for each process, whatever
-   the sizes of the shards: a part may begin and end within one. So each pass sees each image once, but for those left out.
+2. The line, less the images that do not fill a last batch, is cut into W parts of equal length, one for each process,
+   whatever the sizes of the shards: a part may begin and end within one. So each pass sees each image once, but for
+   those left out.
 3. Each process draws its next image at random from a buffer that the following images of its part fill up.
 
-All this is arithmetic on numbers, not on images. A resumed run does it again and reads from its shards only what it had not
-trained on: it goes on with the very image with which the other would have gone on. Augmentation depends on the seed, the pass
-and the image. An unreadable image gives its place in the batch to another one of that batch.
+All this is arithmetic on numbers, not on images. A resumed run does it again and reads only what it had not trained on:
+it goes on with the very image with which the other would have gone on. Augmentation depends on the seed, the pass and
+the image. An unreadable image gives its place in the batch to another one of that batch.
 """
 
 import logging
@@ -46,13 +47,8 @@ class Row(NamedTuple):
 class Stream(LoadedSplit):
     """The images of a split in shards.
 
-    Args:
-        shards: where they are.
-        buffer: images from which the next one is drawn, >= 1; 1 leaves them in the order of their shards.
-        skip_corrupt: do without unreadable images instead of raising.
-
-    Attributes:
-        fingerprint: SHA-256 of the names, sizes and counts of the shards, in hexadecimal.
+    The next one is drawn from ``buffer`` >= 1 of them; 1 leaves them in the order of their shards. With
+    ``skip_corrupt`` unreadable images are done without, else they raise.
     """
 
     labels = None
@@ -86,9 +82,8 @@ class Stream(LoadedSplit):
         for _ in range(first, last):
             step = [self._readable(next(batches)) for _ in range(order.accumulate)]
             if None in step:
-                raise DataError(
-                    f"A whole batch of {order.micro_batch} images of the {self.shards.name} split is unreadable."
-                )
+                size = order.micro_batch
+                raise DataError(f"A whole batch of {size} images of the {self.shards.name} split is unreadable.")
             yield [batch for batch in step if batch is not None]
 
     def eval_batches(
@@ -106,18 +101,16 @@ class Stream(LoadedSplit):
         ``order`` gives batch size, seed and processes; its epochs need not be the passes over the images.
         """
         steps = len(self) // order.batch_size  # in a pass
-        step = first
-        while step < last:
-            number, done = divmod(step, steps)
-            taken = min(steps - done, last - step)
-            rows = self.rows(order, number, steps, done)
-            for _ in range(taken * order.accumulate):
+        for number in range(first // steps, -(-last // steps)):
+            begin, end = max(first, number * steps), min(last, (number + 1) * steps)
+            rows = self.rows(order, number, steps, begin - number * steps)
+            for _ in range((end - begin) * order.accumulate):
                 yield list(islice(rows, order.micro_batch))
-            step += taken
 
     def rows(self, order: Order, number: int, steps: int, done: int = 0) -> Iterator[Row]:
         """Yield this process's rows of pass ``number``, without those of its first ``done`` steps."""
         each = order.batch_size // order.world_size
+        # rank + 1: numpy takes (seed, number, 0) for (seed, number), from which the order of the shards is drawn
         draws = drawn(steps * each, self.buffer, np.random.default_rng((order.seed, number, order.rank + 1)))
         wanted = np.ones(len(draws), bool)
         wanted[draws[: done * each]] = False
@@ -125,7 +118,7 @@ class Stream(LoadedSplit):
         incoming = self._line(shards, order.rank * len(draws), wanted, number)
         held: dict[int, Row] = {}
         for place in draws[done * each :].tolist():
-            while place not in held:
+            while place not in held:  # what comes out of the buffer later waits here, already read
                 at, row = next(incoming)
                 held[at] = row
             yield held.pop(place)
@@ -139,7 +132,7 @@ class Stream(LoadedSplit):
     def _line(
         self, shards: NDArray[np.int64], start: int, wanted: NDArray[np.bool_], epoch: int
     ) -> Iterator[tuple[int, Row]]:
-        """Yield place and row of the wanted ones of the images from ``start`` on, of all the ``shards`` in their order."""
+        """Yield place and row of the wanted ones of the images from ``start`` on, of all ``shards`` in their order."""
         sizes = self.shards.images
         firsts = np.cumsum(sizes) - sizes  # number of each shard's first image in the whole split
         end = 0
@@ -157,13 +150,11 @@ class Stream(LoadedSplit):
                 yield begin + number - start, Row((epoch, int(firsts[shard]) + number), encoded, index, source)
 
     def _readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
-        """Return a batch without the list of its unreadable images, which are an error or, each once, a line in the log."""
+        """Return a batch without its unreadable images, which are an error or, each once, a line in the log."""
         tensors, problems = batch
         if problems and not self.skip_corrupt:
-            raise DataError(
-                f"An image cannot be read: {problems[0]}. Mend or remove it, or begin with --skip-corrupt; the checkpoints so "
-                "far are kept."
-            )
+            cure = "Mend or remove it, or begin with --skip-corrupt; the checkpoints so far are kept."
+            raise DataError(f"An image cannot be read: {problems[0]}. {cure}")
         for problem in set(problems) - self._reported:
             self._reported.add(problem)
             log.warning("left out: %s", problem)
@@ -177,18 +168,15 @@ def drawn(count: int, buffer: int, rng: np.random.Generator) -> NDArray[np.int64
     """
     held = list(range(min(buffer, count)))
     order: list[int] = []
-    for incoming, place in zip(
-        range(len(held), count), rng.integers(buffer, size=count - len(held)).tolist(), strict=True
-    ):
+    for incoming, place in enumerate(rng.integers(buffer, size=count - len(held)).tolist(), len(held)):
         order.append(held[place])
         held[place] = incoming
-    rest = rng.permutation(np.array(held, np.int64))
-    return np.concatenate([np.array(order, np.int64), rest])
+    return np.concatenate([np.array(order, np.int64), rng.permutation(np.array(held, np.int64))])
 
 
 def _ahead(batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
     """Yield batches of rows, of which the next is read from its shard while the last is worked on."""
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread:  # a single one, so that rows keep their order
         coming = thread.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = thread.submit(next, batches, None)
@@ -202,12 +190,12 @@ class _Decoding(Dataset[Any]):
         self.transform = transform
 
     def __getitem__(self, row: Row) -> Decoded | str:
+        if not row.encoded:
+            return f"{row.source}: it is empty (0 bytes)"
         try:
-            image = decode(row.encoded) if row.encoded else None
+            image = decode(row.encoded)
         except (ValueError, MemoryError) as error:
             return f"{row.source}: {error}"
-        if image is None:
-            return f"{row.source}: it is empty (0 bytes)"
         return self.transform(image, row.key), row.label, self.transform.colour(row.key)
 
 

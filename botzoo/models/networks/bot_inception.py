@@ -18,16 +18,11 @@ from timm.models.inception_v3 import InceptionV3
 from botzoo.errors import ModelError
 from botzoo.models.pretrained import WEIGHTS, build_checked
 
-__all__ = ["IN_TIMM"]  # timm adds every registered model
-
 _NAME = "inception_v3_bot"
 
 default_cfgs = generate_default_cfgs(
     {n: weights.cfg() for n, weights in WEIGHTS.items() if weights.architecture == _NAME}
 )
-
-IN_TIMM: dict[str, tuple[str, dict[str, Any]]] = {_NAME: ("inception_v3", {})}
-"""Name and model_args with which plain timm builds the same network."""
 
 
 @register_model

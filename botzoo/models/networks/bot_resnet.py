@@ -1,13 +1,9 @@
 """ResNet A, B, C and D, depths 10 to 152 (He et al., 2018, arXiv:1812.01187, section 4 and figure 2).
 
-============ ==========================================================================================================
-variant      what changes
-============ ==========================================================================================================
-A            the original: 7x7 stem, and a down-sampling bottleneck strides in its first 1x1 convolution
-B            A, but the stride moves to the 3x3, so that the 1x1 no longer skips three quarters of its input
-C            B, but the stem is three 3x3 convolutions of widths 32, 32, 64
-D            C, but the shortcut of a down-sampling block averages 2x2 before a 1x1 convolution of stride 1
-============ ==========================================================================================================
+- A: the original: 7x7 stem, and a down-sampling bottleneck strides in its first 1x1 convolution
+- B: A, but the stride moves to the 3x3, so that the 1x1 no longer skips three quarters of its input
+- C: B, but the stem is three 3x3 convolutions of widths 32, 32, 64
+- D: C, but the shortcut of a down-sampling block averages 2x2 before a 1x1 convolution of stride 1
 
 B, C and D are the functions that timm calls resnet50, resnet50c and resnet50d, with the same state dict; timm has no A.
 Basic blocks (depths 10, 18, 34) have no 1x1 convolution that could stride: for them A and B are one, listed as B.
@@ -25,11 +21,8 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from botzoo.models.pretrained import WEIGHTS, build_checked, untrained_cfg
 
-__all__ = ["IN_TIMM", "BottleneckA"]  # timm adds every registered model
-
 _C: dict[str, Any] = {"stem_width": 32, "stem_type": "deep"}
 _D: dict[str, Any] = {**_C, "avg_down": True}
-_FIRST_CONV = {"a": "conv1", "b": "conv1", "c": "conv1.0", "d": "conv1.0"}
 
 _ARCHITECTURES = {
     f"resnet{depth}{variant}_bot": variant
@@ -37,13 +30,13 @@ _ARCHITECTURES = {
     for variant in variants
 }
 
-_TRAINED = {name: weights for name, weights in WEIGHTS.items() if weights.architecture in _ARCHITECTURES}
-_UNTRAINED = _ARCHITECTURES.keys() - {weights.architecture for weights in _TRAINED.values()}
+_TRAINED = [weights for weights in WEIGHTS.values() if weights.architecture in _ARCHITECTURES]
+_UNTRAINED = _ARCHITECTURES.keys() - {weights.architecture for weights in _TRAINED}
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = generate_default_cfgs(  # register_model below looks them up under this name
     {
-        **{name: weights.cfg() for name, weights in _TRAINED.items()},
-        **{name: untrained_cfg(_FIRST_CONV[_ARCHITECTURES[name]]) for name in _UNTRAINED},
+        **{weights.name: weights.cfg() for weights in _TRAINED},
+        **{name: untrained_cfg("conv1" if _ARCHITECTURES[name] in "ab" else "conv1.0") for name in _UNTRAINED},
     }
 )
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from botzoo.data.order import Order
-from botzoo.data.streaming import parquet, shards
+from botzoo.data.streaming import forms, shards
 from botzoo.data.streaming.find import find_shards
 from data.streaming.made import (
     numbers,
@@ -167,7 +167,7 @@ def test_a_shard_on_another_machine_is_opened_again_where_it_fails(
     for path in tables.iterdir():
         files.pipe_file(f"/flaky/{path.name}", path.read_bytes())
     found = stream(f"memory://flaky/{{{','.join(path.name for path in tables.iterdir())}}}")
-    cells, failures = parquet.ParquetForm.cells, [3]
+    cells, failures = forms.ParquetForm.cells, [3]
 
     def flaky(*args: Any) -> Any:
         for cell in cells(*args):
@@ -176,7 +176,7 @@ def test_a_shard_on_another_machine_is_opened_again_where_it_fails(
                 raise ConnectionError("reset by peer")
             yield cell
 
-    monkeypatch.setattr(parquet.ParquetForm, "cells", flaky)
+    monkeypatch.setattr(forms.ParquetForm, "cells", flaky)
     assert sorted(n for rows in numbers(found, Order(40, 8, 3), 0, 5) for n in rows) == list(range(40))
     assert not failures[0]
 
