@@ -13,7 +13,6 @@ from pathlib import Path
 from botzoo.models.licence import forbids_commerce, inherited_license
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
-from botzoo.results.card.recipe import program
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
 from botzoo.results.record import RunRecord
@@ -207,7 +206,7 @@ def training(record: RunRecord) -> Iterator[str]:
             f" The steps were counted anew on the way to keep to the time: {steps}. A training by the recipe has the last "
             "number of them from its start, so its learning rate may be another until then."
         )
-    yield f"They are options in recipe.yaml too, for `{program(record)} --config recipe.yaml`.{changes}"
+    yield f"They are options in recipe.yaml too, for `{record.program} --config recipe.yaml`.{changes}"
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield (
         f"It took {duration(facts['seconds'])} on {escaped(facts['hardware'])} and was finished on {facts['finished']}, "
