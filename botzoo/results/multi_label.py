@@ -20,8 +20,8 @@ def figures(record: RunRecord) -> list[LabelFigures]:
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
-    headline, seen, words = record.task.headline, record.evaluation, "Multi-label Image Classification"
-    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval(), words)]
+    headline, seen = record.task.headline, record.evaluation
+    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval())]
 
 
 def opening(record: RunRecord) -> Iterator[str]:
@@ -40,14 +40,12 @@ def results(record: RunRecord) -> Iterator[str]:
     every, seen = figures(record), record.evaluation
     over, (low, high) = f"mean over {len(every)} labels", seen.interval()
     yield "## Results"
-    yield table(
-        (f"on {record.split_text}", "value", "95 % interval", "of"),
-        (
-            ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
-            ("micro F1", f"{seen.f1('micro'):.2f} %", "", "all answers at a threshold of 0.5"),
-            ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
-        ),
+    rows = (
+        ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
+        ("micro F1", f"{seen.f1('micro'):.2f} %", "", "all answers at a threshold of 0.5"),
+        ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
     )
+    yield table((f"on {record.split_text}", "value", "95 % interval", "of"), rows)
     yield sections.looked_at(record)
     chance = 100 * float(np.mean([f.images for f in every])) / len(seen)
     yield (
