@@ -63,9 +63,9 @@ def summary(record: RunRecord) -> Iterator[str]:
     imports, first = "import timm", ""
     if needs_botzoo(record.model_config):
         imports, first = "import botzoo, timm", "import botzoo; "
-    epochs = (
-        f"epochs {and_list(record.averaged)}, averaged" if record.averaged else f"epoch {record.facts['best_epoch']}"
-    )
+    epochs = f"epoch {record.facts['best_epoch']}"
+    if record.averaged:
+        epochs = f"epochs {and_list(record.averaged)}, averaged"
     yield ""
     yield from words.terminal(record)
     yield from class_table(words.figures(record), words.NOUN, words.NOUNS)
