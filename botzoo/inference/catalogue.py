@@ -57,7 +57,8 @@ def chosen(pattern: str = "*", sort: str = "name", *, cached: bool = False) -> l
     wanted = pattern if re.search(r"[*?[]", pattern) else f"*{pattern}*"
     found = [entry for entry in every if fnmatch(entry.name, wanted)]
     if not found:
-        names, unknown = {entry.name.split(".")[0] for entry in every}, f"No network is called {pattern!r}."
+        names = {entry.name.split(".")[0] for entry in every}
+        unknown = f"No network is called {pattern!r}."
         raise ModelError(unknown, value=pattern, accepted=names, cure="All of them: botzoo list.")
 
     def order(entry: Entry) -> tuple[Any, ...]:

@@ -58,7 +58,7 @@ def results(record: RunRecord) -> Iterator[str]:
     yield table((f"on {record.split_text}", "accuracy", "95 % interval", "images right"), rows)
     yield sections.looked_at(record)
     sizes = [f.images for f in every]
-    commonest = 100 * max(sizes) / len(record.evaluation)
+    commonest = 100 * max(sizes) / len(record.evaluation)  # what accuracy is to be compared with
     yield (
         f"{sections.conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} "
         f"nats. Always answering with the commonest class would reach {commonest:.1f} %."
@@ -74,7 +74,7 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(names), NOUN, NOUNS)
     yield "### Confusions"
     matrix = confusions(record.evaluation, len(names))
-    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)
+    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)  # the diagonal is what was right
     mistakes = []
     for k in np.argsort(-wrong, axis=None, kind="stable")[:10].tolist():  # the commonest first
         i, j = divmod(k, len(names))
@@ -116,7 +116,7 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
 
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
-    worst = min(every, key=lambda f: (f.recall, -f.images))
+    worst = min(every, key=lambda f: (f.recall, -f.images))  # of equals the one with the most images
     if worst.recall < 100:
         yield (
             f"Weakest class: of {counted(worst.images, 'image')} of {quoted(worst.name)} it recognised "

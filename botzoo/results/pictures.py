@@ -58,12 +58,12 @@ def confusion_figure(record: RunRecord) -> Figure:
     figure.colorbar(picture, ax=axes, shrink=0.7, label="% of the class's images")
     axes.set(xlabel="answer", ylabel="class")
     axes.set_title(record.split_text, parse_math=False)
-    if count <= 150:
+    if count <= 150:  # nor the names of more
         size = 9 if count <= 30 else 6
         labels = [_drawable(name, k) for k, name in enumerate(names)]
         axes.set_xticks(range(count), labels, rotation=90, fontsize=size, parse_math=False)
         axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
-    if count <= 20:
+    if count <= 20:  # of more the numbers could not be read
         for i, j in np.argwhere(matrix > 0).tolist():
             colour = "white" if share[i, j] > 30 else "black"
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)

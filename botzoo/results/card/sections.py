@@ -182,7 +182,7 @@ def training(record: RunRecord) -> Iterator[str]:
     )
     settings = effective(TrainConfig, flat(record.options))
     if not has_momentum(record.config.optimizer):
-        settings.pop("optim.momentum", None)
+        settings.pop("optim.momentum", None)  # effective() does not know the optimizers
     if teacher is not None:
         settings["distillation"] = teacher["name"]
     shown = {key: _short(value) if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
@@ -297,7 +297,7 @@ def without_folders(command: str) -> str:
 
 
 def _short(source: str) -> str:
-    """Return ``source`` without the folders before a path's last two parts, and on one line."""
+    """Return ``source``, of a path its last two parts alone."""
     kind, colon, rest = source.rpartition(":")
     local = kind == "local-dir" or source.endswith(".safetensors")
     return f"{kind}{colon}{'/'.join(Path(rest).parts[-2:])}" if local else source
