@@ -190,7 +190,7 @@ class Predictor:
         self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.size
         self.temperature = temperature or model.temperature or 1.0
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
-        pixels = (256 if device.type == "cuda" else 64) * 224 * 224
+        pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
         self.batch_size = batch_size or max(1, min(512, pixels // self.size**2))
         few = requested == "auto" and device.type == "cpu" and expected is not None and expected <= FEW
         self.precision = Precision("fp32", "for a few images") if few else mixed_precision(requested, device)
@@ -206,7 +206,7 @@ class Predictor:
             if type(layer) in (nn.Conv2d, nn.Linear):  # autocast would round their weights anew at each call
                 layer.to(self.dtype)
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.benchmark = True  # all batches but the last have one shape
 
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""

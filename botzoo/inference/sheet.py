@@ -84,11 +84,11 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         (r.name, " x ".join(map(str, r.shape)), f"{r.params:,}", f"{r.macs:,}", r.kind)
         for r in (found if every_layer else blocks(found))
     )
-    return [
-        *(*lines, *under("structure", structure(model)), _line("cost", cost), ""),
-        *table([("layer", "output", "params", "MACs", "what it is"), *rows], left=(0, 4)),
-        *([f"and {rest:,} multiply-accumulates in products that are no layers of their own"] if rest > 0 else []),
-    ]
+    lines += [*under("structure", structure(model)), _line("cost", cost), ""]
+    lines += table([("layer", "output", "params", "MACs", "what it is"), *rows], left=(0, 4))
+    if rest > 0:  # as in attention
+        lines.append(f"and {rest:,} multiply-accumulates in products that are no layers of their own")
+    return lines
 
 
 def _line(title: str, text: str) -> str:
@@ -106,7 +106,8 @@ def _weights(name: str, folder: Path | None, cfg: Mapping[str, Any], temperature
             yield _line("weights", f"{file}, {in_megabytes(file.stat().st_size)}")
         yield _line("licence", str(cfg.get("license") or "unknown"))
         options = [file for file in (folder / "recipe.yaml", folder.parent / "config.yaml") if file.is_file()]
-        yield from [_line("recipe", str(options[0]))] if options else []
+        if options:
+            yield _line("recipe", str(options[0]))
         card = str(folder / "README.md") if (folder / "README.md").is_file() else card
     elif weights is not None:
         yield _line("weights", "with botzoo, no network needed" if weights.path else hub)
@@ -114,7 +115,8 @@ def _weights(name: str, folder: Path | None, cfg: Mapping[str, Any], temperature
             yield _line("top-1", f"{weights.top1:.2f} % ({weights.top1_source})")
         yield _line("licence", terms)
         of_it = [other for other, entry in WEIGHTS.items() if entry.architecture == weights.architecture]
-        yield from [_line("also", ", ".join(other for other in of_it if other != name))] if of_it[1:] else []
+        if len(of_it) > 1:
+            yield _line("also", ", ".join(other for other in of_it if other != name))
         own = CARDS / f"{name}.md"
         card = str(own) if own.is_file() else hub or f"cards/{weights.name}.md in botzoo's repository"
     elif any(cfg.get(key) for key in ("hf_hub_id", "file", "url")):
