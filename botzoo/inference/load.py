@@ -50,8 +50,8 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
         if isinstance(error, NetworkError) or not timm.is_model(address) or timm.is_model_pretrained(address):
             raise
         raise ModelError(
-            f"There are no trained weights for {name}: train it first (botzoo train --model {name}) and give the folder of "
-            "that run, or take a network that has them (botzoo list)."
+            f"There are no trained weights for {name}: train it first (botzoo train --model {name}) and give the "
+            "folder of that run, or take a network that has them (botzoo list)."
         ) from error
     classes = getattr(network.model, "num_classes", 0)
     if not isinstance(classes, int) or classes < 1:
@@ -89,7 +89,7 @@ def address_of(name: str) -> str:
 
 
 def to_fetch(name: str) -> str | None:
-    """Return the repository on the Hub that the weights of ``name`` have to come from, None where they are here already."""
+    """Return the repository on the Hub that the weights of ``name`` have to come from, None where they are here."""
     address = address_of(name)
     if ":" not in address and not timm.is_model_pretrained(address):
         return None

@@ -36,8 +36,8 @@ class Prediction:
 
     Attributes:
         image: path or address; of an image in memory "image 3", its place counted from 0.
-        labels, probabilities, indices: of the likeliest classes, the likeliest first; empty where the image cannot be read,
-            and where it may have any number of labels and has none.
+        labels, probabilities, indices: of the likeliest classes, the likeliest first; empty where the image cannot be
+            read, and where it may have any number of labels and has none.
         problem: why the image cannot be read, else None.
         temperature: what the logits were divided by.
     """
@@ -168,11 +168,9 @@ class Model:
 
 
 class Predictor:
-    """A copy of a model's network on a device, readied for speed; the options are those of ``Model.predict``.
+    """A copy of a model's network on a device, readied for speed and for so many images as are ``expected``, if known.
 
-    Args:
-        requested: the arithmetic.
-        expected: how many images there will be, if known.
+    The other options are those of ``Model.predict``, ``requested`` being its arithmetic.
     """
 
     def __init__(
@@ -278,7 +276,7 @@ def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:
 
 
 def views(images: Tensor, tta: Tta, size: int) -> list[Tensor]:
-    """Return the views of uint8 images (N, 3, S, S), each (N, 3, size, size); the images themselves or their centre first."""
+    """Return the views of uint8 images (N, 3, S, S), each (N, 3, size, size); the images or their centre first."""
     if tta == "none":
         return [images]
     if tta == "flip":

@@ -1,6 +1,6 @@
 """What ``botzoo info`` prints of a network, from its name or folder.
 
-That is which of the paper's tweaks it has and where, its layers and what each of them costs, its weights, recipe and card.
+Which of the paper's tweaks it has and where, its layers and what each of them costs, its weights, recipe and card.
 """
 
 from collections.abc import Iterator, Mapping
@@ -144,10 +144,10 @@ class Layer:
 def layers(model: nn.Module, size: int) -> list[Layer]:
     """Return the modules with weights of their own and the poolings, in the order in which an image passes them.
 
-    A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a linear
-    map C_in * C_out at each position. Products without a module of their own, as in attention, are not among them; see
-    ``botzoo.models.cost.count_macs`` for all. The model is on the meta device and is put into evaluation mode; ``size`` is the
-    side of the image in pixels.
+    A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a
+    linear map C_in * C_out at each position. Products without a module of their own, as in attention, are not among
+    them; see ``botzoo.models.cost.count_macs`` for all. The model is on the meta device and put into evaluation mode;
+    ``size`` is the side of the image in pixels.
     """
     found: list[Layer] = []
 

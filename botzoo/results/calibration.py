@@ -51,10 +51,11 @@ class Calibration:
 
 
 def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Return the expected calibration error, in [0, 1], of answers with a confidence in (0, 1]; both arrays have shape (N,).
+    """Return the expected calibration error, in [0, 1], of answers with a confidence in (0, 1]; shapes (N,).
 
-    ECE = sum over m of |B_m| / N * |acc(B_m) - conf(B_m)|, with B_m the images whose confidence is in ((m - 1) / M, m / M]
-    for M ``bins``, acc the share of them that is right and conf their mean confidence (section 2, equations 3 and 5).
+    ECE = sum over m of |B_m| / N * |acc(B_m) - conf(B_m)|, with B_m the images whose confidence is in
+    ((m - 1) / M, m / M] for M ``bins``, acc the share of them that is right and conf their mean confidence (section 2,
+    equations 3 and 5).
     """
     which = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(which, correct.astype(np.float64) - confidence, minlength=bins)
@@ -64,9 +65,9 @@ def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], b
 def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
     """Return the temperature T > 0 with the least mean negative log-likelihood of ``labels`` under softmax(z / T).
 
-    Section 4.2. Only differences of logits count, so that log-probabilities (N, K) serve as z; labels have shape (N,). The
-    likelihood has one optimum in 1 / T. None where it is at a bound: where every answer is right the likelihood grows without
-    end, and what stopped it would be the bound.
+    Section 4.2. Only differences of logits count, so that log-probabilities (N, K) serve as z; labels have shape (N,).
+    The likelihood has one optimum in 1 / T. None where it is at a bound: where every answer is right the likelihood
+    grows without end, and what stopped it would be the bound.
     """
     from scipy.optimize import minimize_scalar
 

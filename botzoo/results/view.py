@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Mistake(NamedTuple):
     """What a network answered for one image.
 
-    The loss is in nats, the confidence the probability of the answer, in (0, 1]; of several labels the smallest, NaN where
-    none is given.
+    The loss is in nats, the confidence the probability of the answer, in (0, 1]; of several labels the smallest, NaN
+    where none is given.
     """
 
     name: str  # path of the image within the data set's folder, or its row
@@ -42,7 +42,7 @@ class FinishedRun:
 
     @classmethod
     def load(cls, folder: str | Path) -> FinishedRun:
-        """Open the folder of a finished run; raise CheckpointError where it is none, has not finished, or is damaged."""
+        """Open the folder of a finished run; raise CheckpointError where it is none, unfinished or damaged."""
         return cls(RunRecord.load(Path(folder).expanduser()))
 
     @property

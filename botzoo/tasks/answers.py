@@ -56,5 +56,5 @@ def read_answers(path: Path) -> tuple[list[str], Answers]:
     except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form
         reason, run = brief(error) if path.is_file() else "there is no such file", path.parent.parent
         raise CheckpointError(
-            f"The answers in {path} cannot be read ({reason}): remove {run / 'model'} and evaluate again by --resume {run}."
+            f"The answers in {path} cannot be read ({reason}): remove {run / 'model'} and evaluate by --resume {run}."
         ) from error

@@ -113,9 +113,10 @@ def class_weights(
     So the learning rate means what it means without them, and they do not depend on what a batch happens to hold.
 
     "balanced" is ``N / (K n_k)``, as scikit-learn's ``compute_class_weight``. "effective" is in proportion to
-    ``(1 - beta) / (1 - beta^n_k)``, one over the effective number of images (Y. Cui, M. Jia, T. Lin, Y. Song, S. Belongie,
-    *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019, arXiv:1901.05555, equation 2), beta being ``BETA``.
-    ``counts`` are the training images of each class, n_k, shape (K,); a class without any gets 0 and is not counted in K.
+    ``(1 - beta) / (1 - beta^n_k)``, one over the effective number of images (Y. Cui, M. Jia, T. Lin, Y. Song,
+    S. Belongie, *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019, arXiv:1901.05555, equation 2),
+    beta being ``BETA``. ``counts`` are the training images of each class, n_k, shape (K,); a class without any gets 0
+    and is not counted in K.
     """
     if weighting == "none":
         return None
@@ -148,7 +149,7 @@ class Classification:
         """
         if counts is None and config.class_weights != "none":
             raise ConfigError(
-                f"--class-weights {config.class_weights}: these shards do not tell how many images a class has; leave it out."
+                f"--class-weights {config.class_weights} needs the images of each class counted, as these shards are not: use none."
             )
         return Objective(
             *(len(class_names), config.label_smoothing, config.mixup, config.seed, config.label_smoothing_over),

@@ -43,8 +43,8 @@ class Ranked:
     def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Return average precision, ``sum_n (R_n - R_(n-1)) P_n`` over the thresholds, as scikit-learn has it.
 
-        It is in [0, 1], shape (R,), one for each row of ``times``, shape (R, N): how often each image counts, None for each
-        once. It is NaN where no image that counts has the label.
+        It is in [0, 1], shape (R,), one for each row of ``times``, shape (R, N): how often each image counts, None for
+        each once. It is NaN where no image that counts has the label.
         """
         weights = np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
         gains = weights * self.truth

@@ -32,7 +32,8 @@ class Objective:
     """Targets and loss of one training step, of K >= 2 classes.
 
     Attributes:
-        smoothing, smoothing_over: eps of label smoothing, in [0, 1), and who shares it: all classes but the true one, or all.
+        smoothing, smoothing_over: eps of label smoothing, in [0, 1), and the classes that share it: all but the true
+            one, or all.
         mixup_alpha, cutmix_alpha: of the Beta distribution of each, 0 for none.
         temperature, distill_weight: T of distillation and the factor on the teacher's part of the loss, both > 0.
         class_weights: factor on the loss of the images of each class, >= 0; None for none. It belongs to the image, whose
@@ -98,8 +99,8 @@ class MultiLabelObjective(Objective):
 class OwnObjective(Objective):
     """A loss of the user's own, of logits and the labels as they are, which are those of the objective ``given``.
 
-    ``own`` returns a scalar of logits, float32 (N, K), and labels: int64 (N,), or float32 (N, K) of 0 and 1 where an image may
-    have any number of them.
+    ``own`` returns a scalar of logits, float32 (N, K), and labels: int64 (N,), or float32 (N, K) of 0 and 1 where an
+    image may have any number of them.
     """
 
     def __init__(self, given: Objective, own: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -138,9 +139,9 @@ def mix(
 
 
 def cutmix_box(alpha: float, seed: int, step: int, height: int, width: int) -> tuple[Box, float]:
-    """Return timm's box for ``lambda ~ Beta(alpha, alpha)``, and the share of the image outside it: 1 where it is empty.
+    """Return timm's box for ``lambda ~ Beta(alpha, alpha)``, and the share of the image outside it, 1 if it is empty.
 
-    Its sides are ``sqrt(1 - lambda)`` of the image's and its centre is uniform; what reaches beyond the image is cut off.
+    Its sides are ``sqrt(1 - lambda)`` of the image's, its centre is uniform; what reaches beyond the image is cut off.
     """
     rng = _rng(seed, step, "cutmix")
     lam = rng.beta(alpha, alpha)
@@ -157,8 +158,8 @@ def cutmix_box(alpha: float, seed: int, step: int, height: int, width: int) -> t
 def cutmix(images: Tensor, targets: Tensor, box: Box, lam: float) -> tuple[Tensor, Tensor]:
     """Put what each image's partner shows inside ``box`` into a copy of the image (Yun et al., 2019).
 
-    Images, targets and errors are those of ``mix``, the box is in pixels, and ``lam`` is the share of the image outside it,
-    in [0, 1], and so the share of its own target.
+    Images, targets and errors are those of ``mix``, the box is in pixels, and ``lam`` is the share of the image outside
+    it, in [0, 1], and so the share of its own target.
     """
     top, bottom, left, right = box
     mixed = images.clone()

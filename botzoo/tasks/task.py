@@ -76,10 +76,10 @@ class Task(Protocol):
         """Raise ConfigError for options that do not go with the task."""
 
     def objective(self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None) -> Objective:
-        """Return the training steps' targets and loss; ``counts`` are the images of each class, (K,), None if not known."""
+        """Return targets and loss of a step; ``counts`` are the training images of each class, (K,), if known."""
 
     def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        """Return what is kept of a batch with float32 ``logits`` (N, K): of the ``optional`` too where ``everything`` is."""
+        """Return what is kept of a batch with float32 ``logits`` (N, K): with ``everything``, the ``optional`` too."""
 
     def evaluation(self, answers: Answers) -> Any:
         """Return the ``Evaluation`` of a whole split."""
@@ -91,7 +91,10 @@ class Task(Protocol):
         """Return the probability of each class, float32 (N, K)."""
 
     def named(self, probabilities: Tensor, top_k: int | None = None) -> list[list[tuple[int, float]]]:
-        """Return class and probability of the likeliest ``top_k`` of each image, or of as many as the task names itself."""
+        """Return class and probability of the ``top_k`` likeliest of each image, or of those that the task names.
+
+        The likeliest come first; ``probabilities`` have shape (N, K).
+        """
 
     def code(self, logits: str, classes: int) -> str:
         """Return the lines of Python that print what is named of one image.

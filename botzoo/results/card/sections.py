@@ -1,6 +1,6 @@
 """The sections that the cards of all tasks share, and the sentences that those of one task are made with.
 
-Every figure comes from a ``RunRecord``. What is not known is said to be unknown or left out; nothing is left to fill in.
+Every figure is from a ``RunRecord``. What is not known is said to be unknown or left out; nothing is left to fill in.
 """
 
 import json
@@ -26,7 +26,7 @@ OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\
 
 
 def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[str]:
-    """Yield the section on what the network is: its ``kind``, what it ``does`` with an image, what ``harm`` it is not for."""
+    """Yield the section on what the network is: its ``kind``, what it ``does``, and the ``harm`` it is not for."""
     network, names = record.facts["network"], record.class_names
     some = ", ".join(escaped(name) for name in names[:20])
     rest = f", and {len(names) - 20} more (all in config.json)" if len(names) > 20 else ""

@@ -19,8 +19,8 @@ def usage_code(
 ) -> str:
     """Return the Python lines with which a card shows how to ask the network at ``address`` about photo.jpg.
 
-    It has so many ``classes`` and is ``ours`` where timm alone has no such network; its ``task`` says what is printed. The
-    logits are divided by a ``temperature``, if there is one.
+    It has so many ``classes`` and is ``ours`` where timm alone has no such network; its ``task`` says what is printed.
+    The logits are divided by a ``temperature``, if there is one.
     """
     first = "import botzoo  # names the network to timm\n" if ours else ""
     kept, logits = "", "model(transform(image).unsqueeze(0))"
