@@ -149,7 +149,8 @@ class Classification:
         """
         if counts is None and config.class_weights != "none":
             raise ConfigError(
-                f"--class-weights {config.class_weights} needs the images of each class counted, as these shards are not: use none."
+                f"--class-weights {config.class_weights} needs the number of images of each class, which these shards do "
+                "not tell: leave it out."
             )
         return Objective(
             *(len(class_names), config.label_smoothing, config.mixup, config.seed, config.label_smoothing_over),

@@ -25,7 +25,7 @@ from botzoo.util.text import brief
 
 Write = Callable[[RunRecord, Path], object]
 
-RECIPE_BYTES = 1 << 20  # of a stranger's: more would be read in vain
+RECIPE_BYTES = 1 << 20  # at most; a stranger's file may be of any size
 
 FILES: dict[str, Write] = {}
 """What writes each file, given the record of the run and the path, by the file's name; in the order of writing."""

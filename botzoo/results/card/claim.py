@@ -18,7 +18,7 @@ from botzoo.tasks.classification import CLASSIFICATION, wilson
 from botzoo.tasks.find import TASKS
 from botzoo.util.text import brief
 
-CARD_BYTES = 4 << 20  # of a stranger's: more would be read in vain
+CARD_BYTES = 4 << 20  # at most; a stranger's file may be of any size
 IMAGENET = 50_000  # validation images of ImageNet-1k
 
 FIGURES = {task.headline.metric: task.headline.figure for task in TASKS}
