@@ -68,7 +68,7 @@ class Task(Protocol):
     problem_type: str  # as transformers names it
     headline: Headline
     labels: str  # how many labels an image has, in words that end a sentence
-    one_label: bool  # to an image: sampling by class, folds, probes and comparisons by accuracy need it
+    one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
     optional: tuple[str, ...]  # the answers that are kept only where all images' take little room
 
