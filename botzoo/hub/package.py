@@ -11,8 +11,8 @@ from huggingface_hub import ModelCard
 from botzoo.errors import BotzooError, PublishError
 from botzoo.models.create import create_model
 from botzoo.results.card.beside import FILES as BESIDE
+from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields
-from botzoo.results.card.recipe import read_recipe
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
 from botzoo.util.files import sha256_of

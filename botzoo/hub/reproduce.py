@@ -17,8 +17,8 @@ from botzoo.inference.load import address_of, advice_offline
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import WEIGHTS, Weights
 from botzoo.options.facts import without_machine
+from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
-from botzoo.results.card.recipe import read_recipe
 from botzoo.util.files import free_name
 
 PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}

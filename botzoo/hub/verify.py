@@ -27,8 +27,8 @@ from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
+from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
-from botzoo.results.card.recipe import read_recipe
 from botzoo.results.card.usage import HERE, needs_botzoo, usage_code
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task

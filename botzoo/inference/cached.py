@@ -50,10 +50,9 @@ def cached_weights() -> list[Cached]:
 def _for_timm(config: Path) -> bool:
     """Tell whether a config.json is in timm's schema."""
     try:
-        if config.stat().st_size > CONFIG_BYTES:
-            return False
-        values = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        small = config.stat().st_size <= CONFIG_BYTES
+        values = json.loads(config.read_text(encoding="utf-8")) if small else None
+    except (OSError, ValueError, RecursionError):  # the last of brackets without end
         return False
     return isinstance(values, dict) and "architecture" in values
 
@@ -75,8 +74,8 @@ def matching(weights: list[Cached], wanted: str) -> list[Cached]:
 
     Raises ConfigError where none of them is.
     """
-    patterns = (wanted, f"{wanted}.*")
     names = {item.name: [item.name, *item.about.split(", ")] for item in weights}
+    patterns = (wanted, f"{wanted}.*")  # the latter takes all tags of a name of ours
     found = [item for item in weights if any(fnmatch(name, p) for name in names[item.name] for p in patterns)]
     if not found:
         every = [name for of_one in names.values() for name in of_one if name]
@@ -112,4 +111,4 @@ def remove(cached: Iterable[Cached]) -> None:
         scan_cache_dir().delete_revisions(*revisions).execute()
     for item in cached:
         if not item.revisions:
-            item.path.unlink(missing_ok=True)
+            item.path.unlink(missing_ok=True)  # another process may have been faster

@@ -58,11 +58,11 @@ def chosen(pattern: str = "*", sort: str = "name", *, cached: bool = False) -> l
     found = [entry for entry in every if fnmatch(entry.name, wanted)]
     if not found:
         names = {entry.name.split(".")[0] for entry in every}
-        raise ModelError(
-            f"No network is called {pattern!r}.", value=pattern, accepted=names, cure="All of them: botzoo list."
-        )
+        unknown = f"No network is called {pattern!r}."
+        raise ModelError(unknown, value=pattern, accepted=names, cure="All of them: botzoo list.")
 
     def order(entry: Entry) -> tuple[Any, ...]:
+        # resnet18 before resnet101
         natural = tuple((int(digits or 0), text) for digits, text in re.findall(r"(\d*)(\D+)", entry.name))
         if sort == "accuracy":
             return entry.top1 is None, -(entry.top1 or 0), natural
@@ -107,11 +107,11 @@ def made() -> list[Entry]:
 
     found = []
     for name, w in WEIGHTS.items():
-        params, macs, size = cost(w.architecture, w.num_classes, side := w.input_size[-1])
-        size = w.path.stat().st_size if w.path else size
-        found.append(
-            Entry(name, w.top1, w.num_classes, side, params, macs, size, w.license, w.hub_id, w.path is not None)
-        )
+        side = w.input_size[-1]
+        params, macs, tensors = cost(w.architecture, w.num_classes, side)
+        size = w.path.stat().st_size if w.path else tensors
+        costs = (w.num_classes, side, params, macs, size)
+        found.append(Entry(name, w.top1, *costs, w.license, w.hub_id, w.path is not None))
     trained = {weights.architecture for weights in WEIGHTS.values()}
     for name in (name for name in timm.list_models("*_bot") if name not in trained):
         side = timm.get_pretrained_cfg(name).input_size[-1]  # type: ignore[union-attr]

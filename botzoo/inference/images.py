@@ -28,12 +28,10 @@ KINDS = (
     "tensor (3, H, W), of uint8 or of floating point in [0, 1]"
 )
 
-URL_BYTES = 64 << 20
-"""Most bytes that are taken from an address."""
-URL_SECONDS = 20.0
-"""Longest wait for an answer or for its next bytes."""
+URL_BYTES = 64 << 20  # most that are taken from an address
+URL_SECONDS = 20.0  # longest wait for an answer or for its next bytes
 URL_SECONDS_IN_ALL = 120.0
-HANDLERS = (
+HANDLERS = (  # all but those for files and FTP, to which a redirection must not lead
     urllib.request.ProxyHandler,
     urllib.request.UnknownHandler,
     urllib.request.HTTPHandler,
@@ -42,16 +40,14 @@ HANDLERS = (
     urllib.request.HTTPRedirectHandler,
     urllib.request.HTTPErrorProcessor,
 )
-"""All of urllib's for http and https."""
+PILLOW = Lock()  # Pillow reads a file when its pixels are first wanted: not from two threads, if it is given twice
 
 
 def find_images(places: Iterable[str]) -> list[str]:
     """Return the paths and addresses of all images in ``places``, in their order; of a folder, its images, sorted.
 
-    Whether a path or an address leads to an image is seen when it is read.
-
     Raises:
-        DataError: a folder has no images in it, or cannot be read.
+        DataError: a folder has no images in it, or cannot be read; what a path or an address leads to is seen later.
     """
     found: list[str] = []
     for place in places:
@@ -99,13 +95,9 @@ def read_image(image: AnyImage) -> Image.Image:
     if isinstance(image, str | Path):
         return decode(read_encoded(str(image)))
     if isinstance(image, Image.Image):
-        with _PILLOW:
+        with PILLOW:
             return decode(image)
     return decode(image if isinstance(image, bytes) else _pixels(image))
-
-
-_PILLOW = Lock()
-"""Pillow reads a file when its pixels are first wanted; two threads must not do that to one image given twice."""
 
 
 def _pixels(image: NDArray[Any] | Tensor) -> Pixels:
@@ -123,11 +115,7 @@ def _pixels(image: NDArray[Any] | Tensor) -> Pixels:
 
 
 def read_encoded(place: str) -> bytes | Path:
-    """Return an image as it is stored: its path, or what an address answers.
-
-    Raises:
-        ValueError: there is no such file, or the address does not answer, or not with an image's few megabytes.
-    """
+    """Return an image as it is stored: its path, or what an address answers; raise ValueError as ``read_image``."""
     if "://" in place:
         return download(place)
     path = Path(place).expanduser()
@@ -149,7 +137,6 @@ def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> 
     headers = {"User-Agent": f"botzoo/{__version__}", "Accept": "image/*"}
     try:
         request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers=headers)
-        # a redirection must lead to no file and to no FTP server, so there are no handlers of other schemes
         opener = urllib.request.OpenerDirector()
         for handler in HANDLERS:
             opener.add_handler(handler())

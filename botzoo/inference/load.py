@@ -20,9 +20,7 @@ from botzoo.tasks.find import task_by_type
 from botzoo.util.hub_cache import cached_file
 
 
-class HasModelFolder(Protocol):
-    """Such as a finished run."""
-
+class HasModelFolder(Protocol):  # such as a finished run
     @property
     def model_folder(self) -> Path: ...
 
@@ -41,24 +39,20 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     """
     where = getattr(what, "model_folder", what)
     if not isinstance(where, str | os.PathLike) or not str(where):
-        raise ModelError(
-            f"{printable(repr(where), 60)} is no model: give the folder of a run or of a model, a name (botzoo list), or "
-            "hf-hub:owner/name."
-        )
+        ways = "the folder of a run or of a model, a name (botzoo list), or hf-hub:owner/name"
+        raise ModelError(f"{printable(repr(where), 60)} is no model: give {ways}.")
     name = str(where)
     address = address_of(name)
     try:
         with advice_offline(name):
             network = create_model(address, None)
-    except NetworkError:
-        raise
     except BotzooError as error:
-        if timm.is_model(address) and not timm.is_model_pretrained(address):
-            raise ModelError(
-                f"There are no trained weights for {name}: train it first (botzoo train --model {name}) and give the folder "
-                "of that run, or take a network that has them (botzoo list)."
-            ) from error
-        raise
+        if isinstance(error, NetworkError) or not timm.is_model(address) or timm.is_model_pretrained(address):
+            raise
+        raise ModelError(
+            f"There are no trained weights for {name}: train it first (botzoo train --model {name}) and give the "
+            "folder of that run, or take a network that has them (botzoo list)."
+        ) from error
     classes = getattr(network.model, "num_classes", 0)
     if not isinstance(classes, int) or classes < 1:
         raise ModelError(f"{name} has no classifier: give a network that was trained to name what it sees.")
@@ -95,11 +89,7 @@ def address_of(name: str) -> str:
 
 
 def to_fetch(name: str) -> str | None:
-    """Return the repository on the Hub that the weights of ``name`` have to come from, None where they are here already.
-
-    Raises:
-        BotzooError: as ``address_of``.
-    """
+    """Return the repository on the Hub that the weights of ``name`` have to come from, None where they are here."""
     address = address_of(name)
     if ":" not in address and not timm.is_model_pretrained(address):
         return None
@@ -111,9 +101,7 @@ def to_fetch(name: str) -> str | None:
 def advice_offline(name: str, *, listed: bool = True) -> Iterator[None]:
     """Advise those who want an answer, not a training run, where ``name`` is not cached and the Hub cannot be reached.
 
-    Args:
-        name: as it was asked for.
-        listed: whether weights of our table would do too.
+    Weights of our table are named too where they are ``listed``.
     """
     try:
         yield
@@ -121,11 +109,9 @@ def advice_offline(name: str, *, listed: bool = True) -> Iterator[None]:
         if not error.unreachable:
             raise
         ours = f"{', '.join(work_offline())}, and " if listed else ""
-        raise NetworkError(
-            f"{name} is not cached and the Hub cannot be reached: connect and try again. Without a network there are {ours}"
-            "any model folder or finished run on this machine.",
-            unreachable=True,
-        ) from error
+        without = f"Without a network there are {ours}any model folder or finished run on this machine."
+        missing = f"{name} is not cached and the Hub cannot be reached: connect and try again. {without}"
+        raise NetworkError(missing, unreachable=True) from error
 
 
 def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:

@@ -7,12 +7,9 @@ from botzoo.options.facts import check
 
 Tta = Literal["none", "flip", "five-crop", "ten-crop"]
 TTA: tuple[str, ...] = get_args(Tta)
-
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-
-TEMPERATURES = (0.01, 100.0)
-"""As in ``botzoo.models.foreign``, which takes torch to import."""
+TEMPERATURES = (0.01, 100.0)  # as in botzoo.models.foreign, which takes torch to import
 
 
 def check_options(

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from botzoo.errors import printable
 from botzoo.inference.predict import Prediction
 
-Lines = Callable[[Iterable[Prediction]], Iterator[str]]
-
 
 def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
     """Yield each image's name, and below it a line for each of its classes: per cent and label."""
@@ -29,7 +27,7 @@ def as_json(predictions: Iterable[Prediction]) -> Iterator[str]:
         found = zip(p.indices, p.labels, p.probabilities, strict=True)
         rows = [{"index": k, "label": label, "probability": round(share, 6)} for k, label, share in found]
         answer = {"image": _encodable(p.image), "predictions": rows, "temperature": p.temperature}
-        yield json.dumps(answer, ensure_ascii=False)
+        yield json.dumps(answer, ensure_ascii=False)  # letters of all scripts as they are
 
 
 def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
@@ -37,7 +35,7 @@ def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
     yield "image,rank,index,label,probability"
     for p in predictions:
         for rank, (k, label, share) in enumerate(zip(p.indices, p.labels, p.probabilities, strict=True), 1):
-            line = io.StringIO()
+            line = io.StringIO()  # the csv module writes into files only
             csv.writer(line, lineterminator="").writerow([_encodable(p.image), rank, k, label, f"{share:.6f}"])
             yield line.getvalue()
 
@@ -47,4 +45,8 @@ def _encodable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-FORMATS: dict[str, Lines] = {"table": as_table, "json": as_json, "csv": as_csv}
+FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+}

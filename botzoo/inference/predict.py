@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as F
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
-from botzoo.errors import CheckpointError, DataError, ModelError, printable
+from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, printable
 from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
-from botzoo.inference.views import prepared_for, views
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.classification import CLASSIFICATION
@@ -26,8 +27,7 @@ from botzoo.training.distributed import choose_device
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
 from botzoo.util.text import brief
 
-FEW = 32
-"""Up to so many images on a CPU, finding out whether bf16 is faster takes longer than it could save."""
+FEW = 32  # up to so many images on a CPU, finding out whether bf16 is faster takes longer than it could save
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ class Prediction:
 
     Attributes:
         image: path or address; of an image in memory "image 3", its place counted from 0.
-        labels, probabilities: of the likeliest classes, the likeliest first; empty where the image cannot be read, and where
-            it may have any number of labels and has none.
-        indices: of these classes.
+        labels, probabilities, indices: of the likeliest classes, the likeliest first; empty where the image cannot be
+            read, and where it may have any number of labels and has none.
         problem: why the image cannot be read, else None.
         temperature: what the logits were divided by.
     """
@@ -73,9 +72,7 @@ class Model:
     Attributes:
         name: as it was asked for.
         module: the network, in evaluation mode, float32 on the CPU: takes (N, 3, H, W), normalised as ``preprocessing`` says,
-            and returns logits (N, K).
-        preprocessing: from an image to the network's input, as timm evaluates it.
-        label_names: of the K classes.
+            and returns logits (N, K), K being the number of ``label_names``.
         task: one class for each image, or any number of labels.
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
     """
@@ -160,8 +157,8 @@ class Model:
         temperature: float | None = None,
     ) -> Predictor:
         """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time."""
-        found = choose_device(str(device).partition(":")[0], "--device")
-        found = torch.device(device) if ":" in str(device) else found  # a certain one of several
+        chosen = choose_device(str(device).partition(":")[0], "--device")
+        found = torch.device(device) if ":" in str(device) else chosen  # a certain one of several
         options = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size, "temperature": temperature}
         key = (found, images <= FEW, *options.values())
         if key not in self._last:
@@ -171,16 +168,9 @@ class Model:
 
 
 class Predictor:
-    """A copy of a model's network on a device, readied for speed; the options are those of ``Model.predict``.
+    """A copy of a model's network on a device, readied for speed and for so many images as are ``expected``, if known.
 
-    Args:
-        requested: the arithmetic.
-        expected: how many images there will be, if known.
-
-    Attributes:
-        temperature: what the logits are divided by.
-        precision: what the arithmetic runs in, and why.
-        folded: how many BatchNorm layers have been folded.
+    The other options are those of ``Model.predict``, ``requested`` being its arithmetic.
     """
 
     def __init__(
@@ -198,23 +188,23 @@ class Predictor:
         self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.size
         self.temperature = temperature or model.temperature or 1.0
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
-        pixels = (256 if device.type == "cuda" else 64) * 224 * 224
+        pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
         self.batch_size = batch_size or max(1, min(512, pixels // self.size**2))
         few = requested == "auto" and device.type == "cpu" and expected is not None and expected <= FEW
         self.precision = Precision("fp32", "for a few images") if few else mixed_precision(requested, device)
         image = torch.rand(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
         try:
-            module, self.folded = fold_batch_norm(model.module, image)
+            module, self.folded = fold_batch_norm(model.module, image)  # and how many layers were folded
         except (RuntimeError, AssertionError, ValueError) as error:
-            size = f"{self.size} x {self.size} px"
-            raise ModelError(f"{model.name} does not take images of {size} ({brief(error)}).") from error
+            reason = f"images of {self.size} x {self.size} px ({brief(error)})"
+            raise ModelError(f"{model.name} does not take {reason}.") from error
         self.module: nn.Module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision.name)
         for layer in self.module.modules() if self.dtype is not None else ():
             if type(layer) in (nn.Conv2d, nn.Linear):  # autocast would round their weights anew at each call
                 layer.to(self.dtype)
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.benchmark = True  # all batches but the last have one shape
 
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""
@@ -256,15 +246,40 @@ class Predictor:
         self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None
     ) -> Iterator[Prediction]:
         if probabilities is not None and not bool(probabilities.isfinite().all()):
-            raise CheckpointError(
-                f"{self.name} answers with numbers that are not finite: its weights are damaged, or need "
-                "--mixed-precision fp32."
-            )
+            cause = "its weights are damaged, or need --mixed-precision fp32"
+            raise CheckpointError(f"{self.name} answers with numbers that are not finite: {cause}.")
         found = iter(self.task.named(probabilities, top_k) if probabilities is not None else ())
         for name, pixels in batch:
             if isinstance(pixels, str):
                 yield Prediction(name, problem=pixels)
             else:
-                indices, shares = zip(*named, strict=True) if (named := next(found)) else ((), ())
+                indices, shares = zip(*named, strict=True) if (named := next(found)) else ((), ())  # no label over 50 %
                 labels = tuple(self.label_names[k] for k in indices)
                 yield Prediction(name, labels, shares, indices, temperature=self.temperature)
+
+
+def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:
+    """Return how images are prepared before ``views`` takes its crops: for corners, with the margin around the centre.
+
+    Raises:
+        ConfigError: corners are asked for where the evaluation's crop leaves no margin.
+    """
+    if tta in ("none", "flip"):
+        return preprocessing
+    side = math.floor(preprocessing.size / preprocessing.crop_pct)
+    if side <= preprocessing.size or preprocessing.crop_mode != "center":
+        raise ConfigError(
+            f"--tta {tta} takes crops from the corners, and this network's evaluation sees the whole image (crop_pct "
+            f"{preprocessing.crop_pct:g}): use --tta flip."
+        )
+    return replace(preprocessing, size=side, crop_pct=1.0)
+
+
+def views(images: Tensor, tta: Tta, size: int) -> list[Tensor]:
+    """Return the views of uint8 images (N, 3, S, S), each (N, 3, size, size); the images or their centre first."""
+    if tta == "none":
+        return [images]
+    if tta == "flip":
+        return [images, images.flip(-1)]
+    corners = F.five_crop(images, [size, size]) if tta == "five-crop" else F.ten_crop(images, [size, size])
+    return [corners[4], *corners[:4], *corners[5:]]  # torchvision's centre is the fifth

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from botzoo.util.files import write_json
 
-BINS, FOLDS, WIDEST = 15, 5, 20.0
-
-ROWS = 1 << 12
-"""So many images are held in float64 at once."""
+BINS, FOLDS = 15, 5
+WIDEST = 20.0  # temperatures are sought from 1 / 20 to 20
+ROWS = 1 << 12  # images that are held in float64 at once: all of them would take four times the memory
 
 Floats = NDArray[np.floating[Any]]
 
@@ -28,13 +27,12 @@ class Calibration:
 
     Attributes:
         before: expected calibration error of its softmax, in [0, 1].
-        after: the same at the temperature; None where none could be fitted.
-        temperature: what the logits are divided by, > 0; None where none could be fitted.
-        endless: whether none could be fitted since the likelihood has no maximum within the bounds, as where every answer is
-            right.
-        nll_gain: by how much the temperature lowers the mean negative log-likelihood, in nats; None where there is none.
+        after: the same at the temperature; None, like ``temperature`` and ``nll_gain``, where none could be fitted.
+        temperature: what the logits are divided by, > 0.
         cross_fitted: whether the images are those that the temperature was fitted on. ``after`` is then of confidences that
             come from temperatures fitted on the other images, and ``temperature`` was fitted on all of them.
+        endless: whether the likelihood has no maximum within the bounds, as where every answer is right.
+        nll_gain: by how much the temperature lowers the mean negative log-likelihood, in nats.
     """
 
     before: float
@@ -53,15 +51,11 @@ class Calibration:
 
 
 def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Return the expected calibration error, in [0, 1].
+    """Return the expected calibration error, in [0, 1], of answers with a confidence in (0, 1]; shapes (N,).
 
-    ECE = sum over m of |B_m| / N * |acc(B_m) - conf(B_m)|, with B_m the images whose confidence is in ((m - 1) / M, m / M],
-    acc the share of them that is right and conf their mean confidence (section 2, equations 3 and 5).
-
-    Args:
-        confidence: probability of the answer given, shape (N,), in (0, 1].
-        correct: whether the answer is right, shape (N,).
-        bins: M, of equal width.
+    ECE = sum over m of |B_m| / N * |acc(B_m) - conf(B_m)|, with B_m the images whose confidence is in
+    ((m - 1) / M, m / M] for M ``bins``, acc the share of them that is right and conf their mean confidence (section 2,
+    equations 3 and 5).
     """
     which = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(which, correct.astype(np.float64) - confidence, minlength=bins)
@@ -71,13 +65,9 @@ def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], b
 def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
     """Return the temperature T > 0 with the least mean negative log-likelihood of ``labels`` under softmax(z / T).
 
-    Section 4.2. Only differences of logits count, so that log-probabilities serve as z. The likelihood has one optimum in
-    1 / T; it is sought from 1 / 20 to 20. None where it is at a bound: where every answer is right the likelihood grows
-    without end, and what stopped it would be the bound.
-
-    Args:
-        log_p: logits or log-probabilities, shape (N, K).
-        labels: shape (N,).
+    Section 4.2. Only differences of logits count, so that log-probabilities (N, K) serve as z; labels have shape (N,).
+    The likelihood has one optimum in 1 / T. None where it is at a bound: where every answer is right the likelihood
+    grows without end, and what stopped it would be the bound.
     """
     from scipy.optimize import minimize_scalar
 
@@ -100,10 +90,9 @@ def calibrate(
     """Return the calibration before and after a temperature, which no image of the figure has helped to fit.
 
     Args:
-        confidence: of the answers on the evaluated images, shape (N,).
-        correct: whether they are right, shape (N,).
+        confidence, correct: of the answers on the evaluated images, and whether they are right, shape (N,).
+        labels: the classes of these images, shape (N,).
         log_p: log-probabilities of the evaluated images, shape (N, K); None where they were too many to keep.
-        labels: of the evaluated images, shape (N,).
         held_out: log-probabilities and labels of other images to fit the temperature on; without them the evaluated ones
             are cross-fitted, each fifth with the temperature of the other four.
     """
@@ -126,12 +115,10 @@ def calibrate(
 def _at(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> tuple[float, Floats]:
     """Return the mean negative log-likelihood in nats and each image's confidence, at one temperature or one for each."""
     total, sure, each = 0.0, [], np.broadcast_to(temperature, len(labels))
-    for first in range(
-        0, len(labels), ROWS
-    ):  # a part at a time: in float64 all of them would take four times the memory
+    for first in range(0, len(labels), ROWS):
         rows = slice(first, first + ROWS)
         z = log_p[rows].astype(np.float64) / each[rows, None]
-        z -= z.max(1, keepdims=True)
+        z -= z.max(1, keepdims=True)  # else the exponential might overflow
         mass = np.exp(z).sum(1)
         total += float((np.log(mass) - z[np.arange(len(z)), labels[rows]]).sum())
         sure.append(1 / mass)

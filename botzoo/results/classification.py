@@ -23,11 +23,10 @@ def figures(record: RunRecord) -> list[ClassFigures]:
 def accuracies(record: RunRecord) -> Iterator[tuple[str, int, int, float, float]]:
     """Yield name, images right, images and the 95 % interval in per cent of top-1, and of top-5 if classes > 5."""
     n = len(record.evaluation)
-    rows = [("top-1", record.evaluation.correct)]
-    if len(record.class_names) > 5:
-        rows.append(("top-5", int(record.evaluation.in_top5.sum())))
-    for name, correct in rows:
-        yield name, correct, n, *wilson(correct, n)
+    yield "top-1", record.evaluation.correct, n, *wilson(record.evaluation.correct, n)
+    if len(record.class_names) > 5:  # else it is 100 %
+        correct = int(record.evaluation.in_top5.sum())
+        yield "top-5", correct, n, *wilson(correct, n)
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
@@ -52,21 +51,19 @@ def opening(record: RunRecord) -> Iterator[str]:
 def results(record: RunRecord) -> Iterator[str]:
     every, names = figures(record), record.class_names
     yield "## Results"
-    yield table(
-        (f"on {record.split_text}", "accuracy", "95 % interval", "images right"),
-        (
-            (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
-            for name, correct, n, low, high in accuracies(record)
-        ),
+    rows = (
+        (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
+        for name, correct, n, low, high in accuracies(record)
     )
+    yield table((f"on {record.split_text}", "accuracy", "95 % interval", "images right"), rows)
     yield sections.looked_at(record)
-    commonest = 100 * max(f.images for f in every) / len(record.evaluation)
+    sizes = [f.images for f in every]
+    commonest = 100 * max(sizes) / len(record.evaluation)  # what accuracy is to be compared with
     yield (
         f"{sections.conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} "
         f"nats. Always answering with the commonest class would reach {commonest:.1f} %."
     )
     if record.evaluation.skewed:
-        sizes = [f.images for f in every]
         yield (
             f"Balanced accuracy, the mean recall of the classes: {record.evaluation.balanced_accuracy:.2f} %. Each class "
             f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
@@ -77,16 +74,14 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(names), NOUN, NOUNS)
     yield "### Confusions"
     matrix = confusions(record.evaluation, len(names))
-    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)
-    commonest_first = np.argsort(-wrong, axis=None, kind="stable")[:10].tolist()
-    rows = [(i, j, int(wrong[i, j])) for i, j in (divmod(k, len(names)) for k in commonest_first) if wrong[i, j]]
-    if rows:
-        yield table(
-            ("class", "answer", "images", "of the class"),
-            ((escaped(names[i]), escaped(names[j]), str(k), f"{100 * k / images[i]:.1f} %") for i, j, k in rows),
-        )
-    else:
-        yield "No image was classified wrongly."
+    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)  # the diagonal is what was right
+    mistakes = []
+    for k in np.argsort(-wrong, axis=None, kind="stable")[:10].tolist():  # the commonest first
+        i, j = divmod(k, len(names))
+        if count := int(wrong[i, j]):
+            mistakes.append((escaped(names[i]), escaped(names[j]), str(count), f"{100 * count / images[i]:.1f} %"))
+    head = ("class", "answer", "images", "of the class")
+    yield table(head, mistakes) if mistakes else "No image was classified wrongly."
     yield from sections.picture(record, "Confusion matrix", "confusion.png")
     yield from sections.learning_curve(record)
 
@@ -100,9 +95,9 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
     yield table(("how sure it is, against how often it is right", "expected calibration error"), rows)
     bins = f"In {BINS} bins of confidence, of equal width."
     if found.after is None:
-        few, endless = "the images were too few, or the answers too many to be kept", "none from 1/20 to 20 fits best"
-        why = f"{endless}, as where every answer is right" if found.endless else few
-        yield f"{bins} No temperature was fitted: {why}."
+        few = "the images were too few, or the answers too many to be kept"
+        endless = "none from 1/20 to 20 fits best, as where every answer is right"
+        yield f"{bins} No temperature was fitted: {endless if found.endless else few}."
         return
     how = "The temperature is the one that fits the validation images best, none of which is counted here"
     if found.cross_fitted:
@@ -121,7 +116,7 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
 
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
-    worst = min(every, key=lambda f: (f.recall, -f.images))
+    worst = min(every, key=lambda f: (f.recall, -f.images))  # of equals the one with the most images
     if worst.recall < 100:
         yield (
             f"Weakest class: of {counted(worst.images, 'image')} of {quoted(worst.name)} it recognised "

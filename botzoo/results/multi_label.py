@@ -20,13 +20,13 @@ def figures(record: RunRecord) -> list[LabelFigures]:
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
-    headline, seen, words = record.task.headline, record.evaluation, "Multi-label Image Classification"
-    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval(), words)]
+    headline, seen = record.task.headline, record.evaluation
+    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval())]
 
 
 def opening(record: RunRecord) -> Iterator[str]:
     seen, labels = record.evaluation, len(record.class_names)
-    right = int((seen.labels == seen.given).all(1).sum())
+    right = int((seen.labels == seen.given).all(1).sum())  # one wrong label makes an image wrong
     return sections.opening_of(
         record,
         "A multi-label image classifier",
@@ -40,15 +40,14 @@ def results(record: RunRecord) -> Iterator[str]:
     every, seen = figures(record), record.evaluation
     over, (low, high) = f"mean over {len(every)} labels", seen.interval()
     yield "## Results"
-    yield table(
-        (f"on {record.split_text}", "value", "95 % interval", "of"),
-        (
-            ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
-            ("micro F1", f"{seen.f1('micro'):.2f} %", "", "all answers at a threshold of 0.5"),
-            ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
-        ),
+    rows = (
+        ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
+        ("micro F1", f"{seen.f1('micro'):.2f} %", "", "all answers at a threshold of 0.5"),
+        ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
     )
+    yield table((f"on {record.split_text}", "value", "95 % interval", "of"), rows)
     yield sections.looked_at(record)
+    # Of images in random order the precision is the label's share of them, at any threshold.
     chance = 100 * float(np.mean([f.images for f in every])) / len(seen)
     yield (
         f"{sections.conditions(record)}; the interval is that of {RESAMPLES} bootstrap resamples of the images, seed 0. Mean "
@@ -63,7 +62,7 @@ def results(record: RunRecord) -> Iterator[str]:
 
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
-    worst = min(every, key=lambda f: (f.average_precision, -f.images))
+    worst = min(every, key=lambda f: (f.average_precision, -f.images))  # of equals the one with the most images
     yield f"Weakest label: {quoted(worst.name)}, with an average precision of {worst.average_precision:.1f} %."
     yield from sections.never_answered(every, "gave the label")
     yield from sections.roughness(record, every, NOUNS)

@@ -1,9 +1,7 @@
 """The figures of every class of the evaluated split, in the card and beside it."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +9,20 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.multi_label import MultiLabelEvaluation
-from botzoo.util.files import written_whole
 from botzoo.util.markdown import escaped, table
 
-FULL_TABLE = 30
-"""Up to so many classes are listed one by one; of more, the worst ones."""
-
-WORST = 15
+FULL_TABLE = 30  # up to so many classes are listed one by one
+WORST = 15  # so many of more
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How one class was recognised.
-
-    Attributes:
-        name: the class.
-        images: that have it, 1 or more.
-        answers: how often the network answered with it.
-        precision, recall, f1: in per cent; precision is 0 where there are no answers.
-    """
+    """How one class was recognised; shares are in per cent."""
 
     name: str
-    images: int
-    answers: int
-    precision: float
+    images: int  # that have it, 1 or more
+    answers: int  # how often the network answered with it
+    precision: float  # 0 where there are no answers
     recall: float
     f1: float
 
@@ -55,13 +43,9 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class LabelFigures(ClassFigures):
-    """How one label of images with any number of them was recognised.
+    """How one label of images with any number of them was recognised."""
 
-    Attributes:
-        average_precision: in per cent; needs no threshold, while the others are those at a probability of 0.5.
-    """
-
-    average_precision: float
+    average_precision: float  # needs no threshold; the other shares are those at a probability of 0.5
 
     @property
     def shares(self) -> dict[str, float]:
@@ -74,29 +58,24 @@ class LabelFigures(ClassFigures):
 
 def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[ClassFigures]:
     """Return the figures of every class that has images in the evaluated split, in the order of ``class_names``."""
-    every = range(len(class_names))
-    precision, recall, f1, images = precision_recall_fscore_support(
-        evaluation.labels, evaluation.predicted, labels=every, zero_division=0.0
+    *shares, images = precision_recall_fscore_support(
+        evaluation.labels, evaluation.predicted, labels=range(len(class_names)), zero_division=0.0
     )
-    answers = np.bincount(evaluation.predicted, minlength=len(class_names))
+    answers, rows = np.bincount(evaluation.predicted, minlength=len(class_names)), 100 * np.transpose(shares)
     return [
-        ClassFigures(
-            class_names[k], int(images[k]), int(answers[k]), *(100 * float(x[k]) for x in (precision, recall, f1))
-        )
-        for k in every
+        ClassFigures(name, int(images[k]), int(answers[k]), *rows[k].tolist())
+        for k, name in enumerate(class_names)
         if images[k]
     ]
 
 
 def label_figures(evaluation: MultiLabelEvaluation, class_names: Sequence[str]) -> list[LabelFigures]:
     """Return the figures of every label that some evaluated image has, in the order of ``class_names``."""
-    precision, recall, f1, images = precision_recall_fscore_support(
-        evaluation.labels, evaluation.given, average=None, zero_division=0.0
-    )
+    *shares, images = precision_recall_fscore_support(evaluation.labels, evaluation.given, zero_division=0.0)
     answers = evaluation.given.sum(0)
-    shares = np.column_stack([100 * precision, 100 * recall, 100 * f1, evaluation.average_precisions]).tolist()
+    rows = np.column_stack([100 * np.transpose(shares), evaluation.average_precisions])
     return [
-        LabelFigures(name, int(images[k]), int(answers[k]), *shares[k])
+        LabelFigures(name, int(images[k]), int(answers[k]), *rows[k].tolist())
         for k, name in enumerate(class_names)
         if images[k]
     ]
@@ -109,12 +88,9 @@ def confusions(evaluation: Evaluation, classes: int) -> NDArray[np.int64]:
 
 
 def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str) -> Iterator[str]:
-    """Yield a table of the classes with images; of many the worst, where all go into per_class.csv beside the card.
+    """Yield a table of the ``figures`` of every class with images; of many the worst, where all go into per_class.csv.
 
-    Args:
-        figures: of every class that has images, one or more.
-        total: of all classes.
-        noun: what a class is called, "class" or "label", and ``nouns`` several of them.
+    There are ``total`` classes, which are called ``noun``, "class" or "label", and ``nouns`` where they are several.
     """
     heads = {"average_precision": "average precision", "f1": "F1"}
     shares = list(figures[0].shares)
@@ -128,12 +104,3 @@ def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str
         (noun, "images", *(heads.get(share, share) for share in shares)),
         ((escaped(f.name), f"{f.images:,}", *map(f.cell, shares)) for f in figures),
     )
-
-
-def write_per_class(path: Path, noun: str, figures: Sequence[ClassFigures]) -> None:
-    """Write the figures of every class that has images as CSV, shares in per cent."""
-    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([noun, "images", "answers", *figures[0].shares])
-        for f in figures:
-            writer.writerow([f.name, f.images, f.answers, *(round(share, 2) for share in f.shares.values())])

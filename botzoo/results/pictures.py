@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,26 +12,25 @@ from botzoo.util.pictures import new_figure
 from botzoo.util.text import shorten
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
 def curve_figure(record: RunRecord) -> Figure:
     """Return the learning curve: the loss in nats, and the headline figure in per cent, over the epochs."""
-    headline, per_epoch = record.task.headline, record.facts["schedule"]["steps_per_epoch"]
-    train, validation = record.of("train"), record.of("validation")
+    headline, validation = record.task.headline, record.of("validation")
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
-    for lines, style in (
-        (train, {"fmt": ".-", "lw": 1, "ms": 3, "label": "training"}),
-        (validation, {"fmt": "o-", "label": "validation"}),
-    ):
-        epochs = [line["step"] / per_epoch for line in lines]
-        left.plot(epochs, [line["loss"] for line in lines], style.pop("fmt"), **style)
+
+    def plot(axes: Axes, lines: list[dict[str, Any]], key: str, style: str, **how: Any) -> None:
+        epochs = [line["step"] / record.facts["schedule"]["steps_per_epoch"] for line in lines]
+        axes.plot(epochs, [line[key] for line in lines], style, **how)
+
+    plot(left, record.of("train"), "loss", ".-", lw=1, ms=3, label="training")
+    plot(left, validation, "loss", "o-", label="validation")
     left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
     left.legend()
-    right.plot(
-        [line["step"] / per_epoch for line in validation], [line[headline.key] for line in validation], "o-", color="C1"
-    )
+    plot(right, validation, headline.key, "o-", color="C1")
     if validation:
         best = max(validation, key=lambda line: line[headline.key])
         right.axhline(best[headline.key], color="grey", lw=0.8, ls=":")
@@ -47,8 +46,8 @@ def curve_figure(record: RunRecord) -> Figure:
 
 def confusion_figure(record: RunRecord) -> Figure:
     """Return the confusion matrix, shares by row as colours; counts in the cells up to 20 classes."""
-    names = record.class_names
-    matrix, count = confusions(record.evaluation, len(names)), len(names)
+    names, count = record.class_names, len(record.class_names)
+    matrix = confusions(record.evaluation, count)
     share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = min(max(4.5, 2.2 + 0.42 * count if count <= 30 else 2.2 + 0.13 * count), 22)
     figure = new_figure(side + 1, side, dpi=100 if count <= 30 else 130)
@@ -59,12 +58,12 @@ def confusion_figure(record: RunRecord) -> Figure:
     figure.colorbar(picture, ax=axes, shrink=0.7, label="% of the class's images")
     axes.set(xlabel="answer", ylabel="class")
     axes.set_title(record.split_text, parse_math=False)
-    if count <= 150:
+    if count <= 150:  # nor the names of more
         size = 9 if count <= 30 else 6
         labels = [_drawable(name, k) for k, name in enumerate(names)]
         axes.set_xticks(range(count), labels, rotation=90, fontsize=size, parse_math=False)
         axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
-    if count <= 20:
+    if count <= 20:  # of more the numbers could not be read
         for i, j in np.argwhere(matrix > 0).tolist():
             colour = "white" if share[i, j] > 30 else "black"
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)

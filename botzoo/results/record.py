@@ -1,13 +1,13 @@
 """A finished run as its folder tells it: plain values, from which everything else in this package is made."""
 
-from __future__ import annotations
-
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -27,30 +27,19 @@ from botzoo.util.text import brief
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a finished run left behind.
+    """What a finished run left behind."""
 
-    Attributes:
-        folder: of the run; its name here may be another by now than the one it was trained under.
-        options: config.yaml, the options as they took effect, those of a group in a dictionary of their own.
-        facts: run.json; see ``botzoo.training.recording.facts``.
-        history: the lines of metrics.jsonl.
-        model_config: config.json of the model folder.
-        evaluation: of the kept weights on the split that the figures are of, as the task makes it.
-        held_out: of the same weights on the validation split, where ``split`` is "test": for what is fitted afterwards.
-        image_names: of the images of ``evaluation``: paths within the data set's folder, or rows.
-    """
-
-    folder: Path
-    options: dict[str, Any]
-    facts: dict[str, Any]
-    history: list[dict[str, Any]]
-    model_config: dict[str, Any]
-    evaluation: Any
-    held_out: Any = None
-    image_names: list[str] = field(default_factory=list)
+    folder: Path  # of the run; its name here may be another by now than the one it was trained under
+    options: dict[str, Any]  # config.yaml: as they took effect, those of a group in a dictionary of their own
+    facts: dict[str, Any]  # run.json; see botzoo.training.recording.facts
+    history: list[dict[str, Any]]  # the lines of metrics.jsonl
+    model_config: dict[str, Any]  # config.json of the model folder
+    evaluation: Any  # of the kept weights on the split that the figures are of, as the task makes it
+    held_out: Any = None  # the same on the validation split, where ``split`` is "test": for what is fitted afterwards
+    image_names: list[str] = field(default_factory=list)  # of ``evaluation``: paths in the data set's folder, or rows
 
     @classmethod
-    def load(cls, folder: Path) -> RunRecord:
+    def load(cls, folder: Path) -> Self:
         """Read the folder of a finished run.
 
         Raises:
@@ -63,26 +52,21 @@ class RunRecord:
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
         options = _read(folder / "config.yaml", yaml.safe_load)
         facts = _read(folder / "run.json", json.loads)
-        lines = _read(
-            folder / "metrics.jsonl", lambda text: {"lines": [json.loads(line) for line in text.splitlines()]}
-        )
+        history = _read(folder / "metrics.jsonl", lambda text: {"lines": list(map(json.loads, text.splitlines()))})
         model_config = _read(folder / "model" / "config.json", json.loads)
-        missing = [key for key in NEEDED if key not in flat(facts)]
-        if missing:
+        if missing := [key for key in NEEDED if key not in flat(facts)]:
             raise CheckpointError(
                 f"{folder / 'run.json'} has no {', no '.join(missing[:3])}: the run has not finished, or another version of "
                 f"botzoo wrote it. Go on with it by --resume {folder}."
             )
         task, roles = task_named(facts["task"]), {facts["split"], "validation"}
         read = {role: read_answers(folder / "evaluation" / f"{role}.parquet") for role in roles}
-        evaluations = {role: task.evaluation(answers) for role, (_, answers) in read.items()}
-        held_out = evaluations["validation"] if facts["split"] == "test" else None
-        names = read[facts["split"]][0]
-        return cls(folder, options, facts, lines["lines"], model_config, evaluations[facts["split"]], held_out, names)
+        names, answers = read[facts["split"]]
+        held_out = task.evaluation(read["validation"][1]) if facts["split"] == "test" else None
+        return cls(folder, options, facts, history["lines"], model_config, task.evaluation(answers), held_out, names)
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
         return task_named(self.facts["task"])
 
     @cached_property
@@ -94,6 +78,11 @@ class RunRecord:
     def model_folder(self) -> Path:
         """Where timm finds the model."""
         return self.folder / "model"
+
+    @property
+    def program(self) -> str:
+        """The words of the run's command before its options, such as ``botzoo train``."""
+        return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(self.facts["command"])))
 
     @property
     def class_names(self) -> list[str]:
@@ -137,7 +126,7 @@ class RunRecord:
 
     @cached_property
     def soup(self) -> Soup | None:
-        """What came of averaging epochs; None where --soup was not given, or there was only one to average."""
+        """What came of averaging epochs; None without --soup, or where there was only one to average."""
         if (found := self.facts.get("soup")) is None:
             return None
         trials = (Trial(tuple(t["epochs"]), Score(t["top1"], t["loss"]), t["kept"]) for t in found["trials"])
@@ -155,14 +144,16 @@ class RunRecord:
             return None
         seen, held_out = self.evaluation, self.held_out
         other = (held_out.log_p, held_out.labels) if held_out is not None and held_out.log_p is not None else None
-        log_p = seen.log_p if held_out is None or other is not None else None
+        log_p = seen.log_p if held_out is None or other is not None else None  # never fitted on test images
         return calibrate(seen.confidence, seen.labels == seen.predicted, log_p, seen.labels, other)
 
 
 NEEDED = (
     *("name", "task", "split", "steps", "best_epoch", "command", "hardware", "python", "seconds", "finished"),
-    *(f"data.{key}" for key in ("title", "hub_id", "license", "class_names", "class_counts", "notes", "hashed")),
-    "data.set_aside",
+    *(
+        f"data.{key}"
+        for key in ("title", "hub_id", "license", "class_names", "class_counts", "notes", "hashed", "set_aside")
+    ),
     *(f"network.{key}" for key in ("architecture", "parameters", "source", "loaded", "base_model", "license")),
     *(f"input.{key}" for key in ("size", "crop_pct", "crop_mode", "interpolation")),
     *("precision.name", "precision.reason", "public.dataset"),

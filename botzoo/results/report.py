@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCard
+
 from botzoo.errors import CheckpointError
 from botzoo.results.calibration import write_temperature
+from botzoo.results.card import sections
 from botzoo.results.card.beside import FILES
-from botzoo.results.card.card import card
+from botzoo.results.card.claim import card_data
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
+from botzoo.results.words import words_of
 from botzoo.training.callbacks import Callback
 from botzoo.util.files import sha256_of, write_text
 
@@ -37,22 +41,26 @@ def describe(folder: Path) -> RunRecord:
         raise CheckpointError(
             f"The weights in {model} are not those that were evaluated (their SHA-256 differs): put them back, or train anew."
         )
-    # The card's code divides by the temperature of config.json, and the card names the pictures that are there: it comes last.
     if record.calibration is not None and record.calibration.kept is not None:
-        write_temperature(model, record.calibration.kept)
+        write_temperature(model, record.calibration.kept)  # before the card, whose code divides by it
         record = replace(record, model_config=json.loads((model / "config.json").read_text(encoding="utf-8")))
     for name, write in FILES.items():
         write(record, model / name)
-    write_text(model / "README.md", card(record))
+    write_text(model / "README.md", card(record))  # last: it names the pictures that are there
     return record
 
 
-class Report(Callback):
-    """Writes the card and what belongs to it at the end of a run, and says how good the network is.
+def card(record: RunRecord) -> str:
+    """Return the model card: a front matter for the Hub, and what people read."""
+    words = words_of(record)
+    first = [*words.opening(record), *sections.use(record), *sections.data_section(record)]
+    work = [*words.results(record), *sections.training(record), *sections.limits(words.limits(record))]
+    body = "\n\n".join([*first, *work, *sections.licence(record), *sections.credit(record)])
+    return str(ModelCard(f"---\n{card_data(record, words.eval_results(record)).to_yaml()}\n---\n\n{body}\n"))
 
-    Args:
-        says: whether it does the latter.
-    """
+
+class Report(Callback):
+    """Writes the card and what belongs to it at the end of a run, and unless ``says`` is False, says how good it is."""
 
     def __init__(self, says: bool = True) -> None:
         self.says = says

@@ -14,8 +14,7 @@ from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.text import and_list, duration, shorten, table, under
 
-ROWS = 20
-"""At most so many classes are listed."""
+ROWS = 20  # at most so many classes are listed
 
 
 def print_to_terminal() -> None:
@@ -61,8 +60,9 @@ class _Terminal(logging.StreamHandler[TextIO]):
 def summary(record: RunRecord) -> Iterator[str]:
     """Yield the lines for the end of a run: how good, how long, where the model is, how to use it."""
     words, folder = words_of(record), str(record.model_folder)
-    ours = needs_botzoo(record.model_config)
-    imports, first = ("import botzoo, timm", "import botzoo; ") if ours else ("import timm", "")
+    imports, first = "import timm", ""
+    if needs_botzoo(record.model_config):
+        imports, first = "import botzoo, timm", "import botzoo; "
     epochs = f"epoch {record.facts['best_epoch']}"
     if record.averaged:
         epochs = f"epochs {and_list(record.averaged)}, averaged"
@@ -82,11 +82,9 @@ def summary(record: RunRecord) -> Iterator[str]:
 
 def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
     """Yield the lines of the table of all classes, called ``nouns``, or of the worst ``ROWS`` of them."""
-    title = nouns
+    title, shares = nouns, list(figures[0].shares)
     if len(figures) > ROWS:
         figures, title = sorted(figures, key=lambda f: f.main)[:ROWS], "worst"
-    heads = {"average_precision": "AP", "f1": "F1"}
-    shares = list(figures[0].shares)
-    head = [noun, "images", *(heads.get(share, share) for share in shares)]
+    head = [noun, "images", *({"average_precision": "AP", "f1": "F1"}.get(share, share) for share in shares)]
     rows = [[shorten(f.name, 40), str(f.images), *(f.cell(share, "no answer") for share in shares)] for f in figures]
     yield from under(title, table([head, *rows]))

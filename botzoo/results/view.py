@@ -23,38 +23,26 @@ if TYPE_CHECKING:
 class Mistake(NamedTuple):
     """What a network answered for one image.
 
-    Attributes:
-        name: path of the image within the data set's folder, or its row.
-        label: the true class; where an image may have any number of labels, all of them.
-        predicted: the answer, in the same form.
-        loss: in nats.
-        confidence: probability of the answer, in (0, 1]; of several labels the smallest, NaN where none is given.
+    The loss is in nats, the confidence the probability of the answer, in (0, 1]; of several labels the smallest, NaN
+    where none is given.
     """
 
-    name: str
-    label: str
-    predicted: str
+    name: str  # path of the image within the data set's folder, or its row
+    label: str  # the true class; where an image may have any number of labels, all of them
+    predicted: str  # the answer, in the same form
     loss: float
     confidence: float
 
 
 @dataclass(frozen=True, repr=False)
 class FinishedRun:
-    """A finished run; everything is made from its folder.
+    """A finished run; everything is made from its folder."""
 
-    Attributes:
-        record: what the folder holds.
-    """
-
-    record: RunRecord
+    record: RunRecord  # what the folder holds
 
     @classmethod
     def load(cls, folder: str | Path) -> FinishedRun:
-        """Open the folder of a finished run.
-
-        Raises:
-            CheckpointError: it is no run, has not finished, or is damaged.
-        """
+        """Open the folder of a finished run; raise CheckpointError where it is none, unfinished or damaged."""
         return cls(RunRecord.load(Path(folder).expanduser()))
 
     @property

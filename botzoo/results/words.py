@@ -11,32 +11,17 @@ from botzoo.results.record import RunRecord
 
 
 class Words(Protocol):
-    """What a module says of a finished run of its task; sections are blocks of Markdown.
+    """What a module says of a finished run of its task; sections are blocks of Markdown."""
 
-    Attributes:
-        NOUN, NOUNS: what a class is called, and several of them.
-    """
+    NOUN: str  # what a class is called
+    NOUNS: str  # several of them
 
-    NOUN: str
-    NOUNS: str
-
-    def figures(self, record: RunRecord) -> Sequence[ClassFigures]:
-        """Return those of every class that has images in the evaluated split."""
-
-    def eval_results(self, record: RunRecord) -> list[EvalResult]:
-        """Return the figures for the Hub, the headline figure first."""
-
-    def opening(self, record: RunRecord) -> Iterator[str]:
-        """Yield the section on what the network is."""
-
-    def results(self, record: RunRecord) -> Iterator[str]:
-        """Yield the section on how good it is."""
-
-    def limits(self, record: RunRecord) -> Iterator[str]:
-        """Yield sentences on what it cannot do."""
-
-    def terminal(self, record: RunRecord) -> Iterator[str]:
-        """Yield the figures for the terminal, a line each."""
+    def figures(self, record: RunRecord) -> Sequence[ClassFigures]: ...  # of every class with images in the split
+    def eval_results(self, record: RunRecord) -> list[EvalResult]: ...  # for the Hub, the headline figure first
+    def opening(self, record: RunRecord) -> Iterator[str]: ...  # the section on what the network is
+    def results(self, record: RunRecord) -> Iterator[str]: ...  # the section on how good it is
+    def limits(self, record: RunRecord) -> Iterator[str]: ...  # sentences on what it cannot do
+    def terminal(self, record: RunRecord) -> Iterator[str]: ...  # the figures for the terminal, a line each
 
 
 _WORDS: dict[str, Words] = {"classification": classification, "multi_label": multi_label}

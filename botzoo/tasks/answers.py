@@ -16,7 +16,7 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
 
     Args:
         path: of the file, whose folder is made where it is missing.
-        names: of the images, N: file paths or row numbers. They may hold anything, and are no more than text.
+        names: of the N images: file paths or row numbers. They may hold anything, and are no more than text.
         answers: arrays of shape (N,) or (N, K); a row of the latter becomes a list.
 
     Raises:
@@ -48,14 +48,13 @@ def read_answers(path: Path) -> tuple[list[str], Answers]:
         names = table.column("name").to_pylist()
         answers: Answers = {}
         for name in table.column_names[1:]:
-            column = table.column(name)
-            values = column.combine_chunks().flatten() if hasattr(column.type, "list_size") else column
-            array = values.to_numpy() if values is column else values.to_numpy(zero_copy_only=False)
-            answers[name] = array if values is column else array.reshape(len(names), -1)
+            column = table.column(name).combine_chunks()
+            lists = hasattr(column.type, "list_size")  # (N, K), else (N,)
+            flat = (column.flatten() if lists else column).to_numpy(zero_copy_only=False)  # booleans need a copy
+            answers[name] = flat.reshape(len(names), -1) if lists else flat
         return names, answers
     except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form
         reason, run = brief(error) if path.is_file() else "there is no such file", path.parent.parent
         raise CheckpointError(
-            f"The answers in {path} cannot be read ({reason}): remove {run / 'model'} and go on with the run by --resume "
-            f"{run}, which evaluates it again."
+            f"The answers in {path} cannot be read ({reason}): remove {run / 'model'} and evaluate by --resume {run}."
         ) from error

@@ -1,8 +1,8 @@
-"""Classification: one class for each image."""
+"""Classification: one class for each image, also where the classes are of unequal size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,20 @@ from torch import Tensor
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
-from botzoo.tasks.imbalance import SKEWED, class_weights, skew
 from botzoo.tasks.objective import Objective
 from botzoo.tasks.task import Answers, Headline
 
-TOP_K = 5
-"""Classes that are named where nothing else is said."""
+TOP_K = 5  # classes that are named where nothing else is said
+SKEWED = 1.5  # above this ratio of the largest class to the smallest, accuracy and balanced accuracy are both given
+BETA = 0.999  # of the effective number of images: a class counts for at most 1 / (1 - BETA), however many it has
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network said of each image of a split.
+    """What a network said of each of the N images of a split.
 
     Attributes:
-        labels: int64, shape (N,).
-        predicted: int64, shape (N,), the likeliest class.
+        labels, predicted: int64, shape (N,): the true and the likeliest class.
         in_top5: bool, shape (N,), whether the label is among the five likeliest classes.
         nll: float32, shape (N,), negative log-likelihood of the label, in nats.
         confidence: float32, shape (N,), probability of the likeliest class, in (0, 1].
@@ -45,7 +44,7 @@ class Evaluation:
     @property
     def answers(self) -> Answers:
         kept = {"log_p": self.log_p} if self.log_p is not None else {}
-        found = {"label": self.labels, "predicted": self.predicted, "in_top5": self.in_top5}
+        found: Answers = {"label": self.labels, "predicted": self.predicted, "in_top5": self.in_top5}
         return found | {"loss": self.nll, "confidence": self.confidence} | kept
 
     @property
@@ -73,7 +72,8 @@ class Evaluation:
     @property
     def skewed(self) -> bool:
         """Whether the classes have so unequal numbers of images that top-1 says little of the small ones."""
-        return skew(np.bincount(self.labels)) > SKEWED
+        images = np.bincount(self.labels)
+        return bool(images.max() / images[images > 0].min() > SKEWED)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -103,6 +103,28 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
 
     low, high = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     return 100 * float(low), 100 * float(high)
+
+
+def class_weights(
+    counts: NDArray[np.int64], weighting: Literal["none", "balanced", "effective"]
+) -> tuple[float, ...] | None:
+    """Return the factor on the loss of the images of each class, or None for none; their mean over all images is 1.
+
+    So the learning rate means what it means without them, and they do not depend on what a batch happens to hold.
+
+    "balanced" is ``N / (K n_k)``, as scikit-learn's ``compute_class_weight``. "effective" is in proportion to
+    ``(1 - beta) / (1 - beta^n_k)``, one over the effective number of images (Y. Cui, M. Jia, T. Lin, Y. Song,
+    S. Belongie, *Class-Balanced Loss Based on Effective Number of Samples*, CVPR 2019, arXiv:1901.05555, equation 2),
+    beta being ``BETA``. ``counts`` are the training images of each class, n_k, shape (K,); a class without any gets 0
+    and is not counted in K.
+    """
+    if weighting == "none":
+        return None
+    there = counts > 0
+    images = np.where(there, counts, 1).astype(np.float64)
+    worth = 1 / images if weighting == "balanced" else (1 - BETA) / (1 - BETA**images)
+    worth = np.where(there, worth, 0.0)
+    return tuple((worth * counts.sum() / (worth * counts).sum()).tolist())
 
 
 class Classification:

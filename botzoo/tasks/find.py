@@ -1,7 +1,8 @@
 """Which task it is: asked here, of the data set, a run's folder or a model's config.json, and nowhere else."""
 
-from typing import Protocol
+from typing import Any
 
+from botzoo.data.sources.base import ImageData
 from botzoo.errors import CheckpointError
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -11,19 +12,12 @@ TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL)
 """All of them; a new one gets its line here and its words in ``botzoo.results.words``."""
 
 
-class Labelled(Protocol):
-    """A data set."""
-
-    @property
-    def multi_label(self) -> bool: ...
-
-
 def task_by_type(problem_type: object) -> Task:
     """Return the task of that ``problem_type``, as config.json has it; without a known one, classification."""
     return next((task for task in TASKS if task.problem_type == problem_type), CLASSIFICATION)
 
 
-def task_of(data: Labelled) -> Task:
+def task_of(data: ImageData[Any]) -> Task:
     """Return the task that a data set poses."""
     return MULTI_LABEL if data.multi_label else CLASSIFICATION
 
@@ -32,7 +26,5 @@ def task_named(name: str) -> Task:
     """Return the task of that name, as run.json has it; raise CheckpointError where there is none."""
     known = {task.name: task for task in TASKS}
     if name not in known:
-        raise CheckpointError(
-            f"There is no task {name!r}: it must be one of {', '.join(known)}. A newer botzoo may know it."
-        )
+        raise CheckpointError(f"There is no task {name!r}, only {', '.join(known)}. A newer botzoo may know it.")
     return known[name]

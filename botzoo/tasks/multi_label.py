@@ -3,8 +3,6 @@
 The main figure is mean average precision, which needs no threshold; F1 is that of all labels with a probability over 0.5.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,21 +20,45 @@ from botzoo.options.facts import Need, refuse
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.tasks.task import Answers, Headline
 
-Floats = NDArray[np.floating[Any]]
+RESAMPLES = 500  # of the images, with replacement, for the interval of the mean average precision; seed 0
+AT_ONCE = 1 << 21  # numbers that a part of the resamples takes for one class
+NEAR_HALF = 0.25  # logits so close to 0 may give a label in one arithmetic and not in another
 
-RESAMPLES = 500
-"""Of the images, with replacement, for the interval of the mean average precision; seed 0."""
 
-AT_ONCE = 1 << 21
-"""Numbers that a part of the resamples takes for one class."""
+class Ranked:
+    """The images in the order of what a network says of one label, for average precision with and without resampling.
 
-NEAR_HALF = 0.25
-"""Logits so close to 0 may give a label in one arithmetic and not in another."""
+    Args:
+        labels: shape (N,), 1 where an image has the label, else 0.
+        scores: shape (N,), higher where it is likelier.
+    """
+
+    def __init__(self, labels: MultiHot, scores: NDArray[np.float32]) -> None:
+        self.order = np.argsort(-scores, kind="stable")
+        self.truth = labels[self.order].astype(np.float64)
+        ranked = scores[self.order]
+        places = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # images with one score rank as one
+        self.last = places[np.searchsorted(places, np.arange(len(scores)))]
+
+    def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Return average precision, ``sum_n (R_n - R_(n-1)) P_n`` over the thresholds, as scikit-learn has it.
+
+        It is in [0, 1], shape (R,), one for each row of ``times``, shape (R, N): how often each image counts, None for
+        each once. It is NaN where no image that counts has the label.
+        """
+        weights = np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
+        gains = weights * self.truth
+        seen = np.maximum(weights.cumsum(1), 1)  # at least 1: a resample may leave out the images at the top
+        precision = (gains.cumsum(1) / seen)[:, self.last]
+        total = gains.sum(1)
+        found: NDArray[np.float64] = np.full_like(total, np.nan)
+        np.divide((gains * precision).sum(1), total, out=found, where=total > 0)
+        return found
 
 
 @dataclass(frozen=True)
 class MultiLabelEvaluation:
-    """What a network said of each image of a split.
+    """What a network said of each of the N images of a split.
 
     Attributes:
         labels: uint8, shape (N, K), 1 for each label that an image has.
@@ -101,22 +123,16 @@ class MultiLabelEvaluation:
 
     def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
         """Tell whether ``lines``, which are of the telling image, name its labels; those near one half are left open."""
-        row = self.logits[self.telling()]
-        surely, perhaps = (
-            {name for name, logit in zip(class_names, row, strict=True) if logit > least}
-            for least in (NEAR_HALF, -NEAR_HALF)
-        )
+        logits = list(zip(class_names, self.logits[self.telling()], strict=True))
+        surely, perhaps = ({name for name, z in logits if z > least} for least in (NEAR_HALF, -NEAR_HALF))
         said = {line.rpartition(": ")[0] for line in lines}
         return surely <= said <= perhaps, ", ".join(sorted(surely)) or "nothing"
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
         """Return the labels of image ``i``, those given, and the smallest of their probabilities, NaN where none is given."""
-        label, given = (
-            ", ".join(class_names[k] for k in np.flatnonzero(row).tolist())
-            for row in (self.labels[i], self.logits[i] > 0)
-        )
+        has, given = (", ".join(np.array(class_names)[row > 0].tolist()) for row in (self.labels[i], self.logits[i]))
         over = self.logits[i][self.logits[i] > 0].astype(np.float64)
-        return label, given, float((1 / (1 + np.exp(-over))).min()) if len(over) else float("nan")
+        return has, given, float((1 / (1 + np.exp(-over))).min()) if len(over) else float("nan")
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images."""
@@ -130,46 +146,12 @@ class MultiLabelEvaluation:
             times = rng.multinomial(n, np.full(n, 1 / n), min(part, RESAMPLES - first))
             every = np.array([of.precision(times) for of in ranked])
             occur = (~np.isnan(every)).sum(0)
-            means.append(np.nansum(every, 0)[occur > 0] / occur[occur > 0])
+            means.append(np.nansum(every, 0)[occur > 0] / occur[occur > 0])  # the mean over labels that occur in it
         low, high = np.percentile(100 * np.concatenate(means), (2.5, 97.5))
         return float(low), float(high)
 
     def _ranked(self) -> Iterator[Ranked]:
         return (Ranked(self.labels[:, k], self.logits[:, k]) for k in range(self.labels.shape[1]))
-
-
-class Ranked:
-    """The images in the order of what a network says of one label, for average precision with and without resampling.
-
-    Args:
-        labels: shape (N,), 1 where an image has the label, else 0.
-        scores: shape (N,), higher where it is likelier.
-    """
-
-    def __init__(self, labels: MultiHot, scores: Floats) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        self.truth = labels[self.order].astype(np.float64)
-        ranked = scores[self.order]
-        places = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # images with one score rank as one
-        self.last = places[np.searchsorted(places, np.arange(len(scores)))]
-
-    def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """Return average precision, ``sum_n (R_n - R_(n-1)) P_n`` over the thresholds, as scikit-learn has it.
-
-        Args:
-            times: how often each image counts, shape (R, N); None for each once.
-
-        Returns:
-            In [0, 1], shape (R,), one for each row of ``times``; NaN where no image that counts has the label.
-        """
-        weights = np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
-        gains = weights * self.truth
-        seen = np.maximum(weights.cumsum(1), 1)
-        precision = (gains.cumsum(1) / seen)[:, self.last]
-        total = gains.sum(1)
-        summed: NDArray[np.float64] = (gains * precision).sum(1)
-        found: NDArray[np.float64] = np.divide(summed, total, out=np.full_like(total, np.nan), where=total > 0)
-        return found
 
 
 class MultiLabel:
@@ -190,9 +172,8 @@ class MultiLabel:
         self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None
     ) -> MultiLabelObjective:
         """Return binary cross-entropy with mixing; how frequent the labels are does not matter to it."""
-        return MultiLabelObjective(
-            len(class_names), mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix
-        )
+        classes = len(class_names)
+        return MultiLabelObjective(classes, mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix)
 
     def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
         loss = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").sum(1)
@@ -213,7 +194,7 @@ class MultiLabel:
     def named(self, probabilities: Tensor, top_k: int | None = None) -> list[list[tuple[int, float]]]:
         """Return the ``top_k`` likeliest labels of each image, by default all with a probability over 0.5."""
         best = probabilities.topk(min(top_k or probabilities.shape[1], probabilities.shape[1]))
-        least = 0.5 if top_k is None else -1.0
+        least = 0.5 if top_k is None else -1.0  # who asks for so many gets so many
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [[(k, share) for k, share in zip(*row, strict=True) if share > least] for row in rows]
 

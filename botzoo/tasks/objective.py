@@ -1,17 +1,25 @@
-"""What is minimised: cross-entropy against targets that label smoothing and mixing may have softened, and a teacher's."""
+"""What is minimised: cross-entropy against targets that label smoothing and mixing may have softened, and a teacher's.
+
+The images of a step are mixed by the paper's mixup, by timm's CutMix, or by either, as a function of (seed, step).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
+from timm.data.mixup import cutmix_bbox_and_lam
 from torch import Tensor
 from torch.nn import functional as F
 
-from botzoo.tasks.mixing import mix
 from botzoo.tricks.distillation import distillation, distillation_floor
 from botzoo.tricks.label_smoothing import label_smoothing
+from botzoo.tricks.mixup import mixup, mixup_lambda, partners
+
+Box = tuple[int, int, int, int]  # first row, row after the last, first column, column after the last
+SWITCH = 0.5  # share of the steps that CutMix takes where both are on; timm's
 
 
 @cache  # else every step would wait for a copy to the device
@@ -21,17 +29,13 @@ def _on_device(weights: tuple[float, ...], device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Objective:
-    """Targets and loss of one training step.
+    """Targets and loss of one training step, of K >= 2 classes.
 
     Attributes:
-        num_classes: K >= 2.
-        smoothing: eps of label smoothing, in [0, 1).
-        mixup_alpha: alpha of mixup, 0 for none.
-        seed: the run's seed.
-        smoothing_over: the classes that share eps: all but the true one, or all.
-        cutmix_alpha: alpha of CutMix, 0 for none.
-        temperature: T of distillation, > 0.
-        distill_weight: factor on the teacher's part of the loss, > 0.
+        smoothing, smoothing_over: eps of label smoothing, in [0, 1), and the classes that share it: all but the true
+            one, or all.
+        mixup_alpha, cutmix_alpha: of the Beta distribution of each, 0 for none.
+        temperature, distill_weight: T of distillation and the factor on the teacher's part of the loss, both > 0.
         class_weights: factor on the loss of the images of each class, >= 0; None for none. It belongs to the image, whose
             smoothed and mixed target it scales as a whole, and is not divided out of a batch again: so the loss does not
             depend on how a batch is cut up. The teacher's part of the loss is not weighted.
@@ -69,7 +73,7 @@ class Objective:
         return distillation(logits, teacher_logits, targets, *how) - distillation_floor(teacher_logits, *how)
 
     def labels_of(self, images: int) -> Tensor:
-        """Return labels of so many images that never were, to try out a step."""
+        """Return labels of so many images that do not exist, to try out a step."""
         return torch.zeros(images, dtype=torch.long)
 
 
@@ -93,17 +97,15 @@ class MultiLabelObjective(Objective):
 
 
 class OwnObjective(Objective):
-    """A loss of the user's own, of logits and the labels as they are.
+    """A loss of the user's own, of logits and the labels as they are, which are those of the objective ``given``.
 
-    Args:
-        given: the task's objective, whose labels these are.
-        own: returns a scalar, given logits float32 (N, K) and labels: int64 (N,), or float32 (N, K) of 0 and 1 where an image
-            may have any number of them.
+    ``own`` returns a scalar of logits, float32 (N, K), and labels: int64 (N,), or float32 (N, K) of 0 and 1 where an
+    image may have any number of them.
     """
 
     def __init__(self, given: Objective, own: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__(given.num_classes)
-        object.__setattr__(self, "labels_of", given.labels_of)
+        object.__setattr__(self, "labels_of", given.labels_of)  # past the frozen dataclass
         object.__setattr__(self, "own", own)
 
     def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -111,6 +113,59 @@ class OwnObjective(Objective):
         return images, labels if labels.dtype == torch.long else labels.float()
 
     def loss(self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
-        """Return the loss."""
         loss: Tensor = self.own(logits.float(), targets)  # type: ignore[attr-defined]
         return loss
+
+
+def mix(
+    images: Tensor, targets: Tensor, mixup_alpha: float, cutmix_alpha: float, seed: int, step: int
+) -> tuple[Tensor, Tensor]:
+    """Return the mixed images and targets of a step, or the same where neither is on.
+
+    Args:
+        images: floating point, shape (N, C, H, W), in random order.
+        targets: probabilities, shape (N, K).
+        mixup_alpha, cutmix_alpha: of the Beta distribution of each, 0 for none.
+        seed, step: all that lambda, the box and the choice between the two depend on.
+
+    Raises:
+        ConfigError: there is one image only, and it is to be mixed.
+    """
+    if cutmix_alpha and (not mixup_alpha or _rng(seed, step, "switch").random() < SWITCH):
+        return cutmix(images, targets, *cutmix_box(cutmix_alpha, seed, step, images.shape[2], images.shape[3]))
+    if mixup_alpha:
+        return mixup(images, targets, mixup_lambda(mixup_alpha, seed, step))
+    return images, targets
+
+
+def cutmix_box(alpha: float, seed: int, step: int, height: int, width: int) -> tuple[Box, float]:
+    """Return timm's box for ``lambda ~ Beta(alpha, alpha)``, and the share of the image outside it, 1 if it is empty.
+
+    Its sides are ``sqrt(1 - lambda)`` of the image's, its centre is uniform; what reaches beyond the image is cut off.
+    """
+    rng = _rng(seed, step, "cutmix")
+    lam = rng.beta(alpha, alpha)
+    before = np.random.get_state()  # timm draws from numpy's global generator
+    try:
+        np.random.seed(int(rng.integers(2**32)))
+        box, outside = cutmix_bbox_and_lam((height, width), lam)
+    finally:
+        np.random.set_state(before)
+    top, bottom, left, right = map(int, box)
+    return (top, bottom, left, right), float(outside)
+
+
+def cutmix(images: Tensor, targets: Tensor, box: Box, lam: float) -> tuple[Tensor, Tensor]:
+    """Put what each image's partner shows inside ``box`` into a copy of the image (Yun et al., 2019).
+
+    Images, targets and errors are those of ``mix``, the box is in pixels, and ``lam`` is the share of the image outside
+    it, in [0, 1], and so the share of its own target.
+    """
+    top, bottom, left, right = box
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = partners(images[:, :, top:bottom, left:right])
+    return mixed, targets.lerp(partners(targets), 1 - lam)
+
+
+def _rng(seed: int, step: int, purpose: str) -> np.random.Generator:
+    return np.random.default_rng((seed, step, *purpose.encode()))

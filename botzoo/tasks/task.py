@@ -16,19 +16,12 @@ Answers = dict[str, NDArray[Any]]
 
 
 class Headline(NamedTuple):
-    """The figure that chooses the epoch, in per cent.
+    """The figure that chooses the epoch, in per cent."""
 
-    Attributes:
-        figure: its short name, such as top-1.
-        measure: what it measures, such as accuracy.
-        key: its name in metrics.jsonl.
-        metric: its name on the Hub.
-    """
-
-    figure: str
-    measure: str
-    key: str
-    metric: str
+    figure: str  # its short name, such as top-1
+    measure: str  # what it measures, such as accuracy
+    key: str  # its name in metrics.jsonl
+    metric: str  # its name on the Hub
 
 
 class Evaluation(Protocol):
@@ -69,46 +62,24 @@ class Evaluation(Protocol):
 
 
 class Task(Protocol):
-    """What is asked of a network, and how its answers are evaluated.
+    """What is asked of a network, and how its answers are evaluated; N images, K classes or labels."""
 
-    Attributes:
-        name: as in run.json.
-        problem_type: as transformers names it.
-        headline: the figure that chooses the epoch.
-        labels: how many labels an image has, in words that end a sentence.
-        one_label: whether each image has one label, which sampling by class, folds, probes and comparisons by accuracy need.
-        interval_around: whether the interval always holds the score itself; that of a bootstrap may not.
-        optional: the answers that are kept only where all images' take little room.
-    """
-
-    name: str
-    problem_type: str
+    name: str  # as in run.json
+    problem_type: str  # as transformers names it
     headline: Headline
-    labels: str
-    one_label: bool
-    interval_around: bool
-    optional: tuple[str, ...]
+    labels: str  # how many labels an image has, in words that end a sentence
+    one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
+    interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
+    optional: tuple[str, ...]  # the answers that are kept only where all images' take little room
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         """Raise ConfigError for options that do not go with the task."""
 
     def objective(self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None) -> Objective:
-        """Return targets and loss of the training steps.
-
-        Args:
-            config: the options.
-            class_names: K of them.
-            counts: training images of each class, shape (K,), None where that is not known.
-        """
+        """Return targets and loss of a step; ``counts`` are the training images of each class, (K,), if known."""
 
     def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        """Return what is kept of a batch.
-
-        Args:
-            logits: float32, shape (N, K).
-            labels: of the images, as the split has them.
-            everything: the ``optional`` ones too.
-        """
+        """Return what is kept of a batch with float32 ``logits`` (N, K): with ``everything``, the ``optional`` too."""
 
     def evaluation(self, answers: Answers) -> Any:
         """Return the ``Evaluation`` of a whole split."""
@@ -120,17 +91,13 @@ class Task(Protocol):
         """Return the probability of each class, float32 (N, K)."""
 
     def named(self, probabilities: Tensor, top_k: int | None = None) -> list[list[tuple[int, float]]]:
-        """Return class and probability of what is named of each image, the likeliest first.
+        """Return class and probability of the ``top_k`` likeliest of each image, or of those that the task names.
 
-        Args:
-            probabilities: shape (N, K).
-            top_k: how many; None for the task's own choice.
+        The likeliest come first; ``probabilities`` have shape (N, K).
         """
 
     def code(self, logits: str, classes: int) -> str:
         """Return the lines of Python that print what is named of one image.
 
-        Args:
-            logits: the expression for them, shape (1, K); the names are in ``label_names``.
-            classes: K.
+        ``logits`` is an expression of shape (1, K); the K names are in the variable ``label_names``.
         """

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from botzoo.errors import ConfigError
 from botzoo.options.choices import Choice
 from botzoo.options.facts import stands_in_for
-from botzoo.tasks.imbalance import SKEWED
+from botzoo.tasks.classification import SKEWED
 from botzoo_finetune.config import FinetuneConfig
 
 

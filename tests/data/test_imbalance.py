@@ -22,8 +22,7 @@ from botzoo.models.create import Network
 from botzoo.options.command_line import made
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.report import Report
-from botzoo.tasks.classification import Evaluation
-from botzoo.tasks.imbalance import BETA, class_weights
+from botzoo.tasks.classification import BETA, Evaluation, class_weights
 from botzoo.tasks.objective import Objective
 from botzoo.training.callbacks import Callback
 from botzoo.training.run import train

@@ -18,8 +18,7 @@ from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
 from botzoo.inference.load import label_names, load, to_fetch
 from botzoo.inference.options import TEMPERATURES, TTA
-from botzoo.inference.predict import Predictor
-from botzoo.inference.views import prepared_for, views
+from botzoo.inference.predict import Predictor, prepared_for, views
 from botzoo.models import foreign
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.multi_label import MULTI_LABEL

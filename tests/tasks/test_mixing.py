@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from botzoo.errors import ConfigError
-from botzoo.tasks.mixing import cutmix, cutmix_box, mix
+from botzoo.tasks.objective import cutmix, cutmix_box, mix
 from botzoo.tricks.mixup import mixup, mixup_lambda
 
 PAIRED_AS_TIMM = [0, 1, 2, 5, 4, 3]

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from botzoo.tasks.mixing import cutmix, cutmix_box
-from botzoo.tasks.objective import Objective
+from botzoo.tasks.objective import Objective, cutmix, cutmix_box
 from botzoo.tricks.distillation import distillation
 from botzoo.tricks.label_smoothing import label_smoothing
 from botzoo.tricks.mixup import mixup_lambda, partners

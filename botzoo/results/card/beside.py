@@ -4,19 +4,28 @@ A new file is a new function here, marked with its name. It is written at the en
 up when the model is published. A function that has nothing to say of a run writes nothing.
 """
 
+import csv
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from botzoo.results.card.recipe import write_recipe
-from botzoo.results.per_class import FULL_TABLE, write_per_class
+import yaml
+
+from botzoo.errors import CheckpointError
+from botzoo.options.facts import without_machine
+from botzoo.results.per_class import FULL_TABLE
 from botzoo.results.pictures import confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
+from botzoo.util.files import write_text, written_whole
 from botzoo.util.pictures import drawn
+from botzoo.util.text import brief
 
 Write = Callable[[RunRecord, Path], object]
+
+RECIPE_BYTES = 1 << 20  # at most; a stranger's file may be of any size
 
 FILES: dict[str, Write] = {}
 """What writes each file, given the record of the run and the path, by the file's name; in the order of writing."""
@@ -32,7 +41,30 @@ def beside_the_model(name: str) -> Callable[[Write], Write]:
     return mark
 
 
-beside_the_model("recipe.yaml")(write_recipe)
+@beside_the_model("recipe.yaml")
+def write_recipe(record: RunRecord, path: Path) -> None:
+    """Write recipe.yaml: the options as they took effect, without what belongs to one machine."""
+    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay is nobody's business
+    classes = public.pop("classes")
+    options = without_machine(record.options) | public
+    options["data"] = options["data"] | {"classes": classes}
+    lines = [f"# {record.program} --config recipe.yaml"]
+    if options["dataset"] != record.options["dataset"]:
+        lines.append("# The data set was a folder of this name: give where it lies with --dataset.")
+    write_text(path, "\n".join(lines) + "\n" + yaml.safe_dump(options, sort_keys=False))
+
+
+def read_recipe(recipe: Path) -> dict[str, Any]:
+    """Return what a recipe.yaml holds; raise CheckpointError where it is too large, damaged, or no list of options."""
+    try:
+        if recipe.stat().st_size > RECIPE_BYTES:
+            raise ValueError(f"it has {recipe.stat().st_size:,} bytes")
+        options = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        if not isinstance(options, dict):
+            raise ValueError("it holds no `name: value` lines")
+        return options
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise CheckpointError(f"{recipe} is not a recipe that can be read ({brief(error)}).") from error
 
 
 @beside_the_model("metrics.jsonl")
@@ -43,10 +75,16 @@ def history(record: RunRecord, path: Path) -> None:
 
 @beside_the_model("per_class.csv")
 def every_class(record: RunRecord, path: Path) -> None:
-    """Write the figures of every class, where they are too many for the card."""
-    if len(record.class_names) > FULL_TABLE:
-        words = words_of(record)
-        write_per_class(path, words.NOUN, words.figures(record))
+    """Write the figures of every class that has images, shares in per cent, where they are too many for the card."""
+    if len(record.class_names) <= FULL_TABLE:
+        return
+    words = words_of(record)
+    figures = words.figures(record)
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([words.NOUN, "images", "answers", *figures[0].shares])
+        for f in figures:
+            writer.writerow([f.name, f.images, f.answers, *(round(share, 2) for share in f.shares.values())])
 
 
 @beside_the_model("learning_curve.png")

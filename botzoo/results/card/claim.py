@@ -18,10 +18,8 @@ from botzoo.tasks.classification import CLASSIFICATION, wilson
 from botzoo.tasks.find import TASKS
 from botzoo.util.text import brief
 
-CARD_BYTES = 4 << 20
-
-IMAGENET = 50_000
-"""Validation images of ImageNet-1k."""
+CARD_BYTES = 4 << 20  # at most; a stranger's file may be of any size
+IMAGENET = 50_000  # validation images of ImageNet-1k
 
 FIGURES = {task.headline.metric: task.headline.figure for task in TASKS}
 """The figures that are claimed: the name that the Hub has for each, and ours."""
@@ -38,28 +36,17 @@ HUB_LICENSES = frozenset(
 
 @dataclass(frozen=True)
 class Claim:
-    """A published figure.
+    """A published figure: ``value`` and its 95 % interval from ``low`` to ``high``, in per cent."""
 
-    Attributes:
-        dataset: Hub id, or name of the folder.
-        role: "test" or "validation"; which of the run's splits.
-        images: how many it is of.
-        value: in per cent.
-        low, high: its 95 % interval, in per cent.
-        images_sha256: fingerprint of those images and their labels, None where it was not published.
-        weights_sha256: SHA-256 of the file of weights, None where it was not published.
-        metric: which figure, as the Hub names it, one of ``FIGURES``.
-    """
-
-    dataset: str
-    role: str
-    images: int
+    dataset: str  # Hub id, or name of the folder
+    role: str  # which of the run's splits: "test" or "validation"
+    images: int  # how many it is of
     value: float
     low: float
     high: float
-    images_sha256: str | None = None
-    weights_sha256: str | None = None
-    metric: str = CLASSIFICATION.headline.metric
+    images_sha256: str | None = None  # fingerprint of those images and their labels, None where it was not published
+    weights_sha256: str | None = None  # of the file of weights, None where it was not published
+    metric: str = CLASSIFICATION.headline.metric  # which figure, as the Hub names it, one of ``FIGURES``
 
     @property
     def figure(self) -> str:
@@ -90,32 +77,20 @@ def license_fields(license: str | None) -> dict[str, Any]:
     return {"license": license if listed else "other", "license_name": None if listed else license}
 
 
-def eval_result(
-    record: RunRecord,
-    metric: str,
-    name: str,
-    value: float,
-    interval: tuple[float, float],
-    task: str = "Image Classification",
-) -> EvalResult:
-    """Return a figure for the Hub.
+def eval_result(record: RunRecord, metric: str, name: str, value: float, interval: tuple[float, float]) -> EvalResult:
+    """Return a figure of a run's evaluated images for the Hub, which names it ``metric``.
 
-    Args:
-        record: of the run; the figure is of its evaluated images and its file of weights.
-        metric: as the Hub names it.
-        name: of the figure; the image size is added to it, since else the Hub merges those of several sizes.
-        value: in per cent, with its 95 % ``interval``.
-        task: in words.
+    It is in per cent, with its 95 % interval; to its ``name`` the image size is added.
     """
     data, split = record.facts["data"], record.split
     return EvalResult(
         task_type="image-classification",
-        task_name=task,
+        task_name="Image Classification" if record.task.one_label else "Multi-label Image Classification",
         dataset_type=data["hub_id"] or data["title"],
         dataset_name=data["title"],
         dataset_split=data["split_names"][split],
         metric_type=metric,
-        metric_name=f"{name} at {record.size} px",
+        metric_name=f"{name} at {record.size} px",  # else the Hub would merge those of several sizes
         metric_value=round(value, 3),
         metric_args={
             "images": len(record.evaluation),

@@ -1,7 +1,6 @@
 """The sections that the cards of all tasks share, and the sentences that those of one task are made with.
 
-Every sentence and figure comes from a ``RunRecord``. What is not known is said to be unknown or left out; no field is left for
-somebody to fill in.
+Every figure is from a ``RunRecord``. What is not known is said to be unknown or left out; nothing is left to fill in.
 """
 
 import json
@@ -13,7 +12,6 @@ from pathlib import Path
 from botzoo.models.licence import forbids_commerce, inherited_license
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
-from botzoo.results.card.recipe import program
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
 from botzoo.results.record import RunRecord
@@ -28,20 +26,12 @@ OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\
 
 
 def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[str]:
-    """Yield the section on what the network is.
-
-    Args:
-        record: of the run.
-        kind: of network, such as "An image classifier".
-        does: what it says of an image; the names of the classes follow.
-        harm: what it is not for.
-    """
+    """Yield the section on what the network is: its ``kind``, what it ``does``, and the ``harm`` it is not for."""
     network, names = record.facts["network"], record.class_names
     some = ", ".join(escaped(name) for name in names[:20])
     rest = f", and {len(names) - 20} more (all in config.json)" if len(names) > 20 else ""
-    start = "trained from random weights"
-    if network["loaded"] is not None:
-        start = f"fine-tuned from `{_short(network['source'])}`"
+    loaded = network["loaded"] is not None
+    start = f"fine-tuned from `{_short(network['source'])}`" if loaded else "trained from random weights"
     yield f"# {escaped(record.facts['name'])}"
     yield (
         f"{kind}: `{network['architecture']}` ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
@@ -89,11 +79,9 @@ def data_section(record: RunRecord) -> Iterator[str]:
         ((role, f"{facts['images'][role]:,}", f"`{sha}`") for role, sha in facts["fingerprints"].items()),
     )
     notes = [f"{note[0].upper()}{note[1:]}." for note in map(escaped, data["notes"])]
-    if not data["set_aside"]:
-        notes.append("The validation split is the data set's own.")
-    else:
-        how = ", class by class," if record.task.one_label else ""
-        notes.append(f"They were drawn at random{how} with seed {record.config.split_seed}.")
+    how = ", class by class," if record.task.one_label else ""
+    drawn = f"They were drawn at random{how} with seed {record.config.split_seed}."
+    notes.append(drawn if data["set_aside"] else "The validation split is the data set's own.")
     if lost := data["left_out"]:
         notes.append(f"Left out as unreadable: {counted(lost, 'image')}.")
     yield " ".join(notes)
@@ -119,7 +107,7 @@ def conditions(record: RunRecord) -> str:
 
 def picture(record: RunRecord, words: str, name: str) -> Iterator[str]:
     """Yield a picture of the model folder, where it is there."""
-    if (record.model_folder / name).exists():
+    if (record.model_folder / name).exists():  # drawing it may have failed
         yield f"![{words}]({name})"
 
 
@@ -134,9 +122,8 @@ def looked_at(record: RunRecord) -> str:
     chosen = [line for line in record.of("validation") if line["epoch"] == record.facts["best_epoch"]]
     if record.chosen_on_split or not chosen:
         return chosen_remark(record)
-    score = (
-        record.soup.score.top1 if record.soup is not None and record.averaged else chosen[0][record.task.headline.key]
-    )
+    averaged = record.soup if record.averaged else None
+    score = averaged.score.top1 if averaged is not None else chosen[0][record.task.headline.key]
     return f"{chosen_remark(record)} The validation images, which did, gave {score:.2f} %."
 
 
@@ -152,7 +139,8 @@ def training(record: RunRecord) -> Iterator[str]:
     """Yield the section on how the network was trained."""
     facts, schedule, network = record.facts, record.facts["schedule"], record.facts["network"]
     best, teacher = facts["best_epoch"], facts.get("teacher")
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", facts["command"])), default=0))
+    ticks = max(map(len, re.findall("`+", facts["command"])), default=0)
+    fence = "`" * max(3, ticks + 1)  # longer than any run of them inside
     decay = decay_words(record.config, schedule["epochs"], record.task.headline.figure)
     warm = f"{schedule['warmup_steps']:,} steps of warmup, then " if schedule["warmup_steps"] else ""
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
@@ -184,9 +172,8 @@ def training(record: RunRecord) -> Iterator[str]:
             f"gains: to epoch {soup.ingredients[0].epoch} were added, one by one, {tried}. In the end "
             f"{outcome_of(soup)}{statistics}."
         )
-    after = f"weights kept are those after epoch {best}{cut}, the best on the validation split"
-    if record.averaged:
-        after = f"best epoch on the validation split was {best}{cut}"
+    kept = f"weights kept are those after epoch {best}{cut}, the best on the validation split"
+    after = f"best epoch on the validation split was {best}{cut}" if record.averaged else kept
     precision = f"{facts['precision']['name']} ({facts['precision']['reason']})"
     yield (
         f"{facts['steps']:,} of {schedule['total_steps']:,} planned steps ({epochs_words(schedule['epochs'])}){early}. The "
@@ -195,19 +182,19 @@ def training(record: RunRecord) -> Iterator[str]:
     )
     settings = effective(TrainConfig, flat(record.options))
     if not has_momentum(record.config.optimizer):
-        settings.pop("optim.momentum", None)
+        settings.pop("optim.momentum", None)  # effective() does not know the optimizers
     if teacher is not None:
         settings["distillation"] = teacher["name"]
     shown = {key: _short(value) if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
     yield table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in shown.items()))
-    changes = ""
+    recipe = f"They are options in recipe.yaml too, for `{record.program} --config recipe.yaml`."
     if refits := facts.get("budget", {}).get("refits"):  # the recipe cannot say that the number of steps changed
         steps = ", then ".join(f"{steps:,} from step {step:,} on" for step, steps in refits)
-        changes = (
+        recipe += (
             f" The steps were counted anew on the way to keep to the time: {steps}. A training by the recipe has the last "
             "number of them from its start, so its learning rate may be another until then."
         )
-    yield f"They are options in recipe.yaml too, for `{program(record)} --config recipe.yaml`.{changes}"
+    yield recipe
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield (
         f"It took {duration(facts['seconds'])} on {escaped(facts['hardware'])} and was finished on {facts['finished']}, "
@@ -257,11 +244,9 @@ def licence(record: RunRecord) -> Iterator[str]:
     license, start, of_data = record.license, record.facts["network"], record.facts["data"]["license"]
     extra = ", which forbids commercial use" if forbids_commerce(license) else ""
     yield "## Licence"
-    if license is None:
-        yield (
-            f"The licence of these weights is not set, since {_why_open(record)}. Choose one before publishing, with "
-            "`--license`."
-        )
+    if license is None:  # in the words of OPEN_LICENCE, by which publishing finds them
+        why = _why_open(record)
+        yield f"The licence of these weights is not set, since {why}. Choose one before publishing, with `--license`."
     elif inherited_license(start["license"], of_data) is None:
         yield f"`{license}`{extra}: chosen by who trained it, since {_why_open(record)}."
     else:
@@ -305,15 +290,14 @@ def credit(record: RunRecord) -> Iterator[str]:
 
 def without_folders(command: str) -> str:
     """Return a command with absolute paths cut to their last part: where something lay is nobody's business."""
-    words, kept = shlex.split(command), []
-    for word in words:
-        found = re.fullmatch(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", word, re.S)
-        kept.append(found[1] + Path(found[2]).name if found else word)
-    return command if kept == words else shlex.join(kept)
+    path = re.compile(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", re.S)
+    words = shlex.split(command)
+    kept = [found[1] + Path(found[2]).name if (found := path.fullmatch(word)) else word for word in words]
+    return command if kept == words else shlex.join(kept)  # as it was quoted, where nothing is cut
 
 
 def _short(source: str) -> str:
-    """Return ``source`` without the folders before a path's last two parts, and on one line."""
+    """Return ``source``, of a path its last two parts alone."""
     kind, colon, rest = source.rpartition(":")
     local = kind == "local-dir" or source.endswith(".safetensors")
     return f"{kind}{colon}{'/'.join(Path(rest).parts[-2:])}" if local else source

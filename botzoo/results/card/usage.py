@@ -6,11 +6,8 @@ from typing import Any
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.task import Task
 
-HERE = "local-dir:."
-"""Address of the model in the card's code; a published copy has ``hf-hub:owner/name`` in its place."""
-
+HERE = "local-dir:."  # address of the model in the card's code; a published copy has hf-hub:owner/name in its place
 HERE_FOR_TRANSFORMERS = 'model="."'
-
 HERE_NOTE = (
     f"`{HERE}` is the folder that this card lies in, here the current one; the address of a published copy is "
     "`hf-hub:owner/name`. "
@@ -22,12 +19,8 @@ def usage_code(
 ) -> str:
     """Return the Python lines with which a card shows how to ask the network at ``address`` about photo.jpg.
 
-    Args:
-        address: of the model, as timm takes it.
-        classes: K.
-        ours: whether timm alone has no such network.
-        task: that the network was trained for, which says what is printed.
-        temperature: what the logits are divided by; None leaves them as they are.
+    It has so many ``classes`` and is ``ours`` where timm alone has no such network; its ``task`` says what is printed.
+    The logits are divided by a ``temperature``, if there is one.
     """
     first = "import botzoo  # names the network to timm\n" if ours else ""
     kept, logits = "", "model(transform(image).unsqueeze(0))"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.tasks.mixing import mix
+from botzoo.tasks.objective import mix
 from botzoo.training.steps.teacher import Teacher, fingerprint, make_teacher
 from botzoo.util.private import reset_precision
 from running import write_teacher

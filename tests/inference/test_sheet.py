@@ -8,8 +8,7 @@ from torch import nn
 
 import botzoo  # noqa: F401  (registers the models)
 from botzoo.errors import ModelError
-from botzoo.inference.describe import blocks, layers, structure
-from botzoo.inference.sheet import sheet
+from botzoo.inference.sheet import blocks, layers, sheet, structure
 from botzoo.models.cost import count_macs, on_meta
 from botzoo.results.calibration import write_temperature
 from running import write_teacher
