@@ -1,7 +1,8 @@
 """Which task it is: asked here, of the data set, a run's folder or a model's config.json, and nowhere else."""
 
-from typing import Protocol
+from typing import Any
 
+from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import CheckpointError
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -11,21 +12,15 @@ TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL)
 """All of them; a new one gets its line here and its words in ``botzoo.results.words``."""
 
 
-class Labelled(Protocol):
-    """A data set."""
-
-    @property
-    def multi_label(self) -> bool: ...
-
-
 def task_by_type(problem_type: object) -> Task:
     """Return the task of that ``problem_type``, as config.json has it; without a known one, classification."""
     return next((task for task in TASKS if task.problem_type == problem_type), CLASSIFICATION)
 
 
-def task_of(data: Labelled) -> Task:
-    """Return the task that a data set poses."""
-    return MULTI_LABEL if data.multi_label else CLASSIFICATION
+def task_of(data: ImageData[Any]) -> Task:
+    """Return the task that a data set poses, by the shape of its labels: (N,) or (N, K); a stream has one label an image."""
+    several = isinstance(data.train, Split) and data.train.labels.ndim == 2
+    return MULTI_LABEL if several else CLASSIFICATION
 
 
 def task_named(name: str) -> Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ from botzoo.data.sources.label_lists import MultiHot
 from botzoo.errors import DataError
 from botzoo.util.text import listing
 
+T = TypeVar("T")
 SplitT = TypeVar("SplitT", bound="Labelled")
 
 Encoded = bytes | Path | NDArray[np.uint8]
@@ -36,8 +38,10 @@ CHARACTERS = ("digits", "ylecun/mnist")
 class Split:
     """Images of one split, still encoded.
 
+    Worker processes may have to be sent it, so that ``read`` and ``describe`` are methods and partials, never closures.
+
     Attributes:
-        name: the split's name in its source.
+        name: in its source.
         labels: int64, shape (N,), indices into the class names; where an image may have any number of labels, uint8 of shape
             (N, K), 1 for those it has.
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
@@ -58,15 +62,16 @@ class Split:
 
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
-        taken = _Taken(self, rows)
-        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows, self.root)
+        read, describe = partial(_at_row, self.read, rows), partial(_at_row, self.describe, rows)
+        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root)
 
     def class_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 
-# What reads a split is a class and not a closure: worker processes may have to be sent it.
+def _at_row(of_image: Callable[[int], T], rows: NDArray[np.int64], i: int) -> T:
+    return of_image(int(rows[i]))
 
 
 @dataclass(frozen=True)
@@ -82,41 +87,11 @@ class Files:
         return self.paths[i]
 
 
-@dataclass(frozen=True)
-class _Taken:
-    split: Split
-    rows: NDArray[np.int64]
-
-    def read(self, i: int) -> Encoded:
-        return self.split.read(int(self.rows[i]))
-
-    def describe(self, i: int) -> str:
-        return self.split.describe(int(self.rows[i]))
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The images of one split and then those of another."""
-
-    first: Split
-    second: Split
-
-    def read(self, i: int) -> Encoded:
-        before = len(self.first)
-        return self.first.read(i) if i < before else self.second.read(i - before)
-
-    def describe(self, i: int) -> str:
-        before = len(self.first)
-        return self.first.describe(i) if i < before else self.second.describe(i - before)
-
-
 class Labelled(Protocol):
-    """What is asked of a split of any kind."""
+    """What is asked of a split of any kind: its name in its source, and numbers of images."""
 
     @property
-    def name(self) -> str:
-        """The split's name in its source."""
-
+    def name(self) -> str: ...
     def __len__(self) -> int: ...
 
     def class_counts(self, classes: int) -> NDArray[np.int64] | None:
@@ -137,7 +112,7 @@ class ImageData(Generic[SplitT]):
         mirrored: whether a mirrored image means the same.
         notes: sentences for the reader on what was decided here.
         set_aside: whether the validation images were taken from the training images.
-        in_memory: whether it was handed over as an object, so that its name does not find it again.
+        in_memory: whether it was an object, so that its name does not find it again.
     """
 
     name: str
@@ -152,11 +127,6 @@ class ImageData(Generic[SplitT]):
     declared: bool = False
     set_aside: bool = False
     in_memory: bool = False
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have any number of labels, none too."""
-        return isinstance(self.train, Split) and self.train.labels.ndim == 2
 
     @property
     def splits(self) -> dict[str, SplitT]:
@@ -200,16 +170,15 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
     for role, split in data.splits.items():
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
-        if data.multi_label and not split.labels.any():
-            raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
         if len(wrong):
             i = int(wrong[0])
             raise DataError(
-                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for "
-                f"{len(names)} classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} "
-                "split: mend or remove them."
+                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for {len(names)} "
+                f"classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} split: mend or remove them."
             )
+        if not split.class_counts(len(names)).any():  # counted only now: numbers out of range cannot be
+            raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         notes += missing_classes(data, role, split, names)
     mirrored = data.mirrored and (data.hub_id or data.name) not in CHARACTERS
     return replace(data, notes=tuple(notes), mirrored=mirrored)
