@@ -52,7 +52,7 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
     from sklearn.model_selection import StratifiedKFold
 
     labels = data.train.labels
-    counts = np.bincount(labels, minlength=len(data.class_names))
+    counts = data.train.class_counts(len(data.class_names))
     fewest = int(counts[counts > 0].min())
     which = f"class {data.class_names[np.flatnonzero(counts == fewest)[0]]!r} of {data.name}"
     if folds > fewest:
@@ -87,10 +87,9 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
     """
     if data.validation is not None:
         return data
-    draw, how = (
-        (_of_each_class, " of each class") if data.train.labels.ndim == 1 else (_of_all, ", whatever their labels")
-    )
-    aside, total, names = draw(data, fraction, np.random.default_rng(seed)), len(data.train), data.class_names
+    draw = _class_by_class if data.train.labels.ndim == 1 else _whatever_labels
+    aside, how = draw(data, fraction, np.random.default_rng(seed))
+    total, names = len(data.train), data.class_names
     train = data.train.take(np.flatnonzero(~aside))
     validation = data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}")
     notes = [f"no validation split: {aside.sum()} of {total} training images ({fraction:.0%}{how}) are set aside"]
@@ -101,8 +100,8 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
     return replace(data, train=train, validation=validation, notes=(*data.notes, *notes), set_aside=True)
 
 
-def _of_each_class(data: ImageData[Split], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose images of one label each, class by class: shape (N,), True for those that are set aside."""
+def _class_by_class(data: ImageData[Split], fraction: float, rng: np.random.Generator) -> tuple[NDArray[np.bool_], str]:
+    """Choose images by labels of shape (N,): return whether each is set aside, shape (N,), and how, in words."""
     labels = data.train.labels
     aside = np.zeros(len(labels), bool)
     for k in np.unique(labels):  # a class that is declared only has no images to set aside
@@ -110,11 +109,13 @@ def _of_each_class(data: ImageData[Split], fraction: float, rng: np.random.Gener
         if len(rows) < 2:
             raise _too_small(data, fraction, f"class {data.class_names[k]!r} has one image. Add images")
         aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
-    return aside
+    return aside, " of each class"
 
 
-def _of_all(data: ImageData[Split], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose images of any number of labels: shape (N,), True for those that are set aside."""
+def _whatever_labels(
+    data: ImageData[Split], fraction: float, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], str]:
+    """Choose images by labels of shape (N, K), any number to an image; return the same."""
     labels = data.train.labels
     aside = np.zeros(len(labels), bool)
     left, wanted = labels.sum(0, np.int64), max(1, round(fraction * len(labels)))
@@ -125,7 +126,7 @@ def _of_all(data: ImageData[Split], fraction: float, rng: np.random.Generator) -
             wanted -= 1
     if not labels[aside].any() or not labels[~aside].any():
         raise _too_small(data, fraction, "add images")
-    return aside
+    return aside, ", whatever their labels"
 
 
 def _too_small(data: ImageData[Split], fraction: float, why: str) -> DataError:
