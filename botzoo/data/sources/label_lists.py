@@ -1,4 +1,4 @@
-"""Columns whose cells are lists of labels, as where an image shows several things: read into one 0 or 1 for each class."""
+"""Columns of lists of labels, as where an image shows several things: read into one 0 or 1 for each class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
-from botzoo.util.text import shorten
+from botzoo.util.text import listing, shorten
 
 MultiHot = NDArray[np.uint8]
 """Shape (N, K): whether image n has label k, 0 or 1."""
@@ -22,18 +22,6 @@ def element(feature: Any) -> Any | None:
     return feature[0] if isinstance(feature, list) and feature else None
 
 
-def check_element(name: str, column: str, inner: Any) -> None:
-    """Raise DataError unless lists of ``inner`` can be lists of labels."""
-    kind = getattr(inner, "dtype", "") if element(inner) is None else "list"
-    if kind.rstrip("0123456789") in ("int", "uint", "bool") or kind in ("string", "large_string"):
-        return
-    what = f"lists of {kind or inner}" if kind != "list" else "lists of lists"
-    raise DataError(
-        f"Column {column!r} of {name} holds {what}: the labels of an image must be a list of class numbers, of text, or of 0 "
-        "and 1 for each class. Name another one with --data.label-column."
-    )
-
-
 def read_lists(
     name: str, cells: dict[str, Sequence[Any]], declared: Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, MultiHot]]:
@@ -43,7 +31,7 @@ def read_lists(
         name: of the data set, for messages.
         cells: for each split, the training split among them, a list of labels for each image; it may be empty.
         declared: the names of the classes, which the labels are numbers of; None where they are found in the training split.
-            There, lists of 0 and 1 that are all as long, of 2 or more, say of each class whether it is there; its name is not
+            There, lists of 0 and 1, all of one length of 2 or more, say of each class whether it is there; its name is not
             known. All other labels, text or whole numbers, are names themselves.
 
     Raises:
@@ -51,10 +39,8 @@ def read_lists(
     """
     for role, rows in cells.items():
         if None in rows:
-            raise DataError(
-                f"Row {rows.index(None)} of the {role} split of {name} has no list of labels: give an empty one to an image "
-                "that has none."
-            )
+            where = f"Row {rows.index(None)} of the {role} split of {name}"
+            raise DataError(f"{where} has no list of labels: give an empty one to an image that has none.")
     train = cells["train"]
     lengths, values = {len(row) for row in train}, {value for row in train for value in row}
     indicators = len(lengths) == 1 and min(lengths) >= 2 and values <= {0, 1}
@@ -63,10 +49,8 @@ def read_lists(
         for role, rows in cells.items():
             for i, row in enumerate(rows):
                 if len(row) != classes or not set(row) <= {0, 1}:
-                    raise DataError(
-                        f"Row {i} of the {role} split of {name} has the labels {shorten(repr(row), 60)}: as in the training "
-                        f"split, there must be {classes} of them, each 0 or 1."
-                    )
+                    where = f"Row {i} of the {role} split of {name} has the labels {shorten(repr(row), 60)}"
+                    raise DataError(f"{where}: as in training, there must be {classes} of them, each 0 or 1.")
         hot = {role: np.array(rows, np.uint8).reshape(len(rows), classes) for role, rows in cells.items()}
         return tuple(f"class {k}" for k in range(classes)), hot
     known = range(len(declared)) if declared is not None else sorted(values - {None})
@@ -77,10 +61,8 @@ def read_lists(
         for i, row in enumerate(rows):
             for label in row:
                 if label not in index:
-                    some = f"{', '.join(map(repr, names[:5]))}{', ...' if len(names) > 5 else ''}"
-                    raise DataError(
-                        f"Row {i} of the {role} split of {name} has label {label!r}, which is none of its {len(names)} "
-                        f"classes: {some}. Mend or remove it."
-                    )
+                    where = f"Row {i} of the {role} split of {name} has label {label!r}"
+                    none_of = f"which is none of its {len(names)} classes: {listing(names)}"
+                    raise DataError(f"{where}, {none_of}. Mend or remove it.")
                 found[role][i, index[label]] = 1
     return names, found

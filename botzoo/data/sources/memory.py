@@ -28,8 +28,7 @@ IMAGES = (
     "a path, bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8 or float in [0, 1]"
 )
 
-_ONE_AT_A_TIME = Lock()
-"""Data sets of others need not bear threads."""
+_ONE_AT_A_TIME = Lock()  # data sets of others need not bear threads
 
 
 def in_memory(
@@ -47,8 +46,7 @@ def in_memory(
             - a pandas ``DataFrame`` with a column of images and one of labels;
             - a dict of splits of one of these kinds, by their usual names (train, validation or val, test).
 
-            An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
-            or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
+            An image is one of ``IMAGES``. A label is a whole number or text, or a list of these where an image may have
             several, or of 0 and 1 for each class.
         name: for messages and the card.
         image_column, label_column: of a table, where types and names leave a choice.
@@ -61,9 +59,7 @@ def in_memory(
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
         if not all(tables):
-            raise DataError(
-                f"The splits of {name} are of several kinds: give all of them as datasets.Dataset, or none."
-            )
+            raise DataError(f"The splits of {name} are of several kinds: give all as datasets.Dataset, or none.")
         return checked(replace(open_tables(name, splits, image_column, label_column), in_memory=True))
     parts = {role: _part(name, role, split, image_column, label_column) for role, split in splits.items()}
     labels = [label for part in parts.values() for label in part.labels]
@@ -115,7 +111,7 @@ class _Items:
 
 
 def _part(name: str, role: str, split: Any, image_column: str | None, label_column: str | None) -> _Part:
-    where = f"the {role} split of {name}"
+    where = f"{role} split of {name}"
     if hasattr(split, "columns") and hasattr(split, "iloc"):
         columns = {str(column): split[column].tolist() for column in split.columns}
         of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
@@ -129,23 +125,21 @@ def _part(name: str, role: str, split: Any, image_column: str | None, label_colu
     if isinstance(split, tuple) and len(split) == 2:
         for what, values in zip(("images", "labels"), split, strict=True):
             if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-                raise DataError(f"The {what} of {where} are {_shown(values)}: give one for each image.")
+                raise DataError(f"The {what} of the {where} are {_shown(values)}: give one for each image.")
         images, labels = map(list, split)
-        if len(images) != len(labels):
-            raise DataError(
-                f"The {where[4:]} has {len(images):,} images and {len(labels):,} labels: give one label for each."
-            )
+        if (n := len(images)) != len(labels):
+            raise DataError(f"The {where} has {n:,} images and {len(labels):,} labels: give one label for each.")
         items: Any = zip(images, labels, strict=True)
     elif hasattr(split, "__getitem__") and hasattr(split, "__len__") and not isinstance(split, str | bytes):
         items = (split[i] for i in range(len(split)))
     else:
-        raise DataError(f"The {where[4:]} is of type {type(split).__name__}: give {KINDS}.")
+        raise DataError(f"The {where} is of type {type(split).__name__}: give {KINDS}.")
     labels = []
     for i, item in enumerate(items):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise DataError(f"Item {i} of {where} is {_shown(item)}, and (image, label) is needed: give {KINDS}.")
-        labels.append(_label(item[1], f"image {i} of {where}"))
-        _encoded(item[0], f"image {i} of {where}", check_only=True)
+            raise DataError(f"Item {i} of the {where} is {_shown(item)}, and (image, label) is needed: give {KINDS}.")
+        labels.append(_label(item[1], f"image {i} of the {where}"))
+        _encoded(item[0], f"image {i} of the {where}", check_only=True)  # what is wrong is said now, not in an epoch
     if isinstance(images, _Items) and all(isinstance(label, int) for label in labels):
         dataset = split  # torchvision's name the classes that the labels are numbers of; a part of one leads to it
         while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
@@ -162,10 +156,8 @@ def _label(value: Any, where: str) -> Any:
         return value
     if isinstance(value, list | tuple | set) or getattr(value, "ndim", None) == 1:
         return [_label(inner, where) for inner in value]
-    raise DataError(
-        f"The label of {where} is {_shown(value)}: labels must be whole numbers or text, or lists of these where an image may "
-        "have several."
-    )
+    must = "labels must be whole numbers or text, or lists of these where an image may have several"
+    raise DataError(f"The label of {where} is {_shown(value)}: {must}.")
 
 
 def _is_image(cell: Any) -> bool:
@@ -191,19 +183,15 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
         if image.is_floating_point():
             low, high = (float(image.min()), float(image.max())) if image.numel() else (0.0, 0.0)
             if not 0 <= low <= high <= 1:
-                raise DataError(
-                    f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}: they must be in [0, 1], and "
-                    "normalising is left to the network's preprocessing."
-                )
+                are = f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}"
+                raise DataError(f"{are}: they must be in [0, 1], and the network normalises them itself.")
             image = (image * 255).round().to(torch.uint8)
         pixels = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
         raise DataError(f"The pixels of {where} are {_shown(image)}: give {IMAGES}.")
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
-        raise DataError(
-            f"The pixels of {where} have shape {tuple(image.shape)}: an array must be (H, W, C), a tensor (C, H, W), with 1, "
-            "3 or 4 channels."
-        )
+        have = f"The pixels of {where} have shape {tuple(image.shape)}"
+        raise DataError(f"{have}: an array must be (H, W, C), a tensor (C, H, W), with 1, 3 or 4 channels.")
     return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
 
 

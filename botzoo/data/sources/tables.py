@@ -1,7 +1,7 @@
 """Tables of images and labels: parquet files and what datasets.save_to_disk wrote."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.hf_datasets import load_dataset, load_saved
-from botzoo.data.sources.label_lists import MultiHot, check_element, element, read_lists
+from botzoo.data.sources.label_lists import MultiHot, element, read_lists
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 
@@ -72,9 +72,7 @@ class Tables(Source):
             try:  # the error of datasets does not name the file
                 read_metadata(path / file)
             except (OSError, ValueError) as error:
-                raise DataError(
-                    f"{path / file} is damaged or not a parquet file: get it again, or remove it."
-                ) from error
+                raise DataError(f"{path / file} is damaged or no parquet file: get it again, or remove it.") from error
         if has_configurations(path):
             return as_splits(str(path), load_dataset(str(path))), []
         # Named to the library one by one: left to itself, it goes by what most files in the folder are.
@@ -92,7 +90,7 @@ def shard_files(path: Path, *suffixes: str) -> list[str]:
     return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffixes)]
 
 
-def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+def by_role(name: str, files: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Sort files by the split that their names tell; return them by role, and notes on those that are not used.
 
     Where no name tells the training files, they are those whose names tell nothing.
@@ -106,9 +104,8 @@ def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list
     if "train" not in roles:
         roles["train"], unnamed = unnamed, []
     if not roles["train"]:
-        raise DataError(
-            f"{name} has no training split, only {listing(list(files))}: name a file train{Path(next(iter(files))).suffix}."
-        )
+        suffix = Path(files[0]).suffix
+        raise DataError(f"{name} has no training split, only {listing(files)}: name a file train{suffix}.")
     return roles, [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
 
 
@@ -146,11 +143,9 @@ def open_tables(
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
         kind = table.features[image]
-        if not isinstance(kind, datasets.Image) and not _may_hold_images(kind) and kind.dtype != "string":
-            raise DataError(
-                f"Column {image!r} of {name} has type {kind}, which holds no images: name another one with "
-                "--data.image-column."
-            )
+        if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype == "string"):
+            what = f"Column {image!r} of {name} has type {kind}, which holds no images"
+            raise DataError(f"{what}: name another one with --data.image-column.")
     declared = _declared_names(features[label])
     raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
     class_names, labels = read_labels(name, raw, declared, lists=element(features[label]) is not None)
@@ -160,6 +155,7 @@ def open_tables(
         notes.append("the test split has no labels, so it is not used")
     splits = {}
     for role, found in labels.items():
+        # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
         rows = _Rows(encoded.cast_column(image, datasets.Image(decode=False)), image, role)
         splits[role] = Split(role, found, rows.read, rows.describe)
@@ -168,11 +164,7 @@ def open_tables(
 
 
 def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
-    """Return the columns of images and labels: those asked for, or the only ones that their types allow.
-
-    Raises:
-        DataError: there is no such column, or there are several.
-    """
+    """Return the columns of images and labels: those asked for, or the only ones that their types allow; else DataError."""
     import datasets
 
     images = [c for c in features if isinstance(features[c], datasets.Image)]
@@ -180,8 +172,9 @@ def pick_columns(name: str, features: Any, image_column: str | None, label_colum
     image = pick_column(name, "image", image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
-    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
-    by_name += [c for c in LABEL_NAMES if c in features and element(features[c]) is not None]
+    named = [c for c in LABEL_NAMES if c in features]
+    by_name = [c for c in named if isinstance(features[c], datasets.Value)]
+    by_name += [c for c in named if element(features[c]) is not None]
     return image, pick_column(name, "label", label_column, features, by_type or by_element or by_name[:1])
 
 
@@ -201,22 +194,11 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
         raise DataError(f"The {role} split of {name} has other classes than the training split, or another order.")
     inner, trained = element(found[label]), element(features[label])
     if (inner is None) != (trained is None):
-        raise DataError(
-            f"The {role} split of {name} has lists of labels and the training split not, or the other way round."
-        )
-    if inner is not None:
-        check_element(name, label, inner)
-    elif getattr(found[label], "dtype", "").rstrip("0123456789") not in (
-        "int",
-        "uint",
-        "string",
-        "large_string",
-        "bool",
-    ):
-        raise DataError(
-            f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text. "
-            "Name another one with --data.label-column."
-        )
+        raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
+    kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
+    if kind.rstrip("0123456789") not in ("int", "uint", "bool", "string", "large_string"):
+        what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists of these"
+        raise DataError(f"{what}. Name another one with --data.label-column.")
 
 
 def _declared_names(feature: Any) -> list[str] | None:
@@ -232,9 +214,8 @@ def read_labels(
 
     Args:
         name: of the data set, for messages.
-        raw: by role, the label of each image as it stands; None where it has none.
+        raw: by role, the label of each image as it stands, or with ``lists`` its list of them; None where it has none.
         declared: the names of the classes, which the labels are numbers of; None where the labels are the names.
-        lists: whether each image has a list of labels.
     """
     if lists:
         if raw.get("test") and all(value is None for value in raw["test"]):
@@ -254,12 +235,10 @@ def read_labels(
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
     """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
     if asked is not None:
-        if asked not in columns:
-            raise DataError(
-                f"{name} has no column {asked!r}: it has {', '.join(columns)}.{did_you_mean(asked, columns)} "
-                f"Give one of them with --data.{kind}-column."
-            )
-        return asked
+        if asked in columns:
+            return asked
+        has = f"it has {', '.join(columns)}.{did_you_mean(asked, columns)}"
+        raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
     which = f"several {kind} columns, {', '.join(found)}" if found else f"no {kind} column among {', '.join(columns)}"

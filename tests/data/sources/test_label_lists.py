@@ -96,8 +96,8 @@ def test_a_test_split_without_labels_is_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "inner", "words"),
     [
-        ([[0.5]], datasets.Value("float32"), "holds lists of float32"),
-        ([[[0]]], datasets.List(datasets.Value("int64")), "holds lists of lists"),
+        ([[0.5]], datasets.Value("float32"), "has type List(Value('float32')): labels must be"),
+        ([[[0]]], datasets.List(datasets.Value("int64")), "has type List(List("),
         ([["a"], None], datasets.Value("string"), "Row 1 of the train split"),
         ([["a", None], ["b"]], datasets.Value("string"), "has label None"),
         ([["a"], ["a"]], datasets.Value("string"), "has one class, 'a'"),
