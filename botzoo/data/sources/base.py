@@ -12,7 +12,6 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.label_lists import MultiHot
 from botzoo.errors import DataError
 from botzoo.util.text import listing
 
@@ -20,6 +19,9 @@ T = TypeVar("T")
 SplitT = TypeVar("SplitT", bound="Labelled")
 
 Encoded = bytes | Path | NDArray[np.uint8]
+
+MultiHot = NDArray[np.uint8]
+"""Shape (N, K): whether image n has label k, 0 or 1."""
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),

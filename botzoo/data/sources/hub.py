@@ -2,15 +2,15 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from botzoo.data.sources.base import ImageData, Source, Split
-from botzoo.data.sources.hf_datasets import cache_only, load_dataset
-from botzoo.data.sources.tables import as_splits, open_tables
+from botzoo.data.sources.tables import as_splits, load_dataset, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
 from botzoo.util.text import first_line
 
@@ -88,7 +88,7 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
             "connect and try again, or use what works without a network: --dataset digits, or a folder of images."
         )
     try:
-        with cache_only(hindrance is not None):
+        with _cache_only(hindrance is not None):
             loaded = load(hub_id, configuration=configuration or None)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise NetworkError(gated) from error
@@ -98,3 +98,18 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
         download = f"The data set {hub_id} cannot be downloaded: {first_line(error)} Try again later."
         raise NetworkError(hindrance or download) from error
     return hub_id, ", ".join(license) if isinstance(license, list) else license, loaded
+
+
+@contextmanager
+def _cache_only(offline: bool) -> Iterator[None]:
+    """Let the libraries look into their caches only, at once, instead of retrying for half a minute, if ``offline``."""
+    import datasets
+    import huggingface_hub.constants as hub
+
+    before = datasets.config.HF_HUB_OFFLINE, hub.HF_HUB_OFFLINE
+    if offline:
+        datasets.config.HF_HUB_OFFLINE = hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, hub.HF_HUB_OFFLINE = before

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from botzoo.data.decode import to_rgb
 from botzoo.data.sources.base import Encoded, ImageData, Split, checked
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
-from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column, read_labels
+from botzoo.data.sources.labels import read_labels
+from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column
 from botzoo.errors import DataError
 
 KINDS = (
@@ -46,7 +47,8 @@ def in_memory(
             - a pandas ``DataFrame`` with a column of images and one of labels;
             - a dict of splits of one of these kinds, by their usual names (train, validation or val, test).
 
-            An image is one of ``IMAGES``. A label is a whole number or text, or a list of these where an image may have
+            An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
+            or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
             several, or of 0 and 1 for each class.
         name: for messages and the card.
         image_column, label_column: of a table, where types and names leave a choice.
@@ -184,7 +186,7 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
             low, high = (float(image.min()), float(image.max())) if image.numel() else (0.0, 0.0)
             if not 0 <= low <= high <= 1:
                 are = f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}"
-                raise DataError(f"{are}: they must be in [0, 1], and the network normalises them itself.")
+                raise DataError(f"{are}: they must be in [0, 1]; leave normalising to the network.")
             image = (image * 255).round().to(torch.uint8)
         pixels = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:

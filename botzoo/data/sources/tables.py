@@ -1,21 +1,18 @@
 """Tables of images and labels: parquet files and what datasets.save_to_disk wrote."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
 from botzoo.data.sources.folders import files_in
-from botzoo.data.sources.hf_datasets import load_dataset, load_saved
-from botzoo.data.sources.label_lists import MultiHot, element, read_lists
+from botzoo.data.sources.labels import element, read_labels
 from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import listing
+from botzoo.util.text import brief, listing
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
 
@@ -64,7 +61,11 @@ class Tables(Source):
     def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
         """Return the tables by role, and notes on files that are not used."""
         if _is_saved(path):
-            return as_splits(name, load_saved(path)), []
+            from datasets.load import load_from_disk
+
+            with library_errors(str(path), bars=False):
+                saved = load_from_disk(str(path))
+            return as_splits(name, saved), []
         from pyarrow.parquet import read_metadata
 
         files = shard_files(path, ".parquet")
@@ -79,6 +80,39 @@ class Tables(Source):
         roles, notes = by_role(str(path), files)
         escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
         return dict(load_dataset("parquet", escaped, str(path))), notes
+
+
+def load_dataset(
+    source: str,
+    data_files: dict[str, list[str]] | None = None,
+    shown: str | None = None,
+    *,
+    configuration: str | None = None,
+    bars: bool = False,
+) -> Any:
+    """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
+    from datasets.load import load_dataset
+
+    with library_errors(shown or source, bars):
+        return load_dataset(source, configuration, data_files=data_files)
+
+
+@contextmanager
+def library_errors(shown: str, bars: bool = True) -> Iterator[None]:
+    """Raise what the library raises as ``DataError``, unless network or access are to blame; no ``bars`` of progress."""
+    from datasets.exceptions import DatasetNotFoundError
+    from datasets.utils.tqdm import disable_progress_bars
+
+    if not bars:
+        disable_progress_bars()
+    try:
+        yield
+    except (ConnectionError, DatasetNotFoundError):
+        raise
+    except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
+        cause = error.__cause__ or error
+        hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
+        raise DataError(f"The data set {shown} cannot be read: {brief(cause)}.{hint}") from error
 
 
 def _is_saved(path: Path) -> bool:
@@ -205,31 +239,6 @@ def _declared_names(feature: Any) -> list[str] | None:
     """Return the names that a column of labels, or of lists of labels, declares for its classes."""
     names: list[str] | None = getattr(element(feature) or feature, "names", None)
     return names
-
-
-def read_labels(
-    name: str, raw: dict[str, Sequence[Any]], declared: Sequence[str] | None, *, lists: bool
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64] | MultiHot]]:
-    """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none.
-
-    Args:
-        name: of the data set, for messages.
-        raw: by role, the label of each image as it stands, or with ``lists`` its list of them; None where it has none.
-        declared: the names of the classes, which the labels are numbers of; None where the labels are the names.
-    """
-    if lists:
-        if raw.get("test") and all(value is None for value in raw["test"]):
-            raw = {role: cells for role, cells in raw.items() if role != "test"}
-        found, hot = read_lists(name, raw, declared)
-        return found, {**hot}
-    known = range(len(declared)) if declared is not None else sorted({v for v in raw["train"] if v is not None})
-    index = {value: i for i, value in enumerate(known)}
-
-    def number(value: Any) -> int:  # a number that is no class stays as it is, so that the error can state it
-        return index.get(value, UNLABELLED if declared is None or value is None else value)
-
-    labels = {role: np.array([number(value) for value in values], np.int64) for role, values in raw.items()}
-    return tuple(declared if declared is not None else map(str, known)), {**labels}
 
 
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:

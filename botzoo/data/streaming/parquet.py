@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from os import SEEK_END
 from typing import BinaryIO, ClassVar
 
-from botzoo.data.sources.label_lists import element
+from botzoo.data.sources.labels import element
 from botzoo.data.sources.tables import check_features, pick_columns
 from botzoo.data.streaming.shards import Cell, Count, refuse_lists, tally
 

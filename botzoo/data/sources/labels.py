@@ -1,4 +1,4 @@
-"""Columns of lists of labels, as where an image shows several things: read into one 0 or 1 for each class."""
+"""From labels as they stand, numbers or names, one or a list of them for each image, to the numbers of the classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.data.sources.base import UNLABELLED, MultiHot
 from botzoo.errors import DataError
 from botzoo.util.text import listing, shorten
-
-MultiHot = NDArray[np.uint8]
-"""Shape (N, K): whether image n has label k, 0 or 1."""
 
 
 def element(feature: Any) -> Any | None:
@@ -22,20 +20,41 @@ def element(feature: Any) -> Any | None:
     return feature[0] if isinstance(feature, list) and feature else None
 
 
-def read_lists(
-    name: str, cells: dict[str, Sequence[Any]], declared: Sequence[str] | None
-) -> tuple[tuple[str, ...], dict[str, MultiHot]]:
-    """Return the names of the classes and, for each split, which labels its images have.
+def read_labels(
+    name: str, raw: dict[str, Sequence[Any]], declared: Sequence[str] | None, *, lists: bool
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64] | MultiHot]]:
+    """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none.
 
     Args:
         name: of the data set, for messages.
-        cells: for each split, the training split among them, a list of labels for each image; it may be empty.
-        declared: the names of the classes, which the labels are numbers of; None where they are found in the training split.
-            There, lists of 0 and 1, all of one length of 2 or more, say of each class whether it is there; its name is not
-            known. All other labels, text or whole numbers, are names themselves.
+        raw: by role, the label of each image as it stands, or with ``lists`` its list of them; None where it has none.
+        declared: the names of the classes, which the labels are numbers of; None where the labels are the names.
 
     Raises:
-        DataError: an image has no list, or a label that is no class.
+        DataError: an image has no list, or a label in it that is no class.
+    """
+    if lists:
+        if raw.get("test") and all(value is None for value in raw["test"]):
+            raw = {role: cells for role, cells in raw.items() if role != "test"}
+        found, hot = _read_lists(name, raw, declared)
+        return found, {**hot}
+    known = range(len(declared)) if declared is not None else sorted({v for v in raw["train"] if v is not None})
+    index = {value: i for i, value in enumerate(known)}
+
+    def number(value: Any) -> int:  # a number that is no class stays as it is, so that the error can state it
+        return index.get(value, UNLABELLED if declared is None or value is None else value)
+
+    labels = {role: np.array([number(value) for value in values], np.int64) for role, values in raw.items()}
+    return tuple(declared if declared is not None else map(str, known)), {**labels}
+
+
+def _read_lists(
+    name: str, cells: dict[str, Sequence[Any]], declared: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, MultiHot]]:
+    """Return the names of the classes and which of them each image has, as ``read_labels``; lists may be empty.
+
+    Where no names are declared, lists of 0 and 1 in the training split, all of one length of 2 or more, say of each class
+    whether it is there; its name is not known. All other labels, text or whole numbers, are names themselves.
     """
     for role, rows in cells.items():
         if None in rows:
