@@ -89,10 +89,8 @@ class Decoded:
             except OSError as error:
                 reason = error.strerror or str(error)
             if self._map is None:
-                raise DataError(
-                    f"The decoded images in {self.path} can no longer be read ({reason}): go on with --resume, which "
-                    "decodes them again."
-                )
+                what = f"The decoded images in {self.path} can no longer be read ({reason})"
+                raise DataError(f"{what}: go on with --resume, which decodes them again.")
         begin, end = self.index.offsets[i : i + 2]
         return self._map[begin:end].reshape(*self.index.shapes[i], 3)
 

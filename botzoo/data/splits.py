@@ -64,16 +64,11 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
         raise DataError(f"{folds} folds {left}, and two are needed: {advice}.")
     cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
     train, test = list(cut)[fold - 1]
-    note = (
-        f"fold {fold} of {folds}: its {len(test):,} of {len(labels):,} images are the test split; the folds were cut class "
-        f"by class with seed {seed}"
-    )
-    return replace(
-        data,
-        train=data.train.take(train, f"all of {data.train.name} but fold {fold} of {folds}"),
-        test=data.train.take(test, f"fold {fold} of {folds} of {data.train.name}"),
-        notes=(*data.notes, note),
-    )
+    which, whole = f"fold {fold} of {folds}", data.train
+    share = f"its {len(test):,} of {len(labels):,} images are the test split"
+    notes = *data.notes, f"{which}: {share}; the folds were cut class by class with seed {seed}"
+    rest = whole.take(train, f"all of {whole.name} but {which}")
+    return replace(data, train=rest, test=whole.take(test, f"{which} of {whole.name}"), notes=notes)
 
 
 def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:

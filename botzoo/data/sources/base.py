@@ -23,6 +23,9 @@ Encoded = bytes | Path | NDArray[np.uint8]
 MultiHot = NDArray[np.uint8]
 """Shape (N, K): whether image n has label k, 0 or 1."""
 
+Labels = NDArray[np.int64] | MultiHot
+"""Of N images: their classes, shape (N,), or, where an image may have any number of labels, which of them it has."""
+
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -44,8 +47,7 @@ class Split:
 
     Attributes:
         name: in its source.
-        labels: int64, shape (N,), indices into the class names; where an image may have any number of labels, uint8 of shape
-            (N, K), 1 for those it has.
+        labels: int64 (N,), indices into the class names, or uint8 (N, K).
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
         describe: names image i for error messages.
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
@@ -53,7 +55,7 @@ class Split:
     """
 
     name: str
-    labels: NDArray[np.int64] | MultiHot
+    labels: Labels
     read: Callable[[int], Encoded]
     describe: Callable[[int], str]
     rows: NDArray[np.int64] | None = None
@@ -102,33 +104,22 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class ImageData(Generic[SplitT]):
-    """A labelled image data set.
+    """A labelled image data set; label k means ``class_names[k]``, one of K >= 2."""
 
-    Attributes:
-        name: as the user gave it.
-        class_names: K names, K >= 2; label k means ``class_names[k]``.
-        train, validation, test: its splits; a run sets ``validation`` itself where there is none.
-        declared: whether the data itself lists its classes, so that one without images is a class all the same.
-        hub_id: its id on the Hub, if it came from there.
-        license: its licence, if it is known.
-        mirrored: whether a mirrored image means the same.
-        notes: sentences for the reader on what was decided here.
-        set_aside: whether the validation images were taken from the training images.
-        in_memory: whether it was an object, so that its name does not find it again.
-    """
-
-    name: str
+    name: str  # as the user gave it
     class_names: tuple[str, ...]
     train: SplitT
-    validation: SplitT | None = None
+    validation: SplitT | None = None  # a run sets it itself where there is none
     test: SplitT | None = None
-    hub_id: str | None = None
-    license: str | None = None
-    mirrored: bool = True
-    notes: tuple[str, ...] = ()
-    declared: bool = False
-    set_aside: bool = False
-    in_memory: bool = False
+    hub_id: str | None = None  # if it came from the Hub
+    license: str | None = None  # if it is known
+    mirrored: bool = True  # whether a mirrored image means the same
+    notes: tuple[str, ...] = ()  # sentences for the reader on what was decided here
+    declared: bool = (
+        False  # whether the data itself lists its classes, so that one without images is a class all the same
+    )
+    set_aside: bool = False  # whether the validation images were taken from the training images
+    in_memory: bool = False  # whether it was an object, so that its name does not find it again
 
     @property
     def splits(self) -> dict[str, SplitT]:
@@ -167,18 +158,17 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
-        has = f"one class, {names[0]!r}: a classifier" if names else "no classes: it"
-        raise DataError(f"{data.name} has {has} needs two or more.")
+        has = f"one class, {names[0]!r}" if names else "no classes"
+        raise DataError(f"{data.name} has {has}: a classifier needs two or more.")
     for role, split in data.splits.items():
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
         if len(wrong):
             i = int(wrong[0])
-            raise DataError(
-                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for {len(names)} "
-                f"classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} split: mend or remove them."
-            )
+            label = f"label {split.labels[i]}, which is out of range for {len(names)} classes (0 to {len(names) - 1})"
+            such = f"{len(wrong)} such labels in the {role} split: mend or remove them"
+            raise DataError(f"{split.describe(i)} of {data.name} has {label}; {such}.")
         if not split.class_counts(len(names)).any():  # counted only now: numbers out of range cannot be
             raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         notes += missing_classes(data, role, split, names)
@@ -192,10 +182,8 @@ def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tup
     if counts is None or trained is None:
         return []
     if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
-        raise DataError(
-            f"The {role} split of {data.name} has images of {listing(untaught)}, of which there are no training images: "
-            "add some, or remove the class."
-        )
+        has = f"The {role} split of {data.name} has images of {listing(untaught)}"
+        raise DataError(f"{has}, of which there are no training images: add some, or remove the class.")
     if role != "train":
         unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
         return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []

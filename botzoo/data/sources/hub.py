@@ -63,30 +63,23 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
 
     hub_id, _, configuration = hub_id.partition(":")
     hindrance, license = None, None  # what is cached still works where the Hub does not help, but without its licence
-    gated = (
-        f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
-        "`hf auth login`."
-    )
+    accept = "accept its terms on its page on the Hub, then log in with `hf auth login`"
+    gated = f"The data set {hub_id} is gated or private: {accept}."
     try:
         info = HfApi().dataset_info(hub_id, timeout=10)
         license = info.card_data.get("license") if info.card_data else None
     except hub.GatedRepoError:  # a RepositoryNotFoundError too, so that it comes first
         hindrance = gated
     except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
-        raise DataError(
-            f"There is no data set {hub_id!r} on the Hub, or it is private, and no folder of that name here."
-            f"{did_you_mean(name, HUB_NAMES)} For a private one log in with `hf auth login`."
-        ) from error
+        missing = f"There is no data set {hub_id!r} on the Hub, and no folder of that name here"
+        private = "If it is private, log in with `hf auth login`"
+        raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
     except hub.HfHubHTTPError as error:
-        hindrance = (
-            f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)}): try again "
-            "later, or log in anew with `hf auth login`."
-        )
+        refused = f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)})"
+        hindrance = f"{refused}: try again later, or log in anew with `hf auth login`."
     except Exception:  # every HTTP client has connection errors of its own
-        hindrance = (
-            f"The data set {hub_id} is not cached, there is no folder of that name here, and the Hub cannot be reached: "
-            "connect and try again, or use what works without a network: --dataset digits, or a folder of images."
-        )
+        unreached = f"The data set {hub_id} is not cached, no folder here has that name, and the Hub cannot be reached"
+        hindrance = f"{unreached}: connect and try again, or use --dataset digits, or a folder of images."
     try:
         with _cache_only(hindrance is not None):
             loaded = load(hub_id, configuration=configuration or None)

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from botzoo.data.sources.base import UNLABELLED, MultiHot
+from botzoo.data.sources.base import UNLABELLED, Labels
 from botzoo.errors import DataError
 from botzoo.util.text import listing, shorten
 
@@ -22,7 +21,7 @@ def element(feature: Any) -> Any | None:
 
 def read_labels(
     name: str, raw: dict[str, Sequence[Any]], declared: Sequence[str] | None, *, lists: bool
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64] | MultiHot]]:
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
     """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none.
 
     Args:
@@ -36,21 +35,20 @@ def read_labels(
     if lists:
         if raw.get("test") and all(value is None for value in raw["test"]):
             raw = {role: cells for role, cells in raw.items() if role != "test"}
-        found, hot = _read_lists(name, raw, declared)
-        return found, {**hot}
+        return _read_lists(name, raw, declared)
     known = range(len(declared)) if declared is not None else sorted({v for v in raw["train"] if v is not None})
     index = {value: i for i, value in enumerate(known)}
 
     def number(value: Any) -> int:  # a number that is no class stays as it is, so that the error can state it
         return index.get(value, UNLABELLED if declared is None or value is None else value)
 
-    labels = {role: np.array([number(value) for value in values], np.int64) for role, values in raw.items()}
-    return tuple(declared if declared is not None else map(str, known)), {**labels}
+    labels: dict[str, Labels] = {role: np.array([*map(number, cells)], np.int64) for role, cells in raw.items()}
+    return tuple(declared if declared is not None else map(str, known)), labels
 
 
 def _read_lists(
     name: str, cells: dict[str, Sequence[Any]], declared: Sequence[str] | None
-) -> tuple[tuple[str, ...], dict[str, MultiHot]]:
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
     """Return the names of the classes and which of them each image has, as ``read_labels``; lists may be empty.
 
     Where no names are declared, lists of 0 and 1 in the training split, all of one length of 2 or more, say of each class
@@ -70,12 +68,14 @@ def _read_lists(
                 if len(row) != classes or not set(row) <= {0, 1}:
                     where = f"Row {i} of the {role} split of {name} has the labels {shorten(repr(row), 60)}"
                     raise DataError(f"{where}: as in training, there must be {classes} of them, each 0 or 1.")
-        hot = {role: np.array(rows, np.uint8).reshape(len(rows), classes) for role, rows in cells.items()}
+        hot: dict[str, Labels] = {
+            role: np.array(rows, np.uint8).reshape(len(rows), classes) for role, rows in cells.items()
+        }
         return tuple(f"class {k}" for k in range(classes)), hot
     known = range(len(declared)) if declared is not None else sorted(values - {None})
     names = tuple(map(str, declared if declared is not None else known))
     index = {label: k for k, label in enumerate(known)}
-    found = {role: np.zeros((len(rows), len(index)), np.uint8) for role, rows in cells.items()}
+    found: dict[str, Labels] = {role: np.zeros((len(rows), len(index)), np.uint8) for role, rows in cells.items()}
     for role, rows in cells.items():
         for i, row in enumerate(rows):
             for label in row:
