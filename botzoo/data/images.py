@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
-from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
@@ -131,7 +130,6 @@ def read_images(
     ``botzoo.data.decoded``.
 
     Args:
-        split: what to read.
         skip_corrupt: leave unreadable images out instead of raising.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
         progress: is given the reading and then, where that is needed, the decoding.
@@ -209,10 +207,10 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
         shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
         return Index(encoded, shapes, {i: why for i, (_, _, why) in enumerate(looks) if why}), left >= 0
 
-    if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
+    if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with STORE.writing(key, is_kept) as draft:
-                index, kept = decode_all(partial(add_pixels, draft.file))
+                index, kept = decode_all(lambda pixels: draft.file.write(np.ascontiguousarray(pixels).data))
                 finish(draft, index, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:

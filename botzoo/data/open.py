@@ -31,7 +31,6 @@ def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any
 
     Args:
         dataset: name or data, see ``find_images``.
-        config: the options on data.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
     """
     columns = {"image_column": config.image_column, "label_column": config.label_column}
@@ -82,7 +81,6 @@ def read(
     the folds are drawn from the images that can be read.
 
     Args:
-        found, config: the data set as it was found, and the options on data.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
         bars: whether to show progress; by default on a terminal.

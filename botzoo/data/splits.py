@@ -42,8 +42,7 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
 
     Args:
         data: without validation and test split.
-        fold: which part, from 1 on.
-        folds: how many parts; of each class they differ by one image at most, and together they are all images.
+        fold, folds: which part, from 1 on, of how many; of each class they differ by one image at most.
         seed: decides which images.
 
     Raises:
@@ -125,6 +124,5 @@ def _whatever_labels(
 
 
 def _too_small(data: ImageData[Split], fraction: float, why: str) -> DataError:
-    return DataError(
-        f"{data.name} is too small to set {fraction:.0%} aside for validation: {why}, or a validation split."
-    )
+    small = f"{data.name} is too small to set {fraction:.0%} aside for validation"
+    return DataError(f"{small}: {why}, or a validation split.")

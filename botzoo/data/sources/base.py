@@ -33,6 +33,9 @@ SPLIT_NAMES = {
 }
 """Names of splits, as found in folders and on the Hub, and which of the three each one is."""
 
+OwnNames = dict[str, list[str]]
+"""The names of the classes that a split has itself, by its role."""
+
 UNLABELLED = -1
 
 CHARACTERS = ("digits", "ylecun/mnist")
@@ -147,9 +150,7 @@ class Source(ABC):
             DataError: it cannot be read; in one line, with what to do.
         """
 
-    def own_names(
-        self, name: str, path: Path, image_column: str | None, label_column: str | None
-    ) -> dict[str, list[str]]:
+    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
         """Return the names of classes that each split has itself, by role; none where the data declares them for all."""
         return {}
 
@@ -160,7 +161,7 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
     if len(names) < 2:
         has = f"one class, {names[0]!r}" if names else "no classes"
         raise DataError(f"{data.name} has {has}: a classifier needs two or more.")
-    for role, split in data.splits.items():
+    for role, split in data.splits.items():  # the training split first: what is wrong there is wrong in all
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
@@ -172,14 +173,14 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
         if not split.class_counts(len(names)).any():  # counted only now: numbers out of range cannot be
             raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         notes += missing_classes(data, role, split, names)
-    mirrored = data.mirrored and (data.hub_id or data.name) not in CHARACTERS
+    mirrored = data.mirrored and (data.hub_id or data.name) not in CHARACTERS  # no flips by default where it is not
     return replace(data, notes=tuple(notes), mirrored=mirrored)
 
 
 def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:
     """Return notes on classes of which a split has no images; raise where they cannot be learned or should have been."""
     counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
-    if counts is None or trained is None:
+    if counts is None or trained is None:  # a stream that was not counted
         return []
     if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
         has = f"The {role} split of {data.name} has images of {listing(untaught)}"

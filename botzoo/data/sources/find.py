@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import ImageData, Source, Split, checked
+from botzoo.data.sources.base import ImageData, OwnNames, Source, Split, checked
 from botzoo.data.sources.digits import Digits
 from botzoo.data.sources.folders import Folders, image_files
 from botzoo.data.sources.hub import HUB_NAMES, Hub
@@ -62,9 +62,7 @@ def _source(name: str, path: Path) -> Source | None:
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
-def names_by_split(
-    name: str, *, image_column: str | None = None, label_column: str | None = None
-) -> dict[str, list[str]]:
+def names_by_split(name: str, *, image_column: str | None = None, label_column: str | None = None) -> OwnNames:
     """Return the names of the classes that each split has itself, by role, also where they do not agree.
 
     Nothing is returned of data sets that declare their classes for all splits, such as those on the Hub.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, OwnNames, Source, Split
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 
@@ -60,9 +60,7 @@ class Folders(Source):
         parts = splits["train"], splits.get("validation"), splits.get("test")
         return ImageData(name, tuple(classes), *parts, notes=tuple(notes))
 
-    def own_names(
-        self, name: str, path: Path, image_column: str | None, label_column: str | None
-    ) -> dict[str, list[str]]:
+    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
         return {role: subfolders(root) for role, root in split_roots(name, path)[0].items()}
 
 
@@ -75,7 +73,7 @@ def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     folders = subfolders(path)
     named = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
     others = [folder for folder in folders if folder not in named]
-    roots: dict[str, Path] = {}
+    roots: dict[str, Path] = {}  # by role
     for folder in named:
         role = SPLIT_NAMES[folder.lower()]
         if role in roots:
@@ -86,7 +84,7 @@ def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     shared = any(trained & found for role, found in classes.items() if role != "train")
     strays = trained and (image_files(roots["train"], deep=False) or any(image_files(path / other) for other in others))
     if not shared and (not trained or strays):
-        if len(named) < 2 or others:
+        if len(named) < 2 or others:  # it is a class that happens to bear the name of a split
             return {"train": path}, []
         needed = f"{name} has the folders {listing(named)}, and needs {path / 'train'} with class folders in it"
         raise DataError(f"{needed}: {_LAYOUT} {path.name}/train/cat/1.jpg.")

@@ -25,7 +25,6 @@ def read_labels(
     """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none.
 
     Args:
-        name: of the data set, for messages.
         raw: by role, the label of each image as it stands, or with ``lists`` its list of them; None where it has none.
         declared: the names of the classes, which the labels are numbers of; None where the labels are the names.
 
@@ -33,6 +32,7 @@ def read_labels(
         DataError: an image has no list, or a label in it that is no class.
     """
     if lists:
+        # A test split whose labels are kept secret has none at all; elsewhere a missing list is an error.
         if raw.get("test") and all(value is None for value in raw["test"]):
             raw = {role: cells for role, cells in raw.items() if role != "test"}
         return _read_lists(name, raw, declared)
@@ -61,7 +61,7 @@ def _read_lists(
     train = cells["train"]
     lengths, values = {len(row) for row in train}, {value for row in train for value in row}
     indicators = len(lengths) == 1 and min(lengths) >= 2 and values <= {0, 1}
-    if declared is None and indicators and all(isinstance(value, bool | int) for value in values):
+    if declared is None and indicators and all(isinstance(value, bool | int) for value in values):  # 1.0 would do as 1
         classes = min(lengths)
         for role, rows in cells.items():
             for i, row in enumerate(rows):

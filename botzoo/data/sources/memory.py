@@ -57,7 +57,7 @@ def in_memory(
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
     splits, library = as_splits(name, data), sys.modules.get("datasets")
-    # Where the library was not imported, nothing is of its kind.
+    # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
         if not all(tables):
@@ -71,10 +71,14 @@ def in_memory(
     single = [value for label in lists for value in label] if lists else labels
     if len({isinstance(label, str) for label in single}) > 1:
         raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
-    names, known = parts["train"].names, set() if lists else set(parts["train"].labels)
-    for role, part in parts.items() if names is None and not lists else ():
-        if unknown := [label for label in part.labels if label not in known]:
-            raise DataError(f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has.")
+    names = parts["train"].names
+    if names is None and not lists:  # elsewhere, ``read_labels`` or ``checked`` will tell
+        known = set(parts["train"].labels)
+        for role, part in parts.items():
+            if unknown := [label for label in part.labels if label not in known]:
+                raise DataError(
+                    f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has."
+                )
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     found = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
     of_roles = found["train"], found.get("validation"), found.get("test")
@@ -114,7 +118,7 @@ class _Items:
 
 def _part(name: str, role: str, split: Any, image_column: str | None, label_column: str | None) -> _Part:
     where = f"{role} split of {name}"
-    if hasattr(split, "columns") and hasattr(split, "iloc"):
+    if hasattr(split, "columns") and hasattr(split, "iloc"):  # a DataFrame, without an import of pandas
         columns = {str(column): split[column].tolist() for column in split.columns}
         of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
         of_labels = [column for column in LABEL_NAMES if column in columns and column not in of_images]
@@ -194,7 +198,7 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
         have = f"The pixels of {where} have shape {tuple(image.shape)}"
         raise DataError(f"{have}: an array must be (H, W, C), a tensor (C, H, W), with 1, 3 or 4 channels.")
-    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels  # Pillow takes grey as (H, W)
 
 
 def _shown(value: Any) -> str:

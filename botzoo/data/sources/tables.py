@@ -3,34 +3,19 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, Split
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.labels import element, read_labels
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import brief, listing
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
-
-
-@dataclass(frozen=True)
-class _Rows:
-    table: Any
-    column: str
-    role: str
-
-    def read(self, i: int) -> Encoded:
-        # Ten times as fast as the data set's own row access; Arrow tables may be read from several threads.
-        cell = self.table.data.column(self.column)[i].as_py() or {}
-        content, path = cell.get("bytes"), cell.get("path")
-        return content if content is not None else Path(path) if path else b""
-
-    def describe(self, i: int) -> str:
-        return f"row {i} of the {self.role} split"
 
 
 class Tables(Source):
@@ -44,9 +29,7 @@ class Tables(Source):
         data = open_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *notes))
 
-    def own_names(
-        self, name: str, path: Path, image_column: str | None, label_column: str | None
-    ) -> dict[str, list[str]]:
+    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
         tables, _ = self._tables(name, path)
         label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
         named = {}
@@ -119,9 +102,9 @@ def _is_saved(path: Path) -> bool:
     return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
-def shard_files(path: Path, *suffixes: str) -> list[str]:
+def shard_files(path: Path, suffix: str) -> list[str]:
     """Return the files in ``path`` whose names end so, by their paths inside it."""
-    return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffixes)]
+    return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffix)]
 
 
 def by_role(name: str, files: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -191,10 +174,17 @@ def open_tables(
     for role, found in labels.items():
         # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
-        rows = _Rows(encoded.cast_column(image, datasets.Image(decode=False)), image, role)
-        splits[role] = Split(role, found, rows.read, rows.describe)
+        read = partial(_cell, encoded.cast_column(image, datasets.Image(decode=False)), image)
+        splits[role] = Split(role, found, read, f"row {{}} of the {role} split".format)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
+
+
+def _cell(table: Any, column: str, i: int) -> Encoded:
+    # Ten times as fast as the data set's own row access; Arrow tables may be read from several threads.
+    cell = table.data.column(column)[i].as_py() or {}
+    content, path = cell.get("bytes"), cell.get("path")
+    return content if content is not None else Path(path) if path else b""
 
 
 def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
