@@ -45,9 +45,8 @@ class Folders(Source):
             if unknown := sorted(set(subfolders(root)) - set(classes)):
                 has = f"{root} has the class {unknown[0]!r}, which {roots['train']} has not"
                 raise DataError(f"{has}:{did_you_mean(unknown[0], classes)} every class needs training images.")
-            found = [
-                (k, file) for k, name in enumerate(classes) if (root / name).is_dir() for file in files_in(root / name)
-            ]
+            folders = [(k, root / name) for k, name in enumerate(classes)]  # not every split need have every class
+            found = [(k, file) for k, folder in folders if folder.is_dir() for file in files_in(folder)]
             # A file without a suffix may be an image: reading it will show.
             images = [(k, file) for k, file in found if file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix]
             files, labels = Files([file for _, file in images]), np.array([k for k, _ in images], np.int64)
