@@ -52,13 +52,15 @@ def cut(data: ImageData[Any], config: DataConfig, split_seed: int) -> ImageData[
     Raises:
         DataError: there are too few images to set any aside, or for so many folds.
     """
-    for each in () if config.streaming else _cuts(config, split_seed):
+    for each in _cuts(config, split_seed):
         data = each(data)
     return data
 
 
 def _cuts(config: DataConfig, seed: int) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
     """Yield how the splits of a run are taken from those of its data set, one after the other."""
+    if config.streaming:
+        return
     if config.fold is not None:
         fold, folds = fold_of(config.fold)
         yield lambda data: in_fold(data, fold, folds, seed)

@@ -63,11 +63,11 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
         raise DataError(f"{folds} folds {left}, and two are needed: {advice}.")
     cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
     train, test = list(cut)[fold - 1]
-    which, whole = f"fold {fold} of {folds}", data.train
+    part, whole = f"fold {fold} of {folds}", data.train
     share = f"its {len(test):,} of {len(labels):,} images are the test split"
-    notes = *data.notes, f"{which}: {share}; the folds were cut class by class with seed {seed}"
-    rest = whole.take(train, f"all of {whole.name} but {which}")
-    return replace(data, train=rest, test=whole.take(test, f"{which} of {whole.name}"), notes=notes)
+    notes = *data.notes, f"{part}: {share}; the folds were cut class by class with seed {seed}"
+    rest = whole.take(train, f"all of {whole.name} but {part}")
+    return replace(data, train=rest, test=whole.take(test, f"{part} of {whole.name}"), notes=notes)
 
 
 def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:

@@ -66,7 +66,7 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
     accept = "accept its terms on its page on the Hub, then log in with `hf auth login`"
     gated = f"The data set {hub_id} is gated or private: {accept}."
     try:
-        info = HfApi().dataset_info(hub_id, timeout=10)  # the cache helps where this takes longer
+        info = HfApi().dataset_info(hub_id, timeout=10)  # seconds; then what is cached has to do
         license = info.card_data.get("license") if info.card_data else None
     except hub.GatedRepoError:  # a RepositoryNotFoundError too, so that it comes first
         hindrance = gated

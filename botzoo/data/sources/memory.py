@@ -32,9 +32,7 @@ IMAGES = (
 _ONE_AT_A_TIME = Lock()  # data sets of others need not bear threads
 
 
-def in_memory(
-    data: Any, *, name: str = "data in memory", image_column: str | None = None, label_column: str | None = None
-) -> ImageData[Split]:
+def in_memory(data: Any, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:
     """Return data that was handed over as an object as a data set, with the checks of any other.
 
     Args:
@@ -50,12 +48,12 @@ def in_memory(
             An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
             or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
             several, or of 0 and 1 for each class.
-        name: for messages and the card.
         image_column, label_column: of a table, where types and names leave a choice.
 
     Raises:
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
+    name = "data in memory"  # in messages and on the card
     splits, library = as_splits(name, data), sys.modules.get("datasets")
     # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
@@ -72,13 +70,12 @@ def in_memory(
     if len({isinstance(label, str) for label in single}) > 1:
         raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
     names = parts["train"].names
-    if names is None and not lists:  # elsewhere, ``read_labels`` or ``checked`` will tell
+    if names is None and not lists:  # of lists ``read_labels`` tells, of names ``checked``
         known = set(parts["train"].labels)
         for role, part in parts.items():
             if unknown := [label for label in part.labels if label not in known]:
-                raise DataError(
-                    f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has."
-                )
+                has = f"The {role} split of {name} has the label {unknown[0]!r}"
+                raise DataError(f"{has}, which no training image has.")
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     found = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
     of_roles = found["train"], found.get("validation"), found.get("test")
@@ -132,10 +129,11 @@ def _part(name: str, role: str, split: Any, image_column: str | None, label_colu
         for what, values in zip(("images", "labels"), split, strict=True):
             if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
                 raise DataError(f"The {what} of the {where} are {_shown(values)}: give one for each image.")
-        images, labels = map(list, split)
-        if (n := len(images)) != len(labels):
-            raise DataError(f"The {where} has {n:,} images and {len(labels):,} labels: give one label for each.")
-        items: Any = zip(images, labels, strict=True)
+        images, given = map(list, split)
+        if len(images) != len(given):
+            has = f"{len(images):,} images and {len(given):,} labels"
+            raise DataError(f"The {where} has {has}: give one label for each.")
+        items: Any = zip(images, given, strict=True)
     elif hasattr(split, "__getitem__") and hasattr(split, "__len__") and not isinstance(split, str | bytes):
         items = (split[i] for i in range(len(split)))
     else:
