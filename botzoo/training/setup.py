@@ -14,8 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from botzoo.data import open as opening
-from botzoo.data.order import Order
-from botzoo.data.sampling import class_sampler
+from botzoo.data.order import Order, class_sampler
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
 from botzoo.errors import ConfigError
