@@ -9,11 +9,8 @@ from botzoo.options.command_line import check_options, named_first, parse
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Option
 
-DEFAULT_RECIPE = "label-smoothing"
-"""The paper's best that needs neither a teacher nor 200 epochs; that of ``botzoo.train`` too."""
 
-
-def command(name: str = DEFAULT_RECIPE) -> Command[TrainConfig]:
+def command(name: str = recipes.DEFAULT) -> Command[TrainConfig]:
     """Return the command with the defaults of the recipe ``name``.
 
     Raises:
@@ -40,7 +37,7 @@ def command(name: str = DEFAULT_RECIPE) -> Command[TrainConfig]:
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
     began = time.perf_counter()
-    asked = parse(command(named_first(argv, "recipe", DEFAULT_RECIPE)), argv)
+    asked = parse(command(named_first(argv, "recipe", recipes.DEFAULT)), argv)
 
     from botzoo.api import run_training
     from botzoo.results.summary import print_to_terminal

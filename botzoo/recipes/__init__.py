@@ -23,6 +23,8 @@ from botzoo.errors import ConfigError
 
 FOLDER = Path(__file__).parent
 ENDINGS = (".yaml", ".yml")
+DEFAULT = "label-smoothing"
+"""The paper's best that needs neither a teacher nor 200 epochs."""
 KEYS = ("about", "section", "base", "options", "paper", "measured")
 
 Options = dict[str, Any]
