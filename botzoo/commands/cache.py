@@ -2,7 +2,7 @@
 
 import sys
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError
 
 DESCRIPTION = "Show the weights and decoded images kept on this machine, or remove some: botzoo cache clear."

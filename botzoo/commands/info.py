@@ -1,6 +1,6 @@
 """botzoo info: one network in full."""
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 
 DESCRIPTION = "Show a network: where each of the paper's tweaks sits, its layers, cost, weights, recipe and card."
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError, DataError, printable
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole

@@ -3,8 +3,8 @@
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
-from botzoo.commands.parsing import CommandParser
-from botzoo.options.config import COMMIT, LICENSE, REPO, TAG
+from botzoo.commands import CommandParser
+from botzoo.options.accepted import COMMIT, LICENSE, REPO, TAG
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.options.facts import check
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."

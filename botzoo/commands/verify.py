@@ -2,7 +2,7 @@
 
 import sys
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 
 DESCRIPTION = (
     "Evaluate a published model anew and compare: weights, class names, images, the card's code and the figure, which is "

@@ -12,7 +12,7 @@ from typing import Any
 
 from botzoo.experiments.estimate import spread, spread_words
 from botzoo.experiments.series import ConfigT, MakeCallbacks, Series, repeated
-from botzoo.options.config import seed_list
+from botzoo.options.accepted import seed_list
 from botzoo.util.text import table, under
 
 log = logging.getLogger("botzoo")

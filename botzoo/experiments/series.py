@@ -24,8 +24,9 @@ from accelerate import Accelerator
 
 from botzoo.errors import ConfigError, DataError, DivergedError, StoppedError
 from botzoo.experiments.register import Register
+from botzoo.options.accepted import MOST_RUNS
 from botzoo.options.command_line import load_config
-from botzoo.options.config import MOST_RUNS, TrainConfig
+from botzoo.options.config import TrainConfig
 from botzoo.options.facts import check as check_option
 from botzoo.options.facts import with_values, without_machine
 from botzoo.recipes import Options

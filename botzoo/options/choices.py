@@ -2,14 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from botzoo.options.config import TrainConfig
-from botzoo.options.facts import with_values
-
-Value = str | int | float | bool | None
-
-ConfigT = TypeVar("ConfigT", bound=TrainConfig)
+from botzoo.options.facts import ConfigT, with_values
 
 
 @dataclass(frozen=True)
@@ -24,7 +18,7 @@ class Choice:
     """
 
     option: str
-    value: Value
+    value: str | int | float | bool | None
     reason: str
     source: str
 
@@ -35,9 +29,5 @@ class Choice:
 
 
 def with_choices(config: ConfigT, choices: Iterable[Choice]) -> ConfigT:
-    """Return ``config`` with what was chosen.
-
-    Raises:
-        ConfigError: what was chosen does not go with what was given.
-    """
+    """Return ``config`` with what was chosen; raise ConfigError where that does not go with what was given."""
     return with_values(config, {choice.option: choice.value for choice in choices})

@@ -77,7 +77,8 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
     path = file_of(name, FOLDER, "recipe")
     if str(path) in _seen:
         raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
-    values = read_yaml(path, KEYS)
+    values = read_yaml(path)
+    check_keys(values, KEYS, f"{path}: there is")
     base = values.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise ConfigError(f"{path}: base is {base!r}; it must be the name or the path of a recipe.")
@@ -110,26 +111,22 @@ def file_of(name: str, folder: Path, what: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the mapping in a YAML file that may hold no other than these ``keys``.
-
-    Raises:
-        ConfigError: it cannot be read, is no mapping, or holds another key.
-    """
+def read_yaml(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raise ConfigError where it cannot be read or is no mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
+        why = " ".join(str(error).split())  # PyYAML speaks in several lines
+        raise ConfigError(f"{path} must be YAML, `name: value` on each line ({why}).") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold `name: value` lines, with the names {', '.join(keys)}.")
-    check_keys(values, keys, f"{path}: there is", f"Give {', '.join(keys)}.")
+        raise ConfigError(f"{path} must be YAML, `name: value` on each line.")
     return values
 
 
-def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str, cure: str = "") -> None:
+def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
     """Raise ConfigError where ``values`` have another key than these."""
     for key in values:
         if key not in keys:
-            raise ConfigError(f"{where} no key {key!r}.", value=key, accepted=keys, cure=cure)
+            raise ConfigError(f"{where} no key {key!r}.", value=key, accepted=keys, cure=f"Give {', '.join(keys)}.")

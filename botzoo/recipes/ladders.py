@@ -69,7 +69,8 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
     """
     path = recipes.file_of(name, FOLDER, "ladder")
-    values = recipes.read_yaml(path, KEYS)
+    values = recipes.read_yaml(path)
+    recipes.check_keys(values, KEYS, f"{path}: there is")
     entries = values.get("rungs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")

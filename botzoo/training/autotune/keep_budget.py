@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from botzoo.options.config import seconds_of
+from botzoo.options.accepted import seconds_of
 from botzoo.tasks.task import Evaluation
 from botzoo.training.autotune.budget import WARMUP, Budget, Pace, fit_steps, too_small
 from botzoo.training.autotune.speed import agreed, measure
