@@ -30,22 +30,19 @@ class DataConfig:
         unset="the one of type Image")
     label_column: str | None = option(None, "Column that holds the labels.", "Data", metavar="NAME",
         unset="the one of type ClassLabel")
-    val_fraction: float = option(0.2,
-        "Share of the images set aside for validation, where no split is. They are drawn at random, class by class.",
-        "Data", common=True, accepts=between(0, 1, "()"))
+    val_fraction: float = option(0.2, "Share of the images set aside for validation, where no split is. They are drawn "
+        "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",
         unset="that of --seed", accepts=_SEED)
     fold: str | None = option(None, "Cut training and validation images into N stratified folds, test on the K-th and "
         "train on the others. Of those --data.val-fraction is set aside; a test split of the data set stays unread. "
         "See botzoo-finetune --folds.", "Data", metavar="K/N", accepts=FOLD,
         presumes={Need.ONE_LABEL, Need.SINGLE_RUN, Need.READ_WHOLE})
-    test_split: bool = option(True,
-        "Evaluate the finished run on the test split, where there is one. Without it that split stays unread.",
-        "Evaluation", unsaid=True)
-    crop_min: float | None = option(None,
-        "Smallest area of the random training crop, as a share of the image. 1 trains on whole images.",
-        "Augmentation", unset="0.35 from ten epochs on and 0.7 below; 0.8 for characters; 0.08 with --paper-augment",
-        accepts=between(0, 1, "(]"), instead={"paper_augment", "budget"})
+    test_split: bool = option(True, "Evaluate the finished run on the test split, where there is one. Without it that "
+        "split stays unread.", "Evaluation", unsaid=True)
+    crop_min: float | None = option(None, "Smallest area of the random training crop, as a share of the image. 1 "
+        "trains on whole images.", "Augmentation", unset="0.35 from ten epochs on and 0.7 below; 0.8 for characters; "
+        "0.08 with --paper-augment", accepts=between(0, 1, "(]"), instead={"paper_augment", "budget"})
     train_scale: float = option(1.0, "Side of the training crops as a share of the input's. It is rounded to 32 "
         "pixels, or 16 where the input is below 128. Less than 1 trains faster, on images that are unlike those of "
         "evaluation. Without effect on networks of fixed size.", "Model", accepts=between(0.25, 2),
@@ -63,8 +60,7 @@ class DataConfig:
     cache_gib: float = option(2.0, "Size in GiB up to which decoded images are kept. They are mapped from the disk; "
         "beyond it images are decoded every epoch.", "Engine", accepts=at_least(0), machine=True)
     streaming: bool = option(False, "Read .tar or .parquet shards from front to back. They lie in a folder or on the "
-        "Hub, and the data set is not loaded.", "Data", presumes={Need.IMAGES_EACH_STEP},
-        rules_out=Need.READ_WHOLE)
+        "Hub, and the data set is not loaded.", "Data", presumes={Need.IMAGES_EACH_STEP}, rules_out=Need.READ_WHOLE)
     shuffle_buffer: int = option(2048, "Streaming: images from which each process draws the next one at random. They "
         "are held in memory, still encoded.", "Data", accepts=at_least(1))
     epoch_images: int | None = option(None, "Streaming: images in an epoch.", "Data", unset="all of them",
@@ -85,18 +81,14 @@ class AugmentConfig:
         excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
     trivialaugment: bool = option(False, "TrivialAugment: one random operation of random magnitude.", "Augmentation",
         unsaid=False)
-    color_jitter: float = option(0.0,
-        "Scale brightness, contrast and saturation by factors up to this far from 1. 0.4 is usual.", "Augmentation",
-        accepts=between(0, 1), unsaid=0.0)
-    blur: float = option(0.0,
-        "Probability of a Gaussian blur. Its sigma is 0.1 to 2 pixels, within a tenth of the image's side.",
-        "Augmentation", accepts=between(0, 1), unsaid=0.0)
-    noise: float = option(0.0,
-        "Standard deviation of Gaussian noise, as a share of the range from black to white. 0.05 is much.",
-        "Augmentation", accepts=between(0, 1), unsaid=0.0)
-    random_erasing: float = option(0.0,
-        "Probability that a rectangle of 2 to 33 % of the image gets the mean colour. 0.25 is usual.", "Augmentation",
-        accepts=between(0, 1), unsaid=0.0)
+    color_jitter: float = option(0.0, "Scale brightness, contrast and saturation by factors up to this far from 1. 0.4 "
+        "is usual.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    blur: float = option(0.0, "Probability of a Gaussian blur. Its sigma is 0.1 to 2 pixels, within a tenth of the "
+        "image's side.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    noise: float = option(0.0, "Standard deviation of Gaussian noise, as a share of the range from black to white. "
+        "0.05 is much.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    random_erasing: float = option(0.0, "Probability that a rectangle of 2 to 33 % of the image gets the mean colour. "
+        "0.25 is usual.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
 
 
 @dataclass(frozen=True)
@@ -107,25 +99,22 @@ class OptimConfig:
         "How the learning rate falls with --no-cosine. constant: not at all; step: at --optim.milestones; "
         "exponential: every --optim.decay-every epochs; plateau: after --optim.decay-patience epochs without a better "
         "figure on the validation split.", "Optimizer", needs=When("cosine", False), counts_with=When("cosine", False))
-    milestones: tuple[int, ...] | None = option(None,
-        "For decay step: the epochs, such as [30,60,90], after which the rate falls.", "Optimizer",
-        unset="every quarter of the run", accepts=MILESTONES, needs=When("optim.decay", "step"),
-        shrinks=lambda epochs: None)
+    milestones: tuple[int, ...] | None = option(None, "For decay step: the epochs, such as [30,60,90], after which the "
+        "rate falls.", "Optimizer", unset="every quarter of the run", accepts=MILESTONES,
+        needs=When("optim.decay", "step"), shrinks=lambda epochs: None)
     decay_factor: float | None = option(None, "Factor on the learning rate at each fall.", "Optimizer",
         unset="0.1, and 0.94 for decay exponential", accepts=between(0, 1, "()"))
     decay_every: int = option(2, "For decay exponential: epochs from one fall to the next.", "Optimizer",
         accepts=at_least(1, "epochs"), counts_with=When("optim.decay", "exponential"))
-    decay_patience: int = option(5,
-        "For decay plateau: epochs without a better figure on the validation split before each fall.", "Optimizer",
-        accepts=at_least(1, "epochs"), counts_with=When("optim.decay", "plateau"))
+    decay_patience: int = option(5, "For decay plateau: epochs without a better figure on the validation split before "
+        "each fall.", "Optimizer", accepts=at_least(1, "epochs"), counts_with=When("optim.decay", "plateau"))
     momentum: float = option(0.9, "Momentum, for the optimizers that have one.", "Optimizer",
         accepts=between(0, 1, "[)"))
     betas: tuple[float, float] | None = option(None, "Betas of Adam and its kind, such as [0.9,0.95].", "Optimizer",
         unset="the optimizer's own",
         accepts=Accepted("two, at least 0 and less than 1", lambda betas: all(0 <= beta < 1 for beta in betas)))
-    weight_decay: float = option(1e-4,
-        "Weight decay of convolution and linear weights. Without --no-bias-decay it is that of all parameters.",
-        "Optimizer", accepts=at_least(0))
+    weight_decay: float = option(1e-4, "Weight decay of convolution and linear weights. Without --no-bias-decay it is "
+        "that of all parameters.", "Optimizer", accepts=at_least(0))
     clip_grad: float | None = option(None, "Clip the gradient to this norm.", "Optimizer", unset="not clipped",
         accepts=above(0))
 
@@ -143,9 +132,8 @@ class DistillConfig:
 
     temperature: float = option(20.0, "What the logits of teacher and student are divided by, so that the teacher's "
         "small answers count. 20 in the paper.", "Tricks", accepts=above(0), counts_with=When("distillation"))
-    weight: float = option(1.0,
-        "Factor on the teacher's part of the loss, besides the square of the temperature. 1 in the paper.", "Tricks",
-        accepts=above(0), counts_with=When("distillation"))
+    weight: float = option(1.0, "Factor on the teacher's part of the loss, besides the square of the temperature. 1 in "
+        "the paper.", "Tricks", accepts=above(0), counts_with=When("distillation"))
 
 
 @dataclass(frozen=True)
@@ -173,12 +161,10 @@ class TrainConfig(Configuration):
 
     dataset: str = option("digits", "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data", common=True, metavar="NAME", accepts=_something("a name, a Hub id or a folder"), stated=True)
-    model: str = option("resnet10d_bot",
-        "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names its weights too.", "Model",
-        common=True, metavar="NAME", stated=True)
-    pretrained: str | None = option(None,
-        "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file.", "Model",
-        metavar="WEIGHTS", unset="the model's own")
+    model: str = option("resnet10d_bot", "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names "
+        "its weights too.", "Model", common=True, metavar="NAME", stated=True)
+    pretrained: str | None = option(None, "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a "
+        ".safetensors file.", "Model", metavar="WEIGHTS", unset="the model's own")
     scratch: bool = option(False, "Start from random weights instead of pretrained ones.", "Model", common=True,
         excludes={When("pretrained"): "each say what weights to start from"}, stated=True)
     output: str | None = option(None, "Folder of the run.", "Output", common=True, metavar="PATH",
@@ -187,9 +173,8 @@ class TrainConfig(Configuration):
         unset="enough for 100 steps, from 3 to 30", accepts=at_least(1),
         excludes={When(name): "each say how long to train" for name in ("steps", "budget")},
         instead={"steps", "budget"})
-    steps: int | None = option(None,
-        "Optimizer steps of the whole run, in place of --epochs. The last epoch may be cut short.", "Length",
-        accepts=at_least(1), excludes={When("budget"): "each say how long to train"})
+    steps: int | None = option(None, "Optimizer steps of the whole run, in place of --epochs. The last epoch may be "
+        "cut short.", "Length", accepts=at_least(1), excludes={When("budget"): "each say how long to train"})
     budget: str | None = option(None, "Time for the whole command, such as 10m, in place of --epochs. 90s, 1.5h and "
         "2h30m are others. The speed is measured first and the steps set so that the run, its evaluations and its "
         "model folder end on time. The warmup takes a fifth of it at most. The steps that are left are counted anew "
@@ -207,16 +192,14 @@ class TrainConfig(Configuration):
         common=True, metavar="NAME")
     img_size: int | None = option(None, "Side of the square input in pixels.", "Model", common=True,
         unset="the model's own", accepts=at_least(8), instead={"data.train_scale"})
-    seed: int = option(0,
-        "Seed of everything random. It is that of split, order, augmentation, new layers, mixup and dropout.",
-        "Output", common=True, accepts=_SEED)
+    seed: int = option(0, "Seed of everything random. It is that of split, order, augmentation, new layers, mixup and "
+        "dropout.", "Output", common=True, accepts=_SEED)
     linear_scaling: bool = option(True, "Trick: multiply the learning rate by batch size / 256.", "Optimizer")
     warmup: float = option(0.5, "Trick: epochs over which the learning rate rises from 0. 0 for none. Where it is not "
         "given it takes a fifth of a run that is shorter.", "Optimizer", accepts=at_least(0, "epochs"),
         shrinks=lambda epochs: epochs / 5)
-    cosine: bool = option(True,
-        "Trick: let the learning rate fall to 0 along a cosine after the warmup. Otherwise see --optim.decay.",
-        "Optimizer")
+    cosine: bool = option(True, "Trick: let the learning rate fall to 0 along a cosine after the warmup. Otherwise see "
+        "--optim.decay.", "Optimizer")
     zero_gamma: bool = option(True, "Start every residual block as the identity. Counts with --scratch only.",
         "Tricks", counts_with=When("scratch"))
     xavier_init: bool = option(False, "Draw convolution and linear weights uniformly after Xavier, biases 0. Counts "
@@ -239,9 +222,8 @@ class TrainConfig(Configuration):
         "effective: one over its effective number of images, which evens out large classes less. The mean over all "
         "images is 1.", "Data", presumes={Need.ONE_LABEL},
         excludes={When("data.sampling"): "both make up for rare classes"}, instead={"data.sampling"})
-    mixup: float = option(0.0,
-        "Mix pairs of images, with this alpha. It is that of the Beta distribution, 0.2 in the paper, 0 for none.",
-        "Tricks", common=True, accepts=at_least(0), presumes={Need.IMAGES_EACH_STEP},
+    mixup: float = option(0.0, "Mix pairs of images, with this alpha. It is that of the Beta distribution, 0.2 in the "
+        "paper, 0 for none.", "Tricks", common=True, accepts=at_least(0), presumes={Need.IMAGES_EACH_STEP},
         instead={"cutmix", "distillation", "budget"})
     cutmix: float = option(0.0, "Alpha of CutMix, which puts a box of one image into another. 1 is usual, 0 for none. "
         "With --mixup each takes half of the steps.", "Augmentation", accepts=at_least(0),
@@ -261,14 +243,12 @@ class TrainConfig(Configuration):
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
         "counts top-1, or mAP of several labels.", "Length", common=True, accepts=at_least(1, "epochs"))
-    min_delta: float = option(0.0,
-        "Gain in the figure on the validation split, in percentage points, that counts as better for --patience.",
-        "Length", accepts=at_least(0, "percentage points"))
+    min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
+        "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
-    checkpoint_every: int | None = option(None,
-        "Also write a checkpoint every so many steps. One is written after each epoch anyway.", "Output",
-        accepts=at_least(1, "steps"), machine=True)
+    checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
+        "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),
         machine=True)
     tracker: str | None = option(None, "Also log to a tracker of accelerate: tensorboard, wandb, trackio, mlflow, ...",
