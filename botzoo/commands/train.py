@@ -11,11 +11,7 @@ from botzoo.options.facts import Option
 
 
 def command(name: str = recipes.DEFAULT) -> Command[TrainConfig]:
-    """Return the command with the defaults of the recipe ``name``.
-
-    Raises:
-        ConfigError: there is no such recipe, or it cannot be used.
-    """
+    """Return the command with the defaults of the recipe ``name``; raises ConfigError where it cannot be used."""
     recipe = recipes.load(name)
     help = "Name of a recipe, or a YAML file of your own. It sets the defaults of the other options."
     return Command(
@@ -37,6 +33,7 @@ def command(name: str = recipes.DEFAULT) -> Command[TrainConfig]:
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
     began = time.perf_counter()
+    # the recipe's options are the defaults of the others, and so it is looked for before they are read
     asked = parse(command(named_first(argv, "recipe", recipes.DEFAULT)), argv)
 
     from botzoo.api import run_training

@@ -15,10 +15,9 @@ WORDS = {"agrees": "agrees", "differs": "DIFFERS", "unknown": "cannot be checked
 def run(argv: list[str]) -> None:
     """Verify a model."""
     parser = CommandParser("botzoo verify", DESCRIPTION)
-    parser.add_argument(
-        "name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run."
-    )
-    parser.add_argument("--dataset", help="Where its images are; by default where the card says.")
+    add = parser.add_argument
+    add("name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run.")
+    add("--dataset", help="Where its images are; by default where the card says.")
     options = parser.parse(argv)
 
     from botzoo.hub.verify import exit_status, verify

@@ -8,19 +8,12 @@ from botzoo.options.facts import ConfigT, with_values
 
 @dataclass(frozen=True)
 class Choice:
-    """One option that was chosen.
+    """One option that was chosen."""
 
-    Attributes:
-        option: its name, dotted where it stands in a group.
-        value: what it gets.
-        reason: in words, with the fact that it follows from.
-        source: of the rule: a paper, or "measured".
-    """
-
-    option: str
+    option: str  # its name, dotted where it stands in a group
     value: str | int | float | bool | None
-    reason: str
-    source: str
+    reason: str  # in words, with the fact that it follows from
+    source: str  # of the rule: a paper, or "measured"
 
     def __str__(self) -> str:
         value = str(self.value).lower() if isinstance(self.value, bool) else self.value

@@ -26,17 +26,11 @@ WIDTH, COLUMN = 100, 28
 
 
 class Mode(NamedTuple):
-    """Something that a command does instead of its work.
+    """Something that a command does instead of its work."""
 
-    Attributes:
-        help: what; the first sentence stands alone in the short help.
-        metavar: name of the value that its flag takes, empty where it takes none.
-        common: whether the short help has it.
-    """
-
-    help: str
-    metavar: str = ""
-    common: bool = True
+    help: str  # what; the first sentence stands alone in the short help
+    metavar: str = ""  # name of the value that its flag takes, empty where it takes none
+    common: bool = True  # whether the short help has it
 
 
 RUN_MODES = {
@@ -59,27 +53,19 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Command(Generic[ConfigT]):
-    """A command of many options.
+    """A command of many options."""
 
-    Attributes:
-        prog: its name.
-        about: what it does, in a sentence.
-        config_class: of its options.
-        defaults: values of some of them, such as a recipe's, those of a group as a dictionary; they are not checked here.
-        modes: what it can do instead, by the flags that ask for it.
-        examples: command lines with what they do, for the help.
-        chosen: names of options that are chosen to suit the data where they are not given, for the help.
-        own: further options that are no part of the configuration, for the help; see ``named_first``.
-    """
-
-    prog: str
-    about: str
-    config_class: type[ConfigT]
+    prog: str  # its name
+    about: str  # what it does, in a sentence
+    config_class: type[ConfigT]  # of its options
+    # values of some of them, such as a recipe's, those of a group as a dictionary; they are not checked here
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    modes: Mapping[str, Mode] = field(default_factory=lambda: RUN_MODES)
-    examples: Mapping[str, str] = field(default_factory=dict)
-    chosen: Collection[str] = ()
-    own: Mapping[str, Option] = field(default_factory=dict)
+    modes: Mapping[str, Mode] = field(default_factory=lambda: RUN_MODES)  # by the flags that ask for them
+    examples: Mapping[str, str] = field(default_factory=dict)  # command lines with what they do, for the help
+    chosen: Collection[
+        str
+    ] = ()  # names of options that are chosen to suit the data where they are not given, for the help
+    own: Mapping[str, Option] = field(default_factory=dict)  # no part of the configuration; see ``named_first``
 
 
 def help_text(command: Command[Any], *, whole: bool) -> str:

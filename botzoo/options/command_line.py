@@ -22,21 +22,13 @@ from botzoo.util.nested import flat, nested
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
-    """What a command line asks for.
-
-    Attributes:
-        config: the options.
-        resume: folder of the run to go on with, None for a new one; its ``config`` is that run's.
-        given: names of the options that the user gave, dotted where they stand in a group.
-        mode: what to do instead of the command's work, None for that.
-        value: what stands behind the flag of the mode.
-    """
+    """What a command line asks for."""
 
     config: ConfigT
-    resume: Path | None = None
-    given: frozenset[str] = frozenset()
-    mode: str | None = None
-    value: str = ""
+    resume: Path | None = None  # folder of the run to go on with, whose ``config`` it is; None for a new one
+    given: frozenset[str] = frozenset()  # names of the options that the user gave, dotted where they stand in a group
+    mode: str | None = None  # what to do instead of the command's work, None for that
+    value: str = ""  # what stands behind the flag of the mode
 
 
 def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:

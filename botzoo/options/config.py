@@ -273,10 +273,8 @@ class TrainConfig(Configuration):
         super().__post_init__()
         optim = self.optim
         if optim.decay == "plateau" and self.patience is not None and self.patience <= optim.decay_patience:
-            raise ConfigError(
-                f"--patience {self.patience} stops before the learning rate falls, which takes --optim.decay-patience "
-                f"{optim.decay_patience} epochs: give a longer --patience."
-            )
+            falls = f"which takes --optim.decay-patience {optim.decay_patience} epochs: give a longer --patience"
+            raise ConfigError(f"--patience {self.patience} stops before the learning rate falls, {falls}.")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from botzoo.errors import ConfigError
-from botzoo.util.nested import nested
+from botzoo.util.nested import flat, nested
 from botzoo.util.text import epochs_words
 
 ConfigT = TypeVar("ConfigT", bound="Configuration")
@@ -72,57 +72,38 @@ def between(low: float, high: float, ends: str = "[]") -> Accepted:
 
 @dataclass(frozen=True)
 class Option:
-    """The facts of one option.
+    """The facts of one option."""
 
-    Attributes:
-        default: its value where nothing is given.
-        help: what it does; the first sentence stands alone in the short help.
-        group: heading that it stands under.
-        common: whether the short help has it.
-        unset: what happens where its value is None, for "default: ...".
-        metavar: what stands for its value in the help; by default made from its type.
-        accepts: its range; None takes all values of the type. A value of None is not looked at.
-        needs: what has to hold where it is in use.
-        excludes: what must not hold where it is in use, each with what is wrong with the two ("both even out classes").
-        counts_with: what has to hold for it to have an effect; without that it is left as it is, not refused.
-        presumes: what it needs of a run where it is in use.
-        rules_out: what a run lacks where it is in use.
-        instead: other options that stand in its place, so that it is not chosen where one of them is given.
-        machine: whether it is of one machine or one run, and says nothing of what is trained.
-        stated: whether a card states it elsewhere than among the settings.
-        unsaid: the value that a card does not name.
-        shrinks: for values in epochs: given the epochs of a run that is shorter, the value where nobody gave one.
-        trick: when ``botzoo.tricks.NAME.NAME`` is applied where the option NAME is in use, for tricks that need no place of
-            their own: "batch" (of images and targets, each step) or "init" (of a network with random weights).
-        used: tells whether a value puts it to use; by default one that is neither the default nor None, False or 0.
-        name: dotted where it stands in a group of the configuration.
-        kind: its type.
-    """
-
-    default: Any
-    help: str
-    group: str
-    common: bool = False
-    unset: str = ""
-    metavar: str = ""
-    accepts: Accepted | None = None
-    needs: When | None = None
+    default: Any  # its value where nothing is given
+    help: str  # what it does; the first sentence stands alone in the short help
+    group: str  # heading that it stands under
+    common: bool = False  # whether the short help has it
+    unset: str = ""  # what happens where its value is None, for "default: ..."
+    metavar: str = ""  # what stands for its value in the help; by default made from its type
+    accepts: Accepted | None = None  # its range; None takes all values of the type. A value of None is not looked at
+    needs: When | None = None  # what has to hold where it is in use
+    # what must not hold where it is in use, each with what is wrong with the two ("both even out classes")
     excludes: Mapping[When, str] = field(default_factory=dict)
-    counts_with: When | None = None
-    presumes: Set[Need] = frozenset()
-    rules_out: Need | None = None
-    instead: Set[str] = frozenset()
-    machine: bool = False
-    stated: bool = False
-    unsaid: Any = None
+    counts_with: When | None = (
+        None  # what has to hold for it to have an effect; without, it is left as it is, not refused
+    )
+    presumes: Set[Need] = frozenset()  # what it needs of a run where it is in use
+    rules_out: Need | None = None  # what a run lacks where it is in use
+    instead: Set[str] = frozenset()  # options that stand in its place: it is not chosen where one of them is given
+    machine: bool = False  # whether it is of one machine or one run, and says nothing of what is trained
+    stated: bool = False  # whether a card states it elsewhere than among the settings
+    unsaid: Any = None  # the value that a card does not name
+    # for values in epochs: given the epochs of a run that is shorter, the value where nobody gave one
     shrinks: Callable[[float], Any] | None = None
+    # when ``botzoo.tricks.NAME.NAME`` is applied where the option NAME is in use, for tricks that need no place of their own:
+    # "batch" (of images and targets, each step) or "init" (of a network with random weights)
     trick: Literal["batch", "init", ""] = ""
-    used: Callable[[Any], bool] | None = None
-    name: str = ""
-    kind: Any = None
+    used: Callable[[Any], bool] | None = None  # tells whether a value puts it to use, where ``in_use`` has another rule
+    name: str = ""  # dotted where it stands in a group of the configuration
+    kind: Any = None  # its type
 
     def in_use(self, value: Any) -> bool:
-        """Tell whether ``value`` puts the option to use."""
+        """Tell whether ``value`` puts the option to use: by default one that is neither the default nor None, False or 0."""
         return self.used(value) if self.used else value not in (None, False, 0, self.default)
 
 
@@ -166,7 +147,7 @@ def _holds(when: When, known: Mapping[str, Option], values: Mapping[str, Any]) -
 
 def check(ok: bool, name: str, value: Any, accepted: str) -> None:
     """Raise ``ConfigError`` naming the flag, its ``value`` and what is ``accepted`` unless ``ok``; infinity never is."""
-    if not ok or (isinstance(value, float) and not math.isfinite(value)):
+    if not ok or (isinstance(value, float) and not math.isfinite(value)):  # "inf" and "nan" are floats too
         value = list(value) if isinstance(value, tuple) else value
         raise ConfigError(f"{flag(name)} is {value!r}: it must be {accepted}.", value=value, accepted=accepted)
 
@@ -243,16 +224,10 @@ def effective(config_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested options without those that say where and on what one machine trained, and not what."""
-    names = {name for name, own in _all_options().items() if own.machine}
-
-    def kept(level: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        return {
-            key: kept(value, f"{prefix}{key}.") if isinstance(value, dict) else value
-            for key, value in level.items()
-            if prefix + key not in names
-        }
-
-    return kept(options, "")
+    known = _all_options()
+    return nested(
+        {name: value for name, value in flat(options).items() if name not in known or not known[name].machine}
+    )
 
 
 def presuming(config: Configuration, need: Need) -> list[str]:
@@ -318,7 +293,7 @@ def _all_options() -> dict[str, Option]:
     """Return the options of every kind of configuration; ``botzoo.options`` imports those that are always there."""
     found: dict[str, Option] = {}
     kinds: list[type] = [Configuration]
-    for kind in kinds:  # it grows on the way
+    for kind in kinds:  # the list grows on the way, so that classes of any depth are found
         kinds += kind.__subclasses__()
         found |= {} if kind is Configuration else options_of(kind)
     return found

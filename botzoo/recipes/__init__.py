@@ -69,13 +69,9 @@ def chain(recipe: Recipe) -> list[Recipe]:
 
 
 def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
-    """Return a recipe by its name, or from a YAML file of one's own by its path.
-
-    Raises:
-        ConfigError: there is none, or the file is not a recipe.
-    """
+    """Return a recipe by its name, or from a YAML file of one's own by its path; raises ConfigError where there is none."""
     path = file_of(name, FOLDER, "recipe")
-    if str(path) in _seen:
+    if str(path) in _seen:  # else it would be read for ever
         raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
     values = read_yaml(path)
     check_keys(values, KEYS, f"{path}: there is")
