@@ -99,18 +99,19 @@ def from_python(
     """
     in_memory = not isinstance(data, str | os.PathLike)
     own = Own(data if in_memory else None, model if isinstance(model, nn.Module) else None, transform, loss)
-    if resume is not None:
+    folder = Path(resume).expanduser() if resume is not None else None
+    if folder is not None:
         if options:
             raise ConfigError(f"resume goes on with a run as it was configured: leave {', '.join(options)} out.")
-        folder, line, given = Path(resume).expanduser(), command.prog, frozenset[str]()
-        config = load_config(folder / "config.yaml", command.config_class)
+        config, given = load_config(folder / "config.yaml", command.config_class), frozenset[str]()
+        line = command.prog
     else:
         named = {name.replace("__", "."): value for name, value in options.items()}
         named["dataset"] = "memory" if in_memory else os.fspath(data)
         if model is not None:
             named["model"] = model if isinstance(model, str) else type(model).__name__
-        folder, (config, given) = None, from_keywords(command.config_class, command.defaults, named)
-        values = values_of(config)
+        config, given = from_keywords(command.config_class, command.defaults, named)
+        values = values_of(config)  # as the options have them: lr="1e-3" is 0.001 by now
         words = [flag(name, values[name]) for name in sorted(given, key=lambda name: (name != "dataset", name))]
         line = " ".join([command.prog, *words])
     with shown_in_python():

@@ -14,7 +14,7 @@ class CommandParser(argparse.ArgumentParser):
     """argparse in the manners of the training commands: errors are ConfigError with close matches, _ is as good as -."""
 
     def __init__(self, prog: str, description: str, **kwargs: Any) -> None:
-        self.known: list[str] = []
+        self.known: list[str] = []  # before argparse adds --help
         super().__init__(prog=prog, description=description, allow_abbrev=False, **kwargs)
         self.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
@@ -28,7 +28,7 @@ class CommandParser(argparse.ArgumentParser):
         words = [re.sub(r"^--[^=]+", lambda flag: flag[0].replace("_", "-"), word) for word in argv]
         return self.parse_intermixed_args(words) if intermixed else self.parse_args(words)
 
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str) -> NoReturn:  # argparse says what is wrong in words alone, and so these are read
         """Raise ConfigError with argparse's ``message`` in our words."""
         accepted: list[str] = []
         if found := re.match(r"unrecognized arguments: (\S+)", message):

@@ -1,21 +1,15 @@
 """botzoo predict: what a trained network sees in images."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError, DataError, printable
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
-
-if TYPE_CHECKING:
-    from botzoo.inference.predict import Prediction
 
 DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
 
@@ -59,6 +53,7 @@ def run(argv: list[str]) -> None:
     from botzoo.inference.images import find_images
     from botzoo.inference.load import load, to_fetch
     from botzoo.inference.output import FORMATS
+    from botzoo.inference.predict import Prediction
     from botzoo.training.autotune.memory import keep_freed_memory
     from botzoo.training.distributed import choose_device
 

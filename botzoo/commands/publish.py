@@ -21,7 +21,7 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
     options = parser.parse(argv)
-    REPO.check("repo", options.repo)
+    REPO.check("repo", options.repo)  # what is wrong with words is said before the folder is read
     for name, accepted in (("license", LICENSE), ("tag", TAG), ("parent", COMMIT)):
         if (value := getattr(options, name)) is not None:
             accepted.check(name, value)

@@ -25,6 +25,6 @@ def run(argv: list[str]) -> None:
     checks = []
     for check in verify(options.name, options.dataset):
         checks.append(check)
-        print(f"{check.name:10} {WORDS[check.outcome]}: {check.words}", flush=True)
+        print(f"{check.name:10} {WORDS[check.outcome]}: {check.words}", flush=True)  # the next one may take minutes
     if status := exit_status(checks):
         sys.exit(status)

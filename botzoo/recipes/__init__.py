@@ -10,8 +10,6 @@ One file is one recipe, one row of the paper's Tables 2, 4 and 6. Its keys:
   ``each``, that of every seed. The runs themselves are in cards/ablations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +36,7 @@ class Recipe:
     name: str
     about: str = ""
     section: str = ""
-    base: Recipe | None = None
+    base: "Recipe | None" = None
     options: Options = field(default_factory=dict)
     paper: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)

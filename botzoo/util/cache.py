@@ -101,7 +101,7 @@ class Store:
                 part.replace(self.path(draft.key))
         finally:
             part.unlink(missing_ok=True)
-        prune(self.folder, cache_limit(), spare=self.path(draft.key))
+        prune(self.folder, cache_limit(), spare=self.path(draft.key))  # spared even where it alone is too large
 
 
 @dataclass
