@@ -116,7 +116,7 @@ def leave_one_out(ladder: Ladder) -> Ladder:
         way.append(ladder.rung(way[-1].below))
     if len(way) == 1:
         raise ConfigError(
-            f"--leave-one-out: the top rung {top.name} of {ladder.name} stands on no other: keep lower ones too."
+            f"--leave-one-out: the top rung {top.name} of {ladder.name} stands on no other: keep the rungs below it too."
         )
     whole, rungs = flat(top.options), [replace(top, below=None)]
     for upper, lower in pairwise(way):
