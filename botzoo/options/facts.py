@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeVar, get_type_hints
 
 from botzoo.errors import ConfigError
-from botzoo.util.nested import flat, nested
+from botzoo.util.nested import nested
 from botzoo.util.text import epochs_words
 
 ConfigT = TypeVar("ConfigT", bound="Configuration")
@@ -224,10 +224,16 @@ def effective(config_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested options without those that say where and on what one machine trained, and not what."""
-    known = _all_options()
-    return nested(
-        {name: value for name, value in flat(options).items() if name not in known or not known[name].machine}
-    )
+    names = {name for name, own in _all_options().items() if own.machine}
+
+    def kept(level: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        return {
+            key: kept(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+            for key, value in level.items()
+            if prefix + key not in names
+        }
+
+    return kept(options, "")  # a group of which nothing is left stays as an empty one
 
 
 def presuming(config: Configuration, need: Need) -> list[str]:
