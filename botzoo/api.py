@@ -62,8 +62,7 @@ def train(
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
 
-    Raises:
-        BotzooError: with the line that the command would print.
+    Raises BotzooError with the line that the command would print.
     """
     defaults = check_options(recipes.load(recipe).resolved(), TrainConfig, f"The recipe {recipe}")
     named = resume is None and recipe != recipes.DEFAULT  # a run that is resumed has its recipe's options already
@@ -88,14 +87,13 @@ def from_python(
 ) -> T:
     """Return what ``execute`` returns for what is asked for in Python, which it gets as from a command line.
 
+    Raises ConfigError where an option does not exist or cannot be used, or stands beside ``resume``.
+
     Args:
         execute: ``run_training``, or a function with its arguments.
         command: whose options these are, with their defaults.
         data, model, transform, loss, resume, options: as of ``train``.
         how: further arguments of ``execute``.
-
-    Raises:
-        ConfigError: an option does not exist or cannot be used, or stands beside ``resume``.
     """
     in_memory = not isinstance(data, str | os.PathLike)
     own = Own(data if in_memory else None, model if isinstance(model, nn.Module) else None, transform, loss)
@@ -163,13 +161,12 @@ def run_training(
 ) -> FinishedRun | None:
     """Train as ``config`` says, write the card, say how good the result is, and publish it where that is asked for.
 
+    Returns the finished run, or None where nothing was to be kept and where the run to resume is complete already.
+
     Args:
         transfer, callbacks, began: as of ``all_callbacks``.
         config, given, command, resume, own: as of ``botzoo.training.run.train``.
         mode: "dry_run" stops after the plan, "find_lr" tries out learning rates; None trains.
-
-    Returns:
-        The finished run, or None where nothing was to be kept and where the run to resume is complete already.
 
     Raises:
         PublishError: the model could not be published, which is known before the first step but for the network's failures.

@@ -82,10 +82,8 @@ def from_keywords(
 def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where: str) -> dict[str, Any]:
     """Return ``options``, the ones of a group as a dictionary, as the types of their fields.
 
-    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds.
-
-    Raises:
-        ConfigError: a name does not exist or a value is of another type; ``where`` says in which file.
+    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds. Raises ConfigError
+    where a name does not exist or a value is of another type; ``where`` says in which file.
     """
     try:
         return nested(_read(config_class, options))
