@@ -16,7 +16,8 @@ from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
-from botzoo.options.config import DataConfig, fold_of
+from botzoo.options.accepted import fold_of
+from botzoo.options.config import DataConfig
 
 T = TypeVar("T")
 
