@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from botzoo.data.sources.base import Encoded
+from botzoo.data.sources.files import read_file
 
 MAX_PIXELS = 500_000_000
 """Larger images are refused as unreadable: decoded, they would take over 1.5 GB each."""
@@ -34,7 +35,8 @@ def decode(encoded: Encoded | Image.Image) -> Image.Image:
         if isinstance(encoded, Image.Image):
             image = encoded
         else:
-            image = Image.open(BytesIO(encoded) if isinstance(encoded, bytes) else encoded, formats=FORMATS)
+            content = encoded if isinstance(encoded, bytes) else read_file(encoded)
+            image = Image.open(BytesIO(content), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:  # before it is loaded: the header tells the size
             raise ValueError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
         image.load()

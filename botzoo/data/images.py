@@ -20,6 +20,7 @@ from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
+from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 
@@ -235,7 +236,7 @@ def _look(split: Split, i: int, *, decoding: bool) -> _Look:
     """Read an image and hash what it is decoded from; decode it too if ``decoding``."""
     try:
         raw = split.read(i)
-        raw = raw.read_bytes() if isinstance(raw, Path) else raw
+        raw = read_file(raw) if isinstance(raw, Path) else raw
         if isinstance(raw, bytes) and not raw:
             return _Look(problem="it is empty (0 bytes)")
         digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()

@@ -100,17 +100,40 @@ def _ignored(name: str) -> bool:
 
 
 def subfolders(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not _ignored(entry.name))
+    """Return the names of the folders in ``path``, sorted, without links to itself and to those that it is in."""
+    above = _above(path)
+    folders = (entry for entry in path.iterdir() if entry.is_dir() and not _ignored(entry.name))
+    return sorted(entry.name for entry in folders if _identity(entry) not in above)
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    facts = os.stat(folder)  # noqa: PTH116 (of a great many)
+    return facts.st_dev, facts.st_ino
+
+
+def _above(folder: Path) -> set[tuple[int, int]]:
+    """Return what tells a folder and those that it is in, links resolved, from others."""
+    folder = folder.resolve()
+    return {_identity(each) for each in (folder, *folder.parents)}
 
 
 def files_in(root: Path, deep: bool = True) -> Iterable[str]:
-    """Yield the files in ``root``, sorted folder by folder; links are followed, and dangling ones are yielded too."""
+    """Yield the files in ``root``, sorted folder by folder; links are followed, and dangling ones are yielded too.
+
+    A folder is looked into once: a link that leads back to one, or to one that ``root`` is in, is passed over.
+    """
 
     def refuse(error: OSError) -> None:
         raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
+    seen = _above(root)
+
+    def is_new(folder: str) -> bool:
+        return (identity := _identity(folder)) not in seen and not seen.add(identity)  # type: ignore[func-returns-value]
+
     for folder, inner, files in os.walk(root, onerror=refuse, followlinks=True):
-        inner[:] = sorted(name for name in inner if not _ignored(name)) if deep else []
+        names = sorted(name for name in inner if not _ignored(name)) if deep else []
+        inner[:] = [name for name in names if is_new(os.path.join(folder, name))]  # noqa: PTH118
         yield from (os.path.join(folder, name) for name in sorted(files) if not _ignored(name))  # noqa: PTH118
 
 

@@ -1,7 +1,8 @@
 """Tables of images and labels: parquet files and what datasets.save_to_disk wrote."""
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, Split
+from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.labels import element, read_labels
 from botzoo.errors import DataError, did_you_mean
@@ -26,7 +28,7 @@ class Tables(Source):
 
     def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
         tables, notes = self._tables(name, path)
-        data = open_tables(name, tables, image_column, label_column)
+        data = open_tables(name, tables, image_column, label_column, [*own_folders(path), *extracted()])
         return replace(data, notes=(*data.notes, *notes))
 
     def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
@@ -47,6 +49,7 @@ class Tables(Source):
             from datasets.load import load_from_disk
 
             with library_errors(str(path), bars=False):
+                _check_saved(path)
                 saved = load_from_disk(str(path))
             return as_splits(name, saved), []
         from pyarrow.parquet import read_metadata
@@ -54,9 +57,13 @@ class Tables(Source):
         files = shard_files(path, ".parquet")
         for file in files:
             try:  # the error of datasets does not name the file
-                read_metadata(path / file)
+                with open_file(path / file) as opened:
+                    read_metadata(opened)
             except (OSError, ValueError) as error:
-                raise DataError(f"{path / file} is damaged or no parquet file: get it again, or remove it.") from error
+                why = brief(error) if not isinstance(error, ValueError) else "its end is none of parquet"
+                raise DataError(
+                    f"{path / file} is damaged or no parquet file ({why}): get it again, or remove it."
+                ) from error
         if has_configurations(path):
             return as_splits(str(path), load_dataset(str(path))), []
         # Named to the library one by one: left to itself, it goes by what most files in the folder are.
@@ -74,10 +81,31 @@ def load_dataset(
     bars: bool = False,
 ) -> Any:
     """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
-    from datasets.load import load_dataset
-
     with library_errors(shown or source, bars):
-        return load_dataset(source, configuration, data_files=data_files)
+        builder = open_builder(source, configuration, data_files)
+        builder.download_and_prepare()
+        return builder.as_dataset()
+
+
+def open_builder(source: str, configuration: str | None, data_files: dict[str, list[str]] | None = None) -> Any:
+    """Return what the library ``datasets`` reads a data set with; of foreign files only those that are ``data_files``."""
+    from datasets.load import load_dataset_builder
+
+    builder = load_dataset_builder(source, configuration, data_files=data_files)
+    found: Any = {} if data_files else builder.config.data_files or {}
+    for files in found.values():
+        for file in map(str, files):  # a card may name any path, and any address
+            archive = file.rpartition("::")[2]
+            if ".." in archive or not archive.lower().startswith(f"hf://datasets/{source}@".lower()):
+                inside(archive, own_folders(Path(source)) if Path(source).is_dir() else [], f"The card of {source}")
+    return builder
+
+
+def extracted() -> list[Path]:
+    """Return where the library ``datasets`` keeps what it has taken out of archives."""
+    import datasets
+
+    return [Path(datasets.config.EXTRACTED_DATASETS_PATH), Path(datasets.config.DOWNLOADED_DATASETS_PATH)]
 
 
 @contextmanager
@@ -90,7 +118,7 @@ def library_errors(shown: str, bars: bool = True) -> Iterator[None]:
         disable_progress_bars()
     try:
         yield
-    except (ConnectionError, DatasetNotFoundError):
+    except (ConnectionError, DatasetNotFoundError, DataError):
         raise
     except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
         cause = error.__cause__ or error
@@ -100,6 +128,20 @@ def library_errors(shown: str, bars: bool = True) -> Iterator[None]:
 
 def _is_saved(path: Path) -> bool:
     return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
+
+
+def _check_saved(path: Path) -> None:
+    """Raise unless all that the JSON files of a saved data set name is in its folder, and are files."""
+    folders, parts = own_folders(path), [whole := path.resolve()]
+    if (file := path / "dataset_dict.json").exists():
+        splits = json.loads(read_text(file))["splits"]
+        parts = [inside(str(whole / split), folders, str(file)) for split in splits]
+    for part in parts:
+        read_text(part / "dataset_info.json")
+        file = part / "state.json"
+        for data in json.loads(read_text(file))["_data_files"]:
+            with named(content := inside(str(part / data["filename"]), folders, str(file))):
+                open_file(content).close()
 
 
 def shard_files(path: Path, suffix: str) -> list[str]:
@@ -128,8 +170,10 @@ def by_role(name: str, files: Sequence[str]) -> tuple[dict[str, list[str]], list
 
 def has_configurations(folder: Path) -> bool:
     """Tell whether the card in a folder says which files belong to which split."""
-    card = folder / "README.md"
-    text = card.read_text("utf-8", "replace") if card.exists() else ""
+    try:
+        text = read_text(folder / "README.md")
+    except FileNotFoundError:
+        return False
     return re.match(r"---\n(.*\n)*?(configs|dataset_info):", text) is not None
 
 
@@ -146,9 +190,16 @@ def as_splits(name: str, loaded: Any) -> dict[str, Any]:
 
 
 def open_tables(
-    name: str, tables: dict[str, Any], image_column: str | None, label_column: str | None
+    name: str,
+    tables: dict[str, Any],
+    image_column: str | None,
+    label_column: str | None,
+    folders: Sequence[Path] | None = None,
 ) -> ImageData[Split]:
-    """Return tables of the library datasets, by role, as a data set; raise DataError for columns that do not fit."""
+    """Return tables of the library datasets, by role, as a data set; raise DataError for columns that do not fit.
+
+    Paths in cells lead into ``folders`` only, unless that is None: then the tables are the user's own.
+    """
     import datasets
 
     features = tables["train"].features
@@ -174,17 +225,22 @@ def open_tables(
     for role, found in labels.items():
         # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
-        read = partial(_cell, encoded.cast_column(image, datasets.Image(decode=False)), image)
-        splits[role] = Split(role, found, read, f"row {{}} of the {role} split".format)
+        encoded, describe = (
+            encoded.cast_column(image, datasets.Image(decode=False)),
+            f"row {{}} of the {role} split".format,
+        )
+        splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
 
 
-def _cell(table: Any, column: str, i: int) -> Encoded:
+def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Callable[[int], str], i: int) -> Encoded:
     # Ten times as fast as the data set's own row access; Arrow tables may be read from several threads.
     cell = table.data.column(column)[i].as_py() or {}
     content, path = cell.get("bytes"), cell.get("path")
-    return content if content is not None else Path(path) if path else b""
+    if content is not None or not path:
+        return content or b""
+    return Path(path) if folders is None else inside(path, folders, describe(i).capitalize())
 
 
 def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.sources.base import CHARACTERS, SPLIT_NAMES, UNLABELLED, ImageData, missing_classes
+from botzoo.data.sources.files import MAX_TEXT, read_file
 from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
-from botzoo.data.sources.tables import by_role, has_configurations, library_errors, shard_files
+from botzoo.data.sources.tables import by_role, has_configurations, library_errors, open_builder, shard_files
 from botzoo.data.streaming.forms import ParquetForm, form_of
 from botzoo.data.streaming.shards import Shards, count, is_remote, opened
 from botzoo.errors import DataError, did_you_mean
@@ -156,10 +157,8 @@ def _expanded(pattern: str) -> list[str]:
 
 def _built(name: str, where: str, configuration: str | None = None) -> _Source:
     """Return the shards that the library ``datasets`` finds in a folder or on the Hub."""
-    from datasets.load import load_dataset_builder
-
     with library_errors(name):
-        builder = load_dataset_builder(where, configuration)
+        builder = open_builder(where, configuration)
     if builder.name not in ("parquet", "webdataset"):
         kind = f"{builder.name}, and only parquet and tar files are streamed"
         raise DataError(f"{name} is stored as {kind}: leave --data.streaming out.")
@@ -181,7 +180,8 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
     if classes is not None:
         try:
             path = Path(classes).expanduser()
-            lines = map(str, range(int(classes))) if classes.isdecimal() else path.read_text("utf-8").split("\n")
+            text = "" if classes.isdecimal() else read_file(path, MAX_TEXT).decode("utf-8")
+            lines = map(str, range(int(classes))) if classes.isdecimal() else text.split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"--data.classes is {classes!r}: give a number or a text file ({brief(error)}).") from error
         names = tuple(line.strip() for line in lines if line.strip())

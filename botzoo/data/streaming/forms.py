@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from os import SEEK_END
 from typing import Any, BinaryIO, cast
 
+from botzoo.data.sources.files import MAX_TEXT
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
 from botzoo.data.sources.labels import element
 from botzoo.data.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
@@ -20,7 +21,6 @@ from botzoo.errors import DataError
 
 MAX_LABEL = 1000  # characters of a label that is text
 MAX_LABELS = 1_000_000  # different ones in a shard
-MAX_TEXT = 64 << 20  # bytes of a label's file, and of ``_info.json``
 MAX_PART = 1 << 30  # bytes read at once of a tar file, as of an image in it; what claims to be larger is refused
 
 Cell = tuple[int, bytes, Any]

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.streaming.forms import MAX_TEXT, Cell, Count, Form, TarForm
+from botzoo.data.sources.files import MAX_TEXT, open_file
+from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
 from botzoo.errors import DataError
 from botzoo.util.cache import Store
 from botzoo.util.text import brief
@@ -203,7 +204,7 @@ def opened(url: str) -> Iterator[BinaryIO]:
             with fsspec.open(url, "rb") as file:
                 yield file
         else:
-            with Path(url).open("rb") as file:
+            with open_file(Path(url)) as file:
                 yield file
 
 

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -114,7 +115,7 @@ def test_text_labels_are_names_given(tmp_path: Path) -> None:
 
 
 def test_the_card_of_a_folder_names_its_shards_and_classes(tables: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").symlink_to(tables)
+    shutil.copytree(tables, tmp_path / "data")
     files = "  - {split: train, path: data/train-*}\n  - {split: validation, path: data/validation-*}"
     (tmp_path / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n")
     data = find_shards(str(tmp_path))

@@ -1,0 +1,93 @@
+"""The one door to the files of a data set: what is opened is a regular file, and what foreign text names lies inside.
+
+Files that are found by looking into folders are the user's: his links are followed wherever they lead. Paths in a table's
+cell, in JSON or on a card are text of others, which names only what lies in the data set's own folder, links resolved.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from botzoo.errors import DataError, printable
+
+MAX_BYTES = 1 << 30
+"""Most that is read of a file that is read whole, as images are."""
+
+MAX_TEXT = 64 << 20
+"""The same of JSON, of cards and of labels."""
+
+_KINDS = {"d": "a folder", "p": "a FIFO", "c": "a device", "b": "a device", "s": "a socket"}
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read.
+
+    Raises:
+        OSError: there is none, or it is no regular file, which is not opened then: a FIFO would wait for ever, and a device
+            never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:
+        raise OSError("its name holds a NUL, which no file's does") from error
+    if not stat.S_ISREG(mode):
+        raise OSError(f"it is {_KINDS.get(stat.filemode(mode)[0], 'no file')}, and only regular files are read")
+    return path.open("rb")
+
+
+def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Return what a regular file of at most ``most`` bytes holds; raise OSError as ``open_file``."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(f"it has {size:,} bytes, and {most:,} are the most that is read")
+        return file.read(size)
+
+
+def read_text(path: Path) -> str:
+    """Return JSON or a card; raise DataError that names it where ``read_file`` would not, or FileNotFoundError."""
+    with named(path):
+        return read_file(path, MAX_TEXT).decode("utf-8", "replace")
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Raise what reading a file leads to as DataError that names it, unless there is none."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}. Mend or remove it.") from error
+
+
+def own_folders(path: Path) -> list[Path]:
+    """Return where the files of the data set in ``path`` may lie: in the Hub's cache its links lead to a folder beside it."""
+    snapshots, repository = path.resolve().parents[:2] if len(path.resolve().parents) > 1 else (path, path)
+    return [path, repository / "blobs"] if snapshots.name == "snapshots" else [path]
+
+
+def inside(named: str, folders: Sequence[Path], where: str) -> Path:
+    """Return the file that foreign text names, from the data set's folder on, or from where the user is.
+
+    Args:
+        folders: where the data set's files lie, its own folder first.
+        where: the text stands, for the error.
+
+    Raises:
+        DataError: it lies in none of the folders, links resolved.
+    """
+    own = [os.path.realpath(folder) for folder in folders]
+    try:
+        bases = () if "://" in named else (*own[:1], "")
+        places = [Path(os.path.realpath(os.path.join(base, named))) for base in bases]  # noqa: PTH118
+    except ValueError:  # a NUL
+        places = []
+    found = [place for place in places if any(place.is_relative_to(folder) for folder in own)]
+    if not found:
+        lies = f"which is not in the data set's own folder {folders[0]}" if folders else "which is not in the data set"
+        raise DataError(f"{where} names {printable(named)!r}, {lies}: put it there, or remove the mention.")
+    return next((place for place in found if place.exists()), found[0])
