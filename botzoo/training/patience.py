@@ -19,7 +19,7 @@ class Waiting(Callback):
         self.reference, self.epochs = -1.0, 0
 
     def state(self) -> dict[str, Any]:
-        """Return the figure to beat and the epochs since."""
+        """Return the figure to beat, and the epochs since it was reached."""
         return {"reference": self.reference, "epochs": self.epochs}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -45,12 +45,9 @@ class EarlyStopping(Waiting):
 
 
 class Plateau(Waiting):
-    """Lets the learning rate fall after every ``patience`` epochs in a row without gain (--optim.decay plateau).
+    """Lets the learning rate fall after every ``patience`` epochs in a row without gain (--optim.decay plateau)."""
 
-    When it falls only the run itself can know, so that the schedule is given the steps as they come.
-    """
-
-    falls: tuple[int, ...] = ()
+    falls: tuple[int, ...] = ()  # known only as the run goes: the schedule is given these steps as they come
 
     def state(self) -> dict[str, Any]:
         """Return the steps of the falls too."""

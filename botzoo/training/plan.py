@@ -1,19 +1,15 @@
 """What a run says before its first step."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
 
-from botzoo.data.images import Unreadable
 from botzoo.data.order import Order
-from botzoo.data.sources.base import ImageData
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
-from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import has_momentum, make_optimizer
@@ -29,7 +25,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
     config, order = run.config, run.order
     sections: dict[str, list[str]] = {
-        "data": [*data_lines(run.data, run.images, run.task), *class_lines(run), *left_out_lines(run.left_out)],
+        "data": [*data_lines(run), *class_lines(run)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
@@ -38,6 +34,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
         "tricks": [tricks_line(config, run.network, run.teacher)],
         "steps": [steps_line(run.epochs, run.schedule, order)],
     }
+    # A callback adds to a section of these, or one of its own after them.
     more = [line for callback in callbacks for line in callback.on_plan(run)]
     for heading in dict.fromkeys([*sections, *(heading for heading, _ in more)]):
         lines = sections.get(heading, []) + [line for own, line in more if own == heading]
@@ -48,19 +45,23 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
-def data_lines(data: ImageData[Any], images: Mapping[str, Any], task: Task) -> Iterator[str]:
-    """Yield what is trained and evaluated on."""
-    sizes = ", ".join(f"{len(split):,} {role}" for role, split in images.items())
+def data_lines(run: Run) -> Iterator[str]:
+    """Yield what is trained and evaluated on, and the images that cannot be read."""
+    data, task = run.data, run.task
+    sizes = ", ".join(f"{len(split):,} {role}" for role, split in run.images.items())
     several = "" if task.one_label else f", {task.labels}"
     yield f"{data.name}: {sizes} images in {len(data.class_names)} classes{several}"
     yield from data.notes
+    if run.left_out:
+        yield f"{len(run.left_out)} unreadable images are left out:"
+        yield from (f"  {image}" for image in run.left_out)
 
 
 def class_lines(run: Run) -> Iterator[str]:
     """Yield how unequal the classes are, and what is done about it."""
     names = run.data.class_names
     counts = run.data.train.class_counts(len(names))
-    if counts is None:
+    if counts is None:  # of a stream, whose labels are not known beforehand
         return
     there = np.flatnonzero(counts)
     most, least = max(there, key=lambda k: counts[k]), min(there, key=lambda k: counts[k])
@@ -77,13 +78,6 @@ def class_lines(run: Run) -> Iterator[str]:
     else:
         sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
         yield f"{sizes} training images of a class{evened}"
-
-
-def left_out_lines(left_out: Sequence[Unreadable]) -> Iterator[str]:
-    """Yield the images that cannot be read."""
-    if left_out:
-        yield f"{len(left_out)} unreadable images are left out:"
-        yield from (f"  {line}" for line in left_out)
 
 
 def model_lines(network: Network) -> Iterator[str]:
@@ -103,12 +97,11 @@ def _named(names: tuple[str, ...]) -> str:
     return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else "0"
 
 
-def teacher_lines(teacher: Teacher | None) -> Iterable[str]:
-    """Return what the teacher of distillation is."""
-    if teacher is None:
-        return ()
-    count = count_parameters(teacher.model)[0]
-    return (f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px",)
+def teacher_lines(teacher: Teacher | None) -> Iterator[str]:
+    """Yield what the teacher of distillation is."""
+    if teacher is not None:
+        count = count_parameters(teacher.model)[0]
+        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
 
 
 def device_line(run: Run) -> str:
@@ -157,11 +150,8 @@ def decay_words(config: TrainConfig, epochs: float, figure: str) -> str:
 def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) -> str:
     """Return the tricks in use, by their names."""
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
-    names += [
-        f"{name} {getattr(config, name):g}"
-        for name in ("warmup", "label_smoothing", "mixup", "cutmix", "drop_rate")
-        if getattr(config, name)
-    ]
+    strengths = {name: getattr(config, name) for name in ("warmup", "label_smoothing", "mixup", "cutmix", "drop_rate")}
+    names += [f"{name} {value:g}" for name, value in strengths.items() if value]
     if teacher is not None:
         constants = f"T {config.distill.temperature:g}, weight {config.distill.weight:g}"
         names.append(f"distillation from {teacher.start.source} ({constants})")
@@ -171,9 +161,8 @@ def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) 
         whose = "the paper's" if config.scratch else "the weights' own"
         names.append(f"paper_augment with {whose} mean and std")
     names += [f"ema {config.ema:g}"] if config.ema else []
-    names += [
-        f"{name} {value}" for when in ("batch", "init") for name, (_, value) in tricks_in_use(config, when).items()
-    ]
+    for when in ("batch", "init"):
+        names += [f"{name} {value}" for name, (_, value) in tricks_in_use(config, when).items()]
     return ", ".join(names) or "none"
 
 

@@ -20,15 +20,14 @@ def run_facts(run: Run) -> dict[str, Any]:
 
     The model folder is written before, so that the weights which were evaluated can be told from others later.
     """
-    network, data, order, schedule = run.network, run.data, run.order, run.trainer.schedule
+    network, data, order, schedule = run.network, run.data, run.order, run.schedule
     start, prepared, counts = network.start, network.preprocessing, data.train.class_counts(len(data.class_names))
     loaded = len(start.report.loaded) if start.report is not None else None
-    epochs = schedule.total_steps / order.steps_per_epoch
     weights = run.folder / "model" / "model.safetensors"
     facts: dict[str, Any] = run.facts | {
         "name": run.folder.resolve().name,
         "task": run.task.name,
-        "split": "test" if "test" in run.images else "validation",
+        "split": "test" if "test" in run.images else "validation",  # that the figures of the card are of
         "steps": run.progress.step,
         "best_epoch": run.progress.best_epoch,
         "data": {
@@ -57,14 +56,9 @@ def run_facts(run: Run) -> dict[str, Any]:
         },
         "input": {key: value for key, value in asdict(prepared).items() if key != "fixed_size"},
         "precision": {"name": run.precision.name, "reason": run.precision.reason},
-        "schedule": {
-            "peak": schedule.peak,
-            "total_steps": schedule.total_steps,
-            "warmup_steps": schedule.warmup_steps,
-            "steps_per_epoch": order.steps_per_epoch,
-            "epochs": int(epochs) if epochs.is_integer() else epochs,
-        },
-        "public": {
+        "schedule": {name: getattr(schedule, name) for name in ("peak", "total_steps", "warmup_steps")}
+        | {"steps_per_epoch": order.steps_per_epoch, "epochs": run.epochs},
+        "public": {  # what a card says instead of the options, which name folders of this machine
             "dataset": run.config.dataset if data.hub_id else data_title(data),
             "model": without_folder(run.config.model),
             "pretrained": without_folder(run.config.pretrained),
@@ -72,13 +66,9 @@ def run_facts(run: Run) -> dict[str, Any]:
             "classes": without_folder(run.config.data.classes),
         },
     }
-    if run.teacher is not None:
-        teacher = run.teacher
-        facts["teacher"] = teacher.identity | {
-            "parameters": count_parameters(teacher.model)[0],
-            "license": teacher.start.license,
-            "size": teacher.size,
-        }
+    if (teacher := run.teacher) is not None:
+        parameters, license = count_parameters(teacher.model)[0], teacher.start.license
+        facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size}
     if weights.is_file():
         facts["weights_sha256"] = sha256_of(weights)
     return facts

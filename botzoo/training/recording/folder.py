@@ -1,7 +1,5 @@
 """A run's folder: made without touching anything that is there, and what it records of the run."""
 
-from __future__ import annotations
-
 import json
 import logging
 import logging.handlers
@@ -13,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from accelerate import Accelerator
@@ -27,7 +25,6 @@ from botzoo.util.files import free_name, write_json, write_text
 
 log = logging.getLogger("botzoo")
 
-
 PATIENCE = 10
 """Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
@@ -35,19 +32,17 @@ PATIENCE = 10
 def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
     """Make a new run folder, and write the options into it; the same on every process.
 
-    Raises:
-        ConfigError: the folder exists and is not empty, or cannot be written.
+    Raises ConfigError: the folder exists and is not empty, or cannot be written.
     """
 
     def make() -> Path:
         folder = Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
         try:
-            check_output(config)
+            check_output(config)  # once more: another run may have taken it while the images were read
             (folder / "checkpoints").mkdir(parents=True)
         except OSError as error:
-            raise ConfigError(
-                f"The run's folder {folder} cannot be made ({error.strerror}): give one that you may write to with --output."
-            ) from error
+            wrong = f"The run's folder {folder} cannot be made ({error.strerror})"
+            raise ConfigError(f"{wrong}: give one that you may write to with --output.") from error
         return folder
 
     folder = from_main(accelerator, make)
@@ -81,8 +76,7 @@ def usual_name(config: TrainConfig) -> Path:
 def working_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
     """Keep every other process that would write into ``folder`` out of it, until this one leaves it or dies.
 
-    Raises:
-        ConfigError: another one is at work in it, or it cannot be written.
+    Raises ConfigError: another one is at work in it, or it cannot be written.
     """
     lock = FileLock(folder / ".lock")
 
@@ -90,9 +84,8 @@ def working_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout as error:
-            raise ConfigError(
-                f"Another process is at work in {folder}: wait until it ends, or stop it; this one has changed nothing."
-            ) from error
+            advice = "wait until it ends, or stop it; this one has changed nothing"
+            raise ConfigError(f"Another process is at work in {folder}: {advice}.") from error
         except OSError as error:
             raise ConfigError(f"{folder} cannot be written ({error.strerror}): mend its permissions.") from error
 
@@ -110,9 +103,10 @@ class RunLog(logging.handlers.MemoryHandler):
     """
 
     def __init__(self) -> None:
+        # Nothing is flushed by itself: there may never be a folder to write to.
         super().__init__(capacity=1 << 30, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         log.addHandler(self)
         if log.level == logging.NOTSET:
             log.setLevel(logging.INFO)
@@ -141,10 +135,8 @@ class _LogFile(logging.FileHandler):
 def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
 
-    Raises:
-        ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
-        DataError: the images are not those that the run began with.
-        CheckpointError: the teacher's weights are not.
+    Raises ConfigError: there are as many processes no longer, and which images each step sees depends on their number;
+    DataError: the images are not those that the run began with; CheckpointError: the teacher's weights are not.
     """
     images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}
@@ -152,6 +144,7 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     path = folder / "run.json"
     if resumed and path.exists():
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        since = f"since {folder} began (their SHA-256 differs): put them back, or begin a new run"
         processes = before.get("processes", accelerator.num_processes)
         if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
             raise ConfigError(
@@ -159,17 +152,13 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
                 f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
             )
         if before["fingerprints"] != fingerprints:
-            raise DataError(
-                f"The images have changed since {folder} began (their SHA-256 differs): put them back, or begin a new run."
-            )
+            raise DataError(f"The images have changed {since}.")
         if teacher is not None and before.get("teacher", teacher)["sha256"] != teacher["sha256"]:
-            raise CheckpointError(
-                f"The weights of the teacher {teacher['name']} have changed since {folder} began (their SHA-256 differs): put "
-                "them back, or begin a new run."
-            )
+            raise CheckpointError(f"The weights of the teacher {teacher['name']} have changed {since}.")
         if (now := hardware(accelerator)) not in before["hardware"]:
             before["hardware"] += f"; resumed on {now}"
         return before
+    packages = "botzoo", "torch", "timm", "torchvision", "accelerate", "datasets"
     facts = {
         "command": command,
         "started": time.strftime("%Y-%m-%d"),
@@ -179,10 +168,8 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
-        "versions": {
-            name: version(name) for name in ("botzoo", "torch", "timm", "torchvision", "accelerate", "datasets")
-        },
-        **run.facts,
+        "versions": {name: version(name) for name in packages},
+        **run.facts,  # of the callbacks, such as a budget
     }
     if run.is_main:
         write_facts(folder, facts)
@@ -192,6 +179,7 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
 def check_own(folder: Path, own: Own) -> None:
     """Raise ConfigError unless a run goes on with the objects of a user's own that it began with."""
     path = folder / "run.json"
+    # A run that was killed before it wrote run.json has nothing to go on from: any objects will do.
     began = json.loads(path.read_text(encoding="utf-8")).get("own", []) if path.exists() else own.names
     if began != own.names:
         raise ConfigError(

@@ -51,8 +51,7 @@ class Watch:
 def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: list[Tensor], watch: Watch) -> float:
     """Write a line of the mean loss over all processes since the last one, and return it.
 
-    Raises:
-        DivergedError: a loss is not finite.
+    Raises DivergedError: a loss is not finite.
     """
     every: Tensor = run.accelerator.reduce(torch.stack(losses), "mean").cpu()
     if not bool(every.isfinite().all()):
@@ -64,13 +63,13 @@ def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: lis
     for callback in callbacks:
         callback.on_log(run, record)
     run.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step)
-    losses.clear()
+    losses.clear()  # the loop goes on to fill it
     watch.restart()
     return loss
 
 
 def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: float, better: bool = False) -> None:
-    """Write a line of an evaluation, and on the validation split say it."""
+    """Write a line of an evaluation; that of the validation split is said too, that of the test split when all is done."""
     counts = {"images": len(evaluation), "epoch": epoch, "seconds": round(seconds, 2)}
     run.history.add({"step": run.progress.step, "split": split, **evaluation.figures, **counts})
     run.accelerator.log({f"{split}/{name}": value for name, value in evaluation.figures.items()}, run.progress.step)

@@ -17,12 +17,10 @@ class Schedule:
 
     Attributes:
         peak: learning rate after the warmup.
-        total_steps: optimizer steps of the whole run.
-        warmup_steps: steps of the warmup, less than total_steps.
+        warmup_steps: less than total_steps.
         cosine: whether it falls to 0 along a cosine after the warmup.
-        falls: the steps, rising, from each of which on it is ``factor`` times what it was. They are known before the run
-            except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
-        factor: of each fall, in (0, 1].
+        falls: the steps, rising, from each of which on it is ``factor``, in (0, 1], times what it was. They are known before
+            the run except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
     """
 
     peak: float
@@ -64,6 +62,6 @@ def make_schedule(config: TrainConfig, order: Order) -> Schedule:
     optim, each = config.optim, order.steps_per_epoch
     peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
     total = config.steps if config.steps is not None else (config.epochs or 1) * each
-    warmup_steps = min(round(config.warmup * each), total - 1)
+    warmup_steps = min(round(config.warmup * each), total - 1)  # one step at the peak is left at least
     falls = fall_epochs(optim.decay, total / each, optim.milestones, optim.decay_every)
     return Schedule(peak, total, warmup_steps, config.cosine, tuple(epoch * each for epoch in falls), optim.factor)
