@@ -53,7 +53,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         if config.tracker not in map(str, get_available_trackers()):
             raise ConfigError(f"--tracker {config.tracker} needs its package: pip install {config.tracker}.")
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = True  # the sizes of the batches repeat
     else:
         keep_freed_memory()
     reset_precision()  # a second run in this process, as in a notebook, may choose another precision
@@ -102,7 +102,7 @@ def end_trackers(accelerator: Accelerator) -> None:
 
 def leave_group() -> None:
     """Part from the other processes at the end of a command."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():  # not on one process
         torch.distributed.destroy_process_group()
 
 
@@ -114,7 +114,7 @@ def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn
     if config.engine.sync_bn:
         if accelerator.device.type != "cuda":
             raise ConfigError("--engine.sync-bn needs GPUs: on a CPU leave it out, or freeze BatchNorm with --freeze.")
-        from timm.layers import convert_sync_batchnorm
+        from timm.layers import convert_sync_batchnorm  # torch's own would drop the activation in timm's layers
 
         model = convert_sync_batchnorm(model)
     memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
@@ -184,7 +184,7 @@ def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
         return config.engine.workers
     if accelerator.device.type == "cpu":
         return 0
-    return max(1, min(8, cores() - 1))
+    return max(1, min(8, cores() - 1))  # one core is left to the process that feeds the GPU
 
 
 def hardware(accelerator: Accelerator) -> str:

@@ -6,16 +6,14 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from botzoo.data.order import Order
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import has_momentum, make_optimizer
-from botzoo.training.steps.schedule import Schedule, fall_epochs
+from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
-from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
 from botzoo.util.text import HEADING, epochs_words, mib, under
@@ -23,25 +21,25 @@ from botzoo.util.text import HEADING, epochs_words, mib, under
 
 def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
-    config, order = run.config, run.order
+    micro_batch = run.order.micro_batch
     sections: dict[str, list[str]] = {
         "data": [*data_lines(run), *class_lines(run)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
         "device": [device_line(run)],
-        "optimizer": list(optimizer_lines(config, run.schedule, order, run.task.headline.figure, run.trainer)),
-        "tricks": [tricks_line(config, run.network, run.teacher)],
-        "steps": [steps_line(run.epochs, run.schedule, order)],
+        "optimizer": list(optimizer_lines(run)),
+        "tricks": [tricks_line(run.config, run.network, run.teacher)],
+        "steps": [steps_line(run)],
     }
     # A callback adds to a section of these, or one of its own after them.
     more = [line for callback in callbacks for line in callback.on_plan(run)]
     for heading in dict.fromkeys([*sections, *(heading for heading, _ in more)]):
         lines = sections.get(heading, []) + [line for own, line in more if own == heading]
         yield from under(heading, lines)
-    memory = memory_of(run, order.micro_batch)
+    memory = memory_of(run, micro_batch)
     parts = " + ".join(f"{name.replace('_', ' ')} {mib(size)}" for name, size in asdict(memory).items() if size)
-    total = f"{mib(memory.total)} MiB = {parts}, {order.micro_batch} images at once"
+    total = f"{mib(memory.total)} MiB = {parts}, {micro_batch} images at once"
     yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
@@ -61,7 +59,7 @@ def class_lines(run: Run) -> Iterator[str]:
     """Yield how unequal the classes are, and what is done about it."""
     names = run.data.class_names
     counts = run.data.train.class_counts(len(names))
-    if counts is None:  # of a stream, whose labels are not known beforehand
+    if counts is None:  # of a stream whose labels are not known beforehand
         return
     there = np.flatnonzero(counts)
     most, least = max(there, key=lambda k: counts[k]), min(there, key=lambda k: counts[k])
@@ -113,19 +111,18 @@ def device_line(run: Run) -> str:
     return f"{device}{threads}; {precision.name}: {precision.reason}; {layout}; images {kept}"
 
 
-def optimizer_lines(
-    config: TrainConfig, schedule: Schedule, order: Order, figure: str, trainer: Trainer
-) -> Iterator[str]:
+def optimizer_lines(run: Run) -> Iterator[str]:
     """Yield the optimizer, its learning rate and weight decay, and what of its options has no effect."""
-    batch = order.batch_size
+    config, schedule, batch = run.config, run.schedule, run.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
-    decay = decay_words(config, schedule.total_steps / order.steps_per_epoch, figure)
+    decay = decay_words(config, run.epochs, run.task.headline.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     counts = {True: 0, False: 0}
-    for group in trainer.optimizer.param_groups:
+    for group in run.trainer.optimizer.param_groups:
         counts[group["weight_decay"] > 0] += sum(p.numel() for p in group["params"])
     yield f"weight decay {config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
+    # Of the default nothing is said: nobody has asked for it.
     if config.optim.momentum != OptimConfig().momentum and not has_momentum(config.optimizer):
         yield f"--optim.momentum {config.optim.momentum:g} has no effect: {config.optimizer} has none"
     if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
@@ -166,16 +163,18 @@ def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) 
     return ", ".join(names) or "none"
 
 
-def steps_line(epochs: float, schedule: Schedule, order: Order) -> str:
+def steps_line(run: Run) -> str:
     """Return how many steps there are, and how a batch is shared."""
+    order = run.order
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
-    total = f"{epochs_words(epochs)} x {order.steps_per_epoch:,} = {schedule.total_steps:,} steps"
+    total = f"{epochs_words(run.epochs)} x {order.steps_per_epoch:,} = {run.schedule.total_steps:,} steps"
     return f"{total}; batch {order.batch_size} = {parts}"
 
 
 def memory_of(run: Run, micro_batch: int) -> Memory:
     """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
     config, optim, trainer, size = run.config, run.config.optim, run.trainer.whole, run.feed.whole.largest_size
+    # Passes over one image and over two are measured; from these follows what more would take.
     empty = torch.zeros(2, 3, size, size, dtype=torch.uint8, device=run.accelerator.device)
     return estimate_memory(
         run.model,

@@ -55,12 +55,10 @@ def train(
     """Train as ``config`` says and return the finished run, the same on every process.
 
     Args:
-        config: everything that a user can choose.
-        callbacks: what is added to the run, called in this order.
+        config, callbacks: everything that a user can choose; what is added to the run, called in this order.
         given: names of the options that the user gave, while others may give way to what suits the data; by default those
             that differ from the defaults.
-        command: as typed, for the card and the command to resume.
-        resume: folder of a run to go on with, whose options are ``config``.
+        command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
     Raises StoppedError: SIGINT or SIGTERM came, the checkpoint is written; DivergedError: the loss became NaN or infinite;
@@ -150,7 +148,7 @@ def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
                 loss = log_training(run, callbacks, done, losses, watch)
                 bar.set_postfix_str(f"loss {loss:.3f}")
             run.progress = replace(run.progress, step=done, seconds=watch.seconds)
-            if ends_epoch:  # the whole epoch that ends here, though a resumed run has taken a part of it only
+            if ends_epoch:
                 end_epoch(run, callbacks, watch)
             if saves:  # after the evaluation, whose outcome a resumed run must know
                 save(run, callbacks, replace(run.progress, seconds=watch.seconds))

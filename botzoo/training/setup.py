@@ -152,18 +152,16 @@ def build(draft: Draft) -> Run:
     config, data, network, accelerator = draft.config, draft.data, draft.network, draft.accelerator
     images = len(draft.images["train"])
     order = make_order(config, config.data.epoch_images or images, accelerator)
-    if (labels := getattr(draft.images["train"], "labels", None)) is not None:
+    if (labels := getattr(draft.images["train"], "labels", None)) is not None:  # a stream has none
         order = replace(order, sampler=class_sampler(labels, config.data.sampling))
     if order.batch_size > images:  # where --data.epoch-images is more than there are
-        raise ConfigError(f"--batch-size is {order.batch_size}, of {images} training images: give {images} or fewer.")
+        raise ConfigError(f"--batch-size is {order.batch_size} for {images} training images: give {images} or fewer.")
     preprocessing = network.preprocessing
     config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
     train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
     sizes = train_size, preprocessing.size if small_epochs is not None else train_size, small_epochs
-    chances = (
-        config.data.crop_min or 1.0,
-        config.data.hflip or 0.0,
-    )  # no crop_min as long as a budget has to set the length
+    # The smallest crop is not known as long as a budget has still to set the length.
+    chances = config.data.crop_min or 1.0, config.data.hflip or 0.0
     feed = ImageFeed(draft.images, preprocessing, *sizes, *chances, config.seed, config.augment, config.paper_augment)
     feed.workers, feed.pin = worker_count(config, accelerator), accelerator.device.type == "cuda"
     if draft.own.transform is not None:
@@ -185,7 +183,7 @@ def build(draft: Draft) -> Run:
         teacher=draft.teacher,
         tricks=batch_tricks(config),
     )
-    check_sizes(trainer, {preprocessing.size, train_size})
+    check_sizes(trainer, {preprocessing.size, train_size})  # with the trainer, whose precision the network runs in
     what = data, draft.images, draft.left_out, network, draft.task, draft.teacher
     return Run(config, accelerator, draft.precision, *what, (*draft.choices, *choices), order, trainer, feed)
 

@@ -34,7 +34,7 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
         raise ConfigError(
             f"--batch-size is {batch}, and {world} processes share it evenly: give a multiple of {world}."
         )
-    share = batch // world
+    share = batch // world  # of each process, which takes it in micro-batches of equal size
     micro = min(config.engine.micro_batch or share, share)
     if share % micro:
         raise ConfigError(f"--engine.micro-batch is {micro}: give a divisor of the {share} images of each process.")

@@ -198,6 +198,7 @@ class MakeSoup(Callback):
                 save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated)
             remove_others(folder, [*self._saved, *self.ingredients])
 
+        # Before the checkpoint, which names these epochs.
         on_main(run.accelerator, write)
         self._saved = self.ingredients
 
@@ -205,10 +206,9 @@ class MakeSoup(Callback):
         """Try averages of the epochs, and take the last one that was kept."""
         if run.is_main:
             remove_others(run.folder / "checkpoints", self.ingredients)
-        if (
-            len(self.ingredients) < 2 or self.ingredients[0].epoch != run.progress.best_epoch
-        ):  # the best weights are damaged
-            return
+        if len(self.ingredients) < 2 or self.ingredients[0].epoch != run.progress.best_epoch:
+            return  # there is nothing to average, or the best weights are damaged
+        # Copies: the averages are loaded into the same tensors.
         best = {name: tensor.clone() for name, tensor in run.trainer.evaluated.state_dict().items()}
         soup = greedy_soup(self.ingredients, lambda epochs: self._score(run, epochs))
         kept = soup.taken and self._average(run, soup.epochs)  # the last one tried may be another

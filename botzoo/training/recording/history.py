@@ -43,11 +43,8 @@ class History:
         if self.path is None or not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
-        self.records = [
-            record
-            for line in lines
-            if (record := _parsed(line)) and record["step"] <= step and record["split"] not in ("test", "soup")
-        ]
+        found = [record for line in lines if (record := _parsed(line))]
+        self.records = [r for r in found if r["step"] <= step and r["split"] not in ("test", "soup")]
         if self.enabled and lines:
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
 
@@ -59,7 +56,7 @@ class History:
 def _parsed(line: str) -> Record | None:
     try:
         record: Record = json.loads(line)
-    except ValueError:  # the last line of a run that was killed while it wrote
+    except ValueError:  # the last line of a run that was killed while it wrote, so that ``rewind`` drops it
         return None
     return record
 

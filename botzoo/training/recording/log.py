@@ -53,6 +53,7 @@ def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: lis
 
     Raises DivergedError: a loss is not finite.
     """
+    # All at once: one wait for the GPU, and one exchange between the processes, for many steps.
     every: Tensor = run.accelerator.reduce(torch.stack(losses), "mean").cpu()
     if not bool(every.isfinite().all()):
         raise diverged(run, step - len(losses) + int((~every.isfinite()).nonzero()[0]) + 1)

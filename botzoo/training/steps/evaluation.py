@@ -55,6 +55,7 @@ def evaluate(
             parts = [{name: part[name] for name in part if name not in task.optional} for part in parts]
     every: list[Answers] = [part for process in gather_object([parts]) for part in process]
     kept = [name for name in every[0] if all(name in part for part in every)]  # some process may have had no room
+    # Each process has evaluated a stretch of the split, in the order of the processes.
     answers = {name: np.concatenate([part[name] for part in every]) for name in kept}
     assert total in (None, len(answers[kept[0]])), "each image is evaluated exactly once"
     return task.evaluation(answers)

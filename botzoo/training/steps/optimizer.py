@@ -27,7 +27,7 @@ def param_groups(model: nn.Module, weight_decay: float, spare_biases: bool) -> l
         decay = no_bias_decay(parameter, weight_decay) if spare_biases else weight_decay
         group = groups.setdefault(decay, {"params": [], "weight_decay": decay, "lr_scale": 1.0})
         group["params"].append(parameter)
-    return list(groups.values())
+    return list(groups.values())  # in the order of their first parameters: a checkpoint knows them by place
 
 
 def scale_lr(optimizer: torch.optim.Optimizer, model: nn.Module, lr_scale: LrScale) -> None:
@@ -38,7 +38,7 @@ def scale_lr(optimizer: torch.optim.Optimizer, model: nn.Module, lr_scale: LrSca
     group_of = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
     groups: dict[tuple[int, float], ParamGroup] = {}
     for name, parameter in model.named_parameters():
-        old, scale = group_of[id(parameter)], lr_scale(name)
+        old, scale = group_of[id(parameter)], lr_scale(name)  # biases stay apart from weights, whose decay is another
         key = (id(old), scale)
         if key not in groups:
             groups[key] = {**old, "params": [], "lr_scale": old.get("lr_scale", 1.0) * scale}
@@ -108,6 +108,7 @@ def make_swats(groups: list[ParamGroup], lr: float, betas: tuple[float, float] =
     optimizer: torch.optim.Optimizer = SWATS(groups, lr=lr, betas=betas, foreach=True)
     given: list[float] = []
 
+    # A group has turned to SGD in a step that changed its learning rate, which nothing else does in between.
     def remember(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         given[:] = [group["lr"] for group in optimizer.param_groups]
 

@@ -16,9 +16,8 @@ class Schedule:
     """Learning rate of every step: peak x warmup x decay. Nothing to prepare, save or restore.
 
     Attributes:
-        peak: learning rate after the warmup.
+        peak, cosine: learning rate after the warmup; whether it falls from there to 0 along a cosine.
         warmup_steps: less than total_steps.
-        cosine: whether it falls to 0 along a cosine after the warmup.
         falls: the steps, rising, from each of which on it is ``factor``, in (0, 1], times what it was. They are known before
             the run except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
     """

@@ -172,6 +172,7 @@ def _check_answer(name: str, teacher: Teacher, crop: int, num_classes: int) -> N
             f"The teacher {name} does not take images of {teacher.size} x {teacher.size} px "
             f"({next(iter(str(error).splitlines()), 'it fails')}): give another teacher, or another --img-size."
         ) from error
+    # Now, or hours of distillation would follow a teacher that answers NaN.
     if logits.shape != (1, num_classes) or not bool(logits.isfinite().all()):
         wrong = f"The teacher {name} does not answer an image with {num_classes} finite logits"
         raise CheckpointError(f"{wrong}: its weights are damaged, or it is no classifier.")
