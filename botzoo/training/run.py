@@ -30,8 +30,8 @@ from botzoo.training.distributed import end_trackers, from_main, on_main, same_e
 from botzoo.training.endings import StopRequest, diverged, resume_command, show_progress, stopped
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.facts import run_facts, write_evaluation
-from botzoo.training.recording.folder import RunLog, check_output, check_own, open_folder, working_in, write_facts
+from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
+from botzoo.training.recording.folder import RunLog, check_output, open_folder, working_in, write_facts
 from botzoo.training.recording.log import Watch, log_evaluation, log_training, open_records
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run

@@ -1,15 +1,11 @@
-"""A run's folder: made without touching anything that is there, and what it records of the run."""
+"""A run's folder: made without touching anything that is there, with config.yaml, run.json, log.txt and a lock."""
 
-import json
 import logging
 import logging.handlers
-import platform
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,10 +13,9 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from botzoo.errors import CheckpointError, ConfigError, DataError
+from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
-from botzoo.training.distributed import from_main, hardware, on_main
-from botzoo.training.state import Own, Run
+from botzoo.training.distributed import from_main, on_main
 from botzoo.util.files import free_name, write_json, write_text
 
 log = logging.getLogger("botzoo")
@@ -54,6 +49,11 @@ def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
 def record_config(folder: Path, config: TrainConfig) -> None:
     """Write the options of a run into its folder, in the place of what was there."""
     write_text(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+
+
+def write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Write run.json, whole or not at all."""
+    write_json(folder / "run.json", facts)
 
 
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
@@ -130,64 +130,3 @@ class RunLog(logging.handlers.MemoryHandler):
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name that logging calls)
         raise
-
-
-def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
-    """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
-
-    Raises ConfigError: there are as many processes no longer, and which images each step sees depends on their number;
-    DataError: the images are not those that the run began with; CheckpointError: the teacher's weights are not.
-    """
-    images, accelerator, folder = run.images, run.accelerator, run.folder
-    fingerprints = {role: split.fingerprint for role, split in images.items()}
-    teacher = run.teacher.identity if run.teacher is not None else None
-    path = folder / "run.json"
-    if resumed and path.exists():
-        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        since = f"since {folder} began (their SHA-256 differs): put them back, or begin a new run"
-        processes = before.get("processes", accelerator.num_processes)
-        if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
-            raise ConfigError(
-                f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
-                f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
-            )
-        if before["fingerprints"] != fingerprints:
-            raise DataError(f"The images have changed {since}.")
-        if teacher is not None and before.get("teacher", teacher)["sha256"] != teacher["sha256"]:
-            raise CheckpointError(f"The weights of the teacher {teacher['name']} have changed {since}.")
-        if (now := hardware(accelerator)) not in before["hardware"]:
-            before["hardware"] += f"; resumed on {now}"
-        return before
-    packages = "botzoo", "torch", "timm", "torchvision", "accelerate", "datasets"
-    facts = {
-        "command": command,
-        "started": time.strftime("%Y-%m-%d"),
-        "fingerprints": fingerprints,
-        "images": {role: len(split) for role, split in images.items()},
-        **({"teacher": teacher} if teacher is not None else {}),
-        "processes": accelerator.num_processes,
-        "hardware": hardware(accelerator),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        **run.facts,  # of the callbacks, such as a budget
-    }
-    if run.is_main:
-        write_facts(folder, facts)
-    return facts
-
-
-def check_own(folder: Path, own: Own) -> None:
-    """Raise ConfigError unless a run goes on with the objects of a user's own that it began with."""
-    path = folder / "run.json"
-    # A run that was killed before it wrote run.json has nothing to go on from: any objects will do.
-    began = json.loads(path.read_text(encoding="utf-8")).get("own", []) if path.exists() else own.names
-    if began != own.names:
-        raise ConfigError(
-            f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
-            f"{', '.join(own.names) or 'none'}: go on with it from Python, with resume= and the same objects."
-        )
-
-
-def write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    """Write run.json, whole or not at all."""
-    write_json(folder / "run.json", facts)

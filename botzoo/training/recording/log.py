@@ -11,7 +11,7 @@ from torch import Tensor
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import start_tracker
 from botzoo.training.endings import diverged
-from botzoo.training.recording.folder import record_facts
+from botzoo.training.recording.facts import record_facts
 from botzoo.training.recording.history import History
 from botzoo.training.state import Run
 from botzoo.util.text import duration, epochs_number
