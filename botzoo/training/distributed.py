@@ -66,7 +66,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     # A launcher's own settings would change what is computed.
     if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
-            f"The launcher asks for {accelerator.distributed_type}: plain data parallelism only is possible."
+            f"The launcher asks for {accelerator.distributed_type}: only plain data parallelism is supported."
         )
     if accelerator.gradient_accumulation_steps != 1:
         raise ConfigError("The launcher sets gradient accumulation: give --engine.micro-batch instead.")

@@ -16,7 +16,7 @@ class Waiting(Callback):
 
     def __init__(self, patience: int, min_delta: float = 0.0) -> None:
         self.patience, self.min_delta = patience, min_delta
-        self.reference, self.epochs = -1.0, 0
+        self.reference, self.epochs = -1.0, 0  # no score is below 0
 
     def state(self) -> dict[str, Any]:
         """Return the figure to beat, and the epochs since it was reached."""
@@ -66,8 +66,9 @@ class Plateau(Waiting):
         """Count, and let the learning rate fall where it is time, unless the run ends here."""
         self.count(evaluation)
         step, waited = run.progress.step, self.epochs
-        if waited and waited % self.patience == 0 and step < run.schedule.total_steps:
+        if waited and waited % self.patience == 0 and step < run.schedule.total_steps:  # none after the last step
             self.falls = (*self.falls, step)
+        # At each epoch: a budget that has changed the length has made a schedule without falls.
         run.trainer.schedule = replace(run.schedule, falls=self.falls)
         if step in self.falls:
             lr, figure = run.schedule.lr(step), run.task.headline.figure

@@ -98,7 +98,7 @@ def _forward(trainer: Trainer, size: int) -> None:
 
 def _but_of(trainer: Trainer, size: int) -> str:
     """Name the first of the next four multiples of 32 that the network takes, nothing where it takes none."""
-    first = size // 32 * 32 + 32
+    first = size // 32 * 32 + 32  # most networks halve their input five times
     for larger in range(first, first + 128, 32):
         with suppress(*_TOO_SMALL):
             _forward(trainer, larger)

@@ -48,11 +48,6 @@ class Ingredient(NamedTuple):
     top1: float
     loss: float
 
-    @property
-    def score(self) -> Score:
-        """Both figures."""
-        return Score(self.top1, self.loss)
-
 
 class Trial(NamedTuple):
     """An average that was tried: the epochs in it, the last one new; its score; whether that one was kept in it."""
@@ -91,7 +86,8 @@ class Soup:
     @property
     def score(self) -> Score:
         """Of the average on the validation split."""
-        return self._kept[-1].score if self.taken else self.ingredients[0].score
+        best = self.ingredients[0]
+        return self._kept[-1].score if self.taken else Score(best.top1, best.loss)
 
 
 def best_of(ingredients: Iterable[Ingredient], best_epoch: int, most: int) -> tuple[Ingredient, ...]:

@@ -63,7 +63,7 @@ class Own:
             used = [option for option in REPLACED.get(name, ()) if known[option].in_use(getattr(config, option))]
             if named := [flag(option, getattr(config, option)) for option in used if option in given]:
                 raise ConfigError(f"A {name} of your own replaces {and_list(named)}: leave one of the two out.")
-            config = giving_way(config, used, given)
+            config = giving_way(config, used, given)  # a recipe's option gives way in silence
         return config
 
     @property

@@ -81,7 +81,7 @@ class ImageFeed:
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of each step of [first, last)."""
         transform = self.transform(self.train_size)
-        if self.small_epochs is not None:
+        if self.small_epochs is not None:  # the transform is told the epoch of each image, and picks the size by it
             transform = ProgressiveResizing(transform, self.small_epochs, self.transform(self.later_size))
         return self.images["train"].train_batches(transform, order, first, last, workers=self.workers, pin=self.pin)
 

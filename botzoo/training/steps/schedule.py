@@ -36,7 +36,8 @@ class Schedule:
             decay = warmup(step, self.warmup_steps)
         else:
             decay = cosine(after, self.total_steps - self.warmup_steps) if self.cosine else 1.0
-        return self.peak * decay * self.factor ** bisect_right(self.falls, step)
+        fallen = bisect_right(self.falls, step)  # a fall counts from its own step on
+        return self.peak * decay * self.factor**fallen
 
 
 def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = None, every: int = 2) -> list[int]:
@@ -48,7 +49,7 @@ def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = 
         epochs: of the whole run, the last of which may be cut short.
     """
     if decay == "step":
-        quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})
+        quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})  # of very few epochs some are the same
         return [epoch for epoch in milestones or quarters if epoch < epochs]
     return list(range(every, math.ceil(epochs), every)) if decay == "exponential" else []
 
