@@ -19,6 +19,7 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
+from botzoo import __version__
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
@@ -179,9 +180,8 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
-        "versions": {
-            name: version(name) for name in ("botzoo", "torch", "timm", "torchvision", "accelerate", "datasets")
-        },
+        "versions": {"botzoo": __version__}  # which a checkout that is not installed has too
+        | {name: version(name) for name in ("torch", "timm", "torchvision", "accelerate", "datasets")},
         **run.facts,
     }
     if run.is_main:
