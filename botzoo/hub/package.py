@@ -11,12 +11,11 @@ from huggingface_hub import ModelCard
 from botzoo.errors import BotzooError, PublishError
 from botzoo.models.create import create_model
 from botzoo.results.card.beside import FILES as BESIDE
-from botzoo.results.card.claim import claim_in_card, license_fields
+from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.recipe import read_recipe
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
 from botzoo.util.files import sha256_of
-from botzoo.util.text import brief
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -72,13 +71,7 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     except BotzooError as error:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
     try:
-        card = ModelCard((folder / "README.md").read_text(encoding="utf-8"))
-    except Exception as error:  # YAML's errors, ValueError, and others for a model-index that is not one
-        raise PublishError(
-            f"{folder / 'README.md'} is not a model card ({brief(error, 1000)}): mend its first lines."
-        ) from error
-    try:
-        claim = claim_in_card(folder / "README.md")
+        card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
         if (folder / "recipe.yaml").is_file():
             read_recipe(folder / "recipe.yaml")
     except BotzooError as error:

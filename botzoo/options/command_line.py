@@ -19,6 +19,7 @@ from botzoo.options.facts import Option, fitted_to, flag, options_of
 from botzoo.options.help import help_text
 from botzoo.options.values import SWITCH, in_words, read
 from botzoo.util.nested import nested
+from botzoo.util.yaml_files import read_yaml
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
@@ -102,12 +103,18 @@ def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where
         where: names the file in the message.
 
     Raises:
-        ConfigError: a name does not exist or a value is of another type.
+        ConfigError: a name does not exist, is of one machine or run, or a value is of another type.
     """
+    known = options_of(config_class)
     try:
-        return nested(_read(config_class, options))
+        read = _read(config_class, options)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if own := [name for name in read if known[name].machine]:  # whoever wrote it must not choose what is sent to whom
+        raise ConfigError(
+            f"{where} cannot hold {own[0]}, which is of one run: take it out and give {flag(own[0])} beside it."
+        )
+    return nested(read)
 
 
 def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
@@ -117,7 +124,7 @@ def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
         ConfigError: the file is damaged or holds unknown keys or values.
     """
     try:
-        return made(nested(_read(config_class, _yaml(file))), config_class)
+        return made(nested(_read(config_class, read_yaml(file, as_text=True))), config_class)
     except ConfigError as error:
         raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
 
@@ -201,27 +208,12 @@ def _unknown_flag(start: str, name: str, known: Mapping[str, Option], names: lis
 
 def _from_file(file: Path, command: Command[Any]) -> dict[str, Any]:
     """Return the options in the file of --config, by their names."""
-    written = _yaml(file)
+    written = read_yaml(file, as_text=True)
     for name in (*WORDS, *command.modes, *command.own):
         if name in written:
             shown = flag(name) if name in command.modes else f"{flag(name)} {written[name]}"
             raise ConfigError(f"{name} cannot stand in a file: give {shown} on the command line.")
     return _read(command.config_class, written)
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    """Return what a file of options holds; all values are text, which their options read as they read flags."""
-    try:
-        written = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(
-            f"{file} must be YAML, `name: value` on each line ({' '.join(str(error).split())})."
-        ) from error
-    if not isinstance(written, dict):
-        raise ConfigError(f"{file} must be YAML, `name: value` on each line.")
-    return written
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from botzoo.errors import ConfigError
+from botzoo.errors import ConfigError, printable
+from botzoo.util.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
 ENDINGS = (".yaml", ".yml")
@@ -75,13 +74,15 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
     path = file_of(name, FOLDER, "recipe")
     if str(path) in _seen:
         raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
-    values = read_yaml(path, KEYS)
+    values = read_yaml(path)
+    check_keys(values, KEYS, f"{path}: there is", f"Give {', '.join(KEYS)}.")
     base = values.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise ConfigError(f"{path}: base is {base!r}; it must be the name or the path of a recipe.")
     for key in ("options", "paper", "measured"):
         if not isinstance(values.get(key, {}), dict):
             raise ConfigError(f"{path}: {key} must be `name: value` lines.")
+    values |= {key: printable(str(values[key])) for key in ("about", "section") if key in values}
     if "paper" in values:
         values["paper"] = {model: accuracies(pair, path) for model, pair in dict(values["paper"]).items()}
     if base and base.endswith(ENDINGS):
@@ -106,24 +107,6 @@ def file_of(name: str, folder: Path, what: str) -> Path:
         cure = f"There are {', '.join(known)}; a file of your own ends in .yaml."
         raise ConfigError(f"There is no {what} {name!r}.", value=name, accepted=known, cure=cure)
     return folder / f"{name}.yaml"
-
-
-def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the mapping in a YAML file that may hold no other than these ``keys``.
-
-    Raises:
-        ConfigError: it cannot be read, is no mapping, or holds another key.
-    """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold `name: value` lines, with the names {', '.join(keys)}.")
-    check_keys(values, keys, f"{path}: there is", f"Give {', '.join(keys)}.")
-    return values
 
 
 def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str, cure: str = "") -> None:

@@ -9,9 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from botzoo.errors import CheckpointError
+from botzoo.errors import CheckpointError, ConfigError
 from botzoo.models.foreign import temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
@@ -23,6 +21,7 @@ from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.nested import flat
 from botzoo.util.text import brief
+from botzoo.util.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,10 @@ class RunRecord:
             raise CheckpointError(f"{folder} is not the folder of a run: it has no config.yaml.")
         if not (folder / "model" / "config.json").is_file():
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
-        options = _read(folder / "config.yaml", yaml.safe_load)
+        try:
+            options = read_yaml(folder / "config.yaml")
+        except ConfigError as error:
+            raise CheckpointError(f"{folder} cannot be read. {error}") from error
         facts = _read(folder / "run.json", json.loads)
         lines = _read(
             folder / "metrics.jsonl", lambda text: {"lines": [json.loads(line) for line in text.splitlines()]}
@@ -177,6 +179,6 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         if not isinstance(found, dict):
             raise ValueError("it holds no names and values")
         return found
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         reason = brief(error) if path.is_file() else "there is no such file"
         raise CheckpointError(f"{path} cannot be read ({reason}).") from error

@@ -117,8 +117,8 @@ REFUSED = {
     "option: {lr: 1}\n": "no key 'option'. Did you mean 'options'",
     "- lr\n": "must hold `name: value` lines",
     "options: 3\n": "options must be",
-    "a: [\n": "is not YAML",
-    "!!python/object:os.system {}\n": "is not YAML",
+    "a: [\n": "must be YAML",
+    "!!python/object:os.system {}\n": "must be YAML",
 }
 
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import yaml
 
-from botzoo.errors import CheckpointError
+from botzoo.errors import CheckpointError, ConfigError
 from botzoo.options.facts import without_machine
 from botzoo.results.record import RunRecord
 from botzoo.util.files import write_text
-from botzoo.util.text import brief
-
-RECIPE_BYTES = 1 << 20
+from botzoo.util.yaml_files import read_yaml
 
 
 def write_recipe(record: RunRecord, path: Path) -> None:
@@ -43,11 +41,6 @@ def read_recipe(recipe: Path) -> dict[str, Any]:
         CheckpointError: it is too large, damaged, or no list of options.
     """
     try:
-        if recipe.stat().st_size > RECIPE_BYTES:
-            raise ValueError(f"it has {recipe.stat().st_size:,} bytes")
-        options = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-        if not isinstance(options, dict):
-            raise ValueError("it holds no `name: value` lines")
-        return options
-    except (yaml.YAMLError, OSError, ValueError) as error:
-        raise CheckpointError(f"{recipe} is not a recipe that can be read ({brief(error)}).") from error
+        return read_yaml(recipe)
+    except ConfigError as error:
+        raise CheckpointError(f"{recipe} is not a recipe that can be read. {error}") from error
