@@ -143,7 +143,7 @@ class ParquetForm:
             first, begin = begin, begin + parquet.metadata.row_group(group).num_rows
             if not any(map(wanted, range(first, min(begin, end)))):
                 continue
-            batches = parquet.iter_batches(32, [group], [self.image, self.label], use_threads=False)
+            batches = parquet.iter_batches(4, [group], [self.image, self.label], use_threads=False)
             rows = (row for b in batches for row in zip(b.column(self.image), b.column(self.label), strict=True))
             for number, (image, label) in enumerate(rows, first):
                 if number < end and wanted(number):

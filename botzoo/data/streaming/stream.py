@@ -6,7 +6,8 @@ Everything follows from (seed, pass, number of processes) and from how many imag
 2. The line, less the images that do not fill a last batch, is cut into W parts of equal length, one for each process,
    whatever the sizes of the shards: a part may begin and end within one. So each pass sees each image once, but for
    those left out.
-3. Each process draws its next image at random from a buffer that the following images of its part fill up.
+3. Each process reads up to ``TOGETHER`` shards of its part at once, by turns that are drawn, so that shards which are
+   sorted by class are mixed, and draws its next image at random from a buffer that the images read fill up.
 
 All this is arithmetic on numbers, not on images. A resumed run does it again and reads only what it had not trained on:
 it goes on with the very image with which the other would have gone on. Augmentation depends on the seed, the pass and
@@ -17,7 +18,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,15 @@ from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 
 log = logging.getLogger("botzoo")
+
+TOGETHER = 16
+"""Shards that a process reads at once, or as many as its buffer holds images."""
+
+WATCHED, TOO_FEW = 4, 0.6
+"""First batches whose classes are counted, and of what chance would give them the share below which that is said."""
+
+Piece = tuple[int, int, int]
+"""A shard, the first of its images that is a process's, and how many there are."""
 
 
 class Row(NamedTuple):
@@ -61,6 +71,7 @@ class Stream(LoadedSplit):
         self.kept_in = f"streamed from {len(shards.urls):,} shards, shuffled in a buffer of {buffer:,}"
         self.evaluated = None if skip_corrupt else len(shards)
         self._reported: set[str] = set()
+        self._watched = False
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -77,7 +88,7 @@ class Stream(LoadedSplit):
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
         """Yield the micro-batches; this process alone reads, however many decode, so that images keep their order."""
-        rows = _ahead(self.micro_batches(order, first, last))
+        rows = _ahead(self._watch(self.micro_batches(order, first, last), order))
         batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
         for _ in range(first, last):
             step = [self._readable(next(batches)) for _ in range(order.accumulate)]
@@ -111,43 +122,76 @@ class Stream(LoadedSplit):
         """Yield this process's rows of pass ``number``, without those of its first ``done`` steps."""
         each = order.batch_size // order.world_size
         # rank + 1: numpy takes (seed, number, 0) for (seed, number), from which the order of the shards is drawn
-        draws = drawn(steps * each, self.buffer, np.random.default_rng((order.seed, number, order.rank + 1)))
+        rng = np.random.default_rng((order.seed, number, order.rank + 1))
+        draws = drawn(steps * each, self.buffer, rng)
         wanted = np.ones(len(draws), bool)
         wanted[draws[: done * each]] = False
         shards = np.random.default_rng((order.seed, number)).permutation(len(self.shards.urls))
-        incoming = self._line(shards, order.rank * len(draws), wanted, number)
+        pieces = self._pieces(shards, order.rank * len(draws), len(draws))
+        lanes = min(
+            TOGETHER, self.buffer
+        )  # each reads every so-manieth piece; all come to their ends at about one time
+        lane_of = np.repeat(np.arange(len(pieces)) % lanes, [images for _, _, images in pieces]).astype(np.uint8)
+        turns = rng.permutation(lane_of)
+        readers = [self._read(pieces[k::lanes], wanted[turns == k], number) for k in range(lanes)]
+        incoming = iter(np.flatnonzero(wanted).tolist())
         held: dict[int, Row] = {}
         for place in draws[done * each :].tolist():
             while place not in held:  # what comes out of the buffer later waits here, already read
-                at, row = next(incoming)
-                held[at] = row
+                at = next(incoming)
+                held[at] = next(readers[turns[at]])
             yield held.pop(place)
 
     def in_order(self, rank: int, world_size: int) -> Iterator[Row]:
         """Yield the rows that process ``rank`` evaluates, in the order of the shards; each is one process's."""
         mine = share(len(self), rank, world_size)
-        shards = np.arange(len(self.shards.urls))
-        yield from (row for _, row in self._line(shards, mine.start, np.ones(len(mine), bool), 0))
+        pieces = self._pieces(np.arange(len(self.shards.urls)), mine.start, len(mine))
+        yield from self._read(pieces, np.ones(len(mine), bool), 0)
 
-    def _line(
-        self, shards: NDArray[np.int64], start: int, wanted: NDArray[np.bool_], epoch: int
-    ) -> Iterator[tuple[int, Row]]:
-        """Yield place and row of the wanted ones of the images from ``start`` on, of all ``shards`` in their order."""
+    def _pieces(self, shards: NDArray[np.int64], start: int, count: int) -> list[Piece]:
+        """Return the pieces that ``count`` images from ``start`` on lie in, where all ``shards`` are put end to end."""
+        sizes = self.shards.images[shards]
+        begins = np.cumsum(sizes) - sizes
+        low, high = np.maximum(begins, start), np.minimum(begins + sizes, start + count)
+        pieces = zip(shards.tolist(), (low - begins).tolist(), (high - low).tolist(), strict=True)
+        return [piece for piece in pieces if piece[2] > 0]
+
+    def _read(self, pieces: Sequence[Piece], wanted: NDArray[np.bool_], epoch: int) -> Iterator[Row]:
+        """Yield the rows of the wanted ones of the images of ``pieces``, in their order."""
         sizes = self.shards.images
         firsts = np.cumsum(sizes) - sizes  # number of each shard's first image in the whole split
         end = 0
-        for shard in shards.tolist():
-            begin, end = end, end + int(sizes[shard])
-            low, high = max(begin, start), min(end, start + len(wanted))
-            if low >= high or not wanted[low - start : high - start].any():
+        for shard, first, images in pieces:
+            begin, end = end, end + images
+            if not wanted[begin:end].any():
                 continue
-            for number, encoded, label in self.shards.cells(shard, wanted[low - start : high - start], low - begin):
+            for number, encoded, label in self.shards.cells(shard, wanted[begin:end], first):
                 source = self.shards.describe(shard, number)
                 try:
                     index = self.shards.index_of(label)
                 except ValueError as error:
                     raise DataError(f"{source} has {error}: mend or remove it.") from error
-                yield begin + number - start, Row((epoch, int(firsts[shard]) + number), encoded, index, source)
+                yield Row((epoch, int(firsts[shard]) + number), encoded, index, source)
+
+    def _watch(self, batches: Iterator[list[Row]], order: Order) -> Iterator[list[Row]]:
+        """Yield batches of rows; say once, on one process, where the first have far fewer classes than chance would give."""
+        if self._watched or order.rank:
+            yield from batches
+            return
+        self._watched = True
+        first = list(islice(batches, WATCHED))
+        counts, classes = self.shards.class_counts(self.shards.classes), self.shards.classes
+        shares = np.full(classes, 1 / classes) if counts is None else counts / counts.sum()
+        seen = float(np.mean([len({row.label for row in batch}) for batch in first])) if first else 0
+        expected = float(np.mean([(1 - (1 - shares) ** len(batch)).sum() for batch in first])) if first else 0
+        if seen < TOO_FEW * expected:
+            held = f"the buffer holds {min(self.buffer, len(self)):,} of {len(self):,} images"
+            log.warning(
+                "The first batches have %.1f of %d classes each, and chance would give them %.1f: the shards are sorted by "
+                "class. Write them anew with the images in random order, or give a larger --data.shuffle-buffer (%s).",
+                *(seen, classes, expected, held),
+            )
+        yield from chain(first, batches)
 
     def _readable(self, batch: tuple[Batch | None, list[str]]) -> Batch | None:
         """Return a batch without its unreadable images, which are an error or, each once, a line in the log."""
