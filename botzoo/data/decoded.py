@@ -23,6 +23,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from botzoo.data.decode import most_pixels
 from botzoo.errors import DataError
 from botzoo.util.cache import Draft, Store, mapped
 
@@ -107,8 +108,8 @@ def _mapped(index: Index, path: Path | None) -> Pixels | None:
 
 
 def key_of(digests: NDArray[np.uint8]) -> str:
-    """Return the name of the file for these encoded images: it changes with them, with VERSION and with Pillow's."""
-    return hashlib.sha256(f"{VERSION} {PIL.__version__} ".encode() + digests.tobytes()).hexdigest()
+    """Return the name of the file for these encoded images: it changes with them, VERSION, Pillow's and the limit."""
+    return hashlib.sha256(f"{VERSION} {PIL.__version__} {most_pixels()} ".encode() + digests.tobytes()).hexdigest()
 
 
 def open_decoded(key: str) -> Decoded | None:

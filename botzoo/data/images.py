@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import decode
+from botzoo.data.decode import decode, decoding, room_for
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
 from botzoo.data.order import Order, share
@@ -73,6 +74,10 @@ class Images(LoadedSplit):
         """Return image i, decoded, RGB."""
         return Image.fromarray(self.pixels(i)) if self.cached else self._decode(i)
 
+    def room(self, i: int) -> AbstractContextManager[None]:
+        """Return the wait for room for image i, which is there to the end of the block."""
+        return room_for(int(self.decoded.index.shapes[self.rows[i]].astype(np.int64).prod()))
+
     def train_batches(
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
@@ -107,7 +112,8 @@ class _Keyed(Dataset[Row]):
 
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
-        pixels = self.transform(self.images.image(index), key)
+        with self.images.room(index):
+            pixels = self.transform(self.images.image(index), key)
         return pixels, self.images.labels[index], self.transform.colour(key)
 
 
@@ -184,7 +190,7 @@ def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
 def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
     # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
-    read = list(progress(in_order(lambda i: _look(split, i, decoding=False), len(split)), total=len(split)))
+    read = list(progress(in_order(lambda i: _look(split, i, pixels=False), len(split)), total=len(split)))
     digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
     problems = {i: image.problem for i, image in enumerate(read) if image.problem}
     key = key_of(digests)
@@ -193,7 +199,7 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
         return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def look(i: int) -> _Look:
-        return read[i] if i in problems else _look(split, i, decoding=True)
+        return read[i] if i in problems else _look(split, i, pixels=True)
 
     def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
@@ -232,18 +238,19 @@ class _Look(NamedTuple):
     problem: str | None = None
 
 
-def _look(split: Split, i: int, *, decoding: bool) -> _Look:
-    """Read an image and hash what it is decoded from; decode it too if ``decoding``."""
+def _look(split: Split, i: int, *, pixels: bool) -> _Look:
+    """Read an image and hash what it is decoded from; decode it too if ``pixels``."""
     try:
         raw = split.read(i)
         raw = read_file(raw) if isinstance(raw, Path) else raw
         if isinstance(raw, bytes) and not raw:
             return _Look(problem="it is empty (0 bytes)")
         digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
-        if not decoding:
+        if not pixels:
             return _Look(digest)
         try:
-            return _Look(digest, np.asarray(decode(raw)))
+            with decoding(raw) as image:
+                return _Look(digest, np.asarray(image))
         except ValueError as error:
             return _Look(digest, problem=str(error))
     except (OSError, MemoryError) as error:

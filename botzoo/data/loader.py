@@ -1,9 +1,11 @@
 """Batches of images for training and evaluation, and what is asked of the images that they are made of."""
 
+import multiprocessing
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from botzoo.data.decode import Room, use_room
 from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
 from botzoo.data.sources.base import Labels
@@ -33,7 +36,8 @@ def collate(rows: Sequence[Row]) -> Batch:
     return (*batch, torch.tensor(colours)) if any(colours) else batch
 
 
-def _set_up_worker(worker: int) -> None:
+def _set_up_worker(room: Room, worker: int) -> None:
+    use_room(room)  # one for all of them
     # A terminal or a scheduler signals the whole group: the training process writes a checkpoint, then ends its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -45,15 +49,16 @@ def make_loader(
     dataset: Dataset[Any], batches: Iterable[list[Any]], collate: Callable[[list[Any]], Any], workers: int, pin: bool
 ) -> DataLoader[Any]:
     """Return torch's loader: ``dataset[row]`` for the rows of each of ``batches``, put together, in worker processes."""
+    # Forked workers share the images in memory; started otherwise, each would be sent a copy.
+    started = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     return DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=_set_up_worker,
-        # Forked workers share the images in memory; started otherwise, each would be sent a copy.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        worker_init_fn=partial(_set_up_worker, Room(started)) if workers else None,
+        multiprocessing_context=started if workers else None,
         prefetch_factor=PREFETCH if workers else None,
     )
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-AHEAD_BYTES = 512 << 20
+AHEAD_BYTES = 256 << 20
 """Decoded images that may be held before their turn has come, apart from the one that each thread is at work on."""
 
 

@@ -3,7 +3,8 @@
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from botzoo import __version__
-from botzoo.data.decode import decode
+from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import Pixels
 from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError, printable
@@ -86,18 +87,21 @@ def name_of(image: AnyImage, place: int) -> str:
     return str(image) if isinstance(image, str | Path) else f"image {place}"
 
 
-def read_image(image: AnyImage) -> Image.Image:
-    """Return an image as 8-bit RGB: of whatever kind it is, the same pixels.
+@contextmanager
+def read_image(image: AnyImage) -> Iterator[Image.Image]:
+    """Give an image as 8-bit RGB, of whatever kind it is the same pixels, with room for them to the end of the block.
 
     Raises:
         ValueError: there is no such file, the address does not answer, or what is there is no image; the message says which.
     """
-    if isinstance(image, str | Path):
-        return decode(read_encoded(str(image)))
     if isinstance(image, Image.Image):
         with PILLOW:
-            return decode(image)
-    return decode(image if isinstance(image, bytes) else _pixels(image))
+            found = decode(image)
+        yield found
+        return
+    encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image
+    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded)) as found:
+        yield found
 
 
 def _pixels(image: NDArray[Any] | Tensor) -> Pixels:

@@ -224,7 +224,8 @@ class Predictor:
     def _read(self, image: AnyImage) -> Pixels | str:
         """Return the network's input, uint8 (S, S, 3), or what is wrong with the image."""
         try:
-            return self.transform(read_image(image), (0, 0))
+            with read_image(image) as picture:
+                return self.transform(picture, (0, 0))
         except (OSError, ValueError) as error:
             return str(error)
 

@@ -10,7 +10,6 @@ import PIL
 import pytest
 from PIL import Image
 
-from botzoo.data import decode as module
 from botzoo.data.decode import decode
 from data.pictures import RED, encode, noise
 
@@ -93,7 +92,7 @@ def test_a_huge_image_is_read_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_an_image_beyond_the_limit_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_PIXELS", 5)
+    monkeypatch.setenv("BOTZOO_MAX_MEGAPIXELS", "5e-6")
     with pytest.raises(ValueError, match="it has 3 x 2 pixels, more than 5"):
         decode(encode(RED))
 

@@ -17,6 +17,7 @@ the image. An unreadable image gives its place in the batch to another one of th
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import decode
+from botzoo.data.decode import decoding
 from botzoo.data.loader import Batch, LoadedSplit, collate, make_loader
 from botzoo.data.loader import Row as Decoded
 from botzoo.data.order import Order, share
@@ -236,11 +237,12 @@ class _Decoding(Dataset[Any]):
     def __getitem__(self, row: Row) -> Decoded | str:
         if not row.encoded:
             return f"{row.source}: it is empty (0 bytes)"
-        try:
-            image = decode(row.encoded)
-        except (ValueError, MemoryError) as error:
-            return f"{row.source}: {error}"
-        return self.transform(image, row.key), row.label, self.transform.colour(row.key)
+        with ExitStack() as stack:
+            try:
+                image = stack.enter_context(decoding(row.encoded))
+            except (ValueError, MemoryError) as error:
+                return f"{row.source}: {error}"
+            return self.transform(image, row.key), row.label, self.transform.colour(row.key)
 
 
 def _collate_readable(rows: Sequence[Decoded | str], fill: bool) -> tuple[Batch | None, list[str]]:

@@ -137,8 +137,9 @@ def look_at_pixels(roll: Roll) -> tuple[list[Finding], list[str]]:
     """Look at the pixels of every image once; return what is found, and remarks on what is not."""
 
     def look(i: int) -> tuple[np.uint64, np.uint8]:
-        image = roll.image(i)
-        return duplicates.difference_hash(image), duplicates.contrast(image)
+        with roll.room(i):
+            image = roll.image(i)
+            return duplicates.difference_hash(image), duplicates.contrast(image)
 
     seen, quiet = in_order(look, len(roll)), not sys.stderr.isatty()
     bar = tqdm(seen, "looking at images", len(roll), leave=False, disable=quiet, unit="img")

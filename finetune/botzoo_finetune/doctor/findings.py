@@ -1,6 +1,7 @@
 """The images of a data set in one line, so that checks can speak of them by number, and what checks say of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -96,6 +97,11 @@ class Roll:
         """Return the readable image i, decoded, RGB."""
         images, row = self._at(i)
         return images.image(row)
+
+    def room(self, i: int) -> AbstractContextManager[None]:
+        """Return the wait for room for it, see ``Images.room``."""
+        images, row = self._at(i)
+        return images.room(row)
 
     def entry(self, i: int) -> Entry:
         """Return who image i is, readable or not."""

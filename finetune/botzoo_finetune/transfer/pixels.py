@@ -32,7 +32,11 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
     shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
     if (shapes == shapes[0]).all() and 3 * shapes.prod(1).sum() <= TOGETHER:
         return _fitted(np.stack([images.pixels(i) for i in range(first, last)]), preprocessing)
-    return torch.cat([_fitted(images.pixels(i)[None].copy(), preprocessing) for i in range(first, last)])
+    fitted = []
+    for i in range(first, last):
+        with images.room(i):
+            fitted.append(_fitted(images.pixels(i)[None].copy(), preprocessing))
+    return torch.cat(fitted)
 
 
 def _fitted(pixels: Pixels, preprocessing: Preprocessing) -> Tensor:

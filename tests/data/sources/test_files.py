@@ -102,7 +102,7 @@ def test_what_is_no_regular_file_is_refused_and_not_opened(
 def test_a_special_file_is_no_image_to_predict(tmp_path: Path, special: Callable[[Path], None]) -> None:
     special(tmp_path / "1.png")
     with pytest.raises(ValueError, match="no file"):
-        read_image(tmp_path / "1.png")
+        read_image(tmp_path / "1.png").__enter__()
 
 
 @pytest.fixture
