@@ -1,19 +1,17 @@
 """From encoded images to 8-bit RGB, of which so many pixels are in memory at once."""
 
 import math
-import os
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from botzoo.data.parallel import most_pixels, room_for
 from botzoo.data.sources.base import Encoded
 from botzoo.data.sources.files import read_file
 
@@ -21,64 +19,6 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 """What is tried, the frequent ones first; Pillow reads more, some of it by running other programs."""
-
-WAIT_SECONDS = 60.0
-"""Longest wait for room: a process that was killed gives none back."""
-
-
-def most_pixels() -> int:
-    """Return how many pixels an image may have, and all at once: ``$BOTZOO_MAX_MEGAPIXELS`` million, by default 100."""
-    with suppress(ValueError, OverflowError):
-        return max(1, round(1e6 * float(os.environ.get("BOTZOO_MAX_MEGAPIXELS", "100"))))
-    return 100_000_000
-
-
-class Room:
-    """The pixels that are decoded now, counted for the threads of one process or, given its ``context``, for its children."""
-
-    def __init__(self, context: Any = None) -> None:
-        self.changed = context.Condition() if context else threading.Condition()
-        self.used = context.Value("q", 0, lock=False) if context else SimpleNamespace(value=0)
-
-    @contextmanager
-    def of(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for so many pixels, or for as many as there may be, and give it back at the end.
-
-        A thread that has room already waits for no more.
-        """
-        if getattr(_THIS_THREAD, "has_room", False):
-            yield
-            return
-        pixels = min(pixels, most := most_pixels())
-        with self.changed:
-            self.changed.wait_for(lambda: self.used.value + pixels <= most, WAIT_SECONDS)
-            self.used.value += pixels
-        _THIS_THREAD.has_room = True
-        try:
-            yield
-        finally:
-            _THIS_THREAD.has_room = False
-            with self.changed:
-                self.used.value -= pixels
-                self.changed.notify_all()
-
-
-_THIS_THREAD = threading.local()
-_ROOMS = [Room()]
-
-
-def use_room(room: Room | None = None) -> None:
-    """Count the pixels of this process in ``room``, by default in one of its own."""
-    _ROOMS[:] = [room or Room()]
-
-
-if hasattr(os, "register_at_fork"):  # a thread of the parent may have been at the counter
-    os.register_at_fork(after_in_child=use_room)
-
-
-def room_for(pixels: int) -> AbstractContextManager[None]:
-    """Return the wait for room for so many pixels, at whose end they count no longer."""
-    return _ROOMS[0].of(pixels)
 
 
 def decode(encoded: Encoded | Image.Image) -> Image.Image:

@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from botzoo.data.decode import most_pixels
+from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
 from botzoo.util.cache import Draft, Store, mapped
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import decode, decoding, room_for
+from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
 from botzoo.data.order import Order, share
-from botzoo.data.parallel import in_order
+from botzoo.data.parallel import in_order, room_for
 from botzoo.data.sources.base import Split
 from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from botzoo.data.decode import Room, use_room
 from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
+from botzoo.data.parallel import Room, use_room
 from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
 

@@ -1,18 +1,79 @@
-"""Work on many images at once, with results in order."""
+"""Work on many images at once: so many pixels in memory, and results in order."""
 
 import math
 import os
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Condition
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 AHEAD_BYTES = 256 << 20
-"""Decoded images that may be held before their turn has come, apart from the one that each thread is at work on."""
+"""Decoded images that may be held before their turn has come, apart from those that are being decoded."""
+
+WAIT_SECONDS = 60.0
+"""Longest wait for room: a process that was killed gives none back."""
+
+
+def most_pixels() -> int:
+    """Return how many pixels an image may have, and all at once: ``$BOTZOO_MAX_MEGAPIXELS`` million, by default 100."""
+    with suppress(ValueError, OverflowError):
+        return max(1, round(1e6 * float(os.environ.get("BOTZOO_MAX_MEGAPIXELS", "100"))))
+    return 100_000_000
+
+
+class Room:
+    """The pixels that are decoded now, counted for the threads of one process or, given its ``context``, for its children."""
+
+    def __init__(self, context: Any = None) -> None:
+        self.changed = context.Condition() if context else threading.Condition()
+        self.used = context.Value("q", 0, lock=False) if context else SimpleNamespace(value=0)
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        """Wait until there is room for so many pixels, or for as many as there may be, and give it back at the end.
+
+        A thread that has room already waits for no more; one of ``in_order`` waits for the room of its result too.
+        """
+        if getattr(_THIS_THREAD, "has_room", False):
+            yield
+            return
+        pixels, may_begin = min(pixels, most := most_pixels()), getattr(_THIS_THREAD, "may_begin", lambda: True)
+        with self.changed:
+            self.changed.wait_for(lambda: self.used.value + pixels <= most and may_begin(), WAIT_SECONDS)
+            self.used.value += pixels
+        _THIS_THREAD.has_room = True
+        try:
+            yield
+        finally:
+            _THIS_THREAD.has_room = False
+            with self.changed:
+                self.used.value -= pixels
+                self.changed.notify_all()
+
+
+_THIS_THREAD = threading.local()
+_ROOMS = [Room()]
+
+
+def use_room(room: Room | None = None) -> None:
+    """Count the pixels of this process in ``room``, by default in one of its own."""
+    _ROOMS[:] = [room or Room()]
+
+
+if hasattr(os, "register_at_fork"):  # a thread of the parent may have been at the counter
+    os.register_at_fork(after_in_child=use_room)
+
+
+def room_for(pixels: int) -> AbstractContextManager[None]:
+    """Return the wait for room for so many pixels, at whose end they count no longer."""
+    return _ROOMS[0].of(pixels)
 
 
 def in_order(
@@ -23,38 +84,50 @@ def in_order(
     Threads work ahead, but not far: what they have ready is held in memory, ``size`` bytes of it for each result. Where the
     results are no longer wanted, the images at work are waited for if ``patient``.
     """
-    changed = Condition()
-    held, turn = 0, 0  # bytes of the results that wait, and the chunk that is yielded next
+    changed = _ROOMS[0].changed
+    held, turn = 0, 0  # bytes of the results that wait, and the image that is yielded next
 
-    def move(size: int, chunks: int = 0) -> None:
+    def move(size: int, images: int = 0) -> None:
         nonlocal held, turn
         with changed:
-            held, turn = held + size, turn + chunks
+            held, turn = held + size, turn + images
             changed.notify_all()
 
-    def chunk(number: int) -> list[T]:
-        results = []
-        for i in range(8 * number, min(8 * number + 8, count)):
-            with changed:  # whose turn it is needs no room: else the others would never move up
-                changed.wait_for(lambda: held < AHEAD_BYTES or turn >= number)
-            if turn > count:
-                break
-            results.append(work(i))
-            move(size(results[-1]))
-        return results
+    def chunk(first: int, results: SimpleQueue[tuple[T, None] | tuple[None, BaseException]]) -> None:
+        try:
+            for i in range(first, min(first + 8, count)):
+
+                def may_begin(i: int = i) -> bool:
+                    return held < AHEAD_BYTES or turn >= i  # whose turn it is needs no room: else nothing would move
+
+                with changed:
+                    changed.wait_for(may_begin)
+                if turn > count:
+                    break
+                _THIS_THREAD.may_begin = may_begin
+                result = work(i)
+                move(size(result))
+                results.put((result, None))
+        except BaseException as error:
+            results.put((None, error))
 
     threads = min(16, cores(shared=False))
     pool = ThreadPoolExecutor(threads)
-    ready: deque[Future[list[T]]] = deque()
+    ready = deque[SimpleQueue[Any]]()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             for number in range(chunks := math.ceil(count / 8)):
-                ready.append(pool.submit(chunk, number))
+                ready.append(SimpleQueue())
+                pool.submit(chunk, 8 * number, ready[-1])
                 while len(ready) > 2 * threads or (ready and number == chunks - 1):
-                    results = ready.popleft().result()
-                    move(-sum(map(size, results)), 1)
-                    yield from results
+                    results = ready.popleft()
+                    for _ in range(min(8, count - turn)):
+                        result, error = results.get()
+                        if error is not None:
+                            raise error
+                        move(-size(result), 1)
+                        yield result
     finally:
         move(0, count + 1)  # none waits or begins any longer
         pool.shutdown(wait=patient, cancel_futures=True)

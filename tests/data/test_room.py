@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from botzoo.data.decode import Room, decode, decoding, room_for
+from botzoo.data.decode import decode, decoding
 from botzoo.data.images import read_images
 from botzoo.data.order import Order
+from botzoo.data.parallel import Room, room_for
 from botzoo.inference.images import read_image
 from data.pictures import encode, noise, split_of
 from data.streaming.made import TRANSFORM, stream, write_tar
