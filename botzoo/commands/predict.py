@@ -56,7 +56,7 @@ def run(argv: list[str]) -> None:
         "after the training so that probabilities are as sure as they are right, where the model's config.json has it.",
     )
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
-    add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic (default: auto).")
+    add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic; auto: fp32 unless less will do.")
     add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
     options = parser.parse(argv, intermixed=True)
     output = Path(options.output).expanduser() if options.output else None
