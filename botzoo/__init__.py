@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees of ``_PUBLIC``
-    from botzoo.api import train_from_python as train
+    from botzoo.api import train
     from botzoo.inference.load import load
     from botzoo.inference.predict import Model, Prediction
     from botzoo.results.view import FinishedRun
@@ -22,21 +22,20 @@ __all__ = ["Callback", "FinishedRun", "Model", "Prediction", "load", "train"]
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Callback": ("botzoo.training.callbacks", "Callback"),
-    "FinishedRun": ("botzoo.results.view", "FinishedRun"),
-    "Model": ("botzoo.inference.predict", "Model"),
-    "Prediction": ("botzoo.inference.predict", "Prediction"),
-    "load": ("botzoo.inference.load", "load"),
-    "train": ("botzoo.api", "train_from_python"),
+    "Callback": "botzoo.training.callbacks",
+    "FinishedRun": "botzoo.results.view",
+    "Model": "botzoo.inference.predict",
+    "Prediction": "botzoo.inference.predict",
+    "load": "botzoo.inference.load",
+    "train": "botzoo.api",
 }
-"""The module that each public name is imported from, and its name there."""
+"""The module that each public name is imported from."""
 
 
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'botzoo' has no attribute {name!r}")
-    module, there = _PUBLIC[name]
-    return getattr(import_module(module), there)
+    return getattr(import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

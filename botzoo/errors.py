@@ -49,8 +49,7 @@ class CheckpointError(BotzooError):
 class NetworkError(BotzooError):
     """The Hub cannot be reached or refuses the request.
 
-    Attributes:
-        unreachable: whether there is no answer at all, so that only what is on this machine can be had.
+    ``unreachable`` says that there is no answer at all, so that only what is on this machine can be had.
     """
 
     def __init__(self, message: str, *, unreachable: bool = False, cure: str = "") -> None:
@@ -69,8 +68,7 @@ class DivergedError(BotzooError):
 class StoppedError(BotzooError):
     """Training was asked to stop and has written a checkpoint; the message holds the command to resume.
 
-    Attributes:
-        exit_status: 130 after SIGINT, 143 after SIGTERM.
+    ``exit_status`` is 130 after SIGINT, 143 after SIGTERM.
     """
 
     def __init__(self, message: str, exit_status: int = 130) -> None:

@@ -49,6 +49,5 @@ def run(argv: list[str]) -> None:
     ablation = ablate(asked.config, options, command, make_callbacks)
     leave_group()
     if os.environ.get("RANK", "0") == "0":
-        print(
-            f"{as_table(ablation)}\n\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it."
-        )
+        print(as_table(ablation))
+        print(f"\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it.")

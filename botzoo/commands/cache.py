@@ -2,7 +2,7 @@
 
 import sys
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError
 
 DESCRIPTION = "Show the weights and decoded images kept on this machine, or remove some: botzoo cache clear."
@@ -11,14 +11,11 @@ DESCRIPTION = "Show the weights and decoded images kept on this machine, or remo
 def run(argv: list[str]) -> None:
     """Show or clear what is cached."""
     parser = CommandParser("botzoo cache", DESCRIPTION)
-    parser.add_argument(
-        "action", nargs="?", choices=("show", "clear"), default="show", help="What to do (default: show)."
-    )
-    parser.add_argument("--images", action="store_true", help="clear: the decoded images, their features and probes.")
-    parser.add_argument(
-        "--weights", metavar="NAME", help="clear: these weights; a name, a repository or a pattern like '*'."
-    )
-    parser.add_argument("--yes", action="store_true", help="clear: do not ask.")
+    add = parser.add_argument
+    add("action", nargs="?", choices=("show", "clear"), default="show", help="What to do (default: show).")
+    add("--images", action="store_true", help="clear: the decoded images, their features and probes.")
+    add("--weights", metavar="NAME", help="clear: these weights; a name, a repository or a pattern like '*'.")
+    add("--yes", action="store_true", help="clear: do not ask.")
     options = parser.parse(argv)
 
     from botzoo.inference.cached import cached_images, cached_weights, matching, remove, report

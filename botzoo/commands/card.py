@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 
 DESCRIPTION = (
     "Write the card of a finished run anew, with the recipe and the pictures beside it, from what the run left in its folder. "

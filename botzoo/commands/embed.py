@@ -48,14 +48,12 @@ They are meant to be fine-tuned: `botzoo-finetune` starts from them unless told 
 def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CARDS, name: str = EMBEDDED) -> None:
     """Put the model of a finished run into the package under ``name``, and its card among the cards.
 
+    The run is left as it is. Raises ConfigError where it has not finished, or is an average that --soup made.
+
     Args:
-        run: its folder, which is left as it is.
         weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names``, ``claim``, the
             figure that the card gives, and ``calibration``, as in config.json; NAME.yaml, the options of the run.
         cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
-
-    Raises:
-        ConfigError: the run has not finished, or it is an average that --soup made.
     """
     if not (run / "model" / "README.md").is_file():
         raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")
@@ -64,7 +62,7 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         raise ConfigError(f"The run in {run} is an average of epochs (--soup): give one without.")
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(run, Path(temporary) / name))
-        shutil.rmtree(copy / "model")
+        shutil.rmtree(copy / "model")  # so that resuming the copy finishes it anew: evaluation, card and pictures
         tensors = load_file(copy / BEST)
         save_file({key: _halved(t).to(t.dtype) for key, t in tensors.items()}, copy / BEST)
         command = json.loads((copy / "run.json").read_text(encoding="utf-8"))["command"]
@@ -84,14 +82,15 @@ def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> Non
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     names, temperature = config["label_names"], temperature_in(config)
     usage = USAGE.format(code=usage_code(name, len(names), ours=True, temperature=temperature))
-    text = pack(run, f"botzoo/{name}", license).card
+    text = pack(run, f"botzoo/{name}", license).card  # made for the Hub; what differs in a package is replaced below
     text = re.sub(r"weights_sha256: \w+", f"weights_sha256: {sha256_of(file)}", text)
     text = re.sub(r"(?<=## How to use it\n\n).*?(?=\n## )", lambda _: usage, text, count=1, flags=re.S)
     text = re.sub(rf"\]\(({'|'.join(map(re.escape, PICTURES))})\)", rf"]({name}/\1)", text)
     pictures.mkdir(exist_ok=True)
     (cards / f"{name}.md").write_text(with_transfer(text, pictures / TRANSFER), encoding="utf-8")
-    for picture in (picture for picture in PICTURES if (model / picture).is_file()):
-        shutil.copyfile(model / picture, pictures / picture)
+    for picture in PICTURES:
+        if (model / picture).is_file():  # they could not all be drawn everywhere
+            shutil.copyfile(model / picture, pictures / picture)
     shutil.copyfile(model / "recipe.yaml", file.with_suffix(".yaml"))
     claim = claim_in_card(cards / f"{name}.md")
     assert claim is not None

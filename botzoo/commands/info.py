@@ -1,6 +1,6 @@
 """botzoo info: one network in full."""
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 
 DESCRIPTION = "Show a network: where each of the paper's tweaks sits, its layers, cost, weights, recipe and card."
 
@@ -8,10 +8,9 @@ DESCRIPTION = "Show a network: where each of the paper's tweaks sits, its layers
 def run(argv: list[str]) -> None:
     """Show a network."""
     parser = CommandParser("botzoo info", DESCRIPTION)
-    parser.add_argument(
-        "name", metavar="NAME", help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run."
-    )
-    parser.add_argument("--layers", action="store_true", help="Every layer instead of the blocks that they make up.")
+    add = parser.add_argument
+    add("name", metavar="NAME", help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run.")
+    add("--layers", action="store_true", help="Every layer instead of the blocks that they make up.")
     options = parser.parse(argv)
 
     from botzoo.inference.sheet import sheet

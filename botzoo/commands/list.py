@@ -1,6 +1,6 @@
 """botzoo list: the networks, and what a choice among them depends on."""
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.inference.catalogue import SORT_KEYS, as_table, chosen
 
 DESCRIPTION = "List the networks of the paper and their weights. Nothing is asked of the network."

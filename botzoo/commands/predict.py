@@ -1,21 +1,15 @@
 """botzoo predict: what a trained network sees in images."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError, DataError, printable
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
-
-if TYPE_CHECKING:
-    from botzoo.inference.predict import Prediction
 
 DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
 
@@ -30,31 +24,25 @@ def run(argv: list[str]) -> None:
     parser = CommandParser("botzoo predict", DESCRIPTION)
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
-    add(
-        "--model",
-        default=EMBEDDED_MODEL,
-        help="Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s).",
-    )
+    names = "Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s)."
+    add("--model", default=EMBEDDED_MODEL, help=names)
     add(
         "--top-k",
         type=int,
-        help="How many classes to name (default: 5; all over 50 %% of a network that gives an image any number of labels).",
+        help="How many classes to name (default: 5; of images with several labels, all over 50 %%).",
     )
-    add(
-        "--format",
-        choices=("table", "json", "csv"),
-        help="json: one object a line. By default what --output ends in, else table.",
-    )
+    formats = "json: one object a line. By default what --output ends in, else table."
+    add("--format", choices=("table", "json", "csv"), help=formats)
     add("--output", help="Write to this file instead of the terminal.")
     add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
     add("--tta", choices=TTA, default="none", help="Average over several views.")
-    add(
-        "--temperature",
-        type=float,
-        metavar="T",
-        help="Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was fitted "
-        "after the training so that probabilities are as sure as they are right, where the model's config.json has it.",
+    temperature = (
+        "Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was "
     )
+    temperature += (
+        "fitted after the training so that probabilities are as sure as they are right, if config.json has it."
+    )
+    add("--temperature", type=float, metavar="T", help=temperature)
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
     add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic; auto: fp32 unless less will do.")
     add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
@@ -65,6 +53,7 @@ def run(argv: list[str]) -> None:
     from botzoo.inference.images import find_images
     from botzoo.inference.load import load, to_fetch
     from botzoo.inference.output import FORMATS
+    from botzoo.inference.predict import Prediction
     from botzoo.training.autotune.memory import keep_freed_memory
     from botzoo.training.distributed import choose_device
 
@@ -122,9 +111,6 @@ def _check(options: argparse.Namespace, output: Path | None) -> str:
             raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
         named = FORMATS_BY_SUFFIX.get(output.suffix.lower())
         if None not in (named, form) and named != form:
-            raise ConfigError(
-                f"--output {output} ends in {output.suffix} and --format is {form}: leave --format out, or give a name that "
-                "ends in another way."
-            )
+            raise ConfigError(f"--output {output} ends in {output.suffix} and --format is {form}: leave --format out.")
         form = form or named
     return form or "table"

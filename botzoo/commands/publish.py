@@ -3,8 +3,8 @@
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
-from botzoo.commands.parsing import CommandParser
-from botzoo.options.config import COMMIT, LICENSE, REPO, TAG
+from botzoo.commands import CommandParser
+from botzoo.options.accepted import COMMIT, LICENSE, REPO, TAG
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
@@ -21,7 +21,7 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
     options = parser.parse(argv)
-    REPO.check("repo", options.repo)
+    REPO.check("repo", options.repo)  # what is wrong with words is said before the folder is read
     for name, accepted in (("license", LICENSE), ("tag", TAG), ("parent", COMMIT)):
         if (value := getattr(options, name)) is not None:
             accepted.check(name, value)

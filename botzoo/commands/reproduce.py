@@ -2,7 +2,7 @@
 
 import sys
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 from botzoo.options.facts import check
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
@@ -11,12 +11,11 @@ DESCRIPTION = "Print the command that trains a published model again from its ow
 def run(argv: list[str]) -> None:
     """Reproduce a model."""
     parser = CommandParser("botzoo reproduce", DESCRIPTION)
-    parser.add_argument(
-        "name", metavar="NAME|REPO|FOLDER", help="Name of ours, owner/name on the Hub, a model folder or a run."
-    )
-    parser.add_argument("--dataset", help="Where its images are; by default what the recipe names.")
-    parser.add_argument("--run", action="store_true", help="Train now.")
-    parser.add_argument("--output", help="Folder of the new run; by default a new one in runs.")
+    add = parser.add_argument
+    add("name", metavar="NAME|REPO|FOLDER", help="Name of ours, owner/name on the Hub, a model folder or a run.")
+    add("--dataset", help="Where its images are; by default what the recipe names.")
+    add("--run", action="store_true", help="Train now.")
+    add("--output", help="Folder of the new run; by default a new one in runs.")
     options = parser.parse(argv)
     check(options.output != "", "output", options.output, "a folder")
 

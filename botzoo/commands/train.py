@@ -9,16 +9,9 @@ from botzoo.options.command_line import check_options, named_first, parse
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Option
 
-DEFAULT_RECIPE = "label-smoothing"
-"""The paper's best that needs neither a teacher nor 200 epochs; that of ``botzoo.train`` too."""
 
-
-def command(name: str = DEFAULT_RECIPE) -> Command[TrainConfig]:
-    """Return the command with the defaults of the recipe ``name``.
-
-    Raises:
-        ConfigError: there is no such recipe, or it cannot be used.
-    """
+def command(name: str = recipes.DEFAULT) -> Command[TrainConfig]:
+    """Return the command with the defaults of the recipe ``name``; raises ConfigError where it cannot be used."""
     recipe = recipes.load(name)
     help = "Name of a recipe, or a YAML file of your own. It sets the defaults of the other options."
     return Command(
@@ -40,7 +33,8 @@ def command(name: str = DEFAULT_RECIPE) -> Command[TrainConfig]:
 def run(argv: list[str]) -> None:
     """Train a network from scratch by a recipe."""
     began = time.perf_counter()
-    asked = parse(command(named_first(argv, "recipe", DEFAULT_RECIPE)), argv)
+    # the recipe's options are the defaults of the others, and so it is looked for before they are read
+    asked = parse(command(named_first(argv, "recipe", recipes.DEFAULT)), argv)
 
     from botzoo.api import run_training
     from botzoo.results.summary import print_to_terminal

@@ -2,7 +2,7 @@
 
 import sys
 
-from botzoo.commands.parsing import CommandParser
+from botzoo.commands import CommandParser
 
 DESCRIPTION = (
     "Evaluate a published model anew and compare: weights, class names, images, the card's code and the figure, which is "
@@ -15,10 +15,9 @@ WORDS = {"agrees": "agrees", "differs": "DIFFERS", "unknown": "cannot be checked
 def run(argv: list[str]) -> None:
     """Verify a model."""
     parser = CommandParser("botzoo verify", DESCRIPTION)
-    parser.add_argument(
-        "name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run."
-    )
-    parser.add_argument("--dataset", help="Where its images are; by default where the card says.")
+    add = parser.add_argument
+    add("name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run.")
+    add("--dataset", help="Where its images are; by default where the card says.")
     options = parser.parse(argv)
 
     from botzoo.hub.verify import exit_status, verify
@@ -26,6 +25,6 @@ def run(argv: list[str]) -> None:
     checks = []
     for check in verify(options.name, options.dataset):
         checks.append(check)
-        print(f"{check.name:10} {WORDS[check.outcome]}: {check.words}", flush=True)
+        print(f"{check.name:10} {WORDS[check.outcome]}: {check.words}", flush=True)  # the next one may take minutes
     if status := exit_status(checks):
         sys.exit(status)

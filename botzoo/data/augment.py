@@ -34,7 +34,6 @@ def make_augment(config: AugmentConfig, size: int, mean: Sequence[float]) -> Aug
     """Return what ``config`` asks for, None where everything is off.
 
     Args:
-        config: the options.
         size: side of the images in pixels.
         mean: of each RGB channel, on the scale 0..1; what is erased or turned out of the image gets this colour.
     """

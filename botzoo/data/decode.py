@@ -55,12 +55,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.nan_to_num(np.asarray(image, np.float64))
         top = values.max(initial=0)
-        # I;16 has a range of its own; I and F could hold anything, so that the values have to suggest it.
-        scale = 1 if top <= 255 else 255 / 65535 if top <= 65535 else 255 / top
-        if image.mode not in ("I", "F"):
+        if image.mode.startswith("I;16"):
             scale = 255 / 65535
         elif image.mode == "F" and top <= 1:
             scale = 255
+        else:  # I and F could hold anything, so that the values have to suggest their range
+            scale = 1 if top <= 255 else 255 / 65535 if top <= 65535 else 255 / top
         image = Image.fromarray(np.clip(np.round(values * scale), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # else Pillow warns

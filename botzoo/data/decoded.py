@@ -62,17 +62,13 @@ class Index:
 
 
 class Decoded:
-    """The decoded images of a split: in memory, mapped from a file, or not kept and only checked.
-
-    Attributes:
-        index: what is known of each image.
-        path: the file, if there is one.
-        kept: whether the pixels are at hand.
-    """
+    """The decoded images of a split: in memory, mapped from a file, or not kept and only checked."""
 
     def __init__(self, index: Index, pixels: list[Pixels] | None = None, path: Path | None = None) -> None:
         self.index, self.path, self._held, self._map = index, path, pixels, _mapped(index, path)
-        self.kept = self._held is not None or self._map is not None
+        self.kept = (
+            self._held is not None or self._map is not None
+        )  # else they are decoded again when they are asked for
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, 3), to be read only.
@@ -89,10 +85,8 @@ class Decoded:
             except OSError as error:
                 reason = error.strerror or str(error)
             if self._map is None:
-                raise DataError(
-                    f"The decoded images in {self.path} can no longer be read ({reason}): go on with --resume, which "
-                    "decodes them again."
-                )
+                what = f"The decoded images in {self.path} can no longer be read ({reason})"
+                raise DataError(f"{what}: go on with --resume, which decodes them again.")
         begin, end = self.index.offsets[i : i + 2]
         return self._map[begin:end].reshape(*self.index.shapes[i], 3)
 
@@ -147,13 +141,8 @@ def _read_index(path: Path) -> Index:
     return index
 
 
-def add_pixels(file: BinaryIO, pixels: Pixels) -> None:
-    """Write the next image's pixels to a file in the making."""
-    file.write(np.ascontiguousarray(pixels).data)
-
-
 def finish(draft: Draft, index: Index, *, keep: bool) -> None:
-    """Write the index, after the pixels or, unless ``keep``, in their place.
+    """Write the index, after the pixels of the images in order or, unless ``keep``, in their place.
 
     The file is named by what was decoded, which may be other images by then than those whose digests were read first.
     """

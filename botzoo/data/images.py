@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode
-from botzoo.data.decoded import STORE, Decoded, Index, Pixels, add_pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
@@ -28,13 +27,7 @@ log = logging.getLogger("botzoo")
 
 
 class Images(LoadedSplit):
-    """The readable images of a split, decoded once where there is room for their pixels.
-
-    Attributes:
-        labels: int64, shape (N,), or uint8, shape (N, K); see ``Split``.
-        split: the split they come from, without the images left out.
-        fingerprint: SHA-256 over every encoded image and label in order, in hexadecimal.
-    """
+    """The readable images of a split, decoded once where there is room for their pixels; ``split`` is without the others."""
 
     hashed = "its images and labels in order"
     order_depends_on_processes = False
@@ -73,9 +66,7 @@ class Images(LoadedSplit):
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, 3) in RGB, to be read only; where it is cached, a view."""
-        if self.cached:
-            return self.decoded.pixels(int(self.rows[i]))
-        return np.asarray(self._decode(i))
+        return self.decoded.pixels(int(self.rows[i])) if self.cached else np.asarray(self._decode(i))
 
     def image(self, i: int) -> Image.Image:
         """Return image i, decoded, RGB."""
@@ -90,9 +81,8 @@ class Images(LoadedSplit):
             try:
                 yield [next(batches) for _ in range(order.accumulate)]
             except DataError as error:  # from a worker it comes with the worker's traceback in front
-                raise DataError(
-                    str(error).strip().splitlines()[-1].removeprefix("botzoo.errors.DataError: ")
-                ) from error
+                message = str(error).strip().splitlines()[-1]
+                raise DataError(message.removeprefix("botzoo.errors.DataError: ")) from error
 
     def eval_batches(
         self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
@@ -120,8 +110,10 @@ class _Keyed(Dataset[Row]):
         return pixels, self.images.labels[index], self.transform.colour(key)
 
 
-Progress = Callable[[Iterator[Any], int], Iterator[Any]]
-"""Wraps the iterator over all images, given their number."""
+class Progress(Protocol):
+    """Wraps the iterator over all images, given their number."""
+
+    def __call__(self, items: Iterator[Any], /, *, total: int) -> Iterable[Any]: ...
 
 
 def read_images(
@@ -129,26 +121,22 @@ def read_images(
     *,
     skip_corrupt: bool = False,
     cache_bytes: int = 2 << 30,
-    progress: Progress = lambda items, total: items,
+    progress: Progress = lambda items, *, total: items,
     first: Callable[[Callable[[], str | None]], str | None] = lambda work: work(),
 ) -> tuple[Images, list[Unreadable]]:
-    """Decode every image of ``split`` once, so that a broken file is found before training and not in its middle.
+    """Decode every image of ``split`` once, so that a broken file is found before training; return also those left out.
 
     What was decoded once is taken from the disk, as long as not a byte of the encoded images has changed; see
     ``botzoo.data.decoded``.
 
     Args:
-        split: what to read.
         skip_corrupt: leave unreadable images out instead of raising.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
         progress: is given the reading and then, where that is needed, the decoding.
         first: does the work on one process of each machine and gives its answer to the others there.
 
-    Returns:
-        The images, and those left out.
-
     Raises:
-        DataError: an image cannot be read and ``skip_corrupt`` is False, or none is left.
+        DataError: an image cannot be read and ``skip_corrupt`` is False, or no image or none of a class is left.
     """
     mine: list[Decoded] = []
 
@@ -188,16 +176,14 @@ class Unreadable(NamedTuple):
 def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
     """Return the error that lists the images that cannot be read."""
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
-    return DataError(
-        f"{len(bad)} of {total} images cannot be read: {'; '.join(map(str, bad[:10]))}{more}. Mend or remove them, or leave "
-        "them out with --skip-corrupt."
-    )
+    named = f"{len(bad)} of {total} images cannot be read: {'; '.join(map(str, bad[:10]))}{more}"
+    return DataError(f"{named}. Mend or remove them, or leave them out with --skip-corrupt.")
 
 
 def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
     # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
-    read = list(progress(in_order(lambda i: _look(split, i, decoding=False), len(split)), len(split)))
+    read = list(progress(in_order(lambda i: _look(split, i, decoding=False), len(split)), total=len(split)))
     digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
     problems = {i: image.problem for i, image in enumerate(read) if image.problem}
     key = key_of(digests)
@@ -211,7 +197,7 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
         left, looks = cache_bytes, []
-        for image in progress(in_order(look, len(split), lambda image: image.pixels.nbytes), len(split)):
+        for image in progress(in_order(look, len(split), lambda image: image.pixels.nbytes), total=len(split)):
             left -= image.pixels.nbytes
             if left >= 0:
                 keep(image.pixels)
@@ -221,10 +207,10 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
         shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
         return Index(encoded, shapes, {i: why for i, (_, _, why) in enumerate(looks) if why}), left >= 0
 
-    if len(split) and not isinstance(split.read(0), np.ndarray):  # else there is nothing to save
+    if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with STORE.writing(key, is_kept) as draft:
-                index, kept = decode_all(partial(add_pixels, draft.file))
+                index, kept = decode_all(lambda pixels: draft.file.write(np.ascontiguousarray(pixels).data))
                 finish(draft, index, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:

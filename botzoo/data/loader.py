@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
+from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
 
 Row = tuple[Pixels, Any, tuple[float, ...]]
@@ -56,23 +56,14 @@ def make_loader(
 
 
 class LoadedSplit(Protocol):
-    """The images of a split, found, checked and ready to be trained on, read in any order (``Images``) or streamed.
+    """The images of a split, found, checked and ready to be trained on, read in any order (``Images``) or streamed."""
 
-    Attributes:
-        fingerprint: SHA-256 that changes with the images, in hexadecimal.
-        hashed: what the fingerprint is of, in words.
-        labels: int64, shape (N,), or uint8, shape (N, K), as of ``Split``; None where they come with the images only.
-        order_depends_on_processes: whether a run has to be resumed with as many processes as it began with.
-        kept_in: where the pixels are, in words.
-        evaluated: how many images an evaluation sees, None where unreadable ones are passed over on the way.
-    """
-
-    fingerprint: str
-    hashed: str
-    labels: NDArray[Any] | None
-    order_depends_on_processes: bool
-    kept_in: str
-    evaluated: int | None
+    fingerprint: str  # SHA-256 that changes with the images, in hexadecimal
+    hashed: str  # what the fingerprint is of, in words
+    labels: Labels | None  # None where they come with the images only
+    order_depends_on_processes: bool  # whether a run has to be resumed with as many processes as it began with
+    kept_in: str  # where the pixels are, in words
+    evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
 
     def __len__(self) -> int: ...
 

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -15,7 +16,8 @@ from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
-from botzoo.options.config import DataConfig, fold_of
+from botzoo.options.accepted import fold_of
+from botzoo.options.config import DataConfig
 
 T = TypeVar("T")
 
@@ -30,17 +32,16 @@ def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any
 
     Args:
         dataset: name or data, see ``find_images``.
-        config: the options on data.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
     """
     columns = {"image_column": config.image_column, "label_column": config.label_column}
-    if config.streaming and not isinstance(dataset, str | os.PathLike):
-        raise DataError("Data in memory is not streamed: leave data.streaming out.")
     found: ImageData[Any]
-    if config.streaming:
-        found = from_main(lambda: find_shards(os.fspath(dataset), classes=config.classes, **columns))
-    else:
+    if not config.streaming:
         found = find_images(dataset, **columns)
+    elif not isinstance(dataset, str | os.PathLike):
+        raise DataError("Data in memory is not streamed: leave data.streaming out.")
+    else:
+        found = from_main(lambda: find_shards(os.fspath(dataset), classes=config.classes, **columns))
     if config.fold is not None:
         return joined(found)
     return found if config.test_split else without_test(found)
@@ -52,13 +53,15 @@ def cut(data: ImageData[Any], config: DataConfig, split_seed: int) -> ImageData[
     Raises:
         DataError: there are too few images to set any aside, or for so many folds.
     """
-    for each in () if config.streaming else _cuts(config, split_seed):
+    for each in _cuts(config, split_seed):
         data = each(data)
     return data
 
 
 def _cuts(config: DataConfig, seed: int) -> Iterator[Callable[[ImageData[Split]], ImageData[Split]]]:
     """Yield how the splits of a run are taken from those of its data set, one after the other."""
+    if config.streaming:
+        return
     if config.fold is not None:
         fold, folds = fold_of(config.fold)
         yield lambda data: in_fold(data, fold, folds, seed)
@@ -81,8 +84,6 @@ def read(
     the folds are drawn from the images that can be read.
 
     Args:
-        found: the data set as it was found.
-        config: the options on data.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
         bars: whether to show progress; by default on a terminal.
@@ -102,12 +103,9 @@ def read(
     quiet = not (sys.stderr.isatty() if bars is None else bars)
     images: dict[str, Images] = {}
     left_out: list[Unreadable] = []
-    room = int(config.cache_gib * (1 << 30))
+    room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
     for role, split in found.splits.items():
-
-        def bar(items: Iterable[Any], total: int, role: str = role) -> Iterator[Any]:
-            return iter(tqdm(items, f"reading {role} images", total, leave=False, disable=quiet, unit="img"))
-
+        bar = partial(tqdm, desc=f"reading {role} images", leave=False, disable=quiet, unit="img")
         images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=on_each_node)
         left_out += bad
         room -= images[role].cached_bytes

@@ -1,13 +1,18 @@
 """Splits that a run makes itself: validation images set aside, and folds."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from botzoo.data.sources.base import ImageData, Joined, Split
+from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import DataError
 from botzoo.util.text import listing
+
+T = TypeVar("T")
 
 
 def without_test(data: ImageData[Any]) -> ImageData[Any]:
@@ -21,18 +26,23 @@ def joined(data: ImageData[Split]) -> ImageData[Split]:
     if data.validation is None:
         return data
     first, second = data.train, data.validation
-    both, labels = Joined(first, second), np.concatenate([first.labels, second.labels])
-    train = Split(f"{first.name} and {second.name}", labels, both.read, both.describe, root=first.root)
+    labels, before = np.concatenate([first.labels, second.labels]), len(first)
+    read = partial(_of_either, first.read, second.read, before)
+    describe = partial(_of_either, first.describe, second.describe, before)
+    train = Split(f"{first.name} and {second.name}", labels, read, describe, root=first.root)
     return replace(data, train=train, validation=None)
+
+
+def _of_either(first: Callable[[int], T], second: Callable[[int], T], before: int, i: int) -> T:
+    return first(i) if i < before else second(i - before)
 
 
 def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageData[Split]:
     """Return ``data`` with one of ``folds`` stratified parts of its training images as test split, and without those.
 
     Args:
-        data: the data set, without validation and test split.
-        fold: which part, from 1 on.
-        folds: how many parts; of each class they differ by one image at most, and together they are all images.
+        data: without validation and test split.
+        fold, folds: which part, from 1 on, of how many; of each class they differ by one image at most.
         seed: decides which images.
 
     Raises:
@@ -41,7 +51,7 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
     from sklearn.model_selection import StratifiedKFold
 
     labels = data.train.labels
-    counts = np.bincount(labels, minlength=len(data.class_names))
+    counts = data.train.class_counts(len(data.class_names))
     fewest = int(counts[counts > 0].min())
     which = f"class {data.class_names[np.flatnonzero(counts == fewest)[0]]!r} of {data.name}"
     if folds > fewest:
@@ -53,16 +63,11 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
         raise DataError(f"{folds} folds {left}, and two are needed: {advice}.")
     cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
     train, test = list(cut)[fold - 1]
-    note = (
-        f"fold {fold} of {folds}: its {len(test):,} of {len(labels):,} images are the test split; the folds were cut class "
-        f"by class with seed {seed}"
-    )
-    return replace(
-        data,
-        train=data.train.take(train, f"all of {data.train.name} but fold {fold} of {folds}"),
-        test=data.train.take(test, f"fold {fold} of {folds} of {data.train.name}"),
-        notes=(*data.notes, note),
-    )
+    part, whole = f"fold {fold} of {folds}", data.train
+    share = f"its {len(test):,} of {len(labels):,} images are the test split"
+    notes = *data.notes, f"{part}: {share}; the folds were cut class by class with seed {seed}"
+    rest = whole.take(train, f"all of {whole.name} but {part}")
+    return replace(data, train=rest, test=whole.take(test, f"{part} of {whole.name}"), notes=notes)
 
 
 def with_validation(data: ImageData[Split], fraction: float, seed: int) -> ImageData[Split]:
@@ -71,43 +76,53 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
     scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image. Where an
     image may have several labels they are set aside whatever their labels, but never the last training image of one.
 
-    Args:
-        data: the data set.
-        fraction: share of the training images to set aside.
-        seed: decides which images.
-
     Raises:
         DataError: a class has a single image, or there are too few images.
     """
     if data.validation is not None:
         return data
-    labels, rng, unseen = data.train.labels, np.random.default_rng(seed), []
+    draw = _class_by_class if data.train.labels.ndim == 1 else _whatever_labels
+    aside, how = draw(data, fraction, np.random.default_rng(seed))
+    total, names = len(data.train), data.class_names
+    train = data.train.take(np.flatnonzero(~aside))
+    validation = data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}")
+    notes = [f"no validation split: {aside.sum()} of {total} training images ({fraction:.0%}{how}) are set aside"]
+    lost = (validation.class_counts(len(names)) == 0) & (data.train.class_counts(len(names)) > 0)
+    if lost.any():
+        unseen = listing([names[k] for k in np.flatnonzero(lost)])
+        notes.append(f"none of those has {unseen}, so nothing is known of them")
+    return replace(data, train=train, validation=validation, notes=(*data.notes, *notes), set_aside=True)
+
+
+def _class_by_class(data: ImageData[Split], fraction: float, rng: np.random.Generator) -> tuple[NDArray[np.bool_], str]:
+    """Choose images by labels of shape (N,): return whether each is set aside, shape (N,), and how, in words."""
+    labels = data.train.labels
     aside = np.zeros(len(labels), bool)
+    for k in np.unique(labels):  # a class that is declared only has no images to set aside
+        rows = np.flatnonzero(labels == k)
+        if len(rows) < 2:
+            raise _too_small(data, fraction, f"class {data.class_names[k]!r} has one image. Add images")
+        aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
+    return aside, " of each class"
+
+
+def _whatever_labels(
+    data: ImageData[Split], fraction: float, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], str]:
+    """Choose images by labels of shape (N, K), any number to an image; return the same."""
+    labels = data.train.labels
+    aside = np.zeros(len(labels), bool)
+    left, wanted = labels.sum(0, np.int64), max(1, round(fraction * len(labels)))
+    for row in rng.permutation(len(labels)).tolist():
+        if wanted and (left[labels[row] > 0] > 1).all():  # no label loses its last training image
+            aside[row] = True
+            left -= labels[row]
+            wanted -= 1
+    if not labels[aside].any() or not labels[~aside].any():
+        raise _too_small(data, fraction, "add images")
+    return aside, ", whatever their labels"
+
+
+def _too_small(data: ImageData[Split], fraction: float, why: str) -> DataError:
     small = f"{data.name} is too small to set {fraction:.0%} aside for validation"
-    if data.multi_label:
-        left, wanted = labels.sum(0, np.int64), max(1, round(fraction * len(labels)))
-        for row in rng.permutation(len(labels)).tolist():
-            if wanted and (left[labels[row] > 0] > 1).all():
-                aside[row] = True
-                left -= labels[row]
-                wanted -= 1
-        if not labels[aside].any() or not labels[~aside].any():
-            raise DataError(f"{small}: add images, or a validation split.")
-        unseen = [data.class_names[k] for k in np.flatnonzero((labels[aside].sum(0) == 0) & (labels.sum(0) > 0))]
-    else:
-        for k in np.unique(labels):  # a class that is declared only has no images to set aside
-            rows = np.flatnonzero(labels == k)
-            if len(rows) < 2:
-                name = data.class_names[k]
-                raise DataError(f"{small}: class {name!r} has one image. Add images, or a validation split.")
-            aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
-    how = ", whatever their labels" if data.multi_label else " of each class"
-    notes = [f"no validation split: {aside.sum()} of {len(labels)} training images ({fraction:.0%}{how}) are set aside"]
-    notes += [f"none of those has {listing(unseen)}, so nothing is known of them"] if unseen else []
-    return replace(
-        data,
-        train=data.train.take(np.flatnonzero(~aside)),
-        validation=data.train.take(np.flatnonzero(aside), f"{fraction:.0%} of {data.train.name}"),
-        notes=(*data.notes, *notes),
-        set_aside=True,
-    )
+    return DataError(f"{small}: {why}, or a validation split.")

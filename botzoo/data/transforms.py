@@ -20,6 +20,12 @@ Key = tuple[int, ...]
 """(epoch, index), or (epoch, index, turn) where an image comes several times in an epoch: all that an augmented image depends
 on besides the seed."""
 
+Box = tuple[int, int, int, int]
+"""Left, upper, right and lower of a part of an image, in pixels."""
+
+AspectRatio = Callable[[random.Random], float]
+"""Draws the width of a crop over its height."""
+
 
 class Transform(Protocol):
     """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
@@ -40,7 +46,6 @@ class TrainTransform(Transform):
         interpolation: "bilinear" or "bicubic".
         crop_min: smallest area of the crop as a share of the image, in (0, 1]. With 1 the whole image is resized.
         hflip: probability of a flip.
-        seed: the run's seed.
         paper: crop with the paper's aspect ratios and draw its colours, which the training device applies to batches.
         augment: what else is done to the pixels, given a seed of theirs.
     """
@@ -73,7 +78,7 @@ class TrainTransform(Transform):
         return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
 
     def _rng(self, key: Key, stream: int) -> random.Random:
-        epoch, index, turn = (*key, 0)[:3]
+        epoch, index, turn = (*key, 0)[:3]  # the first time that an image comes is turn 0, with a sampler or without
         return random.Random((turn << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
 
 
@@ -84,28 +89,22 @@ def log_uniform_aspect_ratio(rng: random.Random) -> float:
 
 
 def random_crop_box(
-    rng: random.Random,
-    width: int,
-    height: int,
-    crop_min: float,
-    aspect_ratio: Callable[[random.Random], float] = log_uniform_aspect_ratio,
-) -> tuple[int, int, int, int]:
-    """Return (left, upper, right, lower) of a crop with area U[crop_min, 1] and an aspect ratio drawn from [3/4, 4/3].
+    rng: random.Random, width: int, height: int, crop_min: float, aspect_ratio: AspectRatio = log_uniform_aspect_ratio
+) -> Box:
+    """Return the box of a crop with area U[crop_min, 1] and an aspect ratio drawn from [3/4, 4/3].
 
     Ten tries, then the largest centred crop within those ratios, as torchvision does.
     """
     if crop_min >= 1:
         return 0, 0, width, height
-    for _ in range(10):
+    for _ in range(10):  # the box drawn may be longer than one side of the image
         area = width * height * rng.uniform(crop_min, 1)
         ratio = aspect_ratio(rng)
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             left, top = rng.randint(0, width - w), rng.randint(0, height - h)
             return left, top, left + w, top + h
-    w, h = max(1, min(width, round(height * 4 / 3))), max(1, min(height, round(width * 4 / 3)))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
+    return _centred(width, height, max(1, min(width, round(height * 4 / 3))), max(1, min(height, round(width * 4 / 3))))
 
 
 class EvalTransform(Transform):
@@ -127,12 +126,15 @@ class EvalTransform(Transform):
         return chw.transpose(1, 2, 0)
 
 
-def middle_box(width: int, height: int, ratio: int = 8) -> tuple[int, int, int, int]:
-    """Return (left, upper, right, lower) of the middle of an image, at most ``ratio`` times as long as its shorter side.
+def middle_box(width: int, height: int, ratio: int = 8) -> Box:
+    """Return the box of the middle of an image, at most ``ratio`` times as long as its shorter side.
 
     Only a square of it is kept after resizing, and resizing a line of 1 x 20,000 pixels whole takes gigabytes.
     """
-    w, h = min(width, ratio * height), min(height, ratio * width)
+    return _centred(width, height, min(width, ratio * height), min(height, ratio * width))
+
+
+def _centred(width: int, height: int, w: int, h: int) -> Box:
     left, top = (width - w) // 2, (height - h) // 2
     return left, top, left + w, top + h
 
@@ -156,7 +158,7 @@ class OwnTransform(Transform):
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
         """Return uint8 pixels of shape (size, size, 3); raise DataError where the callable returns anything else."""
-        seed = int(np.random.SeedSequence((self.seed, *key)).generate_state(1)[0])
+        seed = int(np.random.SeedSequence((self.seed, *key)).generate_state(1)[0])  # 32 bits: NumPy's takes no more
         states = random.getstate(), np.random.get_state()
         try:
             with torch.random.fork_rng(devices=[]):
@@ -183,10 +185,9 @@ class OwnTransform(Transform):
             found = found.permute(1, 2, 0).numpy()
         wanted = (self.size, self.size, 3)
         if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != wanted:
-            raise DataError(
-                f"The transform returned {came}, and {self.size} x {self.size} pixels are needed: a PIL image, a uint8 "
-                f"array {wanted}, or a tensor (3, {self.size}, {self.size}), uint8 or floating point in [0, 1]."
-            )
+            tensor = f"a tensor (3, {self.size}, {self.size}), uint8 or floating point in [0, 1]"
+            needed = f"{self.size} x {self.size} pixels are needed: a PIL image, a uint8 array {wanted}, or {tensor}"
+            raise DataError(f"The transform returned {came}, and {needed}.")
         return found
 
 
@@ -203,19 +204,16 @@ def _takes_arrays(transform: Callable[..., Any]) -> bool:
 
 
 class ProgressiveResizing(Transform):
-    """One transform for the first epochs and another, of larger or smaller images, from then on.
-
-    Args:
-        first: transform of the first epochs.
-        epochs: how many they are; of streamed images, how many passes over them.
-        then: transform of the others.
-    """
+    """One transform for the first ``epochs``, passes over streamed images, and one of another size from then on."""
 
     def __init__(self, first: Transform, epochs: int, then: Transform) -> None:
         self.first, self.epochs, self.then = first, epochs, then
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        return (self.first if key[0] < self.epochs else self.then)(image, key)
+        return self._at(key)(image, key)
 
     def colour(self, key: Key) -> tuple[float, ...]:
-        return (self.first if key[0] < self.epochs else self.then).colour(key)
+        return self._at(key).colour(key)
+
+    def _at(self, key: Key) -> Transform:
+        return self.first if key[0] < self.epochs else self.then

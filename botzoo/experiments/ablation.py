@@ -12,8 +12,9 @@ from botzoo.errors import BotzooError, ConfigError
 from botzoo.experiments.register import Register
 from botzoo.experiments.report import Ablation, Cell, write_report
 from botzoo.experiments.series import Failure, MakeCallbacks, Outcome, Series, finished
+from botzoo.options.accepted import seed_list
 from botzoo.options.command_line import check_options, made
-from botzoo.options.config import AblateConfig, TrainConfig, seed_list
+from botzoo.options.config import AblateConfig, TrainConfig
 from botzoo.options.facts import with_values
 from botzoo.recipes import Options, merged
 from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select

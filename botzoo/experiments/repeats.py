@@ -25,7 +25,7 @@ from botzoo.experiments.estimate import spread, spread_words
 from botzoo.experiments.register import Register
 from botzoo.experiments.series import ConfigT, MakeCallbacks, Series, fingerprints
 from botzoo.options import facts
-from botzoo.options.config import MOST_RUNS, seed_list
+from botzoo.options.accepted import MOST_RUNS, seed_list
 from botzoo.recipes import Options
 from botzoo.tasks.classification import wilson
 from botzoo.training.distributed import make_accelerator

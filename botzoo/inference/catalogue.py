@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from botzoo.errors import ModelError
-from botzoo.util.hub_cache import cached_file
+from botzoo.util.cache import cached_file
 from botzoo.util.text import table
 
 FILE = Path(__file__).parents[1] / "models" / "catalogue.json"

@@ -17,7 +17,7 @@ from botzoo.models.foreign import read_config, temperature_in
 from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.tasks.find import task_by_type
-from botzoo.util.hub_cache import cached_file
+from botzoo.util.cache import cached_file
 
 
 class HasModelFolder(Protocol):  # such as a finished run

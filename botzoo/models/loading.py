@@ -17,7 +17,7 @@ from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
 from botzoo.models.foreign import no_model, read_config, read_file
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
-from botzoo.util.hub_cache import cached_file
+from botzoo.util.cache import cached_file
 from botzoo.util.text import brief
 
 

@@ -19,7 +19,7 @@ from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_
 from torch import nn
 
 from botzoo.errors import CheckpointError, ModelError, NetworkError
-from botzoo.util.hub_cache import cached_file
+from botzoo.util.cache import cached_file
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = "resnet10d_bot.bot_r64_tin100"  # comes with the package and needs no network

@@ -4,6 +4,4 @@ recipes and what is above; neither torch nor timm, so that help and refusals com
 An option is one declaration in ``config``; everything else about it is derived in ``facts``.
 """
 
-from botzoo.options.config import (
-    TrainConfig as TrainConfig,
-)  # whoever asks for the facts of an option by name finds them
+from botzoo.options.config import TrainConfig as TrainConfig  # so that its options are known to who asks ``facts``

@@ -2,31 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from botzoo.options.config import TrainConfig
-from botzoo.options.facts import with_values
-
-Value = str | int | float | bool | None
-
-ConfigT = TypeVar("ConfigT", bound=TrainConfig)
+from botzoo.options.facts import ConfigT, with_values
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One option that was chosen.
+    """One option that was chosen."""
 
-    Attributes:
-        option: its name, dotted where it stands in a group.
-        value: what it gets.
-        reason: in words, with the fact that it follows from.
-        source: of the rule: a paper, or "measured".
-    """
-
-    option: str
-    value: Value
-    reason: str
-    source: str
+    option: str  # its name, dotted where it stands in a group
+    value: str | int | float | bool | None
+    reason: str  # in words, with the fact that it follows from
+    source: str  # of the rule: a paper, or "measured"
 
     def __str__(self) -> str:
         value = str(self.value).lower() if isinstance(self.value, bool) else self.value
@@ -35,9 +22,5 @@ class Choice:
 
 
 def with_choices(config: ConfigT, choices: Iterable[Choice]) -> ConfigT:
-    """Return ``config`` with what was chosen.
-
-    Raises:
-        ConfigError: what was chosen does not go with what was given.
-    """
+    """Return ``config`` with what was chosen; raise ConfigError where that does not go with what was given."""
     return with_values(config, {choice.option: choice.value for choice in choices})

@@ -13,30 +13,22 @@ from typing import Any, Generic, NamedTuple
 import yaml
 
 from botzoo import __version__
-from botzoo.errors import ConfigError, did_you_mean
-from botzoo.options.command import WORDS, Command, ConfigT
+from botzoo.errors import ConfigError
+from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
-from botzoo.options.help import help_text
 from botzoo.options.values import SWITCH, in_words, read
-from botzoo.util.nested import nested
+from botzoo.recipes import read_yaml
+from botzoo.util.nested import flat, nested
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
-    """What a command line asks for.
-
-    Attributes:
-        config: the options.
-        resume: folder of the run to go on with, None for a new one; its ``config`` is that run's.
-        given: names of the options that the user gave, dotted where they stand in a group.
-        mode: what to do instead of the command's work, None for that.
-        value: what stands behind the flag of the mode.
-    """
+    """What a command line asks for."""
 
     config: ConfigT
-    resume: Path | None = None
-    given: frozenset[str] = frozenset()
-    mode: str | None = None
-    value: str = ""
+    resume: Path | None = None  # folder of the run to go on with, whose ``config`` it is; None for a new one
+    given: frozenset[str] = frozenset()  # names of the options that the user gave, dotted where they stand in a group
+    mode: str | None = None  # what to do instead of the command's work, None for that
+    value: str = ""  # what stands behind the flag of the mode
 
 
 def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
@@ -61,12 +53,12 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
     except ConfigError as error:
         raise ConfigError(f"{error} See {command.prog} --help.") from error
     modes = [name for name in command.modes if name in words]
-    if "resume" in words:
+    if "resume" in words:  # it needs nothing else, and takes nothing else
         return Asked(*_resumed(words["resume"], [*given, *words], command.config_class))
     if len(modes) > 1:
         first, second = map(flag, modes[:2])
         raise ConfigError(f"{first} and {second} each do something else than train: give one of the two.")
-    config = _configured(command.config_class, _flat(command.defaults), given)
+    config = _configured(command.config_class, command.defaults, given)
     if "print_config" in words:
         print(yaml.safe_dump(asdict(config), sort_keys=False), end="")
         raise SystemExit(0)
@@ -77,32 +69,21 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
 def from_keywords(
     config_class: type[ConfigT], defaults: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[ConfigT, frozenset[str]]:
-    """Return the configuration that keywords ask for, and the names of what they give.
+    """Return the configuration that keywords ask for, and the names of what they give; raises ConfigError as ``parse`` does.
 
     Args:
-        config_class: of the configuration.
-        defaults: values of some of its options where nothing is given, such as a recipe's, those of a group as a dictionary.
+        config_class, defaults: as of ``Command``.
         options: what is given: ``{"lr": 0.1, "data": {"hflip": 0}}`` or ``{"lr": "1e-1", "data.hflip": 0}``.
-
-    Raises:
-        ConfigError: as ``parse``, in the same words.
     """
     given = _read(config_class, options)
-    return _configured(config_class, _flat(defaults), given), frozenset(given)
+    return _configured(config_class, defaults, given), frozenset(given)
 
 
 def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where: str) -> dict[str, Any]:
     """Return ``options``, the ones of a group as a dictionary, as the types of their fields.
 
-    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds.
-
-    Args:
-        options: such as a recipe's.
-        config_class: whose fields they should be.
-        where: names the file in the message.
-
-    Raises:
-        ConfigError: a name does not exist or a value is of another type.
+    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds. Raises ConfigError
+    where a name does not exist or a value is of another type; ``where`` says in which file.
     """
     try:
         return nested(_read(config_class, options))
@@ -111,23 +92,15 @@ def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where
 
 
 def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration in a run's config.yaml.
-
-    Raises:
-        ConfigError: the file is damaged or holds unknown keys or values.
-    """
+    """Return the configuration in a run's config.yaml; raise ConfigError where it is damaged or holds what is unknown."""
     try:
-        return made(nested(_read(config_class, _yaml(file))), config_class)
+        return made(nested(_read(config_class, read_yaml(file, yaml.BaseLoader))), config_class)
     except ConfigError as error:
         raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
 
 
 def made(values: Mapping[str, Any], config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration with these ``values``, the ones of its groups as dictionaries.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
+    """Return the configuration with these ``values``, the ones of its groups as dictionaries; raises ConfigError."""
     own = {f.name: f.default_factory for f in fields(config_class)}
     groups = {name: group for name, group in own.items() if callable(group)}
     parts = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}
@@ -150,7 +123,7 @@ def _configured(config_class: type[ConfigT], defaults: Mapping[str, Any], given:
     used = {name for name, value in given.items() if known[name].in_use(value)}
     kept = {
         name: value
-        for name, value in defaults.items()
+        for name, value in flat(defaults).items()
         if used.isdisjoint(known[name].instead & {when.name for when in known[name].excludes})
     }
     config = made(nested(kept | dict(given)), config_class)
@@ -158,11 +131,7 @@ def _configured(config_class: type[ConfigT], defaults: Mapping[str, Any], given:
 
 
 def _words(command: Command[Any], argv: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield what stands in ``argv``: names, those of switches as options have them, each with the text of its value.
-
-    Raises:
-        ConfigError: a name is unknown, or a value is missing or too many.
-    """
+    """Yield what stands in ``argv``: names, those of switches as options have them, each with the text of its value."""
     known = options_of(command.config_class)
     bare = {name for name, mode in (WORDS | dict(command.modes)).items() if not mode.metavar}
     names = [*known, *WORDS, *command.modes, *command.own]
@@ -170,16 +139,15 @@ def _words(command: Command[Any], argv: list[str]) -> Iterator[tuple[str, str]]:
     for word, after in words:
         start, equals, text = word.partition("=")
         name = "help" if word == "-h" else start[2:].replace("-", "_")
-        switched_off = name.startswith("no_") and name not in known
+        switched_off = name.startswith("no_") and name not in known  # --no-bias-decay is an option of its own
         if switched_off and name[3:] in known and known[name[3:]].kind is bool and not equals:
             yield name[3:], "false"
             continue
         if not word.startswith("-"):
-            raise ConfigError(
-                f"{word!r} belongs to no flag: write --dataset, --model or another flag before each value."
-            )
+            raise ConfigError(f"{word!r} belongs to no flag: write --dataset or another flag before each value.")
         if name not in names:
-            raise ConfigError(_unknown_flag(start, name, known, names))
+            _refuse_group(name, known)
+            raise ConfigError(f"There is no option {start}.", value=start, accepted=map(flag, names))
         if name in bare and not equals:
             yield name, ""
         elif equals:
@@ -190,18 +158,12 @@ def _words(command: Command[Any], argv: list[str]) -> Iterator[tuple[str, str]]:
             kind = in_words(known[name]) if name in known else "text"
             raise ConfigError(f"{flag(name)} needs a value after it: {kind}.")
         else:
-            yield name, next(words)[0]
-
-
-def _unknown_flag(start: str, name: str, known: Mapping[str, Option], names: list[str]) -> str:
-    if inside := [other for other in known if other.startswith(f"{name}.")]:
-        return f"{name} is a group of options: give {', '.join(inside)}."
-    return f"There is no option {start}.{did_you_mean(start, map(flag, names))}"
+            yield name, next(words)[0]  # which takes it away from the loop
 
 
 def _from_file(file: Path, command: Command[Any]) -> dict[str, Any]:
     """Return the options in the file of --config, by their names."""
-    written = _yaml(file)
+    written = read_yaml(file, yaml.BaseLoader)  # all values as text, which options read as they read flags
     for name in (*WORDS, *command.modes, *command.own):
         if name in written:
             shown = flag(name) if name in command.modes else f"{flag(name)} {written[name]}"
@@ -209,43 +171,21 @@ def _from_file(file: Path, command: Command[Any]) -> dict[str, Any]:
     return _read(command.config_class, written)
 
 
-def _yaml(file: Path) -> dict[str, Any]:
-    """Return what a file of options holds; all values are text, which their options read as they read flags."""
-    try:
-        written = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(
-            f"{file} must be YAML, `name: value` on each line ({' '.join(str(error).split())})."
-        ) from error
-    if not isinstance(written, dict):
-        raise ConfigError(f"{file} must be YAML, `name: value` on each line.")
-    return written
-
-
-def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options``, the ones of a group as a dictionary or dotted, as one level with dotted names."""
-    level: dict[str, Any] = {}
-    for name, value in options.items():
-        inside = (
-            {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {str(name): value}
-        )
-        level |= inside
-    return level
-
-
 def _read(config_class: type[ConfigT], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``options`` by dotted names and as the types of their fields."""
     known = options_of(config_class)
     found: dict[str, Any] = {}
-    for name, written in _flat(options).items():
-        if inside := [other for other in known if other.startswith(f"{name}.")]:
-            raise ConfigError(f"{name} is a group of options: give {', '.join(inside)}.")
+    for name, written in flat(options).items():
         if name not in known:
-            raise ConfigError(f"There is no option {name!r}.{did_you_mean(name, known)}")
+            _refuse_group(name, known)
+            raise ConfigError(f"There is no option {name!r}.", value=name, accepted=known)
         found[name] = read(known[name], written)
     return found
+
+
+def _refuse_group(name: str, known: Mapping[str, Option]) -> None:
+    if inside := [other for other in known if other.startswith(f"{name}.")]:
+        raise ConfigError(f"{name} is a group of options: give {', '.join(inside)}.")
 
 
 def _print_and_exit(command: Command[Any], name: str) -> None:

@@ -4,87 +4,14 @@ Importing this module is cheap: neither torch nor timm is needed to print ``--he
 one declaration with all its facts; ``botzoo.options.facts`` says what each of them means.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from botzoo.errors import ConfigError
-from botzoo.options.facts import (
-    Accepted,
-    Configuration,
-    Need,
-    When,
-    above,
-    at_least,
-    between,
-    check,
-    option,
-    refuse,
-)
-
-MOST_RUNS = 10_000
-"""Of one command; more are rather a seed behind the wrong flag."""
+from botzoo.options.accepted import BUDGET, FOLD, LICENSE, MILESTONES, REPO, SEEDS
+from botzoo.options.facts import Accepted, Configuration, Need, When, above, at_least, between, check, option, refuse
 
 _SEED = between(0, 2**32, "[)")
-_PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
-
-
-def _is_repo(name: str) -> bool:
-    fits = re.fullmatch(f"{_PART}/{_PART}", name, re.ASCII) and len(name) <= 96
-    return bool(fits) and not re.search(r"--|\.\.|\.git$", name)
-
-
-def _is_tag(name: str) -> bool:
-    """Tell whether git takes ``name`` as that of a reference."""
-    parts = name.split("/")
-    odd = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^-|\.$", name)
-    return not odd and all(part and not part.startswith(".") and not part.endswith(".lock") for part in parts)
-
-
-def _fold(text: str) -> tuple[int, int]:
-    """Return K and N of K/N, and (0, 0) where ``text`` is something else."""
-    found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
-    fold, folds = (int(number) for number in found.groups()) if found else (0, 0)
-    return (fold, folds) if folds >= 2 and 1 <= fold <= folds else (0, 0)
-
-
-def _seconds(budget: str) -> float:
-    """Return the seconds that a duration names, 0 where it names none."""
-    number = r"(\d+(?:\.\d+)?)"
-    found = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s)?", budget, re.ASCII)
-    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def _seeds(text: str) -> list[int]:
-    """Return the seeds of a count or a list, none where ``text`` is neither."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and len(part) < 20 for part in parts):
-        return []
-    numbers = [int(part) for part in parts]
-    if len(numbers) == 1:
-        return list(range(numbers[0])) if numbers[0] <= MOST_RUNS else []
-    return numbers if len(set(numbers)) == len(numbers) and max(numbers) < 2**32 else []
-
-
-REPO = Accepted("owner/name, of letters, digits, '-', '_' and '.', such as me/pets", _is_repo)
-LICENSE = Accepted(
-    "a licence's name on the Hub, such as apache-2.0, mit or cc-by-4.0",
-    lambda name: bool(re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name, re.ASCII)) and name != "unknown",
-)
-TAG = Accepted("a name that git takes, without spaces, '..' or any of ~^:?*[\\, such as v1", _is_tag)
-COMMIT = Accepted(
-    "a commit's 40 hexadecimal digits, as the Hub shows them", lambda name: bool(re.fullmatch("[0-9a-f]{40}", name))
-)
-FOLD = Accepted("K/N, the K-th of N folds, N 2 or more, such as 2/5", lambda text: _fold(text) != (0, 0))
-BUDGET = Accepted("a duration such as 90s, 10m, 1.5h or 2h30m", lambda text: _seconds(text) > 0)
-SEEDS = Accepted(
-    f"a count such as 3, up to {MOST_RUNS:,}, or different whole numbers such as 0,1,5", lambda text: bool(_seeds(text))
-)
-MILESTONES = Accepted(
-    "rising epochs of 1 or more, such as [30,60,90]",
-    lambda epochs: bool(epochs) and list(epochs) == sorted({*epochs}) and epochs[0] >= 1,
-)
 
 
 def _something(words: str) -> Accepted:
@@ -103,26 +30,23 @@ class DataConfig:
         unset="the one of type Image")
     label_column: str | None = option(None, "Column that holds the labels.", "Data", metavar="NAME",
         unset="the one of type ClassLabel")
-    val_fraction: float = option(0.2,
-        "Share of the images set aside for validation, where no split is. They are drawn at random, class by class.",
-        "Data", common=True, accepts=between(0, 1, "()"))
+    val_fraction: float = option(0.2, "Share of the images set aside for validation, where no split is. They are drawn "
+        "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",
         unset="that of --seed", accepts=_SEED)
     fold: str | None = option(None, "Cut training and validation images into N stratified folds, test on the K-th and "
         "train on the others. Of those --data.val-fraction is set aside; a test split of the data set stays unread. "
         "See botzoo-finetune --folds.", "Data", metavar="K/N", accepts=FOLD,
-        presumes=frozenset({Need.ONE_LABEL, Need.SINGLE_RUN, Need.READ_WHOLE}))
-    test_split: bool = option(True,
-        "Evaluate the finished run on the test split, where there is one. Without it that split stays unread.",
-        "Evaluation", unsaid=True)
-    crop_min: float | None = option(None,
-        "Smallest area of the random training crop, as a share of the image. 1 trains on whole images.",
-        "Augmentation", unset="0.35 from ten epochs on and 0.7 below; 0.8 for characters; 0.08 with --paper-augment",
-        accepts=between(0, 1, "(]"), instead=frozenset({"paper_augment", "budget"}))
+        presumes={Need.ONE_LABEL, Need.SINGLE_RUN, Need.READ_WHOLE})
+    test_split: bool = option(True, "Evaluate the finished run on the test split, where there is one. Without it that "
+        "split stays unread.", "Evaluation", unsaid=True)
+    crop_min: float | None = option(None, "Smallest area of the random training crop, as a share of the image. 1 "
+        "trains on whole images.", "Augmentation", unset="0.35 from ten epochs on and 0.7 below; 0.8 for characters; "
+        "0.08 with --paper-augment", accepts=between(0, 1, "(]"), instead={"paper_augment", "budget"})
     train_scale: float = option(1.0, "Side of the training crops as a share of the input's. It is rounded to 32 "
         "pixels, or 16 where the input is below 128. Less than 1 trains faster, on images that are unlike those of "
         "evaluation. Without effect on networks of fixed size.", "Model", accepts=between(0.25, 2),
-        presumes=frozenset({Need.IMAGES_EACH_STEP}))
+        presumes={Need.IMAGES_EACH_STEP})
     train_scale_epochs: int | None = option(None, "Progressive resizing: epochs, from the first on, that "
         "--data.train-scale holds for. The rest are trained on crops of the input's own size, from which the network "
         "learns what objects look like at that size.", "Model", unset="all of them", accepts=at_least(1),
@@ -132,12 +56,11 @@ class DataConfig:
     sampling: Literal["uniform", "balanced", "sqrt"] = option("uniform",
         "How often images come in an epoch. uniform: each once; balanced: every class as often; sqrt: each class in "
         "proportion to the square root of its images. The epoch is as long either way.", "Data",
-        presumes=frozenset({Need.ONE_LABEL, Need.READ_WHOLE}))
+        presumes={Need.ONE_LABEL, Need.READ_WHOLE})
     cache_gib: float = option(2.0, "Size in GiB up to which decoded images are kept. They are mapped from the disk; "
         "beyond it images are decoded every epoch.", "Engine", accepts=at_least(0), machine=True)
     streaming: bool = option(False, "Read .tar or .parquet shards from front to back. They lie in a folder or on the "
-        "Hub, and the data set is not loaded.", "Data", presumes=frozenset({Need.IMAGES_EACH_STEP}),
-        rules_out=Need.READ_WHOLE)
+        "Hub, and the data set is not loaded.", "Data", presumes={Need.IMAGES_EACH_STEP}, rules_out=Need.READ_WHOLE)
     shuffle_buffer: int = option(2048, "Streaming: images from which each process draws the next one at random. They "
         "are held in memory, still encoded.", "Data", accepts=at_least(1))
     epoch_images: int | None = option(None, "Streaming: images in an epoch.", "Data", unset="all of them",
@@ -158,18 +81,14 @@ class AugmentConfig:
         excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
     trivialaugment: bool = option(False, "TrivialAugment: one random operation of random magnitude.", "Augmentation",
         unsaid=False)
-    color_jitter: float = option(0.0,
-        "Scale brightness, contrast and saturation by factors up to this far from 1. 0.4 is usual.", "Augmentation",
-        accepts=between(0, 1), unsaid=0.0)
-    blur: float = option(0.0,
-        "Probability of a Gaussian blur. Its sigma is 0.1 to 2 pixels, within a tenth of the image's side.",
-        "Augmentation", accepts=between(0, 1), unsaid=0.0)
-    noise: float = option(0.0,
-        "Standard deviation of Gaussian noise, as a share of the range from black to white. 0.05 is much.",
-        "Augmentation", accepts=between(0, 1), unsaid=0.0)
-    random_erasing: float = option(0.0,
-        "Probability that a rectangle of 2 to 33 % of the image gets the mean colour. 0.25 is usual.", "Augmentation",
-        accepts=between(0, 1), unsaid=0.0)
+    color_jitter: float = option(0.0, "Scale brightness, contrast and saturation by factors up to this far from 1. 0.4 "
+        "is usual.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    blur: float = option(0.0, "Probability of a Gaussian blur. Its sigma is 0.1 to 2 pixels, within a tenth of the "
+        "image's side.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    noise: float = option(0.0, "Standard deviation of Gaussian noise, as a share of the range from black to white. "
+        "0.05 is much.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    random_erasing: float = option(0.0, "Probability that a rectangle of 2 to 33 % of the image gets the mean colour. "
+        "0.25 is usual.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
 
 
 @dataclass(frozen=True)
@@ -180,25 +99,22 @@ class OptimConfig:
         "How the learning rate falls with --no-cosine. constant: not at all; step: at --optim.milestones; "
         "exponential: every --optim.decay-every epochs; plateau: after --optim.decay-patience epochs without a better "
         "figure on the validation split.", "Optimizer", needs=When("cosine", False), counts_with=When("cosine", False))
-    milestones: tuple[int, ...] | None = option(None,
-        "For decay step: the epochs, such as [30,60,90], after which the rate falls.", "Optimizer",
-        unset="every quarter of the run", accepts=MILESTONES, needs=When("optim.decay", "step"),
-        shrinks=lambda epochs: None)
+    milestones: tuple[int, ...] | None = option(None, "For decay step: the epochs, such as [30,60,90], after which the "
+        "rate falls.", "Optimizer", unset="every quarter of the run", accepts=MILESTONES,
+        needs=When("optim.decay", "step"), shrinks=lambda epochs: None)
     decay_factor: float | None = option(None, "Factor on the learning rate at each fall.", "Optimizer",
         unset="0.1, and 0.94 for decay exponential", accepts=between(0, 1, "()"))
     decay_every: int = option(2, "For decay exponential: epochs from one fall to the next.", "Optimizer",
         accepts=at_least(1, "epochs"), counts_with=When("optim.decay", "exponential"))
-    decay_patience: int = option(5,
-        "For decay plateau: epochs without a better figure on the validation split before each fall.", "Optimizer",
-        accepts=at_least(1, "epochs"), counts_with=When("optim.decay", "plateau"))
+    decay_patience: int = option(5, "For decay plateau: epochs without a better figure on the validation split before "
+        "each fall.", "Optimizer", accepts=at_least(1, "epochs"), counts_with=When("optim.decay", "plateau"))
     momentum: float = option(0.9, "Momentum, for the optimizers that have one.", "Optimizer",
         accepts=between(0, 1, "[)"))
     betas: tuple[float, float] | None = option(None, "Betas of Adam and its kind, such as [0.9,0.95].", "Optimizer",
         unset="the optimizer's own",
         accepts=Accepted("two, at least 0 and less than 1", lambda betas: all(0 <= beta < 1 for beta in betas)))
-    weight_decay: float = option(1e-4,
-        "Weight decay of convolution and linear weights. Without --no-bias-decay it is that of all parameters.",
-        "Optimizer", accepts=at_least(0))
+    weight_decay: float = option(1e-4, "Weight decay of convolution and linear weights. Without --no-bias-decay it is "
+        "that of all parameters.", "Optimizer", accepts=at_least(0))
     clip_grad: float | None = option(None, "Clip the gradient to this norm.", "Optimizer", unset="not clipped",
         accepts=above(0))
 
@@ -216,9 +132,8 @@ class DistillConfig:
 
     temperature: float = option(20.0, "What the logits of teacher and student are divided by, so that the teacher's "
         "small answers count. 20 in the paper.", "Tricks", accepts=above(0), counts_with=When("distillation"))
-    weight: float = option(1.0,
-        "Factor on the teacher's part of the loss, besides the square of the temperature. 1 in the paper.", "Tricks",
-        accepts=above(0), counts_with=When("distillation"))
+    weight: float = option(1.0, "Factor on the teacher's part of the loss, besides the square of the temperature. 1 in "
+        "the paper.", "Tricks", accepts=above(0), counts_with=When("distillation"))
 
 
 @dataclass(frozen=True)
@@ -246,12 +161,10 @@ class TrainConfig(Configuration):
 
     dataset: str = option("digits", "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data", common=True, metavar="NAME", accepts=_something("a name, a Hub id or a folder"), stated=True)
-    model: str = option("resnet10d_bot",
-        "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names its weights too.", "Model",
-        common=True, metavar="NAME", stated=True)
-    pretrained: str | None = option(None,
-        "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file.", "Model",
-        metavar="WEIGHTS", unset="the model's own")
+    model: str = option("resnet10d_bot", "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names "
+        "its weights too.", "Model", common=True, metavar="NAME", stated=True)
+    pretrained: str | None = option(None, "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a "
+        ".safetensors file.", "Model", metavar="WEIGHTS", unset="the model's own")
     scratch: bool = option(False, "Start from random weights instead of pretrained ones.", "Model", common=True,
         excludes={When("pretrained"): "each say what weights to start from"}, stated=True)
     output: str | None = option(None, "Folder of the run.", "Output", common=True, metavar="PATH",
@@ -259,37 +172,34 @@ class TrainConfig(Configuration):
     epochs: int | None = option(None, "Passes over the training images.", "Length", common=True,
         unset="enough for 100 steps, from 3 to 30", accepts=at_least(1),
         excludes={When(name): "each say how long to train" for name in ("steps", "budget")},
-        instead=frozenset({"steps", "budget"}))
-    steps: int | None = option(None,
-        "Optimizer steps of the whole run, in place of --epochs. The last epoch may be cut short.", "Length",
-        accepts=at_least(1), excludes={When("budget"): "each say how long to train"})
+        instead={"steps", "budget"})
+    steps: int | None = option(None, "Optimizer steps of the whole run, in place of --epochs. The last epoch may be "
+        "cut short.", "Length", accepts=at_least(1), excludes={When("budget"): "each say how long to train"})
     budget: str | None = option(None, "Time for the whole command, such as 10m, in place of --epochs. 90s, 1.5h and "
         "2h30m are others. The speed is measured first and the steps set so that the run, its evaluations and its "
         "model folder end on time. The warmup takes a fifth of it at most. The steps that are left are counted anew "
         "after each epoch; within one, the log says how late a slower machine will be.", "Length", common=True,
-        metavar="TIME", accepts=BUDGET, presumes=frozenset({Need.SINGLE_RUN}))
+        metavar="TIME", accepts=BUDGET, presumes={Need.SINGLE_RUN})
     # A number of images can stand beside everything; what auto does cannot.
     batch_size: int | Literal["auto"] | None = option(None, "Images in one optimizer step. That is over all "
         "processes; auto takes the largest power of two for which the memory suffices, up to 1,024 and with 20 steps "
         "an epoch.", "Length", common=True, unset="64, fewer for small data sets",
         accepts=Accepted("2 or more, or auto", lambda size: size == "auto" or size >= 2),
-        presumes=frozenset({Need.SINGLE_RUN}), used=lambda size: size == "auto")
+        presumes={Need.SINGLE_RUN}, used=lambda size: size == "auto")
     lr: float = option(0.01, "Peak learning rate, at a batch of 256. With --no-linear-scaling it is taken as it is.",
         "Optimizer", common=True, accepts=between(0, 100, "()"))
     optimizer: str = option("sgd", "Any optimizer of timm by its name. sgd has Nesterov momentum.", "Optimizer",
         common=True, metavar="NAME")
     img_size: int | None = option(None, "Side of the square input in pixels.", "Model", common=True,
-        unset="the model's own", accepts=at_least(8), instead=frozenset({"data.train_scale"}))
-    seed: int = option(0,
-        "Seed of everything random. It is that of split, order, augmentation, new layers, mixup and dropout.",
-        "Output", common=True, accepts=_SEED)
+        unset="the model's own", accepts=at_least(8), instead={"data.train_scale"})
+    seed: int = option(0, "Seed of everything random. It is that of split, order, augmentation, new layers, mixup and "
+        "dropout.", "Output", common=True, accepts=_SEED)
     linear_scaling: bool = option(True, "Trick: multiply the learning rate by batch size / 256.", "Optimizer")
     warmup: float = option(0.5, "Trick: epochs over which the learning rate rises from 0. 0 for none. Where it is not "
         "given it takes a fifth of a run that is shorter.", "Optimizer", accepts=at_least(0, "epochs"),
         shrinks=lambda epochs: epochs / 5)
-    cosine: bool = option(True,
-        "Trick: let the learning rate fall to 0 along a cosine after the warmup. Otherwise see --optim.decay.",
-        "Optimizer")
+    cosine: bool = option(True, "Trick: let the learning rate fall to 0 along a cosine after the warmup. Otherwise see "
+        "--optim.decay.", "Optimizer")
     zero_gamma: bool = option(True, "Start every residual block as the identity. Counts with --scratch only.",
         "Tricks", counts_with=When("scratch"))
     xavier_init: bool = option(False, "Draw convolution and linear weights uniformly after Xavier, biases 0. Counts "
@@ -298,31 +208,30 @@ class TrainConfig(Configuration):
         counts_with=When("scratch"))
     paper_augment: bool = option(False, "Crop and colour images as the paper does. Crops from 8 % on, hue, saturation "
         "and brightness scaled by 0.6 to 1.4, PCA noise; with --scratch its mean and std too, else those of the "
-        "weights.", "Tricks", presumes=frozenset({Need.IMAGES_EACH_STEP}),
+        "weights.", "Tricks", presumes={Need.IMAGES_EACH_STEP},
         excludes={When("augment.color_jitter"): "both scale brightness and saturation"})
     no_bias_decay: bool = option(True, "Weight decay on weights only, not on biases, gammas and betas.", "Tricks")
     label_smoothing: float = option(0.0, "Share of the target spread over the other classes. 0.1 in the paper.",
-        "Tricks", common=True, accepts=between(0, 1, "[)"), presumes=frozenset({Need.ONE_LABEL}),
-        instead=frozenset({"distillation", "budget"}))
+        "Tricks", common=True, accepts=between(0, 1, "[)"), presumes={Need.ONE_LABEL},
+        instead={"distillation", "budget"})
     label_smoothing_over: Literal["others", "all"] = option("others", "The classes that the share is spread over. "
         "others: all but the true one, as in the paper; all: as in timm and torch.", "Tricks",
         counts_with=When("label_smoothing"))
     class_weights: Literal["none", "balanced", "effective"] = option("none",
         "Factor on the loss of the images of each class. balanced: one over its number of images, as scikit-learn's; "
         "effective: one over its effective number of images, which evens out large classes less. The mean over all "
-        "images is 1.", "Data", presumes=frozenset({Need.ONE_LABEL}),
-        excludes={When("data.sampling"): "both make up for rare classes"}, instead=frozenset({"data.sampling"}))
-    mixup: float = option(0.0,
-        "Mix pairs of images, with this alpha. It is that of the Beta distribution, 0.2 in the paper, 0 for none.",
-        "Tricks", common=True, accepts=at_least(0), presumes=frozenset({Need.IMAGES_EACH_STEP}),
-        instead=frozenset({"cutmix", "distillation", "budget"}))
+        "images is 1.", "Data", presumes={Need.ONE_LABEL},
+        excludes={When("data.sampling"): "both make up for rare classes"}, instead={"data.sampling"})
+    mixup: float = option(0.0, "Mix pairs of images, with this alpha. It is that of the Beta distribution, 0.2 in the "
+        "paper, 0 for none.", "Tricks", common=True, accepts=at_least(0), presumes={Need.IMAGES_EACH_STEP},
+        instead={"cutmix", "distillation", "budget"})
     cutmix: float = option(0.0, "Alpha of CutMix, which puts a box of one image into another. 1 is usual, 0 for none. "
         "With --mixup each takes half of the steps.", "Augmentation", accepts=at_least(0),
-        presumes=frozenset({Need.IMAGES_EACH_STEP}))
+        presumes={Need.IMAGES_EACH_STEP})
     distillation: str | None = option(None, "A teacher whose answers are learned too. It has the same classes: any "
         "model of timm with weights, name or name.tag, hf-hub:owner/name, local-dir:PATH, or the folder of a finished "
         "run.", "Tricks", common=True, metavar="MODEL", accepts=_something("a model or the folder of a run"),
-        presumes=frozenset({Need.ONE_LABEL, Need.IMAGES_EACH_STEP}))
+        presumes={Need.ONE_LABEL, Need.IMAGES_EACH_STEP})
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = option("auto",
         "Trick: arithmetic in half precision with fp32 weights. auto takes the fastest that is sound here.", "Engine")
     drop_rate: float = option(0.0, "Dropout before the classifier: share of its inputs set to 0 in training.",
@@ -331,23 +240,21 @@ class TrainConfig(Configuration):
         "the average. The average is warmed up.", "Evaluation", accepts=between(0, 1, "()"))
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
         "the end. Each of them is added only where the validation accuracy gains by it; 5 is usual.", "Evaluation",
-        unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes=frozenset({Need.ONE_LABEL}))
+        unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
         "counts top-1, or mAP of several labels.", "Length", common=True, accepts=at_least(1, "epochs"))
-    min_delta: float = option(0.0,
-        "Gain in the figure on the validation split, in percentage points, that counts as better for --patience.",
-        "Length", accepts=at_least(0, "percentage points"))
+    min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
+        "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
-    checkpoint_every: int | None = option(None,
-        "Also write a checkpoint every so many steps. One is written after each epoch anyway.", "Output",
-        accepts=at_least(1, "steps"), machine=True)
+    checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
+        "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),
         machine=True)
     tracker: str | None = option(None, "Also log to a tracker of accelerate: tensorboard, wandb, trackio, mlflow, ...",
         "Output", metavar="NAME", machine=True)
     push_to: str | None = option(None, "Publish the model on the Hub at the end, as owner/name. See botzoo publish.",
-        "Output", common=True, metavar="REPO", accepts=REPO, presumes=frozenset({Need.SINGLE_RUN}), machine=True)
+        "Output", common=True, metavar="REPO", accepts=REPO, presumes={Need.SINGLE_RUN}, machine=True)
     private: bool = option(False, "With --push-to: for its owner only.", "Output", needs=When("push_to"), machine=True)
     license: str | None = option(None, "Licence of the trained weights, such as apache-2.0. For where that of the "
         "weights it starts from is not known.", "Output", metavar="NAME", accepts=LICENSE, stated=True)
@@ -366,10 +273,8 @@ class TrainConfig(Configuration):
         super().__post_init__()
         optim = self.optim
         if optim.decay == "plateau" and self.patience is not None and self.patience <= optim.decay_patience:
-            raise ConfigError(
-                f"--patience {self.patience} stops before the learning rate falls, which takes --optim.decay-patience "
-                f"{optim.decay_patience} epochs: give a longer --patience."
-            )
+            falls = f"which takes --optim.decay-patience {optim.decay_patience} epochs: give a longer --patience"
+            raise ConfigError(f"--patience {self.patience} stops before the learning rate falls, {falls}.")
 
 
 @dataclass(frozen=True)
@@ -396,33 +301,3 @@ class AblateConfig(TrainConfig):
 
 
 # fmt: on
-
-
-def fold_of(text: str) -> tuple[int, int]:
-    """Return K, from 1 on, and N of ``text``, such as 2/5: the K-th of N folds.
-
-    Raises:
-        ConfigError: there is no such fold.
-    """
-    FOLD.check("data.fold", text)
-    return _fold(text)
-
-
-def seconds_of(budget: str) -> float:
-    """Return the seconds that a duration of hours, minutes and seconds, such as 1.5h or 2h30m, names.
-
-    Raises:
-        ConfigError: it names none.
-    """
-    BUDGET.check("budget", budget)
-    return _seconds(budget)
-
-
-def seed_list(text: str) -> list[int]:
-    """Return the seeds that ``text``, a count or a list, asks for.
-
-    Raises:
-        ConfigError: it is neither, or a seed is repeated.
-    """
-    SEEDS.check("seeds", text)
-    return _seeds(text)

@@ -5,7 +5,7 @@ who cannot do with an option are all derived from them here, so that a new optio
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
@@ -72,57 +72,38 @@ def between(low: float, high: float, ends: str = "[]") -> Accepted:
 
 @dataclass(frozen=True)
 class Option:
-    """The facts of one option.
+    """The facts of one option."""
 
-    Attributes:
-        default: its value where nothing is given.
-        help: what it does; the first sentence stands alone in the short help.
-        group: heading that it stands under.
-        common: whether the short help has it.
-        unset: what happens where its value is None, for "default: ...".
-        metavar: what stands for its value in the help; by default made from its type.
-        accepts: its range; None takes all values of the type. A value of None is not looked at.
-        needs: what has to hold where it is in use.
-        excludes: what must not hold where it is in use, each with what is wrong with the two ("both even out classes").
-        counts_with: what has to hold for it to have an effect; without that it is left as it is, not refused.
-        presumes: what it needs of a run where it is in use.
-        rules_out: what a run lacks where it is in use.
-        instead: other options that stand in its place, so that it is not chosen where one of them is given.
-        machine: whether it is of one machine or one run, and says nothing of what is trained.
-        stated: whether a card states it elsewhere than among the settings.
-        unsaid: the value that a card does not name.
-        shrinks: for values in epochs: given the epochs of a run that is shorter, the value where nobody gave one.
-        trick: when ``botzoo.tricks.NAME.NAME`` is applied where the option NAME is in use, for tricks that need no place of
-            their own: "batch" (of images and targets, each step) or "init" (of a network with random weights).
-        used: tells whether a value puts it to use; by default one that is neither the default nor None, False or 0.
-        name: dotted where it stands in a group of the configuration.
-        kind: its type.
-    """
-
-    default: Any
-    help: str
-    group: str
-    common: bool = False
-    unset: str = ""
-    metavar: str = ""
-    accepts: Accepted | None = None
-    needs: When | None = None
+    default: Any  # its value where nothing is given
+    help: str  # what it does; the first sentence stands alone in the short help
+    group: str  # heading that it stands under
+    common: bool = False  # whether the short help has it
+    unset: str = ""  # what happens where its value is None, for "default: ..."
+    metavar: str = ""  # what stands for its value in the help; by default made from its type
+    accepts: Accepted | None = None  # its range; None takes all values of the type. A value of None is not looked at
+    needs: When | None = None  # what has to hold where it is in use
+    # what must not hold where it is in use, each with what is wrong with the two ("both even out classes")
     excludes: Mapping[When, str] = field(default_factory=dict)
-    counts_with: When | None = None
-    presumes: frozenset[Need] = frozenset()
-    rules_out: Need | None = None
-    instead: frozenset[str] = frozenset()
-    machine: bool = False
-    stated: bool = False
-    unsaid: Any = None
+    counts_with: When | None = (
+        None  # what has to hold for it to have an effect; without, it is left as it is, not refused
+    )
+    presumes: Set[Need] = frozenset()  # what it needs of a run where it is in use
+    rules_out: Need | None = None  # what a run lacks where it is in use
+    instead: Set[str] = frozenset()  # options that stand in its place: it is not chosen where one of them is given
+    machine: bool = False  # whether it is of one machine or one run, and says nothing of what is trained
+    stated: bool = False  # whether a card states it elsewhere than among the settings
+    unsaid: Any = None  # the value that a card does not name
+    # for values in epochs: given the epochs of a run that is shorter, the value where nobody gave one
     shrinks: Callable[[float], Any] | None = None
+    # when ``botzoo.tricks.NAME.NAME`` is applied where the option NAME is in use, for tricks that need no place of their own:
+    # "batch" (of images and targets, each step) or "init" (of a network with random weights)
     trick: Literal["batch", "init", ""] = ""
-    used: Callable[[Any], bool] | None = None
-    name: str = ""
-    kind: Any = None
+    used: Callable[[Any], bool] | None = None  # tells whether a value puts it to use, where ``in_use`` has another rule
+    name: str = ""  # dotted where it stands in a group of the configuration
+    kind: Any = None  # its type
 
     def in_use(self, value: Any) -> bool:
-        """Tell whether ``value`` puts the option to use."""
+        """Tell whether ``value`` puts the option to use: by default one that is neither the default nor None, False or 0."""
         return self.used(value) if self.used else value not in (None, False, 0, self.default)
 
 
@@ -136,19 +117,18 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value out of its range, or for options that do not go together."""
-        known = options_of(type(self))
-        values = {name: attrgetter(name)(self) for name in known}
-        for name, own in known.items():
+        known, values = options_of(type(self)), values_of(self)
+        for name, own in known.items():  # all ranges first, as the rules compare values with each other
             if own.accepts and values[name] is not None:
                 own.accepts.check(name, values[name])
         for name, own in known.items():
             if own.in_use(values[name]):
-                _check_company(own, known, values)
+                _check_company(self, own, values)
 
 
-def _check_company(own: Option, known: Mapping[str, Option], values: Mapping[str, Any]) -> None:
+def _check_company(config: Configuration, own: Option, values: Mapping[str, Any]) -> None:
     """Raise ConfigError where an option in use lacks what it needs, or stands beside what it excludes."""
-    this = flag(own.name, values[own.name])
+    known, this = options_of(type(config)), flag(own.name, values[own.name])
     if own.needs and not _holds(own.needs, known, values):
         other = flag(own.needs.name, True if own.needs.value is SET else own.needs.value)
         raise ConfigError(f"{this} counts with {other} only: give both, or neither.")
@@ -157,7 +137,7 @@ def _check_company(own: Option, known: Mapping[str, Option], values: Mapping[str
             null = ", and null for one that a file gives" if own.default is None else ""
             raise ConfigError(f"{this} and {flag(when.name, values[when.name])} {why}: give one of the two{null}.")
     if own.rules_out:
-        _refuse(_presuming(known, values, own.rules_out), own.rules_out, f"which {this} does not have")
+        refuse(config, own.rules_out, f"which {this} does not have")
 
 
 def _holds(when: When, known: Mapping[str, Option], values: Mapping[str, Any]) -> bool:
@@ -167,7 +147,7 @@ def _holds(when: When, known: Mapping[str, Option], values: Mapping[str, Any]) -
 
 def check(ok: bool, name: str, value: Any, accepted: str) -> None:
     """Raise ``ConfigError`` naming the flag, its ``value`` and what is ``accepted`` unless ``ok``; infinity never is."""
-    if not ok or (isinstance(value, float) and not math.isfinite(value)):
+    if not ok or (isinstance(value, float) and not math.isfinite(value)):  # "inf" and "nan" are floats too
         value = list(value) if isinstance(value, tuple) else value
         raise ConfigError(f"{flag(name)} is {value!r}: it must be {accepted}.", value=value, accepted=accepted)
 
@@ -185,7 +165,7 @@ def options_of(config_class: type) -> dict[str, Option]:
     return _options_of(config_class)
 
 
-@cache
+@cache  # every check of a configuration asks for them; what is cached loses the types of its arguments, hence two functions
 def _options_of(config_class: Any) -> dict[str, Option]:
     kinds = get_type_hints(config_class)
     found: dict[str, Option] = {}
@@ -253,31 +233,25 @@ def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
             if prefix + key not in names
         }
 
-    return kept(options, "")
+    return kept(options, "")  # a group of which nothing is left stays as an empty one
+
+
+def presuming(config: Configuration, need: Need) -> list[str]:
+    """Return the names of the options in use that presume ``need``."""
+    values = values_of(config)
+    return [name for name, own in options_of(type(config)).items() if need in own.presumes and own.in_use(values[name])]
 
 
 def in_use(config: Configuration, need: Need) -> list[str]:
     """Return the options in use that presume ``need``, as one types them: ["--mixup 0.2"]."""
-    return _presuming(options_of(type(config)), values_of(config), need)
-
-
-def _presuming(known: Mapping[str, Option], values: Mapping[str, Any], need: Need) -> list[str]:
-    return [
-        flag(name, values[name]) for name, own in known.items() if need in own.presumes and own.in_use(values[name])
-    ]
+    return [flag(name, attrgetter(name)(config)) for name in presuming(config, need)]
 
 
 def refuse(config: Configuration, need: Need, because: str) -> None:
     """Raise ConfigError where options in use presume ``need``; ``because`` says why that is not to be had."""
-    _refuse(in_use(config, need), need, because)
-
-
-def _refuse(flags: list[str], need: Need, because: str) -> None:
-    if flags:
-        one = len(flags) == 1
-        raise ConfigError(
-            f"{' and '.join(flags)} need{'s' if one else ''} {need.value}, {because}: leave {'it' if one else 'them'} out."
-        )
+    if flags := in_use(config, need):
+        s, them = ("s", "it") if len(flags) == 1 else ("", "them")
+        raise ConfigError(f"{' and '.join(flags)} need{s} {need.value}, {because}: leave {them} out.")
 
 
 def giving_way(config: ConfigT, names: Collection[str], given: Collection[str]) -> ConfigT:
@@ -286,13 +260,7 @@ def giving_way(config: ConfigT, names: Collection[str], given: Collection[str]) 
     return with_values(config, {name: known[name].default for name in names if name not in given})
 
 
-def presuming(config: Configuration, need: Need) -> list[str]:
-    """Return the names of the options in use that presume ``need``."""
-    known = options_of(type(config))
-    return [name for name, own in known.items() if need in own.presumes and own.in_use(attrgetter(name)(config))]
-
-
-def stands_in_for(name: str) -> frozenset[str]:
+def stands_in_for(name: str) -> Set[str]:
     """Return the options that stand in the place of the option ``name``, which is not chosen where one of them is given."""
     return _all_options()[name].instead
 
@@ -301,7 +269,6 @@ def fitted_to(config: ConfigT, epochs: float, given: Collection[str] | None = No
     """Return ``config`` with what is counted in epochs, such as the warmup, made shorter where the run is and nobody gave it.
 
     Args:
-        config: the options.
         epochs: of the run; they need not be whole.
         given: names of the options that the user gave; by default those that differ from the defaults.
 
@@ -311,12 +278,13 @@ def fitted_to(config: ConfigT, epochs: float, given: Collection[str] | None = No
     given = differing(config) if given is None else given
     shorter: dict[str, Any] = {}
     for name, own in options_of(type(config)).items():
-        value = attrgetter(name)(config) if own.shrinks else None
-        if value is None or (max(value) if isinstance(value, tuple) else value) < epochs:
+        value = attrgetter(name)(config)
+        if own.shrinks is None or value is None:
             continue
-        check(name not in given, name, value, f"less than {_length_words(config, epochs)}")
-        shorter[name] = own.shrinks(epochs) if own.shrinks else None
-    return with_values(config, shorter) if shorter else config
+        if (max(value) if isinstance(value, tuple) else value) >= epochs:  # of milestones, the last one counts
+            check(name not in given, name, value, f"less than {_length_words(config, epochs)}")
+            shorter[name] = own.shrinks(epochs)
+    return with_values(config, shorter)
 
 
 def _length_words(config: Any, epochs: float) -> str:
@@ -331,7 +299,7 @@ def _all_options() -> dict[str, Option]:
     """Return the options of every kind of configuration; ``botzoo.options`` imports those that are always there."""
     found: dict[str, Option] = {}
     kinds: list[type] = [Configuration]
-    for kind in kinds:  # it grows on the way
+    for kind in kinds:  # the list grows on the way, so that classes of any depth are found
         kinds += kind.__subclasses__()
         found |= {} if kind is Configuration else options_of(kind)
     return found

@@ -58,7 +58,7 @@ def _as(part: Any, written: Any) -> Any:
         return None
     if get_origin(part) is Literal and written in get_args(part):
         return written
-    if part is bool:
+    if part is bool:  # what is no switch raises KeyError
         return SWITCH[str(written).lower()]
     if isinstance(written, bool):  # else it would count as a number
         raise TypeError
@@ -66,7 +66,7 @@ def _as(part: Any, written: Any) -> Any:
         return int(written)
     if part is float and isinstance(written, str | Real):
         return float(written)
-    if part is str and isinstance(written, str | os.PathLike | Real | date):
+    if part is str and isinstance(written, str | os.PathLike | Real | date):  # a folder may be called 2024-01-01
         return os.fspath(written) if isinstance(written, os.PathLike) else str(written)
     if get_origin(part) is tuple:
         return _as_tuple(get_args(part), written)

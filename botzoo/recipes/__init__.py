@@ -10,8 +10,6 @@ One file is one recipe, one row of the paper's Tables 2, 4 and 6. Its keys:
   ``each``, that of every seed. The runs themselves are in cards/ablations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,8 @@ from botzoo.errors import ConfigError
 
 FOLDER = Path(__file__).parent
 ENDINGS = (".yaml", ".yml")
+DEFAULT = "label-smoothing"
+"""The paper's best that needs neither a teacher nor 200 epochs."""
 KEYS = ("about", "section", "base", "options", "paper", "measured")
 
 Options = dict[str, Any]
@@ -36,7 +36,7 @@ class Recipe:
     name: str
     about: str = ""
     section: str = ""
-    base: Recipe | None = None
+    base: "Recipe | None" = None
     options: Options = field(default_factory=dict)
     paper: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
@@ -67,15 +67,12 @@ def chain(recipe: Recipe) -> list[Recipe]:
 
 
 def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
-    """Return a recipe by its name, or from a YAML file of one's own by its path.
-
-    Raises:
-        ConfigError: there is none, or the file is not a recipe.
-    """
+    """Return a recipe by its name, or from a YAML file of one's own by its path; raises ConfigError where there is none."""
     path = file_of(name, FOLDER, "recipe")
-    if str(path) in _seen:
+    if str(path) in _seen:  # else it would be read for ever
         raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
-    values = read_yaml(path, KEYS)
+    values = read_yaml(path)
+    check_keys(values, KEYS, f"{path}: there is")
     base = values.pop("base", None)
     if base is not None and not isinstance(base, str):
         raise ConfigError(f"{path}: base is {base!r}; it must be the name or the path of a recipe.")
@@ -108,26 +105,22 @@ def file_of(name: str, folder: Path, what: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def read_yaml(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the mapping in a YAML file that may hold no other than these ``keys``.
-
-    Raises:
-        ConfigError: it cannot be read, is no mapping, or holds another key.
-    """
+def read_yaml(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raise ConfigError where it cannot be read or is no mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
+        why = " ".join(str(error).split())  # PyYAML speaks in several lines
+        raise ConfigError(f"{path} must be YAML, `name: value` on each line ({why}).") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold `name: value` lines, with the names {', '.join(keys)}.")
-    check_keys(values, keys, f"{path}: there is", f"Give {', '.join(keys)}.")
+        raise ConfigError(f"{path} must be YAML, `name: value` on each line.")
     return values
 
 
-def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str, cure: str = "") -> None:
+def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
     """Raise ConfigError where ``values`` have another key than these."""
     for key in values:
         if key not in keys:
-            raise ConfigError(f"{where} no key {key!r}.", value=key, accepted=keys, cure=cure)
+            raise ConfigError(f"{where} no key {key!r}.", value=key, accepted=keys, cure=f"Give {', '.join(keys)}.")

@@ -69,7 +69,8 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
     """
     path = recipes.file_of(name, FOLDER, "ladder")
-    values = recipes.read_yaml(path, KEYS)
+    values = recipes.read_yaml(path)
+    recipes.check_keys(values, KEYS, f"{path}: there is")
     entries = values.get("rungs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
@@ -107,8 +108,7 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
 def leave_one_out(ladder: Ladder) -> Ladder:
     """Return the top rung and, on it, one rung for each trick that led to it, along ``below``, with all but that trick.
 
-    Raises:
-        ConfigError: the top rung stands on none, or a trick changes more than once.
+    Raises ConfigError where the top rung stands on none, or a trick changes more than once.
     """
     top = ladder.rungs[-1]
     way = [top]
@@ -116,8 +116,7 @@ def leave_one_out(ladder: Ladder) -> Ladder:
         way.append(ladder.rung(way[-1].below))
     if len(way) == 1:
         raise ConfigError(
-            f"--leave-one-out: the top rung {top.name} of {ladder.name} stands on no other, so nothing can be left out: "
-            "keep the rungs below it too."
+            f"--leave-one-out: the top rung {top.name} of {ladder.name} stands on no other: keep the rungs below it too."
         )
     whole, rungs = flat(top.options), [replace(top, below=None)]
     for upper, lower in pairwise(way):
@@ -125,11 +124,9 @@ def leave_one_out(ladder: Ladder) -> Ladder:
         added = {name for name in after if before.get(name) != after[name] and name != "epochs"}
         kept = {name: value for name, value in whole.items() if name not in added or name in before}
         without = nested(kept | {name: before[name] for name in added if name in before})
-        tricks = [name for name in added if "." not in name]
+        tricks = [name for name in added if "." not in name]  # a trick's settings stand in groups: distill.weight
         if any(rung.name == f"without {tricks[0].replace('_', '-')}" for rung in rungs if tricks):
-            raise ConfigError(
-                f"{ladder.name} changes {tricks[0]} more than once: leaving one change out means nothing."
-            )
+            raise ConfigError(f"{ladder.name} changes {tricks[0]} more than once: one change cannot be left out.")
         trick = tricks[0].replace("_", "-") if len(tricks) == 1 else upper.name
         rungs.append(Rung(f"without {trick}", without, top.name, f"all but: {upper.about or upper.name}"))
     return replace(ladder, name=f"{ladder.name}, leave one out", rungs=tuple(rungs))

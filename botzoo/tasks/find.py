@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from botzoo.data.sources.base import ImageData
+from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import CheckpointError
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -18,8 +18,9 @@ def task_by_type(problem_type: object) -> Task:
 
 
 def task_of(data: ImageData[Any]) -> Task:
-    """Return the task that a data set poses."""
-    return MULTI_LABEL if data.multi_label else CLASSIFICATION
+    """Return the task that a data set poses, by the shape of its labels: (N,) or (N, K); a stream has one label an image."""
+    several = isinstance(data.train, Split) and data.train.labels.ndim == 2
+    return MULTI_LABEL if several else CLASSIFICATION
 
 
 def task_named(name: str) -> Task:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from botzoo.data.sources.base import ImageData
-from botzoo.data.sources.label_lists import MultiHot
+from botzoo.data.sources.base import ImageData, MultiHot
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
 from botzoo.tasks.objective import MultiLabelObjective

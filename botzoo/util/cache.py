@@ -1,4 +1,5 @@
-"""Results of long work, kept in a folder for later runs: one helper for all kinds, with locks and a size limit.
+"""Results of long work, kept in a folder for later runs: one helper for all kinds, with locks and a size limit; and a look
+into the cache of the Hub.
 
 A file is named by a key, the SHA-256 of everything that its content depends on, so it never becomes outdated, only unused.
 """
@@ -100,7 +101,7 @@ class Store:
                 part.replace(self.path(draft.key))
         finally:
             part.unlink(missing_ok=True)
-        prune(self.folder, cache_limit(), spare=self.path(draft.key))
+        prune(self.folder, cache_limit(), spare=self.path(draft.key))  # spared even where it alone is too large
 
 
 @dataclass
@@ -158,3 +159,14 @@ def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
                 if free:
                     total -= path.stat().st_size
                     path.unlink()
+
+
+def cached_file(hub_id: str, revision: str | None = None) -> Path | None:
+    """Return the weights of a repository in the Hub's cache, None where they are not there; no network is asked."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(hub_id, "model.safetensors", revision=revision)
+    except ValueError:  # the name of no repository
+        return None
+    return Path(found) if isinstance(found, str) else None

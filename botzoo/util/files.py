@@ -70,7 +70,8 @@ def sha256_of(file: Path) -> str:
 
 def free_name(path: Path, ending: str = "") -> Path:
     """Return ``path`` and ``ending``, with a number between them where that exists."""
-    numbered = (
-        path.with_name(f"{path.name}{number}{ending}") for number in ("", *(f"-{n}" for n in range(2, 100_000)))
-    )
-    return next(name for name in numbered if not name.exists())
+    free, number = path.with_name(f"{path.name}{ending}"), 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}{ending}")
+    return free

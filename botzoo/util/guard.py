@@ -19,11 +19,7 @@ def guarded(
 ) -> int:
     """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C.
 
-    Args:
-        prog: the command, which begins the line.
-        main: what it does.
-        argv: its words; --debug among them shows the traceback of an error.
-        interrupted: the line after Ctrl-C.
+    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C; --debug in ``argv`` shows the traceback of an error.
     """
     with _ctrl_c() as pressed:
         try:
@@ -37,8 +33,8 @@ def guarded(
             return stopped.exit_status
         except BrokenPipeError:  # whoever read standard output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
-        except BaseException as error:
+            return 141  # 128 and SIGPIPE, as the shell reports it
+        except BaseException as error:  # KeyboardInterrupt is no Exception
             if pressed or isinstance(error, KeyboardInterrupt):
                 if not _rank():
                     print(f"\n{prog}: {interrupted}", file=sys.stderr)

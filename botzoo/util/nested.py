@@ -8,7 +8,7 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested options as one level, with dotted names."""
     level: dict[str, Any] = {}
     for key, value in options.items():
-        level |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return level
 
 

@@ -6,12 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from botzoo.api import PythonCall, asked_in_python
-from botzoo.results.summary import shown_in_python
+from botzoo.api import from_python
 from botzoo.results.view import FinishedRun
 from botzoo.training.callbacks import Callback
-from botzoo_finetune.cli import PROG, command
-from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.cli import command
 from botzoo_finetune.doctor.findings import Report
 from botzoo_finetune.probing.compare import Row
 from botzoo_finetune.probing.first_look import Look
@@ -35,8 +33,8 @@ def finetune(
 
     Raises BotzooError: with the line that the command would print.
     """
-    asked = asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, transform, loss, resume, options)
-    run = _execute(asked, callbacks=callbacks)
+    own: dict[str, Any] = {"model": model, "transform": transform, "loss": loss}
+    run = from_python(execute, command(), data, options, **own, resume=resume, callbacks=callbacks)
     return run if run is not None else FinishedRun.load(str(resume))  # None: the run to resume was complete already
 
 
@@ -45,7 +43,7 @@ def probe(data: Any = "digits", *, model: str | nn.Module | None = None, **optio
 
     Returns what was found: ``probe`` (classifier and its evaluation), ``outlook`` (neighbours, and what more data would do).
     """
-    look: Look = _look_at(data, model, options, "probe")
+    look: Look = from_python(execute, command(), data, options, model=model, mode="probe")
     return look
 
 
@@ -54,23 +52,11 @@ def check(data: Any = "digits", *, model: str | nn.Module | None = None, **optio
 
     Returns what was found: ``findings``, ``counts``, ``sizes``, and ``well`` where there is nothing to look at.
     """
-    report: Report = _look_at(data, model, options, "check")
+    report: Report = from_python(execute, command(), data, options, model=model, mode="check")
     return report
 
 
 def compare(data: Any, models: Sequence[str], **options: Any) -> list[Row]:
     """Probe several models on the same images and return them by rank, as --compare does; arguments as of ``finetune``."""
-    rows: list[Row] = _look_at(data, None, options, "compare", ",".join(models))
+    rows: list[Row] = from_python(execute, command(), data, options, mode="compare", value=",".join(models))
     return rows
-
-
-def _look_at(data: Any, model: str | nn.Module | None, options: dict[str, Any], mode: str, value: str = "") -> Any:
-    asked = asked_in_python(FinetuneConfig, command().defaults, PROG, data, model, None, None, None, options)
-    return _execute(asked, mode=mode, value=value)
-
-
-def _execute(asked: PythonCall, **how: Any) -> Any:
-    with shown_in_python():
-        return execute(
-            asked.config, command=asked.command, given=asked.given, resume=asked.resume, own=asked.own, **how
-        )

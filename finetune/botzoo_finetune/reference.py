@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.commands import ablate, train
-from botzoo.options.command import WORDS, Command, Mode
+from botzoo.options.command import WORDS, Command, Mode, default_words, flags, groups
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import SET, Option, When, flag, options_of
-from botzoo.options.help import default_words, flags, groups
 from botzoo.options.values import in_words
 from botzoo.util.markdown import table
 from botzoo_finetune import cli

@@ -17,7 +17,7 @@ from PIL import Image
 from botzoo.data import images as module
 from botzoo.data import parallel
 from botzoo.data.decode import decode
-from botzoo.data.decoded import STORE, add_pixels, finish, is_kept
+from botzoo.data.decoded import STORE, finish, is_kept
 from botzoo.data.images import read_images
 from botzoo.data.sources.base import Encoded
 from botzoo.errors import DataError
@@ -212,7 +212,7 @@ def test_a_file_in_use_is_neither_removed_nor_replaced(own_cache: Path, monkeypa
     inode = path.stat().st_ino
     with STORE.writing(path.stem, is_kept) as draft:  # another machine has decoded them too
         for i in range(3):
-            add_pixels(draft.file, first.pixels(i))
+            draft.file.write(first.pixels(i).tobytes())
         finish(draft, first.decoded.index, keep=True)
     read_images(split_of(pictures(4)))
     assert path.stat().st_ino == inode

@@ -14,8 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
-from botzoo.data.order import Order
-from botzoo.data.sampling import ClassSampler, class_sampler
+from botzoo.data.order import ClassSampler, Order, class_sampler
 from botzoo.data.transforms import TrainTransform
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network

@@ -12,8 +12,9 @@ from filelock import FileLock
 from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.ablation import ablate, rung_options
 from botzoo.experiments.report import Ablation
+from botzoo.options.accepted import seed_list
 from botzoo.options.command_line import made
-from botzoo.options.config import AblateConfig, seed_list
+from botzoo.options.config import AblateConfig
 from botzoo.recipes.ladders import Ladder, Rung, load_ladder, select
 from running import SIGKILLED, run, signal_at_step
 

@@ -16,7 +16,8 @@ from botzoo.data.splits import in_fold, joined
 from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.estimate import spread
 from botzoo.hub.verify import verify
-from botzoo.options.config import DataConfig, fold_of
+from botzoo.options.accepted import fold_of
+from botzoo.options.config import DataConfig
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig

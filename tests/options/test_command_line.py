@@ -156,7 +156,7 @@ REFUSED_FLAGS = {
     "--optim.momentun 0.1": "There is no option --optim.momentun. Did you mean '--optim.momentum'",
     "--conf x": "There is no option --conf. Did you mean '--config'",
     "-e 3": "There is no option -e.",
-    "digits": "'digits' belongs to no flag: write --dataset, --model or another flag before each value.",
+    "digits": "'digits' belongs to no flag: write --dataset or another flag before each value.",
     "--epochs x": "--epochs is 'x': it must be a whole number or null.",
     "--epochs 2.5": "--epochs is '2.5': it must be a whole number or null.",
     "--batch-size many": "--batch-size is 'many': it must be a whole number, auto or null.",

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from botzoo.errors import ConfigError
+from botzoo.options.accepted import TAG
 from botzoo.options.command_line import made
 from botzoo.options.config import (
-    TAG,
     AblateConfig,
     AugmentConfig,
     DataConfig,
@@ -131,7 +131,7 @@ def test_a_stream_cannot_do_with_what_needs_all_images(name: str) -> None:
 
 
 def test_every_option_is_declared_with_help_and_a_known_group() -> None:
-    from botzoo.options.help import GROUPS
+    from botzoo.options.command import GROUPS
 
     assert not [own.name for _, own in EVERY if own.group not in GROUPS or not own.help.endswith((".", "..."))]
 

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from botzoo.commands import ablate, train
-from botzoo.options.command import Command
+from botzoo.options.command import Command, help_text
 from botzoo.options.command_line import parse
 from botzoo.options.facts import flag, options_of
-from botzoo.options.help import help_text
 from botzoo_finetune import cli
 from botzoo_finetune.reference import reference
 

@@ -115,10 +115,10 @@ REFUSED = {
     "base: mine.yaml\n": "based on itself",
     "base: mixupp\n": "no recipe 'mixupp'. Did you mean 'mixup'",
     "option: {lr: 1}\n": "no key 'option'. Did you mean 'options'",
-    "- lr\n": "must hold `name: value` lines",
+    "- lr\n": "must be YAML, `name: value` on each line",
     "options: 3\n": "options must be",
-    "a: [\n": "is not YAML",
-    "!!python/object:os.system {}\n": "is not YAML",
+    "a: [\n": "must be YAML",
+    "!!python/object:os.system {}\n": "must be YAML",
 }
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.label_lists import MultiHot
 from botzoo.errors import DataError
 from botzoo.util.text import listing
 
+T = TypeVar("T")
 SplitT = TypeVar("SplitT", bound="Labelled")
 
 Encoded = bytes | Path | NDArray[np.uint8]
+
+MultiHot = NDArray[np.uint8]
+"""Shape (N, K): whether image n has label k, 0 or 1."""
+
+Labels = NDArray[np.int64] | MultiHot
+"""Of N images: their classes, shape (N,), or, where an image may have any number of labels, which of them it has."""
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -25,6 +32,9 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Names of splits, as found in folders and on the Hub, and which of the three each one is."""
+
+OwnNames = dict[str, list[str]]
+"""The names of the classes that a split has itself, by its role."""
 
 UNLABELLED = -1
 
@@ -36,10 +46,11 @@ CHARACTERS = ("digits", "ylecun/mnist")
 class Split:
     """Images of one split, still encoded.
 
+    Worker processes may have to be sent it, so that ``read`` and ``describe`` are methods and partials, never closures.
+
     Attributes:
-        name: the split's name in its source.
-        labels: int64, shape (N,), indices into the class names; where an image may have any number of labels, uint8 of shape
-            (N, K), 1 for those it has.
+        name: in its source.
+        labels: int64 (N,), indices into the class names, or uint8 (N, K).
         read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
         describe: names image i for error messages.
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
@@ -47,7 +58,7 @@ class Split:
     """
 
     name: str
-    labels: NDArray[np.int64] | MultiHot
+    labels: Labels
     read: Callable[[int], Encoded]
     describe: Callable[[int], str]
     rows: NDArray[np.int64] | None = None
@@ -58,15 +69,16 @@ class Split:
 
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
-        taken = _Taken(self, rows)
-        return Split(name or self.name, self.labels[rows], taken.read, taken.describe, rows, self.root)
+        read, describe = partial(_at_row, self.read, rows), partial(_at_row, self.describe, rows)
+        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root)
 
     def class_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 
-# What reads a split is a class and not a closure: worker processes may have to be sent it.
+def _at_row(of_image: Callable[[int], T], rows: NDArray[np.int64], i: int) -> T:
+    return of_image(int(rows[i]))
 
 
 @dataclass(frozen=True)
@@ -82,41 +94,11 @@ class Files:
         return self.paths[i]
 
 
-@dataclass(frozen=True)
-class _Taken:
-    split: Split
-    rows: NDArray[np.int64]
-
-    def read(self, i: int) -> Encoded:
-        return self.split.read(int(self.rows[i]))
-
-    def describe(self, i: int) -> str:
-        return self.split.describe(int(self.rows[i]))
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The images of one split and then those of another."""
-
-    first: Split
-    second: Split
-
-    def read(self, i: int) -> Encoded:
-        before = len(self.first)
-        return self.first.read(i) if i < before else self.second.read(i - before)
-
-    def describe(self, i: int) -> str:
-        before = len(self.first)
-        return self.first.describe(i) if i < before else self.second.describe(i - before)
-
-
 class Labelled(Protocol):
-    """What is asked of a split of any kind."""
+    """What is asked of a split of any kind: its name in its source, and numbers of images."""
 
     @property
-    def name(self) -> str:
-        """The split's name in its source."""
-
+    def name(self) -> str: ...
     def __len__(self) -> int: ...
 
     def class_counts(self, classes: int) -> NDArray[np.int64] | None:
@@ -125,38 +107,22 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class ImageData(Generic[SplitT]):
-    """A labelled image data set.
+    """A labelled image data set; label k means ``class_names[k]``, one of K >= 2."""
 
-    Attributes:
-        name: as the user gave it.
-        class_names: K names, K >= 2; label k means ``class_names[k]``.
-        train, validation, test: its splits; a run sets ``validation`` itself where there is none.
-        declared: whether the data itself lists its classes, so that one without images is a class all the same.
-        hub_id: its id on the Hub, if it came from there.
-        license: its licence, if it is known.
-        mirrored: whether a mirrored image means the same.
-        notes: sentences for the reader on what was decided here.
-        set_aside: whether the validation images were taken from the training images.
-        in_memory: whether it was handed over as an object, so that its name does not find it again.
-    """
-
-    name: str
+    name: str  # as the user gave it
     class_names: tuple[str, ...]
     train: SplitT
-    validation: SplitT | None = None
+    validation: SplitT | None = None  # a run sets it itself where there is none
     test: SplitT | None = None
-    hub_id: str | None = None
-    license: str | None = None
-    mirrored: bool = True
-    notes: tuple[str, ...] = ()
-    declared: bool = False
-    set_aside: bool = False
-    in_memory: bool = False
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether an image may have any number of labels, none too."""
-        return isinstance(self.train, Split) and self.train.labels.ndim == 2
+    hub_id: str | None = None  # if it came from the Hub
+    license: str | None = None  # if it is known
+    mirrored: bool = True  # whether a mirrored image means the same
+    notes: tuple[str, ...] = ()  # sentences for the reader on what was decided here
+    declared: bool = (
+        False  # whether the data itself lists its classes, so that one without images is a class all the same
+    )
+    set_aside: bool = False  # whether the validation images were taken from the training images
+    in_memory: bool = False  # whether it was an object, so that its name does not find it again
 
     @property
     def splits(self) -> dict[str, SplitT]:
@@ -184,9 +150,7 @@ class Source(ABC):
             DataError: it cannot be read; in one line, with what to do.
         """
 
-    def own_names(
-        self, name: str, path: Path, image_column: str | None, label_column: str | None
-    ) -> dict[str, list[str]]:
+    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
         """Return the names of classes that each split has itself, by role; none where the data declares them for all."""
         return {}
 
@@ -195,36 +159,32 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
-        has = f"one class, {names[0]!r}: a classifier" if names else "no classes: it"
-        raise DataError(f"{data.name} has {has} needs two or more.")
-    for role, split in data.splits.items():
+        has = f"one class, {names[0]!r}" if names else "no classes"
+        raise DataError(f"{data.name} has {has}: a classifier needs two or more.")
+    for role, split in data.splits.items():  # the training split first: what is wrong there is wrong in all
         if not len(split):
             raise DataError(f"The {role} split of {data.name} is empty: it has no images.")
-        if data.multi_label and not split.labels.any():
-            raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         wrong = np.flatnonzero((split.labels < 0) | (split.labels >= len(names)))
         if len(wrong):
             i = int(wrong[0])
-            raise DataError(
-                f"{split.describe(i)} of {data.name} has label {split.labels[i]}, which is out of range for "
-                f"{len(names)} classes (0 to {len(names) - 1}); {len(wrong)} such labels in the {role} "
-                "split: mend or remove them."
-            )
+            label = f"label {split.labels[i]}, which is out of range for {len(names)} classes (0 to {len(names) - 1})"
+            such = f"{len(wrong)} such labels in the {role} split: mend or remove them"
+            raise DataError(f"{split.describe(i)} of {data.name} has {label}; {such}.")
+        if not split.class_counts(len(names)).any():  # counted only now: numbers out of range cannot be
+            raise DataError(f"No image in the {role} split of {data.name} has a label: nothing can be learned from it.")
         notes += missing_classes(data, role, split, names)
-    mirrored = data.mirrored and (data.hub_id or data.name) not in CHARACTERS
+    mirrored = data.mirrored and (data.hub_id or data.name) not in CHARACTERS  # no flips by default where it is not
     return replace(data, notes=tuple(notes), mirrored=mirrored)
 
 
 def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:
     """Return notes on classes of which a split has no images; raise where they cannot be learned or should have been."""
     counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
-    if counts is None or trained is None:
+    if counts is None or trained is None:  # a stream that was not counted
         return []
     if untaught := [names[k] for k in np.flatnonzero((counts > 0) & (trained == 0))]:
-        raise DataError(
-            f"The {role} split of {data.name} has images of {listing(untaught)}, of which there are no training images: "
-            "add some, or remove the class."
-        )
+        has = f"The {role} split of {data.name} has images of {listing(untaught)}"
+        raise DataError(f"{has}, of which there are no training images: add some, or remove the class.")
     if role != "train":
         unknown = [names[k] for k in np.flatnonzero((counts == 0) & (trained > 0))]
         return [f"the {role} split has no images of {listing(unknown)}, so nothing is known of them"] if unknown else []

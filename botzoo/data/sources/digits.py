@@ -1,24 +1,11 @@
 """The built-in digits."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.base import Encoded, ImageData, Source, Split
-
-
-@dataclass(frozen=True)
-class _Digits:
-    pixels: NDArray[np.uint8]
-
-    def read(self, i: int) -> Encoded:
-        pixels: NDArray[np.uint8] = self.pixels[i]
-        return pixels
-
-    def describe(self, i: int) -> str:
-        return f"digit {i}"
+from botzoo.data.sources.base import ImageData, Source, Split
 
 
 class Digits(Source):
@@ -31,6 +18,6 @@ class Digits(Source):
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
-        digits = _Digits(np.round(bunch.images * (255 / 16)).astype(np.uint8))
-        train = Split("all", bunch.target.astype(np.int64), digits.read, digits.describe)
+        pixels: NDArray[np.uint8] = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # they are 0..16
+        train = Split("all", bunch.target.astype(np.int64), pixels.__getitem__, "digit {}".format)
         return ImageData(name, tuple("0123456789"), train, license="cc-by-4.0")

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import ImageData, Source, Split, checked
+from botzoo.data.sources.base import ImageData, OwnNames, Source, Split, checked
 from botzoo.data.sources.digits import Digits
 from botzoo.data.sources.folders import Folders, image_files
 from botzoo.data.sources.hub import HUB_NAMES, Hub
@@ -47,11 +47,9 @@ def find_images(dataset: Any, *, image_column: str | None = None, label_column: 
     if (source := _source(name, path)) is not None:
         return checked(source.open(name, path, image_column, label_column))
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
-        raise DataError(
-            f"There is no data set {name!r}: no folder of that name here, and no short name."
-            f"{did_you_mean(name, ['digits', *HUB_NAMES])} Give a folder, a Hub id (owner/name) or one of digits, "
-            f"{', '.join(HUB_NAMES)}."
-        )
+        short = ["digits", *HUB_NAMES]
+        missing = f"There is no data set {name!r}: no folder here has that name.{did_you_mean(name, short)}"
+        raise DataError(f"{missing} Give a folder, a Hub id (owner/name) or one of {', '.join(short)}.")
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
@@ -64,9 +62,7 @@ def _source(name: str, path: Path) -> Source | None:
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
-def names_by_split(
-    name: str, *, image_column: str | None = None, label_column: str | None = None
-) -> dict[str, list[str]]:
+def names_by_split(name: str, *, image_column: str | None = None, label_column: str | None = None) -> OwnNames:
     """Return the names of the classes that each split has itself, by role, also where they do not agree.
 
     Nothing is returned of data sets that declare their classes for all splits, such as those on the Hub.

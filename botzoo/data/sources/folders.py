@@ -6,33 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, OwnNames, Source, Split
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 
 JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 """What operating systems leave in folders; passed over like names that begin with a dot."""
 
-IMAGE_SUFFIXES = (
-    *(
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".apng",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-    ),
-    *(".pbm", ".pnm", ".jp2", ".j2k", ".jpf", ".jpx", ".avif", ".ico", ".tga", ".heic", ".heif", ".jxl"),
+_KINDS = (
+    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl"
 )
+
+IMAGE_SUFFIXES = tuple(f".{kind}" for kind in _KINDS.split())
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
+
+_LAYOUT = "put the images of each class into a folder of its own, such as"
 
 
 class Folders(Source):
@@ -48,25 +36,17 @@ class Folders(Source):
         roots, notes = split_roots(name, path)
         classes = subfolders(roots["train"])
         if not classes:
-            raise DataError(
-                f"{name} has no class folders: put the images of each class into a folder of its own, "
-                f"such as {path.name}/cat/1.jpg and {path.name}/dog/2.jpg."
-            )
+            raise DataError(f"{name} has no class folders: {_LAYOUT} {path.name}/cat/1.jpg and {path.name}/dog/2.jpg.")
         if len(classes) == 1 and len(inner := subfolders(roots["train"] / classes[0])) > 1:
-            raise DataError(
-                f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}: if those are the "
-                f"classes, give {path / classes[0]}."
-            )
+            has = f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}"
+            raise DataError(f"{has}: if those are the classes, give {path / classes[0]}.")
         splits: dict[str, Split] = {}
         for role, root in roots.items():
             if unknown := sorted(set(subfolders(root)) - set(classes)):
-                raise DataError(
-                    f"{root} has the class {unknown[0]!r}, which {roots['train']} has not:"
-                    f"{did_you_mean(unknown[0], classes)} every class needs training images."
-                )
-            found = [
-                (k, file) for k, name in enumerate(classes) if (root / name).is_dir() for file in files_in(root / name)
-            ]
+                has = f"{root} has the class {unknown[0]!r}, which {roots['train']} has not"
+                raise DataError(f"{has}:{did_you_mean(unknown[0], classes)} every class needs training images.")
+            folders = [(k, root / name) for k, name in enumerate(classes)]  # not every split need have every class
+            found = [(k, file) for k, folder in folders if folder.is_dir() for file in files_in(folder)]
             # A file without a suffix may be an image: reading it will show.
             images = [(k, file) for k, file in found if file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix]
             files, labels = Files([file for _, file in images]), np.array([k for k, _ in images], np.int64)
@@ -76,13 +56,10 @@ class Folders(Source):
                 notes.append(f"not used: {count} that are no images by their names, such as {others[0]}")
             if stray := image_files(root, deep=False):
                 notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
-        return ImageData(
-            name, tuple(classes), splits["train"], splits.get("validation"), splits.get("test"), notes=tuple(notes)
-        )
+        parts = splits["train"], splits.get("validation"), splits.get("test")
+        return ImageData(name, tuple(classes), *parts, notes=tuple(notes))
 
-    def own_names(
-        self, name: str, path: Path, image_column: str | None, label_column: str | None
-    ) -> dict[str, list[str]]:
+    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
         return {role: subfolders(root) for role, root in split_roots(name, path)[0].items()}
 
 
@@ -95,7 +72,7 @@ def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     folders = subfolders(path)
     named = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
     others = [folder for folder in folders if folder not in named]
-    roots: dict[str, Path] = {}
+    roots: dict[str, Path] = {}  # by role
     for folder in named:
         role = SPLIT_NAMES[folder.lower()]
         if role in roots:
@@ -106,13 +83,10 @@ def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
     shared = any(trained & found for role, found in classes.items() if role != "train")
     strays = trained and (image_files(roots["train"], deep=False) or any(image_files(path / other) for other in others))
     if not shared and (not trained or strays):
-        if len(named) < 2 or others:
+        if len(named) < 2 or others:  # it is a class that happens to bear the name of a split
             return {"train": path}, []
-        raise DataError(
-            f"{name} has the folders {listing(named)}, and {roots.get('train', 'no train folder')} "
-            "with class folders in it is needed: put the images of each class into a folder of its own, "
-            f"such as {path.name}/train/cat/1.jpg."
-        )
+        needed = f"{name} has the folders {listing(named)}, and needs {path / 'train'} with class folders in it"
+        raise DataError(f"{needed}: {_LAYOUT} {path.name}/train/cat/1.jpg.")
     notes = [f"not used: {listing(others)}, not named as a split"] if others else []
     if "test" in roots and not classes["test"]:
         notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")

@@ -2,15 +2,15 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from botzoo.data.sources.base import ImageData, Source, Split
-from botzoo.data.sources.hf_datasets import cache_only, load_dataset
-from botzoo.data.sources.tables import as_splits, open_tables
+from botzoo.data.sources.tables import as_splits, load_dataset, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
 from botzoo.util.text import first_line
 
@@ -63,32 +63,25 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
 
     hub_id, _, configuration = hub_id.partition(":")
     hindrance, license = None, None  # what is cached still works where the Hub does not help, but without its licence
-    gated = (
-        f"The data set {hub_id} is gated or private: accept its terms on its page on the Hub, then log in with "
-        "`hf auth login`."
-    )
+    accept = "accept its terms on its page on the Hub, then log in with `hf auth login`"
+    gated = f"The data set {hub_id} is gated or private: {accept}."
     try:
-        info = HfApi().dataset_info(hub_id, timeout=10)
+        info = HfApi().dataset_info(hub_id, timeout=10)  # seconds; then what is cached has to do
         license = info.card_data.get("license") if info.card_data else None
     except hub.GatedRepoError:  # a RepositoryNotFoundError too, so that it comes first
         hindrance = gated
     except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
-        raise DataError(
-            f"There is no data set {hub_id!r} on the Hub, or it is private, and no folder of that name here."
-            f"{did_you_mean(name, HUB_NAMES)} For a private one log in with `hf auth login`."
-        ) from error
+        missing = f"There is no data set {hub_id!r} on the Hub, and no folder of that name here"
+        private = "If it is private, log in with `hf auth login`"
+        raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
     except hub.HfHubHTTPError as error:
-        hindrance = (
-            f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)}): try again "
-            "later, or log in anew with `hf auth login`."
-        )
+        refused = f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)})"
+        hindrance = f"{refused}: try again later, or log in anew with `hf auth login`."
     except Exception:  # every HTTP client has connection errors of its own
-        hindrance = (
-            f"The data set {hub_id} is not cached, there is no folder of that name here, and the Hub cannot be reached: "
-            "connect and try again, or use what works without a network: --dataset digits, or a folder of images."
-        )
+        unreached = f"The data set {hub_id} is not cached, no folder here has that name, and the Hub cannot be reached"
+        hindrance = f"{unreached}: connect and try again, or use --dataset digits, or a folder of images."
     try:
-        with cache_only(hindrance is not None):
+        with _cache_only(hindrance is not None):
             loaded = load(hub_id, configuration=configuration or None)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise NetworkError(gated) from error
@@ -98,3 +91,18 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
         download = f"The data set {hub_id} cannot be downloaded: {first_line(error)} Try again later."
         raise NetworkError(hindrance or download) from error
     return hub_id, ", ".join(license) if isinstance(license, list) else license, loaded
+
+
+@contextmanager
+def _cache_only(offline: bool) -> Iterator[None]:
+    """Let the libraries look into their caches only, at once, instead of retrying for half a minute, if ``offline``."""
+    import datasets
+    import huggingface_hub.constants as hub
+
+    before = datasets.config.HF_HUB_OFFLINE, hub.HF_HUB_OFFLINE
+    if offline:
+        datasets.config.HF_HUB_OFFLINE = hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, hub.HF_HUB_OFFLINE = before

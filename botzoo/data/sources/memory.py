@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from botzoo.data.decode import to_rgb
 from botzoo.data.sources.base import Encoded, ImageData, Split, checked
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
-from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column, read_labels
+from botzoo.data.sources.labels import read_labels
+from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column
 from botzoo.errors import DataError
 
 KINDS = (
@@ -28,13 +29,10 @@ IMAGES = (
     "a path, bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8 or float in [0, 1]"
 )
 
-_ONE_AT_A_TIME = Lock()
-"""Data sets of others need not bear threads."""
+_ONE_AT_A_TIME = Lock()  # data sets of others need not bear threads
 
 
-def in_memory(
-    data: Any, *, name: str = "data in memory", image_column: str | None = None, label_column: str | None = None
-) -> ImageData[Split]:
+def in_memory(data: Any, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:
     """Return data that was handed over as an object as a data set, with the checks of any other.
 
     Args:
@@ -50,20 +48,18 @@ def in_memory(
             An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
             or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
             several, or of 0 and 1 for each class.
-        name: for messages and the card.
         image_column, label_column: of a table, where types and names leave a choice.
 
     Raises:
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
+    name = "data in memory"  # in messages and on the card
     splits, library = as_splits(name, data), sys.modules.get("datasets")
-    # Where the library was not imported, nothing is of its kind.
+    # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
         if not all(tables):
-            raise DataError(
-                f"The splits of {name} are of several kinds: give all of them as datasets.Dataset, or none."
-            )
+            raise DataError(f"The splits of {name} are of several kinds: give all as datasets.Dataset, or none.")
         return checked(replace(open_tables(name, splits, image_column, label_column), in_memory=True))
     parts = {role: _part(name, role, split, image_column, label_column) for role, split in splits.items()}
     labels = [label for part in parts.values() for label in part.labels]
@@ -73,10 +69,13 @@ def in_memory(
     single = [value for label in lists for value in label] if lists else labels
     if len({isinstance(label, str) for label in single}) > 1:
         raise DataError(f"Some labels of {name} are text and others are numbers: give all of them as one of both.")
-    names, known = parts["train"].names, set() if lists else set(parts["train"].labels)
-    for role, part in parts.items() if names is None and not lists else ():
-        if unknown := [label for label in part.labels if label not in known]:
-            raise DataError(f"The {role} split of {name} has the label {unknown[0]!r}, which no training image has.")
+    names = parts["train"].names
+    if names is None and not lists:  # of lists ``read_labels`` tells, of names ``checked``
+        known = set(parts["train"].labels)
+        for role, part in parts.items():
+            if unknown := [label for label in part.labels if label not in known]:
+                has = f"The {role} split of {name} has the label {unknown[0]!r}"
+                raise DataError(f"{has}, which no training image has.")
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     found = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
     of_roles = found["train"], found.get("validation"), found.get("test")
@@ -115,8 +114,8 @@ class _Items:
 
 
 def _part(name: str, role: str, split: Any, image_column: str | None, label_column: str | None) -> _Part:
-    where = f"the {role} split of {name}"
-    if hasattr(split, "columns") and hasattr(split, "iloc"):
+    where = f"{role} split of {name}"
+    if hasattr(split, "columns") and hasattr(split, "iloc"):  # a DataFrame, without an import of pandas
         columns = {str(column): split[column].tolist() for column in split.columns}
         of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
         of_labels = [column for column in LABEL_NAMES if column in columns and column not in of_images]
@@ -129,23 +128,22 @@ def _part(name: str, role: str, split: Any, image_column: str | None, label_colu
     if isinstance(split, tuple) and len(split) == 2:
         for what, values in zip(("images", "labels"), split, strict=True):
             if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-                raise DataError(f"The {what} of {where} are {_shown(values)}: give one for each image.")
-        images, labels = map(list, split)
-        if len(images) != len(labels):
-            raise DataError(
-                f"The {where[4:]} has {len(images):,} images and {len(labels):,} labels: give one label for each."
-            )
-        items: Any = zip(images, labels, strict=True)
+                raise DataError(f"The {what} of the {where} are {_shown(values)}: give one for each image.")
+        images, given = map(list, split)
+        if len(images) != len(given):
+            has = f"{len(images):,} images and {len(given):,} labels"
+            raise DataError(f"The {where} has {has}: give one label for each.")
+        items: Any = zip(images, given, strict=True)
     elif hasattr(split, "__getitem__") and hasattr(split, "__len__") and not isinstance(split, str | bytes):
         items = (split[i] for i in range(len(split)))
     else:
-        raise DataError(f"The {where[4:]} is of type {type(split).__name__}: give {KINDS}.")
+        raise DataError(f"The {where} is of type {type(split).__name__}: give {KINDS}.")
     labels = []
     for i, item in enumerate(items):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise DataError(f"Item {i} of {where} is {_shown(item)}, and (image, label) is needed: give {KINDS}.")
-        labels.append(_label(item[1], f"image {i} of {where}"))
-        _encoded(item[0], f"image {i} of {where}", check_only=True)
+            raise DataError(f"Item {i} of the {where} is {_shown(item)}, and (image, label) is needed: give {KINDS}.")
+        labels.append(_label(item[1], f"image {i} of the {where}"))
+        _encoded(item[0], f"image {i} of the {where}", check_only=True)  # what is wrong is said now, not in an epoch
     if isinstance(images, _Items) and all(isinstance(label, int) for label in labels):
         dataset = split  # torchvision's name the classes that the labels are numbers of; a part of one leads to it
         while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
@@ -162,10 +160,8 @@ def _label(value: Any, where: str) -> Any:
         return value
     if isinstance(value, list | tuple | set) or getattr(value, "ndim", None) == 1:
         return [_label(inner, where) for inner in value]
-    raise DataError(
-        f"The label of {where} is {_shown(value)}: labels must be whole numbers or text, or lists of these where an image may "
-        "have several."
-    )
+    must = "labels must be whole numbers or text, or lists of these where an image may have several"
+    raise DataError(f"The label of {where} is {_shown(value)}: {must}.")
 
 
 def _is_image(cell: Any) -> bool:
@@ -191,20 +187,16 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
         if image.is_floating_point():
             low, high = (float(image.min()), float(image.max())) if image.numel() else (0.0, 0.0)
             if not 0 <= low <= high <= 1:
-                raise DataError(
-                    f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}: they must be in [0, 1], and "
-                    "normalising is left to the network's preprocessing."
-                )
+                are = f"The pixels of {where} are floating-point numbers from {low:g} to {high:g}"
+                raise DataError(f"{are}: they must be in [0, 1]; leave normalising to the network.")
             image = (image * 255).round().to(torch.uint8)
         pixels = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
         raise DataError(f"The pixels of {where} are {_shown(image)}: give {IMAGES}.")
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
-        raise DataError(
-            f"The pixels of {where} have shape {tuple(image.shape)}: an array must be (H, W, C), a tensor (C, H, W), with 1, "
-            "3 or 4 channels."
-        )
-    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        have = f"The pixels of {where} have shape {tuple(image.shape)}"
+        raise DataError(f"{have}: an array must be (H, W, C), a tensor (C, H, W), with 1, 3 or 4 channels.")
+    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels  # Pillow takes grey as (H, W)
 
 
 def _shown(value: Any) -> str:

@@ -1,39 +1,21 @@
 """Tables of images and labels: parquet files and what datasets.save_to_disk wrote."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, Split
 from botzoo.data.sources.folders import files_in
-from botzoo.data.sources.hf_datasets import load_dataset, load_saved
-from botzoo.data.sources.label_lists import MultiHot, check_element, element, read_lists
+from botzoo.data.sources.labels import element, read_labels
 from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import listing
+from botzoo.util.text import brief, listing
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
-
-
-@dataclass(frozen=True)
-class _Rows:
-    table: Any
-    column: str
-    role: str
-
-    def read(self, i: int) -> Encoded:
-        # Ten times as fast as the data set's own row access; Arrow tables may be read from several threads.
-        cell = self.table.data.column(self.column)[i].as_py() or {}
-        content, path = cell.get("bytes"), cell.get("path")
-        return content if content is not None else Path(path) if path else b""
-
-    def describe(self, i: int) -> str:
-        return f"row {i} of the {self.role} split"
 
 
 class Tables(Source):
@@ -47,9 +29,7 @@ class Tables(Source):
         data = open_tables(name, tables, image_column, label_column)
         return replace(data, notes=(*data.notes, *notes))
 
-    def own_names(
-        self, name: str, path: Path, image_column: str | None, label_column: str | None
-    ) -> dict[str, list[str]]:
+    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
         tables, _ = self._tables(name, path)
         label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
         named = {}
@@ -64,7 +44,11 @@ class Tables(Source):
     def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
         """Return the tables by role, and notes on files that are not used."""
         if _is_saved(path):
-            return as_splits(name, load_saved(path)), []
+            from datasets.load import load_from_disk
+
+            with library_errors(str(path), bars=False):
+                saved = load_from_disk(str(path))
+            return as_splits(name, saved), []
         from pyarrow.parquet import read_metadata
 
         files = shard_files(path, ".parquet")
@@ -72,9 +56,7 @@ class Tables(Source):
             try:  # the error of datasets does not name the file
                 read_metadata(path / file)
             except (OSError, ValueError) as error:
-                raise DataError(
-                    f"{path / file} is damaged or not a parquet file: get it again, or remove it."
-                ) from error
+                raise DataError(f"{path / file} is damaged or no parquet file: get it again, or remove it.") from error
         if has_configurations(path):
             return as_splits(str(path), load_dataset(str(path))), []
         # Named to the library one by one: left to itself, it goes by what most files in the folder are.
@@ -83,16 +65,49 @@ class Tables(Source):
         return dict(load_dataset("parquet", escaped, str(path))), notes
 
 
+def load_dataset(
+    source: str,
+    data_files: dict[str, list[str]] | None = None,
+    shown: str | None = None,
+    *,
+    configuration: str | None = None,
+    bars: bool = False,
+) -> Any:
+    """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
+    from datasets.load import load_dataset
+
+    with library_errors(shown or source, bars):
+        return load_dataset(source, configuration, data_files=data_files)
+
+
+@contextmanager
+def library_errors(shown: str, bars: bool = True) -> Iterator[None]:
+    """Raise what the library raises as ``DataError``, unless network or access are to blame; no ``bars`` of progress."""
+    from datasets.exceptions import DatasetNotFoundError
+    from datasets.utils.tqdm import disable_progress_bars
+
+    if not bars:
+        disable_progress_bars()
+    try:
+        yield
+    except (ConnectionError, DatasetNotFoundError):
+        raise
+    except Exception as error:  # the library passes on whatever a file, its cache or the disk leads to
+        cause = error.__cause__ or error
+        hint = " Give one as owner/name:CONFIGURATION." if "Config name is missing" in str(error) else ""
+        raise DataError(f"The data set {shown} cannot be read: {brief(cause)}.{hint}") from error
+
+
 def _is_saved(path: Path) -> bool:
     return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
-def shard_files(path: Path, *suffixes: str) -> list[str]:
+def shard_files(path: Path, suffix: str) -> list[str]:
     """Return the files in ``path`` whose names end so, by their paths inside it."""
-    return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffixes)]
+    return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffix)]
 
 
-def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+def by_role(name: str, files: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Sort files by the split that their names tell; return them by role, and notes on those that are not used.
 
     Where no name tells the training files, they are those whose names tell nothing.
@@ -106,9 +121,8 @@ def by_role(name: str, files: Iterable[str]) -> tuple[dict[str, list[str]], list
     if "train" not in roles:
         roles["train"], unnamed = unnamed, []
     if not roles["train"]:
-        raise DataError(
-            f"{name} has no training split, only {listing(list(files))}: name a file train{Path(next(iter(files))).suffix}."
-        )
+        suffix = Path(files[0]).suffix
+        raise DataError(f"{name} has no training split, only {listing(files)}: name a file train{suffix}.")
     return roles, [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
 
 
@@ -146,11 +160,9 @@ def open_tables(
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
         kind = table.features[image]
-        if not isinstance(kind, datasets.Image) and not _may_hold_images(kind) and kind.dtype != "string":
-            raise DataError(
-                f"Column {image!r} of {name} has type {kind}, which holds no images: name another one with "
-                "--data.image-column."
-            )
+        if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype == "string"):
+            what = f"Column {image!r} of {name} has type {kind}, which holds no images"
+            raise DataError(f"{what}: name another one with --data.image-column.")
     declared = _declared_names(features[label])
     raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
     class_names, labels = read_labels(name, raw, declared, lists=element(features[label]) is not None)
@@ -160,19 +172,23 @@ def open_tables(
         notes.append("the test split has no labels, so it is not used")
     splits = {}
     for role, found in labels.items():
+        # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
-        rows = _Rows(encoded.cast_column(image, datasets.Image(decode=False)), image, role)
-        splits[role] = Split(role, found, rows.read, rows.describe)
+        read = partial(_cell, encoded.cast_column(image, datasets.Image(decode=False)), image)
+        splits[role] = Split(role, found, read, f"row {{}} of the {role} split".format)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
 
 
-def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
-    """Return the columns of images and labels: those asked for, or the only ones that their types allow.
+def _cell(table: Any, column: str, i: int) -> Encoded:
+    # Ten times as fast as the data set's own row access; Arrow tables may be read from several threads.
+    cell = table.data.column(column)[i].as_py() or {}
+    content, path = cell.get("bytes"), cell.get("path")
+    return content if content is not None else Path(path) if path else b""
 
-    Raises:
-        DataError: there is no such column, or there are several.
-    """
+
+def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
+    """Return the columns of images and labels: those asked for, or the only ones that their types allow; else DataError."""
     import datasets
 
     images = [c for c in features if isinstance(features[c], datasets.Image)]
@@ -180,8 +196,9 @@ def pick_columns(name: str, features: Any, image_column: str | None, label_colum
     image = pick_column(name, "image", image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
-    by_name = [c for c in LABEL_NAMES if c in features and isinstance(features[c], datasets.Value)]
-    by_name += [c for c in LABEL_NAMES if c in features and element(features[c]) is not None]
+    named = [c for c in LABEL_NAMES if c in features]
+    by_name = [c for c in named if isinstance(features[c], datasets.Value)]
+    by_name += [c for c in named if element(features[c]) is not None]
     return image, pick_column(name, "label", label_column, features, by_type or by_element or by_name[:1])
 
 
@@ -201,22 +218,11 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
         raise DataError(f"The {role} split of {name} has other classes than the training split, or another order.")
     inner, trained = element(found[label]), element(features[label])
     if (inner is None) != (trained is None):
-        raise DataError(
-            f"The {role} split of {name} has lists of labels and the training split not, or the other way round."
-        )
-    if inner is not None:
-        check_element(name, label, inner)
-    elif getattr(found[label], "dtype", "").rstrip("0123456789") not in (
-        "int",
-        "uint",
-        "string",
-        "large_string",
-        "bool",
-    ):
-        raise DataError(
-            f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text. "
-            "Name another one with --data.label-column."
-        )
+        raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
+    kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
+    if kind.rstrip("0123456789") not in ("int", "uint", "bool", "string", "large_string"):
+        what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists of these"
+        raise DataError(f"{what}. Name another one with --data.label-column.")
 
 
 def _declared_names(feature: Any) -> list[str] | None:
@@ -225,41 +231,13 @@ def _declared_names(feature: Any) -> list[str] | None:
     return names
 
 
-def read_labels(
-    name: str, raw: dict[str, Sequence[Any]], declared: Sequence[str] | None, *, lists: bool
-) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64] | MultiHot]]:
-    """Return the class names and the labels of each split but a test split without any; ``UNLABELLED`` where there is none.
-
-    Args:
-        name: of the data set, for messages.
-        raw: by role, the label of each image as it stands; None where it has none.
-        declared: the names of the classes, which the labels are numbers of; None where the labels are the names.
-        lists: whether each image has a list of labels.
-    """
-    if lists:
-        if raw.get("test") and all(value is None for value in raw["test"]):
-            raw = {role: cells for role, cells in raw.items() if role != "test"}
-        found, hot = read_lists(name, raw, declared)
-        return found, {**hot}
-    known = range(len(declared)) if declared is not None else sorted({v for v in raw["train"] if v is not None})
-    index = {value: i for i, value in enumerate(known)}
-
-    def number(value: Any) -> int:  # a number that is no class stays as it is, so that the error can state it
-        return index.get(value, UNLABELLED if declared is None or value is None else value)
-
-    labels = {role: np.array([number(value) for value in values], np.int64) for role, values in raw.items()}
-    return tuple(declared if declared is not None else map(str, known)), {**labels}
-
-
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
     """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
     if asked is not None:
-        if asked not in columns:
-            raise DataError(
-                f"{name} has no column {asked!r}: it has {', '.join(columns)}.{did_you_mean(asked, columns)} "
-                f"Give one of them with --data.{kind}-column."
-            )
-        return asked
+        if asked in columns:
+            return asked
+        has = f"it has {', '.join(columns)}.{did_you_mean(asked, columns)}"
+        raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
     which = f"several {kind} columns, {', '.join(found)}" if found else f"no {kind} column among {', '.join(columns)}"

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.sources.base import CHARACTERS, SPLIT_NAMES, UNLABELLED, ImageData, missing_classes
-from botzoo.data.sources.hf_datasets import library_errors
 from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
-from botzoo.data.sources.tables import by_role, has_configurations, shard_files
+from botzoo.data.sources.tables import by_role, has_configurations, library_errors, shard_files
 from botzoo.data.streaming.forms import ParquetForm, form_of
 from botzoo.data.streaming.shards import Shards, count, is_remote, opened
 from botzoo.errors import DataError, did_you_mean

@@ -14,7 +14,7 @@ from os import SEEK_END
 from typing import Any, BinaryIO, cast
 
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
-from botzoo.data.sources.label_lists import element
+from botzoo.data.sources.labels import element
 from botzoo.data.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
 from botzoo.errors import DataError
 

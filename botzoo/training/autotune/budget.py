@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from botzoo.errors import ConfigError
-from botzoo.options.config import seconds_of
+from botzoo.options.accepted import seconds_of
 from botzoo.tasks.task import Evaluation
 from botzoo.training.autotune.speed import Costs, agreed, measure
 from botzoo.training.callbacks import Callback

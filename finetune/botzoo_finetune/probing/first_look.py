@@ -15,8 +15,8 @@ from torch import nn
 from botzoo.data.images import Images
 from botzoo.errors import ConfigError, DataError
 from botzoo.models.layers import head_names
+from botzoo.options.accepted import seconds_of
 from botzoo.options.choices import Choice
-from botzoo.options.config import seconds_of
 from botzoo.results.per_class import class_figures
 from botzoo.results.summary import class_table
 from botzoo.training import distributed, setup

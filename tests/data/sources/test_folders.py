@@ -113,7 +113,7 @@ def test_splits_without_class_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_splits_without_a_training_one_are_refused(tmp_path: Path) -> None:
-    assert "no train folder" in refusal(write(tmp_path, "val/cat val/dog test/cat test/dog"))
+    assert "/train with class folders in it" in refusal(write(tmp_path, "val/cat val/dog test/cat test/dog"))
 
 
 def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from botzoo.errors import ConfigError
+from botzoo.options.accepted import seconds_of
 from botzoo.options.command_line import load_config, made
-from botzoo.options.config import TrainConfig, seconds_of
+from botzoo.options.config import TrainConfig
 from botzoo.results.card.beside import read_recipe, write_recipe
 from botzoo.results.report import card
 from botzoo.training.autotune import budget, speed
