@@ -74,11 +74,12 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(names), NOUN, NOUNS)
     yield "### Confusions"
     matrix = confusions(record.evaluation, len(names))
-    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)  # the diagonal is what was right
+    pairs, images = matrix.tocoo(), matrix.sum(1)
+    wrong = np.where(pairs.row == pairs.col, 0, pairs.data)
     mistakes = []
-    for k in np.argsort(-wrong, axis=None, kind="stable")[:10].tolist():  # the commonest first
-        i, j = divmod(k, len(names))
-        if count := int(wrong[i, j]):
+    for k in np.argsort(-wrong, kind="stable")[:10].tolist():  # the commonest first
+        i, j, count = int(pairs.row[k]), int(pairs.col[k]), int(wrong[k])
+        if count:
             mistakes.append((escaped(names[i]), escaped(names[j]), str(count), f"{100 * count / images[i]:.1f} %"))
     head = ("class", "answer", "images", "of the class")
     yield table(head, mistakes) if mistakes else "No image was classified wrongly."

@@ -16,7 +16,7 @@ import yaml
 from botzoo.errors import CheckpointError
 from botzoo.options.facts import without_machine
 from botzoo.results.per_class import FULL_TABLE
-from botzoo.results.pictures import confusion_figure, curve_figure
+from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.files import write_text, written_whole
@@ -95,6 +95,6 @@ def learning_curve(record: RunRecord, path: Path) -> None:
 
 @beside_the_model("confusion.png")
 def confusion(record: RunRecord, path: Path) -> None:
-    """Draw the confusion matrix, where each image has one label."""
-    if record.task.one_label:
+    """Draw the confusion matrix, where each image has one label and the classes are few enough to be seen."""
+    if record.task.one_label and len(record.class_names) <= PICTURED:
         drawn(path, partial(confusion_figure, record))

@@ -37,6 +37,7 @@ FITTED = 100_000  # images that the classifier is fitted on, at most
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
 ITERATIONS = 300
+LOGITS = 1 << 22  # that are evaluated at once, each of which takes 20 bytes
 COMPARED, ROUNDING = 1000, 2e-3
 """Rows that are compared at a time, and of the largest number of a row what may be rounding: two units of half precision."""
 
@@ -238,11 +239,22 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
 
 def evaluate(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
     """Evaluate a classifier on features (N, D) with labels (N,)."""
+    part = max(1, LOGITS // len(linear.bias))
+    seen = [_answers(linear, features[at : at + part], labels[at : at + part]) for at in range(0, len(labels), part)]
+    return Evaluation(labels, *map(np.concatenate, zip(*seen, strict=True)))
+
+
+def _answers(linear: Linear, features: Rows, labels: Labels) -> tuple[NDArray[Any], ...]:
+    """Return the likeliest class, whether the label is among five, its loss, and the confidence, all of shape (N,)."""
     log_p = torch.from_numpy(linear.logits(features)).log_softmax(1).numpy()
     top = np.argsort(-log_p, 1, kind="stable")[:, :5]
-    hit = (top == labels[:, None]).any(1)
     nll = -log_p[np.arange(len(labels)), labels]
-    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)))
+    return (
+        top[:, 0].copy(),
+        (top == labels[:, None]).any(1),
+        nll,
+        np.exp(log_p.max(1)),
+    )  # no view, which keeps all of top
 
 
 def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:
