@@ -33,7 +33,11 @@ START = 1.0
 loss. The best classifier has larger weights, which pass larger gradients on to the body."""
 FOLDS = 3
 SEARCHED = 3000  # images that the cross-validation is done on, at most
-FITTED = 100_000  # images that the classifier is fitted on, at most
+FITTED, FITTED_LOGITS = (
+    100_000,
+    100_000_000,
+)  # images that the classifier is fitted on, and images times classes, at most
+MOST_CLASSES = 5000  # of more a probe would take hours, and gigabytes: scikit-learn holds 25 copies of the weights
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
 ITERATIONS = 300
@@ -44,7 +48,7 @@ COMPARED, ROUNDING = 1000, 2e-3
 
 def constants() -> str:
     """Return all that the outcome of a fit depends on besides its arguments: the choices above, and whose algorithm it is."""
-    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, NEIGHBOURS, SHARES, ITERATIONS
+    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, FITTED_LOGITS, NEIGHBOURS, SHARES, ITERATIONS
     return f"{VERSION} {choices} scikit-learn {version('scikit-learn')}"
 
 
@@ -122,7 +126,7 @@ def probe(
         labels, held_out_labels: shapes (N,) and (M,), in 0 ... classes - 1.
         seed: which images are taken where not all are.
     """
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, classes, seed)
     features, labels = features[kept].astype(np.float32), labels[kept]
     strength, folds = choose_strength(features, labels, seed)
     linear = fit(features, labels, classes, strength)
@@ -141,7 +145,7 @@ def all_alike(features: Rows) -> bool:
 
 def gentle(found: Probe, features: Rows, labels: Labels, seed: int = 0) -> Linear:
     """Return a classifier to start fine-tuning from: ``found`` with smaller weights; see ``START``."""
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, len(found.linear.bias), seed)
     strength = min(found.strength, START / len(kept))
     return fit(features[kept], labels[kept], len(found.linear.bias), strength)
 
@@ -150,7 +154,7 @@ def outlook(
     found: Probe, features: Rows, labels: Labels, held_out: Rows, held_out_labels: Labels, seed: int = 0
 ) -> Outlook:
     """Ask the nearest neighbours, and fit ``found`` again on parts of the training images; arguments as for ``probe``."""
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, len(found.linear.bias), seed)
     features, labels = features[kept].astype(np.float32), labels[kept]
     curve = {}
     for share in SHARES:
@@ -161,6 +165,11 @@ def outlook(
     neighbours = min(NEIGHBOURS, len(labels))
     knn = nearest_neighbours(features, labels, held_out, held_out_labels, neighbours)
     return Outlook(neighbours, knn, tuple(sorted(curve.items())))
+
+
+def fitted_on(labels: Labels, classes: int, seed: int) -> NDArray[np.int64]:
+    """Return which images a classifier of so many classes is fitted on: it takes memory for every logit of them."""
+    return subset(labels, min(FITTED, FITTED_LOGITS // classes), seed)
 
 
 def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
