@@ -208,9 +208,15 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
     run.facts["finished"] = time.strftime("%Y-%m-%d")
 
     def write() -> None:
-        license = combined_license(run.network.start.license, run.data.license, run.config.license)
-        model = run.folder / "model", run.trainer.evaluated, run.preprocessing, run.data.class_names
-        write_model_folder(*model, tag=run.folder.name, license=license, problem_type=run.task.problem_type)
+        write_model_folder(
+            run.folder / "model",
+            run.trainer.evaluated,
+            run.preprocessing,
+            run.data.class_names,
+            tag=run.folder.name,
+            license=combined_license(run.network.start.license, run.data.license, run.config.license),
+            problem_type=run.task.problem_type,
+        )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)
         # run.json last: it has the SHA-256 of the weights, and says by that that the run is complete.

@@ -123,8 +123,19 @@ def open_draft(
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),
     )
-    what = data, images, left_out, network, task_of(found), teacher
-    return Draft(config, frozenset(given), accelerator, precision, *what, own=own)
+    return Draft(
+        config,
+        frozenset(given),
+        accelerator,
+        precision,
+        data,
+        images,
+        left_out,
+        network,
+        task=task_of(found),
+        teacher=teacher,
+        own=own,
+    )
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
@@ -157,13 +168,22 @@ def build(draft: Draft) -> Run:
     preprocessing = network.preprocessing
     config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
     train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
-    sizes = train_size, preprocessing.size if small_epochs is not None else train_size, small_epochs
-    # The smallest crop is not known as long as a budget has still to set the length.
-    chances = config.data.crop_min or 1.0, config.data.hflip or 0.0
-    feed = ImageFeed(draft.images, preprocessing, *sizes, *chances, config.seed, config.augment, config.paper_augment)
-    feed.workers, feed.pin = worker_count(config, accelerator), accelerator.device.type == "cuda"
-    if draft.own.transform is not None:
-        feed.own_transform = OwnTransform(draft.own.transform, preprocessing.size, config.seed)
+    own = draft.own.transform
+    feed = ImageFeed(
+        draft.images,
+        preprocessing,
+        train_size=train_size,
+        later_size=preprocessing.size if small_epochs is not None else train_size,
+        small_epochs=small_epochs,
+        crop_min=config.data.crop_min or 1.0,  # not known as long as a budget has still to set the length
+        hflip=config.data.hflip or 0.0,
+        seed=config.seed,
+        augment=config.augment,
+        paper=config.paper_augment,
+        workers=worker_count(config, accelerator),
+        pin=accelerator.device.type == "cuda",
+        own_transform=OwnTransform(own, preprocessing.size, config.seed) if own is not None else None,
+    )
     objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
     if draft.own.loss is not None:
         objective = OwnObjective(objective, draft.own.loss)
@@ -182,8 +202,21 @@ def build(draft: Draft) -> Run:
         tricks=batch_tricks(config),
     )
     check_sizes(trainer, {preprocessing.size, train_size})  # with the trainer, whose precision the network runs in
-    what = data, draft.images, draft.left_out, network, draft.task, draft.teacher
-    return Run(config, accelerator, draft.precision, *what, (*draft.choices, *choices), order, trainer, feed)
+    return Run(
+        config,
+        accelerator,
+        draft.precision,
+        data,
+        draft.images,
+        draft.left_out,
+        network,
+        draft.task,
+        draft.teacher,
+        choices=(*draft.choices, *choices),
+        order=order,
+        trainer=trainer,
+        feed=feed,
+    )
 
 
 def resolved(

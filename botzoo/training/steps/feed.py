@@ -75,8 +75,10 @@ class ImageFeed:
         if self.own_transform is not None:
             return self.own_transform
         augment = make_augment(self.augment, size, self.preprocessing.mean)
-        drawn = self.crop_min, self.hflip, self.seed
-        return TrainTransform(size, self.preprocessing.interpolation, *drawn, paper=self.paper, augment=augment)
+        interpolation = self.preprocessing.interpolation
+        return TrainTransform(
+            size, interpolation, self.crop_min, self.hflip, self.seed, paper=self.paper, augment=augment
+        )
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of each step of [first, last)."""
