@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult
 from botzoo.results.calibration import BINS, Calibration
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
+from botzoo.results.card.usage import APART
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import wilson
@@ -108,10 +109,7 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
         )
     use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
     if record.temperature is not None:
-        use = (
-            "It is kept beside the weights, not in them: the code above and `botzoo predict` divide the logits by it, the "
-            "pipeline of transformers does not"
-        )
+        use = APART
     yield f"{bins} {how} (least negative log-likelihood). {use}."
 
 
