@@ -17,7 +17,7 @@ from botzoo.models.create import Network, create_model
 from botzoo.models.foreign import temperature_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
-from botzoo.results.card.claim import claim_in_card, license_fields
+from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import (
     APART,
@@ -82,24 +82,24 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     except BotzooError as error:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
     try:
-        claim = claim_in_card(folder / "README.md")
+        card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
         if (folder / "recipe.yaml").is_file():
             read_recipe(folder / "recipe.yaml")
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
-    text, changed, where = (folder / "README.md").read_text(encoding="utf-8"), {}, None
+    changed: dict[str, bytes] = {}
+    where = None
     if (temperature := temperature_in(config)) is not None:
         where = f"{temperature:g}, in config.json"
         try:
             if fold_temperature:
-                text, changed["model.safetensors"] = _folded(folder, network, config, temperature, text)
+                card, changed["model.safetensors"] = _folded(folder, network, config, temperature, card)
                 config.pop("calibration")
                 where = f"{temperature:g}, in the classifier's weights: every program gives the same probabilities"
         except ModelError as error:
             where += f", not in the weights: {error}"
-    card = ModelCard(text)  # which can be read: its claim was
     license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     text = _published(card, repo, license)
@@ -113,22 +113,24 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     return Package(folder, repo, license, text, files, left, where)
 
 
-def _folded(folder: Path, network: Network, config: dict[str, Any], temperature: float, card: str) -> tuple[str, bytes]:
-    """Return the text of a card whose code divides by no temperature, and the file of weights that are divided by it.
+def _folded(
+    folder: Path, network: Network, config: dict[str, Any], temperature: float, card: ModelCard
+) -> tuple[ModelCard, bytes]:
+    """Return the card with code that divides by no temperature, and the file of weights that are divided by it.
 
     Raises ModelError: weights or card do not allow it.
     """
     classes, ours, task = len(config["label_names"]), needs_botzoo(config), task_by_type(config.get("problem_type"))
     code, plain = (usage_code(HERE, classes, ours=ours, task=task, temperature=t) for t in (temperature, None))
-    card = card.replace(code, plain).replace(APART, WITHIN)
-    if any("temperature" in block for block in re.findall(r"^```python.*?^```", card, re.S | re.M)):
+    text = card.content.replace(code, plain).replace(APART, WITHIN)
+    if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):
         raise ModelError("the card's code divides by it, and is not what botzoo writes")
     file, size = folder / "model.safetensors", network.preprocessing.size
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     tensors = load_file(file)
     tensors |= fold.fold_temperature(network.model.eval(), tensors, temperature, image)
     weights = save(tensors, {"format": "pt"})
-    return card.replace(sha256_of(file), sha256(weights).hexdigest()), weights
+    return ModelCard(text.replace(sha256_of(file), sha256(weights).hexdigest())), weights
 
 
 def _find_model(path: Path) -> Path:

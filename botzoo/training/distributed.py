@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
@@ -15,6 +16,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import nn
 
+from botzoo.data.loader import PREFETCH
 from botzoo.data.parallel import cores
 from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.options.config import TrainConfig
@@ -22,10 +24,17 @@ from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.private import reset_precision
+from botzoo.util.text import mib
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
+
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps what processes share."""
+
+LOCKS = 1 << 16
+"""Bytes of it that the queues and locks of a worker take, at most."""
 
 WAIT = timedelta(hours=24)
 """How long processes wait for each other: one reads and checks all images while the others wait. The launcher ends them
@@ -178,13 +187,31 @@ def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str)
         )
 
 
-def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
-    """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8."""
-    if config.engine.workers is not None:
-        return config.engine.workers
-    if accelerator.device.type == "cpu":
-        return 0
-    return max(1, min(8, cores() - 1))  # one core is left to the process that feeds the GPU
+def worker_count(config: TrainConfig, accelerator: Accelerator, images: int, size: int) -> int:
+    """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8.
+
+    Fewer are returned, and that is said, where they could fill the shared memory: containers often have 64 MiB of it, and
+    workers that find none left wait for ever.
+
+    Args:
+        images: of the batches that are under way at the same time, which lie in shared memory.
+        size: side of an image in pixels, three bytes each.
+    """
+    wanted = config.engine.workers
+    if wanted is None:  # one core is left to the process that feeds the GPU
+        wanted = 0 if accelerator.device.type == "cpu" else max(1, min(8, cores() - 1))
+    if not wanted or not SHARED_MEMORY.is_dir():
+        return wanted
+    free = shutil.disk_usage(SHARED_MEMORY).free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # The worker at rest has one batch more in the making; queues and locks lie there as well.
+    each = (PREFETCH + 1) * images * size**2 * 3 + LOCKS
+    if (fit := min(wanted, free // each)) < wanted:
+        log.warning(
+            "%s has %s MiB free for each process and a worker may fill %s, so %d of %d workers are used: enlarge it (docker "
+            "run --shm-size 2g), or give a smaller --engine.micro-batch.",
+            *(SHARED_MEMORY, mib(free), mib(each), fit, wanted),
+        )
+    return fit
 
 
 def hardware(accelerator: Accelerator) -> str:

@@ -180,7 +180,8 @@ def build(draft: Draft) -> Run:
         seed=config.seed,
         augment=config.augment,
         paper=config.paper_augment,
-        workers=worker_count(config, accelerator),
+        # the next training batches wait while an evaluation goes on, in batches of twice as many images
+        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing.size),
         pin=accelerator.device.type == "cuda",
         own_transform=OwnTransform(own, preprocessing.size, config.seed) if own is not None else None,
     )
