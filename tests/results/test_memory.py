@@ -21,6 +21,7 @@ from botzoo.results.summary import summary
 from botzoo.results.view import FinishedRun
 from botzoo.tasks import multi_label
 from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation
+from botzoo_finetune.doctor import labels as noise
 from botzoo_finetune.probing import probe as probes
 from recorded import a_record, evaluation
 
@@ -150,3 +151,14 @@ def test_a_probe_takes_fewer_images_of_more_classes_and_some_of_each() -> None:
     labels = np.arange(120_000) % 4000
     assert [len(probes.fitted_on(labels, classes, 0)) for classes in (10, 1000, 4000)] == [100_000, 100_000, 25_000]
     assert len(np.unique(labels[probes.fitted_on(labels, 4000, 0)])) == 4000
+
+
+def test_wrong_labels_are_weighed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noise, "LOOKED_AT", 20_000)
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(100, 0.05), 2000)
+    labels = np.where(rng.random(2000) < 0.3, rng.integers(0, 100, 2000), p.argmax(1))
+    with at_most(1.2):  # all at once would be 1.6 for each of several arrays
+        share, wrong = noise.label_noise(p, labels)
+    assert 0.1 < share < 0.4
+    assert np.corrcoef(wrong, labels != p.argmax(1))[0, 1] > 0.8
