@@ -42,7 +42,7 @@ def beside_the_model(name: str) -> Callable[[Write], Write]:
 @beside_the_model("recipe.yaml")
 def write_recipe(record: RunRecord, path: Path) -> None:
     """Write recipe.yaml: the options as they took effect, without what belongs to one machine."""
-    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay is nobody's business
+    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay stays private
     classes = public.pop("classes")
     options = without_machine(record.options) | public
     options["data"] = options["data"] | {"classes": classes}
