@@ -16,10 +16,8 @@ from botzoo.util.files import write_json
 
 BINS, FOLDS = 15, 5
 WIDEST = 20.0  # temperatures are sought from 1 / 20 to 20
-ROWS, LOGITS = (
-    1 << 12,
-    1 << 22,
-)  # images and logits that are held in float64 at once: all would take four times the memory
+ROWS = 1 << 12  # images that are held in float64 at once: all of them would take four times the memory
+LOGITS = 1 << 22  # numbers of theirs, which are more where there are more than 1,024 classes
 
 Floats = NDArray[np.floating[Any]]
 

@@ -11,7 +11,7 @@ from botzoo.results.record import RunRecord
 from botzoo.util.pictures import new_figure
 from botzoo.util.text import shorten
 
-PICTURED = 1000  # classes at most whose confusions are drawn: of more, several would share a pixel
+PICTURED = 1000  # classes at most whose confusions are drawn: of more, each would be a pixel or less
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -33,10 +33,8 @@ START = 1.0
 loss. The best classifier has larger weights, which pass larger gradients on to the body."""
 FOLDS = 3
 SEARCHED = 3000  # images that the cross-validation is done on, at most
-FITTED, FITTED_LOGITS = (
-    100_000,
-    100_000_000,
-)  # images that the classifier is fitted on, and images times classes, at most
+FITTED = 100_000  # images that the classifier is fitted on, at most
+FITTED_LOGITS = 100_000_000  # images times classes, at most, or one image a class
 MOST_CLASSES = 5000  # of more a probe would take hours, and gigabytes: scikit-learn holds 25 copies of the weights
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
@@ -258,12 +256,8 @@ def _answers(linear: Linear, features: Rows, labels: Labels) -> tuple[NDArray[An
     log_p = torch.from_numpy(linear.logits(features)).log_softmax(1).numpy()
     top = np.argsort(-log_p, 1, kind="stable")[:, :5]
     nll = -log_p[np.arange(len(labels)), labels]
-    return (
-        top[:, 0].copy(),
-        (top == labels[:, None]).any(1),
-        nll,
-        np.exp(log_p.max(1)),
-    )  # no view, which keeps all of top
+    hit = (top == labels[:, None]).any(1)
+    return top[:, 0].copy(), hit, nll, np.exp(log_p.max(1))  # a view would keep all of top
 
 
 def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:
