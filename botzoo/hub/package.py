@@ -19,15 +19,7 @@ from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
-from botzoo.results.card.usage import (
-    APART,
-    HERE,
-    HERE_FOR_TRANSFORMERS,
-    HERE_NOTE,
-    WITHIN,
-    needs_botzoo,
-    usage_code,
-)
+from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
 
@@ -90,27 +82,23 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
     changed: dict[str, bytes] = {}
-    where = None
-    if (temperature := temperature_in(config)) is not None:
-        where = f"{temperature:g}, in config.json"
-        try:
-            if fold_temperature:
-                card, changed["model.safetensors"] = _folded(folder, network, config, temperature, card)
-                config.pop("calibration")
-                where = f"{temperature:g}, in the classifier's weights: every program gives the same probabilities"
-        except ModelError as error:
-            where += f", not in the weights: {error}"
+    temperature, where = temperature_in(config), "in config.json"
+    try:
+        if fold_temperature and temperature is not None:
+            card, changed["model.safetensors"] = _folded(folder, network, config, temperature, card)
+            config.pop("calibration")
+            where = "in the classifier's weights: every program gives the same probabilities"
+    except ModelError as error:
+        where += f", not in the weights: {error}"
     license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     text = _published(card, repo, license)
-    changed |= {
-        "config.json": (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(),
-        "README.md": text.encode(),
-    }
+    config_json = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    changed |= {"config.json": config_json.encode(), "README.md": text.encode()}
     files = {name: changed.get(name, folder / name) for name in FILES if (folder / name).is_file()}
     others = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.iterdir())
     left = tuple(name for name in others if name not in (*FILES, RECORD))
-    return Package(folder, repo, license, text, files, left, where)
+    return Package(folder, repo, license, text, files, left, f"{temperature:g}, {where}" if temperature else None)
 
 
 def _folded(
