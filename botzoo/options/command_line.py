@@ -184,6 +184,8 @@ def _read(config_class: type[ConfigT], options: Mapping[str, Any]) -> dict[str, 
     for name, written in flat(options).items():
         if name not in known:
             _refuse_group(name, known)
+            if above := next((other for other in known if name.startswith(f"{other}.")), None):
+                raise ConfigError(f"{flag(above)} is a group of values: it must be {in_words(known[above])}.")
             raise ConfigError(f"There is no option {name!r}.", value=name, accepted=known)
         found[name] = read(known[name], written)
     return found

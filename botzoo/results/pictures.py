@@ -11,6 +11,8 @@ from botzoo.results.record import RunRecord
 from botzoo.util.pictures import new_figure
 from botzoo.util.text import shorten
 
+PICTURED = 1000  # classes at most whose confusions are drawn: of more, each would be a pixel or less
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -45,9 +47,9 @@ def curve_figure(record: RunRecord) -> Figure:
 
 
 def confusion_figure(record: RunRecord) -> Figure:
-    """Return the confusion matrix, shares by row as colours; counts in the cells up to 20 classes."""
+    """Return the confusion matrix, shares by row as colours; counts in the cells up to 20 classes; at most ``PICTURED``."""
     names, count = record.class_names, len(record.class_names)
-    matrix = confusions(record.evaluation, count)
+    matrix = confusions(record.evaluation, count).toarray()
     share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = min(max(4.5, 2.2 + 0.42 * count if count <= 30 else 2.2 + 0.13 * count), 22)
     figure = new_figure(side + 1, side, dpi=100 if count <= 30 else 130)

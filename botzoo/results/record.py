@@ -1,11 +1,9 @@
 """A finished run as its folder tells it: plain values, from which everything else in this package is made."""
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +18,7 @@ from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.nested import flat
-from botzoo.util.text import brief
+from botzoo.util.text import brief, program
 from botzoo.util.yaml_files import read_yaml
 
 
@@ -84,7 +82,7 @@ class RunRecord:
     @property
     def program(self) -> str:
         """The words of the run's command before its options, such as ``botzoo train``."""
-        return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(self.facts["command"])))
+        return program(self.facts["command"])
 
     @property
     def class_names(self) -> list[str]:

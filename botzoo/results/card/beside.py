@@ -16,7 +16,7 @@ import yaml
 from botzoo.errors import CheckpointError, ConfigError
 from botzoo.options.facts import without_machine
 from botzoo.results.per_class import FULL_TABLE
-from botzoo.results.pictures import confusion_figure, curve_figure
+from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.files import write_text, written_whole
@@ -42,7 +42,7 @@ def beside_the_model(name: str) -> Callable[[Write], Write]:
 @beside_the_model("recipe.yaml")
 def write_recipe(record: RunRecord, path: Path) -> None:
     """Write recipe.yaml: the options as they took effect, without what belongs to one machine."""
-    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay is nobody's business
+    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay stays private
     classes = public.pop("classes")
     options = without_machine(record.options) | public
     options["data"] = options["data"] | {"classes": classes}
@@ -88,6 +88,6 @@ def learning_curve(record: RunRecord, path: Path) -> None:
 
 @beside_the_model("confusion.png")
 def confusion(record: RunRecord, path: Path) -> None:
-    """Draw the confusion matrix, where each image has one label."""
-    if record.task.one_label:
+    """Draw the confusion matrix, where each image has one label and the classes are few enough to be seen."""
+    if record.task.one_label and len(record.class_names) <= PICTURED:
         drawn(path, partial(confusion_figure, record))

@@ -148,7 +148,7 @@ def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
 
 
 def data_title(data: ImageData[Any]) -> str:
-    """Return the data set's name, of a folder the last part only: where it lay is nobody's business."""
+    """Return the data set's name, of a folder the last part only: where it lay stays private."""
     return data.name if data.hub_id or data.name == "digits" else Path(data.name).expanduser().resolve().name
 
 

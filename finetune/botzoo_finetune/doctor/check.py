@@ -150,7 +150,10 @@ def look_at_pixels(roll: Roll) -> tuple[list[Finding], list[str]]:
 
 def estimate_labels(run: Run, roll: Roll) -> tuple[labels.Estimate | None, list[str]]:
     """Return the estimate that labels are compared with, and a remark where they are not, or not all of them."""
-    unchecked, extract = "labels were not checked:", Extractor(run)
+    unchecked, classes = "labels were not checked:", len(roll.class_names)
+    if len(roll) * classes > labels.LARGEST:
+        return None, [f"{unchecked} {len(roll):,} images of {classes:,} classes would take too much memory"]
+    extract = Extractor(run)
     try:
         rows = np.concatenate([extract(role) for role in roll.role_names])
     except ModelError as error:
