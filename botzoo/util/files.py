@@ -1,13 +1,14 @@
 """Files and folders that are written whole or not at all, and names that are free."""
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from botzoo.util.outgoing import as_json
 
 
 @contextmanager
@@ -48,8 +49,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write values as JSON, indented, whole or not at all; letters of all scripts stay as they are."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    """Write values as ``as_json`` has them, indented, whole or not at all."""
+    write_text(path, as_json(values, indent=2) + "\n")
 
 
 def sync(path: Path) -> None:

@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 from botzoo.errors import BotzooError, StoppedError
+from botzoo.util.outgoing import say, without_secrets
 
 
 def guarded(
@@ -19,7 +21,8 @@ def guarded(
 ) -> int:
     """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C.
 
-    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C; --debug in ``argv`` shows the traceback of an error.
+    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C. A mistake of ours is a traceback and status 1, and so is
+    every error with --debug in ``argv``.
     """
     with _ctrl_c() as pressed:
         try:
@@ -29,7 +32,7 @@ def guarded(
             raise
         except StoppedError as stopped:
             if not _rank():
-                print(f"\n{prog}: {stopped}", file=sys.stderr)
+                say("", f"{prog}: {stopped}", file=sys.stderr)
             return stopped.exit_status
         except BrokenPipeError:  # whoever read standard output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,7 +40,7 @@ def guarded(
         except BaseException as error:  # KeyboardInterrupt is no Exception
             if pressed or isinstance(error, KeyboardInterrupt):
                 if not _rank():
-                    print(f"\n{prog}: {interrupted}", file=sys.stderr)
+                    say("", f"{prog}: {interrupted}", file=sys.stderr)
                 if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
                     with suppress(OSError):
                         sys.stdout.flush()
@@ -46,8 +49,9 @@ def guarded(
                 return 130
             line = _in_one_line(error)
             if line is None or "--debug" in argv:
-                raise
-            print(f"{prog}{_rank()}: {line}", file=sys.stderr)
+                say(*without_secrets("".join(traceback.format_exception(error))).splitlines(), file=sys.stderr)
+                return 1
+            say(f"{prog}{_rank()}: {line}", file=sys.stderr)
             return 2
 
 

@@ -1,0 +1,143 @@
+"""Text on its way out: what others have written, made harmless, and addresses without their secrets.
+
+Names of classes, files and data sets, licences and what other libraries complain of may hold anything. Each exit has its one
+function: ``say`` for the terminal, ``tidied`` for the log, ``as_json``, ``csv_line`` and ``as_html``; Markdown has a file of its
+own, and so have pictures. Little is imported here, since the frame of every command needs it.
+"""
+
+import re
+import shlex
+import sys
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+HIDDEN = "***"
+"""What stands in the place of a secret."""
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)(\S*)", re.I)
+_JOINERS = "\u200c\u200d"  # which Persian, Hindi and many emoji are written with
+_FORMULA = tuple("=+-@＝＋－＠")  # what a cell begins with that a spreadsheet computes
+
+
+def without_secrets(text: str, *known: str, mark: str = HIDDEN) -> str:
+    """Return ``text`` with all addresses in it shown without user, password, query and fragment, each of which may be a secret.
+
+    Args:
+        known: addresses whose secrets are left out wherever they stand: other libraries quote parts of an address.
+        mark: stands in their place; without one, nothing says that something was left out.
+    """
+    for address in known:
+        for secret in _secrets(address):
+            text = text.replace(secret, mark)
+    return _ADDRESS.sub(lambda found: _public(found, mark), text)
+
+
+def _public(found: re.Match[str], mark: str) -> str:
+    scheme, rest = found.groups()
+    rest = rest[_user_ends(rest) :]
+    place, query, end = re.fullmatch(r"([^?#]*)(.*?)(['\")\]}>,.;:]*)", rest, re.S).groups()  # type: ignore[union-attr]
+    place = re.sub(r"\bhf_\w{20,}", mark, _ADDRESS.sub(lambda inner: _public(inner, mark), place))
+    user = f"{mark}@" if mark and len(rest) < len(found[2]) else ""
+    if len(query) > 1:  # else it is the question mark of a sentence
+        query = query[:1] + mark if mark else ""
+    return f"{scheme}{user}{place}{query}{end}"
+
+
+def _user_ends(rest: str) -> int:
+    """Return where the user and password end in what follows the scheme of an address, 0 where there are none."""
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in host:
+        return host.rindex("@") + 1
+    port = re.sub(r"\[.*?\]", "", host).partition(":")[2]
+    # no port but a password with a slash in it, as many keys have
+    return rest.rfind("@") + 1 if port and not re.fullmatch(r"\d{1,5}\W*", port) else 0
+
+
+def _secrets(address: str) -> list[str]:
+    """Return the secrets of an address, the longest first."""
+    found = _ADDRESS.search(address)
+    if found is None:
+        return []
+    rest = found[2]
+    user, query = rest[: max(_user_ends(rest) - 1, 0)], re.split(r"[?#]", rest[_user_ends(rest) :], maxsplit=1)[1:]
+    password = user.partition(":")[2]
+    parts = {user, password, f"{password}@", *query, *(part.partition("=")[2] for q in query for part in q.split("&"))}
+    return sorted((part for part in parts if len(part) > 2), key=len, reverse=True)
+
+
+def secret_left_out(address: str) -> bool:
+    """Tell whether an address had a secret in it, which ``without_secrets`` has left out."""
+    return re.search(rf"://{re.escape(HIDDEN)}@|[?#]{re.escape(HIDDEN)}$", address) is not None
+
+
+def last_part(place: str) -> str:
+    """Return the last part of a path or an address: what a data set is called where it lies is nobody's business."""
+    return Path(without_secrets(place, mark="")).expanduser().resolve().name
+
+
+def as_typed(words: Iterable[str]) -> str:
+    """Return the words of a command as one would type them, without secrets."""
+    return shlex.join(map(without_secrets, words))
+
+
+def public(values: Any) -> Any:
+    """Return ``values``, nested as they may be, with all texts in them without secrets."""
+    if isinstance(values, dict):
+        return {public(key): public(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [public(value) for value in values]
+    return without_secrets(values) if isinstance(values, str) else values
+
+
+def is_harmful(letter: str) -> bool:
+    """Tell whether a letter moves the cursor, turns the direction of writing, ends a line or cannot be written at all."""
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter not in _JOINERS
+
+
+def one_line(text: str) -> str:
+    r"""Return ``text`` on one line: without secrets, with what is harmful as \n, \x1b or \u202e; the same again where it is so."""
+    text = without_secrets(text)
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in text)
+
+
+def say(*lines: object, file: TextIO | None = None) -> None:
+    """Print lines for a reader; a line end within one of them is shown as such."""
+    for line in lines or ("",):
+        print(one_line(str(line)), file=file or sys.stdout, flush=True)
+
+
+def tidied(record: Any) -> bool:
+    """Make one line of a ``logging.LogRecord``, before any handler sees it."""
+    record.msg, record.args = one_line(record.getMessage()), None
+    return True
+
+
+def as_json(values: Any, indent: int | None = None) -> str:
+    r"""Return values as JSON without secrets; letters of all scripts stay as they are, what is harmful is a \u escape."""
+    import json
+
+    text = json.dumps(public(values), indent=indent, ensure_ascii=False)
+    return "".join(json.dumps(c)[1:-1] if is_harmful(c) and c != "\n" else c for c in text)
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return a line of CSV without its end; an apostrophe stands before text that a spreadsheet would compute."""
+    import csv
+    import io
+
+    texts = (one_line(cell) if isinstance(cell, str) else cell for cell in cells)
+    line = io.StringIO()  # the csv module writes into files only
+    writer = csv.writer(line, lineterminator="")
+    writer.writerow([f"'{c}" if isinstance(c, str) and c.lstrip().startswith(_FORMULA) else c for c in texts])
+    return line.getvalue()
+
+
+def as_html(text: str) -> str:
+    """Return ``text`` as HTML that shows it as it is, on one line."""
+    from html import escape
+
+    return escape(one_line(text))
