@@ -10,7 +10,7 @@ from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError, DataError
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
-from botzoo.util.outgoing import say
+from botzoo.util.outgoing import plain, say
 
 DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
 
@@ -85,7 +85,7 @@ def run(argv: list[str]) -> None:
     with written_whole(output) if output is not None else nullcontext() as path:
         with path.open("w", encoding="utf-8") if path is not None else nullcontext(sys.stdout) as file:
             for line in FORMATS[form](readable()):
-                say(line, file=file)
+                file.write(f"{plain(line)}\n")  # names of classes stay as they are
         if unreadable == len(images):
             raise DataError(f"Of {len(images)} image(s) none can be read: give others.")
     if unreadable:

@@ -41,11 +41,8 @@ def run(argv: list[str]) -> None:
     on_top = f", on top of commit {parent}" if parent else ""
     say(f"{'goes to':10} {options.repo}, {'for its owner only' if options.private else 'public'}{tag}{on_top}")
     if options.dry_run:
-        say(
-            f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:",
-            "",
-            *package.card.splitlines(),
-        )
+        say(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:", "")
+        say(*package.card.splitlines())
         return
 
     from botzoo.hub.publish import publish

@@ -18,6 +18,7 @@ from botzoo.results.summary import summary
 from botzoo.results.words import words_of
 from botzoo.training.callbacks import Callback
 from botzoo.util.files import sha256_of, write_text
+from botzoo.util.outgoing import one_line
 
 log = logging.getLogger("botzoo")
 
@@ -56,7 +57,9 @@ def card(record: RunRecord) -> str:
     first = [*words.opening(record), *sections.use(record), *sections.data_section(record)]
     work = [*words.results(record), *sections.training(record), *sections.limits(words.limits(record))]
     body = "\n\n".join([*first, *work, *sections.licence(record), *sections.credit(record)])
-    return str(ModelCard(f"---\n{card_data(record, words.eval_results(record)).to_yaml()}\n---\n\n{body}\n"))
+    front = card_data(record, words.eval_results(record)).to_yaml()
+    front = "\n".join(map(one_line, front.splitlines()))  # YAML keeps some letters that turn the direction of writing
+    return str(ModelCard(f"---\n{front}\n---\n\n{body}\n"))
 
 
 class Report(Callback):

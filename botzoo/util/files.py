@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from botzoo.util.outgoing import as_json
+from botzoo.util.outgoing import as_json, public
 
 
 @contextmanager
@@ -48,9 +48,9 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write values as ``as_json`` has them, indented, whole or not at all."""
-    write_text(path, as_json(values, indent=2) + "\n")
+def write_json(path: Path, values: Any, *, exact: bool = False) -> None:
+    """Write values as JSON, indented, whole or not at all; addresses lose their secrets unless values stay ``exact``."""
+    write_text(path, as_json(values if exact else public(values), indent=2) + "\n")
 
 
 def sync(path: Path) -> None:

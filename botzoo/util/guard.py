@@ -21,8 +21,8 @@ def guarded(
 ) -> int:
     """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C.
 
-    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C. A mistake of ours is a traceback and status 1, and so is
-    every error with --debug in ``argv``.
+    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C. A mistake of ours is a traceback and status 1, and
+    so is every error with --debug in ``argv``.
     """
     with _ctrl_c() as pressed:
         try:

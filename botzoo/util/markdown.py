@@ -45,7 +45,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of ``head`` and ``rows``, each as many cells of Markdown; a bar in a cell, as of code, does not end it."""
+    """Return a table of ``head`` and ``rows``, each as many cells of Markdown, which a bar in them does not end."""
     lines = [head, ["---"] * len(head), *rows]
     cells = ([re.sub(r"(?<!\\)\|", r"\|", cell) for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)

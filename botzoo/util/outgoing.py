@@ -1,8 +1,8 @@
 """Text on its way out: what others have written, made harmless, and addresses without their secrets.
 
-Names of classes, files and data sets, licences and what other libraries complain of may hold anything. Each exit has its one
-function: ``say`` for the terminal, ``tidied`` for the log, ``as_json``, ``csv_line`` and ``as_html``; Markdown has a file of its
-own, and so have pictures. Little is imported here, since the frame of every command needs it.
+Names of classes, files and data sets, licences and what other libraries complain of may hold anything. Each exit has its
+one function: ``say`` for the terminal, ``tidied`` for the log, ``as_json``, ``csv_line`` and ``as_html``; Markdown has a
+file of its own, and so have pictures. Little is imported here, since the frame of every command needs it.
 """
 
 import re
@@ -18,11 +18,13 @@ HIDDEN = "***"
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)(\S*)", re.I)
 _JOINERS = "\u200c\u200d"  # which Persian, Hindi and many emoji are written with
-_FORMULA = tuple("=+-@＝＋－＠")  # what a cell begins with that a spreadsheet computes
+_FORMULA = tuple(
+    "=+-@\uff1d\uff0b\uff0d\uff20"
+)  # what a cell begins with that a spreadsheet computes; also in full width
 
 
 def without_secrets(text: str, *known: str, mark: str = HIDDEN) -> str:
-    """Return ``text`` with all addresses in it shown without user, password, query and fragment, each of which may be a secret.
+    """Return ``text`` with all addresses in it shown without user, password, query and fragment: each may be a secret.
 
     Args:
         known: addresses whose secrets are left out wherever they stand: other libraries quote parts of an address.
@@ -97,8 +99,12 @@ def is_harmful(letter: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    r"""Return ``text`` on one line: without secrets, with what is harmful as \n, \x1b or \u202e; the same again where it is so."""
-    text = without_secrets(text)
+    r"""Return ``text`` on one line, without secrets, and with what is harmful as \n, \x1b or \u202e."""
+    return plain(without_secrets(text))
+
+
+def plain(text: str) -> str:
+    """Return ``text`` as ``one_line`` does but with all addresses whole, for names that stand for something in data."""
     if text.isprintable():
         return text
     return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in text)
@@ -117,10 +123,10 @@ def tidied(record: Any) -> bool:
 
 
 def as_json(values: Any, indent: int | None = None) -> str:
-    r"""Return values as JSON without secrets; letters of all scripts stay as they are, what is harmful is a \u escape."""
+    r"""Return values as JSON, with what is harmful as \u escapes; letters of all scripts stay as they are."""
     import json
 
-    text = json.dumps(public(values), indent=indent, ensure_ascii=False)
+    text = json.dumps(values, indent=indent, ensure_ascii=False)
     return "".join(json.dumps(c)[1:-1] if is_harmful(c) and c != "\n" else c for c in text)
 
 
@@ -129,7 +135,7 @@ def csv_line(cells: Iterable[object]) -> str:
     import csv
     import io
 
-    texts = (one_line(cell) if isinstance(cell, str) else cell for cell in cells)
+    texts = (plain(cell) if isinstance(cell, str) else cell for cell in cells)
     line = io.StringIO()  # the csv module writes into files only
     writer = csv.writer(line, lineterminator="")
     writer.writerow([f"'{c}" if isinstance(c, str) and c.lstrip().startswith(_FORMULA) else c for c in texts])

@@ -49,7 +49,7 @@ def _png(figure: Figure) -> bytes:
 def label(text: str, otherwise: str | None = None) -> str:
     """Return ``text`` as matplotlib draws it as it is: on one line, a dollar being a dollar.
 
-    Where there is no text or the font lacks a letter of it, ``otherwise`` is returned, or a question mark stands for the letter.
+    Where there is no text or the font lacks a letter of it, ``otherwise`` is returned, or question marks stand for them.
     """
     from matplotlib.font_manager import FontProperties, findfont, get_font
 

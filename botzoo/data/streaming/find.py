@@ -66,14 +66,8 @@ def find_shards(
     by_name = {label: i for i, label in enumerate(class_names)}
     splits = {role: replace(split, label_of=by_name, classes=len(class_names)) for role, split in splits.items()}
     parts = splits["train"], splits["validation"], splits.get("test")
-    data = ImageData(
-        without_secrets(source.folder or name),
-        class_names,
-        *parts,
-        hub_id=source.hub_id,
-        license=source.license,
-        declared=True,
-    )
+    shown = without_secrets(source.folder or name)
+    data = ImageData(shown, class_names, *parts, hub_id=source.hub_id, license=source.license, declared=True)
     for role, split in splits.items():  # before the first step, as a label out of range would end the run in its midst
         for url, counted in zip(split.urls, split.counts, strict=True):
             for label in (*(counted.labels or ()), *(counted.bounds or ())):
