@@ -55,7 +55,7 @@ def find_images(places: Iterable[str]) -> list[str]:
     for place in places:
         path = Path(place).expanduser()
         if "://" in place:
-            found.append(place)
+            found.append(_quoted(place))
         elif not path.is_dir():
             found.append(str(path))
         elif inside := image_files(path):

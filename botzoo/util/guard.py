@@ -10,10 +10,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, TracebackType
 
 from botzoo.errors import BotzooError, StoppedError
-from botzoo.util.outgoing import say, without_secrets
+from botzoo.util.outgoing import say
 
 
 def guarded(
@@ -21,8 +21,7 @@ def guarded(
 ) -> int:
     """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C.
 
-    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C. A mistake of ours is a traceback and status 1, and
-    so is every error with --debug in ``argv``.
+    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C; --debug in ``argv`` shows the traceback of an error.
     """
     with _ctrl_c() as pressed:
         try:
@@ -49,10 +48,15 @@ def guarded(
                 return 130
             line = _in_one_line(error)
             if line is None or "--debug" in argv:
-                say(*without_secrets("".join(traceback.format_exception(error))).splitlines(), file=sys.stderr)
-                return 1
+                sys.excepthook = _show_traceback
+                raise
             say(f"{prog}{_rank()}: {line}", file=sys.stderr)
             return 2
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback, in which the errors of other libraries may quote anything."""
+    say(*"".join(traceback.format_exception(error)).splitlines(), file=sys.stderr)
 
 
 def _in_one_line(error: BaseException) -> str | None:

@@ -16,7 +16,9 @@ from typing import Any, TextIO
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)(\S*)", re.I)
+_SCHEME = r"[a-z][a-z0-9+.-]"
+# A ``Path`` of an address has one slash left; a drive such as C:/ has one letter, and local-dir:/ is before a path.
+_ADDRESS = re.compile(rf"({_SCHEME}*://|(?<![\w+.-])(?!local-dir){_SCHEME}+:/)(\S*)", re.I)
 _JOINERS = "\u200c\u200d"  # which Persian, Hindi and many emoji are written with
 _FORMULA = tuple(
     "=+-@\uff1d\uff0b\uff0d\uff20"

@@ -65,7 +65,7 @@ def logged(name: str) -> str:
 EXITS: list[Callable[[str], str]] = [
     *(one_line, said, logged, printable, as_html, markdown.escaped, markdown.quoted, markdown.code, as_json),
     *(lambda name: str(BotzooError(name)), lambda name: text.shorten(name, 99), lambda name: text.brief(OSError(name))),
-    *(lambda name: csv_line([name, 1]), lambda name: next(text.table([[name, "1"]])), label, repr),
+    *(lambda name: csv_line([name, 1]), lambda name: next(text.table([[name, "1"]])), label),
 ]
 
 
@@ -161,6 +161,7 @@ SAYINGS = ("{}", "'{}': mend it.", "({})", "see {}, and", "url={}", "[x]({})", "
 def test_no_secret_of_an_address_comes_out() -> None:
     for address in ADDRESSES:
         assert "SECRET" not in without_secrets(address), address
+        assert "SECRET" not in without_secrets(str(Path(address))), address
 
 
 @pytest.mark.parametrize("saying", SAYINGS)
@@ -183,6 +184,7 @@ def test_paths_and_names_are_no_addresses() -> None:
         "hf-hub:owner/name@v1",
         "local-dir:/a@b?c",
         "C:\\a@b",
+        "C:/a@b/?",
         "a@b.c",
         "what?",
         "file:///a@b/c",
