@@ -9,9 +9,9 @@ import pytest
 
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import parse
+from botzoo_finetune import finetune
 from botzoo_finetune.cli import command
 from data.streaming.made import write_tables
-from running import command as finetune
 from running import final_weights, quick_command
 
 SECRET = "S3CR3T"
@@ -44,7 +44,7 @@ def train(*words: object) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("address", ADDRESSES[::4])
+@pytest.mark.parametrize("address", ADDRESSES[3::4])
 def test_a_run_keeps_no_secret_and_goes_on_when_it_is_given_again(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,7 +61,8 @@ def test_a_run_keeps_no_secret_and_goes_on_when_it_is_given_again(
         parse(command(), ["--resume", str(folder)])
     new = address.replace(SECRET, f"{SECRET}2")  # as signatures are made anew
     put(new)
-    assert finetune("--resume", folder, "--dataset", new) == 0
+    assert parse(command(), ["--resume", str(folder), "--dataset", new]).config.dataset == new
+    finetune(new, resume=folder)
     assert SECRET not in told(tmp_path, capsys)
     assert final_weights(folder)["fc.weight"].equal(weights)
 
@@ -70,7 +71,7 @@ FLAGS = ("--model", "--pretrained", "--distillation", "--data.classes", "--confi
 
 
 @pytest.mark.parametrize("scheme", ["memory", "http", "unheard-of"])
-@pytest.mark.parametrize("address", ADDRESSES[::2])
+@pytest.mark.parametrize("address", ADDRESSES[::3])
 def test_a_refusal_names_no_secret(
     address: str, scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
