@@ -144,11 +144,11 @@ def as_markdown(ablation: Ablation) -> str:
     return "\n\n".join([*parts, markdown.table([*HEAD, *SPEED], rows), *_notes(ablation)])
 
 
-def as_table(ablation: Ablation) -> Iterator[str]:
-    """Return the lines of the table for a terminal."""
+def as_table(ablation: Ablation) -> str:
+    """Return the table for a terminal."""
     head = ["rung", "top-1", "n", "difference", "95 % interval", "", "the paper's"]
     rows = [head, *(_cells(ablation, rung)[: len(head)] for rung in _ended(ablation))]
-    return table(rows, left=range(len(head)))
+    return "\n".join(table(rows, left=range(len(head))))
 
 
 def _ended(ablation: Ablation) -> list[Rung]:

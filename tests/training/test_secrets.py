@@ -9,6 +9,7 @@ import pytest
 
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import parse
+from botzoo.tasks.answers import read_answers
 from botzoo_finetune import finetune
 from botzoo_finetune.cli import command
 from data.streaming.made import write_tables
@@ -36,7 +37,8 @@ def told(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Return all that was written below a folder and said: names of files and contents."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     contents = [path.read_bytes().decode("latin-1") for path in files]
-    return "\n".join([*map(str, folder.rglob("*")), *contents, *capsys.readouterr()])
+    names = [name for path in files if path.suffix == ".parquet" for name in read_answers(path)[0]]
+    return "\n".join([*map(str, folder.rglob("*")), *contents, *names, *capsys.readouterr()])
 
 
 def train(*words: object) -> int:
