@@ -14,7 +14,7 @@ class BotzooError(Exception):
     """Base of all errors that a user can act on.
 
     The sentence is made of ``message``, those of the ``accepted`` names that are close to ``value``, and ``cure``; who
-    handles an error looks at these attributes and never at the sentence. None of them holds the secrets of an address.
+    handles an error looks at these attributes and never at the sentence. No secret of an address is in it or in ``value``.
 
     Attributes:
         value: what was wrong, where it is one value.

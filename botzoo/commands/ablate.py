@@ -50,7 +50,7 @@ def run(argv: list[str]) -> None:
     leave_group()
     if os.environ.get("RANK", "0") == "0":
         say(
-            *as_table(ablation),
+            *as_table(ablation).split("\n"),
             "",
             f"{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it.",
         )
