@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from botzoo.util.outgoing import one_line
 
@@ -19,6 +20,11 @@ def _one_line(text: object) -> str:
 def quoted(name: str) -> str:
     """Return a name between quotation marks, as Markdown that shows it as it is."""
     return f'"{escaped(name)}"'
+
+
+def link(text: str, address: str) -> str:
+    """Return ``text`` as a link to ``address``, in which what may not stand in one is %20 and the like."""
+    return f"[{escaped(text)}]({quote(address, safe='/:', errors='replace')})"
 
 
 def code(text: object) -> str:

@@ -1,13 +1,18 @@
 """A data set of nasty names, through every command that speaks of them."""
 
 import csv
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
-from botzoo.util.outgoing import is_harmful
+from botzoo.results.report import card as card_text
+from botzoo.util.outgoing import is_harmful, one_line
 from conftest import write_photos
+from recorded import a_record
 from running import command, quick_command
 
 CLASSES = (
@@ -62,3 +67,36 @@ def test_no_name_does_harm_on_its_way_out(
     assert (tmp_path / "run" / "model" / "confusion.png").is_file()
     cells = [cell for row in csv.reader((tmp_path / "out.csv").read_text().splitlines()) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+
+
+@pytest.mark.parametrize(
+    "name", [*CLASSES, "`", "``x", "a|b", "```\n# x", "---\nlicense: mit", "<!-- x", "![x](http:y)"], ids=ascii
+)
+def test_a_card_shows_what_others_wrote_as_it_is(name: str) -> None:
+    start = {
+        "source": f"hf-hub:{name}",
+        "base_model": name,
+        "license": name,
+        "architecture": name,
+        "loaded": 1,
+        "new": 1,
+    }
+    data = {"title": name, "license": name, "notes": [name]}
+    teacher = {"name": name, "license": name, "parameters": 1, "size": 32, "sha256": "0"}
+    facts = {
+        "command": shlex.join(["botzoo-finetune", "--dataset", name]),
+        "hardware": name,
+        "name": name,
+        "teacher": teacher,
+    }
+    record = a_record(names=(name, "b", "c"), network=start, data=data, config={"architecture": name}, **facts)
+    card = ModelCard(card_text(record))
+    assert harmless(str(card))
+    found = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table").parse(card.text)
+    inner = [child for token in found for child in token.children or ()]
+    assert not [token for token in (*found, *inner) if token.type.startswith("html")]
+    links = [token.attrs["href"] for token in inner if token.type == "link_open"]
+    assert all(re.match(r"https://(arxiv\.org|github\.com|huggingface\.co)/", str(link)) for link in links)
+    assert [token.content for token in found if token.type == "fence" and token.info == "sh"] == [
+        one_line(facts["command"]) + "\n"
+    ]

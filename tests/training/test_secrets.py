@@ -1,5 +1,6 @@
 """A run of a data set whose address has a secret in it: nothing that is written or said has it, and the run still goes on."""
 
+import json
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from botzoo.data.streaming.find import find_shards
 from botzoo.errors import ConfigError
 from botzoo.options.command_line import parse
 from botzoo.tasks.answers import read_answers
 from botzoo_finetune import finetune
 from botzoo_finetune.cli import command
-from data.streaming.made import write_tables
+from data.streaming.made import write_tables, write_tars
 from running import final_weights, quick_command
 
 SECRET = "S3CR3T"
@@ -89,3 +91,23 @@ def test_an_address_with_a_space_is_refused_without_being_named(capsys: pytest.C
     assert train(f"http://alice:my {SECRET}@host/x.tar") == 2
     assert "--dataset has a space" in (said := capsys.readouterr().err)
     assert SECRET not in said
+
+
+def test_a_new_signature_is_no_other_data_set() -> None:
+    found = []
+    for signature in ("one", "two"):
+        put(address := f"memory://box/signed/{{train,validation}}.parquet?sig={signature}")
+        found.append(find_shards(address).train)
+    assert found[0].fingerprint() == found[1].fingerprint()
+    assert found[0].names() == found[1].names()
+    assert found[0].names()[0] == "train.parquet/0"
+
+
+def test_counts_beside_tar_files_are_asked_for_with_the_same_query(tmp_path: Path) -> None:
+    memory, folder = fsspec.filesystem("memory"), write_tars(tmp_path, (4,), 2)
+    counts = {role: {"filenames": [f"{role}-0000.tar"], "shard_lengths": [n]} for role, n in (("train", 4), ("val", 2))}
+    for name in ("train-0000.tar", "val-0000.tar"):
+        memory.pipe(f"memory://box/tars/{name}?sig={SECRET}", (folder / name).read_bytes())
+    memory.pipe(f"memory://box/tars/_info.json?sig={SECRET}", json.dumps({"splits": counts}).encode())
+    data = find_shards(f"memory://box/tars/{{train,val}}-0000.tar?sig={SECRET}", classes="3")
+    assert {role: len(split) for role, split in data.splits.items()} == {"train": 4, "validation": 2}

@@ -18,7 +18,7 @@ from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
 from botzoo.training.steps.optimizer import has_momentum
-from botzoo.util.markdown import code, code_block, counted, escaped, quoted, table
+from botzoo.util.markdown import code, code_block, counted, escaped, link, quoted, table
 from botzoo.util.nested import flat
 from botzoo.util.text import and_list, duration, epochs_words
 
@@ -90,7 +90,7 @@ def data_section(record: RunRecord) -> Iterator[str]:
 def _data_name(record: RunRecord) -> str:
     data = record.facts["data"]
     if data["hub_id"]:
-        return f"[{escaped(data['hub_id'])}](https://huggingface.co/datasets/{data['hub_id']})"
+        return link(data["hub_id"], f"https://huggingface.co/datasets/{data['hub_id']}")
     if "data" in record.facts.get("own", ()):
         return "images that were in memory"
     if data["name"] == "digits":
@@ -282,7 +282,7 @@ def credit(record: RunRecord) -> Iterator[str]:
     if "gluon" in start["source"]:
         lines.append("First weights: [GluonCV](https://github.com/dmlc/gluon-cv), converted by timm.")
     elif hub_id := start["base_model"]:
-        lines.append(f"First weights: [{escaped(hub_id)}](https://huggingface.co/{hub_id}).")
+        lines.append(f"First weights: {link(hub_id, f'https://huggingface.co/{hub_id}')}.")
     lines.append("Trained with botzoo.")
     yield "\n".join(f"- {line}" for line in lines)
 
