@@ -18,11 +18,10 @@ HIDDEN = "***"
 
 _SCHEME = r"[a-z][a-z0-9+.-]"
 # A ``Path`` of an address has one slash left; a drive such as C:/ has one letter, and local-dir:/ is before a path.
-_ADDRESS = re.compile(rf"({_SCHEME}*://|(?<![\w+.-])(?!local-dir){_SCHEME}+:/)(\S*)", re.I)
+_ADDRESS = re.compile(rf"({_SCHEME}{{0,20}}://|(?<![\w+.-])(?!local-dir){_SCHEME}{{1,20}}:/)(\S*)", re.I)
+_AFTER = "'\")]}>,.;:"  # what may stand behind an address and is no part of it
 _JOINERS = "\u200c\u200d"  # which Persian, Hindi and many emoji are written with
-_FORMULA = tuple(
-    "=+-@\uff1d\uff0b\uff0d\uff20"
-)  # what a cell begins with that a spreadsheet computes; also in full width
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # before what a spreadsheet computes, also in full width
 
 
 def without_secrets(text: str, *known: str, mark: str = HIDDEN) -> str:
@@ -35,15 +34,19 @@ def without_secrets(text: str, *known: str, mark: str = HIDDEN) -> str:
     for address in known:
         for secret in _secrets(address):
             text = text.replace(secret, mark)
-    return _ADDRESS.sub(lambda found: _public(found, mark), text)
+    return _ADDRESS.sub(lambda found: _public(found, mark), text) if ":/" in text else text
 
 
 def _public(found: re.Match[str], mark: str) -> str:
-    scheme, rest = found.groups()
-    rest = rest[_user_ends(rest) :]
-    place, query, end = re.fullmatch(r"([^?#]*)(.*?)(['\")\]}>,.;:]*)", rest, re.S).groups()  # type: ignore[union-attr]
-    place = re.sub(r"\bhf_\w{20,}", mark, _ADDRESS.sub(lambda inner: _public(inner, mark), place))
-    user = f"{mark}@" if mark and len(rest) < len(found[2]) else ""
+    scheme, whole = found.groups()
+    rest = whole[_user_ends(whole) :]
+    place = re.split(r"[?#]", rest, maxsplit=1)[0]
+    query = rest[len(place) :].rstrip(_AFTER)
+    end = rest[len(place) + len(query) :]
+    if "@" in place:  # of an address within this one
+        place = re.sub(r"(://)\S*@", rf"\1{mark}@" if mark else r"\1", place)
+    place = re.sub(r"\bhf_\w{20,}", mark, place)
+    user = f"{mark}@" if mark and rest != whole else ""
     if len(query) > 1:  # else it is the question mark of a sentence
         query = query[:1] + mark if mark else ""
     return f"{scheme}{user}{place}{query}{end}"
