@@ -5,6 +5,7 @@ from pathlib import Path
 
 from botzoo.commands import CommandParser
 from botzoo.options.accepted import COMMIT, LICENSE, REPO, TAG
+from botzoo.util.outgoing import say
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
@@ -40,22 +41,23 @@ def run(argv: list[str]) -> None:
     package = pack(path, options.repo, options.license, fold_temperature=options.fold_temperature)
     for name, size in package.sizes.items():
         readable = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
-        print(f"{'file':10} {name:20} {readable:>9}")
+        say(f"{'file':10} {name:20} {readable:>9}")
     for name in package.left_behind:
-        print(f"{'left out':10} {name}: not on the list of what goes up")
-    print(f"{'licence':10} {package.license}")
+        say(f"{'left out':10} {name}: not on the list of what goes up")
+    say(f"{'licence':10} {package.license}")
     if package.temperature is not None:
-        print(f"{'calibrated':10} temperature {package.temperature}")
+        say(f"{'calibrated':10} temperature {package.temperature}")
     tag, parent = f", tag {options.tag}" if options.tag else "", options.parent
     on_top = f", on top of commit {parent}" if parent else ""
-    print(f"{'goes to':10} {options.repo}, {'for its owner only' if options.private else 'public'}{tag}{on_top}")
+    say(f"{'goes to':10} {options.repo}, {'for its owner only' if options.private else 'public'}{tag}{on_top}")
     if options.dry_run:
-        print(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:\n\n{package.card}")
+        say(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:", "")
+        say(*package.card.splitlines())
         return
 
     from botzoo.hub.publish import publish
 
     print_to_terminal()
     done = publish(package, private=options.private, tag=options.tag, parent=parent)
-    print(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
-    print(f"{'published':10} {done.url}")
+    say(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
+    say(f"{'published':10} {done.url}")

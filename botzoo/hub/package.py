@@ -22,6 +22,7 @@ from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
+from botzoo.util.markdown import code
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -169,7 +170,7 @@ def _published(card: ModelCard, repo: str, license: str) -> str:
     name = repo.split("/")[1]
     text = re.sub(r"\A\s*# .*", lambda _: f"# {name}", card.text)
     text = text.replace(HERE_NOTE, "").replace(HERE, f"hf-hub:{repo}").replace(HERE_FOR_TRANSFORMERS, f'model="{repo}"')
-    text = OPEN_LICENCE.sub(lambda found: f"`{license}`: chosen by who published it, since {found[1]}.", text)
+    text = OPEN_LICENCE.sub(lambda found: f"{code(license)}: chosen by who published it, since {found[1]}.", text)
     published = ModelCard(str(card))
     for key, value in {"model_name": name, **license_fields(license)}.items():
         setattr(published.data, key, value)

@@ -135,4 +135,4 @@ def write_temperature(folder: Path, temperature: float) -> None:
     """
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
-    write_json(file, config | {"calibration": {"temperature": temperature}})
+    write_json(file, config | {"calibration": {"temperature": temperature}}, exact=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +14,7 @@ from botzoo.results.per_class import ClassFigures, confusions
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
+from botzoo.util.outgoing import as_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,4 +124,4 @@ class FinishedRun:
         return f"<run {self.folder}: {figure} on {self.record.split_text}>"
 
     def _repr_html_(self) -> str:
-        return f"<code>{escape(repr(self))}</code>"
+        return f"<code>{as_html(repr(self))}</code>"

@@ -21,10 +21,10 @@ from botzoo.hub.verify import verify
 from botzoo.inference.load import load
 from botzoo.models.foreign import temperature_in
 from botzoo.results.calibration import write_temperature
+from botzoo.results.card.card import card
 from botzoo.results.card.claim import claim_in_card
 from botzoo.results.card.usage import APART, HERE, WITHIN, usage_code
 from botzoo.results.record import RunRecord
-from botzoo.results.report import card
 from botzoo.util.files import sha256_of
 from running import write_teacher
 

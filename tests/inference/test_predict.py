@@ -223,7 +223,7 @@ def test_imagenets_names_where_the_tag_says_so() -> None:
     assert label_names({"tag": "bt_food"}, 1000)[0] == "class 0"
     assert label_names({"tag": "augreg_in21k_ft_in1k"}, 1000)[999].startswith("toilet tissue")
     assert label_names({"label_names": ["a", "b"]}, 2) == ("a", "b")
-    assert label_names({"label_names": ["a\x1b[2J\nb", "c"]}, 2) == ("a [2J b", "c")
+    assert label_names({"label_names": ["a\x1b[2J\nb", "c"]}, 2) == ("a\\x1b[2J\\nb", "c")
 
 
 def test_names_are_printed_on_one_line() -> None:

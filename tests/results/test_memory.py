@@ -15,8 +15,8 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_
 from botzoo.errors import DataError
 from botzoo.results import calibration
 from botzoo.results.card.beside import FILES
+from botzoo.results.card.card import card
 from botzoo.results.per_class import class_figures, confusions, label_figures
-from botzoo.results.report import card
 from botzoo.results.summary import summary
 from botzoo.results.view import FinishedRun
 from botzoo.tasks import multi_label
