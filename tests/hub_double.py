@@ -12,16 +12,20 @@ import hashlib
 import json
 import os
 import re
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from hf_xet import XetFileInfo, XetSession
 
 LFS_SUFFIXES = (".safetensors", ".png", ".parquet", ".tar", ".bin")
 LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "other")
@@ -117,6 +121,8 @@ class HubDouble:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.lock = threading.RLock()
+        self.xet = "http://127.0.0.1:9"  # where the client is sent to with large files, local:///FOLDER for a folder
+        self.hang: str | None = None  # requests whose path holds this regular expression are never answered
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.double = self
         self.port = self.server.server_address[1]
@@ -153,6 +159,20 @@ class HubDouble:
     def oid(data: bytes) -> str:
         """Return the id under which the storage keeps a large file."""
         return sha256(data)
+
+    def large(self, oid: str, size: int) -> bytes | None:
+        """Return a large file by its SHA-256, from the storage or from the Xet storage where that is a folder."""
+        if oid not in self.lfs and (found := self.xet_hashes().get(oid)):
+            with TemporaryDirectory() as folder:
+                with XetSession().new_file_download_group(self.xet) as group:
+                    group.start_download_file(XetFileInfo(found, size), f"{folder}/file")
+                self.lfs[oid] = Path(folder, "file").read_bytes()
+        return self.lfs.get(oid)
+
+    def xet_hashes(self) -> dict[str, str]:
+        """Return the names that Xet gives to the files in its storage, by their SHA-256."""
+        shards = Path(self.xet.removeprefix("local://")).rglob("xorbs/shards/*.mdb")
+        return {sha: name for shard in shards for sha, name in _files_of_shard(shard.read_bytes())}
 
     def leaks(self) -> list[Request]:
         """Return the requests that carried a token to the storage, which is another host."""
@@ -204,6 +224,7 @@ ROUTES = (
     ("POST", r"/(?P<kind>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", "lfs_batch"),
     ("PUT", r"/storage/(?P<oid>\w+)", "lfs_put"),
     ("POST", r"/api/lfs/verify/(?P<oid>\w+)", "lfs_verify"),
+    ("GET", REPO + "/xet-(?P<access>read|write)-token/(?P<rev>.+)", "xet_token"),
     ("POST", REPO + "/commit/(?P<rev>.+)", "commit"),
     ("GET", REPO + "/refs", "refs"),
     ("POST", REPO + "/tag/(?P<rev>.+)", "tag"),
@@ -270,6 +291,9 @@ class _Handler(BaseHTTPRequestHandler):
         return next((fault for fault in self.hub.faults if fault.matches(self.command, self.path)), None)
 
     def _fail_if_told(self) -> None:
+        if self.hub.hang and re.search(self.hub.hang, urlsplit(self.path).path):
+            self.rfile.read(1)  # until the client goes
+            self._hang_up()
         fault = self._fault()
         if fault is None:
             return
@@ -418,6 +442,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _lfs_verify(self, oid: str) -> None:
         self._answer({}) if oid in self.hub.lfs else self._error(404, "Object not found")
 
+    def _xet_token(self, kind: str, repo: str, access: str, rev: str) -> None:
+        if access == "write":
+            self._writer(repo.split("/")[0])
+        self._readable(kind, repo, files=True)
+        until = str(int(time.time()) + 3600)
+        names = {"X_Xet_Cas_Url": self.hub.xet, "X_Xet_Access_Token": "xet", "X_Xet_Token_Expiration": until}
+        self._answer({"accessToken": "xet", "exp": int(until), "casUrl": self.hub.xet}, **names)
+
     def _commit(self, kind: str, repo: str, rev: str) -> None:
         self._writer(repo.split("/")[0])
         found = self._readable(kind, repo)
@@ -436,9 +468,11 @@ class _Handler(BaseHTTPRequestHandler):
         if key == "file":
             files[value["path"]] = base64.b64decode(value["content"])
         elif key == "lfsFile":
-            if value["oid"] not in self.hub.lfs:
+            data = self.hub.large(value["oid"], value["size"])
+            if data is None or len(data) != value["size"]:
                 self._error(400, f"LFS pointer pointed to a file that does not exist: {value['oid']}")
-            files[value["path"]] = self.hub.lfs[value["oid"]]
+            assert data is not None
+            files[value["path"]] = data
         elif key == "deletedFile":
             del files[value["path"]]
 
@@ -552,6 +586,22 @@ def _entry(name: str, data: bytes) -> dict[str, Any]:
     large = name.endswith(LFS_SUFFIXES)
     lfs = {"lfs": {"oid": sha256(data), "size": len(data), "pointerSize": 134}} if large else {}
     return {"type": "file", "path": name, "size": len(data), "oid": git_sha(data), **lfs}
+
+
+def _files_of_shard(shard: bytes) -> Iterator[tuple[str, str]]:
+    """Yield SHA-256 and Xet's name of each file in a shard (the format MDB): records of 48 bytes, the first a header."""
+
+    def words(at: int) -> str:
+        return b"".join(shard[at + i : at + i + 8][::-1] for i in range(0, 32, 8)).hex()
+
+    at = 48
+    while words(at) != "ff" * 32:
+        flags, entries = struct.unpack_from("<II", shard, at + 32)
+        last = at + 48 * (1 + entries * (2 if flags >> 31 else 1))  # each with one for its check
+        if flags >> 30 & 1:
+            yield words(last), words(at)
+            last += 48
+        at = last
 
 
 def _card_errors(data: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,8 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--tag", help="Name for this state of the repository, such as v1.")
     parser.add_argument("--license", help="Such as apache-2.0; asked for only where the card has none.")
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
+    replaces = "Take the place of what was not published from this folder, or whose card was edited since."
+    parser.add_argument("--replace", action="store_true", help=replaces)
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
     options = parser.parse(argv)
     REPO.check("repo", options.repo)  # what is wrong with words is said before the folder is read
@@ -46,6 +48,6 @@ def run(argv: list[str]) -> None:
     from botzoo.hub.publish import publish
 
     print_to_terminal()
-    done = publish(package, private=options.private, tag=options.tag, parent=parent)
+    done = publish(package, private=options.private, tag=options.tag, parent=parent, replace=options.replace)
     print(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
     print(f"{'published':10} {done.url}")

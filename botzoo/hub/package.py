@@ -57,7 +57,7 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     """
     folder = _find_model(path)
     config = _read_config(folder / "config.json")
-    for name in FILES:
+    for name in (*FILES, RECORD):
         if (folder / name).is_symlink():  # what it leads to may be nobody else's business
             raise PublishError(f"{folder / name} is a link to {(folder / name).readlink()}: put the file in its place.")
     try:  # as whoever downloads them will, every tensor of them
