@@ -70,7 +70,8 @@ def read_recipe(recipe: Path) -> dict[str, Any]:
 @beside_the_model("metrics.jsonl")
 def history(record: RunRecord, path: Path) -> None:
     """Copy the history of the run."""
-    shutil.copyfile(record.folder / "metrics.jsonl", path)
+    with written_whole(path) as part:
+        shutil.copyfile(record.folder / "metrics.jsonl", part)
 
 
 @beside_the_model("per_class.csv")

@@ -23,7 +23,7 @@ from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, hardware, on_main
 from botzoo.training.state import Own, Run
-from botzoo.util.files import free_name, write_json, write_text
+from botzoo.util.files import free_name, no_link, write_json, write_text
 
 log = logging.getLogger("botzoo")
 
@@ -126,7 +126,7 @@ class RunLog(logging.handlers.MemoryHandler):
 
     def write_to(self, path: Path) -> None:
         """Append to the file at ``path`` what was held, and every line at once from now on."""
-        target = _LogFile(path, encoding="utf-8")
+        target = _LogFile(no_link(path), encoding="utf-8")
         target.setFormatter(logging.Formatter("%(message)s"))
         self.setTarget(target)
         self.flush()
