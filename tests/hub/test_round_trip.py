@@ -66,6 +66,7 @@ def double() -> Iterator[HubDouble]:
     with pytest.MonkeyPatch.context() as patch, hub_double() as running:
         patch.setattr(huggingface_hub.constants, "ENDPOINT", running.endpoint)
         patch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         patch.setenv("HF_TOKEN", "hf_write")
         huggingface_hub.utils.disable_progress_bars()
         yield running
