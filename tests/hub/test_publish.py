@@ -482,6 +482,33 @@ def test_access_is_checked_without_writing(double: HubDouble) -> None:
 # The double itself
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "large"),
+    [
+        ("a.txt", b"text", False),
+        ("a.txt", b"by\0nary", True),
+        ("a.png", b"\x89PNG\0", True),
+        ("deep/model.safetensors", b"{}", True),
+        ("a.json", b" " * (10 * 2**20 + 1), True),
+    ],
+)
+def test_the_double_takes_large_files_by_name_content_and_size(
+    double: HubDouble, tmp_path: Path, name: str, data: bytes, large: bool
+) -> None:
+    double.add("me/any", {})
+    api(double).upload_file(path_or_fileobj=data, path_in_repo=name, repo_id="me/any")
+    assert bool(double.seen("PUT", "/storage/")) is large
+    there = next(file for file in api(double).list_repo_tree("me/any", recursive=True) if file.path == name)
+    assert (getattr(there, "lfs", None) is not None, getattr(there, "size", 0)) == (large, len(data))
+    assert Path(api(double).hf_hub_download("me/any", name, cache_dir=tmp_path)).read_bytes() == data
+
+
+def test_the_double_has_no_branches_but_main(double: HubDouble) -> None:
+    double.add("me/any", {})
+    with pytest.raises(RevisionNotFoundError):
+        api(double).upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="me/any", revision="dev")
+
+
 def test_the_double_names_files_as_git_does() -> None:
     assert git_sha(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
 
