@@ -33,18 +33,18 @@ BEAT = 10
 
 
 def patience() -> float:
-    """Return the seconds without any progress after which we give up: ``$BOTZOO_HUB_SECONDS``, by default 120.
+    """Return the seconds without any progress after which we give up: ``$BOTZOO_HUB_SECONDS``, by default 100.
 
     Raises:
         ConfigError: it is no number above 0.
     """
-    text = os.environ.get("BOTZOO_HUB_SECONDS", "120")
+    text = os.environ.get("BOTZOO_HUB_SECONDS", "100")
     try:
         if 0 < (seconds := float(text)) < float("inf"):
             return seconds
     except ValueError:
         pass
-    raise ConfigError(f"BOTZOO_HUB_SECONDS is {text!r}: it must be a number of seconds above 0, such as 120.")
+    raise ConfigError(f"BOTZOO_HUB_SECONDS is {text!r}: it must be a number of seconds above 0, such as 100.")
 
 
 class MovedError(PublishError):

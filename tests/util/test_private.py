@@ -47,7 +47,7 @@ def test_whether_there_is_a_matrix_unit_can_be_asked() -> None:
 
 
 def test_the_hubs_client_waits_for_nobody_longer_than_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with socket.create_server(("127.0.0.1", 0)) as silent, watched_client(0.05, print):
         api = huggingface_hub.HfApi(f"http://127.0.0.1:{silent.getsockname()[1]}", token=False)
         with pytest.raises(Exception, match="timed out"):
