@@ -1,15 +1,15 @@
 """What is written behind a flag, in a file or in Python, as the type of its option: 0.001 may be written "1e-3"."""
 
 import os
+import re
 from datetime import date
 from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
-
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.options.facts import Option, flag
+from botzoo.util.yaml_files import parse_yaml
 
 IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -19,17 +19,25 @@ def read(own: Option, written: Any) -> Any:
     """Return what is ``written`` as the type of an option.
 
     Raises:
-        ConfigError: it is nothing of that type.
+        ConfigError: it is nothing of that type, or an address with spaces in it.
     """
     parts = parts_of(own.kind)
     for part in sorted(parts, key=lambda part: part is not NoneType):  # null before text, which takes all
         try:
-            return _as(part, written)
+            value = _as(part, written)
+            break
         except (ValueError, TypeError, KeyError):
             continue
-    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-    hint = did_you_mean(str(written), choices)
-    raise ConfigError(f"{flag(own.name)} is {written!r}: it must be {in_words(own)}.{hint}")
+    else:
+        choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+        hint = did_you_mean(str(written), choices)
+        raise ConfigError(f"{flag(own.name)} is {written!r}: it must be {in_words(own)}.{hint}")
+    # where such an address ends, and with it a password, could not be told from the words around it
+    if isinstance(value, str) and "://" in value and re.search(r"[\s\x00-\x1f\x7f]", value):
+        raise ConfigError(
+            f"{flag(own.name)} has a space or a control character in its address: write it as %20 and the like."
+        )
+    return value
 
 
 def parts_of(kind: Any) -> tuple[Any, ...]:
@@ -74,10 +82,7 @@ def _as(part: Any, written: Any) -> Any:
 
 
 def _as_tuple(parts: tuple[Any, ...], written: Any) -> tuple[Any, ...]:
-    try:
-        several = yaml.load(written, Loader=yaml.BaseLoader) if isinstance(written, str) else written
-    except yaml.YAMLError as error:
-        raise ValueError from error
+    several = parse_yaml(written, as_text=True) if isinstance(written, str) else written
     if not isinstance(several, list | tuple) or (... not in parts and len(several) != len(parts)):
         raise ValueError
     return tuple(_as(parts[0], one) for one in several)

@@ -15,6 +15,7 @@ from botzoo.training.run import ready, start_epoch
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
 from botzoo.util.files import free_name
+from botzoo.util.outgoing import last_part
 from botzoo.util.pictures import drawn
 
 log = logging.getLogger("botzoo")
@@ -28,8 +29,7 @@ def dry_run(
 ) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here.
 
-    Raises:
-        BotzooError: what ``train`` would raise before its first step.
+    Raises BotzooError: what ``train`` would raise before its first step.
     """
     check_output(config)
     run = set_up(config, callbacks, given, own)
@@ -37,7 +37,7 @@ def dry_run(
     for line in plan(run, callbacks):
         log.info("%s", line)
     decay = decay_words(run.config, run.epochs, run.task.headline.figure)
-    title = f"{run.network.architecture} on {Path(run.data.name).resolve().name}: {decay}"
+    title = f"{run.network.architecture} on {last_part(run.data.name)}: {decay}"
 
     def draw() -> None:
         path = free_name(Path("lr_curve"), ".png")
@@ -54,11 +54,7 @@ def find_lr(
     given: Collection[str] | None = None,
     own: Own | None = None,
 ) -> None:
-    """Try out learning rates and say which to take; see ``range_test``.
-
-    Raises:
-        BotzooError: what ``train`` would raise before its first step.
-    """
+    """Try out learning rates and say which to take; see ``range_test``. Raises what ``dry_run`` does."""
     run = set_up(config, callbacks, given, own)
     start_epoch(run, callbacks)
     range_test(run)

@@ -1,8 +1,11 @@
 """Words for people: lists, durations, sizes, tables for the terminal, and errors on one line."""
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from botzoo.errors import printable
+from botzoo.util.outgoing import one_line, without_secrets
 
 HEADING = 10
 """Width of the column of headings in what a run says."""
@@ -21,7 +24,7 @@ def first_line(error: BaseException) -> str:
 
 def shorten(text: str, longest: int) -> str:
     """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
-    text = " ".join(text.split())
+    text = one_line(" ".join(without_secrets(text).split()))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -29,6 +32,11 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
     """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def program(command: str) -> str:
+    """Return the words of a command line before its options, such as ``botzoo train``."""
+    return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
 
 
 def and_list(items: Sequence[object]) -> str:
@@ -44,7 +52,7 @@ def table(rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> Iterat
         rows: of cells, all of one length; the first may be a head.
         left: the columns that are aligned to the left; the others are aligned to the right.
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[one_line(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         aligned = [

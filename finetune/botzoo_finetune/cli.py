@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 try:
-    import shlex
     import time
     from pathlib import Path
     from typing import TYPE_CHECKING
 
     from botzoo.util.guard import guarded
+    from botzoo.util.outgoing import as_typed
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo-finetune: Interrupted.", file=sys.stderr)
     raise SystemExit(130) from None
@@ -52,16 +52,15 @@ def main() -> None:
 
 def command() -> Command[FinetuneConfig]:
     """Return the command with the defaults of its recipe."""
-    import yaml
-
     from botzoo.options.command import RUN_MODES, Command, Mode
+    from botzoo.util.yaml_files import read_yaml
     from botzoo_finetune.config import CHOSEN, FinetuneConfig
 
     return Command(
         PROG,
         "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load.",
         FinetuneConfig,
-        yaml.safe_load(RECIPE.read_text(encoding="utf-8")),
+        read_yaml(RECIPE),
         RUN_MODES | {flag.partition(" ")[0]: Mode(what, flag.partition(" ")[2]) for flag, what in MODES.items()},
         EXAMPLES,
         CHOSEN,
@@ -83,7 +82,7 @@ def _main(argv: list[str]) -> None:
     print_to_terminal()
     done = execute(
         asked.config,
-        command=shlex.join([PROG, *argv]),
+        command=as_typed([PROG, *argv]),
         resume=asked.resume,
         mode=asked.mode,
         value=asked.value,

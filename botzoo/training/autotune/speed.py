@@ -20,6 +20,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from botzoo.data.loader import PREFETCH
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.layers import measuring_steps
 from botzoo.training.callbacks import Callback
@@ -40,9 +41,6 @@ ROUGH = 0.25
 
 WARM, LEAST, MOST = 2, 3, 1000
 """Calls before measuring, and how many are measured at least and at most."""
-
-PREFETCHED = 4
-"""Batches that each worker has ready before they are asked for, as torch's loader is told."""
 
 UNMEASURED = 3.5
 """Seconds for what does not grow with data or network: the plan, the card and its pictures."""
@@ -91,15 +89,16 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
         next(run.feed.train_batches(order, 0, 1))
         first = agreed(now(device) - began)
         steps = _phases(run, callbacks, seconds, allowance)
-        start, each = at_the_end = _evaluation(run, run.trainer, run.feed, allowance)
+        start, each = _evaluation(run, run.trainer, run.feed, allowance)
+        last_start, last_each = start, each
         saving = agreed(on_main(run.accelerator, lambda: _saving(run)) or 0.0)
         if run.trainer.whole is not run.trainer:  # the figures that a run closes with come from the whole network
-            at_the_end = _evaluation(run, run.trainer.whole, run.feed.whole, allowance)
+            last_start, last_each = _evaluation(run, run.trainer.whole, run.feed.whole, allowance)
     evaluation = start + each * _batches(run, "validation")
     # --soup takes at most BatchNorm's statistics and an evaluation for each epoch after the first.
     tried, statistics = (run.config.soup or 1) - 1, measuring_steps(order.batch_size, order.steps_per_epoch)
     end = saving + UNMEASURED + tried * (evaluation + statistics * steps[-1][1])
-    end += sum(at_the_end[0] + at_the_end[1] * _batches(run, role) for role in run.images if role != "train")
+    end += sum(last_start + last_each * _batches(run, role) for role in run.images if role != "train")
     return Costs(steps, first, evaluation, saving, end)
 
 
@@ -170,7 +169,7 @@ def _step(run: Run, epoch: int, allowance: float) -> float:
                 yield run.trainer.step(step, batches)
 
     run.trainer.start_epoch(anew=True)
-    prefetched = PREFETCHED * run.feed.whole.workers // order.accumulate  # these come faster than those that follow
+    prefetched = PREFETCH * run.feed.whole.workers // order.accumulate  # these come faster than those that follow
     return seconds_each(partial(next, steps()), allowance, partial(now, run.accelerator.device), prefetched)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botzoo.training.steps.schedule import Schedule
 from botzoo.util.files import no_link, write_text
-from botzoo.util.pictures import new_figure
+from botzoo.util.pictures import label, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,9 +23,8 @@ class History:
     images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro), or "soup": an
     average of the weights after ``epochs`` on the validation split, and whether the last of them was ``kept`` in it.
 
-    Args:
-        path: the file; created at the first record. None keeps the records in memory only.
-        enabled: False on all processes but the main one, which then only read the file.
+    The file at ``path`` is created at the first record; None keeps the records in memory only. It is read on all processes and
+    written where ``enabled``, on the main one.
     """
 
     def __init__(self, path: Path | None, enabled: bool = True) -> None:
@@ -44,11 +43,8 @@ class History:
         if self.path is None or not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
-        self.records = [
-            record
-            for line in lines
-            if (record := _parsed(line)) and record["step"] <= step and record["split"] not in ("test", "soup")
-        ]
+        found = [record for line in lines if (record := _parsed(line))]
+        self.records = [r for r in found if r["step"] <= step and r["split"] not in ("test", "soup")]
         if self.enabled and lines:
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
 
@@ -60,7 +56,7 @@ class History:
 def _parsed(line: str) -> Record | None:
     try:
         record: Record = json.loads(line)
-    except ValueError:  # the last line of a run that was killed while it wrote
+    except ValueError:  # the last line of a run that was killed while it wrote, so that ``rewind`` drops it
         return None
     return record
 
@@ -68,6 +64,7 @@ def _parsed(line: str) -> Record | None:
 def lr_figure(schedule: Schedule, steps_per_epoch: int, title: str) -> Figure:
     """Return the learning rate of every step of a run over its epochs, warmup and falls included, as a picture."""
     stride = max(1, schedule.total_steps // 2000)  # as fine as the picture
+    # Both sides of a jump, or the line would slope.
     edges = {edge + k for edge in (*schedule.falls, schedule.warmup_steps) for k in (-1, 0)}
     last = schedule.total_steps - 1
     steps = sorted({*range(0, last, stride), last, *(edge for edge in edges if 0 <= edge <= last)})
@@ -76,5 +73,5 @@ def lr_figure(schedule: Schedule, steps_per_epoch: int, title: str) -> Figure:
     axes.plot([step / steps_per_epoch for step in steps], [schedule.lr(step) for step in steps], ".-", lw=1, ms=2)
     axes.set(xlabel="epoch", ylabel="learning rate", xlim=(0, None), ylim=(0, None))
     axes.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    figure.suptitle(label(title), fontsize=11)
     return figure

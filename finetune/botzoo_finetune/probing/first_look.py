@@ -46,12 +46,12 @@ class Look:
 
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    The network is looked at as it is when the first question is asked. Raises ConfigError: an image may have several labels.
+    The network is looked at as it is when the first question is asked. Raises ConfigError where there is ``no_probe``.
     """
 
     def __init__(self, run: Draft | Run) -> None:
-        if not run.task.one_label:
-            raise ConfigError(f"A probe names one class of each image; those of {run.data.name} may have several.")
+        if (why := no_probe(run)) is not None:
+            raise ConfigError(f"{why[0].upper()}{why[1:]}.")
         self.run, self._extract = run, Extractor(run)
         self.seconds = 0.0  # that fitting, or finding what was kept, took until now, features included
         self.kept = True  # whether all that was asked for was kept from before
@@ -109,6 +109,15 @@ class Look:
         return found
 
 
+def no_probe(run: Draft | Run) -> str | None:
+    """Return why a data set is not probed, None where it is."""
+    name, classes = run.data.name, len(run.data.class_names)
+    if not run.task.one_label:
+        return f"a probe names one class of each image; those of {name} may have several"
+    most = probes.MOST_CLASSES
+    return f"a probe is of {most:,} classes at most; {name} has {classes:,}" if classes > most else None
+
+
 def facts(draft: Draft) -> auto.Facts:
     """Return what is known of a data set and a network before the first step, the probe of a part of the images included."""
     images, config = draft.images["train"], draft.config
@@ -125,7 +134,7 @@ def facts(draft: Draft) -> auto.Facts:
         side=_side(images),
         input_side=draft.network.preprocessing.size,
         mirrored=draft.data.mirrored,
-        probe=None if several else Look(in_part(draft)).probe.evaluation.top1,
+        probe=Look(in_part(draft)).probe.evaluation.top1 if no_probe(draft) is None else None,
         gpu=draft.accelerator.device.type != "cpu",
         epochs=epochs,
         several=several,
@@ -213,8 +222,8 @@ class StartFromProbe(Callback):
         known = report is None or set(head_names(run.model)) <= set(report.loaded)  # it came with the weights
         if run.progress.step or layer is None or known or not whole:
             return
-        if not run.task.one_label:
-            log.info("%-10s the classifier starts at random: a probe (--lp-ft) names one class of each image", "probe")
+        if (why := no_probe(run)) is not None:
+            log.info("%-10s the classifier starts at random: %s", "probe", why)
             return
         look = Look(in_part(run))
         seen = look.probe.evaluation

@@ -34,16 +34,19 @@ loss. The best classifier has larger weights, which pass larger gradients on to 
 FOLDS = 3
 SEARCHED = 3000  # images that the cross-validation is done on, at most
 FITTED = 100_000  # images that the classifier is fitted on, at most
+FITTED_LOGITS = 100_000_000  # images times classes, at most, or one image a class
+MOST_CLASSES = 5000  # of more a probe would take hours, and gigabytes: scikit-learn holds 25 copies of the weights
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
 ITERATIONS = 300
+LOGITS = 1 << 22  # that are evaluated at once, each of which takes 20 bytes
 COMPARED, ROUNDING = 1000, 2e-3
 """Rows that are compared at a time, and of the largest number of a row what may be rounding: two units of half precision."""
 
 
 def constants() -> str:
     """Return all that the outcome of a fit depends on besides its arguments: the choices above, and whose algorithm it is."""
-    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, NEIGHBOURS, SHARES, ITERATIONS
+    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, FITTED_LOGITS, NEIGHBOURS, SHARES, ITERATIONS
     return f"{VERSION} {choices} scikit-learn {version('scikit-learn')}"
 
 
@@ -121,7 +124,7 @@ def probe(
         labels, held_out_labels: shapes (N,) and (M,), in 0 ... classes - 1.
         seed: which images are taken where not all are.
     """
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, classes, seed)
     features, labels = features[kept].astype(np.float32), labels[kept]
     strength, folds = choose_strength(features, labels, seed)
     linear = fit(features, labels, classes, strength)
@@ -140,7 +143,7 @@ def all_alike(features: Rows) -> bool:
 
 def gentle(found: Probe, features: Rows, labels: Labels, seed: int = 0) -> Linear:
     """Return a classifier to start fine-tuning from: ``found`` with smaller weights; see ``START``."""
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, len(found.linear.bias), seed)
     strength = min(found.strength, START / len(kept))
     return fit(features[kept], labels[kept], len(found.linear.bias), strength)
 
@@ -149,7 +152,7 @@ def outlook(
     found: Probe, features: Rows, labels: Labels, held_out: Rows, held_out_labels: Labels, seed: int = 0
 ) -> Outlook:
     """Ask the nearest neighbours, and fit ``found`` again on parts of the training images; arguments as for ``probe``."""
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, len(found.linear.bias), seed)
     features, labels = features[kept].astype(np.float32), labels[kept]
     curve = {}
     for share in SHARES:
@@ -160,6 +163,11 @@ def outlook(
     neighbours = min(NEIGHBOURS, len(labels))
     knn = nearest_neighbours(features, labels, held_out, held_out_labels, neighbours)
     return Outlook(neighbours, knn, tuple(sorted(curve.items())))
+
+
+def fitted_on(labels: Labels, classes: int, seed: int) -> NDArray[np.int64]:
+    """Return which images a classifier of so many classes is fitted on: it takes memory for every logit of them."""
+    return subset(labels, min(FITTED, FITTED_LOGITS // classes), seed)
 
 
 def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
@@ -238,11 +246,18 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
 
 def evaluate(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
     """Evaluate a classifier on features (N, D) with labels (N,)."""
+    part = max(1, LOGITS // len(linear.bias))
+    seen = [_answers(linear, features[at : at + part], labels[at : at + part]) for at in range(0, len(labels), part)]
+    return Evaluation(labels, *map(np.concatenate, zip(*seen, strict=True)))
+
+
+def _answers(linear: Linear, features: Rows, labels: Labels) -> tuple[NDArray[Any], ...]:
+    """Return the likeliest class, whether the label is among five, its loss, and the confidence, all of shape (N,)."""
     log_p = torch.from_numpy(linear.logits(features)).log_softmax(1).numpy()
     top = np.argsort(-log_p, 1, kind="stable")[:, :5]
-    hit = (top == labels[:, None]).any(1)
     nll = -log_p[np.arange(len(labels)), labels]
-    return Evaluation(labels, top[:, 0], hit, nll, np.exp(log_p.max(1)))
+    hit = (top == labels[:, None]).any(1)
+    return top[:, 0].copy(), hit, nll, np.exp(log_p.max(1))  # a view would keep all of top
 
 
 def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:
