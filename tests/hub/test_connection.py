@@ -21,7 +21,11 @@ from botzoo.hub.publish import check_access, publish
 from hub_double import HubDouble, hub_double
 from running import write_teacher
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's, of its HTTP library
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # the client's, of its own HTTP library
+]
+
 
 CARD = "---\nlicense: mit\n---\n# pets\n"
 
