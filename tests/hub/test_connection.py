@@ -7,7 +7,6 @@ import logging
 import re
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,10 +78,8 @@ def test_a_storage_that_takes_nothing_is_given_up_and_named(
 ) -> None:
     caplog.set_level(logging.INFO, "botzoo")
     usable, double.xet = double.xet, silent if kind == "silent" else "http://127.0.0.1:9"
-    began = time.monotonic()
     with pytest.raises(NetworkError, match=rf"large files, {double.xet}, has taken nothing for 1 s.*goes on") as told:
         publish(packed, api=api(double))
-    assert time.monotonic() - began < 60  # of the client's own, it would be minutes
     assert told.value.unreachable
     assert len([line for line in caplog.messages if "without progress" in line]) > 2
     double.xet = usable
