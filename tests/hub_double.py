@@ -12,18 +12,25 @@ import hashlib
 import json
 import os
 import re
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from hf_xet import XetFileInfo, XetSession
 
-LFS_SUFFIXES = (".safetensors", ".png", ".parquet", ".tar", ".bin")
+LFS_SUFFIXES = (".safetensors", ".parquet", ".tar", ".bin", ".pt", ".pth", ".npy", ".zip")
+GITATTRIBUTES = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES).encode()
+REGULAR_BYTES = 10 * 2**20
 LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "other")
 NO_CREDENTIALS = "Invalid credentials in Authorization header"
 LFS_JSON = "application/vnd.git-lfs+json"
@@ -114,9 +121,12 @@ class HubDouble:
         self.orgs = {"me": ["team"], "other": []}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.lfs: dict[str, bytes] = {}
+        self.sizes: dict[str, int] = {}  # that were stated before the large files came
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.lock = threading.RLock()
+        self.xet = "http://127.0.0.1:9"  # where the client is sent to with large files, local:///FOLDER for a folder
+        self.hang: str | None = None  # requests whose path holds this regular expression are never answered
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.double = self
         self.port = self.server.server_address[1]
@@ -126,8 +136,8 @@ class HubDouble:
     def add(self, repo_id: str, files: dict[str, bytes], *, kind: str = "model", **settings: Any) -> Repo:
         """Put a repository there that holds ``files``."""
         repo = Repo(repo_id, kind, **settings)
-        repo.commit({".gitattributes": b"", **files}, "initial commit")
-        self.lfs |= {sha256(data): data for name, data in files.items() if name.endswith(LFS_SUFFIXES)}
+        repo.commit({".gitattributes": GITATTRIBUTES, **files}, "initial commit")
+        self.lfs |= {sha256(data): data for name, data in files.items() if is_large(name, data, repo.files)}
         self.repos[kind, repo_id] = repo
         return repo
 
@@ -153,6 +163,20 @@ class HubDouble:
     def oid(data: bytes) -> str:
         """Return the id under which the storage keeps a large file."""
         return sha256(data)
+
+    def large(self, oid: str, size: int) -> bytes | None:
+        """Return a large file by its SHA-256, from the storage or from the Xet storage where that is a folder."""
+        if oid not in self.lfs and (found := self.xet_hashes().get(oid)):
+            with TemporaryDirectory() as folder:
+                with XetSession().new_file_download_group(self.xet) as group:
+                    group.start_download_file(XetFileInfo(found, size), f"{folder}/file")
+                self.lfs[oid] = Path(folder, "file").read_bytes()
+        return self.lfs.get(oid)
+
+    def xet_hashes(self) -> dict[str, str]:
+        """Return the names that Xet gives to the files in its storage, by their SHA-256."""
+        shards = Path(self.xet.removeprefix("local://")).rglob("xorbs/shards/*.mdb")
+        return {sha: name for shard in shards for sha, name in _files_of_shard(shard.read_bytes())}
 
     def leaks(self) -> list[Request]:
         """Return the requests that carried a token to the storage, which is another host."""
@@ -204,6 +228,7 @@ ROUTES = (
     ("POST", r"/(?P<kind>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", "lfs_batch"),
     ("PUT", r"/storage/(?P<oid>\w+)", "lfs_put"),
     ("POST", r"/api/lfs/verify/(?P<oid>\w+)", "lfs_verify"),
+    ("GET", REPO + "/xet-(?P<access>read|write)-token/(?P<rev>.+)", "xet_token"),
     ("POST", REPO + "/commit/(?P<rev>.+)", "commit"),
     ("GET", REPO + "/refs", "refs"),
     ("POST", REPO + "/tag/(?P<rev>.+)", "tag"),
@@ -270,6 +295,9 @@ class _Handler(BaseHTTPRequestHandler):
         return next((fault for fault in self.hub.faults if fault.matches(self.command, self.path)), None)
 
     def _fail_if_told(self) -> None:
+        if self.hub.hang and re.search(self.hub.hang, urlsplit(self.path).path):
+            self.rfile.read(1)  # until the client goes
+            self._hang_up()
         fault = self._fault()
         if fault is None:
             return
@@ -395,8 +423,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _preupload(self, kind: str, repo: str, rev: str) -> None:
         self._writer(repo.split("/")[0])
-        files = (self._readable(kind, repo).at(rev) or ("", {}))[1]
-        self._answer({"files": [_upload_mode(asked["path"], files) for asked in self._json()["files"]]})
+        files = self._at(self._readable(kind, repo), rev)[1]
+        self._answer({"files": [_upload_mode(asked, files) for asked in self._json()["files"]]})
 
     def _lfs_batch(self, repo: str, kind: str = "") -> None:
         self._writer(repo.split("/")[0])
@@ -406,21 +434,34 @@ class _Handler(BaseHTTPRequestHandler):
             put = {"href": f"{self.hub.storage}/storage/{asked['oid']}"}
             verify = {"href": f"{self.hub.endpoint}/api/lfs/verify/{asked['oid']}"}
             new = {} if asked["oid"] in self.hub.lfs else {"actions": {"upload": put, "verify": verify}}
+            self.hub.sizes[asked["oid"]] = asked["size"]
             objects.append({"oid": asked["oid"], "size": asked["size"], **new})
         self._answer({"transfer": "basic", "objects": objects}, Content_Type=LFS_JSON)
 
     def _lfs_put(self, oid: str) -> None:
-        if sha256(self.body) != oid:
-            self._error(400, "The content does not have this SHA-256")
+        if (sha256(self.body), len(self.body)) != (oid, self.hub.sizes.get(oid)):
+            self._error(400, "The content does not have this SHA-256 and the size that was stated")
         self.hub.lfs[oid] = self.body
         self._answer({})
 
     def _lfs_verify(self, oid: str) -> None:
-        self._answer({}) if oid in self.hub.lfs else self._error(404, "Object not found")
+        if len(self.hub.lfs.get(oid, b"")) != self._json()["size"]:
+            self._error(404, "No object of this size was found")
+        self._answer({})
+
+    def _xet_token(self, kind: str, repo: str, access: str, rev: str) -> None:
+        if access == "write":
+            self._writer(repo.split("/")[0])
+        self._readable(kind, repo, files=True)
+        until = str(int(time.time()) + 3600)
+        names = {"X_Xet_Cas_Url": self.hub.xet, "X_Xet_Access_Token": "xet", "X_Xet_Token_Expiration": until}
+        self._answer({"accessToken": "xet", "exp": int(until), "casUrl": self.hub.xet}, **names)
 
     def _commit(self, kind: str, repo: str, rev: str) -> None:
         self._writer(repo.split("/")[0])
         found = self._readable(kind, repo)
+        if rev != "main":
+            self._error(404, f"Invalid rev id: {rev}", "RevisionNotFound")
         header, *changes = [json.loads(line) for line in self.body.splitlines() if line.strip()]
         parent = header["value"].get("parentCommit")
         if parent is not None and parent != found.head:
@@ -434,13 +475,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _change(self, files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:
         if key == "file":
-            files[value["path"]] = base64.b64decode(value["content"])
+            data = base64.b64decode(value["content"])
+            if is_large(value["path"], data, files):
+                self._error(400, f"Your push was rejected because it contains binary files: {value['path']}")
+            files[value["path"]] = data
         elif key == "lfsFile":
-            if value["oid"] not in self.hub.lfs:
+            data = self.hub.large(value["oid"], value["size"])
+            if data is None or len(data) != value["size"]:
                 self._error(400, f"LFS pointer pointed to a file that does not exist: {value['oid']}")
-            files[value["path"]] = self.hub.lfs[value["oid"]]
-        elif key == "deletedFile":
-            del files[value["path"]]
+            assert data is not None
+            files[value["path"]] = data
+        elif files.pop(value["path"], None) is None:  # "deletedFile"
+            self._error(400, f"A file with the name {value['path']} does not exist")
 
     def _refs(self, kind: str, repo: str) -> None:
         found = self._readable(kind, repo)
@@ -466,7 +512,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _info(self, kind: str, repo: str, rev: str = "main") -> None:
         found = self._readable(kind, repo)
         sha, files = self._at(found, rev)
-        siblings = [_sibling(name, data, "blobs" in self.query) for name, data in files.items()]
+        siblings = [_sibling(name, files, "blobs" in self.query) for name in files]
         parts = re.match(r"---\n(.*?)\n---", files.get("README.md", b"").decode(), re.S)
         card = yaml.safe_load(parts[1]) if parts else {}
         self._answer(
@@ -497,7 +543,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path and not inside:
             self._error(404, f"{path} does not exist", "EntryNotFound")
         deep = self.query.get("recursive", ["false"])[0].lower() in ("1", "true")
-        entries = [_entry(name, data) for name, data in inside.items() if deep or "/" not in name[len(below) :]]
+        entries = [_entry(name, files) for name in inside if deep or "/" not in name[len(below) :]]
         folders = {below + name[len(below) :].split("/")[0] for name in inside if "/" in name[len(below) :]}
         self._answer(
             [{"type": "directory", "path": p, "oid": git_sha(p.encode()), "size": 0} for p in folders] + entries
@@ -507,7 +553,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = self._at(self._readable(kind, repo), rev)[1]
         form = parse_qs(self.body.decode())
         paths = form.get("paths") or json.loads(self.body or b"{}").get("paths", [])
-        self._answer([_entry(path, files[path]) for path in paths if path in files])
+        self._answer([_entry(path, files) for path in paths if path in files])
 
     def _resolve(self, repo: str, rev: str, path: str, kind: str = "") -> None:
         found = self._readable("dataset" if kind else "model", repo, files=True)
@@ -515,7 +561,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in files:
             self._error(404, "Entry not found", "EntryNotFound", X_Repo_Commit=sha)
         data = files[path]
-        if not path.endswith(LFS_SUFFIXES):
+        if not is_large(path, data, files):
             self._part(data, ETag=f'"{git_sha(data)}"', X_Repo_Commit=sha)
         linked = {"X_Linked_Etag": f'"{sha256(data)}"', "X_Linked_Size": str(len(data))}
         self._send(b"", 302, Location=f"{self.hub.storage}/storage/{sha256(data)}", X_Repo_Commit=sha, **linked)
@@ -536,22 +582,53 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(data[first : last + 1], 206, Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
 
 
-def _upload_mode(path: str, files: dict[str, bytes]) -> dict[str, Any]:
-    large = path.endswith(LFS_SUFFIXES)
+def _upload_mode(asked: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+    path, sample = asked["path"], base64.b64decode(asked["sample"])
+    large = is_large(path, sample, files) or asked["size"] > REGULAR_BYTES
     known = {} if path not in files else {"oid": sha256(files[path]) if large else git_sha(files[path])}
     return {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False, **known}
 
 
-def _sibling(name: str, data: bytes, blobs: bool) -> dict[str, Any]:
-    entry = _entry(name, data)
-    lfs = {"lfs": {"sha256": sha256(data), "size": len(data), "pointerSize": 134}} if "lfs" in entry else {}
-    return {"rfilename": name} | ({"size": len(data), "blobId": entry["oid"], **lfs} if blobs else {})
+def is_large(path: str, data: bytes, files: dict[str, bytes]) -> bool:
+    """Tell whether a file goes to the storage for large ones: .gitattributes says so, or it is binary, or it is large."""
+    lines = files.get(".gitattributes", b"").decode().splitlines()
+    patterns = [line.split()[0] for line in lines if "filter=lfs" in line]
+    named = any(fnmatch(path.rsplit("/", 1)[-1], pattern) for pattern in patterns)
+    return named or b"\0" in data[:512] or len(data) > REGULAR_BYTES
 
 
-def _entry(name: str, data: bytes) -> dict[str, Any]:
-    large = name.endswith(LFS_SUFFIXES)
-    lfs = {"lfs": {"oid": sha256(data), "size": len(data), "pointerSize": 134}} if large else {}
-    return {"type": "file", "path": name, "size": len(data), "oid": git_sha(data), **lfs}
+def _sibling(name: str, files: dict[str, bytes], blobs: bool) -> dict[str, Any]:
+    entry = _entry(name, files)
+    size = entry["size"]
+    lfs = {"lfs": {"sha256": sha256(files[name]), "size": size, "pointerSize": 134}} if "lfs" in entry else {}
+    return {"rfilename": name} | ({"size": size, "blobId": entry["oid"], **lfs} if blobs else {})
+
+
+def _entry(name: str, files: dict[str, bytes]) -> dict[str, Any]:
+    """Return what a listing says of a file; of a large one git itself has a pointer only, whose id this is."""
+    data = files[name]
+    if not is_large(name, data, files):
+        return {"type": "file", "path": name, "size": len(data), "oid": git_sha(data)}
+    oid, size = sha256(data), len(data)
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
+    lfs = {"oid": oid, "size": size, "pointerSize": len(pointer)}
+    return {"type": "file", "path": name, "size": size, "oid": git_sha(pointer), "lfs": lfs}
+
+
+def _files_of_shard(shard: bytes) -> Iterator[tuple[str, str]]:
+    """Yield SHA-256 and Xet's name of each file in a shard (the format MDB): records of 48 bytes, the first a header."""
+
+    def words(at: int) -> str:
+        return b"".join(shard[at + i : at + i + 8][::-1] for i in range(0, 32, 8)).hex()
+
+    at = 48
+    while words(at) != "ff" * 32:
+        flags, entries = struct.unpack_from("<II", shard, at + 32)
+        last = at + 48 * (1 + entries * (2 if flags >> 31 else 1))  # each with one for its check
+        if flags >> 30 & 1:
+            yield words(last), words(at)
+            last += 48
+        at = last
 
 
 def _card_errors(data: dict[str, Any]) -> Iterator[str]:

@@ -55,6 +55,7 @@ def run(argv: list[str]) -> None:
     from botzoo.inference.predict import Prediction
     from botzoo.training.autotune.memory import keep_freed_memory
     from botzoo.training.distributed import choose_device
+    from botzoo.util.hub import hub_page
 
     images = find_images(options.images)
     if output is not None and output.resolve() in {Path(image).resolve() for image in images}:
@@ -62,7 +63,7 @@ def run(argv: list[str]) -> None:
     if choose_device(options.device, "--device").type == "cpu":  # before the weights are fetched
         keep_freed_memory()
     if (hub_id := to_fetch(options.model)) is not None:
-        _say(f"fetching the weights of {options.model} from https://huggingface.co/{hub_id}")
+        _say(f"fetching the weights of {options.model} from {hub_page(hub_id)}")
     asked = (options.device, options.mixed_precision, options.tta, options.batch_size, options.temperature)
     predictor = load(options.model).predictor(len(images), *asked)
     if web := [image for image in images if image.startswith(("http://", "https://"))]:

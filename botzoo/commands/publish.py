@@ -27,6 +27,8 @@ def run(argv: list[str]) -> None:
         "and transformers pass over it.",
     )
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
+    replaces = "Take the place of what was not published from this folder, or whose card was edited since."
+    parser.add_argument("--replace", action="store_true", help=replaces)
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
     options = parser.parse(argv)
     REPO.check("repo", options.repo)  # what is wrong with words is said before the folder is read
@@ -58,6 +60,6 @@ def run(argv: list[str]) -> None:
     from botzoo.hub.publish import publish
 
     print_to_terminal()
-    done = publish(package, private=options.private, tag=options.tag, parent=parent)
+    done = publish(package, private=options.private, tag=options.tag, parent=parent, replace=options.replace)
     say(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
     say(f"{'published':10} {done.url}")

@@ -67,7 +67,7 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     """
     folder = _find_model(path)
     config = _read_config(folder / "config.json")
-    for name in FILES:
+    for name in (*FILES, RECORD):
         if (folder / name).is_symlink():  # it may lead to something private
             raise PublishError(f"{folder / name} is a link to {(folder / name).readlink()}: put the file in its place.")
     try:  # as whoever downloads them will, every tensor of them

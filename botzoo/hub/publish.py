@@ -6,42 +6,30 @@ here.
 
 import json
 import logging
+import re
 import shlex
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from accelerate import PartialState
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo, errors
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils.sha import git_hash
 
 from botzoo import __version__
-from botzoo.errors import BotzooError, NetworkError, PublishError
+from botzoo.errors import BotzooError, PublishError, printable
+from botzoo.hub.connection import Connection, MovedError, connected
 from botzoo.hub.package import FILES, RECORD, Package, pack
 from botzoo.models.create import Network
 from botzoo.models.licence import combined_license
-from botzoo.models.loading import explain_refusal
-from botzoo.models.pretrained import is_network_error
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.util.files import write_json
-from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
-
-T = TypeVar("T")
-
-WAITS = (1, 2, 4)
-"""Seconds before each further try, where the Hub does not say how many."""
-
-LONGEST_WAIT = 120
-"""Seconds that the Hub may ask us to wait."""
-
-TOKENS = "https://huggingface.co/settings/tokens"
 
 
 @dataclass(frozen=True)
@@ -61,12 +49,25 @@ def check_access(repo: str, *, private: bool = False, api: HfApi | None = None) 
             repository is public and should be private, or the other way round.
         NetworkError: the Hub cannot be reached or refuses the token.
     """
-    api = api or HfApi()
-    _check_token(repo, api)
-    info = _info(repo, api)
+    with connected(repo, api) as hub:
+        _check_token(hub)
+        info = _info(hub)
     if info is not None:
         _check_visibility(info, private, to_open=False)
     return info.sha if info is not None else None
+
+
+def check_place(repo: str, folder: Path | None, *, api: HfApi | None = None) -> None:
+    """Check that what is in ``repo``, if anything, was published from the model folder ``folder``.
+
+    Raises:
+        PublishError: it was not, or its card was edited since.
+        NetworkError: the Hub cannot be reached or refuses.
+    """
+    with connected(repo, api) as hub:
+        if (info := _info(hub)) is not None:
+            published, _ = _recorded(folder, _page(hub)) if folder is not None else (None, False)
+            _refuse_strange(hub, info, published)
 
 
 def publish(
@@ -75,6 +76,7 @@ def publish(
     private: bool = False,
     tag: str | None = None,
     parent: str | None = None,
+    replace: bool = False,
     api: HfApi | None = None,
 ) -> Published:
     """Put the package on the Hub in one commit, which gets the ``tag``, and return where it is.
@@ -85,81 +87,135 @@ def publish(
     Args:
         private: for its owner only; a repository that exists must be so already.
         parent: commit that the repository must be at; by default the one that this folder has published last, if any.
+        replace: whether what was not published from this folder, or whose card was edited since, may be replaced.
         api: the client, where it is not the one for the user's own settings.
 
     Raises:
         PublishError: the token may not write there, or the repository or its tag is not as expected; nothing was changed.
         NetworkError: the Hub cannot be reached or refuses; what is visible there is whole, and the same call goes on.
     """
-    api = api or HfApi()
-    _check_token(package.repo, api)
-    url = f"{api.endpoint}/{package.repo}"
-    before = _records(package.folder).get(url, {})
-    published, unopened = before.get("commit"), bool(before.get("to_open"))
-    info = _info(package.repo, api)
+    with connected(package.repo, api) as hub:
+        _check_token(hub)
+        return _publish(package, hub, private, tag, parent, replace)
+
+
+def _publish(
+    package: Package, hub: Connection, private: bool, tag: str | None, parent: str | None, replace: bool
+) -> Published:
+    api, url = hub.api, _page(hub)
+    published, unopened = _recorded(package.folder, url)
+    info = _info(hub)
     if info is None:  # it is private while it is filled, so that nobody sees a half of it
-        _retried(lambda: api.create_repo(package.repo, private=True, exist_ok=True), package.repo)
-        info = _retried(lambda: api.model_info(package.repo, files_metadata=True), package.repo)
+        hub.ask(lambda: api.create_repo(package.repo, private=True, exist_ok=True))
+        info = hub.ask(lambda: api.model_info(package.repo, files_metadata=True))
         published, unopened = info.sha, not private
         _record(package.folder, url, published, to_open=unopened)
         log.info("%-10s %s is new", "repository", package.repo)
-    to_open = _check_visibility(info, private, unopened)
+    to_open, held = _check_visibility(info, private, unopened), _holds(info, package)
     head, expected = str(info.sha), parent or published
-    if expected not in (None, head) and not _holds(info, package):
+    if not held and not replace:
+        _refuse_strange(hub, info, published)
+    if expected not in (None, head) and not held and (parent is not None or not replace):
         raise PublishError(
             f"{info.id} has moved since: it is at {head}, not at {expected}. Look at what changed there; to go on top of it, "
             f"add --parent {head}."
         )
     if tag is not None:  # before the commit, so that nothing changes where it is taken by another state
-        refs = _retried(lambda: api.list_repo_refs(package.repo), package.repo)
+        refs = hub.ask(lambda: api.list_repo_refs(package.repo))
         taken = {ref.name: ref.target_commit for ref in refs.tags}.get(tag)
-        if taken is not None and not (taken == head and _holds(info, package)):
+        if taken is not None and not (taken == head and held):
             raise PublishError(f"{info.id} has a tag {tag} already, at {taken}: give another --tag.")
-    commit = _commit(package, info, head, api)
+    commit = head if held else _commit(package, info, head, hub)
     _record(package.folder, url, commit, to_open=to_open)
     if tag is not None:
-        _retried(lambda: api.create_tag(package.repo, tag=tag, revision=commit, exist_ok=True), package.repo)
+        hub.ask(lambda: api.create_tag(package.repo, tag=tag, revision=commit, exist_ok=True))
     if to_open:
-        _retried(lambda: api.update_repo_settings(package.repo, private=False), package.repo)
+        hub.ask(lambda: api.update_repo_settings(package.repo, private=False))
         _record(package.folder, url, commit, to_open=False)
     return Published(url, commit, commit != head)
 
 
-def _check_token(repo: str, api: HfApi) -> None:
-    """Refuse a token that cannot write in the namespace of ``repo``."""
-    user = _retried(api.whoami, repo)
+def _page(hub: Connection) -> str:
+    return f"{hub.api.endpoint}/{hub.repo}"
+
+
+def _check_token(hub: Connection) -> None:
+    """Refuse a token that cannot write in the namespace of the repository."""
+    user = hub.ask(hub.api.whoami)
     token = user.get("auth", {}).get("accessToken", {})
     if token.get("role") == "read" or (token.get("role") == "fineGrained" and "repo.write" not in json.dumps(token)):
-        raise PublishError(f"The token only reads: make one that may write at {TOKENS}, then run `hf auth login`.")
-    owner = repo.split("/")[0]
+        tokens = f"{hub.api.endpoint}/settings/tokens"
+        raise PublishError(f"The token only reads: make one that may write at {tokens}, then run `hf auth login`.")
+    owner = hub.repo.split("/")[0]
     owners = [user["name"], *(org["name"] for org in user.get("orgs", []) if org.get("roleInOrg") != "read")]
     if owner not in owners:
-        raise PublishError(f"{repo} is not yours to write: with your token the owner must be {' or '.join(owners)}.")
+        raise PublishError(
+            f"{hub.repo} is not yours to write: with your token the owner must be {' or '.join(owners)}."
+        )
 
 
-def _info(repo: str, api: HfApi) -> ModelInfo | None:
+def _info(hub: Connection, commit: str | None = None) -> ModelInfo | None:
+    """Return what the repository holds, at its newest commit or at another one; None where there is no such."""
+
     def look() -> ModelInfo | None:
         try:
-            return api.model_info(repo, files_metadata=True)
-        except errors.RepositoryNotFoundError:
+            return hub.api.model_info(hub.repo, revision=commit, files_metadata=True)
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
             return None
 
-    return _retried(look, repo)
+    return hub.ask(look)
+
+
+def _there(info: ModelInfo) -> dict[str, RepoSibling]:
+    """Return the files in the repository by name, but the one that the Hub makes itself."""
+    return {file.rfilename: file for file in info.siblings or [] if file.rfilename != ".gitattributes"}
 
 
 def _check_visibility(info: ModelInfo, private: bool, to_open: bool) -> bool:
     """Return whether the repository is to become public at the end; only one that was empty ever does."""
-    empty = {file.rfilename for file in info.siblings or []} <= {".gitattributes"}  # which the Hub makes itself
     if private and not info.private:
         raise PublishError(f"{info.id} is public: leave --private out, or make it private in its settings first.")
-    if not private and info.private and not (to_open or empty):
+    if not private and info.private and (_there(info) and not to_open):
         raise PublishError(f"{info.id} is private: add --private, or make it public in its settings first.")
     return bool(not private and info.private)
 
 
+def _refuse_strange(hub: Connection, info: ModelInfo, published: str | None) -> None:
+    """Refuse to take the place of what is not from this folder, or of a card that somebody has edited there since.
+
+    Args:
+        published: the commit that this folder has published last, if any.
+    """
+    if not _there(info) or published == info.sha:
+        return
+    before = _info(hub, published) if published is not None else None
+    if before is not None and _card_in(before) == _card_in(info):
+        return
+    what = "was not published from this folder" if published is None else "was edited since this folder published it"
+    when = f" of {info.last_modified:%Y-%m-%d}" if info.last_modified else ""
+    raise PublishError(
+        f"{info.id} holds {_title(hub, info)}, which {what}; its newest commit is {info.sha}{when}. Look at {_page(hub)}; to "
+        "put this in its place give botzoo publish --replace, else give another name."
+    )
+
+
+def _card_in(info: ModelInfo) -> str | None:
+    card = _there(info).get("README.md")
+    return card.blob_id if card is not None else None
+
+
+def _title(hub: Connection, info: ModelInfo) -> str:
+    """Return the first heading of the card that is there."""
+    if "README.md" not in _there(info):
+        return f"{len(_there(info))} files without a card"
+    file = hub.ask(lambda: hub.api.hf_hub_download(hub.repo, "README.md", revision=info.sha))
+    found = re.search(r"^# (.+)", Path(file).read_text(encoding="utf-8", errors="replace"), re.M)
+    return f"the card {printable(found[1], 60)!r}" if found else "a card without a title"
+
+
 def _holds(info: ModelInfo, package: Package) -> bool:
     """Tell whether all files of the package, and none but those of the list, are in the repository as they are."""
-    there = {file.rfilename: file for file in info.siblings or []}
+    there = _there(info)
     for name, content in package.files.items():
         data = content if isinstance(content, bytes) else content.read_bytes()
         file = there.get(name)
@@ -169,30 +225,22 @@ def _holds(info: ModelInfo, package: Package) -> bool:
     return not set(there) & (set(FILES) - set(package.files))
 
 
-def _commit(package: Package, info: ModelInfo, head: str, api: HfApi) -> str:
+def _commit(package: Package, info: ModelInfo, head: str, hub: Connection) -> str:
     """Send what is not there yet, then make it visible in one commit on top of ``head``; return the newest commit."""
-    gone = {file.rfilename for file in info.siblings or []} & (set(FILES) - set(package.files))
-
-    def send() -> str:
-        adds = [CommitOperationAdd(name, content) for name, content in package.files.items()]
-        deletions = [CommitOperationDelete(name) for name in sorted(gone)]
-        message = f"Publish {package.repo.split('/')[1]} with botzoo {__version__}"
-        made = api.create_commit(
-            package.repo, [*adds, *deletions], commit_message=message, parent_commit=head, num_threads=2
-        )
-        return made.oid
-
+    adds = [CommitOperationAdd(name, content) for name, content in package.files.items()]
+    gone = [CommitOperationDelete(name) for name in sorted(set(_there(info)) & (set(FILES) - set(package.files)))]
+    message = f"Publish {package.repo.split('/')[1]} with botzoo {__version__}"
+    hub.send(adds)
     try:
-        return _retried(send, package.repo)
-    except _MovedError:  # perhaps by ourselves, if the answer to an earlier try was lost
-        now = _info(package.repo, api)
+        made = hub.ask(
+            lambda: hub.api.create_commit(package.repo, [*adds, *gone], commit_message=message, parent_commit=head)
+        )
+        return str(made.oid)
+    except MovedError:  # perhaps by ourselves, if the answer to an earlier try was lost
+        now = _info(hub)
         if now is None or not _holds(now, package):
             raise
         return str(now.sha)
-
-
-class _MovedError(PublishError):
-    """Somebody else made a commit while ours was on its way."""
 
 
 def _records(folder: Path) -> dict[str, Any]:
@@ -203,75 +251,19 @@ def _records(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def _recorded(folder: Path, url: str) -> tuple[str | None, bool]:
+    """Return the commit that the folder has published last at ``url``, if any, and whether it was still to be made public."""
+    kept = _records(folder).get(url)
+    kept = kept if isinstance(kept, dict) else {}
+    commit = kept.get("commit")
+    known = isinstance(commit, str) and re.fullmatch("[0-9a-f]{40}", commit)
+    return commit if known else None, kept.get("to_open") is True
+
+
 def _record(folder: Path, url: str, commit: str | None, *, to_open: bool) -> None:
     kept = {"commit": commit, **({"to_open": True} if to_open else {})}
     with suppress(OSError):  # a folder that cannot be written can be published all the same
         write_json(folder / RECORD, _records(folder) | {url: kept})
-
-
-def _retried(call: Callable[[], T], repo: str) -> T:
-    """Return what ``call`` returns; try it again, after growing waits, where that may help."""
-    for wait in (*WAITS, None):
-        try:
-            return call()
-        except BotzooError:
-            raise
-        except Exception as error:
-            inner = error.__cause__ if isinstance(error, RuntimeError) else None  # the client wraps errors of an upload
-            cause = inner if isinstance(inner, Exception) else error
-            seconds = _wait(cause, wait) if wait is not None else None
-            if seconds is None:
-                raise _explain(repo, cause) from error
-            status = _status(cause)
-            what = f"the Hub answers {status}" if status else f"the connection failed ({brief(cause, 80)})"
-            log.info("%-10s %s; trying again in %d s", "hub", what, seconds)
-            time.sleep(seconds)
-    raise AssertionError  # without a further wait the loop has raised
-
-
-def _status(error: Exception) -> int | None:
-    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
-    return status
-
-
-def _no_answer(error: Exception) -> bool:
-    """Tell whether the connection is to blame, or a proxy that sends a page where an answer was expected."""
-    return isinstance(error, json.JSONDecodeError) or (_status(error) is None and is_network_error(error))
-
-
-def _wait(error: Exception, usual: int) -> int | None:
-    """Return the seconds after which another try may help, None where it will not."""
-    if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalTokenNotFoundError):
-        return None
-    if (status := _status(error)) is not None and (status == 429 or status >= 500):
-        asked = getattr(error, "response").headers.get("Retry-After", "")  # noqa: B009 (not every error has one)
-        wait = int(asked) if asked.isdigit() else usual
-        return wait if wait <= LONGEST_WAIT else None
-    return usual if _no_answer(error) else None
-
-
-def _explain(repo: str, error: Exception) -> BotzooError:
-    """Return ours for an error of the Hub's client."""
-    status, said = _status(error), brief(Exception(getattr(error, "server_message", None) or str(error)))
-    refusal = explain_refusal(repo, error)
-    if isinstance(error, errors.LocalTokenNotFoundError):
-        return PublishError(f"There is no token: make one that may write at {TOKENS}, then run `hf auth login`.")
-    if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
-        return NetworkError("The Hub does not know the token: log in anew with `hf auth login`, or mend HF_TOKEN.")
-    if status == 412:
-        return _MovedError(f"Somebody else changed {repo} meanwhile; this changed nothing: look at it and try again.")
-    if refusal is not None:
-        return refusal
-    if status in (402, 403, 413):
-        return NetworkError(f"The Hub refuses {repo} ({said}) and shows nothing of it: mend that, or change --repo.")
-    if status == 429 or (status or 0) >= 500:
-        return NetworkError(f"The Hub cannot take {repo} now (status {status}): give the same command again later.")
-    if _no_answer(error):
-        again = "give the same command again when there is a connection; it goes on."
-        return NetworkError(f"The Hub cannot be reached ({said}): {again}", unreachable=True)
-    if isinstance(error, errors.HfHubHTTPError | ValueError):
-        return PublishError(f"The Hub refuses {repo}: {said}.")
-    return NetworkError(f"{repo} cannot be published: {said}.")
 
 
 class Publish(Callback):
@@ -294,6 +286,11 @@ class Publish(Callback):
                 f"--push-to {self.repo} needs a licence: choose one with --license, such as apache-2.0. It starts from "
                 f"{start.source} (licence: {start.license or 'none known'}); data: {data.license or 'none known'}."
             )
+
+    def on_train_start(self, run: Run) -> None:
+        """Refuse to take the place of what this run has not published; only one that goes on has a folder by now."""
+        if run.is_main and self.head is not None:
+            check_place(self.repo, run.place / "model" if run.place is not None else None)
 
     def on_finish(self, run: Run) -> None:
         """Publish the model folder, whose card is written by now."""

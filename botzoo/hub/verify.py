@@ -234,7 +234,8 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
         stated = float(written[1]) if written else None
         ours = needs_botzoo(read_config(subject.folder / "config.json"))
         # never the address of a folder: its name, which anybody may have chosen, would become code
-        addresses = [HERE, *([subject.address] if subject.address.startswith("hf-hub:") else [])]
+        on_hub = re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?", subject.address)
+        addresses = [HERE, *([subject.address] if on_hub else [])]
     known = (usage_code(address, ours=ours, temperature=stated, **code) for address in addresses)
     printed = next((lines for lines in known if subject.folder is None or lines in subject.card), None)
     if printed is None:
@@ -251,12 +252,19 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
 
 
 def run_code(code: str, image: Image, model: Path | None) -> list[str]:
-    """Return the lines that ``code`` prints of an image in a folder with photo.jpg and ``model``, or its last complaint."""
+    """Return the lines that ``code`` prints of an image in a folder with photo.jpg and ``model``, or its last complaint.
+
+    Nothing but the weights and config.json of ``model`` is there, and no module is imported from it or from that folder.
+    """
     with tempfile.TemporaryDirectory() as folder:
         image.save(Path(folder) / "photo.jpg", format="PNG")  # PNG loses nothing; Pillow looks at the contents
         for name in ("config.json", "model.safetensors") if model is not None else ():
             shutil.copyfile(Path(str(model), name), Path(folder, name))  # so that local-dir:. is the model
-        words, env = [sys.executable, "-c", code], os.environ | {"PYTHONWARNINGS": "ignore"}
+        # -I would be stricter, and would lose packages that the user has installed for themselves alone
+        words, paths = [sys.executable, "-P", "-c", code], os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        foreign = Path(model).resolve() if model is not None else Path(folder)
+        paths = [p for p in paths if Path(p).is_absolute() and foreign not in (q := Path(p).resolve(), *q.parents)]
+        env = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONPATH": os.pathsep.join(paths)}
         try:
             done = subprocess.run(
                 words, cwd=folder, env=env, capture_output=True, text=True, timeout=SECONDS, check=False

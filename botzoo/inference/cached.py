@@ -12,7 +12,7 @@ from pathlib import Path
 
 from botzoo.errors import ConfigError
 from botzoo.inference.catalogue import entries, in_megabytes
-from botzoo.util.cache import cache_folder, cache_limit
+from botzoo.util.cache import cache_folder, cache_limit, made_here
 from botzoo.util.text import table
 
 CONFIG_BYTES = 16 << 20
@@ -64,7 +64,7 @@ def cached_images() -> list[Cached]:
         "features": "features of the images of one split",
         "probes": "what a probe of such features came to",
     }
-    files = [path for folder in about for path in (cache_folder() / folder).glob("[!.]*")]
+    files = [path for folder in about for path in filter(made_here, (cache_folder() / folder).glob("[!.]*"))]
     files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     return [Cached(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
 

@@ -18,6 +18,7 @@ from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.tasks.find import task_by_type
 from botzoo.util.cache import cached_file
+from botzoo.util.hub import the_hub
 from botzoo.util.outgoing import plain
 
 
@@ -111,7 +112,7 @@ def advice_offline(name: str, *, listed: bool = True) -> Iterator[None]:
             raise
         ours = f"{', '.join(work_offline())}, and " if listed else ""
         without = f"Without a network there are {ours}any model folder or finished run on this machine."
-        missing = f"{name} is not cached and the Hub cannot be reached: connect and try again. {without}"
+        missing = f"{name} is not cached and {the_hub()} cannot be reached: connect and try again. {without}"
         raise NetworkError(missing, unreachable=True) from error
 
 

@@ -23,6 +23,7 @@ from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import CARDS, WEIGHTS
+from botzoo.util.hub import hub_page
 from botzoo.util.text import HEADING, table, under
 
 
@@ -96,7 +97,7 @@ def _line(title: str, text: str) -> str:
 def _weights(name: str, folder: Path | None, cfg: Mapping[str, Any], temperature: float | None) -> Iterator[str]:
     """Yield where the weights, their card and their recipe are, and what is known of them."""
     weights, card = WEIGHTS.get(name), "none"
-    hub = f"https://huggingface.co/{cfg['hf_hub_id']}" if cfg.get("hf_hub_id") else ""
+    hub = hub_page(cfg["hf_hub_id"]) if cfg.get("hf_hub_id") else ""
     terms = f"{cfg.get('license')}, of the weights; the data's terms come on top"
     if folder is not None:
         file = folder / "model.safetensors"

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
 from botzoo.models.foreign import no_model, read_config, read_file
 from botzoo.models.layers import head_names
-from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, is_network_error, work_offline
+from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, work_offline
 from botzoo.util.cache import cached_file
+from botzoo.util.hub import refusal, the_hub, unanswered
 from botzoo.util.text import brief
 
 
@@ -83,7 +84,7 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
     except refused.HfHubHTTPError:  # it answers; what it has against us the request for the weights will say
         pass
     except Exception as error:
-        constants.HF_HUB_OFFLINE = is_network_error(error)
+        constants.HF_HUB_OFFLINE = unanswered(error)
     try:
         yield
     finally:
@@ -92,8 +93,8 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
 
 def explain(address: str, error: Exception) -> BotzooError:
     """Return ours for an error of timm, safetensors or the Hub's client."""
-    if refusal := explain_refusal(address, error):
-        return refusal
+    if refused_it := refusal(address, error):
+        return refused_it
     if isinstance(error, BotzooError):
         return error
     if isinstance(error, refused.EntryNotFoundError) and not isinstance(error, refused.LocalEntryNotFoundError):
@@ -103,25 +104,16 @@ def explain(address: str, error: Exception) -> BotzooError:
         except Exception:
             return CheckpointError(f"{address} has no model in it that timm can load: {brief(error)}.")
         return no_model(address, files)
-    if is_network_error(error):
+    if unanswered(error):
         cached = ", ".join(name for name in work_offline() if name != EMBEDDED)
         offline = "--model resnet10d_bot, --pretrained FILE.safetensors, or --scratch"
         offline += f"; cached are {cached}" if cached else ""
         cure = f"connect and try again, or use what works without a network: {offline}"
-        what = f"The weights of {address} are not cached and the Hub cannot be reached"
+        what = f"The weights of {address} are not cached and {the_hub()} cannot be reached"
         return NetworkError(f"{what}: {cure}.", unreachable=True)
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
     return CheckpointError(f"{address} cannot be created: {brief(error)}.")
-
-
-def explain_refusal(address: str, error: Exception) -> BotzooError | None:
-    """Return ours where the Hub does not show ``address`` to who asks, else None."""
-    if isinstance(error, refused.GatedRepoError):
-        return NetworkError(f"{address} is gated: accept its terms on its page on the Hub, then run `hf auth login`.")
-    if isinstance(error, (refused.RepositoryNotFoundError, refused.RevisionNotFoundError)):
-        return ModelError(f"There is no model {address} on the Hub, or it is private: log in with `hf auth login`.")
-    return None
 
 
 def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.error import URLError
 
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from timm.data import constants
 from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
-from botzoo.errors import CheckpointError, ModelError, NetworkError
+from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
 from botzoo.util.cache import cached_file
+from botzoo.util.hub import hub_page, refusal, unanswered
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = "resnet10d_bot.bot_r64_tin100"  # comes with the package and needs no network
@@ -264,7 +263,7 @@ def build_checked(
         siblings = [name for name in trained if re.fullmatch(family + "[a-d]_bot", name)]
         instead = f"take {' or '.join(siblings)}, which have them, or " if siblings else ""
         raise ModelError(f"There are no pretrained weights for {variant}: {instead}give pretrained=False.")
-    source = cfg.file or (f"https://huggingface.co/{cfg.hf_hub_id}" if cfg.hf_hub_id else str(cfg.url))
+    source = cfg.file or (hub_page(cfg.hf_hub_id) if cfg.hf_hub_id else str(cfg.url))
     source = "the given state_dict" if cfg.state_dict else source
     features_only = headless or bool(kwargs.get("features_only"))
     reading = False  # True between the construction of the model and the first look at the weights
@@ -308,9 +307,11 @@ def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, featu
     return dict(state_dict)  # without torch's metadata, so that num_batches_tracked may be absent
 
 
-def _unreadable(error: Exception, cfg: PretrainedCfg, source: str) -> CheckpointError | NetworkError:
+def _unreadable(error: Exception, cfg: PretrainedCfg, source: str) -> BotzooError:
     reason = re.split(r"\n|\. ", str(error).strip())[0].rstrip(".") or type(error).__name__
-    if is_network_error(error):
+    if refused := refusal(source, error):
+        return refused
+    if unanswered(error):
         cure = "Check the connection and the name, or take resnet10d_bot, which needs no network."
         what = f"the weights of {cfg.architecture} from {source} ({reason})"
         return NetworkError(f"Cannot fetch {what}. {cure}", unreachable=True)
@@ -318,13 +319,6 @@ def _unreadable(error: Exception, cfg: PretrainedCfg, source: str) -> Checkpoint
         return CheckpointError(f"There are no weights at {source}. Check the path, or install botzoo again.")
     cure = "The file is damaged or is no checkpoint: fetch it again."
     return CheckpointError(f"Cannot read weights from {source} ({reason}). {cure}")
-
-
-def is_network_error(error: Exception) -> bool:
-    """Tell whether the Hub, the connection or offline mode is to blame."""
-    known = (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError, URLError)
-    client = type(error).__module__.split(".")[0]  # huggingface_hub has changed its HTTP client more than once
-    return isinstance(error, known) or client in ("httpx", "httpx2")
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
@@ -77,10 +79,12 @@ class Store:
         except Exception as error:  # whatever a damaged file leads to
             log.warning("The %s in %s are damaged (%s): they are %s again.", self.what, path, error, self.again)
             with suppress(OSError):
-                path.unlink()
+                if not path.is_symlink():
+                    path.unlink()
             return None
         with suppress(OSError):
-            os.utime(path)  # the last to be removed
+            if not path.is_symlink():
+                os.utime(path)  # the last to be removed
         return found
 
     @contextmanager
@@ -92,12 +96,13 @@ class Store:
         """
         part = self.folder / f".{key}.{platform.node()}-{os.getpid()}.part"
         self.folder.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # nor is a link of that name written through
         try:
-            with part.open("w+b") as file:
+            with part.open("x+b") as file:
                 yield (draft := Draft(file, key))
                 file.flush()
                 os.fsync(file.fileno())  # before the renaming, or a power cut could leave a file of zeros
-            if not whole(draft.key):
+            if not whole(draft.key) and not self.path(draft.key).is_symlink():
                 part.replace(self.path(draft.key))
         finally:
             part.unlink(missing_ok=True)
@@ -139,16 +144,22 @@ def lock(file: BinaryIO, *, shared: bool) -> bool:
     return True
 
 
+def made_here(path: Path) -> bool:
+    """Tell whether a file in a folder of the cache is one of ours, by its name, and no link to what may be anybody's."""
+    named = re.fullmatch(r"[0-9a-f]{64}\.[a-z]+|\.[0-9a-f]{64}\..*\.part", path.name)
+    return named is not None and S_ISREG(path.lstat().st_mode)
+
+
 def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
     """Remove the files not used for the longest time until all take at most ``limit`` bytes, and what killed runs left.
 
-    ``spare`` and the files that are mapped, or another user's, stay in any case.
+    ``spare`` and the files that are mapped, another user's, or not of our making, stay in any case.
     """
     with suppress(OSError):
         for part in folder.glob(".*.part"):
-            if part.stat().st_mtime < time.time() - STALE_SECONDS:
+            if made_here(part) and part.stat().st_mtime < time.time() - STALE_SECONDS:
                 part.unlink()
-        files = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
+        files = sorted(filter(made_here, folder.glob("[!.]*")), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in files)
         for path in files:
             if total <= limit:

@@ -42,6 +42,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def no_link(path: Path) -> Path:
+    """Return ``path``, to be appended to: a copy takes its place where it is a link, so that nothing else is changed."""
+    if path.is_symlink():
+        kept = path.read_bytes() if path.exists() else b""
+        with written_whole(path) as part:
+            part.write_bytes(kept)
+    return path
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, UTF-8, whole or not at all."""
     with written_whole(path) as part:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -33,3 +35,48 @@ def has_matrix_unit() -> bool:
 
     found: bool = torch.cpu._is_amx_tile_supported()
     return found
+
+
+@contextmanager
+def watched_client(seconds: float, sent: Callable[[int], None]) -> Iterator[Callable[[], None]]:
+    """Within the block, let the Hub's client wait for no server longer than ``seconds``, where it would wait for ever.
+
+    While it sends large files to the storage Xet it calls ``sent`` with the bytes that have been read and taken so far, in
+    the place of progress bars; what the block is given ends that at once, with an error.
+    """
+    import huggingface_hub
+    from huggingface_hub.utils import _http, _xet, _xet_progress_reporting
+
+    reporting: Any = _xet_progress_reporting
+    utils: Any = huggingface_hub.utils
+    usual, bars, disabled = (
+        _http._GLOBAL_CLIENT_FACTORY,
+        reporting.XetUploadProgressReporter,
+        utils.are_progress_bars_disabled,
+    )
+
+    class Reporter:
+        def update_progress(self, all_files: Any, each: Any) -> None:
+            sent(all_files.total_bytes_completed + all_files.total_transfer_bytes_completed)
+
+        def close(self) -> None:
+            pass
+
+    def limit(request: Any) -> None:  # some calls ask for no limit by themselves
+        given = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {
+            what: seconds if given.get(what) is None else given[what] for what in ("connect", "read", "write", "pool")
+        }
+
+    def client() -> Any:
+        made = usual()
+        made.event_hooks["request"].append(limit)
+        return made
+
+    huggingface_hub.set_client_factory(client)
+    reporting.XetUploadProgressReporter, utils.are_progress_bars_disabled = Reporter, lambda *_: False
+    try:
+        yield _xet.abort_xet_session
+    finally:
+        reporting.XetUploadProgressReporter, utils.are_progress_bars_disabled = bars, disabled
+        huggingface_hub.set_client_factory(usual)

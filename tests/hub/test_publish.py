@@ -20,7 +20,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 from botzoo import cli
 from botzoo.errors import BotzooError, NetworkError, PublishError
 from botzoo.hub.package import Package, pack
-from botzoo.hub.publish import check_access, publish
+from botzoo.hub.publish import check_access, check_place, publish
 from hub_double import HubDouble, git_sha, hub_double
 from running import write_teacher
 
@@ -87,8 +87,10 @@ def unlicensed(folder: Path) -> Path:
 
 
 @pytest.fixture
-def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
+def double(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubDouble]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     huggingface_hub.utils.disable_progress_bars()
     with hub_double() as running:
@@ -269,12 +271,57 @@ def test_who_may_not_is_told_and_nothing_is_written(
 def test_a_repository_that_moved_is_not_overwritten(double: HubDouble, packed: Package) -> None:
     publish(packed, api=api(double))
     repo = double.repo("me/pets")
-    theirs = repo.commit({**repo.files, "README.md": b"a better card"}, "by hand")
+    theirs = repo.commit({**repo.files, "config.json": b"{}"}, "by hand")
     with pytest.raises(PublishError, match=f"has moved since.*--parent {theirs}"):
         publish(packed, api=api(double))
     assert repo.head == theirs
     publish(packed, parent=theirs, api=api(double))
     assert repo.files["README.md"] == packed.card.encode()
+
+
+BY_HAND = b"---\nlicense: mit\n---\n# Pets by hand\n"
+
+
+@pytest.mark.parametrize("parent", [False, True])
+def test_a_card_that_was_edited_there_is_kept(double: HubDouble, packed: Package, parent: bool) -> None:
+    publish(packed, api=api(double))
+    repo = double.repo("me/pets")
+    theirs = repo.commit({**repo.files, "README.md": BY_HAND}, "by hand")
+    said = f"the card 'Pets by hand', which was edited since.*newest commit is {theirs}.*--replace"
+    with pytest.raises(PublishError, match=said):
+        publish(packed, parent=theirs if parent else None, api=api(double))
+    assert repo.head == theirs
+    publish(packed, replace=True, api=api(double))
+    assert repo.files["README.md"] == packed.card.encode()
+
+
+STRANGE = [{"README.md": BY_HAND}, {"model.safetensors": b"0" * 100}, {"notes.txt": b"mine"}, {"a/b.txt": b"deep"}]
+
+
+@pytest.mark.parametrize("files", STRANGE, ids=lambda files: next(iter(files)))
+def test_what_is_not_from_this_folder_is_kept(double: HubDouble, packed: Package, files: dict[str, bytes]) -> None:
+    head = double.add("me/pets", files).head
+    for parent in (None, head):
+        with pytest.raises(PublishError, match=f"was not published from this folder.*{head}.*--replace"):
+            publish(packed, parent=parent, api=api(double))
+    assert double.written == []
+    publish(packed, replace=True, api=api(double))
+    assert double.repo("me/pets").files["README.md"] == packed.card.encode()
+
+
+def test_a_new_run_is_told_before_it_is_trained(double: HubDouble, packed: Package) -> None:
+    publish(packed, api=api(double))
+    check_place("me/pets", packed.folder, api=api(double))
+    with pytest.raises(PublishError, match="holds the card 'pets', which was not published from this folder"):
+        check_place("me/pets", None, api=api(double))
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '{"%s": 3}', '{"%s": {"commit": "../x"}}', "{"])
+def test_a_record_that_is_none_counts_for_nothing(double: HubDouble, packed: Package, text: str) -> None:
+    double.add("me/pets", {"README.md": BY_HAND})
+    (packed.folder / "published.json").write_text(text.replace("%s", f"{double.endpoint}/me/pets"))
+    with pytest.raises(PublishError, match="was not published from this folder"):
+        publish(packed, api=api(double))
 
 
 def test_a_commit_of_somebody_else_in_between_is_not_overwritten(
@@ -309,7 +356,7 @@ def test_a_tag_that_is_taken_is_refused_before_the_commit(double: HubDouble, pac
     repo = double.add("me/pets", {})
     repo.tags["v1"] = repo.head
     if moved:
-        repo.commit({"x.txt": b""}, "more")
+        repo.commit({}, "more")
     with pytest.raises(PublishError, match="has a tag v1 already"):
         publish(packed, tag="v1", api=api(double))
     assert double.written == []
@@ -433,6 +480,33 @@ def test_access_is_checked_without_writing(double: HubDouble) -> None:
 
 
 # The double itself
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "large"),
+    [
+        ("a.txt", b"text", False),
+        ("a.txt", b"by\0nary", True),
+        ("a.png", b"\x89PNG\0", True),
+        ("deep/model.safetensors", b"{}", True),
+        ("a.json", b" " * (10 * 2**20 + 1), True),
+    ],
+)
+def test_the_double_takes_large_files_by_name_content_and_size(
+    double: HubDouble, tmp_path: Path, name: str, data: bytes, large: bool
+) -> None:
+    double.add("me/any", {})
+    api(double).upload_file(path_or_fileobj=data, path_in_repo=name, repo_id="me/any")
+    assert bool(double.seen("PUT", "/storage/")) is large
+    there = next(file for file in api(double).list_repo_tree("me/any", recursive=True) if file.path == name)
+    assert (getattr(there, "lfs", None) is not None, getattr(there, "size", 0)) == (large, len(data))
+    assert Path(api(double).hf_hub_download("me/any", name, cache_dir=tmp_path)).read_bytes() == data
+
+
+def test_the_double_has_no_branches_but_main(double: HubDouble) -> None:
+    double.add("me/any", {})
+    with pytest.raises(RevisionNotFoundError):
+        api(double).upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id="me/any", revision="dev")
 
 
 def test_the_double_names_files_as_git_does() -> None:

@@ -63,10 +63,14 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def double() -> Iterator[HubDouble]:
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubDouble]:
     with pytest.MonkeyPatch.context() as patch, hub_double() as running:
         patch.setattr(huggingface_hub.constants, "ENDPOINT", running.endpoint)
+        template = running.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        patch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         patch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HF_TOKEN", "hf_write")
         huggingface_hub.utils.disable_progress_bars()
         yield running
@@ -197,6 +201,15 @@ def test_what_can_be_refused_is_refused_before_training(
     assert (error.count("\n"), token in error) == (1, False)
     assert not (tmp_path / "run").exists()
     assert double.written == []
+
+
+def test_what_others_have_published_is_refused_before_the_first_step(
+    double: HubDouble, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = double.add("me/taken", {"README.md": b"# By hand"}).head
+    assert pushed(photos, tmp_path / "run", "--push-to", "me/taken", "--license", "mit") == 2
+    assert "holds the card 'By hand', which was not published from this folder" in capsys.readouterr().err
+    assert (double.repo("me/taken").head, (tmp_path / "run").exists()) == (head, False)
 
 
 def test_a_failed_upload_loses_nothing_and_names_the_command(

@@ -11,12 +11,13 @@ import huggingface_hub.constants
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError, PublishError
 from botzoo.hub.package import pack
 from botzoo.hub.reproduce import reproduction, rerun
-from botzoo.hub.verify import Check, exit_status, verify
+from botzoo.hub.verify import Check, exit_status, run_code, verify
 from botzoo.inference.sheet import sheet
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
@@ -112,6 +113,38 @@ def test_code_that_is_not_ours_is_not_run(run: Path, photos: Path, tmp_path: Pat
     card.write_text(card.read_text().replace("import timm\n", f"import timm\nopen({str(trace)!r}, 'w')\n", 1))
     assert checked("code", run, photos).outcome == "unknown"
     assert not trace.exists()
+
+
+def test_no_part_of_a_folders_name_becomes_code(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = ['"', "'", "') or print('x') #", "$(touch trace)", "`touch trace`", "a\nimport os", "{x}", "%s", "\\", "é"]
+    ran: list[str] = []
+    monkeypatch.setattr("botzoo.hub.verify.run_code", lambda code, image, model: ran.append(code) or [])
+    checked("code", run.rename(tmp_path / f"-c{''.join(parts)}"), photos)
+    kept = temperature_in(json.loads(next(tmp_path.glob("*/model/config.json")).read_text()))
+    assert ran == [usage_code(HERE, 3, ours=False, temperature=kept)]
+
+
+LOOK = "import os, sys; print(sorted(os.listdir()), sys.path)\ntry:\n    import evil\nexcept ImportError:\n    print('none')"
+
+
+@pytest.mark.parametrize("paths", ["{model}", "", ":", ".", "{model}/deep", "{link}", "/nowhere:{model}:."])
+def test_code_sees_weights_and_image_and_imports_nothing_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: str
+) -> None:
+    model, link = tmp_path / "model", tmp_path / "link"
+    for folder in (model, model / "deep"):
+        folder.mkdir()
+        (folder / "evil.py").write_text("print('evil')")
+    for name in ("config.json", "model.safetensors"):
+        (model / name).touch()
+    link.symlink_to(model)
+    monkeypatch.setenv("PYTHONPATH", paths.format(model=model, link=link))
+    monkeypatch.chdir(model)
+    seen, last = run_code(LOOK, Image.new("RGB", (8, 8)), model)
+    assert (last, str(tmp_path) in seen) == ("none", False)
+    assert seen.startswith("['config.json', 'model.safetensors', 'photo.jpg']")
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cached(hub, "someone/net", {"config.json": b'{"architecture": "resnet18"}'}, "c" * 40)
     cached(hub, "someone/text", {"config.json": b'{"architectures": ["Bert"]}'}, "d" * 40)
     images.mkdir(parents=True)
-    (images / "0123456789abcdef.pixels").write_bytes(bytes(500))
+    (images / f"{'0123456789abcdef' * 4}.pixels").write_bytes(bytes(500))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
     monkeypatch.setattr("huggingface_hub.utils._cache_manager.HF_HUB_CACHE", str(hub), raising=False)
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "botzoo"))
@@ -68,7 +68,7 @@ def test_weights_are_removed_by_name(
 def test_images_are_removed(cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("features", "probes"):
         (cache / "botzoo" / folder).mkdir()
-        (cache / "botzoo" / folder / "key").write_bytes(b"x")
+        (cache / "botzoo" / folder / f"{'ab' * 32}.npy").write_bytes(b"x")
     assert "what a probe of such features came to" in call(capsys, monkeypatch)[1]
     assert call(capsys, monkeypatch, "clear", "--images", "--yes")[0] == 0
     assert [file for file in (cache / "botzoo").rglob("*") if file.is_file()] == []

@@ -12,6 +12,7 @@ from typing import TypeVar
 from botzoo.data.sources.base import ImageData, Source, Split
 from botzoo.data.sources.tables import as_splits, extracted, load_dataset, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
+from botzoo.util.hub import refusal, the_hub
 from botzoo.util.text import first_line
 
 T = TypeVar("T")
@@ -81,10 +82,11 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
         private = "If it is private, log in with `hf auth login`"
         raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
     except hub.HfHubHTTPError as error:
-        refused = f"The data set {hub_id} is not cached and the Hub refused to answer ({first_line(error)})"
-        hindrance = f"{refused}: try again later, or log in anew with `hf auth login`."
+        hindrance = f"The data set {hub_id} is not cached. {refusal(hub_id, error, 'data set')}"
     except Exception:  # every HTTP client has connection errors of its own
-        unreached = f"The data set {hub_id} is not cached, no folder here has that name, and the Hub cannot be reached"
+        unreached = (
+            f"The data set {hub_id} is not cached, no folder here has that name, and {the_hub()} cannot be reached"
+        )
         hindrance = f"{unreached}: connect and try again, or use --dataset digits, or a folder of images."
     try:
         with _cache_only(hindrance is not None):

@@ -18,7 +18,7 @@ from botzoo.results.per_class import FULL_TABLE
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
-from botzoo.util.files import write_text
+from botzoo.util.files import write_text, written_whole
 from botzoo.util.outgoing import csv_line
 from botzoo.util.pictures import drawn
 from botzoo.util.yaml_files import read_yaml
@@ -63,7 +63,8 @@ def read_recipe(recipe: Path) -> dict[str, Any]:
 @beside_the_model("metrics.jsonl")
 def history(record: RunRecord, path: Path) -> None:
     """Copy the history of the run."""
-    shutil.copyfile(record.folder / "metrics.jsonl", path)
+    with written_whole(path) as part:
+        shutil.copyfile(record.folder / "metrics.jsonl", part)
 
 
 @beside_the_model("per_class.csv")

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, on_main
-from botzoo.util.files import free_name, write_json, write_text
+from botzoo.util.files import free_name, no_link, write_json, write_text
 from botzoo.util.outgoing import last_part, public
 
 log = logging.getLogger("botzoo")
@@ -121,7 +121,7 @@ class RunLog(logging.handlers.MemoryHandler):
 
     def write_to(self, path: Path) -> None:
         """Append to the file at ``path`` what was held, and every line at once from now on."""
-        target = _LogFile(path, encoding="utf-8")
+        target = _LogFile(no_link(path), encoding="utf-8")
         target.setFormatter(logging.Formatter("%(message)s"))
         self.setTarget(target)
         self.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botzoo.training.steps.schedule import Schedule
-from botzoo.util.files import write_text
+from botzoo.util.files import no_link, write_text
 from botzoo.util.pictures import label, new_figure
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class History:
         """Append one record to the file, at once."""
         self.records.append(record)
         if self.enabled and self.path is not None:
-            with self.path.open("a", encoding="utf-8") as file:
+            with no_link(self.path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     def rewind(self, step: int) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import timm
 import torch
 from accelerate import Accelerator
-from huggingface_hub.errors import GatedRepoError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,6 +15,7 @@ from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError,
 from botzoo.models.create import Network, Start, create_model
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.training.distributed import same_everywhere
+from botzoo.util.hub import the_hub
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ def _load(name: str, address: str, num_classes: int) -> Network:
     try:
         return create_model(address, num_classes)
     except NetworkError as error:
-        if isinstance(error.__cause__, GatedRepoError):
+        if not error.unreachable:
             raise
         raise NetworkError(
-            f"The weights of the teacher {name} are not cached and the Hub cannot be reached: connect and try again, or "
-            "give --distillation a local-dir:PATH or the folder of a finished run."
+            f"The weights of the teacher {name} are not cached and {the_hub()} cannot be reached: connect and try again, "
+            "or give --distillation a local-dir:PATH or the folder of a finished run."
         ) from error
     except BotzooError as error:
         if timm.is_model(address) and not timm.is_model_pretrained(address):

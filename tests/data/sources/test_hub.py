@@ -50,7 +50,7 @@ def test_a_data_set_that_the_hub_does_not_have_is_refused(hub: dict[str, object]
 
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
-    [(403, "GatedRepo", "accept its terms"), (503, "", "refused to answer"), (401, "", "hf auth login")],
+    [(403, "GatedRepo", "accept its terms"), (503, "", "cannot serve"), (401, "", "hf auth login")],
 )
 def test_a_refusal_of_the_hub_says_what_to_do(hub: dict[str, object], status: int, code: str, expected: str) -> None:
     hub |= {"status": status, "code": code}
