@@ -27,7 +27,8 @@ class Progress:
         step: optimizer steps taken.
         best_score: highest figure of the validation split so far that the task chooses epochs by, in per cent; -1 before the
             first evaluation.
-        best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first.
+        best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first, and as long as
+            none is better than what the run started from.
         seconds: time spent training and evaluating, over all sittings.
         stopped_early: whether a callback has ended the run.
         callbacks: states of the callbacks, by the name of their class.

@@ -20,8 +20,9 @@ class History:
     """The lines of metrics.jsonl, one JSON object each.
 
     Every record has ``step``, the optimizer steps taken when it was written, and ``split``: "train" (loss, lr,
-    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro), or "soup": an
-    average of the weights after ``epochs`` on the validation split, and whether the last of them was ``kept`` in it.
+    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro), "start": the
+    same of the validation split before the first step, or "soup": an average of the weights after ``epochs`` on the
+    validation split, and whether the last of them was ``kept`` in it.
 
     Args:
         path: the file; created at the first record. None keeps the records in memory only.
@@ -47,7 +48,7 @@ class History:
         self.records = [
             record
             for line in lines
-            if (record := _parsed(line)) and record["step"] <= step and record["split"] not in ("test", "soup")
+            if (record := _parsed(line)) and record["step"] <= step and record["split"] not in ("test", "soup", *([] if step else ["start"]))
         ]
         if self.enabled and lines:
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))

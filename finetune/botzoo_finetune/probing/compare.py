@@ -13,7 +13,7 @@ from botzoo.training.setup import set_up
 from botzoo.training.state import Own
 from botzoo.util.text import table, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
+from botzoo_finetune.probing.first_look import keep_json, new_folder, reported
 from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
@@ -79,7 +79,7 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
 def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     """Probe one network, and measure what it costs."""
     run = set_up(unmeasured(config), own=own)
-    look = Look(run)
+    look = reported(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
     found = config.model, seen.top1, seen.interval(), len(seen), look.seconds
     speed = from_main(run.accelerator, lambda: Extractor(run).images_per_second())
