@@ -16,6 +16,9 @@ from botzoo.data.order import Order
 from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
 
+PREFETCH = 4
+"""Batches that each worker has ready before they are asked for."""
+
 Row = tuple[Pixels, Any, tuple[float, ...]]
 """Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
 
@@ -51,7 +54,7 @@ def make_loader(
         worker_init_fn=_set_up_worker,
         # Forked workers share the images in memory; started otherwise, each would be sent a copy.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
     )
 
 

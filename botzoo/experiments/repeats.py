@@ -124,8 +124,10 @@ def cross_validate(
     """
     folds = count("folds", value, 2)
     parts = {f"fold-{k}": {"data.fold": f"{k}/{folds}"} for k in range(1, folds + 1)}
-    common = ("folds", "fold", config, command, make_callbacks, given)
-    with repeated(*common, first=parts["fold-1"], fixed={"folds": folds}, identify=all_images) as runs:
+    first, fixed = parts["fold-1"], {"folds": folds}
+    with repeated(
+        "folds", "fold", config, command, make_callbacks, given, first=first, fixed=fixed, identify=all_images
+    ) as runs:
         titles = {name: name.replace("-", " ") for name in parts}
         report = runs.folder / "folds.json"
         runs.train(titles, parts.__getitem__, lambda: runs.write(report.name, _folds_json(runs, folds), parts))

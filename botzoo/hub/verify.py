@@ -39,6 +39,9 @@ from botzoo.util.files import sha256_of
 SECONDS = 300
 """The longest that the card's code may take."""
 
+BATCH = 128
+"""Images that pass the network together."""
+
 ROUNDED = 0.001
 """Share of the answers, at least one, that may turn over when the same weights see the same images in another arithmetic."""
 
@@ -178,8 +181,8 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
     preparation = model.preprocessing
-    workers, pin = worker_count(config, accelerator), accelerator.device.type == "cuda"
-    batches = images.eval_batches(EvalTransform(preparation), 128, rank=0, world_size=1, workers=workers, pin=pin)
+    workers, pin = worker_count(config, accelerator, BATCH, preparation.size), accelerator.device.type == "cuda"
+    batches = images.eval_batches(EvalTransform(preparation), BATCH, rank=0, world_size=1, workers=workers, pin=pin)
     network = model.module.to(accelerator.device)
     found = evaluate(accelerator, network, batches, preparation.normalise, len(images), task)
     network.cpu()  # the card's code, in a process of its own, may want the GPU's memory

@@ -157,7 +157,8 @@ class RunRecord:
         so = "no clear gain" if low <= 0 else "a gain"
         if not self.facts["best_epoch"]:
             so = "the start is kept, as no epoch is better"
-        return f"{figures} from the frozen network with a linear classifier to epoch {found['epoch']}: {points} on {images}; {so}"
+        ends = f"from the frozen network with a linear classifier to epoch {found['epoch']}"
+        return f"{figures} {ends}: {points} on {images}; {so}"
 
     @cached_property
     def calibration(self) -> Calibration | None:

@@ -92,7 +92,7 @@ def load_states(callbacks: Sequence[Callback], found: dict[str, Any]) -> None:
 
 def _named(callbacks: Sequence[Callback]) -> Iterator[tuple[str, Callback]]:
     """Yield the callbacks with the names of their classes, numbered where several are of one."""
-    seen = Counter[str]()
+    seen = Counter[str]()  # a resumed run has its callbacks in the same order
     for callback in callbacks:
         name = type(callback).__name__
         seen[name] += 1

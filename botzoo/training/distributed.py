@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
@@ -15,6 +16,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from torch import nn
 
+from botzoo.data.loader import PREFETCH
 from botzoo.data.parallel import cores
 from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.options.config import TrainConfig
@@ -22,11 +24,17 @@ from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.private import reset_precision
+from botzoo.util.text import mib
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
 
+SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps what processes share."""
+
+LOCKS = 1 << 16
+"""Bytes of it that the queues and locks of a worker take, at most."""
 
 WAIT = timedelta(hours=24)
 """How long processes wait for each other: one reads and checks all images while the others wait. The launcher ends them
@@ -36,8 +44,7 @@ anyway when one of them dies."""
 def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     """Choose device and precision and make the one accelerator of the run.
 
-    Raises:
-        ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
+    Raises ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
     device = choose_device(config.engine.device)
     PartialState(cpu=device.type == "cpu", timeout=WAIT)
@@ -55,7 +62,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         if config.tracker not in map(str, get_available_trackers()):
             raise ConfigError(f"--tracker {config.tracker} needs its package: pip install {config.tracker}.")
     if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = True  # the sizes of the batches repeat
     else:
         keep_freed_memory()
     reset_precision()  # a second run in this process, as in a notebook, may choose another precision
@@ -71,17 +78,14 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
             f"The launcher asks for {accelerator.distributed_type}: only plain data parallelism is supported."
         )
     if accelerator.gradient_accumulation_steps != 1:
-        raise ConfigError(
-            "The launcher sets gradient accumulation: leave it out, and give --engine.micro-batch instead."
-        )
+        raise ConfigError("The launcher sets gradient accumulation: give --engine.micro-batch instead.")
     return accelerator, precision
 
 
 def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
     """Return the device ``wanted``, "cuda", "mps" or "cpu"; of "auto" the fastest there is.
 
-    Raises:
-        ConfigError: there is none; ``flag`` is named as what asked for it.
+    Raises ConfigError: there is none; ``flag`` is named as what asked for it.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
@@ -107,20 +111,19 @@ def end_trackers(accelerator: Accelerator) -> None:
 
 def leave_group() -> None:
     """Part from the other processes at the end of a command."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():  # not on one process
         torch.distributed.destroy_process_group()
 
 
 def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
     """Return the network on its device, in its memory format, with synchronised BatchNorm if that was asked for.
 
-    Raises:
-        ConfigError: synchronised BatchNorm without a GPU.
+    Raises ConfigError: synchronised BatchNorm without a GPU.
     """
     if config.engine.sync_bn:
         if accelerator.device.type != "cuda":
             raise ConfigError("--engine.sync-bn needs GPUs: on a CPU leave it out, or freeze BatchNorm with --freeze.")
-        from timm.layers import convert_sync_batchnorm
+        from timm.layers import convert_sync_batchnorm  # torch's own would drop the activation in timm's layers
 
         model = convert_sync_batchnorm(model)
     memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
@@ -136,17 +139,16 @@ def share_weights(accelerator: Accelerator, model: nn.Module) -> None:
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
     """Run ``action`` on the main process; raise its BotzooError on every process, so that none waits for the others."""
-    outcome: list[Any] = [None]
+    failed: list[BotzooError | None] = [None]
     result: T | None = None
     if accelerator.is_main_process:
         try:
             result = action()
         except BotzooError as error:
-            outcome = [error]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(outcome)
-    if outcome[0] is not None:
-        raise outcome[0]
+            failed = [error]
+    broadcast_object_list(failed)  # does nothing where there is one process
+    if failed[0] is not None:
+        raise failed[0]
     return result
 
 
@@ -172,8 +174,8 @@ def on_each_node(accelerator: Accelerator, action: Callable[[], T]) -> T:
     for problem in found:
         if isinstance(problem, BotzooError):
             raise problem
-    answer: T = found[accelerator.process_index - accelerator.local_process_index]
-    return answer
+    # The first process of this machine is the one that acted.
+    return found[accelerator.process_index - accelerator.local_process_index]  # type: ignore[no-any-return]
 
 
 def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str) -> None:
@@ -185,13 +187,31 @@ def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str)
         )
 
 
-def worker_count(config: TrainConfig, accelerator: Accelerator) -> int:
-    """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8."""
-    if config.engine.workers is not None:
-        return config.engine.workers
-    if accelerator.device.type == "cpu":
-        return 0
-    return max(1, min(8, cores() - 1))
+def worker_count(config: TrainConfig, accelerator: Accelerator, images: int, size: int) -> int:
+    """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8.
+
+    Fewer are returned, and that is said, where they could fill the shared memory: containers often have 64 MiB of it, and
+    workers that find none left wait for ever.
+
+    Args:
+        images: of the batches that are under way at the same time, which lie in shared memory.
+        size: side of an image in pixels, three bytes each.
+    """
+    wanted = config.engine.workers
+    if wanted is None:  # one core is left to the process that feeds the GPU
+        wanted = 0 if accelerator.device.type == "cpu" else max(1, min(8, cores() - 1))
+    if not wanted or not SHARED_MEMORY.is_dir():
+        return wanted
+    free = shutil.disk_usage(SHARED_MEMORY).free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # The worker at rest has one batch more in the making; queues and locks lie there as well.
+    each = (PREFETCH + 1) * images * size**2 * 3 + LOCKS
+    if (fit := min(wanted, free // each)) < wanted:
+        log.warning(
+            "%s has %s MiB free for each process and a worker may fill %s, so %d of %d workers are used: enlarge it (docker "
+            "run --shm-size 2g), or give a smaller --engine.micro-batch.",
+            *(SHARED_MEMORY, mib(free), mib(each), fit, wanted),
+        )
+    return fit
 
 
 def hardware(accelerator: Accelerator) -> str:
@@ -201,5 +221,4 @@ def hardware(accelerator: Accelerator) -> str:
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     name = able.get("cpu_name") or platform.processor() or platform.machine()
-    processes = "1 process" if n == 1 else f"{n} processes"
-    return f"{processes} with {torch.get_num_threads()} thread(s) on {name} ({os.cpu_count()} cores)"
+    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {name} ({os.cpu_count()} cores)"

@@ -1,28 +1,69 @@
-"""How a run speaks while it goes and when it ends before its time: progress bar, stop requests, divergence."""
-
-from __future__ import annotations
+"""How a run speaks while it goes and how it ends before its time: progress bar, Ctrl-C and SIGTERM, divergence."""
 
 import shlex
+import signal
 import sys
+import threading
 from itertools import takewhile
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
+import torch
+from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from botzoo.errors import DivergedError, StoppedError
-from botzoo.training.interrupt import StopRequest
 from botzoo.training.recording.checkpoint import checkpoints
 from botzoo.training.state import Run
 from botzoo.util.text import and_list
 
+POLL_STEPS = 10
+"""On several GPUs the processes agree on stopping every so many steps, on CPUs at each."""
 
-def show_progress(run: Run) -> tqdm[Any]:
+
+class StopRequest:
+    """While entered, remembers the first SIGINT or SIGTERM for the loop, which stops between steps; a second acts as usual."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals come to the main thread alone, so that a run in another one cannot be asked to stop
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        self._restore()
+
+    def granted(self, step: int) -> bool:
+        """Tell whether to stop after ``step`` steps, the same on every process."""
+        if self.accelerator.num_processes == 1:
+            return self.signal is not None
+        if self.accelerator.device.type != "cpu" and step % POLL_STEPS:  # agreeing makes a GPU wait for the others
+            return False
+        wishes = torch.tensor(float(self.signal is not None), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(wishes, "sum") > 0)
+
+
+def show_progress(run: Run) -> "tqdm[Any]":
     """Return the progress bar, in images with the time left: on a terminal or in a notebook, from the main process only."""
     quiet = not (run.is_main and (sys.stderr.isatty() or in_notebook()))
     total, initial = (steps * run.order.batch_size for steps in (run.schedule.total_steps, run.progress.step))
-    return tqdm(
-        None, "training", total, unit="img", unit_scale=True, initial=initial, disable=quiet, dynamic_ncols=True
-    )
+    shown: dict[str, Any] = {"unit": "img", "unit_scale": True, "dynamic_ncols": True}
+    return tqdm(None, "training", total, initial=initial, disable=quiet, **shown)
 
 
 def in_notebook() -> bool:
@@ -32,39 +73,31 @@ def in_notebook() -> bool:
 
 def stopped(run: Run, stop: StopRequest, command: str) -> StoppedError:
     """Return the error of a run that was asked to stop, after its checkpoint has been written."""
-    return StoppedError(
-        f"Stopped by {stop.name} after step {run.progress.step:,} of {run.schedule.total_steps:,}; the checkpoint is written. "
-        f"Go on with: {resume_command(run, command)}",
-        stop.exit_status,
-    )
+    name = stop.signal.name if stop.signal is not None else "another process"
+    where = f"Stopped by {name} after step {run.progress.step:,} of {run.schedule.total_steps:,}"
+    message = f"{where}; the checkpoint is written. Go on with: {resume_command(run, command)}"
+    return StoppedError(message, 128 + (stop.signal or signal.SIGTERM))  # the exit status that a shell reports
 
 
 def resume_command(run: Run, command: str) -> str:
     """Return the command that goes on with a run, or what to call from Python where the command has not all it needs."""
     if own := run.facts.get("own"):
-        return (
-            f"the same call from Python, with resume={str(run.folder)!r}, the same {and_list(own)} and no other options"
-        )
+        call = f"the same call from Python, with resume={str(run.folder)!r}"
+        return f"{call}, the same {and_list(own)} and no other options"
+    program = takewhile(lambda word: not word.startswith("-"), shlex.split(command))  # such as botzoo train
     launcher = "" if run.order.world_size == 1 else " (under the same launcher)"
-    return f"{program(command)} --resume {shlex.quote(str(run.folder))}{launcher}"
-
-
-def program(command: str) -> str:
-    """Return the words of ``command`` before its options, such as ``botzoo train``."""
-    return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
+    return f"{' '.join(program)} --resume {shlex.quote(str(run.folder))}{launcher}"
 
 
 def diverged(run: Run, step: int) -> DivergedError:
     """Return the error of a run whose loss became NaN or infinite at ``step``: likely causes, and what is kept."""
     lr, best = run.schedule.lr(step - 1), run.folder / "checkpoints" / "best.safetensors"
-    cause = (
-        "the weights it started from or the images are the likely cause, since it has hardly begun"
-        if step <= 2
-        else "a learning rate that is too high is the likely cause, and --mixed-precision fp32 would tell"
-    )
+    cause = "a learning rate that is too high is the likely cause, and --mixed-precision fp32 would tell"
+    if step <= 2:  # a rate that is too high takes some steps to show
+        cause = "the weights it started from or the images are the likely cause, since it has hardly begun"
     saved = checkpoints(run.folder / "checkpoints")
     kept = f"The last good checkpoint is kept: {saved[-1]}. " if saved else ""
-    whole = best.exists() and run.trainer.whole is run.trainer
+    whole = best.exists() and run.trainer.whole is run.trainer  # else it holds the classifier alone
     return DivergedError(
         f"The loss became NaN or infinite at step {step:,} (learning rate {lr:.3g}); {cause}. {kept}"
         f"Begin a new run with a tenth of --lr, a longer --warmup or --optim.clip-grad 1"

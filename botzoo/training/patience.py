@@ -16,10 +16,10 @@ class Waiting(Callback):
 
     def __init__(self, patience: int, min_delta: float = 0.0) -> None:
         self.patience, self.min_delta = patience, min_delta
-        self.reference, self.epochs = -1.0, 0
+        self.reference, self.epochs = -1.0, 0  # no score is below 0
 
     def state(self) -> dict[str, Any]:
-        """Return the figure to beat and the epochs since."""
+        """Return the figure to beat, and the epochs since it was reached."""
         return {"reference": self.reference, "epochs": self.epochs}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -45,12 +45,9 @@ class EarlyStopping(Waiting):
 
 
 class Plateau(Waiting):
-    """Lets the learning rate fall after every ``patience`` epochs in a row without gain (--optim.decay plateau).
+    """Lets the learning rate fall after every ``patience`` epochs in a row without gain (--optim.decay plateau)."""
 
-    When it falls only the run itself can know, so that the schedule is given the steps as they come.
-    """
-
-    falls: tuple[int, ...] = ()
+    falls: tuple[int, ...] = ()  # known only as the run goes: the schedule is given these steps as they come
 
     def state(self) -> dict[str, Any]:
         """Return the steps of the falls too."""
@@ -69,8 +66,9 @@ class Plateau(Waiting):
         """Count, and let the learning rate fall where it is time, unless the run ends here."""
         self.count(evaluation)
         step, waited = run.progress.step, self.epochs
-        if waited and waited % self.patience == 0 and step < run.schedule.total_steps:
+        if waited and waited % self.patience == 0 and step < run.schedule.total_steps:  # none after the last step
             self.falls = (*self.falls, step)
+        # At each epoch: a budget that has changed the length has made a schedule without falls.
         run.trainer.schedule = replace(run.schedule, falls=self.falls)
         if step in self.falls:
             lr, figure = run.schedule.lr(step), run.task.headline.figure

@@ -1,25 +1,19 @@
 """What a run says before its first step."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
 
-from botzoo.data.images import Unreadable
-from botzoo.data.order import Order
-from botzoo.data.sources.base import ImageData
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
 from botzoo.options.config import OptimConfig, TrainConfig
-from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import has_momentum, make_optimizer
-from botzoo.training.steps.schedule import Schedule, fall_epochs
+from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
-from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
 from botzoo.util.text import HEADING, epochs_words, mib, under
@@ -27,40 +21,45 @@ from botzoo.util.text import HEADING, epochs_words, mib, under
 
 def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
     """Yield the lines of the plan: a heading and what is to happen, of data, model, input, device and so on."""
-    config, order = run.config, run.order
+    micro_batch = run.order.micro_batch
     sections: dict[str, list[str]] = {
-        "data": [*data_lines(run.data, run.images, run.task), *class_lines(run), *left_out_lines(run.left_out)],
+        "data": [*data_lines(run), *class_lines(run)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
         "input": [run.feed.describe()],
         "device": [device_line(run)],
-        "optimizer": list(optimizer_lines(config, run.schedule, order, run.task.headline.figure, run.trainer)),
-        "tricks": [tricks_line(config, run.network, run.teacher)],
-        "steps": [steps_line(run.epochs, run.schedule, order)],
+        "optimizer": list(optimizer_lines(run)),
+        "tricks": [tricks_line(run.config, run.network, run.teacher)],
+        "steps": [steps_line(run)],
     }
+    # A callback adds to a section of these, or one of its own after them.
     more = [line for callback in callbacks for line in callback.on_plan(run)]
     for heading in dict.fromkeys([*sections, *(heading for heading, _ in more)]):
         lines = sections.get(heading, []) + [line for own, line in more if own == heading]
         yield from under(heading, lines)
-    memory = memory_of(run, order.micro_batch)
+    memory = memory_of(run, micro_batch)
     parts = " + ".join(f"{name.replace('_', ' ')} {mib(size)}" for name, size in asdict(memory).items() if size)
-    total = f"{mib(memory.total)} MiB = {parts}, {order.micro_batch} images at once"
+    total = f"{mib(memory.total)} MiB = {parts}, {micro_batch} images at once"
     yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
-def data_lines(data: ImageData[Any], images: Mapping[str, Any], task: Task) -> Iterator[str]:
-    """Yield what is trained and evaluated on."""
-    sizes = ", ".join(f"{len(split):,} {role}" for role, split in images.items())
+def data_lines(run: Run) -> Iterator[str]:
+    """Yield what is trained and evaluated on, and the images that cannot be read."""
+    data, task = run.data, run.task
+    sizes = ", ".join(f"{len(split):,} {role}" for role, split in run.images.items())
     several = "" if task.one_label else f", {task.labels}"
     yield f"{data.name}: {sizes} images in {len(data.class_names)} classes{several}"
     yield from data.notes
+    if run.left_out:
+        yield f"{len(run.left_out)} unreadable images are left out:"
+        yield from (f"  {image}" for image in run.left_out)
 
 
 def class_lines(run: Run) -> Iterator[str]:
     """Yield how unequal the classes are, and what is done about it."""
     names = run.data.class_names
     counts = run.data.train.class_counts(len(names))
-    if counts is None:
+    if counts is None:  # of a stream whose labels are not known beforehand
         return
     there = np.flatnonzero(counts)
     most, least = max(there, key=lambda k: counts[k]), min(there, key=lambda k: counts[k])
@@ -77,13 +76,6 @@ def class_lines(run: Run) -> Iterator[str]:
     else:
         sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
         yield f"{sizes} training images of a class{evened}"
-
-
-def left_out_lines(left_out: Sequence[Unreadable]) -> Iterator[str]:
-    """Yield the images that cannot be read."""
-    if left_out:
-        yield f"{len(left_out)} unreadable images are left out:"
-        yield from (f"  {line}" for line in left_out)
 
 
 def model_lines(network: Network) -> Iterator[str]:
@@ -103,12 +95,11 @@ def _named(names: tuple[str, ...]) -> str:
     return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else "0"
 
 
-def teacher_lines(teacher: Teacher | None) -> Iterable[str]:
-    """Return what the teacher of distillation is."""
-    if teacher is None:
-        return ()
-    count = count_parameters(teacher.model)[0]
-    return (f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px",)
+def teacher_lines(teacher: Teacher | None) -> Iterator[str]:
+    """Yield what the teacher of distillation is."""
+    if teacher is not None:
+        count = count_parameters(teacher.model)[0]
+        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
 
 
 def device_line(run: Run) -> str:
@@ -120,19 +111,18 @@ def device_line(run: Run) -> str:
     return f"{device}{threads}; {precision.name}: {precision.reason}; {layout}; images {kept}"
 
 
-def optimizer_lines(
-    config: TrainConfig, schedule: Schedule, order: Order, figure: str, trainer: Trainer
-) -> Iterator[str]:
+def optimizer_lines(run: Run) -> Iterator[str]:
     """Yield the optimizer, its learning rate and weight decay, and what of its options has no effect."""
-    batch = order.batch_size
+    config, schedule, batch = run.config, run.schedule, run.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
-    decay = decay_words(config, schedule.total_steps / order.steps_per_epoch, figure)
+    decay = decay_words(config, run.epochs, run.task.headline.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     counts = {True: 0, False: 0}
-    for group in trainer.optimizer.param_groups:
+    for group in run.trainer.optimizer.param_groups:
         counts[group["weight_decay"] > 0] += sum(p.numel() for p in group["params"])
     yield f"weight decay {config.optim.weight_decay:g} on {counts[True]:,} parameters, none on {counts[False]:,}"
+    # Of the default nothing is said: nobody has asked for it.
     if config.optim.momentum != OptimConfig().momentum and not has_momentum(config.optimizer):
         yield f"--optim.momentum {config.optim.momentum:g} has no effect: {config.optimizer} has none"
     if config.optimizer.lower() in ("lars", "larc", "nlars", "nlarc") and batch < 16384:
@@ -157,11 +147,8 @@ def decay_words(config: TrainConfig, epochs: float, figure: str) -> str:
 def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) -> str:
     """Return the tricks in use, by their names."""
     names = [name for name in ("linear_scaling", "no_bias_decay", "cosine") if getattr(config, name)]
-    names += [
-        f"{name} {getattr(config, name):g}"
-        for name in ("warmup", "label_smoothing", "mixup", "cutmix", "drop_rate")
-        if getattr(config, name)
-    ]
+    strengths = {name: getattr(config, name) for name in ("warmup", "label_smoothing", "mixup", "cutmix", "drop_rate")}
+    names += [f"{name} {value:g}" for name, value in strengths.items() if value]
     if teacher is not None:
         constants = f"T {config.distill.temperature:g}, weight {config.distill.weight:g}"
         names.append(f"distillation from {teacher.start.source} ({constants})")
@@ -171,22 +158,23 @@ def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) 
         whose = "the paper's" if config.scratch else "the weights' own"
         names.append(f"paper_augment with {whose} mean and std")
     names += [f"ema {config.ema:g}"] if config.ema else []
-    names += [
-        f"{name} {value}" for when in ("batch", "init") for name, (_, value) in tricks_in_use(config, when).items()
-    ]
+    for when in ("batch", "init"):
+        names += [f"{name} {value}" for name, (_, value) in tricks_in_use(config, when).items()]
     return ", ".join(names) or "none"
 
 
-def steps_line(epochs: float, schedule: Schedule, order: Order) -> str:
+def steps_line(run: Run) -> str:
     """Return how many steps there are, and how a batch is shared."""
+    order = run.order
     parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
-    total = f"{epochs_words(epochs)} x {order.steps_per_epoch:,} = {schedule.total_steps:,} steps"
+    total = f"{epochs_words(run.epochs)} x {order.steps_per_epoch:,} = {run.schedule.total_steps:,} steps"
     return f"{total}; batch {order.batch_size} = {parts}"
 
 
 def memory_of(run: Run, micro_batch: int) -> Memory:
     """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
     config, optim, trainer, size = run.config, run.config.optim, run.trainer.whole, run.feed.whole.largest_size
+    # Passes over one image and over two are measured; from these follows what more would take.
     empty = torch.zeros(2, 3, size, size, dtype=torch.uint8, device=run.accelerator.device)
     return estimate_memory(
         run.model,

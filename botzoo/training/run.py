@@ -5,8 +5,6 @@ resumed ends as if nothing had happened. Only a --budget makes the number of ste
 the same for every run is a callback; see ``botzoo.training.callbacks``.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import time
@@ -29,12 +27,11 @@ from botzoo.training.autotune.batch_size import fit_memory
 from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
 from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights
-from botzoo.training.endings import diverged, resume_command, show_progress, stopped
-from botzoo.training.interrupt import StopRequest
+from botzoo.training.endings import StopRequest, diverged, resume_command, show_progress, stopped
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.facts import run_facts, write_evaluation
-from botzoo.training.recording.folder import RunLog, check_output, check_own, open_folder, working_in, write_facts
+from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
+from botzoo.training.recording.folder import RunLog, check_output, open_folder, working_in, write_facts
 from botzoo.training.recording.log import Watch, log_evaluation, log_training, open_records
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run
@@ -58,18 +55,14 @@ def train(
     """Train as ``config`` says and return the finished run, the same on every process.
 
     Args:
-        config: everything that a user can choose.
-        callbacks: what is added to the run, called in this order.
+        config, callbacks: everything that a user can choose; what is added to the run, called in this order.
         given: names of the options that the user gave, while others may give way to what suits the data; by default those
             that differ from the defaults.
-        command: as typed, for the card and the command to resume.
-        resume: folder of a run to go on with, whose options are ``config``.
+        command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
-    Raises:
-        StoppedError: SIGINT or SIGTERM came; the checkpoint is written.
-        DivergedError: the loss became NaN or infinite.
-        BotzooError: anything else that a user can mend, in one line.
+    Raises StoppedError: SIGINT or SIGTERM came, the checkpoint is written; DivergedError: the loss became NaN or infinite;
+    BotzooError: anything else that a user can mend, in one line.
     """
     if resume is None:
         check_output(config)
@@ -81,14 +74,14 @@ def train(
         if resume is not None:
             run.place = resume
             stack.enter_context(working_in(resume, run.accelerator))  # before the checkpoints in it are touched
-            restore(run, callbacks)
+            restore(run, callbacks)  # before the callbacks ready the run: where it stands decides what is trained
             open_records(run, command, resumed=True)
         ready(run, callbacks)
         if resume is None:  # nothing is refused any more
             run.place = open_folder(run.config, run.accelerator)
             stack.enter_context(working_in(run.folder, run.accelerator))
             open_records(run, command, resumed=False)
-        if run.is_main:
+        if run.is_main:  # what was logged since the call began is written first
             lines.write_to(run.folder / "log.txt")
         # The plan comes last: what the memory holds and what fits into a budget has been measured by now.
         for line in plan(run, callbacks):
@@ -137,18 +130,15 @@ def restore(run: Run, callbacks: Sequence[Callback]) -> None:
 
 
 def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
-    """Take the remaining steps; evaluate and write a checkpoint after each epoch.
-
-    It ends after the last step, or where a callback has ended the run or changed its length.
-    """
+    """Take the remaining steps, until a callback ends the run or changes its length; evaluate and save after each epoch."""
     config, order, total = run.config, run.order, run.schedule.total_steps
     watch = Watch(run.progress.seconds, order.batch_size)
     reset_peak_memory(run.accelerator.device)
-    losses: list[Tensor] = []
+    losses: list[Tensor] = []  # on the device, and fetched where they are logged only: fetching waits for the GPU
     with StopRequest(run.accelerator) as stop, show_progress(run) as bar, logging_redirect_tqdm([log]):
         first = run.progress.step
         for step, micro_batches in enumerate(run.feed.train_batches(order, first, total), first):
-            if step > first and step % order.steps_per_epoch == 0:
+            if step > first and step % order.steps_per_epoch == 0:  # ``train`` has started the epoch of the first step
                 start_epoch(run, callbacks)
             losses.append(run.trainer.step(step, micro_batches))
             bar.update(order.batch_size)
@@ -181,14 +171,14 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     better = keep_best(run, evaluation, epoch)
     run.progress = replace(run.progress, seconds=watch.seconds)
     log_evaluation(run, "validation", evaluation, epoch, watch.seconds, better)
-    answers = [callback.on_epoch_end(run, evaluation) for callback in callbacks]
+    answers = [callback.on_epoch_end(run, evaluation) for callback in callbacks]  # all of them, whatever the first says
     if False in answers:
         run.progress = replace(run.progress, stopped_early=True)
 
 
 def keep_best(run: Run, evaluation: Any, epoch: int) -> bool:
-    """Keep the weights that were evaluated after ``epoch`` if no earlier ones are as good; tell whether they are kept."""
-    better: bool = evaluation.score > run.progress.best_score
+    """Keep the weights that were evaluated after ``epoch``, 0 for the start, if they are better than all before; say if so."""
+    better: bool = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
     if better:
         best = run.folder / BEST
         on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated))
@@ -222,24 +212,18 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
     evaluations = {role: evaluate_split(run, role, keep=True) for role in ("validation", "test") if role in run.images}
     if "test" in evaluations:
         log_evaluation(run, "test", evaluations["test"], run.progress.best_epoch, watch.seconds)
-    run.facts |= {
-        "peak_memory_bytes": peak_memory(run.accelerator.device),
-        "seconds": round(watch.seconds, 1),
-        "finished": time.strftime("%Y-%m-%d"),
-    }
+    run.facts |= {"peak_memory_bytes": peak_memory(run.accelerator.device), "seconds": round(watch.seconds, 1)}
+    run.facts["finished"] = time.strftime("%Y-%m-%d")
 
     def write() -> None:
-        license = combined_license(run.network.start.license, run.data.license, run.config.license)
-        place, names = run.folder / "model", run.data.class_names
-        problem = run.task.problem_type
         write_model_folder(
-            place,
+            run.folder / "model",
             run.trainer.evaluated,
             run.preprocessing,
-            names,
+            run.data.class_names,
             tag=run.folder.name,
-            license=license,
-            problem_type=problem,
+            license=combined_license(run.network.start.license, run.data.license, run.config.license),
+            problem_type=run.task.problem_type,
         )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)
@@ -248,18 +232,17 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
         write_facts(run.folder, run.facts)
 
     on_main(run.accelerator, write)
-    for callback in callbacks:
+    for callback in callbacks:  # on what is written: a report, then a publication
         callback.on_finish(run)
     end_trackers(run.accelerator)
 
 
 def load_best(run: Run) -> checkpoint.Progress:
     """Load the best weights; where their file is damaged, say so and keep the last ones."""
+    best = run.folder / BEST
     try:
-        run.trainer.evaluated.load_state_dict(load_file(run.folder / BEST))
+        run.trainer.evaluated.load_state_dict(load_file(best))
     except (SafetensorError, OSError, RuntimeError) as error:
-        log.warning(
-            "The best weights in %s are damaged (%s): the last ones are kept instead.", run.folder / BEST, error
-        )
+        log.warning("The best weights in %s are damaged (%s): the last ones are kept instead.", best, error)
         return replace(run.progress, best_epoch=math.ceil(run.progress.step / run.order.steps_per_epoch))
     return run.progress

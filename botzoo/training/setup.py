@@ -5,7 +5,7 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,16 +25,8 @@ from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
-from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
-from botzoo.training.distributed import (
-    from_main,
-    make_accelerator,
-    on_each_node,
-    place,
-    same_everywhere,
-    worker_count,
-)
+from botzoo.training.distributed import from_main, make_accelerator, on_each_node, place, same_everywhere, worker_count
 from botzoo.training.sizes import check_sizes, make_order
 from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
@@ -58,19 +50,17 @@ def set_up(
     """Return a run that is ready for its first step.
 
     Args:
-        config: everything that a user can choose.
+        config, own: see ``train``.
         callbacks: may choose options that are not ``given``, and change or refuse what is built.
         given: names of the options that the user gave, dotted where they stand in a group, while others may give way; by
             default those that differ from the defaults.
-        own: objects of a user's own in the place of what options name.
         resumed: whether the options were chosen when the run began.
 
-    Raises:
-        BotzooError: anything that a user can mend, in one line.
+    Raises BotzooError: anything that a user can mend, in one line.
     """
     given = differing(config) if given is None else given
     draft = open_draft(config, given, callbacks, own or NOTHING)
-    for callback in () if resumed else callbacks:
+    for callback in () if resumed else callbacks:  # each sees what those before it have chosen
         draft = with_choices(draft, callback.on_resolve(draft))
     run = build(draft)
     if draft.own.names:
@@ -80,33 +70,32 @@ def set_up(
     return run
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What is known of a run before its images are read: options that go together, the data set, the network, the teacher."""
-
-    config: TrainConfig
-    found: ImageData[Any]
-    data: ImageData[Any]
-    task: Task
-    network: Network
-    teacher: Teacher | None
+def check(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    callbacks: Sequence[Callback] = (),
+    given: Collection[str] | None = None,
+) -> None:
+    """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
+    _, found, _, _ = open_parts(config, accelerator, callbacks, differing(config) if given is None else given)
+    if not task_of(found).one_label:
+        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
 
 
 def open_parts(
     config: TrainConfig,
     accelerator: Accelerator,
-    callbacks: Sequence[Callback] = (),
-    given: Collection[str] | None = None,
+    callbacks: Sequence[Callback],
+    given: Collection[str],
     own: Own = NOTHING,
-) -> Opened:
-    """Find the data set and create network and teacher; refuse all that can be refused before the images are read."""
-    given = differing(config) if given is None else given
+) -> tuple[TrainConfig, ImageData[Any], Network, Teacher | None]:
+    """Return options that go together, data set, network and teacher, after all that can be refused without the images."""
     found = opening.find(config.dataset if own.data is None else own.data, config.data, partial(from_main, accelerator))
     task = task_of(found)
     if not task.one_label:  # a recipe's label smoothing gives way, one that was asked for is refused
         config = giving_way(config, presuming(config, Need.ONE_LABEL), given)
     task.check(config, found)
-    data = opening.cut(found, config.data, config.split_seed)
+    data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
     network = make_network(config, len(data.class_names), accelerator, own.model)
     for callback in callbacks:
         callback.on_network(network)
@@ -114,7 +103,7 @@ def open_parts(
     # Built and thrown away: a wrong optimizer or too few epochs are told of before the images are read.
     make_optimizer_of(config, network.model, accelerator)
     resolved(config, given, make_order(config, config.data.epoch_images or len(data.train), accelerator), data.mirrored)
-    return Opened(config, found, data, task, network, teacher)
+    return config, found, network, teacher
 
 
 def open_draft(
@@ -124,9 +113,9 @@ def open_draft(
     config = own.fitted(config, given)
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    parts = open_parts(config, accelerator, callbacks, given, own)
+    config, found, network, teacher = open_parts(config, accelerator, callbacks, given, own)
     data, images, left_out = opening.read(
-        parts.found,
+        found,
         config.data,
         split_seed=config.split_seed,
         skip_corrupt=config.skip_corrupt,
@@ -134,28 +123,25 @@ def open_draft(
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),
     )
-    network, task, teacher = parts.network, parts.task, parts.teacher
     return Draft(
-        parts.config, frozenset(given), accelerator, precision, data, images, left_out, network, task, teacher, own=own
+        config,
+        frozenset(given),
+        accelerator,
+        precision,
+        data,
+        images,
+        left_out,
+        network,
+        task=task_of(found),
+        teacher=teacher,
+        own=own,
     )
-
-
-def check(
-    config: TrainConfig,
-    accelerator: Accelerator,
-    callbacks: Sequence[Callback] = (),
-    given: Collection[str] | None = None,
-) -> None:
-    """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
-    if not open_parts(config, accelerator, callbacks, given).task.one_label:
-        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     """Return the draft with options that were chosen; the network is made anew where its input gets another size.
 
-    Raises:
-        ConfigError: what was chosen does not go with what was given.
+    Raises ConfigError: what was chosen does not go with what was given.
     """
     if not (choices := tuple(choices)):
         return draft
@@ -170,43 +156,43 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
 def build(draft: Draft) -> Run:
     """Return the run of a draft: batch order, optimizer, objective, schedule and trainer.
 
-    Raises:
-        ConfigError: the batch or the image size does not fit.
+    Raises ConfigError: the batch or the image size does not fit.
     """
     config, data, network, accelerator = draft.config, draft.data, draft.network, draft.accelerator
-    order = make_order(config, config.data.epoch_images or len(draft.images["train"]), accelerator)
-    if (labels := getattr(draft.images["train"], "labels", None)) is not None:
+    images = len(draft.images["train"])
+    order = make_order(config, config.data.epoch_images or images, accelerator)
+    if (labels := getattr(draft.images["train"], "labels", None)) is not None:  # a stream has none
         order = replace(order, sampler=class_sampler(labels, config.data.sampling))
-    if order.batch_size > len(draft.images["train"]):  # where --data.epoch-images is more than there are
-        raise ConfigError(
-            f"--batch-size is {order.batch_size} and there are {len(draft.images['train'])} training images: give as many or "
-            "fewer."
-        )
+    if order.batch_size > images:  # where --data.epoch-images is more than there are
+        raise ConfigError(f"--batch-size is {order.batch_size} for {images} training images: give {images} or fewer.")
     preprocessing = network.preprocessing
     config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
-    train_size = preprocessing.train_size(config.data.train_scale)
+    train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
+    own = draft.own.transform
     feed = ImageFeed(
         draft.images,
         preprocessing,
-        train_size,
-        preprocessing.size if config.data.train_scale_epochs is not None else train_size,
-        config.data.train_scale_epochs,
-        config.data.crop_min or 1.0,  # unknown as long as a budget has not set the length
-        config.data.hflip or 0.0,
-        config.seed,
-        config.augment,
-        config.paper_augment,
-        worker_count(config, accelerator),
-        accelerator.device.type == "cuda",
+        train_size=train_size,
+        later_size=preprocessing.size if small_epochs is not None else train_size,
+        small_epochs=small_epochs,
+        crop_min=config.data.crop_min or 1.0,  # not known as long as a budget has still to set the length
+        hflip=config.data.hflip or 0.0,
+        seed=config.seed,
+        augment=config.augment,
+        paper=config.paper_augment,
+        # the next training batches wait while an evaluation goes on, in batches of twice as many images
+        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing.size),
+        pin=accelerator.device.type == "cuda",
+        own_transform=OwnTransform(own, preprocessing.size, config.seed) if own is not None else None,
     )
-    if draft.own.transform is not None:
-        feed.own_transform = OwnTransform(draft.own.transform, preprocessing.size, config.seed)
     objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
+    if draft.own.loss is not None:
+        objective = OwnObjective(objective, draft.own.loss)
     trainer = Trainer(
         accelerator,
         network.model,
         make_optimizer_of(config, network.model, accelerator),
-        OwnObjective(objective, draft.own.loss) if draft.own.loss is not None else objective,
+        objective,
         preprocessing,
         make_schedule(config, order),
         seed=config.seed,
@@ -216,7 +202,7 @@ def build(draft: Draft) -> Run:
         teacher=draft.teacher,
         tricks=batch_tricks(config),
     )
-    check_sizes(trainer, {preprocessing.size, train_size})
+    check_sizes(trainer, {preprocessing.size, train_size})  # with the trainer, whose precision the network runs in
     return Run(
         config,
         accelerator,
@@ -227,10 +213,10 @@ def build(draft: Draft) -> Run:
         network,
         draft.task,
         draft.teacher,
-        (*draft.choices, *choices),
-        order,
-        trainer,
-        feed,
+        choices=(*draft.choices, *choices),
+        order=order,
+        trainer=trainer,
+        feed=feed,
     )
 
 
@@ -241,11 +227,11 @@ def resolved(
 
     The length that a --budget will set stays open, and with it the crops that depend on it.
 
-    Raises:
-        ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
+    Raises ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
     """
     choices: list[Choice] = []
     if config.budget is None:
+        # By default a hundred steps, which a small data set reaches in many epochs and a large one in few.
         epochs: float = config.epochs or min(30, max(3, math.ceil(100 / order.steps_per_epoch)))
         if config.steps is not None:
             epochs = config.steps / order.steps_per_epoch
@@ -255,7 +241,8 @@ def resolved(
             choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
         crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
         config = replace(fitted, data=replace(fitted.data, crop_min=crop_min))
-        config = config if config.steps is not None else replace(config, epochs=int(epochs))
+        if config.steps is None:
+            config = replace(config, epochs=int(epochs))
     hflip = config.data.hflip if config.data.hflip is not None else 0.5 if mirrored else 0.0
     config = replace(config, batch_size=order.batch_size, data=replace(config.data, hflip=hflip))
     return (replace(config, img_size=size) if size is not None else config), choices
@@ -265,7 +252,7 @@ def make_network(
     config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None
 ) -> Network:
     """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed)  # here, so that what was drawn before does not matter
     if own is not None:
         network = adopt(own, num_classes, config.img_size)
         return replace(network, model=place(network.model, config, accelerator))
@@ -295,8 +282,8 @@ def make_teacher_of(
         return None
     memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
     student, scale = network.preprocessing, config.data.train_scale
-    largest = student.size if config.data.train_scale_epochs is not None else 0
-    crop = max(student.train_size(scale), largest)
+    later = student.size if config.data.train_scale_epochs is not None else 0  # progressive resizing ends at full size
+    crop = max(student.train_size(scale), later)
     return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
 
 

@@ -23,8 +23,7 @@ LARGEST_BATCH = 1024
 def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Order:
     """Return the order of ``images`` training images for this process; --batch-size auto begins with the largest one.
 
-    Raises:
-        ConfigError: the batch is larger than the data set, or cannot be shared evenly.
+    Raises ConfigError: the batch is larger than the data set, or cannot be shared evenly.
     """
     world, batch = accelerator.num_processes, config.batch_size or default_batch_size(images)
     if batch == "auto":
@@ -33,19 +32,15 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
         raise ConfigError(f"--batch-size is {batch} and there are {images} training images: give {images} or fewer.")
     if batch % world:
         raise ConfigError(
-            f"--batch-size is {batch}, which {world} processes cannot share evenly: give a multiple of {world}."
+            f"--batch-size is {batch}, and {world} processes share it evenly: give a multiple of {world}."
         )
-    share = batch // world
+    share = batch // world  # of each process, which takes it in micro-batches of equal size
     micro = min(config.engine.micro_batch or share, share)
     if share % micro:
-        raise ConfigError(
-            f"--engine.micro-batch is {micro}, which does not divide the {share} images of each process: give a divisor."
-        )
+        raise ConfigError(f"--engine.micro-batch is {micro}: give a divisor of the {share} images of each process.")
     if micro == 1 and (config.mixup or config.cutmix):
-        raise ConfigError(
-            "--mixup and --cutmix mix the images of a micro-batch, and each would have 1: give a larger --batch-size or "
-            "--engine.micro-batch, or leave them out."
-        )
+        larger = "give a larger --batch-size or --engine.micro-batch, or leave them out"
+        raise ConfigError(f"--mixup and --cutmix mix the images of a micro-batch, and each would have 1: {larger}.")
     return Order(images, batch, config.seed, accelerator.process_index, world, share // micro)
 
 
@@ -67,7 +62,7 @@ def largest_batch(images: int, world_size: int) -> int:
 def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
     """Raise ConfigError unless the network takes square images of all these ``sizes``, in pixels."""
     trainer.model.eval()
-    accelerator, single = trainer.accelerator, []
+    accelerator, single = trainer.accelerator, []  # strided convolutions whose input is a single pixel
 
     def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if max(module.kernel_size) > 1 and max(module.stride) > 1 and inputs[0].shape[-2:].numel() == 1:  # type: ignore[arg-type]
@@ -103,7 +98,7 @@ def _forward(trainer: Trainer, size: int) -> None:
 
 def _but_of(trainer: Trainer, size: int) -> str:
     """Name the first of the next four multiples of 32 that the network takes, nothing where it takes none."""
-    first = size // 32 * 32 + 32
+    first = size // 32 * 32 + 32  # most networks halve their input five times
     for larger in range(first, first + 128, 32):
         with suppress(*_TOO_SMALL):
             _forward(trainer, larger)

@@ -6,15 +6,13 @@ the last checkpoints are averaged (A. Vaswani et al., *Attention Is All You Need
 averaging (P. Izmailov et al., 2018, arXiv:1803.05407).
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -25,8 +23,8 @@ from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, on_main, share_weights
 from botzoo.training.recording.checkpoint import save_weights
+from botzoo.training.run import evaluate_split
 from botzoo.training.state import Run
-from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.text import and_list, under
 
 log = logging.getLogger("botzoo")
@@ -38,7 +36,7 @@ class Score(NamedTuple):
     top1: float
     loss: float
 
-    def beats(self, other: Score) -> bool:
+    def beats(self, other: Self) -> bool:
         """Tell whether the accuracy is higher, or as high at a lower loss."""
         return (self.top1, -self.loss) > (other.top1, -other.loss)
 
@@ -49,11 +47,6 @@ class Ingredient(NamedTuple):
     epoch: int
     top1: float
     loss: float
-
-    @property
-    def score(self) -> Score:
-        """Both figures."""
-        return Score(self.top1, self.loss)
 
 
 class Trial(NamedTuple):
@@ -66,18 +59,13 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Soup:
-    """What came of averaging.
-
-    Attributes:
-        ingredients: the epochs that there were, the best of the run first.
-        trials: the averages that were tried, in their order.
-    """
+    """What came of averaging: the epochs that there were, the run's best first, and the averages in the order of trial."""
 
     ingredients: tuple[Ingredient, ...]
     trials: tuple[Trial, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Return what run.json holds of it: the epochs that there were, and the averages that were tried."""
+        """Return what run.json holds of it."""
         trials = [{"epochs": list(t.epochs), "kept": t.kept} | t.score._asdict() for t in self.trials]
         return {"ingredients": [ingredient._asdict() for ingredient in self.ingredients], "trials": trials}
 
@@ -98,35 +86,29 @@ class Soup:
     @property
     def score(self) -> Score:
         """Of the average on the validation split."""
-        return self._kept[-1].score if self.taken else self.ingredients[0].score
+        best = self.ingredients[0]
+        return self._kept[-1].score if self.taken else Score(best.top1, best.loss)
 
 
 def best_of(ingredients: Iterable[Ingredient], best_epoch: int, most: int) -> tuple[Ingredient, ...]:
     """Return at most ``most`` ingredients: the run's best epoch, then by accuracy, of equal ones by loss, then the earliest.
 
-    What has once fallen out would never come back, so that the weights of so many epochs are all that is to be kept.
-
-    Args:
-        ingredients: the epochs so far.
-        best_epoch: the first one with the highest accuracy, as the run has it.
-        most: >= 1.
+    What has once fallen out would never come back, so that the weights of so many epochs, >= 1, are all that is to be kept.
+    ``best_epoch`` is the first one with the highest accuracy, as the run has it.
     """
-    order = sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.top1, i.loss, i.epoch))
-    return tuple(order[:most])
+    return tuple(sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.top1, i.loss, i.epoch))[:most])
 
 
 def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, ...]], Score | None]) -> Soup:
-    """Add one epoch after the other to the best one, and keep each in the average only where the score gains by it.
+    """Add one of ``ingredients`` after the other to the best one, and keep it in the average only where the score gains by it.
 
-    Args:
-        ingredients: the best first, one or more.
-        taste: returns the score of the average of some epochs on the validation split, None where there is none.
+    ``taste`` returns the score of the average of some epochs on the validation split, None where there is none.
     """
     soup = Soup(tuple(ingredients))
     for ingredient in ingredients[1:]:
         epochs = (*soup.epochs, ingredient.epoch)
         score = taste(epochs)
-        if score is not None:
+        if score is not None:  # ``soup.epochs`` are from now on those of the last average that was kept
             soup = Soup(soup.ingredients, (*soup.trials, Trial(epochs, score, score.beats(soup.score))))
     return soup
 
@@ -134,9 +116,7 @@ def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, .
 def average(files: Sequence[Path]) -> dict[str, Tensor]:
     """Return the mean of the tensors in safetensors files of one network, in their own precision; counters are the first's.
 
-    Raises:
-        OSError, SafetensorError: a file cannot be read.
-        RuntimeError: they are of different networks.
+    Raises OSError or SafetensorError: a file cannot be read; RuntimeError: they are of different networks.
     """
     mean = load_file(files[0])
     for n, file in enumerate(files[1:], 2):
@@ -144,7 +124,7 @@ def average(files: Sequence[Path]) -> dict[str, Tensor]:
         if other.keys() != mean.keys():
             raise RuntimeError(f"{file} is of another network than {files[0]}")
         for name, tensor in mean.items():
-            if tensor.is_floating_point():
+            if tensor.is_floating_point():  # BatchNorm counts its steps in integers
                 tensor.lerp_(other[name], 1 / n)
     return mean
 
@@ -168,9 +148,8 @@ def told(soup: Soup) -> list[str]:
     lines = [f"epoch {best.epoch}, the best: validation top-1 {best.top1:.2f} %, loss {best.loss:.4f}"]
     for trial in soup.trials:
         outcome = "kept" if trial.kept else f"{trial.epochs[-1]} left out"
-        lines.append(
-            f"epochs {and_list(trial.epochs)} averaged: {trial.score.top1:.2f} %, loss {trial.score.loss:.4f}: {outcome}"
-        )
+        score = f"{trial.score.top1:.2f} %, loss {trial.score.loss:.4f}"
+        lines.append(f"epochs {and_list(trial.epochs)} averaged: {score}: {outcome}")
     return [*lines, f"{outcome_of(soup)}; the validation split chose"]
 
 
@@ -184,11 +163,7 @@ def outcome_of(soup: Soup) -> str:
 
 
 class MakeSoup(Callback):
-    """Keeps the weights of the best epochs, and at the end takes their average where the validation split gains by it.
-
-    Args:
-        most: epochs whose weights are kept, >= 2.
-    """
+    """Keeps the weights of the ``most`` (>= 2) best epochs, and takes their average where the validation split gains by it."""
 
     def __init__(self, most: int) -> None:
         self.most, self.ingredients = most, tuple[Ingredient, ...]()
@@ -219,6 +194,7 @@ class MakeSoup(Callback):
                 save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated)
             remove_others(folder, [*self._saved, *self.ingredients])
 
+        # Before the checkpoint, which names these epochs.
         on_main(run.accelerator, write)
         self._saved = self.ingredients
 
@@ -228,12 +204,12 @@ class MakeSoup(Callback):
             remove_others(run.folder / "checkpoints", self.ingredients)
         if self.ingredients and not run.progress.best_epoch:
             log.info("%-10s none: no epoch is better than what the run started from", "soup")
-        taken_best = self.ingredients and self.ingredients[0].epoch == run.progress.best_epoch
-        if len(self.ingredients) < 2 or not taken_best:  # or the best weights are damaged
-            return
+        if len(self.ingredients) < 2 or self.ingredients[0].epoch != run.progress.best_epoch:
+            return  # there is nothing to average, or the best weights are damaged
+        # Copies: the averages are loaded into the same tensors.
         best = {name: tensor.clone() for name, tensor in run.trainer.evaluated.state_dict().items()}
         soup = greedy_soup(self.ingredients, lambda epochs: self._score(run, epochs))
-        kept = soup.taken and self._average(run, soup.epochs)
+        kept = soup.taken and self._average(run, soup.epochs)  # the last one tried may be another
         if not kept:
             run.trainer.evaluated.load_state_dict(best)
         if kept != soup.taken or not soup.trials:  # for files that are damaged
@@ -249,15 +225,13 @@ class MakeSoup(Callback):
         """Return what the validation split says of the average of the weights after ``epochs``, None where one is damaged."""
         if not self._average(run, epochs):
             return None
-        trainer, batches = run.trainer, run.feed.eval_batches(run.order, "validation")
-        found = evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, None, run.task)
+        found = evaluate_split(run, "validation")
         return Score(found.score, found.loss) if math.isfinite(found.loss) else None
 
     def _average(self, run: Run, epochs: tuple[int, ...]) -> bool:
         """Give every process the average of the weights after ``epochs``, its BatchNorm statistics measured anew.
 
-        Returns:
-            False where the weights of one are damaged or gone.
+        False: the weights of one are damaged or gone.
         """
         files, trainer = [file_of(run.folder / "checkpoints", epoch) for epoch in epochs], run.trainer
 
@@ -265,16 +239,15 @@ class MakeSoup(Callback):
             try:
                 trainer.evaluated.load_state_dict(average(files))
             except (SafetensorError, OSError, RuntimeError) as error:
-                log.warning(
-                    "%s cannot be averaged (%s): the last of them is left out.", ", ".join(map(str, files)), error
-                )
+                named = ", ".join(map(str, files))
+                log.warning("%s cannot be averaged (%s): the last of them is left out.", named, error)
                 return False
             return True
 
         if not from_main(run.accelerator, load):
             return False
         share_weights(run.accelerator, trainer.evaluated)
-        if names := trained_norms(trainer.model):
+        if names := trained_norms(trainer.model):  # the mean of statistics is not the statistics of the mean
             evaluated = trainer.evaluated.eval()
             norms = [evaluated.get_submodule(name) for name in names]
             measure_norms(norms, partial(trainer.forward, model=evaluated), last_inputs(run), run.accelerator)

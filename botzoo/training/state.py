@@ -32,7 +32,6 @@ from botzoo.util.text import and_list
 LONG = 10
 """Epochs from which on a run gains by strong crops."""
 
-
 REPLACED = {
     "model": ("scratch", "pretrained"),
     "transform": ("paper_augment",),
@@ -58,19 +57,13 @@ class Own:
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def fitted(self, config: TrainConfig, given: Collection[str]) -> TrainConfig:
-        """Return ``config`` without what the objects take the place of.
-
-        Raises:
-            ConfigError: an option was given that would have no effect.
-        """
+        """Return ``config`` without what the objects take the place of; raise ConfigError where such an option was given."""
         for name in self.names:
             known = options_of(type(config))
             used = [option for option in REPLACED.get(name, ()) if known[option].in_use(getattr(config, option))]
             if named := [flag(option, getattr(config, option)) for option in used if option in given]:
-                raise ConfigError(
-                    f"A {name} of your own takes the place of {and_list(named)}: leave one of the two out."
-                )
-            config = giving_way(config, used, given)
+                raise ConfigError(f"A {name} of your own replaces {and_list(named)}: leave one of the two out.")
+            config = giving_way(config, used, given)  # a recipe's option gives way in silence
         return config
 
     @property
@@ -87,18 +80,13 @@ class Draft:
     """A run whose images are read and whose network is there, while its options may still change.
 
     Attributes:
-        config: the options so far.
+        config, choices: the options so far, and those among them that were chosen for the user, with reasons.
         given: names of the options that the user gave, dotted where they stand in a group.
-        accelerator: accelerate's: device, processes, autocast.
-        precision: of the arithmetic, and why.
-        data: class names, notes and splits, as cut for the run.
+        accelerator, precision: device, processes and autocast; the arithmetic, and why.
+        data, task: class names, notes and splits, as cut for the run; what is predicted.
         images: of each split, by role: train, validation and, where there is one, test.
         left_out: images that cannot be read.
-        network: with its initial weights, on its device.
-        task: what is predicted.
-        teacher: of distillation.
-        choices: options that were chosen so far, with reasons.
-        own: objects of a user's own.
+        network, teacher: with its initial weights, on its device; of distillation.
     """
 
     config: TrainConfig
@@ -122,13 +110,11 @@ class Run:
     Attributes:
         config: the options; batch size, input size, precision, crops and flips are numbers by now.
         accelerator, precision, data, images, left_out, network, task, teacher, choices: see ``Draft``.
-        order: which images each process sees at which step.
+        order, feed: which images each process sees at which step; gives the batches of them.
         trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
-        feed: gives the batches.
-        place: the run's folder, None until everything that can be refused has been.
+        place: the run's folder, None until all that can be refused has been.
         progress: steps taken, best epoch and the like, as in the newest checkpoint.
-        history: the lines of metrics.jsonl.
-        facts: what run.json says.
+        history, facts: the lines of metrics.jsonl; what run.json says.
     """
 
     config: TrainConfig
@@ -151,14 +137,14 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """The run's folder; RuntimeError before there is one."""
+        """The run's folder; raises RuntimeError before there is one."""
         if self.place is None:
             raise RuntimeError("The run has no folder yet: it is made after on_train_start.")
         return self.place
 
     @property
     def model(self) -> nn.Module:
-        """The network."""
+        """The bare network; a part of it may be trained alone, see ``trainer``."""
         return self.network.model
 
     @property
@@ -192,12 +178,11 @@ class Run:
         Crops that nobody chose follow from the length the first time, and stay as they are when it changes again: how images
         are augmented should not depend on the clock.
         """
-        warmup = self.config.warmup if warmup is None else warmup
-        crop_min = self.config.data.crop_min or usual_crop(
-            self.config, self.data.mirrored, steps / self.order.steps_per_epoch
-        )
-        data = replace(self.config.data, crop_min=crop_min)
-        self.config = replace(self.config, budget=None, epochs=None, steps=steps, warmup=warmup, data=data)
+        config, epochs = self.config, steps / self.order.steps_per_epoch
+        warmup = config.warmup if warmup is None else warmup
+        crop_min = config.data.crop_min or usual_crop(config, self.data.mirrored, epochs)
+        data = replace(config.data, crop_min=crop_min)
+        self.config = replace(config, budget=None, epochs=None, steps=steps, warmup=warmup, data=data)
         self.feed.whole.crop_min = crop_min
         self.trainer.schedule = make_schedule(self.config, self.order)
 
@@ -208,4 +193,4 @@ def usual_crop(config: TrainConfig, mirrored: bool, epochs: float) -> float:
         return paper_augment.CROP_MIN
     if not mirrored:  # characters fill their images
         return 0.8
-    return 0.35 if epochs >= LONG else 0.7
+    return 0.35 if epochs >= LONG else 0.7  # the paper's 0.08 is for 120 epochs of 1.3 million images

@@ -138,8 +138,7 @@ def test_a_dry_run_is_refused_what_a_run_is(
 )
 def test_the_optimizer_is_described(options: dict[str, Any], words: str, photos: Path) -> None:
     run = built(photos, **options)
-    lines = optimizer_lines(run.config, run.schedule, run.order, "top-1", run.trainer)
-    assert words in " | ".join(lines)
+    assert words in " | ".join(optimizer_lines(run))
 
 
 def test_the_tricks_are_named(photos: Path) -> None:

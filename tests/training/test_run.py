@@ -159,7 +159,7 @@ def test_mobilenet_trains_on_small_images(photos: Path, tmp_path: Path) -> None:
         ({"tracker": "tensorbord"}, "tensorboard"),
         ({"engine": {"device": "cuda"}}, "none here"),
         ({"engine": {"sync_bn": True}}, "needs GPUs"),
-        ({"engine": {"micro_batch": 7}}, "does not divide"),
+        ({"engine": {"micro_batch": 7}}, "micro-batch is 7: give a divisor of the 16 images"),
         ({"engine": {"micro_batch": 1}, "mixup": 0.2}, "give a larger --batch-size"),
         ({"engine": {"micro_batch": 1}, "cutmix": 1.0}, "give a larger --batch-size"),
         ({"distillation": "test_resnet.r160_in1k"}, "1000 classes and the data set has 3"),

@@ -117,9 +117,18 @@ def claim_in_card(card: Path) -> Claim | None:
             return None
         result, args = found[0], found[0].metric_args
         low, high = (float(bound) for bound in args["interval_95"])
-        where = str(result.dataset_type), str(args.get("split", "validation")), int(args["images"])
         images, weights = (args.get(key) and str(args[key]) for key in ("images_sha256", "weights_sha256"))
-        return Claim(*where, float(result.metric_value), low, high, images, weights, result.metric_type)
+        return Claim(
+            str(result.dataset_type),
+            role=str(args.get("split", "validation")),
+            images=int(args["images"]),
+            value=float(result.metric_value),
+            low=low,
+            high=high,
+            images_sha256=images,
+            weights_sha256=weights,
+            metric=result.metric_type,
+        )
     except Exception as error:  # YAML's errors, and others for values that are not what they should be
         raise CheckpointError(f"{card} is not a model card that can be read ({brief(error)}).") from error
 

@@ -20,6 +20,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from botzoo.data.loader import PREFETCH
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.layers import measuring_steps
 from botzoo.training.callbacks import Callback
@@ -40,9 +41,6 @@ ROUGH = 0.25
 
 WARM, LEAST, MOST = 2, 3, 1000
 """Calls before measuring, and how many are measured at least and at most."""
-
-PREFETCHED = 4
-"""Batches that each worker has ready before they are asked for, as torch's loader is told."""
 
 UNMEASURED = 3.5
 """Seconds for what does not grow with data or network: the plan, the card and its pictures."""
@@ -170,7 +168,7 @@ def _step(run: Run, epoch: int, allowance: float) -> float:
                 yield run.trainer.step(step, batches)
 
     run.trainer.start_epoch(anew=True)
-    prefetched = PREFETCHED * run.feed.whole.workers // order.accumulate  # these come faster than those that follow
+    prefetched = PREFETCH * run.feed.whole.workers // order.accumulate  # these come faster than those that follow
     return seconds_each(partial(next, steps()), allowance, partial(now, run.accelerator.device), prefetched)
 
 

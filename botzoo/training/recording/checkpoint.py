@@ -25,13 +25,10 @@ class Progress:
 
     Attributes:
         step: optimizer steps taken.
-        best_score: highest figure of the validation split so far that the task chooses epochs by, in per cent; -1 before the
-            first evaluation.
-        best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first, and as long as
-            none is better than what the run started from.
+        best_score: highest figure, in per cent, of the validation split that the task chooses epochs by; -1 before the first.
+        best_epoch: the epoch, counted from 1, that it was measured after; 0 as long as none is better than the start.
         seconds: time spent training and evaluating, over all sittings.
-        stopped_early: whether a callback has ended the run.
-        callbacks: states of the callbacks, by the name of their class.
+        stopped_early, callbacks: whether a callback has ended the run; their states, by the name of their class.
     """
 
     step: int = 0
@@ -49,14 +46,10 @@ STATE = "state.json"
 def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -> Path:
     """Write ``folder/step-00000120`` whole or not at all, then remove all but the newest ``keep``.
 
-    Args:
-        folder: the run's ``checkpoints`` folder.
-        progress: stands in state.json, beside the SHA-256 of the tensors' file.
-        tensors: state dicts, loadable with ``weights_only=True``.
-        keep: how many checkpoints to keep, >= 1.
+    ``progress`` stands in state.json, beside the SHA-256 of the file of ``tensors``, which are state dicts, loadable with
+    ``weights_only=True``. ``keep`` is at least 1.
 
-    Raises:
-        CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
+    Raises CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
     """
     final = folder / f"step-{progress.step:08d}"
     try:
@@ -71,7 +64,7 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
             f"The checkpoint {final} cannot be written ({_reason(error, folder)}). The checkpoints before it are kept: "
             f"make room or mend the permissions, then go on with --resume {folder.parent}."
         ) from error
-    for old in checkpoints(folder)[:-keep]:
+    for old in checkpoints(folder)[:-keep]:  # only now, when the new one is there as a whole
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -84,8 +77,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
     """Return the newest undamaged checkpoint, or None where there is none at all; log which ones are passed over.
 
-    Raises:
-        CheckpointError: there are checkpoints, and all are damaged.
+    Raises CheckpointError: there are checkpoints, and all are damaged.
     """
     found = checkpoints(folder)
     for path in reversed(found):
@@ -107,11 +99,7 @@ def set_aside(folder: Path, step: int) -> None:
 
 
 def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
-    """Return one checkpoint.
-
-    Raises:
-        CheckpointError: a file is missing or was changed since it was written.
-    """
+    """Return one checkpoint; raise CheckpointError where a file is missing or was changed since it was written."""
     try:
         state = json.loads((path / STATE).read_text())
         if sha256_of(path / TENSORS) != state["sha256"]:
@@ -124,6 +112,7 @@ def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
 
 
 def _reason(error: Exception, folder: Path) -> str:
+    """Return in words why a checkpoint cannot be written; torch hides that the disk is full."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     existing = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
@@ -133,12 +122,10 @@ def _reason(error: Exception, folder: Path) -> str:
 def save_weights(path: Path, model: nn.Module) -> None:
     """Write the weights of a network as safetensors, whole or not at all.
 
-    Raises:
-        CheckpointError: the disk is full or cannot be written.
+    Raises CheckpointError: the disk is full or cannot be written.
     """
-    state = {
-        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in model.state_dict().items()
-    }
+    plain = torch.contiguous_format  # safetensors takes no channels_last, and no tensors that share memory
+    state = {name: t.detach().cpu().clone(memory_format=plain) for name, t in model.state_dict().items()}
     try:
         with written_whole(path) as part:
             save_file(state, part)

@@ -1,18 +1,81 @@
-"""What a finished run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
+"""What a run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
 
+import json
+import platform
+import time
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import timm
 
 from botzoo.data.sources.base import ImageData
+from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.task import Evaluation
-from botzoo.training.state import Run
+from botzoo.training.distributed import hardware
+from botzoo.training.recording.folder import write_facts
+from botzoo.training.state import Own, Run
 from botzoo.util.files import sha256_of
+
+
+def check_own(folder: Path, own: Own) -> None:
+    """Raise ConfigError unless a run goes on with the objects of a user's own that it began with."""
+    path = folder / "run.json"
+    # A run that was killed before it wrote run.json has nothing to go on from: any objects will do.
+    began = json.loads(path.read_text(encoding="utf-8")).get("own", []) if path.exists() else own.names
+    if began != own.names:
+        raise ConfigError(
+            f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
+            f"{', '.join(own.names) or 'none'}: go on with it from Python, with resume= and the same objects."
+        )
+
+
+def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
+    """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
+
+    Raises ConfigError: there are as many processes no longer, and which images each step sees depends on their number;
+    DataError: the images are not those that the run began with; CheckpointError: the teacher's weights are not.
+    """
+    images, accelerator, folder = run.images, run.accelerator, run.folder
+    fingerprints = {role: split.fingerprint for role, split in images.items()}
+    teacher = run.teacher.identity if run.teacher is not None else None
+    path = folder / "run.json"
+    if resumed and path.exists():
+        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        since = f"since {folder} began (their SHA-256 differs): put them back, or begin a new run"
+        processes = before.get("processes", accelerator.num_processes)
+        if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
+            raise ConfigError(
+                f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
+                f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
+            )
+        if before["fingerprints"] != fingerprints:
+            raise DataError(f"The images have changed {since}.")
+        if teacher is not None and before.get("teacher", teacher)["sha256"] != teacher["sha256"]:
+            raise CheckpointError(f"The weights of the teacher {teacher['name']} have changed {since}.")
+        if (now := hardware(accelerator)) not in before["hardware"]:
+            before["hardware"] += f"; resumed on {now}"
+        return before
+    packages = "botzoo", "torch", "timm", "torchvision", "accelerate", "datasets"
+    facts = {
+        "command": command,
+        "started": time.strftime("%Y-%m-%d"),
+        "fingerprints": fingerprints,
+        "images": {role: len(split) for role, split in images.items()},
+        **({"teacher": teacher} if teacher is not None else {}),
+        "processes": accelerator.num_processes,
+        "hardware": hardware(accelerator),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        **run.facts,  # of the callbacks, such as a budget
+    }
+    if run.is_main:
+        write_facts(folder, facts)
+    return facts
 
 
 def run_facts(run: Run) -> dict[str, Any]:
@@ -20,15 +83,14 @@ def run_facts(run: Run) -> dict[str, Any]:
 
     The model folder is written before, so that the weights which were evaluated can be told from others later.
     """
-    network, data, order, schedule = run.network, run.data, run.order, run.trainer.schedule
+    network, data, order, schedule = run.network, run.data, run.order, run.schedule
     start, prepared, counts = network.start, network.preprocessing, data.train.class_counts(len(data.class_names))
     loaded = len(start.report.loaded) if start.report is not None else None
-    epochs = schedule.total_steps / order.steps_per_epoch
     weights = run.folder / "model" / "model.safetensors"
     facts: dict[str, Any] = run.facts | {
         "name": run.folder.resolve().name,
         "task": run.task.name,
-        "split": "test" if "test" in run.images else "validation",
+        "split": "test" if "test" in run.images else "validation",  # that the figures of the card are of
         "steps": run.progress.step,
         "best_epoch": run.progress.best_epoch,
         "data": {
@@ -57,14 +119,9 @@ def run_facts(run: Run) -> dict[str, Any]:
         },
         "input": {key: value for key, value in asdict(prepared).items() if key != "fixed_size"},
         "precision": {"name": run.precision.name, "reason": run.precision.reason},
-        "schedule": {
-            "peak": schedule.peak,
-            "total_steps": schedule.total_steps,
-            "warmup_steps": schedule.warmup_steps,
-            "steps_per_epoch": order.steps_per_epoch,
-            "epochs": int(epochs) if epochs.is_integer() else epochs,
-        },
-        "public": {
+        "schedule": {name: getattr(schedule, name) for name in ("peak", "total_steps", "warmup_steps")}
+        | {"steps_per_epoch": order.steps_per_epoch, "epochs": run.epochs},
+        "public": {  # what a card says instead of the options, which name folders of this machine
             "dataset": run.config.dataset if data.hub_id else data_title(data),
             "model": without_folder(run.config.model),
             "pretrained": without_folder(run.config.pretrained),
@@ -72,13 +129,9 @@ def run_facts(run: Run) -> dict[str, Any]:
             "classes": without_folder(run.config.data.classes),
         },
     }
-    if run.teacher is not None:
-        teacher = run.teacher
-        facts["teacher"] = teacher.identity | {
-            "parameters": count_parameters(teacher.model)[0],
-            "license": teacher.start.license,
-            "size": teacher.size,
-        }
+    if (teacher := run.teacher) is not None:
+        parameters, license = count_parameters(teacher.model)[0], teacher.start.license
+        facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size}
     if weights.is_file():
         facts["weights_sha256"] = sha256_of(weights)
     return facts

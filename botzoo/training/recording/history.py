@@ -24,9 +24,8 @@ class History:
     same of the validation split before the first step, or "soup": an average of the weights after ``epochs`` on the
     validation split, and whether the last of them was ``kept`` in it.
 
-    Args:
-        path: the file; created at the first record. None keeps the records in memory only.
-        enabled: False on all processes but the main one, which then only read the file.
+    The file at ``path`` is created at the first record; None keeps the records in memory only. It is read on all processes and
+    written where ``enabled``, on the main one.
     """
 
     def __init__(self, path: Path | None, enabled: bool = True) -> None:
@@ -45,11 +44,9 @@ class History:
         if self.path is None or not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
-        self.records = [
-            record
-            for line in lines
-            if (record := _parsed(line)) and record["step"] <= step and record["split"] not in ("test", "soup", *([] if step else ["start"]))
-        ]
+        found = [record for line in lines if (record := _parsed(line))]
+        again = ("test", "soup") if step else ("test", "soup", "start")
+        self.records = [r for r in found if r["step"] <= step and r["split"] not in again]
         if self.enabled and lines:
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
 
@@ -61,7 +58,7 @@ class History:
 def _parsed(line: str) -> Record | None:
     try:
         record: Record = json.loads(line)
-    except ValueError:  # the last line of a run that was killed while it wrote
+    except ValueError:  # the last line of a run that was killed while it wrote, so that ``rewind`` drops it
         return None
     return record
 
@@ -69,6 +66,7 @@ def _parsed(line: str) -> Record | None:
 def lr_figure(schedule: Schedule, steps_per_epoch: int, title: str) -> Figure:
     """Return the learning rate of every step of a run over its epochs, warmup and falls included, as a picture."""
     stride = max(1, schedule.total_steps // 2000)  # as fine as the picture
+    # Both sides of a jump, or the line would slope.
     edges = {edge + k for edge in (*schedule.falls, schedule.warmup_steps) for k in (-1, 0)}
     last = schedule.total_steps - 1
     steps = sorted({*range(0, last, stride), last, *(edge for edge in edges if 0 <= edge <= last)})

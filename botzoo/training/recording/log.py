@@ -11,7 +11,7 @@ from torch import Tensor
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import start_tracker
 from botzoo.training.endings import diverged
-from botzoo.training.recording.folder import record_facts
+from botzoo.training.recording.facts import record_facts
 from botzoo.training.recording.history import History
 from botzoo.training.state import Run
 from botzoo.util.text import duration, epochs_number
@@ -51,9 +51,9 @@ class Watch:
 def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: list[Tensor], watch: Watch) -> float:
     """Write a line of the mean loss over all processes since the last one, and return it.
 
-    Raises:
-        DivergedError: a loss is not finite.
+    Raises DivergedError: a loss is not finite.
     """
+    # All at once: one wait for the GPU, and one exchange between the processes, for many steps.
     every: Tensor = run.accelerator.reduce(torch.stack(losses), "mean").cpu()
     if not bool(every.isfinite().all()):
         raise diverged(run, step - len(losses) + int((~every.isfinite()).nonzero()[0]) + 1)
@@ -64,13 +64,13 @@ def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: lis
     for callback in callbacks:
         callback.on_log(run, record)
     run.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step)
-    losses.clear()
+    losses.clear()  # the loop goes on to fill it
     watch.restart()
     return loss
 
 
 def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: float, better: bool = False) -> None:
-    """Write a line of an evaluation, and on the validation split say it."""
+    """Write a line of an evaluation; that of the validation split is said too, that of the test split when all is done."""
     counts = {"images": len(evaluation), "epoch": epoch, "seconds": round(seconds, 2)}
     run.history.add({"step": run.progress.step, "split": split, **evaluation.figures, **counts})
     run.accelerator.log({f"{split}/{name}": value for name, value in evaluation.figures.items()}, run.progress.step)

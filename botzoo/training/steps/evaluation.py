@@ -34,11 +34,9 @@ def evaluate(
         batches: this process's part of the split, in order, as ``eval_batches`` yields it.
         normalise: makes the network's input of uint8 images on the device.
         total: images in the whole split; the gathered count must be equal to it, unless it is None.
-        task: makes answers of logits, and an evaluation of answers.
         everything: keep the task's optional answers too, unless they would take more than ``KEPT`` on a process.
 
-    Returns:
-        The task's ``Evaluation`` of the whole split in its own order, the same on every process.
+    Returns the task's ``Evaluation`` of the whole split in its own order, the same on every process.
     """
     model.eval()
     if accelerator.num_processes > 1:  # BatchNorm's statistics are those of rank 0, as in the saved weights
@@ -57,6 +55,7 @@ def evaluate(
             parts = [{name: part[name] for name in part if name not in task.optional} for part in parts]
     every: list[Answers] = [part for process in gather_object([parts]) for part in process]
     kept = [name for name in every[0] if all(name in part for part in every)]  # some process may have had no room
+    # Each process has evaluated a stretch of the split, in the order of the processes.
     answers = {name: np.concatenate([part[name] for part in every]) for name in kept}
     assert total in (None, len(answers[kept[0]])), "each image is evaluated exactly once"
     return task.evaluation(answers)

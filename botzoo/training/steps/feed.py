@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from botzoo.data.augment import make_augment
 from botzoo.data.loader import Batch, LoadedSplit
@@ -36,16 +36,11 @@ class ImageFeed:
     """Augmented images in training, timm's own evaluation transform in evaluation.
 
     Attributes:
-        images: by role.
-        preprocessing: how the network wants its input.
-        train_size: side of the training crops in pixels; with progressive resizing of those of the first epochs.
-        later_size: side of the training crops of the last epochs.
-        small_epochs: epochs of ``train_size``, None for all.
-        crop_min: smallest area of the random crop, as a share of the image.
-        hflip: probability of a horizontal flip.
-        seed: the run's seed.
-        augment: what else is done to the pixels.
-        paper: crop and colour as the paper does.
+        images, preprocessing: by role; how the network wants its input.
+        train_size, later_size: sides of the training crops of the first and the last epochs, in pixels.
+        small_epochs: how many epochs are of ``train_size`` (progressive resizing), None for all.
+        crop_min, hflip: smallest area of the random crop, as a share of the image; probability of a horizontal flip.
+        augment, paper: what else is done to the pixels; whether crop and colour are those of the paper.
         workers: processes that decode.
         pin: whether batches go into pinned memory, from which a GPU copies faster.
         own_transform: a user's own, in place of crop, flip and augmentation.
@@ -88,20 +83,19 @@ class ImageFeed:
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
         """Yield this process's micro-batches of each step of [first, last)."""
         transform = self.transform(self.train_size)
-        if self.small_epochs is not None:
+        if self.small_epochs is not None:  # the transform is told the epoch of each image, and picks the size by it
             transform = ProgressiveResizing(transform, self.small_epochs, self.transform(self.later_size))
         return self.images["train"].train_batches(transform, order, first, last, workers=self.workers, pin=self.pin)
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order; each image comes once over all processes."""
-        return self.images[role].eval_batches(
-            EvalTransform(self.preprocessing),
+        batch, transform = (
             2 * order.micro_batch,
-            rank=order.rank,
-            world_size=order.world_size,
-            workers=self.workers,
-            pin=self.pin,
-        )
+            EvalTransform(self.preprocessing),
+        )  # without gradients twice as many fit
+        loading: dict[str, Any] = {"workers": self.workers, "pin": self.pin}
+        split = self.images[role]
+        return split.eval_batches(transform, batch, rank=order.rank, world_size=order.world_size, **loading)
 
     def describe(self) -> str:
         """Say how images are prepared, for the plan."""

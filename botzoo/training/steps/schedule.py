@@ -16,13 +16,10 @@ class Schedule:
     """Learning rate of every step: peak x warmup x decay. Nothing to prepare, save or restore.
 
     Attributes:
-        peak: learning rate after the warmup.
-        total_steps: optimizer steps of the whole run.
-        warmup_steps: steps of the warmup, less than total_steps.
-        cosine: whether it falls to 0 along a cosine after the warmup.
-        falls: the steps, rising, from each of which on it is ``factor`` times what it was. They are known before the run
-            except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
-        factor: of each fall, in (0, 1].
+        peak, cosine: learning rate after the warmup; whether it falls from there to 0 along a cosine.
+        warmup_steps: less than total_steps.
+        falls: the steps, rising, from each of which on it is ``factor``, in (0, 1], times what it was. They are known before
+            the run except on a plateau, where the run adds them as they come and keeps them in its checkpoints.
     """
 
     peak: float
@@ -39,7 +36,8 @@ class Schedule:
             decay = warmup(step, self.warmup_steps)
         else:
             decay = cosine(after, self.total_steps - self.warmup_steps) if self.cosine else 1.0
-        return self.peak * decay * self.factor ** bisect_right(self.falls, step)
+        fallen = bisect_right(self.falls, step)  # a fall counts from its own step on
+        return self.peak * decay * self.factor**fallen
 
 
 def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = None, every: int = 2) -> list[int]:
@@ -51,7 +49,7 @@ def fall_epochs(decay: str, epochs: float, milestones: tuple[int, ...] | None = 
         epochs: of the whole run, the last of which may be cut short.
     """
     if decay == "step":
-        quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})
+        quarters = sorted({math.ceil(epochs * k / 4) for k in (1, 2, 3)})  # of very few epochs some are the same
         return [epoch for epoch in milestones or quarters if epoch < epochs]
     return list(range(every, math.ceil(epochs), every)) if decay == "exponential" else []
 
@@ -64,6 +62,6 @@ def make_schedule(config: TrainConfig, order: Order) -> Schedule:
     optim, each = config.optim, order.steps_per_epoch
     peak = linear_scaling(config.lr, order.batch_size) if config.linear_scaling else config.lr
     total = config.steps if config.steps is not None else (config.epochs or 1) * each
-    warmup_steps = min(round(config.warmup * each), total - 1)
+    warmup_steps = min(round(config.warmup * each), total - 1)  # one step at the peak is left at least
     falls = fall_epochs(optim.decay, total / each, optim.milestones, optim.decay_every)
     return Schedule(peak, total, warmup_steps, config.cosine, tuple(epoch * each for epoch in falls), optim.factor)

@@ -23,12 +23,10 @@ class Teacher:
     """A network in evaluation mode, without gradients, and how it is shown the student's input.
 
     Attributes:
-        model: the network.
         start: where its weights are from and their licence.
         size: side of its input in pixels; the student's images are brought to it.
         scale, shift: from the student's normalisation to its own, float32, shape (1, 3, 1, 1).
         sha256: of its parameters and buffers, in hexadecimal.
-        accelerator: its device and precision.
     """
 
     model: nn.Module
@@ -70,20 +68,15 @@ def make_teacher(
 
     Args:
         name: a name or name.tag of timm, ``hf-hub:owner/name``, ``local-dir:PATH`` or the folder of a finished run.
-        class_names: the student's classes, which must be the teacher's.
-        student: how the student's images are normalised.
-        crop: side of the training crops in pixels.
-        accelerator: device, precision and processes.
-        memory_format: of the network.
+        class_names: the student's classes, which must be the teacher's, in their order.
+        student, crop: how the student's images are normalised; side of its training crops in pixels.
 
-    Raises:
-        ConfigError: its classes or the size of its input are not the student's.
-        ModelError: there is no such model, or it has no weights as safetensors.
-        CheckpointError: the weights cannot be read or do not fit, or they are not the same for all processes.
-        NetworkError: the weights are on the Hub, which cannot be reached.
+    Raises ConfigError: its classes or the size of its input are not the student's; ModelError: there is no such model, or it
+    has no weights as safetensors; CheckpointError: the weights cannot be read or do not fit; DataError: they are not the same
+    for all processes; NetworkError: they are on the Hub, which cannot be reached.
     """
     address = _address(name)
-    _check_classes(address, _known_cfg(address), class_names)
+    _check_classes(address, _known_cfg(address), class_names)  # before weights of hundreds of MB are fetched
     network = _load(name, address, len(class_names))
     model, preprocessing = network.model, network.preprocessing
     _check_classes(address, model.pretrained_cfg, class_names)  # type: ignore[arg-type]
@@ -96,7 +89,12 @@ def make_teacher(
         )
     model = model.eval().requires_grad_(False)
     model = model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload]
-    scale, shift = _renormalisation(student, preprocessing, accelerator.device)
+    # (x * std + mean - mean') / std' is x * scale + shift, computed in float64 once.
+    mean, std, to_mean, to_std = (
+        torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
+        for values in (student.mean, student.std, preprocessing.mean, preprocessing.std)
+    )
+    scale, shift = ((x / to_std).float().to(accelerator.device) for x in (std, mean - to_mean))
     teacher = Teacher(model, network.start, max(preprocessing.size, crop), scale, shift, sha256, accelerator)
     _check_answer(name, teacher, crop, len(class_names))
     return teacher
@@ -139,14 +137,13 @@ def _load(name: str, address: str, num_classes: int) -> Network:
         if isinstance(error.__cause__, GatedRepoError):
             raise
         raise NetworkError(
-            f"The weights of the teacher {name} are not cached and the Hub cannot be reached: connect and try again, or give "
+            f"The weights of the teacher {name} are not cached and the Hub cannot be reached: try again, or give "
             "--distillation a local-dir:PATH or the folder of a finished run."
         ) from error
     except BotzooError as error:
         if timm.is_model(address) and not timm.is_model_pretrained(address):
-            raise ModelError(
-                f"The teacher {name} has no trained weights: train it first, and give the folder of that run."
-            ) from error
+            advice = "train it first, and give the folder of that run"
+            raise ModelError(f"The teacher {name} has no trained weights: {advice}.") from error
         raise type(error)(f"The teacher cannot be had. {error}") from error
 
 
@@ -158,22 +155,12 @@ def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ..
         raise ConfigError(
             f"The teacher {address} knows {count} classes and the data set has {len(class_names)}: {how}."
         )
+    # A model of an older version may say fewer names than classes, or none.
     names = list(names.values() if isinstance(names, dict) else names or class_names)
     for k, (theirs, ours) in enumerate(zip(names, class_names, strict=False)):
         if theirs != ours:
-            raise ConfigError(
-                f"Class {k} is {theirs!r} to the teacher {address} and {ours!r} in the data set; names and order must be the "
-                f"same: {how}."
-            )
-
-
-def _renormalisation(student: Preprocessing, teacher: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return scale and shift: ``(x * std + mean - mean') / std'`` is ``x * scale + shift``."""
-    mean, std, to_mean, to_std = (
-        torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
-        for values in (student.mean, student.std, teacher.mean, teacher.std)
-    )
-    return (std / to_std).float().to(device), ((mean - to_mean) / to_std).float().to(device)
+            differs = f"Class {k} is {theirs!r} to the teacher {address} and {ours!r} in the data set"
+            raise ConfigError(f"{differs}; names and order must be the same: {how}.")
 
 
 def _check_answer(name: str, teacher: Teacher, crop: int, num_classes: int) -> None:
@@ -185,8 +172,7 @@ def _check_answer(name: str, teacher: Teacher, crop: int, num_classes: int) -> N
             f"The teacher {name} does not take images of {teacher.size} x {teacher.size} px "
             f"({next(iter(str(error).splitlines()), 'it fails')}): give another teacher, or another --img-size."
         ) from error
+    # Now, or hours of distillation would follow a teacher that answers NaN.
     if logits.shape != (1, num_classes) or not bool(logits.isfinite().all()):
-        raise CheckpointError(
-            f"The teacher {name} does not answer an image with {num_classes} finite logits: its weights are damaged, or it is "
-            "no classifier."
-        )
+        wrong = f"The teacher {name} does not answer an image with {num_classes} finite logits"
+        raise CheckpointError(f"{wrong}: its weights are damaged, or it is no classifier.")

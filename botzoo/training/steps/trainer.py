@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,11 @@ class Trainer:
     """Takes optimizer steps; everything random in step k depends on (seed, k, rank) alone.
 
     Args:
-        accelerator: device, precision and processes.
         model: the bare network, already on the accelerator's device.
         optimizer: over the network's parameters; prepared by the accelerator here unless another trainer has done so.
-        objective: targets and loss.
-        preprocessing: normalises the images on the device.
+        objective, preprocessing: targets and loss; normalises the images on the device.
         schedule: learning rate of each step; may be replaced between steps.
-        seed: the run's seed.
-        clip_grad: largest norm of the gradient, None for no clipping.
-        ema_decay: decay of the averaged weights, None for no average.
-        channels_last: memory format of the images.
+        clip_grad, ema_decay: largest norm of the gradient; decay of the averaged weights; None for neither.
         teacher: returns a teacher's logits (N, K), without gradients, of the network's input; None without distillation.
         tricks: on each micro-batch, after mixing.
     """
@@ -61,6 +57,7 @@ class Trainer:
         self.accelerator, self.model, self.objective, self.teacher = accelerator, model, objective, teacher
         self.tricks = tricks
         self.preprocessing, self.schedule, self.seed, self.clip_grad = preprocessing, schedule, seed, clip_grad
+        # The decay warms up, so that the average of a short run forgets its first weights.
         self.ema = ModelEmaV3(model, decay=ema_decay, use_warmup=True, warmup_power=0.75) if ema_decay else None
         prepared = isinstance(optimizer, AcceleratedOptimizer)  # of a trainer that this one stands in for
         self.optimizer = optimizer if prepared else accelerator.prepare_optimizer(optimizer)
@@ -106,12 +103,12 @@ class Trainer:
         torch.manual_seed(int(words[0]))
         set_lr(self.optimizer, self.schedule.lr(step))
         total = torch.zeros((), device=self.accelerator.device)
-        for k, batch in enumerate(micro_batches):
-            if k < len(micro_batches) - 1:
-                with self.accelerator.no_sync(self.net):
-                    total += self._backward(step, batch, len(micro_batches))
-            else:
-                total += self._backward(step, batch, len(micro_batches))
+        for k, batch in enumerate(micro_batches, 1):
+            # The processes sum their gradients once, with the last micro-batch.
+            with nullcontext() if k == len(micro_batches) else self.accelerator.no_sync(self.net):
+                loss = self._loss(self.net, *self.inputs(step, batch)) / len(micro_batches)
+                self.accelerator.backward(loss)
+                total += loss.detach()
         if self.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip_grad)
         self.optimizer.step()
@@ -120,13 +117,9 @@ class Trainer:
             self.ema.update(self.model, step=step + 1)
         return total
 
-    def _backward(self, step: int, batch: Batch, parts: int) -> Tensor:
-        assert self.net is not None
-        images, targets = self.inputs(step, batch)
+    def _loss(self, net: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor) -> Tensor:
         taught = self.teacher(images) if self.teacher is not None else None
-        loss = self.objective.loss(self.net(images), targets, taught) / parts
-        self.accelerator.backward(loss)
-        return loss.detach()
+        return self.objective.loss(net(images), targets, taught)
 
     def inputs(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the network sees of a micro-batch in optimizer step ``step``, on the device, and its targets (N, K)."""
@@ -153,11 +146,11 @@ class Trainer:
         with probing(self.model):
             try:
                 self.model.requires_grad_(True)
+                # Two tensors to a parameter, as Adam has; SGD with momentum takes one.
                 reserve = [torch.empty_like(p) for p in self.model.parameters() for _ in range(2)]
                 images, labels = (tensor.to(self.accelerator.device) for tensor in micro_batch)
                 images, targets = self.objective.prepare(self.normalise(images), labels, 0)
-                taught = self.teacher(images) if self.teacher is not None else None
-                loss = self.objective.loss(self.forward(images), targets, taught)
+                loss = self._loss(self.forward, images, targets)
                 torch.autograd.grad(loss, list(self.model.parameters()), allow_unused=True)
                 del reserve
             finally:

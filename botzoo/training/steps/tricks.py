@@ -34,11 +34,9 @@ class BatchTrick:
     """A trick on a batch, whose random numbers depend on (seed, step, rank) and its name alone.
 
     Attributes:
-        name: of its option.
+        name, value: of its option.
         apply: given images, float32 (N, 3, H, W) normalised, targets, float32 (N, K), the option's value and a generator on
             the CPU, returns both.
-        value: of the option.
-        seed: the run's seed.
     """
 
     name: str

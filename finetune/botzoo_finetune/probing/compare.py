@@ -81,9 +81,17 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     run = set_up(unmeasured(config), own=own)
     look = reported(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
-    found = config.model, seen.top1, seen.interval(), len(seen), look.seconds
-    speed = from_main(run.accelerator, lambda: Extractor(run).images_per_second())
-    return Row(*found, speed, count_parameters(run.model)[0], count_macs(run.model, size), size)
+    return Row(
+        config.model,
+        top1=seen.top1,
+        interval=seen.interval(),
+        images=len(seen),
+        seconds=look.seconds,
+        images_per_second=from_main(run.accelerator, lambda: Extractor(run).images_per_second()),
+        parameters=count_parameters(run.model)[0],
+        macs=count_macs(run.model, size),
+        size=size,
+    )
 
 
 def ranking(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """A linear probe: the best classifier on frozen features, found in seconds, and what it says of the data.
 
-The probe is logistic regression, multinomial or, where an image may have several labels, one of each label. Its regularisation is chosen by cross-validation on the training images alone, so
-that the figure on the validation split is clean. A probe can start the classifier of the fine-tuning that follows (LP-FT:
-A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, *Fine-Tuning can Distort Pretrained Features and Underperform
-Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
+The probe is logistic regression: multinomial, or one of each label where an image may have several. Its regularisation is
+chosen by cross-validation on the training images alone, so that the figure on the validation split is clean. A probe can
+start the classifier of the fine-tuning that follows (LP-FT: A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang,
+*Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
 """
 
 import warnings

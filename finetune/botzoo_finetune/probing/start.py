@@ -27,9 +27,9 @@ ANSWERS = Path("evaluation") / "start.parquet"
 class StartFromProbe(Callback):
     """Gives the network's classifier the weights of a probe on its own features (LP-FT), and keeps it where nothing beats it.
 
-    The frozen network with the best probe is the run's candidate 0: it is evaluated before the first step as every epoch is
-    after its last, and an epoch takes its place only with a higher figure. Training itself starts from the best probe where the
-    body stays ``frozen``; elsewhere from one with smaller weights, which pass smaller gradients on to the body.
+    The frozen network with the best probe is the run's candidate 0: it is evaluated before the first step as an epoch is
+    after its last, and an epoch takes its place only with a higher figure. Training itself starts from the best probe
+    where the body stays ``frozen``; elsewhere from one with smaller weights, which pass smaller gradients on to the body.
 
     Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
     """
@@ -79,7 +79,10 @@ class StartFromProbe(Callback):
         with self._as_probed(run):
             keep_best(run, start, 0)
         run.history.add({"step": 0, "split": "start", **start.figures, "images": len(start), "epoch": 0})
-        on_main(run.accelerator, lambda: write_answers(run.folder / ANSWERS, run.images["validation"].names(), start.answers))
+        on_main(
+            run.accelerator,
+            lambda: write_answers(run.folder / ANSWERS, run.images["validation"].names(), start.answers),
+        )
         figure = f"validation {run.task.headline.figure} {start.score:.2f} %, loss {start.loss:.4f}"
         log.info("%-10s %s: the frozen network with its probe, kept unless an epoch is better", "start", figure)
 

@@ -82,9 +82,9 @@ class Extractor:
     def __init__(self, run: Draft | Run) -> None:
         self.network, self.images, self.accelerator = run.network, run.images, run.accelerator
         self.memory_format = torch.channels_last if run.config.engine.channels_last else torch.contiguous_format
-        self.workers = worker_count(run.config, run.accelerator)
         # Images at a time on a GPU: evaluation takes twice those of training, which a draft does not know yet.
         self.most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
+        self.workers = worker_count(run.config, run.accelerator, self.batch_size, run.network.preprocessing.size)
 
     def __call__(self, role: str, view: View | None = None) -> Features:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.

@@ -87,9 +87,9 @@ class Freeze(Callback):
             parameter.requires_grad_(name not in frozen)
 
 
-FEW = 8
-"""Images from which on down a batch says too little of mean and variance: trained at 32, 16, 8, 4 and 2 images a GPU, a
-ResNet-50 errs in 23.6, 23.7, 24.8, 27.3 and 34.7 % (Y. Wu, K. He, *Group Normalization*, ECCV 2018, arXiv:1803.08494, table 2)."""
+FEW = 16
+"""Images from which on down a batch says too little of mean and variance, so that what is evaluated is another network than what
+is trained: at 16, an EfficientNet ends 11 points lower with statistics that follow the batches (docs/benchmarks.md)."""
 
 
 class KeepStatistics(Callback):
@@ -111,8 +111,8 @@ class KeepStatistics(Callback):
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
         """Say so."""
         if self.images:
-            few = f"{self.images} images at once are too few to measure them, as {FEW} or fewer are"
-            yield "model", f"BatchNorm keeps the statistics of the weights: {few} (Wu and He 2018, arXiv:1803.08494)"
+            few = f"{self.images} images at once are too few to measure them, as are up to {FEW}"
+            yield "model", f"BatchNorm keeps the statistics of the weights: {few} (measured)"
 
 
 def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:

@@ -13,7 +13,8 @@ from filelock import FileLock
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.command_line import load_config
 from botzoo.options.config import DataConfig, TrainConfig
-from botzoo.training.recording.folder import RunLog, check_output, open_folder, record_facts, usual_name, working_in
+from botzoo.training.recording.facts import record_facts
+from botzoo.training.recording.folder import RunLog, check_output, open_folder, usual_name, working_in
 
 log = logging.getLogger("botzoo")
 QUICK = TrainConfig(dataset="me/photos", model="test_resnet")

@@ -1,0 +1,25 @@
+"""Loader processes are as many as the shared memory has room for."""
+
+from types import SimpleNamespace
+
+import pytest
+from accelerate import Accelerator
+
+from botzoo.data.loader import PREFETCH
+from botzoo.options.config import EngineConfig, TrainConfig
+from botzoo.training.distributed import SHARED_MEMORY, worker_count
+
+pytestmark = pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="this system has no /dev/shm")
+
+BATCH = 96 * 224 * 224 * 3
+"""Bytes of 96 images of 224 x 224 px."""
+
+
+@pytest.mark.parametrize("free", [0, 1 << 16, 1 << 22, 1 << 24, 1 << 26, 1 << 28, 1 << 34])
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_workers_never_fill_the_shared_memory(free: int, ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    workers = worker_count(TrainConfig(engine=EngineConfig(workers=8)), Accelerator(cpu=True), 96, 224)
+    assert ranks * workers * PREFETCH * BATCH <= free
+    assert workers == 8 or ranks * (workers + 1) * (PREFETCH + 2) * BATCH > free
