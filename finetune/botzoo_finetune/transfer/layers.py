@@ -88,8 +88,8 @@ class Freeze(Callback):
 
 
 FEW = 16
-"""Images from which on down a batch says too little of mean and variance, so that what is evaluated is another network than what
-is trained: at 16, an EfficientNet ends 11 points lower with statistics that follow the batches (docs/benchmarks.md)."""
+"""Images from which on down a batch says too little of mean and variance: what is evaluated is not what was trained.
+An EfficientNet ends 11 points lower at 16 where the statistics follow the batches (docs/benchmarks.md)."""
 
 
 class KeepStatistics(Callback):
