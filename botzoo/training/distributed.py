@@ -219,4 +219,5 @@ def hardware(accelerator: Accelerator) -> str:
     n = accelerator.num_processes
     if accelerator.device.type == "cuda":
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
-    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {cpu_name()} ({os.cpu_count()} cores)"
+    cpu = f"{cpu_name()} ({os.cpu_count()} cores)"
+    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {cpu}"

@@ -24,7 +24,7 @@ def cpu_name() -> str:
 
 
 def kept_speedup() -> float:
-    """Return ``bf16_speedup`` as it was kept in the cache for this CPU, torch and number of threads, or measure and keep it."""
+    """Return ``bf16_speedup`` as it was kept for this CPU, torch and number of threads, or measure and keep it."""
     what = VERSION, cpu_name(), sorted(_able().items()), torch.__version__, torch.get_num_threads()
     key = hashlib.sha256(repr(what).encode()).hexdigest()
     if (found := STORE.open(key, lambda path: float(json.loads(path.read_bytes())))) is None:

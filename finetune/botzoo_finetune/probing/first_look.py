@@ -21,6 +21,7 @@ from botzoo.results.summary import class_table
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
+from botzoo.training.plan import input_lines
 from botzoo.training.recording.folder import check_output
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
@@ -249,6 +250,7 @@ def lines(look: Look) -> Iterator[str]:
     yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
     width = len(probe.linear.weight[0])
     yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
+    yield from under("input", input_lines(network))
     fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
     near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
     error = f"expected calibration error {100 * probe.calibration_error:.1f} %"
