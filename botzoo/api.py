@@ -174,8 +174,11 @@ def run_training(
     """
     began = time.perf_counter() if began is None else began
     every = all_callbacks(config, transfer, callbacks, began)
-    if mode is not None:
-        {"find_lr": find_lr, "dry_run": dry_run}[mode](config, every, given, own)
+    if mode == "find_lr":
+        find_lr(config, every, given, own)
+        return None
+    if mode == "dry_run":
+        dry_run(config, every, given, own)
         return None
     # A run without these two files is resumed even where its last step was taken: it has its card to write yet.
     if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):

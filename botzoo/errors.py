@@ -16,6 +16,7 @@ class BotzooError(Exception):
     handles an error looks at these attributes and never at the sentence.
 
     Attributes:
+        message: what is wrong, without the cure.
         value: what was wrong, where it is one value.
         accepted: the names that would have done, or words for them.
         cure: what to do.
@@ -24,7 +25,7 @@ class BotzooError(Exception):
     def __init__(
         self, message: str, *, value: object = None, accepted: str | Iterable[str] = (), cure: str = ""
     ) -> None:
-        self.value, self.cure = value, cure
+        self.message, self.value, self.cure = message, value, cure
         self.accepted = accepted if isinstance(accepted, str) else tuple(accepted)
         hint = "" if isinstance(self.accepted, str) else did_you_mean(str(value), self.accepted)
         super().__init__(f"{message}{hint} {cure}".rstrip())  # one argument, so that a process can hand it to another
@@ -66,13 +67,13 @@ class DivergedError(BotzooError):
 
 
 class StoppedError(BotzooError):
-    """Training was asked to stop and has written a checkpoint; the message holds the command to resume.
+    """Training was asked to stop and has written a checkpoint; the cure is the command to resume.
 
     ``exit_status`` is 130 after SIGINT, 143 after SIGTERM.
     """
 
-    def __init__(self, message: str, exit_status: int = 130) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, exit_status: int = 130, *, cure: str = "") -> None:
+        super().__init__(message, cure=cure)
         self.exit_status = exit_status
 
 

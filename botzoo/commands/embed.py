@@ -20,7 +20,7 @@ from botzoo.api import run_training
 from botzoo.errors import ConfigError
 from botzoo.hub.package import pack
 from botzoo.models.foreign import temperature_in
-from botzoo.models.pretrained import EMBEDDED, WEIGHTS_DIR
+from botzoo.models.pretrained import CARDS, EMBEDDED, WEIGHTS_DIR
 from botzoo.options.command_line import load_config
 from botzoo.options.config import TrainConfig
 from botzoo.results.card.claim import claim_in_card
@@ -28,8 +28,6 @@ from botzoo.results.card.usage import usage_code
 from botzoo.results.summary import print_to_terminal
 from botzoo.training.run import BEST
 from botzoo.util.files import sha256_of
-
-CARDS = Path(__file__).parents[2] / "cards"
 
 PICTURES = ("confusion.png", "learning_curve.png", "per_class.csv")
 

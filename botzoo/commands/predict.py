@@ -37,10 +37,8 @@ def run(argv: list[str]) -> None:
     add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
     add("--tta", choices=TTA, default="none", help="Average over several views.")
     temperature = (
-        "Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was "
-    )
-    temperature += (
-        "fitted after the training so that probabilities are as sure as they are right, if config.json has it."
+        "Divide the logits by it, which leaves the order of the classes as it is; 1 for none. By default what was fitted "
+        "after the training so that probabilities are as sure as they are right, if config.json has it."
     )
     add("--temperature", type=float, metavar="T", help=temperature)
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
@@ -111,6 +109,8 @@ def _check(options: argparse.Namespace, output: Path | None) -> str:
             raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
         named = FORMATS_BY_SUFFIX.get(output.suffix.lower())
         if None not in (named, form) and named != form:
-            raise ConfigError(f"--output {output} ends in {output.suffix} and --format is {form}: leave --format out.")
+            raise ConfigError(
+                f"--output {output} ends in {output.suffix} and --format is {form}: leave --format out, or give another name."
+            )
         form = form or named
     return form or "table"

@@ -66,9 +66,8 @@ class Decoded:
 
     def __init__(self, index: Index, pixels: list[Pixels] | None = None, path: Path | None = None) -> None:
         self.index, self.path, self._held, self._map = index, path, pixels, _mapped(index, path)
-        self.kept = (
-            self._held is not None or self._map is not None
-        )  # else they are decoded again when they are asked for
+        # else they are decoded again when they are asked for
+        self.kept = self._held is not None or self._map is not None
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, 3), to be read only.

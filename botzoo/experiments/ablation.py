@@ -116,25 +116,35 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     seeds = list(dict.fromkeys(seed for _, seed in [*plan, *before]))
 
     def so_far() -> Ablation:
-        ended = {at: end for name, end in series.ended.items() if (at := _rung_and_seed(name))[0] in options}
+        every = {_rung_and_seed(name): end for name, end in series.ended.items()}
+        ended = {(rung, seed): end for (rung, seed), end in every.items() if rung in options}
         outcomes = {at: end for at, end in ended.items() if isinstance(end, Outcome)}
         return Ablation(
-            *(ladder, options, seeds, folder, command),
+            ladder,
+            options,
+            seeds,
+            folder,
+            command,
             cells={at: Cell.of(*at, end) for at, end in outcomes.items()},
             diverged={at: end.diverged for at, end in ended.items() if isinstance(end, Failure)},
             facts={seed: end.facts for (_, seed), end in outcomes.items()},
             earlier=not set(before) <= set(plan),
         )
 
-    with series.opened(
-        REGISTER, options, precision.name, lambda rung: (folder / "cells" / rung).exists(), RUNS
-    ) as options:
+    def options_of_run(name: str) -> Options:
+        rung, seed = _rung_and_seed(name)
+        return options[rung] | {"seed": seed}
+
+    def begun(rung: str) -> bool:
+        return (folder / "cells" / rung).exists()
+
+    with series.opened(REGISTER, options, precision.name, begun, RUNS) as options:
         starts = {"random weights" if options[rung].get("scratch") else "pretrained weights" for rung in rungs}
         start = starts.pop() if len(starts) == 1 else "what each rung says"
         log.info("%s: %d rungs x %d seeds; they start from %s", ladder.name, len(rungs), len(plan) // len(rungs), start)
         series.train(
             {f"cells/{rung}/seed-{seed}": f"{rung}, seed {seed}" for rung, seed in plan},
-            lambda name: options[(at := _rung_and_seed(name))[0]] | {"seed": at[1]},
+            options_of_run,
             lambda: write_report(so_far()) if series.outcomes else None,
         )
     return so_far()

@@ -17,7 +17,7 @@ class Register:
     """The file in the folder of a series that says what its runs are."""
 
     file: str  # its name
-    what: str  # they are of, such as "ladder", the key of its name in the file
+    what: str  # what the runs are of, such as "ladder": the key of its name in the file
     parts: str  # the key of the options, of one part of the series after the other
     part: str  # how a message begins on what a part has, its name in the braces
 

@@ -58,7 +58,7 @@ class Outcome:
     correct: int  # images, which top1 is the share of
     images: int
     split: str  # role of those images, "test" or "validation"
-    best_epoch: int  # that the weights are of, from 1 on
+    best_epoch: int  # whose weights were kept, counted from 1
     validation: list[float]  # top-1 on the validation images after each epoch
     last: dict[str, Any]  # the whole line of metrics.jsonl after the last epoch
     set_aside: bool  # whether the validation images were taken from the training images
@@ -233,9 +233,9 @@ class Series(Generic[ConfigT]):
             log.warning("%s diverged and counts as such: %s", title, error)
             self.ended[name] = Failure(own, str(error))
         except StoppedError as stopped:
-            done = str(stopped).split(" Go on ")[0]  # its own command would go on with this run alone
-            again = f"{done} Finished runs are kept; go on with the same command: {self.command}"
-            raise StoppedError(again, stopped.exit_status) from stopped
+            # the cure of the run itself would go on with this run alone
+            again = f"Finished runs are kept; go on with the same command: {self.command}"
+            raise StoppedError(stopped.message, stopped.exit_status, cure=again) from stopped
         else:
             self.ended[name] = from_main(
                 self.accelerator, lambda: Outcome.of(RunRecord.load(place), own, config.split_seed, same.identity)

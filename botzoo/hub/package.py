@@ -12,7 +12,7 @@ from botzoo.errors import BotzooError, PublishError
 from botzoo.models.create import create_model
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
-from botzoo.results.card.claim import claim_in_card, license_fields
+from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
 from botzoo.util.files import sha256_of
@@ -58,21 +58,20 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
     folder = _find_model(path)
     config = _read_config(folder / "config.json")
     for name in FILES:
-        if (folder / name).is_symlink():  # what it leads to may be nobody else's business
+        if (folder / name).is_symlink():  # it may lead to something private
             raise PublishError(f"{folder / name} is a link to {(folder / name).readlink()}: put the file in its place.")
     try:  # as whoever downloads them will, every tensor of them
         create_model(f"local-dir:{folder}", len(config["label_names"]))
     except BotzooError as error:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
     try:
-        claim = claim_in_card(folder / "README.md")
+        card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
         if (folder / "recipe.yaml").is_file():
             read_recipe(folder / "recipe.yaml")
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
-    card = ModelCard((folder / "README.md").read_text(encoding="utf-8"))  # which can be read: its claim was
     license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     text = _published(card, repo, license)

@@ -12,14 +12,16 @@ import timm
 import yaml
 
 from botzoo.data.sources.hub import HUB_NAMES
-from botzoo.errors import ConfigError, ModelError
+from botzoo.errors import CheckpointError, ConfigError, ModelError
 from botzoo.inference.load import address_of, advice_offline
 from botzoo.models.loading import model_folder
 from botzoo.models.pretrained import WEIGHTS, Weights
+from botzoo.options.command import WORDS
 from botzoo.options.facts import without_machine
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
 from botzoo.util.files import free_name
+from botzoo.util.nested import flat
 
 PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}
 """The commands that a recipe may name in its first line, and the modules that they are."""
@@ -55,7 +57,7 @@ def reproduction(name: str, dataset: str | None = None, output: str | None = Non
 
     Raises:
         ModelError: no recipe travels with it.
-        CheckpointError: the recipe cannot be read.
+        CheckpointError: the recipe cannot be read, or says more than what is trained.
         NetworkError: it is on the Hub, which cannot be reached.
     """
     recipe, claim = _travelling(name)
@@ -63,7 +65,14 @@ def reproduction(name: str, dataset: str | None = None, output: str | None = Non
         there = "owner/name on the Hub, a model folder or a run with a recipe.yaml beside its weights"
         raise ModelError(f"No recipe travels with {name}, so that nobody can repeat it: give {there}.")
     written = read_recipe(recipe)
-    options = without_machine(written)  # whoever wrote it must not choose where this machine writes, or whom it tells
+    options = without_machine(written)
+    other = {*flat(written)} - {*flat(options)} | {*written} & {*WORDS}
+    if (
+        other and recipe.name != OF_A_RUN
+    ):  # whoever wrote it must not choose where this machine writes, or whom it tells
+        raise CheckpointError(
+            f"{recipe} holds {', '.join(sorted(other))}, which no recipe chooses: take that out of it."
+        )
     own = options.pop("dataset", None)
     shared = own if isinstance(own, str) and (own in HUB_NAMES or own == "digits" or own.count("/") == 1) else None
     if recipe.name == OF_A_RUN:

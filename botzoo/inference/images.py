@@ -31,7 +31,7 @@ KINDS = (
 URL_BYTES = 64 << 20  # most that are taken from an address
 URL_SECONDS = 20.0  # longest wait for an answer or for its next bytes
 URL_SECONDS_IN_ALL = 120.0
-HANDLERS = (  # all but those for files and FTP, to which a redirection must not lead
+HANDLERS = (  # for http and https alone: a redirection must lead to no file
     urllib.request.ProxyHandler,
     urllib.request.UnknownHandler,
     urllib.request.HTTPHandler,

@@ -22,10 +22,8 @@ from botzoo.models.create import check_name
 from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder
-from botzoo.models.pretrained import WEIGHTS
+from botzoo.models.pretrained import CARDS, WEIGHTS
 from botzoo.util.text import HEADING, table, under
-
-CARDS = Path(__file__).parents[2] / "cards"  # in a checkout; an installed package has none
 
 
 def sheet(name: str, *, every_layer: bool = False) -> list[str]:
@@ -117,8 +115,7 @@ def _weights(name: str, folder: Path | None, cfg: Mapping[str, Any], temperature
         of_it = [other for other, entry in WEIGHTS.items() if entry.architecture == weights.architecture]
         if len(of_it) > 1:
             yield _line("also", ", ".join(other for other in of_it if other != name))
-        own = CARDS / f"{name}.md"
-        card = str(own) if own.is_file() else hub or f"cards/{weights.name}.md in botzoo's repository"
+        card = str(CARDS / f"{weights.name}.md") if weights.path else hub
     elif any(cfg.get(key) for key in ("hf_hub_id", "file", "url")):
         yield _line("weights", f"timm's own, {hub}".rstrip(", "))
         yield _line("licence", terms if cfg.get("license") else "timm names none")

@@ -150,7 +150,9 @@ def read_config(path: Path) -> Config:
         if not isinstance(config, dict):
             raise ValueError("no JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{where} is not a model's config.json ({brief(error)}): fetch it again.") from error
+        raise CheckpointError(
+            f"{where} is not a model's config.json ({brief(error)}): fetch or copy it again."
+        ) from error
     _check(where, config, _SOUND)
     cfg, args = config.get("pretrained_cfg") or config, config.get("model_args") or {}  # objects, as was just checked
     _check(where, cfg, _SOUND)
@@ -196,7 +198,9 @@ def read_file(path: Path, read: Callable[[Path], T]) -> T:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a complete safetensors file ({brief(error)}): fetch it again.") from error
+        raise CheckpointError(
+            f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
+        ) from error
 
 
 def read_shapes(path: Path) -> Shapes:
@@ -289,6 +293,6 @@ def no_model(place: str, files: list[str]) -> CheckpointError:
         cure = "ask its owner for safetensors, or convert it where you trust it"
         return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}.")
     wanted = ("config.json", "model.safetensors")
-    missing = " and no ".join(name for name in wanted if name not in files)
+    missing = " and no ".join(name for name in wanted if name not in files) or "file that timm asks for"
     cure = f"give a folder or a repository with {' and '.join(wanted)}, such as the folder model of a finished run"
     return CheckpointError(f"There is no model in {place} (no {missing}): {cure}.")

@@ -26,6 +26,6 @@ def combined_license(weights: str | None, data: str | None, chosen: str | None) 
     inherited = inherited_license(weights, data)
     if inherited is not None and chosen not in (None, inherited):
         raise ConfigError(
-            f"--license is {chosen!r}, the weights it starts from have {inherited!r}: leave --license out."
+            f"--license is {chosen!r}, but the licence of the weights it starts from is {inherited!r}: leave --license out."
         )
     return inherited or chosen

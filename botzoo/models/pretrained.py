@@ -23,6 +23,10 @@ from botzoo.util.cache import cached_file
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 EMBEDDED = "resnet10d_bot.bot_r64_tin100"  # comes with the package and needs no network
+CARDS = next(
+    (place for above in Path(__file__).parents[1:3] if (place := above / "cards").is_dir()), Path("cards").absolute()
+)
+"""Their cards: in an installed package within it, in a checkout beside it."""
 
 _TIMM_RESULTS = "timm's re-evaluation, results/results-imagenet.csv at commit 7479d45, {size} px"
 _RA4_POST = "R. Wightman, 'Trick or ResNet Treat', huggingface.co/blog, October 2024, {size} px"

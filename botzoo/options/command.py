@@ -62,9 +62,8 @@ class Command(Generic[ConfigT]):
     defaults: Mapping[str, Any] = field(default_factory=dict)
     modes: Mapping[str, Mode] = field(default_factory=lambda: RUN_MODES)  # by the flags that ask for them
     examples: Mapping[str, str] = field(default_factory=dict)  # command lines with what they do, for the help
-    chosen: Collection[
-        str
-    ] = ()  # names of options that are chosen to suit the data where they are not given, for the help
+    # names of options that are chosen to suit the data where they are not given, for the help
+    chosen: Collection[str] = ()
     own: Mapping[str, Option] = field(default_factory=dict)  # no part of the configuration; see ``named_first``
 
 

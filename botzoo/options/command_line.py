@@ -17,8 +17,8 @@ from botzoo.errors import ConfigError
 from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
 from botzoo.options.values import SWITCH, in_words, read
-from botzoo.recipes import read_yaml
 from botzoo.util.nested import flat, nested
+from botzoo.util.yaml_files import read_yaml
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
@@ -83,18 +83,24 @@ def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where
     """Return ``options``, the ones of a group as a dictionary, as the types of their fields.
 
     YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds. Raises ConfigError
-    where a name does not exist or a value is of another type; ``where`` says in which file.
+    where a name does not exist or is of one machine or run, or a value is of another type; ``where`` says in which file.
     """
+    known = options_of(config_class)
     try:
-        return nested(_read(config_class, options))
+        read = _read(config_class, options)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if own := [name for name in read if known[name].machine]:  # whoever wrote it must not choose what is sent to whom
+        raise ConfigError(
+            f"{where} cannot hold {own[0]}, which is of one run: take it out and give {flag(own[0])} beside it."
+        )
+    return nested(read)
 
 
 def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
     """Return the configuration in a run's config.yaml; raise ConfigError where it is damaged or holds what is unknown."""
     try:
-        return made(nested(_read(config_class, read_yaml(file, yaml.BaseLoader))), config_class)
+        return made(nested(_read(config_class, read_yaml(file, as_text=True))), config_class)
     except ConfigError as error:
         raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
 
@@ -163,7 +169,7 @@ def _words(command: Command[Any], argv: list[str]) -> Iterator[tuple[str, str]]:
 
 def _from_file(file: Path, command: Command[Any]) -> dict[str, Any]:
     """Return the options in the file of --config, by their names."""
-    written = read_yaml(file, yaml.BaseLoader)  # all values as text, which options read as they read flags
+    written = read_yaml(file, as_text=True)  # as options read flags
     for name in (*WORDS, *command.modes, *command.own):
         if name in written:
             shown = flag(name) if name in command.modes else f"{flag(name)} {written[name]}"
@@ -178,6 +184,8 @@ def _read(config_class: type[ConfigT], options: Mapping[str, Any]) -> dict[str, 
     for name, written in flat(options).items():
         if name not in known:
             _refuse_group(name, known)
+            if above := next((other for other in known if name.startswith(f"{other}.")), None):
+                raise ConfigError(f"{flag(above)} is a group of values: it must be {in_words(known[above])}.")
             raise ConfigError(f"There is no option {name!r}.", value=name, accepted=known)
         found[name] = read(known[name], written)
     return found

@@ -84,9 +84,8 @@ class Option:
     needs: When | None = None  # what has to hold where it is in use
     # what must not hold where it is in use, each with what is wrong with the two ("both even out classes")
     excludes: Mapping[When, str] = field(default_factory=dict)
-    counts_with: When | None = (
-        None  # what has to hold for it to have an effect; without, it is left as it is, not refused
-    )
+    # what has to hold for it to have an effect; without, it is left as it is, not refused
+    counts_with: When | None = None
     presumes: Set[Need] = frozenset()  # what it needs of a run where it is in use
     rules_out: Need | None = None  # what a run lacks where it is in use
     instead: Set[str] = frozenset()  # options that stand in its place: it is not chosen where one of them is given
@@ -250,8 +249,9 @@ def in_use(config: Configuration, need: Need) -> list[str]:
 def refuse(config: Configuration, need: Need, because: str) -> None:
     """Raise ConfigError where options in use presume ``need``; ``because`` says why that is not to be had."""
     if flags := in_use(config, need):
-        s, them = ("s", "it") if len(flags) == 1 else ("", "them")
-        raise ConfigError(f"{' and '.join(flags)} need{s} {need.value}, {because}: leave {them} out.")
+        if len(flags) == 1:
+            raise ConfigError(f"{flags[0]} needs {need.value}, {because}: leave it out.")
+        raise ConfigError(f"{' and '.join(flags)} need {need.value}, {because}: leave them out.")
 
 
 def giving_way(config: ConfigT, names: Collection[str], given: Collection[str]) -> ConfigT:

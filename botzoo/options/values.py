@@ -6,10 +6,9 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-import yaml
-
 from botzoo.errors import ConfigError, did_you_mean
 from botzoo.options.facts import Option, flag
+from botzoo.util.yaml_files import parse_yaml
 
 IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -74,10 +73,7 @@ def _as(part: Any, written: Any) -> Any:
 
 
 def _as_tuple(parts: tuple[Any, ...], written: Any) -> tuple[Any, ...]:
-    try:
-        several = yaml.load(written, Loader=yaml.BaseLoader) if isinstance(written, str) else written
-    except yaml.YAMLError as error:
-        raise ValueError from error
+    several = parse_yaml(written, as_text=True) if isinstance(written, str) else written
     if not isinstance(several, list | tuple) or (... not in parts and len(several) != len(parts)):
         raise ValueError
     return tuple(_as(parts[0], one) for one in several)

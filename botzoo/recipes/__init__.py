@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from botzoo.errors import ConfigError
+from botzoo.errors import ConfigError, printable
+from botzoo.util.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
 ENDINGS = (".yaml", ".yml")
@@ -79,6 +78,7 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
     for key in ("options", "paper", "measured"):
         if not isinstance(values.get(key, {}), dict):
             raise ConfigError(f"{path}: {key} must be `name: value` lines.")
+    values |= {key: printable(str(values[key])) for key in ("about", "section") if key in values}
     if "paper" in values:
         values["paper"] = {model: accuracies(pair, path) for model, pair in dict(values["paper"]).items()}
     if base and base.endswith(ENDINGS):
@@ -103,20 +103,6 @@ def file_of(name: str, folder: Path, what: str) -> Path:
         cure = f"There are {', '.join(known)}; a file of your own ends in .yaml."
         raise ConfigError(f"There is no {what} {name!r}.", value=name, accepted=known, cure=cure)
     return folder / f"{name}.yaml"
-
-
-def read_yaml(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
-    """Return the mapping in a YAML file; raise ConfigError where it cannot be read or is no mapping."""
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        why = " ".join(str(error).split())  # PyYAML speaks in several lines
-        raise ConfigError(f"{path} must be YAML, `name: value` on each line ({why}).") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must be YAML, `name: value` on each line.")
-    return values
 
 
 def check_keys(values: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from botzoo import recipes
-from botzoo.errors import ConfigError
+from botzoo.errors import ConfigError, printable
 from botzoo.recipes import Options, merged
 from botzoo.util.nested import flat, nested
+from botzoo.util.yaml_files import read_yaml
 
 FOLDER = recipes.FOLDER / "ladders"
 KEYS = ("about", "recipe", "model", "rungs")
@@ -69,18 +70,18 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
     """
     path = recipes.file_of(name, FOLDER, "ladder")
-    values = recipes.read_yaml(path)
+    values = read_yaml(path)
     recipes.check_keys(values, KEYS, f"{path}: there is")
     entries = values.get("rungs")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
     base = recipes.load(str(values["recipe"])).resolved() if values.get("recipe") else {}
     named = [recipes.load(str(entry["recipe"])) for entry in entries if "recipe" in entry]
-    shown = model if named and all(model in recipe.paper for recipe in named) else values.get("model")
+    shown = model if named and all(model in recipe.paper for recipe in named) else str(values.get("model"))
     rungs: list[Rung] = []
     for entry in entries:  # one after another, as each stands on one of those before it
         rungs.append(_rung(path, entry, base, rungs, shown))
-    return Ladder(name, str(values.get("about", "")), tuple(rungs), rungs[0].options.get("epochs"))
+    return Ladder(name, printable(str(values.get("about", ""))), tuple(rungs), rungs[0].options.get("epochs"))
 
 
 def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], model: str | None) -> Rung:
@@ -90,7 +91,7 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
     names = [rung.name for rung in lower]
     if name in names:
         raise ConfigError(f"{path}: two rungs are called {name}: give one of them another name.")
-    if not name or set(name) & set('/\\:*?"<>|') or name.startswith("."):
+    if not name or set(name) & set('/\\:*?"<>|') or name[0] in ". " or not name.isprintable() or len(name) > 80:
         raise ConfigError(f"{path}: each rung needs a name that can be a folder's, and {name!r} is not one.")
     if not isinstance(entry.get("options", {}), dict):
         raise ConfigError(f"{path}: options of the rung {name} must be `name: value` lines.")
@@ -101,7 +102,7 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
         raise ConfigError(f"{path}: {name} stands on {below!r}, which is not among the rungs before it.")
     own = recipes.accuracies(entry["paper"], path) if "paper" in entry else None
     figures = own or (recipe.paper.get(model or "") if recipe else None)
-    about = str(entry.get("about") or (recipe.about if recipe else ""))
+    about = printable(str(entry.get("about") or (recipe.about if recipe else "")))
     return Rung(name, options, below, about, figures[0] if figures else None)
 
 

@@ -1,17 +1,13 @@
 """A finished run as its folder tells it: plain values, from which everything else in this package is made."""
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
-from botzoo.errors import CheckpointError
+from botzoo.errors import CheckpointError, ConfigError
 from botzoo.models.foreign import temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
@@ -22,7 +18,8 @@ from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.nested import flat
-from botzoo.util.text import and_list, brief
+from botzoo.util.text import and_list, brief, program
+from botzoo.util.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,10 @@ class RunRecord:
             raise CheckpointError(f"{folder} is not the folder of a run: it has no config.yaml.")
         if not (folder / "model" / "config.json").is_file():
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
-        options = _read(folder / "config.yaml", yaml.safe_load)
+        try:
+            options = read_yaml(folder / "config.yaml")
+        except ConfigError as error:
+            raise CheckpointError(f"{folder} cannot be read. {error}") from error
         facts = _read(folder / "run.json", json.loads)
         history = _read(folder / "metrics.jsonl", lambda text: {"lines": list(map(json.loads, text.splitlines()))})
         model_config = _read(folder / "model" / "config.json", json.loads)
@@ -82,7 +82,7 @@ class RunRecord:
     @property
     def program(self) -> str:
         """The words of the run's command before its options, such as ``botzoo train``."""
-        return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(self.facts["command"])))
+        return program(self.facts["command"])
 
     @property
     def class_names(self) -> list[str]:
@@ -191,6 +191,6 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         if not isinstance(found, dict):
             raise ValueError("it holds no names and values")
         return found
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         reason = brief(error) if path.is_file() else "there is no such file"
         raise CheckpointError(f"{path} cannot be read ({reason}).") from error

@@ -6,16 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard
-
 from botzoo.errors import CheckpointError
 from botzoo.results.calibration import write_temperature
-from botzoo.results.card import sections
 from botzoo.results.card.beside import FILES
-from botzoo.results.card.claim import card_data
+from botzoo.results.card.card import card
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
-from botzoo.results.words import words_of
 from botzoo.training.callbacks import Callback
 from botzoo.util.files import sha256_of, write_text
 
@@ -48,15 +44,6 @@ def describe(folder: Path) -> RunRecord:
         write(record, model / name)
     write_text(model / "README.md", card(record))  # last: it names the pictures that are there
     return record
-
-
-def card(record: RunRecord) -> str:
-    """Return the model card: a front matter for the Hub, and what people read."""
-    words = words_of(record)
-    first = [*words.opening(record), *sections.use(record), *sections.data_section(record)]
-    work = [*words.results(record), *sections.training(record), *sections.limits(words.limits(record))]
-    body = "\n\n".join([*first, *work, *sections.licence(record), *sections.credit(record)])
-    return str(ModelCard(f"---\n{card_data(record, words.eval_results(record)).to_yaml()}\n---\n\n{body}\n"))
 
 
 class Report(Callback):

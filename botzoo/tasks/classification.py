@@ -103,10 +103,10 @@ class Evaluation:
         return self.top1 - before.top1, 100 * (centre - half), 100 * (centre + half)
 
     def telling(self) -> int:
-        return 0  # each says as much as another
+        return int(self.confidence.argmax())  # of one in doubt, another arithmetic may name another class
 
     def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
-        expected = class_names[int(self.predicted[0])]
+        expected = class_names[int(self.predicted[self.telling()])]
         return bool(lines) and lines[0].startswith(f"{expected}: "), expected
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:

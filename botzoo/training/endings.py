@@ -4,7 +4,6 @@ import shlex
 import signal
 import sys
 import threading
-from itertools import takewhile
 from types import FrameType
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 from botzoo.errors import DivergedError, StoppedError
 from botzoo.training.recording.checkpoint import checkpoints
 from botzoo.training.state import Run
-from botzoo.util.text import and_list
+from botzoo.util.text import and_list, program
 
 POLL_STEPS = 10
 """On several GPUs the processes agree on stopping every so many steps, on CPUs at each."""
@@ -62,8 +61,9 @@ def show_progress(run: Run) -> "tqdm[Any]":
     """Return the progress bar, in images with the time left: on a terminal or in a notebook, from the main process only."""
     quiet = not (run.is_main and (sys.stderr.isatty() or in_notebook()))
     total, initial = (steps * run.order.batch_size for steps in (run.schedule.total_steps, run.progress.step))
-    shown: dict[str, Any] = {"unit": "img", "unit_scale": True, "dynamic_ncols": True}
-    return tqdm(None, "training", total, initial=initial, disable=quiet, **shown)
+    return tqdm(
+        None, "training", total, unit="img", unit_scale=True, initial=initial, disable=quiet, dynamic_ncols=True
+    )
 
 
 def in_notebook() -> bool:
@@ -75,8 +75,9 @@ def stopped(run: Run, stop: StopRequest, command: str) -> StoppedError:
     """Return the error of a run that was asked to stop, after its checkpoint has been written."""
     name = stop.signal.name if stop.signal is not None else "another process"
     where = f"Stopped by {name} after step {run.progress.step:,} of {run.schedule.total_steps:,}"
-    message = f"{where}; the checkpoint is written. Go on with: {resume_command(run, command)}"
-    return StoppedError(message, 128 + (stop.signal or signal.SIGTERM))  # the exit status that a shell reports
+    status = 128 + (stop.signal or signal.SIGTERM)  # as a shell reports it
+    cure = f"Go on with: {resume_command(run, command)}"
+    return StoppedError(f"{where}; the checkpoint is written.", status, cure=cure)
 
 
 def resume_command(run: Run, command: str) -> str:
@@ -84,9 +85,8 @@ def resume_command(run: Run, command: str) -> str:
     if own := run.facts.get("own"):
         call = f"the same call from Python, with resume={str(run.folder)!r}"
         return f"{call}, the same {and_list(own)} and no other options"
-    program = takewhile(lambda word: not word.startswith("-"), shlex.split(command))  # such as botzoo train
     launcher = "" if run.order.world_size == 1 else " (under the same launcher)"
-    return f"{' '.join(program)} --resume {shlex.quote(str(run.folder))}{launcher}"
+    return f"{program(command)} --resume {shlex.quote(str(run.folder))}{launcher}"
 
 
 def diverged(run: Run, step: int) -> DivergedError:

@@ -97,12 +97,12 @@ def train(
             finish(run, callbacks)
         except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step
             again = resume_command(run, command)
-            raise StoppedError(f"Interrupted. Go on from the newest checkpoint with: {again}") from error
+            raise StoppedError("Interrupted.", cure=f"Go on from the newest checkpoint with: {again}") from error
     return run
 
 
 def ready(run: Run, callbacks: Sequence[Callback]) -> None:
-    """Ready the network for the first step of this sitting, with a micro-batch that the memory holds."""
+    """Ready the network for the first step of this session, with a micro-batch that the memory holds."""
     start_epoch(run, callbacks)
     if run.trainer.whole is run.trainer:  # features in the place of images take next to no memory
         run.order = fit_memory(run.trainer, run.order, run.feed.whole.largest_size)

@@ -32,7 +32,7 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
         raise ConfigError(f"--batch-size is {batch} and there are {images} training images: give {images} or fewer.")
     if batch % world:
         raise ConfigError(
-            f"--batch-size is {batch}, and {world} processes share it evenly: give a multiple of {world}."
+            f"--batch-size is {batch}, which {world} processes cannot share evenly: give a multiple of {world}."
         )
     share = batch // world  # of each process, which takes it in micro-batches of equal size
     micro = min(config.engine.micro_batch or share, share)

@@ -1,4 +1,4 @@
-"""What we need of other libraries and they keep to themselves: all of it is here, and a test fails where it changes."""
+"""What we need of other libraries and they keep to themselves: it is here, and a test fails where it changes."""
 
 from __future__ import annotations
 

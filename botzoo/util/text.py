@@ -1,6 +1,8 @@
 """Words for people: lists, durations, sizes, tables for the terminal, and errors on one line."""
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from botzoo.errors import printable
 
@@ -29,6 +31,11 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
     """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def program(command: str) -> str:
+    """Return the words of a command line before its options, such as ``botzoo train``."""
+    return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
 
 
 def and_list(items: Sequence[object]) -> str:

@@ -28,8 +28,19 @@ def finetune(
 ) -> FinishedRun:
     """Fine-tune a pretrained model on images, as the command does, and return the finished run.
 
-    Arguments are those of ``botzoo.train`` but for ``recipe``; ``options`` are every other option of this command, such
-    as ``epochs=5``, those of a group with two underscores, such as ``data__hflip=0``, or as a dictionary.
+    Args:
+        data: what --dataset takes (a folder, a Hub id, a short name), or the data itself: a ``datasets.Dataset`` or
+            ``DatasetDict``, a torch Dataset of (image, label), a pair (images, labels), a pandas DataFrame, or a dict of
+            splits of these; see ``botzoo.data.sources.memory.in_memory``.
+        model: what --model takes, or a network of your own that returns logits (N, K).
+        callbacks: see ``botzoo.training.callbacks.Callback``.
+        transform: makes pixels of a PIL image in training, in place of crop, flip and augmentation; see
+            ``botzoo.data.transforms.OwnTransform``.
+        loss: returns a scalar, of logits float32 (N, K) and labels int64 (N,), or float32 (N, K) where an image may have any
+            number of them.
+        resume: folder of a run to go on with; all other options are that run's.
+        options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
+            ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
 
     Raises BotzooError: with the line that the command would print.
     """

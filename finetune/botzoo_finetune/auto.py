@@ -39,7 +39,7 @@ MEASURED = "measured with resnet10d_bot alone"  # the source of rules that docs/
 PASSES = 16_000  # training images seen in a run on a processor, each as often as there are epochs
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
 ON_GPU = 5  # so many times as many on a GPU, which is faster by more
-EASY = 95.0  # accuracy of the probe in per cent from which on half of them do
+EASY = 95.0  # accuracy of the probe, in per cent, from which on half as many images suffice
 USUAL, USUAL_SGD = (0.004, 0.05), (0.2, 1e-4)
 """Learning rate at a batch of 256 and weight decay of AdamW, and of SGD with momentum and what is made of it."""
 TRANSFORMER_LR = 0.0005

@@ -53,16 +53,15 @@ def main() -> None:
 
 def command() -> Command[FinetuneConfig]:
     """Return the command with the defaults of its recipe."""
-    import yaml
-
     from botzoo.options.command import RUN_MODES, Command, Mode
+    from botzoo.util.yaml_files import read_yaml
     from botzoo_finetune.config import CHOSEN, FinetuneConfig
 
     return Command(
         PROG,
         "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load.",
         FinetuneConfig,
-        yaml.safe_load(RECIPE.read_text(encoding="utf-8")),
+        read_yaml(RECIPE),
         RUN_MODES | {flag.partition(" ")[0]: Mode(what, flag.partition(" ")[2]) for flag, what in MODES.items()},
         EXAMPLES,
         CHOSEN,

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -13,9 +14,12 @@ from botzoo.data import decode as module
 from botzoo.data.decode import decode
 from data.pictures import RED, encode, noise
 
+YCBCR = ["YCbCr"] if int(PIL.__version__.split(".")[0]) >= 13 else []
+"""Pillow before 13 cannot read such a TIFF of its own."""
+
 MODES = {
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
-    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "I;16", "I", "F", "CMYK", "YCbCr", "LAB"],
+    "TIFF": ["1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "I;16", "I", "F", "CMYK", "LAB", *YCBCR],
     "JPEG": ["L", "RGB", "CMYK", "YCbCr"],
     "WEBP": ["RGB", "RGBA"],
     "BMP": ["1", "L", "P", "RGB", "RGBA"],

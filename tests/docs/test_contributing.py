@@ -44,7 +44,7 @@ def followed(tmp_path: Path) -> Path:
     edit(find, "\nSOURCES", "\nfrom botzoo.data.sources.csv_files import CsvFiles\nSOURCES")
     find.write_text(re.sub(r"SOURCES: list.*", block("SOURCES").strip(), find.read_text()), encoding="utf-8")
     beside = root / "botzoo/results/card/beside.py"
-    edit(beside, "\nimport ", "\nimport csv\nimport numpy as np\nfrom botzoo.util.files import written_whole\nimport ")
+    edit(beside, "\nimport ", "\nimport numpy as np\nimport ")
     beside.write_text(f"{beside.read_text()}\n\n{block('@beside')}", encoding="utf-8")
     edit(root / "botzoo/cli.py", '    "publish": ', f'{block("    " + chr(34) + "export")}    "publish": ')
     return root

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from botzoo import __version__
 from botzoo.options.command_line import parse
 from botzoo.util.nested import flat
 from botzoo_finetune import cli
@@ -25,6 +26,12 @@ def config_of(*argv: str) -> FinetuneConfig:
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_version_is_one_line_with_the_name_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(cli.command(), ["--version"])
+    assert capsys.readouterr().out == f"botzoo-finetune {__version__}\n"
 
 
 def test_the_default_recipe_is_what_is_run() -> None:

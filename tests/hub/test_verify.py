@@ -20,10 +20,14 @@ from botzoo.hub.verify import Check, exit_status, verify
 from botzoo.inference.sheet import sheet
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
+from botzoo.options.command import WORDS
+from botzoo.options.facts import options_of
 from botzoo.results.calibration import write_temperature
 from botzoo.results.card.claim import claim_in_card, claim_in_table
 from botzoo.results.card.usage import HERE, usage_code
 from botzoo.util.files import sha256_of
+from botzoo.util.nested import nested
+from botzoo_finetune.config import FinetuneConfig
 from conftest import write_photos
 from running import final_weights
 
@@ -181,13 +185,15 @@ def test_a_run_without_a_recipe_has_its_own_options(run: Path, photos: Path, pla
     assert found.command == f"botzoo train --config {run / 'config.yaml'} --dataset {photos} --output runs/run-again"
 
 
-def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(run: Path) -> None:
-    file = run / "model" / "recipe.yaml"
-    hostile = {"output": "/etc/cron.d", "push_to": "evil/model", "tracker": "wandb", "data": {"cache_gib": 1e9}}
-    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | hostile))
-    found = reproduction(str(run))
-    assert not {"output", "push_to", "tracker"} & found.options.keys()
-    assert found.options["data"] == {}
+OF_A_MACHINE = [name for name, own in options_of(FinetuneConfig).items() if own.machine]
+
+
+@pytest.mark.parametrize("name", [*OF_A_MACHINE, *WORDS])
+def test_a_recipe_cannot_choose_where_to_write_or_what_to_tell_whom(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(nested({"epochs": 1, name: "x"})))
+    with pytest.raises(CheckpointError, match=f"recipe.yaml holds {name}, which no recipe chooses"):
+        reproduction(f"local-dir:{tmp_path}")
 
 
 @pytest.mark.parametrize(

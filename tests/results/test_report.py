@@ -111,7 +111,7 @@ def no_run(run: Path) -> None:
         (unfinished, "has not finished: go on with it by --resume"),
         (damaged, r"run\.json cannot be read"),
         (half, r"has no name, no split, no steps"),
-        (listed, r"config\.yaml cannot be read \(it holds no names"),
+        (listed, r"config\.yaml must be YAML"),
         (without_log, r"metrics\.jsonl cannot be read \(there is no such file"),
         (without_answers, "there is no such file"),
         (of_other_weights, "not those that were evaluated"),

@@ -77,3 +77,10 @@ def test_without_a_number_the_task_chooses_how_many_are_named() -> None:
     one, several = (task.named(task.probabilities(LOGITS)) for task in TASKS)
     assert [len(named) for named in one] == [4] * 6
     assert [len(named) for named in several] == (LOGITS > 0).sum(1).tolist()
+
+
+def test_other_code_is_asked_about_the_image_that_is_least_in_doubt() -> None:
+    sure = torch.tensor([[0.1, 0.0], [0.0, 0.1], [9.0, 0.0]])  # in half precision, the first two may turn over
+    evaluation = CLASSIFICATION.evaluation(CLASSIFICATION.answers(sure, torch.tensor([0, 0, 0])))
+    assert evaluation.telling() == 2
+    assert evaluation.confirmed(["a", "b"], ["a: 99.9%"]) == (True, "a")

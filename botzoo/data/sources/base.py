@@ -118,9 +118,8 @@ class ImageData(Generic[SplitT]):
     license: str | None = None  # if it is known
     mirrored: bool = True  # whether a mirrored image means the same
     notes: tuple[str, ...] = ()  # sentences for the reader on what was decided here
-    declared: bool = (
-        False  # whether the data itself lists its classes, so that one without images is a class all the same
-    )
+    # whether the data itself lists its classes, so that one without images is a class all the same
+    declared: bool = False
     set_aside: bool = False  # whether the validation images were taken from the training images
     in_memory: bool = False  # whether it was an object, so that its name does not find it again
 

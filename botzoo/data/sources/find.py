@@ -48,8 +48,10 @@ def find_images(dataset: Any, *, image_column: str | None = None, label_column: 
         return checked(source.open(name, path, image_column, label_column))
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
         short = ["digits", *HUB_NAMES]
-        missing = f"There is no data set {name!r}: no folder here has that name.{did_you_mean(name, short)}"
-        raise DataError(f"{missing} Give a folder, a Hub id (owner/name) or one of {', '.join(short)}.")
+        missing = f"There is no data set {name!r}: no folder here has that name, and it is no short name."
+        raise DataError(
+            f"{missing}{did_you_mean(name, short)} Give a folder, a Hub id (owner/name) or one of {', '.join(short)}."
+        )
     if not path.exists():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")

@@ -221,8 +221,8 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
         raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
     kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
     if kind.rstrip("0123456789") not in ("int", "uint", "bool", "string", "large_string"):
-        what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists of these"
-        raise DataError(f"{what}. Name another one with --data.label-column.")
+        what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
+        raise DataError(f"{what} of these, or of 0 and 1 for each class. Name another one with --data.label-column.")
 
 
 def _declared_names(feature: Any) -> list[str] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from botzoo.errors import CheckpointError
+from botzoo.errors import CheckpointError, ConfigError
 from botzoo.options.facts import without_machine
 from botzoo.results.per_class import FULL_TABLE
 from botzoo.results.pictures import confusion_figure, curve_figure
@@ -21,11 +21,9 @@ from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.files import write_text, written_whole
 from botzoo.util.pictures import drawn
-from botzoo.util.text import brief
+from botzoo.util.yaml_files import read_yaml
 
 Write = Callable[[RunRecord, Path], object]
-
-RECIPE_BYTES = 1 << 20  # at most; a stranger's file may be of any size
 
 FILES: dict[str, Write] = {}
 """What writes each file, given the record of the run and the path, by the file's name; in the order of writing."""
@@ -44,7 +42,7 @@ def beside_the_model(name: str) -> Callable[[Write], Write]:
 @beside_the_model("recipe.yaml")
 def write_recipe(record: RunRecord, path: Path) -> None:
     """Write recipe.yaml: the options as they took effect, without what belongs to one machine."""
-    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay is nobody's business
+    public = dict(record.facts["public"])  # of paths their last part alone: where a folder lay stays private
     classes = public.pop("classes")
     options = without_machine(record.options) | public
     options["data"] = options["data"] | {"classes": classes}
@@ -57,14 +55,9 @@ def write_recipe(record: RunRecord, path: Path) -> None:
 def read_recipe(recipe: Path) -> dict[str, Any]:
     """Return what a recipe.yaml holds; raise CheckpointError where it is too large, damaged, or no list of options."""
     try:
-        if recipe.stat().st_size > RECIPE_BYTES:
-            raise ValueError(f"it has {recipe.stat().st_size:,} bytes")
-        options = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-        if not isinstance(options, dict):
-            raise ValueError("it holds no `name: value` lines")
-        return options
-    except (yaml.YAMLError, OSError, ValueError) as error:
-        raise CheckpointError(f"{recipe} is not a recipe that can be read ({brief(error)}).") from error
+        return read_yaml(recipe)
+    except ConfigError as error:
+        raise CheckpointError(f"{recipe} is not a recipe that can be read. {error}") from error
 
 
 @beside_the_model("metrics.jsonl")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from botzoo.errors import CheckpointError
 from botzoo.models.pretrained import Weights
@@ -17,6 +18,7 @@ from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import CLASSIFICATION, wilson
 from botzoo.tasks.find import TASKS
 from botzoo.util.text import brief
+from botzoo.util.yaml_files import parse_yaml
 
 CARD_BYTES = 4 << 20  # at most; a stranger's file may be of any size
 IMAGENET = 50_000  # validation images of ImageNet-1k
@@ -102,16 +104,31 @@ def eval_result(record: RunRecord, metric: str, name: str, value: float, interva
     )
 
 
+def read_card(file: Path) -> ModelCard:
+    """Return a card that anybody may have written.
+
+    Raises:
+        CheckpointError: the file is too large for a card, or its front matter cannot be read; see ``parse_yaml``.
+    """
+    if file.stat().st_size > CARD_BYTES:
+        raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes, too many for a card.")
+    try:
+        text = file.read_text(encoding="utf-8")
+        if front := REGEX_YAML_BLOCK.search(text):
+            parse_yaml(front[2])  # before ModelCard reads it, which sets no limits
+        return ModelCard(text)
+    except Exception as error:  # ValueError, and others for a model-index that is not one
+        raise CheckpointError(f"{file} is not a model card that can be read ({brief(error, 1000)}).") from error
+
+
 def claim_in_card(card: Path) -> Claim | None:
     """Return the figure of ``FIGURES`` that a card's front matter claims, None where it has none with its images.
 
     Raises:
-        CheckpointError: the file is too large for a card, or no card.
+        CheckpointError: as ``read_card``, or the figure is none.
     """
-    if card.stat().st_size > CARD_BYTES:
-        raise CheckpointError(f"{card} has {card.stat().st_size:,} bytes, too many for a card.")
+    data: Any = read_card(card).data
     try:
-        data: Any = ModelCard(card.read_text(encoding="utf-8")).data
         found = [result for result in data.eval_results or [] if result.metric_type in FIGURES and result.metric_args]
         if not found:
             return None
@@ -129,7 +146,7 @@ def claim_in_card(card: Path) -> Claim | None:
             weights_sha256=weights,
             metric=result.metric_type,
         )
-    except Exception as error:  # YAML's errors, and others for values that are not what they should be
+    except Exception as error:  # whatever values raise that are not what they should be
         raise CheckpointError(f"{card} is not a model card that can be read ({brief(error)}).") from error
 
 

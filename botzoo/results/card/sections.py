@@ -293,7 +293,7 @@ def credit(record: RunRecord) -> Iterator[str]:
 
 
 def without_folders(command: str) -> str:
-    """Return a command with absolute paths cut to their last part: where something lay is nobody's business."""
+    """Return a command with absolute paths cut to their last part: where something lay stays private."""
     path = re.compile(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", re.S)
     words = shlex.split(command)
     kept = [found[1] + Path(found[2]).name if (found := path.fullmatch(word)) else word for word in words]

@@ -73,8 +73,8 @@ class Budget:
 
     asked: str  # as typed
     seconds: float  # of the whole command
-    before: float  # the first step
-    steps: int  # that fit
+    before: float  # passed before the first step
+    steps: int  # how many fit
     steps_per_epoch: int
     checkpoint_every: int | None
     costs: Costs  # as measured
@@ -176,8 +176,8 @@ class KeepBudget(Callback):
             if not steps:
                 least = run_seconds(1, costs, 1, every) + costs.end
                 raise ConfigError(
-                    f"--budget is {config.budget}: {duration(before)} went by before the first step, and one with its "
-                    f"evaluations and the model folder takes {duration(least)} more: give "
+                    f"--budget is {config.budget}: {duration(before)} went by before the first step, and one step with "
+                    f"its evaluations and the model folder takes {duration(least)} more: give "
                     f"{math.ceil(LATE * (before + least))}s or more."
                 )
             budget = Budget(config.budget, seconds, before, steps, steps_per_epoch, every, costs)

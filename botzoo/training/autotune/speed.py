@@ -89,15 +89,16 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
         next(run.feed.train_batches(order, 0, 1))
         first = agreed(now(device) - began)
         steps = _phases(run, callbacks, seconds, allowance)
-        start, each = at_the_end = _evaluation(run, run.trainer, run.feed, allowance)
+        start, each = _evaluation(run, run.trainer, run.feed, allowance)
+        last_start, last_each = start, each
         saving = agreed(on_main(run.accelerator, lambda: _saving(run)) or 0.0)
         if run.trainer.whole is not run.trainer:  # the figures that a run closes with come from the whole network
-            at_the_end = _evaluation(run, run.trainer.whole, run.feed.whole, allowance)
+            last_start, last_each = _evaluation(run, run.trainer.whole, run.feed.whole, allowance)
     evaluation = start + each * _batches(run, "validation")
     # --soup takes at most BatchNorm's statistics and an evaluation for each epoch after the first.
     tried, statistics = (run.config.soup or 1) - 1, measuring_steps(order.batch_size, order.steps_per_epoch)
     end = saving + UNMEASURED + tried * (evaluation + statistics * steps[-1][1])
-    end += sum(at_the_end[0] + at_the_end[1] * _batches(run, role) for role in run.images if role != "train")
+    end += sum(last_start + last_each * _batches(run, role) for role in run.images if role != "train")
     return Costs(steps, first, evaluation, saving, end)
 
 

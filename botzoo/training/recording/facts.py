@@ -10,6 +10,7 @@ from typing import Any
 
 import timm
 
+from botzoo import __version__
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
@@ -60,7 +61,7 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         if (now := hardware(accelerator)) not in before["hardware"]:
             before["hardware"] += f"; resumed on {now}"
         return before
-    packages = "botzoo", "torch", "timm", "torchvision", "accelerate", "datasets"
+    packages = "torch", "timm", "torchvision", "accelerate", "datasets"
     facts = {
         "command": command,
         "started": time.strftime("%Y-%m-%d"),
@@ -70,7 +71,8 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {"botzoo": __version__}
+        | {name: version(name) for name in packages},  # ours also where not installed
         **run.facts,  # of the callbacks, such as a budget
     }
     if run.is_main:
@@ -146,7 +148,7 @@ def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
 
 
 def data_title(data: ImageData[Any]) -> str:
-    """Return the data set's name, of a folder the last part only: where it lay is nobody's business."""
+    """Return the data set's name, of a folder the last part only: where it lay stays private."""
     return data.name if data.hub_id or data.name == "digits" else Path(data.name).expanduser().resolve().name
 
 

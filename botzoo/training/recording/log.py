@@ -28,7 +28,7 @@ def open_records(run: Run, command: str, *, resumed: bool) -> None:
 
 
 class Watch:
-    """Seconds of the run over all its sittings, and images per second since the last restart."""
+    """Seconds of the run over all its sessions, resumed ones too, and images per second since the last restart."""
 
     def __init__(self, seconds_before: float, batch_size: int) -> None:
         self.before, self.batch_size = seconds_before, batch_size

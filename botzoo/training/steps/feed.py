@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from botzoo.data.augment import make_augment
 from botzoo.data.loader import Batch, LoadedSplit
@@ -89,13 +89,14 @@ class ImageFeed:
 
     def eval_batches(self, order: Order, role: str) -> Iterator[Batch]:
         """Yield this process's share of a split in order; each image comes once over all processes."""
-        batch, transform = (
-            2 * order.micro_batch,
+        return self.images[role].eval_batches(
             EvalTransform(self.preprocessing),
-        )  # without gradients twice as many fit
-        loading: dict[str, Any] = {"workers": self.workers, "pin": self.pin}
-        split = self.images[role]
-        return split.eval_batches(transform, batch, rank=order.rank, world_size=order.world_size, **loading)
+            2 * order.micro_batch,  # without gradients twice as many fit
+            rank=order.rank,
+            world_size=order.world_size,
+            workers=self.workers,
+            pin=self.pin,
+        )
 
     def describe(self) -> str:
         """Say how images are prepared, for the plan."""

@@ -137,8 +137,8 @@ def _load(name: str, address: str, num_classes: int) -> Network:
         if isinstance(error.__cause__, GatedRepoError):
             raise
         raise NetworkError(
-            f"The weights of the teacher {name} are not cached and the Hub cannot be reached: try again, or give "
-            "--distillation a local-dir:PATH or the folder of a finished run."
+            f"The weights of the teacher {name} are not cached and the Hub cannot be reached: connect and try again, or "
+            "give --distillation a local-dir:PATH or the folder of a finished run."
         ) from error
     except BotzooError as error:
         if timm.is_model(address) and not timm.is_model_pretrained(address):

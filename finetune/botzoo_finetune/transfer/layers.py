@@ -16,7 +16,6 @@ from botzoo.models.layers import head_names, keep_statistics
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import LrScale, scale_lr
-from botzoo_finetune.config import FinetuneConfig
 
 
 def stages(model: nn.Module) -> list[list[str]]:
@@ -134,19 +133,21 @@ class LayerDecay(Callback):
     By --layer-decay and --head-lr-scale of the run, the former of which may be chosen for the data.
     """
 
+    @staticmethod
+    def _factors(run: Run) -> tuple[float, float]:
+        """Return both; a run from scratch has no such options."""
+        return getattr(run.config, "layer_decay", 1.0), getattr(run.config, "head_lr_scale", 1.0)
+
     def on_setup(self, run: Run) -> None:
         """Part the optimizer's groups by layer."""
-        config = run.config
-        assert isinstance(config, FinetuneConfig)
-        if config.layer_decay < 1 or config.head_lr_scale != 1:
-            scale = layer_decay(run.model, config.layer_decay, config.head_lr_scale)
-            scale_lr(run.trainer.optimizer, run.model, scale)
+        decay, head_scale = self._factors(run)
+        if decay < 1 or head_scale != 1:
+            scale_lr(run.trainer.optimizer, run.model, layer_decay(run.model, decay, head_scale))
 
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
         """Say by what the learning rate is multiplied."""
-        config = run.config
-        assert isinstance(config, FinetuneConfig)
-        scales = [f"{config.layer_decay:g} from layer to layer"] if config.layer_decay < 1 else []
-        scales += [f"{config.head_lr_scale:g} for the classifier"] if config.head_lr_scale != 1 else []
+        decay, head_scale = self._factors(run)
+        scales = [f"{decay:g} from layer to layer"] if decay < 1 else []
+        scales += [f"{head_scale:g} for the classifier"] if head_scale != 1 else []
         if scales:
             yield "optimizer", f"learning rate times {' and times '.join(scales)}"

@@ -17,11 +17,11 @@ from PIL import Image
 from botzoo.errors import ConfigError
 from botzoo.models.licence import combined_license
 from botzoo.results.calibration import Calibration, fit_temperature
+from botzoo.results.card.card import card as card_text
 from botzoo.results.card.sections import without_folders
 from botzoo.results.classification import sureness
 from botzoo.results.per_class import class_figures
 from botzoo.results.record import RunRecord
-from botzoo.results.report import card as card_text
 from botzoo.results.report import describe
 from botzoo.results.summary import summary
 from botzoo.tasks.classification import Evaluation, wilson

@@ -16,7 +16,7 @@ from botzoo.options.accepted import seconds_of
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig
 from botzoo.results.card.beside import read_recipe, write_recipe
-from botzoo.results.report import card
+from botzoo.results.card.card import card
 from botzoo.training.autotune import budget, speed
 from botzoo.training.autotune.budget import Budget, KeepBudget, Pace, fit_steps, run_seconds
 from botzoo.training.autotune.speed import LEAST, UNMEASURED, Costs, images_per_second, measure, seconds_each

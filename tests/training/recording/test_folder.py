@@ -2,6 +2,7 @@
 
 import json
 import logging
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from accelerate import Accelerator
 from filelock import FileLock
 
+from botzoo import __version__
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.command_line import load_config
 from botzoo.options.config import DataConfig, TrainConfig
@@ -123,6 +125,21 @@ def test_a_run_that_goes_on_keeps_what_it_recorded(tmp_path: Path, accelerator: 
     first = record_facts(a_run(tmp_path, accelerator), "botzoo train", resumed=False)
     again = record_facts(a_run(tmp_path, accelerator), "botzoo train --resume x", resumed=True)
     assert again == first == json.loads((tmp_path / "run.json").read_text())
+
+
+def test_a_checkout_that_is_not_installed_knows_its_version(
+    tmp_path: Path, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Distribution.from_name
+
+    def not_ours(name: str) -> Distribution:
+        if name.startswith("botzoo"):
+            raise PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(Distribution, "from_name", not_ours)
+    facts = record_facts(a_run(tmp_path, accelerator), "botzoo train", resumed=False)
+    assert facts["versions"]["botzoo"] == __version__
 
 
 @pytest.mark.parametrize(
