@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from botzoo.tasks.classification import CLASSIFICATION
-from botzoo.tasks.multi_label import MULTI_LABEL
+from botzoo.tasks.find import task_for
 from botzoo.util.cache import Store
 from botzoo_finetune.probing.probe import Linear, Outlook, Probe
 
@@ -49,7 +48,7 @@ def pack_probe(found: Probe) -> tuple[Arrays, Values]:
 def unpack_probe(arrays: Arrays, values: Values) -> Probe:
     """Return the probe that was packed; ``arrays`` is used up."""
     linear = Linear(arrays.pop("weight"), arrays.pop("bias"))
-    task = CLASSIFICATION if "label" in arrays else MULTI_LABEL
+    task = task_for(arrays["label" if "label" in arrays else "labels"])
     return Probe(linear, evaluation=task.evaluation(arrays), **values)
 
 

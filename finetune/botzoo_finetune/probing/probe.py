@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from botzoo.results.calibration import expected_calibration_error
-from botzoo.tasks.classification import CLASSIFICATION
-from botzoo.tasks.multi_label import MULTI_LABEL
+from botzoo.tasks.find import task_for
 
 Labels = NDArray[Any]  # int64 (N,), or uint8 (N, K) where an image may have several
 Rows = NDArray[np.floating[Any]]
@@ -249,7 +248,7 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
 
 def evaluate(linear: Linear, features: Rows, labels: Labels) -> Any:
     """Evaluate a classifier on features (N, D) with labels (N,) or (N, K), as the task of such labels does."""
-    task = MULTI_LABEL if labels.ndim == 2 else CLASSIFICATION
+    task = task_for(labels)
     logits = torch.from_numpy(linear.logits(features))
     return task.evaluation(task.answers(logits, torch.from_numpy(np.asarray(labels)), everything=False))
 
