@@ -5,10 +5,13 @@ itself, so that command lines answer at once: the models are registered at the m
 below are imported when they are first used.
 """
 
+import logging
 import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
+
+from botzoo.util.outgoing import tidied
 
 if TYPE_CHECKING:  # what a type checker sees of ``_PUBLIC``
     from botzoo.api import train
@@ -30,6 +33,9 @@ _PUBLIC = {
     "train": "botzoo.api",
 }
 """The module that each public name is imported from."""
+
+
+logging.getLogger("botzoo").addFilter(tidied)  # so that no handler, a user's own neither, gets a line as it came
 
 
 def __getattr__(name: str) -> object:

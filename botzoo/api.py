@@ -28,6 +28,7 @@ from botzoo.training.patience import EarlyStopping, Plateau
 from botzoo.training.rehearsal import dry_run, find_lr
 from botzoo.training.soup import MakeSoup
 from botzoo.training.state import Own
+from botzoo.util.outgoing import as_typed
 
 log = logging.getLogger("botzoo")
 
@@ -58,7 +59,8 @@ def train(
             ``botzoo.data.transforms.OwnTransform``.
         loss: returns a scalar, of logits float32 (N, K) and labels int64 (N,), or float32 (N, K) where an image may have any
             number of them.
-        resume: folder of a run to go on with; all other options are that run's.
+        resume: folder of a run to go on with; all other options are that run's. Only an address as ``data`` that has a secret
+            in it, which no run keeps, is given again.
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
 
@@ -101,7 +103,8 @@ def from_python(
     if folder is not None:
         if options:
             raise ConfigError(f"resume goes on with a run as it was configured: leave {', '.join(options)} out.")
-        config, given = load_config(folder / "config.yaml", command.config_class), frozenset[str]()
+        again = "" if in_memory else os.fspath(data)  # an address whose secret the run does not keep
+        config, given = load_config(folder / "config.yaml", command.config_class, again), frozenset[str]()
         line = command.prog
     else:
         named = {name.replace("__", "."): value for name, value in options.items()}
@@ -110,8 +113,8 @@ def from_python(
             named["model"] = model if isinstance(model, str) else type(model).__name__
         config, given = from_keywords(command.config_class, command.defaults, named)
         values = values_of(config)  # as the options have them: lr="1e-3" is 0.001 by now
-        words = [flag(name, values[name]) for name in sorted(given, key=lambda name: (name != "dataset", name))]
-        line = " ".join([command.prog, *words])
+        flags = [flag(name, values[name]) for name in sorted(given, key=lambda name: (name != "dataset", name))]
+        line = as_typed([*shlex.split(command.prog), *(word for text in flags for word in text.split(" ", 1))])
     with shown_in_python():
         return execute(config, given=given, command=line, resume=folder, own=own, **how)
 

@@ -8,6 +8,7 @@ try:
     from botzoo import __version__
     from botzoo.errors import ConfigError
     from botzoo.util.guard import guarded
+    from botzoo.util.outgoing import say
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo: Interrupted.", file=sys.stderr)
     raise SystemExit(130) from None
@@ -52,9 +53,9 @@ def main() -> None:
 def _main(argv: list[str]) -> None:
     name = argv[0] if argv else "--help"
     if name in ("-h", "--help"):
-        print(USAGE.format(commands="\n".join(f"  {name:10} {about}" for name, about in COMMANDS.items())))
+        say(*USAGE.format(commands="\n".join(f"  {name:10} {about}" for name, about in COMMANDS.items())).splitlines())
     elif name == "--version":
-        print(f"botzoo {__version__}")
+        say(f"botzoo {__version__}")
     elif name in COMMANDS:
         import_module(f"botzoo.commands.{name}").run(argv[1:])
     else:

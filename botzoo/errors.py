@@ -4,16 +4,17 @@ A message is one line for the reader of a terminal: it names the bad value, the 
 line prints it without a traceback and ends with status 2.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+from botzoo.util.outgoing import is_harmful, one_line, public, without_secrets
 
 
 class BotzooError(Exception):
     """Base of all errors that a user can act on.
 
     The sentence is made of ``message``, those of the ``accepted`` names that are close to ``value``, and ``cure``; who
-    handles an error looks at these attributes and never at the sentence.
+    handles an error looks at these attributes and never at the sentence. No secret of an address is in it or in ``value``.
 
     Attributes:
         message: what is wrong, without the cure.
@@ -25,10 +26,11 @@ class BotzooError(Exception):
     def __init__(
         self, message: str, *, value: object = None, accepted: str | Iterable[str] = (), cure: str = ""
     ) -> None:
-        self.message, self.value, self.cure = message, value, cure
+        self.message, self.value, self.cure = one_line(message), public(value), cure
         self.accepted = accepted if isinstance(accepted, str) else tuple(accepted)
         hint = "" if isinstance(self.accepted, str) else did_you_mean(str(value), self.accepted)
-        super().__init__(f"{message}{hint} {cure}".rstrip())  # one argument, so that a process can hand it to another
+        # one argument, so that a process can hand it to another
+        super().__init__(one_line(f"{message}{hint} {cure}".rstrip()))
 
 
 class ConfigError(BotzooError, ValueError):
@@ -86,6 +88,6 @@ def did_you_mean(value: str, accepted: Iterable[str]) -> str:
 
 def printable(text: str, longest: int = 200) -> str:
     """Return ``text`` on one line and without the control characters that would move a terminal's cursor."""
-    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+    plain = "".join(" " if is_harmful(c) else c for c in without_secrets(text))
     plain = " ".join(plain.split())
     return plain if len(plain) <= longest else plain[: longest - 1] + "…"

@@ -1,7 +1,6 @@
 """botzoo ablate: every rung of a ladder with every seed."""
 
 import os
-import shlex
 
 from botzoo.errors import ConfigError
 from botzoo.options.command import Command
@@ -10,6 +9,7 @@ from botzoo.options.config import AblateConfig
 from botzoo.options.facts import values_of
 from botzoo.recipes.ladders import load_ladder
 from botzoo.util.nested import nested
+from botzoo.util.outgoing import as_typed, say
 
 COMMAND = Command(
     "botzoo ablate",
@@ -45,9 +45,12 @@ def run(argv: list[str]) -> None:
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
-    command, make_callbacks = shlex.join(["botzoo", "ablate", *argv]), partial(all_callbacks, summary=False)
+    command, make_callbacks = as_typed(["botzoo", "ablate", *argv]), partial(all_callbacks, summary=False)
     ablation = ablate(asked.config, options, command, make_callbacks)
     leave_group()
     if os.environ.get("RANK", "0") == "0":
-        print(as_table(ablation))
-        print(f"\n{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it.")
+        say(
+            *as_table(ablation).split("\n"),
+            "",
+            f"{ablation.folder / 'ablation.md'}, ablation.png and ablation.json hold all of it.",
+        )

@@ -4,6 +4,7 @@ import sys
 
 from botzoo.commands import CommandParser
 from botzoo.errors import ConfigError
+from botzoo.util.outgoing import say
 
 DESCRIPTION = "Show the weights and decoded images kept on this machine, or remove some: botzoo cache clear."
 
@@ -23,21 +24,21 @@ def run(argv: list[str]) -> None:
     if options.action == "show":
         if options.images or options.weights or options.yes:
             raise ConfigError("--images, --weights and --yes say what to clear: botzoo cache clear.")
-        print("\n".join(report(cached_weights(), cached_images())))
+        say(*report(cached_weights(), cached_images()))
         return
     if not options.images and options.weights is None:
         raise ConfigError("Say what to clear: --images, --weights NAME, or both; botzoo cache shows what there is.")
     weights = matching(cached_weights(), options.weights) if options.weights is not None else []
     images = cached_images() if options.images else []
     if not weights and not images:
-        print("There is nothing to clear.")
+        say("There is nothing to clear.")
         return
-    print("\n".join(report(weights, images)))
+    say(*report(weights, images))
     if not options.yes:
         if not sys.stdin.isatty():
             raise ConfigError("Nobody is there to ask whether to remove this: give --yes.")
         if input("Remove all of this? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("Nothing was removed.")
+            say("Nothing was removed.")
             return
     remove([*weights, *images])
-    print("Removed.")
+    say("Removed.")

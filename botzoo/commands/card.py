@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from botzoo.commands import CommandParser
+from botzoo.util.outgoing import say
 
 DESCRIPTION = (
     "Write the card of a finished run anew, with the recipe and the pictures beside it, from what the run left in its folder. "
@@ -18,4 +19,4 @@ def run(argv: list[str]) -> None:
 
     from botzoo.results.report import describe
 
-    print(describe(options.run.expanduser()).model_folder / "README.md")
+    say(describe(options.run.expanduser()).model_folder / "README.md")

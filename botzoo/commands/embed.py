@@ -80,7 +80,8 @@ def _pack(run: Path, license: str, weights: Path, cards: Path, name: str) -> Non
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     names, temperature = config["label_names"], temperature_in(config)
     usage = USAGE.format(code=usage_code(name, len(names), ours=True, temperature=temperature))
-    text = pack(run, f"botzoo/{name}", license).card  # made for the Hub; what differs in a package is replaced below
+    # Made for the Hub; what differs in a package is replaced below. There the temperature stays beside the weights.
+    text = pack(run, f"botzoo/{name}", license, fold_temperature=False).card
     text = re.sub(r"weights_sha256: \w+", f"weights_sha256: {sha256_of(file)}", text)
     text = re.sub(r"(?<=## How to use it\n\n).*?(?=\n## )", lambda _: usage, text, count=1, flags=re.S)
     text = re.sub(rf"\]\(({'|'.join(map(re.escape, PICTURES))})\)", rf"]({name}/\1)", text)

@@ -1,6 +1,7 @@
 """botzoo info: one network in full."""
 
 from botzoo.commands import CommandParser
+from botzoo.util.outgoing import say
 
 DESCRIPTION = "Show a network: where each of the paper's tweaks sits, its layers, cost, weights, recipe and card."
 
@@ -15,4 +16,4 @@ def run(argv: list[str]) -> None:
 
     from botzoo.inference.sheet import sheet
 
-    print("\n".join(sheet(options.name, every_layer=options.layers)))
+    say(*sheet(options.name, every_layer=options.layers))

@@ -2,6 +2,7 @@
 
 from botzoo.commands import CommandParser
 from botzoo.inference.catalogue import SORT_KEYS, as_table, chosen
+from botzoo.util.outgoing import say
 
 DESCRIPTION = "List the networks of the paper and their weights. Nothing is asked of the network."
 
@@ -17,5 +18,4 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--sort", choices=SORT_KEYS, default="name", help="By what (default: %(default)s).")
     parser.add_argument("--cached", action="store_true", help="Only those that work without a network.")
     options = parser.parse(argv)
-    print(as_table(chosen(options.pattern, options.sort, cached=options.cached)))
-    print(NOTES)
+    say(*as_table(chosen(options.pattern, options.sort, cached=options.cached)).splitlines(), *NOTES.splitlines())

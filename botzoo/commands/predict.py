@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from botzoo.commands import CommandParser
-from botzoo.errors import ConfigError, DataError, printable
+from botzoo.errors import ConfigError, DataError
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
+from botzoo.util.outgoing import plain, say
 
 DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
 
@@ -42,7 +43,7 @@ def run(argv: list[str]) -> None:
     )
     add("--temperature", type=float, metavar="T", help=temperature)
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
-    add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic (default: auto).")
+    add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic; auto: fp32 unless less will do.")
     add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
     options = parser.parse(argv, intermixed=True)
     output = Path(options.output).expanduser() if options.output else None
@@ -76,13 +77,13 @@ def run(argv: list[str]) -> None:
                 yield prediction
             else:
                 unreadable += 1
-                _say(f"{printable(prediction.image, 1000)}: {prediction.problem}")
+                _say(f"{prediction.image}: {prediction.problem}")
 
     # what was there stays until all of the answers are written, and where no image can be read
     with written_whole(output) if output is not None else nullcontext() as path:
         with path.open("w", encoding="utf-8") if path is not None else nullcontext(sys.stdout) as file:
             for line in FORMATS[form](readable()):
-                print(line, file=file)
+                file.write(f"{plain(line)}\n")  # names of classes stay as they are
         if unreadable == len(images):
             raise DataError(f"Of {len(images)} image(s) none can be read: give others.")
     if unreadable:
@@ -90,7 +91,7 @@ def run(argv: list[str]) -> None:
 
 
 def _say(what: str) -> None:
-    print(f"botzoo predict: {printable(what, 1500)}", file=sys.stderr, flush=True)
+    say(f"botzoo predict: {what}", file=sys.stderr)
 
 
 def _check(options: argparse.Namespace, output: Path | None) -> str:

@@ -1,10 +1,11 @@
 """botzoo publish: a finished run, or any model folder, to the Hub."""
 
-from argparse import RawDescriptionHelpFormatter
+from argparse import BooleanOptionalAction, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from botzoo.commands import CommandParser
 from botzoo.options.accepted import COMMIT, LICENSE, REPO, TAG
+from botzoo.util.outgoing import say
 
 DESCRIPTION = """Publish a model on the Hugging Face Hub in one commit: weights, config.json, card, recipe, metrics, pictures.
 The card's code then loads it from there. Log in before with `hf auth login`."""
@@ -18,6 +19,13 @@ def run(argv: list[str]) -> None:
     parser.add_argument("--private", action="store_true", help="For its owner only.")
     parser.add_argument("--tag", help="Name for this state of the repository, such as v1.")
     parser.add_argument("--license", help="Such as apache-2.0; asked for only where the card has none.")
+    parser.add_argument(
+        "--fold-temperature",
+        action=BooleanOptionalAction,
+        default=True,
+        help="Divide the classifier's weights by the temperature (the default), or keep it in config.json alone, where timm "
+        "and transformers pass over it.",
+    )
     parser.add_argument("--parent", metavar="COMMIT", help="Go on top of this commit, which somebody else has made.")
     parser.add_argument("--dry-run", action="store_true", help="Show the files and the card; touch no network.")
     options = parser.parse(argv)
@@ -29,23 +37,27 @@ def run(argv: list[str]) -> None:
     from botzoo.hub.package import pack
     from botzoo.results.summary import print_to_terminal
 
-    package = pack(Path(options.path).expanduser(), options.repo, options.license)
+    path = Path(options.path).expanduser()
+    package = pack(path, options.repo, options.license, fold_temperature=options.fold_temperature)
     for name, size in package.sizes.items():
         readable = f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
-        print(f"{'file':10} {name:20} {readable:>9}")
+        say(f"{'file':10} {name:20} {readable:>9}")
     for name in package.left_behind:
-        print(f"{'left out':10} {name}: not on the list of what goes up")
-    print(f"{'licence':10} {package.license}")
+        say(f"{'left out':10} {name}: not on the list of what goes up")
+    say(f"{'licence':10} {package.license}")
+    if package.temperature is not None:
+        say(f"{'calibrated':10} temperature {package.temperature}")
     tag, parent = f", tag {options.tag}" if options.tag else "", options.parent
     on_top = f", on top of commit {parent}" if parent else ""
-    print(f"{'goes to':10} {options.repo}, {'for its owner only' if options.private else 'public'}{tag}{on_top}")
+    say(f"{'goes to':10} {options.repo}, {'for its owner only' if options.private else 'public'}{tag}{on_top}")
     if options.dry_run:
-        print(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:\n\n{package.card}")
+        say(f"{'dry run':10} nothing is sent, and the Hub is not asked; this is its README.md:", "")
+        say(*package.card.splitlines())
         return
 
     from botzoo.hub.publish import publish
 
     print_to_terminal()
     done = publish(package, private=options.private, tag=options.tag, parent=parent)
-    print(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
-    print(f"{'published':10} {done.url}")
+    say(f"{'commit':10} {done.commit}{'' if done.changed else ': all of it was there already'}")
+    say(f"{'published':10} {done.url}")

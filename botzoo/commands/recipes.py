@@ -2,6 +2,7 @@
 
 from botzoo import recipes
 from botzoo.errors import ConfigError
+from botzoo.util.outgoing import say
 from botzoo.util.text import table
 
 NETWORKS = {
@@ -16,9 +17,8 @@ NETWORKS = {
 def run(argv: list[str]) -> None:
     """List the recipes as a ladder, or print one: botzoo recipes [NAME]."""
     if argv and argv[0] in ("-h", "--help"):
-        print(
-            "usage: botzoo recipes [NAME]\n\nWithout a name, all of them; with one, its options, for a file of your own."
-        )
+        about = "Without a name, all of them; with one, its options, for a file of your own."
+        say("usage: botzoo recipes [NAME]", "", about)
         return
     if len(argv) > 1:
         raise ConfigError(f"Give one recipe, not {len(argv)}: botzoo recipes {argv[0]}.")
@@ -28,7 +28,7 @@ def run(argv: list[str]) -> None:
         recipe = recipes.load(argv[0])
         names = " < ".join(base.name for base in reversed(recipes.chain(recipe)))
         options = yaml.safe_dump({"options": recipe.resolved()}, sort_keys=False).rstrip()
-        print(f"# {recipe.name}: {recipe.about}\n# {names}\nabout: {recipe.about}\n{options}")
+        say(f"# {recipe.name}: {recipe.about}", f"# {names}", f"about: {recipe.about}", *options.splitlines())
         return
     # a block for each network of the paper and one for each setup that we measured in, rung below rung
     every = [recipes.load(name) for name in recipes.names()]
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> None:
         figures = {name: measured["top1"] for name, measured in found.items()}
         blocks.append(_block(("ours", "mean", "gain", f"each seed: {setup}"), figures, seeds))
     blocks.append("paper: top-1 in per cent; gain: over the nearest recipe below it with a figure")
-    print("\n\n".join(blocks))
+    say(*"\n\n".join(blocks).splitlines())
 
 
 def _block(head: tuple[str, ...], figures: dict[str, float], notes: dict[str, str]) -> str:

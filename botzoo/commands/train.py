@@ -1,6 +1,5 @@
 """botzoo train: one recipe, one data set, one network."""
 
-import shlex
 import time
 
 from botzoo import recipes
@@ -8,6 +7,7 @@ from botzoo.options.command import Command
 from botzoo.options.command_line import check_options, named_first, parse
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Option
+from botzoo.util.outgoing import as_typed
 
 
 def command(name: str = recipes.DEFAULT) -> Command[TrainConfig]:
@@ -41,6 +41,6 @@ def run(argv: list[str]) -> None:
     from botzoo.training.distributed import leave_group
 
     print_to_terminal()
-    line = shlex.join(["botzoo", "train", *argv])
+    line = as_typed(["botzoo", "train", *argv])
     run_training(asked.config, given=asked.given, command=line, resume=asked.resume, mode=asked.mode, began=began)
     leave_group()

@@ -3,6 +3,7 @@
 import sys
 
 from botzoo.commands import CommandParser
+from botzoo.util.outgoing import say
 
 DESCRIPTION = (
     "Evaluate a published model anew and compare: weights, class names, images, the card's code and the figure, which is "
@@ -25,6 +26,6 @@ def run(argv: list[str]) -> None:
     checks = []
     for check in verify(options.name, options.dataset):
         checks.append(check)
-        print(f"{check.name:10} {WORDS[check.outcome]}: {check.words}", flush=True)  # the next one may take minutes
+        say(f"{check.name:10} {WORDS[check.outcome]}: {check.words}")  # at once: the next one may take minutes
     if status := exit_status(checks):
         sys.exit(status)

@@ -21,6 +21,7 @@ from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select
 from botzoo.training.distributed import from_main, make_accelerator
 from botzoo.training.setup import check
 from botzoo.util.nested import flat
+from botzoo.util.outgoing import last_part
 
 log = logging.getLogger("botzoo")
 
@@ -91,7 +92,7 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     if config.leave_one_out:
         whole = asked = leave_one_out(asked)
     rungs, order = [rung.name for rung in asked.rungs], [rung.name for rung in whole.rungs]
-    dataset = Path(config.dataset).expanduser().resolve().name
+    dataset = last_part(config.dataset)
     name = Path(config.ladder).stem + ("-leave-one-out" if config.leave_one_out else "")
     folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
     accelerator, precision = make_accelerator(config)

@@ -10,6 +10,7 @@ from botzoo.errors import ConfigError
 from botzoo.recipes import Options
 from botzoo.util.files import write_json
 from botzoo.util.nested import flat
+from botzoo.util.outgoing import public
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Register:
             if own.get("mixed_precision", "auto") == "auto":
                 own["mixed_precision"] = earlier.get(part, {}).get("mixed_precision", precision)
         for part in filter(begun, earlier.keys() & claimed.keys()):
-            old, new = flat(earlier[part]), flat(claimed[part])
+            old, new = flat(earlier[part]), flat(public(claimed[part]))
             for option in sorted(old.keys() | new.keys()):
                 if old.get(option) != new.get(option):
                     raise ConfigError(

@@ -15,7 +15,7 @@ from botzoo.recipes.ladders import Ladder, Rung
 from botzoo.util import markdown
 from botzoo.util.files import write_json, write_text
 from botzoo.util.nested import flat
-from botzoo.util.pictures import drawn, new_figure
+from botzoo.util.pictures import drawn, label, new_figure
 from botzoo.util.text import table
 
 if TYPE_CHECKING:
@@ -134,8 +134,11 @@ SPEED = ("images/s", "min/epoch", "peak memory")
 
 def as_markdown(ablation: Ablation) -> str:
     """Return the table with what one has to know to read it."""
-    rows = [_cells(ablation, rung) for rung in _ended(ablation)]
-    parts = [f"# {ablation.ladder.about or ablation.ladder.name}", f"```sh\n{ablation.command}\n```"]
+    rows = [[cell and markdown.escaped(cell) for cell in _cells(ablation, rung)] for rung in _ended(ablation)]
+    parts = [
+        f"# {markdown.escaped(ablation.ladder.about or ablation.ladder.name)}",
+        markdown.code_block(ablation.command, "sh"),
+    ]
     if ablation.earlier:
         parts.append("Runs that earlier commands finished in this folder are among those below.")
     return "\n\n".join([*parts, markdown.table([*HEAD, *SPEED], rows), *_notes(ablation)])
@@ -212,14 +215,14 @@ def ladder_figure(ablation: Ablation) -> Figure:
             _draw_estimate(right, y, gain, "grey" if gain.within_noise else "C0")
         if (paper := ablation.paper_difference(rung)) is not None:
             right.plot([paper], [y], "D", color="C1", ms=5, mfc="none")
-    left.set_yticks(range(len(rungs)), [rung.name for rung in rungs], parse_math=False)
+    left.set_yticks(range(len(rungs)), [label(rung.name) for rung in rungs])
     left.set(xlabel="top-1 (%)", ylim=(-0.6, len(rungs) - 0.4))
     right.axvline(0, color="black", lw=0.8)
     right.set_xlabel("difference to the rung it stands on (points)\ndiamonds: the paper's, on ImageNet")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     title = f"{ablation.ladder.about or ablation.ladder.name}: rings are seeds, bars 95 % intervals"
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    figure.suptitle(label(title), fontsize=11)
     return figure
 
 

@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botzoo.errors import ConfigError
@@ -27,7 +26,8 @@ from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main
 from botzoo.training.state import Run
-from botzoo.util.pictures import drawn, new_figure
+from botzoo.util.outgoing import last_part
+from botzoo.util.pictures import drawn, label, new_figure
 from botzoo.util.text import table
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def search(
         def options_of(name: str) -> Options:
             begun = runs.folder / name / "config.yaml"
             if begun.exists():  # the trial was cut short, and goes on with what was proposed then
-                return own_options(load_config(begun, type(config)))
+                return own_options(load_config(begun, type(config), config.dataset))
             return propose(runs, number(name))
 
         def report() -> None:
@@ -273,9 +273,9 @@ def trials_figure(runs: Series[ConfigT]) -> Figure:
     """Return a picture of the accuracy of each trial by its learning rate, and of the best so far by the number of trials."""
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
-    for label, stopped, form in (("finished", False, "o"), ("ended early", True, "x")):
+    for legend, stopped, form in (("finished", False, "o"), ("ended early", True, "x")):
         ends = [end for end in runs.outcomes.values() if end.stopped == stopped]
-        left.plot([end.options["lr"] for end in ends], [end.top1 for end in ends], form, label=label)
+        left.plot([end.options["lr"] for end in ends], [end.top1 for end in ends], form, label=legend)
     for failure in runs.failures.values():
         left.axvline(failure.options["lr"], color="grey", lw=0.8, ls=":")
     left.set(xscale="log", xlabel="--lr (dotted: diverged)", ylabel="validation top-1 (%)")
@@ -288,5 +288,5 @@ def trials_figure(runs: Series[ConfigT]) -> Figure:
     right.set(xlabel="trial", ylabel="validation top-1 (%), best so far")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{runs.config.model} on {Path(runs.config.dataset).name}: search", fontsize=11, parse_math=False)
+    figure.suptitle(label(f"{runs.config.model} on {last_part(runs.config.dataset)}: search"), fontsize=11)
     return figure

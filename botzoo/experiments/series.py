@@ -219,7 +219,7 @@ class Series(Generic[ConfigT]):
         resumes = from_main(self.accelerator, lambda: half_done(place))
         config = with_values(self.config, {**own, "output": str(place), "keep_checkpoints": 1})
         if resumes:
-            config = load_config(place / "config.yaml", type(config))
+            config = load_config(place / "config.yaml", type(config), config.dataset)
         same = SameImages(self.identify, self.outcomes.values())
         try:
             train(

@@ -3,19 +3,26 @@
 import json
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save
 
-from botzoo.errors import BotzooError, PublishError
-from botzoo.models.create import create_model
+from botzoo.errors import BotzooError, ModelError, PublishError
+from botzoo.models import fold
+from botzoo.models.create import Network, create_model
+from botzoo.models.foreign import temperature_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
-from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE
+from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
+from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
+from botzoo.util.markdown import code
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -36,6 +43,7 @@ class Package:
     card: str
     files: dict[str, bytes | Path]  # by name: the content where it was changed on the way, as that of the card was
     left_behind: tuple[str, ...]  # names in the folder that are not on the list
+    temperature: str | None = None  # where that of the logits is, in words; None where there is none
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -43,13 +51,15 @@ class Package:
         return {name: len(c) if isinstance(c, bytes) else c.stat().st_size for name, c in self.files.items()}
 
 
-def pack(path: Path, repo: str, license: str | None = None) -> Package:
+def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature: bool = True) -> Package:
     """Check the model folder and return what of it goes up to ``repo``.
 
     Args:
         path: a model folder, or the run that it is in.
         repo: owner/name; takes the place of ``local-dir:.`` in the card's code.
         license: chosen by who publishes, where the card has none.
+        fold_temperature: put the temperature of config.json, where there is one, into the classifier's weights, so that every
+            program gives the same probabilities; where that cannot be, it stays in config.json.
 
     Raises:
         PublishError: it is no model folder, a file of it is a link, its weights do not fit its config.json or are not those
@@ -61,7 +71,7 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
         if (folder / name).is_symlink():  # it may lead to something private
             raise PublishError(f"{folder / name} is a link to {(folder / name).readlink()}: put the file in its place.")
     try:  # as whoever downloads them will, every tensor of them
-        create_model(f"local-dir:{folder}", len(config["label_names"]))
+        network = create_model(f"local-dir:{folder}", len(config["label_names"]))
     except BotzooError as error:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
     try:
@@ -72,14 +82,44 @@ def pack(path: Path, repo: str, license: str | None = None) -> Package:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
+    changed: dict[str, bytes] = {}
+    temperature, where = temperature_in(config), "in config.json"
+    try:
+        if fold_temperature and temperature is not None:
+            card, changed["model.safetensors"] = _folded(folder, network, config, temperature, card)
+            config.pop("calibration")
+            where = "in the classifier's weights: every program gives the same probabilities"
+    except ModelError as error:
+        where += f", not in the weights: {error}"
     license = _license_of(card, folder, license)
     config["pretrained_cfg"]["license"] = license
     text = _published(card, repo, license)
-    changed = {"config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n", "README.md": text}
-    present = [name for name in FILES if (folder / name).is_file()]
-    files = {name: changed[name].encode() if name in changed else folder / name for name in present}
+    config_json = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    changed |= {"config.json": config_json.encode(), "README.md": text.encode()}
+    files = {name: changed.get(name, folder / name) for name in FILES if (folder / name).is_file()}
     others = sorted(f"{p.name}/" if p.is_dir() else p.name for p in folder.iterdir())
-    return Package(folder, repo, license, text, files, tuple(n for n in others if n not in (*FILES, RECORD)))
+    left = tuple(name for name in others if name not in (*FILES, RECORD))
+    return Package(folder, repo, license, text, files, left, f"{temperature:g}, {where}" if temperature else None)
+
+
+def _folded(
+    folder: Path, network: Network, config: dict[str, Any], temperature: float, card: ModelCard
+) -> tuple[ModelCard, bytes]:
+    """Return the card with code that divides by no temperature, and the file of weights that are divided by it.
+
+    Raises ModelError: weights or card do not allow it.
+    """
+    classes, ours, task = len(config["label_names"]), needs_botzoo(config), task_by_type(config.get("problem_type"))
+    code, plain = (usage_code(HERE, classes, ours=ours, task=task, temperature=t) for t in (temperature, None))
+    text = card.content.replace(code, plain).replace(APART, WITHIN)
+    if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):
+        raise ModelError("the card's code divides by it, and is not what botzoo writes")
+    file, size = folder / "model.safetensors", network.preprocessing.size
+    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    tensors = load_file(file)
+    tensors |= fold.fold_temperature(network.model.eval(), tensors, temperature, image)
+    weights = save(tensors, {"format": "pt"})
+    return ModelCard(text.replace(sha256_of(file), sha256(weights).hexdigest())), weights
 
 
 def _find_model(path: Path) -> Path:
@@ -130,7 +170,7 @@ def _published(card: ModelCard, repo: str, license: str) -> str:
     name = repo.split("/")[1]
     text = re.sub(r"\A\s*# .*", lambda _: f"# {name}", card.text)
     text = text.replace(HERE_NOTE, "").replace(HERE, f"hf-hub:{repo}").replace(HERE_FOR_TRANSFORMERS, f'model="{repo}"')
-    text = OPEN_LICENCE.sub(lambda found: f"`{license}`: chosen by who published it, since {found[1]}.", text)
+    text = OPEN_LICENCE.sub(lambda found: f"{code(license)}: chosen by who published it, since {found[1]}.", text)
     published = ModelCard(str(card))
     for key, value in {"model_name": name, **license_fields(license)}.items():
         setattr(published.data, key, value)

@@ -300,9 +300,12 @@ class Publish(Callback):
         if not run.is_main:
             return
         try:
-            done = publish(pack(run.folder, self.repo), private=self.private, parent=self.head)
+            package = pack(run.folder, self.repo)
+            done = publish(package, private=self.private, parent=self.head)
         except BotzooError as error:
             private, model = ["--private"] if self.private else [], run.folder / "model"
             again = shlex.join(["botzoo", "publish", str(run.folder), "--repo", self.repo, *private])
             raise PublishError(f"The model is whole in {model}. {error} To publish it: {again}") from error
         log.info("%-10s %s", "published", done.url)
+        if package.temperature is not None:
+            log.info("%-10s temperature %s", "", package.temperature)

@@ -3,12 +3,13 @@
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from botzoo.data.decode import decode
 from botzoo.data.decoded import Pixels
 from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError, printable
+from botzoo.util.outgoing import without_secrets
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
@@ -53,7 +55,7 @@ def find_images(places: Iterable[str]) -> list[str]:
     for place in places:
         path = Path(place).expanduser()
         if "://" in place:
-            found.append(place)
+            found.append(_quoted(place))
         elif not path.is_dir():
             found.append(str(path))
         elif inside := image_files(path):
@@ -82,7 +84,9 @@ def check_kind(image: object, place: int) -> None:
 
 
 def name_of(image: AnyImage, place: int) -> str:
-    """Return what a Prediction calls an image: its path or address, or its place among those given."""
+    """Return what a Prediction calls an image: its path, its address without secrets, or its place among those given."""
+    if isinstance(image, str) and "://" in image:
+        return without_secrets(_quoted(image))
     return str(image) if isinstance(image, str | Path) else f"image {place}"
 
 
@@ -126,6 +130,11 @@ def read_encoded(place: str) -> bytes | Path:
     return path
 
 
+def _quoted(url: str) -> str:
+    """Return an address with what may stand in none, such as spaces, as %20 and the like."""
+    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+
+
 def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> bytes:
     """Return what ``url`` answers.
 
@@ -136,7 +145,12 @@ def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> 
         raise ValueError("only http:// and https:// are fetched")
     headers = {"User-Agent": f"botzoo/{__version__}", "Accept": "image/*"}
     try:
-        request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers=headers)
+        address = urlsplit(_quoted(url))
+        user, _, host = address.netloc.rpartition("@")
+        request = urllib.request.Request(address._replace(netloc=host).geturl(), headers=headers)
+        if user:  # a redirection may lead to somebody else
+            login = b64encode(unquote_to_bytes(user if ":" in user else f"{user}:")).decode()
+            request.add_unredirected_header("Authorization", f"Basic {login}")
         opener = urllib.request.OpenerDirector()
         for handler in HANDLERS:
             opener.add_handler(handler())
@@ -154,5 +168,6 @@ def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> 
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         reason = " ".join(str(getattr(error, "reason", "") or error).split()) or type(error).__name__
+        reason = without_secrets(reason, url)
         status = f"{error.code} " if hasattr(error, "code") else ""
         raise ValueError(f"it cannot be fetched ({status}{reason})") from error

@@ -18,6 +18,7 @@ from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.tasks.find import task_by_type
 from botzoo.util.cache import cached_file
+from botzoo.util.outgoing import plain
 
 
 class HasModelFolder(Protocol):  # such as a finished run
@@ -121,7 +122,7 @@ def label_names(cfg: Mapping[str, Any], classes: int) -> tuple[str, ...]:
         names = [names.get(str(k), names.get(k, f"class {k}")) for k in range(classes)]
     if isinstance(names, list | tuple) and len(names) == classes:
         described = cfg.get("label_descriptions") or {}
-        return tuple(printable(str(described.get(name, name))) for name in names)
+        return tuple(plain(str(described.get(name, name))) for name in names)
     # timm's tags end in the name of ImageNet or a part of it, where the weights know it: gluon_in1k, augreg_in21k
     imagenet = re.search(r"(^|_)(ft_)?in(1k|12k|21k|22k)(_\d+)?$", str(cfg.get("tag") or ""))
     subset = infer_imagenet_subset({"num_classes": classes}) if imagenet else None

@@ -1,18 +1,16 @@
 """Predictions as a table for people, and as JSON lines or CSV for programs."""
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterable, Iterator
 
-from botzoo.errors import printable
 from botzoo.inference.predict import Prediction
+from botzoo.util.outgoing import as_json as json_line
+from botzoo.util.outgoing import csv_line
 
 
 def as_table(predictions: Iterable[Prediction]) -> Iterator[str]:
     """Yield each image's name, and below it a line for each of its classes: per cent and label."""
     for prediction in predictions:
-        yield printable(prediction.image, 1000)
+        yield prediction.image
         if not prediction.labels:
             yield "  no label over 50 %"
         for label, share in prediction.top:
@@ -26,8 +24,7 @@ def as_json(predictions: Iterable[Prediction]) -> Iterator[str]:
     for p in predictions:
         found = zip(p.indices, p.labels, p.probabilities, strict=True)
         rows = [{"index": k, "label": label, "probability": round(share, 6)} for k, label, share in found]
-        answer = {"image": _encodable(p.image), "predictions": rows, "temperature": p.temperature}
-        yield json.dumps(answer, ensure_ascii=False)  # letters of all scripts as they are
+        yield json_line({"image": p.image, "predictions": rows, "temperature": p.temperature})
 
 
 def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
@@ -35,14 +32,7 @@ def as_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
     yield "image,rank,index,label,probability"
     for p in predictions:
         for rank, (k, label, share) in enumerate(zip(p.indices, p.labels, p.probabilities, strict=True), 1):
-            line = io.StringIO()  # the csv module writes into files only
-            csv.writer(line, lineterminator="").writerow([_encodable(p.image), rank, k, label, f"{share:.6f}"])
-            yield line.getvalue()
-
-
-def _encodable(path: str) -> str:
-    """Return a path whose bytes are no UTF-8 with those bytes written as \\xff."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            yield csv_line([p.image, rank, k, label, f"{share:.6f}"])
 
 
 FORMATS: dict[str, Callable[[Iterable[Prediction]], Iterator[str]]] = {

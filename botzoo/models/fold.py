@@ -1,6 +1,7 @@
-"""BatchNorm folded into the convolution before it: the same function, one pass over the activations less."""
+"""BatchNorm folded into the convolution before it, and a temperature into the classifier: the same function, less to do."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,7 +9,10 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TOLERANCE = 1e-3  # largest difference of two logits, as a share of the largest one
+from botzoo.errors import ModelError
+from botzoo.models.layers import head_names
+
+TOLERANCE, ROUNDING = 1e-3, 1e-5  # largest difference of two logits, as a share of the largest one
 
 
 @torch.no_grad()
@@ -66,3 +70,29 @@ def _watched(model: nn.Module, image: Tensor) -> tuple[Tensor, list[tuple[str, s
             hook.remove()
     read = [convolution for convolution, _ in pairs]
     return logits, [(c, n) for c, n in pairs if calls.count(c) == calls.count(n) == read.count(c) == 1]
+
+
+@torch.no_grad()
+def fold_temperature(
+    model: nn.Module, tensors: Mapping[str, Tensor], temperature: float, image: Tensor
+) -> dict[str, Tensor]:
+    """Return the classifier's weights and bias divided by a temperature, so that the logits come out divided by it.
+
+    Args:
+        model: of timm, in evaluation mode, float32 on the CPU; it has the divided weights afterwards.
+        tensors: its weights by name, as they are in its file; those returned have the same dtype.
+        temperature: greater than 0.
+        image: float32 (N, C, H, W), on which it is tried out.
+
+    Raises:
+        ModelError: the classifier is no linear layer, or the logits come out otherwise; the message says which.
+    """
+    layer, names = model.get_classifier(), head_names(model)  # type: ignore[operator]
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or not names or not tensors.keys() >= set(names):
+        raise ModelError("the classifier is no linear layer")
+    divided = {name: (tensors[name].double() / temperature).to(tensors[name].dtype) for name in names}
+    expected = model(image) / temperature
+    model.load_state_dict(divided, strict=False)
+    if not float((model(image) - expected).abs().max()) <= ROUNDING * float(expected.abs().max()):
+        raise ModelError("weights divided by it give other answers, as half precision may")
+    return divided

@@ -84,6 +84,6 @@ def write_model_folder(
     }
     if problem_type != "single_label_classification":  # which is what all take for granted
         config["problem_type"] = problem_type
-    write_json(file, config)
+    write_json(file, config, exact=True)
     with suppress(OSError):  # safetensors leaves its file to its owner alone, whatever the umask
         weights.chmod(S_IMODE(file.stat().st_mode))

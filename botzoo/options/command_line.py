@@ -5,7 +5,7 @@ is imported here, so that help and refusals come at once.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
@@ -18,6 +18,7 @@ from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
 from botzoo.options.values import SWITCH, in_words, read
 from botzoo.util.nested import flat, nested
+from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
 from botzoo.util.yaml_files import read_yaml
 
 
@@ -54,13 +55,13 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
         raise ConfigError(f"{error} See {command.prog} --help.") from error
     modes = [name for name in command.modes if name in words]
     if "resume" in words:  # it needs nothing else, and takes nothing else
-        return Asked(*_resumed(words["resume"], [*given, *words], command.config_class))
+        return Asked(*_resumed(words["resume"], [*given, *words], command.config_class, str(given.get("dataset", ""))))
     if len(modes) > 1:
         first, second = map(flag, modes[:2])
         raise ConfigError(f"{first} and {second} each do something else than train: give one of the two.")
     config = _configured(command.config_class, command.defaults, given)
     if "print_config" in words:
-        print(yaml.safe_dump(asdict(config), sort_keys=False), end="")
+        say(*yaml.safe_dump(public(asdict(config)), sort_keys=False).splitlines())
         raise SystemExit(0)
     mode = modes[0] if modes else None
     return Asked(config, None, frozenset(given), mode, words.get(mode or "", ""))
@@ -97,12 +98,25 @@ def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where
     return nested(read)
 
 
-def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration in a run's config.yaml; raise ConfigError where it is damaged or holds what is unknown."""
+def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> ConfigT:
+    """Return the configuration in a run's config.yaml.
+
+    The secret of a data set's ``address`` is not kept there: it is taken from the one given, which is not looked at otherwise.
+
+    Raises ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
+    """
     try:
-        return made(nested(_read(config_class, read_yaml(file, as_text=True))), config_class)
+        config = made(nested(_read(config_class, read_yaml(file, as_text=True))), config_class)
     except ConfigError as error:
         raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
+    if not secret_left_out(config.dataset):
+        return config
+    if without_secrets(address) != config.dataset:
+        raise ConfigError(
+            f"{file.parent} reads {config.dataset}, and what {HIDDEN} stands for is not kept: give the whole address again, "
+            "with --dataset beside --resume (in Python as data)."
+        )
+    return replace(config, dataset=address)
 
 
 def made(values: Mapping[str, Any], config_class: type[ConfigT]) -> ConfigT:
@@ -199,19 +213,23 @@ def _refuse_group(name: str, known: Mapping[str, Option]) -> None:
 def _print_and_exit(command: Command[Any], name: str) -> None:
     """Print what ``name`` asks for, where it asks for something to read, and exit."""
     if name in ("help", "help_all"):
-        print(help_text(command, whole=name == "help_all"))
+        say(*help_text(command, whole=name == "help_all").splitlines())
     elif name == "version":
-        print(f"{command.prog} {__version__}")
+        say(f"{command.prog} {__version__}")
     else:
         return
     raise SystemExit(0)
 
 
-def _resumed(folder: str, names: list[str], config_class: type[ConfigT]) -> tuple[ConfigT, Path]:
-    if others := [name for name in names if name not in ("resume", "debug")]:
-        raise ConfigError(f"--resume goes on with a run as it was configured: leave {flag(others[0])} out.")
+def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address: str) -> tuple[ConfigT, Path]:
+    alone = "--resume goes on with a run as it was configured: leave {} out."
+    if others := [name for name in names if name not in ("resume", "debug", "dataset")]:
+        raise ConfigError(alone.format(flag(others[0])))
     path = Path(folder).expanduser()
     file = path / "config.yaml"
     if not file.is_file():
         raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); give the folder of a run.")
-    return load_config(file, config_class), path
+    config = load_config(file, config_class, address)
+    if "dataset" in names and config.dataset == without_secrets(config.dataset):
+        raise ConfigError(alone.format("--dataset"))
+    return config, path

@@ -1,6 +1,7 @@
 """What is written behind a flag, in a file or in Python, as the type of its option: 0.001 may be written "1e-3"."""
 
 import os
+import re
 from datetime import date
 from numbers import Integral, Real
 from types import NoneType
@@ -18,17 +19,25 @@ def read(own: Option, written: Any) -> Any:
     """Return what is ``written`` as the type of an option.
 
     Raises:
-        ConfigError: it is nothing of that type.
+        ConfigError: it is nothing of that type, or an address with spaces in it.
     """
     parts = parts_of(own.kind)
     for part in sorted(parts, key=lambda part: part is not NoneType):  # null before text, which takes all
         try:
-            return _as(part, written)
+            value = _as(part, written)
+            break
         except (ValueError, TypeError, KeyError):
             continue
-    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-    hint = did_you_mean(str(written), choices)
-    raise ConfigError(f"{flag(own.name)} is {written!r}: it must be {in_words(own)}.{hint}")
+    else:
+        choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+        hint = did_you_mean(str(written), choices)
+        raise ConfigError(f"{flag(own.name)} is {written!r}: it must be {in_words(own)}.{hint}")
+    # where such an address ends, and with it a password, could not be told from the words around it
+    if isinstance(value, str) and "://" in value and re.search(r"[\s\x00-\x1f\x7f]", value):
+        raise ConfigError(
+            f"{flag(own.name)} has a space or a control character in its address: write it as %20 and the like."
+        )
+    return value
 
 
 def parts_of(kind: Any) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from botzoo.util.files import write_json
 BINS, FOLDS = 15, 5
 WIDEST = 20.0  # temperatures are sought from 1 / 20 to 20
 ROWS = 1 << 12  # images that are held in float64 at once: all of them would take four times the memory
+LOGITS = 1 << 22  # numbers of theirs, which are more where there are more than 1,024 classes
 
 Floats = NDArray[np.floating[Any]]
 
@@ -115,8 +116,9 @@ def calibrate(
 def _at(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> tuple[float, Floats]:
     """Return the mean negative log-likelihood in nats and each image's confidence, at one temperature or one for each."""
     total, sure, each = 0.0, [], np.broadcast_to(temperature, len(labels))
-    for first in range(0, len(labels), ROWS):
-        rows = slice(first, first + ROWS)
+    part = max(1, min(ROWS, LOGITS // log_p.shape[1]))
+    for first in range(0, len(labels), part):
+        rows = slice(first, first + part)
         z = log_p[rows].astype(np.float64) / each[rows, None]
         z -= z.max(1, keepdims=True)  # else the exponential might overflow
         mass = np.exp(z).sum(1)
@@ -133,4 +135,4 @@ def write_temperature(folder: Path, temperature: float) -> None:
     """
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
-    write_json(file, config | {"calibration": {"temperature": temperature}})
+    write_json(file, config | {"calibration": {"temperature": temperature}}, exact=True)

@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult
 from botzoo.results.calibration import BINS, Calibration
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
+from botzoo.results.card.usage import APART
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import wilson
@@ -74,11 +75,12 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(names), NOUN, NOUNS)
     yield "### Confusions"
     matrix = confusions(record.evaluation, len(names))
-    wrong, images = matrix - np.diag(np.diag(matrix)), matrix.sum(1)  # the diagonal is what was right
+    pairs, images = matrix.tocoo(), matrix.sum(1)
+    wrong = np.where(pairs.row == pairs.col, 0, pairs.data)
     mistakes = []
-    for k in np.argsort(-wrong, axis=None, kind="stable")[:10].tolist():  # the commonest first
-        i, j = divmod(k, len(names))
-        if count := int(wrong[i, j]):
+    for k in np.argsort(-wrong, kind="stable")[:10].tolist():  # the commonest first
+        i, j, count = int(pairs.row[k]), int(pairs.col[k]), int(wrong[k])
+        if count:
             mistakes.append((escaped(names[i]), escaped(names[j]), str(count), f"{100 * count / images[i]:.1f} %"))
     head = ("class", "answer", "images", "of the class")
     yield table(head, mistakes) if mistakes else "No image was classified wrongly."
@@ -107,10 +109,7 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
         )
     use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
     if record.temperature is not None:
-        use = (
-            "It is kept beside the weights, not in them: the code above and `botzoo predict` divide the logits by it, the "
-            "pipeline of transformers does not"
-        )
+        use = APART
     yield f"{bins} {how} (least negative log-likelihood). {use}."
 
 

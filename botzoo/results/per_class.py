@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from scipy.sparse import coo_array, csr_array
+from sklearn.metrics import precision_recall_fscore_support
 
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.multi_label import MultiLabelEvaluation
@@ -71,8 +71,8 @@ def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[Cl
 
 def label_figures(evaluation: MultiLabelEvaluation, class_names: Sequence[str]) -> list[LabelFigures]:
     """Return the figures of every label that some evaluated image has, in the order of ``class_names``."""
-    *shares, images = precision_recall_fscore_support(evaluation.labels, evaluation.given, zero_division=0.0)
-    answers = evaluation.given.sum(0)
+    images, answers, right = evaluation.counts
+    shares = right / np.maximum(answers, 1), right / np.maximum(images, 1), 2 * right / np.maximum(images + answers, 1)
     rows = np.column_stack([100 * np.transpose(shares), evaluation.average_precisions])
     return [
         LabelFigures(name, int(images[k]), int(answers[k]), *rows[k].tolist())
@@ -81,10 +81,14 @@ def label_figures(evaluation: MultiLabelEvaluation, class_names: Sequence[str]) 
     ]
 
 
-def confusions(evaluation: Evaluation, classes: int) -> NDArray[np.int64]:
-    """Return how many images of each class (rows) got each answer (columns), int64, shape (K, K)."""
-    matrix: NDArray[np.int64] = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(classes))
-    return matrix
+def confusions(evaluation: Evaluation, classes: int) -> csr_array:
+    """Return how many images of each class (rows) got each answer (columns), int64, shape (K, K).
+
+    It is sparse, as there are no more pairs of class and answer than images: of 20,000 classes all would take 3.2 GB.
+    """
+    images = np.ones(len(evaluation), np.int64)
+    pairs = coo_array((images, (evaluation.labels, evaluation.predicted)), (classes, classes))
+    return csr_array(pairs)  # which adds up those of one pair
 
 
 def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str) -> Iterator[str]:

@@ -8,8 +8,10 @@ import numpy as np
 
 from botzoo.results.per_class import confusions
 from botzoo.results.record import RunRecord
-from botzoo.util.pictures import new_figure
+from botzoo.util.pictures import label, new_figure
 from botzoo.util.text import shorten
+
+PICTURED = 1000  # classes at most whose confusions are drawn: of more, each would be a pixel or less
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,14 +42,14 @@ def curve_figure(record: RunRecord) -> Figure:
         axes.grid(alpha=0.3)
         axes.set_xlim(0, None)
     title = f"{record.facts['network']['architecture']} on {record.facts['data']['title']}"
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    figure.suptitle(label(title), fontsize=11)
     return figure
 
 
 def confusion_figure(record: RunRecord) -> Figure:
-    """Return the confusion matrix, shares by row as colours; counts in the cells up to 20 classes."""
+    """Return the confusion matrix, shares by row as colours; counts in the cells up to 20 classes; at most ``PICTURED``."""
     names, count = record.class_names, len(record.class_names)
-    matrix = confusions(record.evaluation, count)
+    matrix = confusions(record.evaluation, count).toarray()
     share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = min(max(4.5, 2.2 + 0.42 * count if count <= 30 else 2.2 + 0.13 * count), 22)
     figure = new_figure(side + 1, side, dpi=100 if count <= 30 else 130)
@@ -57,23 +59,14 @@ def confusion_figure(record: RunRecord) -> Figure:
     picture = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 100))  # shows the rare confusions too
     figure.colorbar(picture, ax=axes, shrink=0.7, label="% of the class's images")
     axes.set(xlabel="answer", ylabel="class")
-    axes.set_title(record.split_text, parse_math=False)
+    axes.set_title(label(record.split_text))
     if count <= 150:  # nor the names of more
         size = 9 if count <= 30 else 6
-        labels = [_drawable(name, k) for k, name in enumerate(names)]
-        axes.set_xticks(range(count), labels, rotation=90, fontsize=size, parse_math=False)
-        axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
+        labels = [label(shorten(name, 24), str(k)) for k, name in enumerate(names)]
+        axes.set_xticks(range(count), labels, rotation=90, fontsize=size)
+        axes.set_yticks(range(count), labels, fontsize=size)
     if count <= 20:  # of more the numbers could not be read
         for i, j in np.argwhere(matrix > 0).tolist():
             colour = "white" if share[i, j] > 30 else "black"
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
     return figure
-
-
-def _drawable(name: str, number: int) -> str:
-    """Return ``name`` on one short line, or the class's number where matplotlib's font lacks a letter of it."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    font = get_font(findfont(FontProperties()))
-    name = shorten(name, 24)
-    return str(number) if not name or any(font.get_char_index(ord(letter)) == 0 for letter in name) else name

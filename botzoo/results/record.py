@@ -18,6 +18,7 @@ from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.nested import flat
+from botzoo.util.outgoing import public
 from botzoo.util.text import and_list, brief, program
 from botzoo.util.yaml_files import read_yaml
 
@@ -187,7 +188,7 @@ NEEDED = (
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        found = parse(path.read_text(encoding="utf-8"))
+        found = public(parse(path.read_text(encoding="utf-8")))
         if not isinstance(found, dict):
             raise ValueError("it holds no names and values")
         return found

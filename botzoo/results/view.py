@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,12 +11,16 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.results.per_class import ClassFigures, confusions
-from botzoo.results.pictures import confusion_figure, curve_figure
+from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
+from botzoo.util.outgoing import as_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+DENSE = 5000  # classes whose confusion matrix, of 200 MB, is given whole
 
 
 class Mistake(NamedTuple):
@@ -75,13 +78,22 @@ class FinishedRun:
         """Return how many images of each class (rows) got each answer (columns), int64, shape (K, K).
 
         Raises:
-            DataError: an image may have any number of labels.
+            DataError: an image may have any number of labels, or there are more than ``DENSE`` classes.
         """
         if not self.record.task.one_label:
             raise DataError(
                 "A confusion matrix is of one label for each image, and these may have several: see per_class()."
             )
-        return confusions(self.record.evaluation, len(self.record.class_names))
+        self._check_few(DENSE)
+        return np.asarray(confusions(self.record.evaluation, len(self.record.class_names)).toarray())
+
+    def _check_few(self, most: int) -> None:
+        if (classes := len(self.record.class_names)) > most:
+            file = self.folder / "evaluation" / f"{self.record.split}.parquet"
+            raise DataError(
+                f"The confusion matrix of {classes:,} classes is too large, {most:,} are the most: count the columns label "
+                f"and predicted of {file}, which has a row for each image."
+            )
 
     def per_class(self) -> list[ClassFigures]:
         """Return images, answers, precision, recall and F1 in per cent of each class that has images in the split."""
@@ -101,7 +113,8 @@ class FinishedRun:
         return curve_figure(self.record)
 
     def plot_confusion(self) -> Figure:
-        """Return the confusion matrix as a picture; raises what ``confusion`` does."""
+        """Return the confusion matrix as a picture; raises what ``confusion`` does, above ``PICTURED`` classes."""
+        self._check_few(PICTURED)
         self.confusion()
         return confusion_figure(self.record)
 
@@ -111,4 +124,4 @@ class FinishedRun:
         return f"<run {self.folder}: {figure} on {self.record.split_text}>"
 
     def _repr_html_(self) -> str:
-        return f"<code>{escape(repr(self))}</code>"
+        return f"<code>{as_html(repr(self))}</code>"

@@ -23,6 +23,7 @@ from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.autotune.precision import cpu_name, kept_speedup
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
+from botzoo.util.outgoing import public
 from botzoo.util.private import reset_precision
 from botzoo.util.text import mib
 
@@ -99,7 +100,8 @@ def start_tracker(config: TrainConfig, accelerator: Accelerator, folder: Path) -
     """Begin to log to the tracker, if one was asked for; its files, if it writes any, go into ``folder``."""
     if config.tracker is not None:
         accelerator.project_configuration.logging_dir = str(folder / "tracker")
-        accelerator.init_trackers("botzoo", config={key: str(value) for key, value in flat(asdict(config)).items()})
+        options = flat(public(asdict(config)))
+        accelerator.init_trackers("botzoo", config={key: str(value) for key, value in options.items()})
 
 
 def end_trackers(accelerator: Accelerator) -> None:

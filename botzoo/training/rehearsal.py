@@ -15,6 +15,7 @@ from botzoo.training.run import ready, start_epoch
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
 from botzoo.util.files import free_name
+from botzoo.util.outgoing import last_part
 from botzoo.util.pictures import drawn
 
 log = logging.getLogger("botzoo")
@@ -36,7 +37,7 @@ def dry_run(
     for line in plan(run, callbacks):
         log.info("%s", line)
     decay = decay_words(run.config, run.epochs, run.task.headline.figure)
-    title = f"{run.network.architecture} on {Path(run.data.name).resolve().name}: {decay}"
+    title = f"{run.network.architecture} on {last_part(run.data.name)}: {decay}"
 
     def draw() -> None:
         path = free_name(Path("lr_curve"), ".png")

@@ -1,13 +1,14 @@
 """Files and folders that are written whole or not at all, and names that are free."""
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from botzoo.util.outgoing import as_json, public
 
 
 @contextmanager
@@ -47,9 +48,9 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write values as JSON, indented, whole or not at all; letters of all scripts stay as they are."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, values: Any, *, exact: bool = False) -> None:
+    """Write values as JSON, indented, whole or not at all; addresses lose their secrets unless values stay ``exact``."""
+    write_text(path, as_json(values if exact else public(values), indent=2) + "\n")
 
 
 def sync(path: Path) -> None:

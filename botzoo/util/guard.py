@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, TracebackType
 
 from botzoo.errors import BotzooError, StoppedError
+from botzoo.util.outgoing import say
 
 
 def guarded(
@@ -29,7 +31,7 @@ def guarded(
             raise
         except StoppedError as stopped:
             if not _rank():
-                print(f"\n{prog}: {stopped}", file=sys.stderr)
+                say("", f"{prog}: {stopped}", file=sys.stderr)
             return stopped.exit_status
         except BrokenPipeError:  # whoever read standard output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,7 +39,7 @@ def guarded(
         except BaseException as error:  # KeyboardInterrupt is no Exception
             if pressed or isinstance(error, KeyboardInterrupt):
                 if not _rank():
-                    print(f"\n{prog}: {interrupted}", file=sys.stderr)
+                    say("", f"{prog}: {interrupted}", file=sys.stderr)
                 if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
                     with suppress(OSError):
                         sys.stdout.flush()
@@ -46,9 +48,15 @@ def guarded(
                 return 130
             line = _in_one_line(error)
             if line is None or "--debug" in argv:
+                sys.excepthook = _show_traceback
                 raise
-            print(f"{prog}{_rank()}: {line}", file=sys.stderr)
+            say(f"{prog}{_rank()}: {line}", file=sys.stderr)
             return 2
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback, in which the errors of other libraries may quote anything."""
+    say(*"".join(traceback.format_exception(error)).splitlines(), file=sys.stderr)
 
 
 def _in_one_line(error: BaseException) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botzoo.util.files import written_whole
+from botzoo.util.outgoing import one_line
 from botzoo.util.text import brief
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def label(text: str, otherwise: str | None = None) -> str:
+    """Return ``text`` as matplotlib draws it as it is: on one line, a dollar being a dollar.
+
+    Where there is no text or the font lacks a letter of it, ``otherwise`` is returned, or question marks stand for them.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font, text = get_font(findfont(FontProperties())), one_line(text)
+    lacking = {letter for letter in text if font.get_char_index(ord(letter)) == 0}
+    if otherwise is not None and (lacking or not text):
+        return otherwise
+    return "".join("?" if letter in lacking else letter for letter in text).replace("$", r"\$")
 
 
 def drawn(path: Path, draw: Callable[[], Figure]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from botzoo.errors import printable
+from botzoo.util.outgoing import one_line, without_secrets
 
 HEADING = 10
 """Width of the column of headings in what a run says."""
@@ -23,7 +24,7 @@ def first_line(error: BaseException) -> str:
 
 def shorten(text: str, longest: int) -> str:
     """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
-    text = " ".join(text.split())
+    text = one_line(" ".join(without_secrets(text).split()))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -51,7 +52,7 @@ def table(rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> Iterat
         rows: of cells, all of one length; the first may be a head.
         left: the columns that are aligned to the left; the others are aligned to the right.
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[one_line(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         aligned = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 try:
-    import shlex
     import time
     from pathlib import Path
     from typing import TYPE_CHECKING
 
     from botzoo.util.guard import guarded
+    from botzoo.util.outgoing import as_typed
 except KeyboardInterrupt:  # Ctrl-C before the guard stands
     print("\nbotzoo-finetune: Interrupted.", file=sys.stderr)
     raise SystemExit(130) from None
@@ -83,7 +83,7 @@ def _main(argv: list[str]) -> None:
     print_to_terminal()
     done = execute(
         asked.config,
-        command=shlex.join([PROG, *argv]),
+        command=as_typed([PROG, *argv]),
         resume=asked.resume,
         mode=asked.mode,
         value=asked.value,

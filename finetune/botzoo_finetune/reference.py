@@ -13,6 +13,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.options.facts import SET, Option, When, flag, options_of
 from botzoo.options.values import in_words
 from botzoo.util.markdown import table
+from botzoo.util.outgoing import say
 from botzoo_finetune import cli
 
 FILE = Path("docs") / "cli-reference.md"
@@ -98,4 +99,4 @@ def _code(text: str) -> str:
 
 if __name__ == "__main__":
     FILE.write_text(reference(), encoding="utf-8")
-    print(f"{FILE} is written anew.")
+    say(f"{FILE} is written anew.")

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from botzoo import cli as botzoo_cli
+from botzoo.models.foreign import read_config, temperature_in
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from hub_double import HubDouble, hub_double
@@ -117,7 +118,8 @@ def test_timm_alone_gives_the_same_answers(newcomer: dict[str, Any], published: 
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     with torch.inference_mode(), Image.open(photos / "class1" / "0.png") as image:
         logits = model(transform(image.convert("RGB"))[None])[0]
-    torch.testing.assert_close(torch.tensor(newcomer["logits"]), logits)
+    temperature = temperature_in(read_config(published / "model" / "config.json")) or 1
+    torch.testing.assert_close(torch.tensor(newcomer["logits"]), logits / temperature)
     assert newcomer["names"] == ["class0", "class1", "class2"]
     assert not newcomer["botzoo"]
 

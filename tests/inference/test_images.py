@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from botzoo.errors import DataError
-from botzoo.inference.images import download, find_images, read_encoded
+from botzoo.inference.images import download, find_images, name_of, read_encoded
 
 
 def png() -> bytes:
@@ -26,6 +26,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", places[self.path])
             self.end_headers()
+        elif self.path == "/away":  # a name of another origin for the same machine
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/private")
+            self.end_headers()
+        elif self.path == "/private" and self.headers.get("Authorization") != "Basic YWxpY2U6cCB3":
+            self.send_error(401)
         elif self.path == "/endless":
             self.send_response(200)
             self.end_headers()
@@ -36,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
         elif self.path == "/slow":
             threading.Event().wait(0.5)
-        elif self.path.startswith("/photo"):
+        elif self.path.startswith(("/photo", "/private")):
             self.send_response(200)
             self.end_headers()
             self.wfile.write(png())
@@ -102,3 +108,14 @@ def test_only_the_web_is_read(address: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such file"):
         read_encoded(str(tmp_path / "x.png"))
+
+
+def test_a_password_in_an_address_is_used_and_not_handed_on(server: str) -> None:
+    private = server.replace("//", "//alice:p%20w@")
+    assert download(f"{private}/private") == png()
+    with pytest.raises(ValueError, match="401"):
+        download(f"{private}/away")
+
+
+def test_an_image_is_called_by_its_address_without_secrets() -> None:
+    assert name_of(*find_images(["http://alice:pw@host/my photo.jpg?sig=x"]), 0) == "http://***@host/my%20photo.jpg?***"

@@ -21,7 +21,9 @@ from botzoo.inference.options import TEMPERATURES, TTA
 from botzoo.inference.predict import Predictor, prepared_for, views
 from botzoo.models import foreign
 from botzoo.models.preprocessing import Preprocessing
+from botzoo.results.calibration import write_temperature
 from botzoo.tasks.multi_label import MULTI_LABEL
+from botzoo.tricks.mixed_precision import Precision
 from conftest import write_photos
 from running import write_teacher
 
@@ -59,6 +61,50 @@ def timms(address: str, image: Path, flips: bool = False) -> torch.Tensor:
     return torch.stack(shares).mean(0)[0]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_resnet",
+        "test_vit",
+        *(pytest.param(f"test_{name}", marks=pytest.mark.slow) for name in ("convnext", "efficientnet")),
+    ],
+)
+def test_one_by_one_the_answers_are_those_of_timm_at_the_temperature(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(len(name))
+    temperature, folder = float(rng.uniform(0.3, 3)), write_teacher(tmp_path / "model", name, size=64, classes=9)
+    write_temperature(folder, temperature)
+    for k, mode in enumerate(("RGB", "L", "CMYK")):
+        pixels = rng.integers(0, 256, (*rng.integers(20, 150, 2), len(mode)), np.uint8)
+        Image.fromarray(pixels.squeeze(), mode).save(image := tmp_path / f"{k}.tif")
+        found = load(folder).predict(image, top_k=9)
+        expected = (timms(f"local-dir:{folder}", image).log() / temperature).softmax(0)
+        np.testing.assert_allclose(found.probabilities, expected[list(found.indices)], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "temperature"), [*(("bf16", t) for t in (100, 30, 1, 0.1, 0.01)), ("fp16", 30), ("fp16", 0.1)]
+)
+def test_less_than_fp32_is_only_where_many_answers_stay(
+    name: Any, temperature: float, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botzoo.inference.predict.mixed_precision", lambda *_: Precision(name, "as if it were faster"))
+    images = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    model = load(run)
+    exact = Predictor(model, CPU, expected=1, temperature=temperature)
+    asked = Predictor(model, CPU, requested=name, temperature=temperature)
+    auto = model.predictor(100, "cpu", temperature=temperature)
+    gap = float((asked.probabilities(images) - exact.probabilities(images)).abs().max())
+    assert float((auto.probabilities(images) - exact.probabilities(images)).abs().max()) < 1e-3
+    assert [p.precision.name for p in (exact, asked, auto)] == ["fp32", name, name if gap < 1e-3 else "fp32"]
+
+
+def test_what_is_asked_of_half_precision_leaves_the_network_as_it_is(tmp_path: Path) -> None:
+    model = load(write_teacher(tmp_path, "test_vit", size=64))  # without a BatchNorm to fold
+    before = {key: tensor.clone() for key, tensor in model.module.state_dict().items()}
+    model.predictor(100, "cpu", "bf16")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.module.state_dict().items())
+
+
 @pytest.mark.parametrize("tta", ["none", "flip"])
 @pytest.mark.parametrize("model", ["run", "resnet10d_bot"])
 def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, photos: Path) -> None:
@@ -69,7 +115,7 @@ def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, ph
     assert predictor.folded > 5
     for prediction in predictor(images, top_k=3):
         expected = timms(address, Path(prediction.image), tta == "flip")
-        np.testing.assert_allclose(prediction.probabilities, expected[list(prediction.indices)], atol=2e-4)
+        np.testing.assert_allclose(prediction.probabilities, expected[list(prediction.indices)], atol=1e-5)
         assert prediction.indices[0] == int(expected.argmax())
 
 
@@ -177,7 +223,7 @@ def test_imagenets_names_where_the_tag_says_so() -> None:
     assert label_names({"tag": "bt_food"}, 1000)[0] == "class 0"
     assert label_names({"tag": "augreg_in21k_ft_in1k"}, 1000)[999].startswith("toilet tissue")
     assert label_names({"label_names": ["a", "b"]}, 2) == ("a", "b")
-    assert label_names({"label_names": ["a\x1b[2J\nb", "c"]}, 2) == ("a [2J b", "c")
+    assert label_names({"label_names": ["a\x1b[2J\nb", "c"]}, 2) == ("a\\x1b[2J\\nb", "c")
 
 
 def test_names_are_printed_on_one_line() -> None:

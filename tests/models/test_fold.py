@@ -1,4 +1,4 @@
-"""BatchNorm folded into convolutions: the same logits, fewer layers."""
+"""BatchNorm folded into convolutions: the same logits, fewer layers; a temperature folded into classifiers."""
 
 import pytest
 import timm
@@ -7,7 +7,8 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 import botzoo  # noqa: F401  (registers the models)
-from botzoo.models.fold import fold_batch_norm
+from botzoo.errors import ModelError
+from botzoo.models.fold import fold_batch_norm, fold_temperature
 
 
 def used(model: nn.Module, size: int) -> tuple[nn.Module, Tensor]:
@@ -79,3 +80,43 @@ def test_the_network_itself_is_left_as_it_is() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fold_batch_norm(model, images)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+class Headed(nn.Module):
+    """A network that is a classifier and what comes after it."""
+
+    def __init__(self, head: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.head, self.after = head, after
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.head(x)).flatten(1)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("temperature", [0.01, 0.885, 100])
+def test_a_temperature_is_folded_into_a_linear_classifier(temperature: float, bias: bool) -> None:
+    for head, shape in ((nn.Linear(48, 5, bias), (2, 48)), (nn.Conv2d(3, 5, 4, bias=bias), (2, 3, 4, 4))):
+        model, x = Headed(head, nn.Identity()), torch.randn(shape)
+        expected = (model(x) / temperature).detach()
+        divided = fold_temperature(model, dict(model.state_dict()), temperature, x)
+        assert divided.keys() == model.state_dict().keys()
+        torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (Headed(nn.Sequential(nn.Linear(8, 3), nn.Tanh()), nn.Identity()), "no linear layer"),
+        (Headed(nn.Identity(), nn.Identity()), "no linear layer"),
+        (Headed(nn.Linear(8, 3), nn.Tanh()), "other answers"),
+        (Headed(nn.Linear(8, 3), nn.BatchNorm1d(3).eval()), "other answers"),
+    ],
+)
+def test_a_temperature_that_the_logits_would_not_follow_is_refused(model: nn.Module, why: str) -> None:
+    model.after.register_buffer("running_mean", torch.ones(3))  # as training would leave that of BatchNorm
+    with pytest.raises(ModelError, match=why):
+        fold_temperature(model, dict(model.state_dict()), 0.4, torch.randn(2, 8))

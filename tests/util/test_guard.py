@@ -42,6 +42,16 @@ def test_debug_shows_the_traceback() -> None:
         guarded("prog", raising(ConfigError("no")), ["--debug"])
 
 
+def test_a_traceback_has_no_secret_and_no_escape_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(ValueError, match="SECRET") as raised:
+        guarded("prog", raising(ValueError("http://alice:SECRET@host/\x1b[2J")), [])
+    sys.excepthook(raised.type, raised.value, raised.tb)
+    assert capsys.readouterr().err.endswith("ValueError: http://***@host/\\x1b[2J\n")
+
+
 def test_success_is_status_0() -> None:
     assert guarded("prog", lambda argv: None, []) == 0
 

@@ -12,8 +12,9 @@ from botzoo.data.sources.base import CHARACTERS, SPLIT_NAMES, UNLABELLED, ImageD
 from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
 from botzoo.data.sources.tables import by_role, has_configurations, library_errors, shard_files
 from botzoo.data.streaming.forms import ParquetForm, form_of
-from botzoo.data.streaming.shards import Shards, count, is_remote, opened
+from botzoo.data.streaming.shards import Shards, count, file_of, is_remote, opened
 from botzoo.errors import DataError, did_you_mean
+from botzoo.util.outgoing import without_secrets
 from botzoo.util.text import brief, listing
 
 
@@ -40,7 +41,7 @@ def find_shards(
     urls = source.urls["train"]
     label_column = label_column or LABEL_COLUMNS.get(source.hub_id or "")
     with opened(urls[0]) as file:
-        form, declared = form_of(name, urls[0], file, image_column, label_column)
+        form, declared = form_of(name, file_of(urls[0]), file, image_column, label_column)
     declared = source.class_names.get(form.label, declared)
     if isinstance(form, ParquetForm):  # nothing else would say how many classes there are
         form = replace(form, counted=declared is None and classes is None)
@@ -57,7 +58,7 @@ def find_shards(
         else:
             splits[role] = split
     if "validation" not in splits:
-        cure = f"name some shards val-0000{Path(urls[0]).suffix} and so on"
+        cure = f"name some shards val-0000{Path(file_of(urls[0])).suffix} and so on"
         raise DataError(f"{name} has no validation split, and none can be cut from a stream, class by class: {cure}.")
     class_names = _class_names(name, splits["train"], declared, classes)
     if declared is None and classes is None:
@@ -65,9 +66,8 @@ def find_shards(
     by_name = {label: i for i, label in enumerate(class_names)}
     splits = {role: replace(split, label_of=by_name, classes=len(class_names)) for role, split in splits.items()}
     parts = splits["train"], splits["validation"], splits.get("test")
-    data = ImageData(
-        source.folder or name, class_names, *parts, hub_id=source.hub_id, license=source.license, declared=True
-    )
+    shown = without_secrets(source.folder or name)
+    data = ImageData(shown, class_names, *parts, hub_id=source.hub_id, license=source.license, declared=True)
     for role, split in splits.items():  # before the first step, as a label out of range would end the run in its midst
         for url, counted in zip(split.urls, split.counts, strict=True):
             for label in (*(counted.labels or ()), *(counted.bounds or ())):
@@ -135,13 +135,15 @@ def _behind_pattern(name: str) -> _Source:
     if missing or not found:
         which = f"{len(missing)} of its {len(found)} shards are" if missing else "there is not one of its shards"
         raise DataError(f"{name}: {which} missing{f', such as {missing[0]}' if missing else ''}; check the pattern.")
-    if len(kinds := {Path(file).suffix for file in found}) > 1:
+    if len(kinds := {Path(file_of(file)).suffix for file in found}) > 1:
         raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
     # words in the folders above the pattern, such as test, say nothing of a split
-    fixed = len(re.split(r"[{*?\[]", name)[0].rpartition("/")[0])
-    parts, notes = by_role(name, [file[fixed:] for file in found])
-    urls = {role: [found[0][:fixed] + part for part in files] for role, files in parts.items()}
-    return _Source(urls, tuple(notes), folder=found[0][:fixed] or ".")
+    named = {file_of(file): file for file in found}  # nor do those of a query
+    fixed = len(re.split(r"[{*?\[]", file_of(name))[0].rpartition("/")[0])
+    parts, notes = by_role(name, [file[fixed:] for file in named])
+    folder = next(iter(named))[:fixed]
+    urls = {role: [named[folder + part] for part in files] for role, files in parts.items()}
+    return _Source(urls, tuple(notes), folder=folder or ".")
 
 
 def _expanded(pattern: str) -> list[str]:

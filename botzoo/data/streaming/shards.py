@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.data.streaming.forms import MAX_TEXT, Cell, Count, Form, TarForm
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
 from botzoo.util.cache import Store
-from botzoo.util.text import brief
+from botzoo.util.outgoing import without_secrets
 
 STORE = Store("shards", ".json", "counts of shards", "counted")
 
@@ -83,8 +83,9 @@ class Shards:
 
     def names(self) -> list[str]:
         """Return shard and number of each image, with as much of the shard's path as sets it apart from the others."""
-        begin = os.path.commonprefix(self.urls).rfind("/") + 1  # noqa: RUF071 (of whole folders, as it ends at a slash)
-        shards = zip(self.urls, self.counts, strict=True)
+        places = list(map(file_of, self.urls))
+        begin = os.path.commonprefix(places).rfind("/") + 1  # noqa: RUF071 (of whole folders, as it ends at a slash)
+        shards = zip(places, self.counts, strict=True)
         return [f"{url[begin:]}/{i}" for url, count in shards for i in range(count.images)]
 
     def fingerprint(self) -> str:
@@ -93,7 +94,8 @@ class Shards:
         for url, size, count in zip(self.urls, self.sizes, self.counts, strict=True):
             with suppress(OSError):  # a file that is gone keeps the size that it had
                 size = size if is_remote(url) else Path(url).stat().st_size
-            rows.append([url.rpartition("/")[2], size, count.images])  # without folders, so that a data set may move
+            # without folders, so that a data set may move, and without a signature, which lasts for some hours
+            rows.append([file_of(url).rpartition("/")[2], size, count.images])
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Iterator[Cell]:
@@ -174,15 +176,16 @@ def _state(url: str) -> tuple[int, list[str]]:
 
 def _stated(name: str, urls: list[str], sizes: tuple[int, ...]) -> tuple[Count, ...]:
     """Return the counts that ``_info.json`` beside tar files on another machine states, by split and file name."""
-    beside = f"{urls[0].rpartition('/')[0]}/_info.json"
+    shard, query, secret = urls[0].partition("?")
+    beside = f"{shard.rpartition('/')[0]}/_info.json{query}{secret}"
     try:
         with opened(beside) as file:
             splits = json.loads(file.read(MAX_TEXT))["splits"].values()
         stated = {f: n for split in splits for f, n in zip(split["filenames"], split["shard_lengths"], strict=True)}
-        counts = tuple(Count(int(stated[url.rpartition("/")[2]])) for url in urls)
+        counts = tuple(Count(int(stated[file_of(url).rpartition("/")[2]])) for url in urls)
     except Exception as error:  # every client of another machine has errors of its own
         cure = f"download them, as they are read whole to be counted, or put the counts into {beside}"
-        raise DataError(f"How many images each shard of {name} holds is not known: {cure}.") from error
+        raise DataError(f"How many images each shard of {name} holds is not known: {cure}.") from said(error, beside)
     for url, count, size in zip(urls, counts, sizes, strict=True):
         if not 0 <= count.images <= (size or UNKNOWN_SIZE) // tarfile.BLOCKSIZE:  # an image takes a block at least
             raise DataError(f"{beside} says that {url} holds {count.images:,} images, which cannot be: mend it.")
@@ -191,6 +194,11 @@ def _stated(name: str, urls: list[str], sizes: tuple[int, ...]) -> tuple[Count, 
 
 def is_remote(url: str) -> bool:
     return "://" in url
+
+
+def file_of(url: str) -> str:
+    """Return the path of a shard, or its address without secrets, which ends as the name of its file does."""
+    return without_secrets(url, mark="") if is_remote(url) else url
 
 
 @contextmanager
@@ -215,6 +223,14 @@ def named_errors(url: str) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f"The shard {url} is missing: put it back, or leave it out from the start.") from error
+        raise DataError(f"The shard {url} is missing: put it back, or leave it out from the start.") from said(
+            error, url
+        )
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
-        raise DataError(f"The shard {url} cannot be read ({brief(error)}): get it again.") from error
+        why = printable(without_secrets(str(error), url)).rstrip(".") or type(error).__name__
+        raise DataError(f"The shard {url} cannot be read ({why}): get it again.") from said(error, url)
+
+
+def said(error: Exception, url: str) -> Exception | None:
+    """Return an error as the cause of one of ours, None where it may quote the secret of an address."""
+    return error if url == without_secrets(url) else None

@@ -4,7 +4,6 @@ A new file is a new function here, marked with its name. It is written at the en
 up when the model is published. A function that has nothing to say of a run writes nothing.
 """
 
-import csv
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +15,11 @@ import yaml
 from botzoo.errors import CheckpointError, ConfigError
 from botzoo.options.facts import without_machine
 from botzoo.results.per_class import FULL_TABLE
-from botzoo.results.pictures import confusion_figure, curve_figure
+from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
-from botzoo.util.files import write_text, written_whole
+from botzoo.util.files import write_text
+from botzoo.util.outgoing import csv_line
 from botzoo.util.pictures import drawn
 from botzoo.util.yaml_files import read_yaml
 
@@ -73,11 +73,9 @@ def every_class(record: RunRecord, path: Path) -> None:
         return
     words = words_of(record)
     figures = words.figures(record)
-    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([words.NOUN, "images", "answers", *figures[0].shares])
-        for f in figures:
-            writer.writerow([f.name, f.images, f.answers, *(round(share, 2) for share in f.shares.values())])
+    rows = [(f.name, f.images, f.answers, *(round(share, 2) for share in f.shares.values())) for f in figures]
+    lines = map(csv_line, [(words.NOUN, "images", "answers", *figures[0].shares), *rows])
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 @beside_the_model("learning_curve.png")
@@ -88,6 +86,6 @@ def learning_curve(record: RunRecord, path: Path) -> None:
 
 @beside_the_model("confusion.png")
 def confusion(record: RunRecord, path: Path) -> None:
-    """Draw the confusion matrix, where each image has one label."""
-    if record.task.one_label:
+    """Draw the confusion matrix, where each image has one label and the classes are few enough to be seen."""
+    if record.task.one_label and len(record.class_names) <= PICTURED:
         drawn(path, partial(confusion_figure, record))

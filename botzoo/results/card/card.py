@@ -6,6 +6,7 @@ from botzoo.results.card import sections
 from botzoo.results.card.claim import card_data
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
+from botzoo.util.outgoing import one_line
 
 
 def card(record: RunRecord) -> str:
@@ -14,4 +15,6 @@ def card(record: RunRecord) -> str:
     first = [*words.opening(record), *sections.use(record), *sections.data_section(record)]
     work = [*words.results(record), *sections.training(record), *sections.limits(words.limits(record))]
     body = "\n\n".join([*first, *work, *sections.licence(record), *sections.credit(record)])
-    return str(ModelCard(f"---\n{card_data(record, words.eval_results(record)).to_yaml()}\n---\n\n{body}\n"))
+    front = card_data(record, words.eval_results(record)).to_yaml()
+    front = "\n".join(map(one_line, front.splitlines()))  # YAML keeps some letters that turn the direction of writing
+    return str(ModelCard(f"---\n{front}\n---\n\n{body}\n"))

@@ -18,7 +18,7 @@ from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
 from botzoo.training.steps.optimizer import has_momentum
-from botzoo.util.markdown import counted, escaped, quoted, table
+from botzoo.util.markdown import code, code_block, counted, escaped, link, quoted, table
 from botzoo.util.nested import flat
 from botzoo.util.text import and_list, duration, epochs_words
 
@@ -31,10 +31,10 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
     some = ", ".join(escaped(name) for name in names[:20])
     rest = f", and {len(names) - 20} more (all in config.json)" if len(names) > 20 else ""
     loaded = network["loaded"] is not None
-    start = f"fine-tuned from `{_short(network['source'])}`" if loaded else "trained from random weights"
+    start = f"fine-tuned from {code(_short(network['source']))}" if loaded else "trained from random weights"
     yield f"# {escaped(record.facts['name'])}"
     yield (
-        f"{kind}: `{network['architecture']}` ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
+        f"{kind}: {code(network['architecture'])} ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
         f"It takes RGB images at {record.size} x {record.size} pixels and {does}: {some}{rest}."
     )
     yield f"It is for images like those it learned from, and a start for fine-tuning on others. It is not for {harm}."
@@ -53,14 +53,14 @@ def use(record: RunRecord) -> Iterator[str]:
         )
         return
     if ours:
-        yield f"timm has no `{config['architecture']}`: `pip install botzoo`, and import it first."
+        yield f"timm has no {code(config['architecture'])}: `pip install botzoo`, and import it first."
     elif config["model_args"] or config["architecture"] != record.facts["network"]["architecture"]:
         args = ", ".join(f"{key}={value!r}" for key, value in config["model_args"].items())
-        given = f" with `{args}`" if args else ""
-        yield f"To timm the network is `{config['architecture']}`{given}; loading it needs no botzoo."
+        given = f" with {code(args)}" if args else ""
+        yield f"To timm the network is {code(config['architecture'])}{given}; loading it needs no botzoo."
     classes = len(record.class_names)
-    code = usage_code(HERE, classes, ours=ours, task=record.task, temperature=record.temperature)
-    yield f"```python\n{code}```"
+    usage = usage_code(HERE, classes, ours=ours, task=record.task, temperature=record.temperature)
+    yield f"```python\n{usage}```"
     yield f"{HERE_NOTE}With transformers:"
     yield f"""```python
 {first}from transformers import pipeline
@@ -90,7 +90,7 @@ def data_section(record: RunRecord) -> Iterator[str]:
 def _data_name(record: RunRecord) -> str:
     data = record.facts["data"]
     if data["hub_id"]:
-        return f"[{data['hub_id']}](https://huggingface.co/datasets/{data['hub_id']})"
+        return link(data["hub_id"], f"https://huggingface.co/datasets/{data['hub_id']}")
     if "data" in record.facts.get("own", ()):
         return "images that were in memory"
     if data["name"] == "digits":
@@ -140,8 +140,6 @@ def training(record: RunRecord) -> Iterator[str]:
     """Yield the section on how the network was trained."""
     facts, schedule, network = record.facts, record.facts["schedule"], record.facts["network"]
     best, teacher = facts["best_epoch"], facts.get("teacher")
-    ticks = max(map(len, re.findall("`+", facts["command"])), default=0)
-    fence = "`" * max(3, ticks + 1)  # longer than any run of them inside
     decay = decay_words(record.config, schedule["epochs"], record.task.headline.figure)
     warm = f"{schedule['warmup_steps']:,} steps of warmup, then " if schedule["warmup_steps"] else ""
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
@@ -152,16 +150,16 @@ def training(record: RunRecord) -> Iterator[str]:
             f"It was trained from Python with {and_list(own)} of its owner's, which the command below does not have: it "
             "cannot be repeated from this folder alone."
         )
-    yield f"{fence}sh\n{without_folders(facts['command'])}\n{fence}"
+    yield code_block(without_folders(facts["command"]), "sh")
     if network["loaded"] is not None:
         source, loaded = _short(network["source"]), counted(network["loaded"], "tensor")
-        yield f"It started from `{source}`: {loaded} from there, {network['new']:,} new."
+        yield f"It started from {code(source)}: {loaded} from there, {network['new']:,} new."
     if teacher is not None:
         constants, license = record.config.distill, teacher["license"]
-        licensed = f"licence `{license}`" if license not in (None, "unknown") else "of unknown licence"
+        licensed = f"licence {code(license)}" if license not in (None, "unknown") else "of unknown licence"
         yield (
             f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
-            f"`{_short(teacher['name'])}` ({teacher['parameters']:,} parameters, {licensed}), which answered to the same "
+            f"{code(_short(teacher['name']))} ({teacher['parameters']:,} parameters, {licensed}), which answered to the same "
             f"images at {teacher['size']} px. SHA-256 of its tensors: `{teacher['sha256']}`."
         )
     if (soup := record.soup) is not None:
@@ -190,7 +188,7 @@ def training(record: RunRecord) -> Iterator[str]:
     if teacher is not None:
         settings["distillation"] = teacher["name"]
     shown = {key: _short(value) if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
-    yield table(("setting", "value"), ((f"`{key}`", f"`{value}`") for key, value in shown.items()))
+    yield table(("setting", "value"), ((code(key), code(value)) for key, value in shown.items()))
     recipe = f"They are options in recipe.yaml too, for `{record.program} --config recipe.yaml`."
     if refits := facts.get("budget", {}).get("refits"):  # the recipe cannot say that the number of steps changed
         steps = ", then ".join(f"{steps:,} from step {step:,} on" for step, steps in refits)
@@ -252,15 +250,16 @@ def licence(record: RunRecord) -> Iterator[str]:
         why = _why_open(record)
         yield f"The licence of these weights is not set, since {why}. Choose one before publishing, with `--license`."
     elif inherited_license(start["license"], of_data) is None:
-        yield f"`{license}`{extra}: chosen by who trained it, since {_why_open(record)}."
+        yield f"{code(license)}{extra}: chosen by who trained it, since {_why_open(record)}."
     else:
-        yield f"`{license}`{extra}: the licence of the weights that it started from, `{_short(start['source'])}`."
+        started = code(_short(start["source"]))
+        yield f"{code(license)}{extra}: the licence of the weights that it started from, {started}."
     if re.search(r"in(1k|12k|21k|22k)|tin\d", start["source"]):
         yield (
             "The first weights were trained on ImageNet or a part of it, whose terms of access (non-commercial "
             "research) are separate from the licence of a weight file."
         )
-    terms = f"`{of_data}`" if of_data else "not known to this card: look it up where the images come from"
+    terms = code(of_data) if of_data else "not known to this card: look it up where the images come from"
     yield f"The licence of the data set is separate; that of {_data_name(record)} is {terms}."
 
 
@@ -269,10 +268,10 @@ def _why_open(record: RunRecord) -> str:
     start = record.facts["network"]
     if start["loaded"] is None:
         return "it started from random weights"
-    source = _short(start["source"])
+    source = code(_short(start["source"]))
     if start["license"] in (None, "unknown"):
-        return f"that of `{source}` is not known"
-    return f"that of the data forbids commercial use, which `{start['license']}`, that of `{source}`, allows"
+        return f"that of {source} is not known"
+    return f"that of the data forbids commercial use, which {code(start['license'])}, that of {source}, allows"
 
 
 def credit(record: RunRecord) -> Iterator[str]:
@@ -287,7 +286,7 @@ def credit(record: RunRecord) -> Iterator[str]:
     if "gluon" in start["source"]:
         lines.append("First weights: [GluonCV](https://github.com/dmlc/gluon-cv), converted by timm.")
     elif hub_id := start["base_model"]:
-        lines.append(f"First weights: [{hub_id}](https://huggingface.co/{hub_id}).")
+        lines.append(f"First weights: {link(hub_id, f'https://huggingface.co/{hub_id}')}.")
     lines.append("Trained with botzoo.")
     yield "\n".join(f"- {line}" for line in lines)
 

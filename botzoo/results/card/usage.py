@@ -13,6 +13,16 @@ HERE_NOTE = (
     "`hf-hub:owner/name`. "
 )
 
+APART = (
+    "It is kept beside the weights, not in them: the code above and `botzoo predict` divide the logits by it, the pipeline of "
+    "transformers does not"
+)
+WITHIN = (
+    "It is in the weights: those of the classifier were divided by it after the figures of this card were taken, so every "
+    "program gives these probabilities"
+)
+"""Where a temperature is; publishing puts the second in the place of the first."""
+
 
 def usage_code(
     address: str, classes: int, *, ours: bool, task: Task = CLASSIFICATION, temperature: float | None = None

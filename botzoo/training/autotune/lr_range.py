@@ -22,7 +22,8 @@ from botzoo.training.distributed import end_trackers, from_main
 from botzoo.training.state import Run
 from botzoo.training.steps.schedule import Schedule
 from botzoo.util.files import free_name
-from botzoo.util.pictures import drawn, new_figure
+from botzoo.util.outgoing import last_part
+from botzoo.util.pictures import drawn, label, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,7 +120,7 @@ def range_figure(losses: Sequence[float], steps: int, lr: float, found: Suggesti
     )
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    figure.suptitle(label(title), fontsize=11)
     return figure
 
 
@@ -142,7 +143,7 @@ def range_test(run: Run) -> None:
     log.info("%-10s %d steps from %s to %s at a batch of %d", "range", steps, lowest, highest, order.batch_size)
     losses = _sweep(run, steps)
     found = suggest(losses, steps)
-    title = f"{run.network.architecture} on {Path(run.data.name).resolve().name}: range test of the learning rate"
+    title = f"{run.network.architecture} on {last_part(run.data.name)}: range test of the learning rate"
 
     def draw() -> Path:
         path = free_name(Path("lr_finder"), ".png")

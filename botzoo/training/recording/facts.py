@@ -21,6 +21,7 @@ from botzoo.training.distributed import hardware
 from botzoo.training.recording.folder import write_facts
 from botzoo.training.state import Own, Run
 from botzoo.util.files import sha256_of
+from botzoo.util.outgoing import last_part
 
 
 def check_own(folder: Path, own: Own) -> None:
@@ -149,7 +150,7 @@ def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
 
 def data_title(data: ImageData[Any]) -> str:
     """Return the data set's name, of a folder the last part only: where it lay stays private."""
-    return data.name if data.hub_id or data.name == "digits" else Path(data.name).expanduser().resolve().name
+    return data.name if data.hub_id or data.name == "digits" else last_part(data.name)
 
 
 def without_folder(value: str | None) -> str | None:

@@ -17,6 +17,7 @@ from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, on_main
 from botzoo.util.files import free_name, write_json, write_text
+from botzoo.util.outgoing import last_part, public
 
 log = logging.getLogger("botzoo")
 
@@ -47,8 +48,8 @@ def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
 
 
 def record_config(folder: Path, config: TrainConfig) -> None:
-    """Write the options of a run into its folder, in the place of what was there."""
-    write_text(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+    """Write the options of a run into its folder, in the place of what was there; ``load_config`` reads them."""
+    write_text(folder / "config.yaml", yaml.safe_dump(public(asdict(config)), sort_keys=False))
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
@@ -68,8 +69,8 @@ def usual_name(config: TrainConfig) -> Path:
     """Return runs/DATASET-MODEL."""
     streamed = config.data.streaming
     dataset = re.split(r"[{*?\[]", config.dataset)[0] if streamed else config.dataset  # it may be a pattern
-    parts = (Path(part.split(":")[-1]).expanduser().resolve().name for part in (dataset, config.model))
-    return Path("runs") / "-".join(parts)
+    names = (last_part(part if "://" in part else part.split(":")[-1]) for part in (dataset, config.model))
+    return Path("runs") / "-".join(names)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botzoo.training.steps.schedule import Schedule
 from botzoo.util.files import write_text
-from botzoo.util.pictures import new_figure
+from botzoo.util.pictures import label, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,5 +75,5 @@ def lr_figure(schedule: Schedule, steps_per_epoch: int, title: str) -> Figure:
     axes.plot([step / steps_per_epoch for step in steps], [schedule.lr(step) for step in steps], ".-", lw=1, ms=2)
     axes.set(xlabel="epoch", ylabel="learning rate", xlim=(0, None), ylim=(0, None))
     axes.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=11, parse_math=False)
+    figure.suptitle(label(title), fontsize=11)
     return figure

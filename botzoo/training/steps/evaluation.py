@@ -14,7 +14,7 @@ from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.task import Answers, Task
 
 KEPT = 1 << 28
-"""At most so many bytes of optional answers are kept by each process: log-probabilities of 130,000 images of 1,000 classes."""
+"""Most bytes of optional answers that all processes keep together: log-probabilities of 130,000 images of 1,000 classes."""
 
 
 @torch.inference_mode()
@@ -34,7 +34,7 @@ def evaluate(
         batches: this process's part of the split, in order, as ``eval_batches`` yields it.
         normalise: makes the network's input of uint8 images on the device.
         total: images in the whole split; the gathered count must be equal to it, unless it is None.
-        everything: keep the task's optional answers too, unless they would take more than ``KEPT`` on a process.
+        everything: keep the task's optional answers too, unless they would take more than ``KEPT``.
 
     Returns the task's ``Evaluation`` of the whole split in its own order, the same on every process.
     """
@@ -43,7 +43,7 @@ def evaluate(
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)
     parts: list[Answers] = []
-    room = KEPT
+    room = KEPT // accelerator.num_processes  # in the end each has those of all
     for images, labels in batches:
         labels = labels.to(accelerator.device)
         with accelerator.autocast():

@@ -1,6 +1,5 @@
 """``botzoo-finetune --check``: examine a data set, say what was found, and write it down."""
 
-import json
 import logging
 import os
 import sys
@@ -15,13 +14,13 @@ from tqdm import tqdm
 from botzoo.data.images import Images
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.find import find_images, names_by_split
-from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, printable
+from botzoo.errors import BotzooError, ConfigError, DataError, ModelError
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own, Run
-from botzoo.util.files import free_name, write_text
-from botzoo.util.text import listing, under
+from botzoo.util.files import free_name, write_json, write_text
+from botzoo.util.text import listing, shorten, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor import duplicates, labels, page, placeholders, quick
 from botzoo_finetune.doctor.findings import Finding, Report, Roll
@@ -82,10 +81,9 @@ def write(report: Report, output: str | None) -> str:
     folder = Path(output).expanduser() if output is not None else free_name(Path("check"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Names of files may be no UTF-8: JSON escapes such letters, the others get a backslash.
-        write_text(folder / "check.json", json.dumps(page.as_json(report), indent=1) + "\n")
-        for name, text in {"check.html": page.page(report), "look_at.txt": "".join(page.to_look_at(report))}.items():
-            write_text(folder / name, text.encode("utf-8", "backslashreplace").decode())
+        write_json(folder / "check.json", page.as_json(report))
+        write_text(folder / "check.html", page.page(report))
+        write_text(folder / "look_at.txt", "".join(page.to_look_at(report)))
     except OSError as error:
         wrong = f"The report cannot be written to {folder} ({error.strerror})"
         raise ConfigError(f"{wrong}: give a folder that you may write to with --output.") from error
@@ -150,7 +148,10 @@ def look_at_pixels(roll: Roll) -> tuple[list[Finding], list[str]]:
 
 def estimate_labels(run: Run, roll: Roll) -> tuple[labels.Estimate | None, list[str]]:
     """Return the estimate that labels are compared with, and a remark where they are not, or not all of them."""
-    unchecked, extract = "labels were not checked:", Extractor(run)
+    unchecked, classes = "labels were not checked:", len(roll.class_names)
+    if len(roll) * classes > labels.LARGEST:
+        return None, [f"{unchecked} {len(roll):,} images of {classes:,} classes would take too much memory"]
+    extract = Extractor(run)
     try:
         rows = np.concatenate([extract(role) for role in roll.role_names])
     except ModelError as error:
@@ -183,4 +184,4 @@ class QuickCheck(Callback):
         parts = [f.reason for f in found if f.look and not f.images]
         parts += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
         parts += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-        return [("check", f"{printable('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []
+        return [("check", f"{shorten('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []

@@ -32,6 +32,7 @@ SUSPECT = 0.25
 STARTS = 0.02, 0.2  # shares of wrong labels that the search begins with
 MOST = 0.5  # share of wrong labels beyond which nothing is learned from them
 LOOKED_AT = 10_000_000  # probabilities at most that e and the temperature are chosen by: of images evenly spread
+LARGEST = 200_000_000  # images times classes at most: of each such pair the estimate holds four numbers
 SIGNIFICANT = 1.64
 """Twice the gain in log likelihood that one of ten data sets without noise exceeds: the 80 % quantile of chi squared with one
 degree of freedom, as e = 0 is at the edge of what e may be (Self and Liang 1987, case 5). A stricter one misses the one wrong
@@ -134,7 +135,9 @@ def label_noise(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) 
     if 2 * float(clean.fun - best.fun) < SIGNIFICANT:
         return 0.0, np.zeros(len(labels))
     temperature, share = _natural(best.x)
-    right, mistaken = ways(_logarithms(probabilities), labels, temperature, share)
+    parts = [slice(at, at + most) for at in range(0, len(labels), most)]
+    seen = [ways(_logarithms(probabilities[part]), labels[part], temperature, share) for part in parts]
+    right, mistaken = map(np.concatenate, zip(*seen, strict=True))
     return share, mistaken / (right + mistaken)
 
 

@@ -3,14 +3,14 @@
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import asdict
-from html import escape
 from io import BytesIO
 from typing import Any
 
 from PIL import Image
 
-from botzoo.errors import DataError, printable
-from botzoo.util.text import under
+from botzoo.errors import DataError
+from botzoo.util.outgoing import as_html, one_line
+from botzoo.util.text import shorten, under
 from botzoo_finetune.doctor.findings import Check, Finding, Report
 
 ADVICE: dict[Check, str] = {
@@ -60,15 +60,15 @@ def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
     several = f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else ""
-    remarks = (printable(remark, 500) for remark in report.remarks)
-    yield from under("data", [f"{printable(report.dataset)}{several}", *remarks, *facts(report)], WIDTH)
+    remarks = (shorten(remark, 500) for remark in report.remarks)
+    yield from under("data", [f"{report.dataset}{several}", *remarks, *facts(report)], WIDTH)
     for check, findings in by_check(report):
         look = sum(finding.look for finding in findings)
         counts = [f"{look:,} to look at"] if look else []
         if rest := len(findings) - look:
             counts.append(f"{rest:,} worth knowing" if look else "worth knowing")
         first = sorted(findings, key=lambda finding: not finding.look)[:SHOWN]
-        shown = [f"  {printable(with_names(report, finding), 400)}" for finding in first]
+        shown = [f"  {shorten(with_names(report, finding), 400)}" for finding in first]
         shown += [f"  and {len(findings) - SHOWN:,} more"] if len(findings) > SHOWN else []
         yield from under(check, [": ".join(filter(None, [", ".join(counts), ADVICE[check]])), *shown], WIDTH)
     yield from under("result", [verdict(report)], WIDTH)
@@ -107,12 +107,7 @@ def to_look_at(report: Report) -> Iterator[str]:
             others = names[:k] + names[k + 1 :]
             more = f" and {len(others) - OTHERS:,} more" if len(others) > OTHERS else ""
             also = f": also {', '.join(others[:OTHERS])}{more}" if others else ""
-            yield f"{_plain(name)}\t{_plain(finding.reason + also)}\n"
-
-
-def _plain(text: str) -> str:
-    """Return ``text`` on one line: tabs, line ends and control characters as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+            yield f"{one_line(name)}\t{one_line(finding.reason + also)}\n"
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -139,7 +134,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def page(report: Report) -> str:
     """Return the page: small pictures in it, no scripts, all names escaped."""
-    title, remarks = f"The data of {escape(report.dataset)}", [*report.remarks, *facts(report)]
+    title, remarks = f"The data of {as_html(report.dataset)}", [*report.remarks, *facts(report)]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     sections = "\n".join(section(report, check, findings) for check, findings in by_check(report))
     return f"""<!doctype html>
@@ -147,8 +142,8 @@ def page(report: Report) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>{STYLE}</style></head><body>
-<h1>{title}</h1><p><b>{escape(verdict(report))}</b></p>
-<ul>{"".join(f"<li>{escape(text)}</li>" for text in remarks)}</ul>
+<h1>{title}</h1><p><b>{as_html(verdict(report))}</b></p>
+<ul>{"".join(f"<li>{as_html(text)}</li>" for text in remarks)}</ul>
 {counts(report)}
 {sections}
 </body></html>"""
@@ -160,9 +155,9 @@ def counts(report: Report) -> str:
         return ""
     names = report.roll.class_names
     folded, which = ("", f"of {len(names):,} classes") if len(names) > MANY else (" open", "class")
-    head = "".join(f"<th>{escape(role)}</th>" for role in report.counts)
+    head = "".join(f"<th>{as_html(role)}</th>" for role in report.counts)
     cells = ("".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values()) for k in range(len(names)))
-    rows = "\n".join(f"<tr><th>{escape(name)}</th>{row}</tr>" for name, row in zip(names, cells, strict=True))
+    rows = "\n".join(f"<tr><th>{as_html(name)}</th>{row}</tr>" for name, row in zip(names, cells, strict=True))
     opening = f"<h2>Images</h2><details{folded}><summary>of each {which}</summary>"
     return f"{opening}<table><tr><th></th>{head}</tr>\n{rows}</table></details>"
 
@@ -174,9 +169,9 @@ def section(report: Report, check: Check, findings: list[Finding]) -> str:
         wide, quiet = "" if finding.images else " wide", "" if finding.look else " quiet"
         shown, rest = "\n".join(figure(report, i) for i in finding.images[:GROUP]), len(finding.images) - GROUP
         more = f"<p>and {rest:,} more images, in check.json</p>" if rest > 0 else ""
-        box = f'<p>{escape(finding.reason)}</p><div class="images">{shown}</div>{more}'
+        box = f'<p>{as_html(finding.reason)}</p><div class="images">{shown}</div>{more}'
         boxes.append(f'<div class="finding{wide}{quiet}">{box}</div>')
-    head = f'<h2>{escape(check.capitalize())} ({len(findings):,})</h2><p class="quiet">{escape(ADVICE[check])}</p>'
+    head = f'<h2>{as_html(check.capitalize())} ({len(findings):,})</h2><p class="quiet">{as_html(ADVICE[check])}</p>'
     rest = len(findings) - FINDINGS
     more = f"<p>and {rest:,} more, in check.json</p>" if rest > 0 else ""
     return "\n".join([head, '<div class="findings">', *boxes, f"</div>{more}"])
@@ -186,10 +181,10 @@ def figure(report: Report, i: int) -> str:
     """Return the picture of an image, where there is one, with its name, split and label."""
     entry = report.roll.entry(i)
     inside = entry.name.removeprefix(f"{report.dataset.rstrip('/')}/")
-    caption = f"{escape(inside)}<br>{' · '.join(escape(text) for text in entry[1:] if text)}"
+    caption = f"{as_html(inside)}<br>{' · '.join(as_html(text) for text in entry[1:] if text)}"
     source = picture(report, i) if i < len(report.roll) else None
     shown = f'<img alt="" src="{source}">' if source else ""
-    return f'<figure title="{escape(entry.name)}">{shown}<figcaption>{caption}</figcaption></figure>'
+    return f'<figure title="{as_html(entry.name)}">{shown}<figcaption>{caption}</figcaption></figure>'
 
 
 def picture(report: Report, i: int) -> str | None:

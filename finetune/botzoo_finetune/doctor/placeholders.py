@@ -45,7 +45,10 @@ def check_placeholders(roll: Roll, contrasts: NDArray[np.uint8], flat: NDArray[n
         labels = len(np.unique(roll.labels[group]))
         if labels > 1 and len(group) >= REPEATED:
             found[tuple(group.tolist())] = [f"the same picture is there {len(group)} times under {labels} labels"]
+    text = "it may stand for an image that could not be fetched"
+    # A picture on black or white may show next to nothing and still be one of its class: that alone is worth knowing only.
+    nothing = {(i,) for i in np.flatnonzero(odd).tolist()}
     return [
-        Finding("placeholder", f"{', and '.join(why)}: it may stand for an image that could not be fetched", at)
+        Finding("placeholder", f"{', and '.join(why)}: {text}", at, look=len(why) > 1 or at not in nothing)
         for at, why in found.items()
     ]

@@ -46,10 +46,12 @@ class Look:
 
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    The network is looked at as it is when the first question is asked.
+    The network is looked at as it is when the first question is asked. Raises ConfigError where there is ``no_probe``.
     """
 
     def __init__(self, run: Draft | Run) -> None:
+        if (why := no_probe(run)) is not None:
+            raise ConfigError(f"{why[0].upper()}{why[1:]}.")
         self.run, self._extract = run, Extractor(run)
         self.seconds = 0.0  # that fitting, or finding what was kept, took until now, features included
         self.kept = True  # whether all that was asked for was kept from before
@@ -112,6 +114,13 @@ class Look:
         return found
 
 
+def no_probe(run: Draft | Run) -> str | None:
+    """Return why a data set is not probed, None where it is."""
+    name, classes = run.data.name, len(run.data.class_names)
+    most = probes.MOST_CLASSES
+    return f"a probe is of {most:,} classes at most; {name} has {classes:,}" if classes > most else None
+
+
 def facts(draft: Draft) -> auto.Facts:
     """Return what is known of a data set and a network before the first step, the probe of a part of the images included."""
     images, config = draft.images["train"], draft.config
@@ -128,7 +137,7 @@ def facts(draft: Draft) -> auto.Facts:
         side=_side(images),
         input_side=draft.network.preprocessing.size,
         mirrored=draft.data.mirrored,
-        probe=None if several else Look(in_part(draft)).probe.evaluation.top1,
+        probe=None if several or no_probe(draft) is not None else Look(in_part(draft)).probe.evaluation.top1,
         gpu=draft.accelerator.device.type != "cpu",
         epochs=epochs,
         several=several,

@@ -34,16 +34,19 @@ loss. The best classifier has larger weights, which pass larger gradients on to 
 FOLDS = 3
 SEARCHED = 3000  # images that the cross-validation is done on, at most
 FITTED = 100_000  # images that the classifier is fitted on, at most
+FITTED_LOGITS = 100_000_000  # images times classes, at most, or one image a class
+MOST_CLASSES = 5000  # of more a probe would take hours, and gigabytes: scikit-learn holds 25 copies of the weights
 NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
 ITERATIONS = 300
+LOGITS = 1 << 22  # that are evaluated at once, each of which takes 20 bytes
 COMPARED, ROUNDING = 1000, 2e-3
 """Rows that are compared at a time, and of the largest number of a row what may be rounding: two units of half precision."""
 
 
 def constants() -> str:
     """Return all that the outcome of a fit depends on besides its arguments: the choices above, and whose algorithm it is."""
-    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, NEIGHBOURS, SHARES, ITERATIONS
+    choices = STRENGTHS, USUAL, START, FOLDS, SEARCHED, FITTED, FITTED_LOGITS, NEIGHBOURS, SHARES, ITERATIONS
     return f"{VERSION} {choices} scikit-learn {version('scikit-learn')}"
 
 
@@ -121,7 +124,7 @@ def probe(
         labels, held_out_labels: shapes (N,) and (M,), in 0 ... classes - 1; or (N, K) and (M, K), 1 for each label.
         seed: which images are taken where not all are.
     """
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, classes, seed)
     features, labels = features[kept].astype(np.float32), labels[kept]
     strength, folds = choose_strength(features, labels, seed)
     linear = fit(features, labels, classes, strength)
@@ -140,7 +143,7 @@ def all_alike(features: Rows) -> bool:
 
 def gentle(found: Probe, features: Rows, labels: Labels, seed: int = 0) -> Linear:
     """Return a classifier to start fine-tuning from: ``found`` with smaller weights; see ``START``."""
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, len(found.linear.bias), seed)
     strength = min(found.strength, START / len(kept))
     return fit(features[kept], labels[kept], len(found.linear.bias), strength)
 
@@ -149,7 +152,7 @@ def outlook(
     found: Probe, features: Rows, labels: Labels, held_out: Rows, held_out_labels: Labels, seed: int = 0
 ) -> Outlook:
     """Ask the nearest neighbours, and fit ``found`` again on parts of the training images; arguments as for ``probe``."""
-    kept = subset(labels, FITTED, seed)
+    kept = fitted_on(labels, len(found.linear.bias), seed)
     features, labels = features[kept].astype(np.float32), labels[kept]
     curve = {}
     for share in SHARES:
@@ -160,6 +163,11 @@ def outlook(
     neighbours = min(NEIGHBOURS, len(labels))
     knn = nearest_neighbours(features, labels, held_out, held_out_labels, neighbours)
     return Outlook(neighbours, knn, tuple(sorted(curve.items())))
+
+
+def fitted_on(labels: Labels, classes: int, seed: int) -> NDArray[np.int64]:
+    """Return which images a classifier of so many classes is fitted on: it takes memory for every logit of them."""
+    return subset(labels, min(FITTED, FITTED_LOGITS // classes), seed)
 
 
 def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
@@ -248,9 +256,11 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
 
 def evaluate(linear: Linear, features: Rows, labels: Labels) -> Any:
     """Evaluate a classifier on features (N, D) with labels (N,) or (N, K), as the task of such labels does."""
-    task = task_for(labels)
-    logits = torch.from_numpy(linear.logits(features))
-    return task.evaluation(task.answers(logits, torch.from_numpy(np.asarray(labels)), everything=False))
+    task, part, seen = task_for(labels), max(1, LOGITS // len(linear.bias)), []
+    for at in range(0, len(labels), part):
+        logits, truth = linear.logits(features[at : at + part]), np.asarray(labels[at : at + part])
+        seen.append(task.answers(torch.from_numpy(logits), torch.from_numpy(truth), everything=False))
+    return task.evaluation({name: np.concatenate([answers[name] for answers in seen]) for name in seen[0]})
 
 
 def _strata(labels: Labels) -> NDArray[np.int64]:

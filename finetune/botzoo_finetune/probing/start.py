@@ -16,7 +16,7 @@ from botzoo.training.distributed import on_main
 from botzoo.training.run import evaluate_split, keep_best
 from botzoo.training.state import Run
 from botzoo_finetune.probing import probe as probes
-from botzoo_finetune.probing.first_look import Look, in_part
+from botzoo_finetune.probing.first_look import Look, in_part, no_probe
 
 log = logging.getLogger("botzoo")
 
@@ -57,6 +57,9 @@ class StartFromProbe(Callback):
         whole = all(isinstance(images, Images) for images in run.images.values())
         known = report is None or set(head_names(run.model)) <= set(report.loaded)  # it came with the weights
         if layer is None or known or not whole:
+            return
+        if (why := no_probe(run)) is not None:
+            log.info("%-10s the classifier starts at random: %s", "probe", why)
             return
         look = Look(in_part(run))
         seen, self.probe = look.probe.evaluation, look.probe.linear

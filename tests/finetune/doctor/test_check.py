@@ -131,3 +131,12 @@ def test_a_folder_in_use_is_left_as_it_is(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     assert check(photos, tmp_path) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_labels_of_too_many_images_and_classes_are_not_checked_and_that_is_said(
+    splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("botzoo_finetune.doctor.labels.LARGEST", 10)
+    assert check(splits, tmp_path / "check") == 0
+    assert "labels were not checked: " in (said := capsys.readouterr().out)
+    assert "images of 3 classes would take too much memory" in said

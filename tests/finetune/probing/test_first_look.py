@@ -153,3 +153,14 @@ def test_weights_with_nan_are_one_line_and_status_2(
     assert error.count("\n") == 1
     assert "NaN" in error
     assert not (tmp_path / "look").exists()
+
+
+def test_of_too_many_classes_there_is_no_probe_and_a_run_starts_without(
+    photos: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botzoo_finetune.probing.probe.MOST_CLASSES", 2)
+    options = ["--dataset", photos, "--model", pretrained, *OPTIONS]
+    assert command(*options, "--probe") == 2
+    assert "A probe is of 2 classes at most; photos has 3." in capsys.readouterr().err.replace(f"{photos}", "photos")
+    assert command(*options, "--output", tmp_path / "run") == 0
+    assert "the classifier starts at random: a probe is of 2 classes" in (tmp_path / "run" / "log.txt").read_text()
