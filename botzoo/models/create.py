@@ -1,5 +1,6 @@
 """The network of a run: created by timm and filled with the weights asked for, or made by a user's own code."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class Start:
     report: KeyReport | None = None  # how the weights met the network, None for random weights
     base_model: str | None = None  # Hub id of the weights, for the card, if they have one
     license: str | None = None  # of the weights, if known
+    prepared: str = "as ImageNet's"  # where mean, std and interpolation come from
+    doubt: str | None = None  # why they may not be those of the weights
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def create_model(
         if xavier_init:
             draw_after_xavier(model)
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
-        start = Start("random weights")
+        start = Start("random weights", prepared=f"as timm has it for {model.pretrained_cfg['architecture']}")
     elif weights_from is not None:
         report = loading.load_what_fits(model, tensors, weights_from)
         # images are prepared as for these weights, at their size unless the network fixes its own
@@ -97,15 +100,49 @@ def create_model(
         keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
         model.pretrained_cfg.update({key: given[key] for key in keys if given.get(key) is not None})
         hub_id = loading.hub_id_of(weights_from) if ":" in weights_from else None
-        start = Start(weights_from, report, hub_id, given.get("license"))
+        stated = given.get("mean") is not None and given.get("std") is not None
+        silent = f"as timm has it for {model.pretrained_cfg['architecture']}, since {weights_from} says nothing of it"
+        prepared = f"as config.json of {weights_from} says" if stated else silent
+        start = Start(weights_from, report, hub_id, given.get("license"), prepared, doubt(model, weights_from, given))
     else:  # timm has loaded and checked them itself; the classifier is new where its size differs
         cfg: dict[str, Any] = model.pretrained_cfg
         names, head = tuple(model.state_dict()), set(head_names(model))
         new = head if cfg.get("num_classes") != model.num_classes else set()
         report = KeyReport(tuple(n for n in names if n not in new), (), (), tuple(n for n in names if n in new))
         source = address if ":" in address else f"{cfg['architecture']}.{cfg['tag']}"
-        start = Start(source, report, loading.hub_id_of(source), cfg.get("license"))
+        prepared = f"as config.json of {source} says" if ":" in source else f"as timm has it for {source}"
+        start = Start(source, report, loading.hub_id_of(source), cfg.get("license"), prepared)
     return Network(model, preprocessing_of(model, img_size), start)
+
+
+def doubt(model: Any, source: str, given: dict[str, Any]) -> str | None:
+    """Return why images may not be prepared as the weights from ``source`` want it, None where nothing speaks for that.
+
+    ``given`` is what config.json says of them; of a bare file, the config.json beside it is looked at, which is not followed.
+    """
+    beside, name = "of", str(model.pretrained_cfg["architecture"])
+    if not given:
+        beside = "beside"
+        with suppress(BotzooError):  # there is none, or it is of something else
+            config = read_config(Path(source).expanduser().parent / "config.json")
+            given = {"architecture": config.get("architecture")} | (config.get("pretrained_cfg") or config)
+    where, other = f"config.json {beside} {source}", given.get("architecture")
+    try:
+        wanted = tuple(map(float, given["mean"])), tuple(map(float, given["std"]))
+    except (KeyError, TypeError, ValueError):
+        wanted = None
+    cfgs = [timm.get_pretrained_cfg(tagged) for tagged in (name, *timm.list_models(f"{name}.*", pretrained=True))]
+    usual = {(tuple(cfg.mean), tuple(cfg.std)) for cfg in cfgs if cfg is not None}
+    used = tuple(model.pretrained_cfg["mean"]), tuple(model.pretrained_cfg["std"])
+    what = []
+    if other not in (None, name):
+        what.append(f"is for {other}, not {name}")
+    if wanted is not None and (wanted != used or (usual and wanted not in usual)):
+        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in wanted)
+        what.append(f"says mean {mean}, std {std}, which is not timm's for {name}")
+    cure = f"give --model {other}" if other not in (None, name) else "compare the two"
+    cure += f" and --pretrained local-dir:{Path(source).parent}" if beside == "beside" else ""
+    return f"{where} {', and '.join(what)}: {cure}" if what else None
 
 
 def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> Network:

@@ -19,10 +19,19 @@ def head_names(model: nn.Module) -> list[str]:
 IMAGES = 2048  # so many, or all of an epoch, are enough to measure the statistics on
 
 
+def keep_statistics(model: nn.Module) -> bool:
+    """Let the BatchNorm layers of a network keep their statistics in training, too; tell whether it has any."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.keeps_statistics = True  # type: ignore[assignment]
+    return bool(norms)
+
+
 def is_frozen(norm: nn.Module) -> bool:
-    """Tell whether a BatchNorm layer has parameters and none of them is trained; it keeps its statistics then."""
+    """Tell whether a BatchNorm layer keeps its statistics: it was told to, or has parameters and none of them is trained."""
     parameters = list(norm.parameters())
-    return bool(parameters) and not any(p.requires_grad for p in parameters)
+    untrained = bool(parameters) and not any(p.requires_grad for p in parameters)
+    return untrained or getattr(norm, "keeps_statistics", False)
 
 
 def trained_norms(model: nn.Module) -> list[str]:

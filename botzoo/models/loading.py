@@ -126,7 +126,8 @@ def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if kind in ("hf-hub", "local-dir"):
         folder = model_folder(source)
         config = read_config(folder / "config.json")
-        return read_file(folder / "model.safetensors", load_file), config.get("pretrained_cfg") or config
+        entry = {"architecture": config.get("architecture")} | (config.get("pretrained_cfg") or config)
+        return read_file(folder / "model.safetensors", load_file), entry
     if colon and not source.endswith(".safetensors"):
         kinds = "a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file"
         raise ModelError(f"--pretrained {source!r} is of no known kind: give {kinds}.")

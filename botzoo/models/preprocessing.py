@@ -19,6 +19,11 @@ class Preprocessing:
     crop_mode: str = "center"  # how evaluation crops, as timm names it
     fixed_size: bool = False  # whether the network takes images of this size only
 
+    def __str__(self) -> str:
+        """Return mean, std and interpolation in words."""
+        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean}, std {std}, {self.interpolation}"
+
     def train_size(self, scale: float) -> int:
         """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 below 128."""
         if self.fixed_size or scale == 1:

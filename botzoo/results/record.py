@@ -19,7 +19,7 @@ from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
-from botzoo.util.text import brief, program
+from botzoo.util.text import and_list, brief, program
 from botzoo.util.yaml_files import read_yaml
 
 
@@ -137,6 +137,29 @@ class RunRecord:
     def averaged(self) -> tuple[int, ...]:
         """The epochs whose weights were averaged; none where those of one epoch are kept."""
         return self.soup.epochs if self.soup is not None and self.soup.taken else ()
+
+    @property
+    def kept(self) -> str:
+        """What the weights are of, in words."""
+        if self.averaged:
+            return f"epochs {and_list(self.averaged)}, averaged"
+        best = self.facts["best_epoch"]
+        return f"epoch {best}" if best else "the start, the frozen network with a linear classifier"
+
+    @property
+    def gain(self) -> str | None:
+        """What the best epoch has gained over what the run started from, in words; None where that was not compared."""
+        if (found := self.facts.get("gain")) is None:
+            return None
+        low, high = found["interval_95"]
+        figures = f"{found['start']:.2f} -> {found['score']:.2f} % {self.task.headline.figure}"
+        points = f"{found['gain']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}, paired over the images)"
+        images = f"{found['images']:,} validation images, which also chose the epoch"
+        so = "no clear gain" if low <= 0 else "a gain"
+        if not self.facts["best_epoch"]:
+            so = "the start is kept, as no epoch is better"
+        ends = f"from the frozen network with a linear classifier to epoch {found['epoch']}"
+        return f"{figures} {ends}: {points} on {images}; {so}"
 
     @cached_property
     def calibration(self) -> Calibration | None:

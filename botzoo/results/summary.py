@@ -12,7 +12,7 @@ from botzoo.results.card.usage import needs_botzoo
 from botzoo.results.per_class import ClassFigures
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
-from botzoo.util.text import and_list, duration, shorten, table, under
+from botzoo.util.text import duration, shorten, table, under
 
 ROWS = 20  # at most so many classes are listed
 
@@ -63,13 +63,12 @@ def summary(record: RunRecord) -> Iterator[str]:
     imports, first = "import timm", ""
     if needs_botzoo(record.model_config):
         imports, first = "import botzoo, timm", "import botzoo; "
-    epochs = f"epoch {record.facts['best_epoch']}"
-    if record.averaged:
-        epochs = f"epochs {and_list(record.averaged)}, averaged"
     yield ""
     yield from words.terminal(record)
     yield from class_table(words.figures(record), words.NOUN, words.NOUNS)
-    yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {epochs}"
+    if record.gain is not None:
+        yield f"{'training':10} {record.gain}"
+    yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {record.kept}"
     yield f"{'model':10} {folder} (README.md is its card)"
     if not record.facts["network"]["known"]:
         return  # neither timm nor transformers has its code

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from numpy.typing import NDArray
+
 from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import CheckpointError
 from botzoo.tasks.classification import CLASSIFICATION
@@ -19,8 +21,12 @@ def task_by_type(problem_type: object) -> Task:
 
 def task_of(data: ImageData[Any]) -> Task:
     """Return the task that a data set poses, by the shape of its labels: (N,) or (N, K); a stream has one label an image."""
-    several = isinstance(data.train, Split) and data.train.labels.ndim == 2
-    return MULTI_LABEL if several else CLASSIFICATION
+    return task_for(data.train.labels) if isinstance(data.train, Split) else CLASSIFICATION
+
+
+def task_for(labels: NDArray[Any]) -> Task:
+    """Return the task of labels of that shape, (N,) or (N, K)."""
+    return MULTI_LABEL if labels.ndim == 2 else CLASSIFICATION
 
 
 def task_named(name: str) -> Task:

@@ -3,6 +3,8 @@
 The main figure is mean average precision, which needs no threshold; F1 is that of all labels with a probability over 0.5.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,10 +147,17 @@ class MultiLabelEvaluation:
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images."""
-        return self._interval
+        low, high = np.percentile(self._resampled, (2.5, 97.5))
+        return float(low), float(high)
+
+    def gain(self, before: MultiLabelEvaluation) -> tuple[float, float, float]:
+        """Return the gain and its interval: percentiles of a bootstrap, of which each resample has the same images of both."""
+        low, high = np.percentile(self._resampled - before._resampled, (2.5, 97.5))
+        return self.score - before.score, float(low), float(high)
 
     @cached_property
-    def _interval(self) -> tuple[float, float]:
+    def _resampled(self) -> NDArray[np.float64]:
+        """Score of each of ``RESAMPLES`` resamples, the same ones for all evaluations of as many images."""
         n, rng = len(self), np.random.default_rng(0)
         means = []
         for first in range(0, RESAMPLES, part := max(1, AT_ONCE // n)):
@@ -156,8 +165,7 @@ class MultiLabelEvaluation:
             every = np.array([of.precision(times) for of in self._ranked()])  # anew: all take 24 bytes a logit
             occur = (~np.isnan(every)).sum(0)
             means.append(np.nansum(every, 0)[occur > 0] / occur[occur > 0])  # the mean over labels that occur in it
-        low, high = np.percentile(100 * np.concatenate(means), (2.5, 97.5))
-        return float(low), float(high)
+        return 100 * np.concatenate(means)
 
     def _ranked(self) -> Iterator[Ranked]:
         return (Ranked(self.labels[:, k], self.logits[:, k]) for k in range(self.labels.shape[1]))

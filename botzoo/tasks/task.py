@@ -51,6 +51,10 @@ class Evaluation(Protocol):
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the score, in per cent."""
 
+    def gain(self, before: Any) -> tuple[float, float, float]:
+        """Return by how many points the score is above that of ``before``, an evaluation of the same images, and between
+        which two the true gain lies: the 95 % interval, paired over the images."""
+
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
         """Return what image ``i`` shows, what the network said, and the probability of that, in words."""
 

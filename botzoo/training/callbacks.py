@@ -55,6 +55,9 @@ class Callback:
         """Return lines for the plan, each with the heading that it belongs under, such as "model" or "budget"."""
         return ()
 
+    def on_open(self, run: Run) -> None:
+        """Write what ``on_train_start`` has found into the run's folder, which is there by now; the first step comes next."""
+
     def on_log(self, run: Run, record: dict[str, Any]) -> None:
         """Look at a line of metrics.jsonl on training: step, loss (nats), lr, images_per_second, seconds."""
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from botzoo.data.parallel import cores
 from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.memory import keep_freed_memory
+from botzoo.training.autotune.precision import cpu_name, kept_speedup
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
@@ -51,7 +51,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     PartialState(cpu=device.type == "cpu", timeout=WAIT)
     # Where the precision is measured, the main process measures for all: a busy machine must not part them.
     mine = config.mixed_precision != "auto" or PartialState(cpu=device.type == "cpu").is_main_process
-    agreed = [mixed_precision(config.mixed_precision, device) if mine else None]
+    agreed = [mixed_precision(config.mixed_precision, device, kept_speedup) if mine else None]
     if config.mixed_precision == "auto":
         broadcast_object_list(agreed)
     precision: Precision = agreed[0]  # type: ignore[assignment]
@@ -221,6 +221,5 @@ def hardware(accelerator: Accelerator) -> str:
     n = accelerator.num_processes
     if accelerator.device.type == "cuda":
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    name = able.get("cpu_name") or platform.processor() or platform.machine()
-    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {name} ({os.cpu_count()} cores)"
+    cpu = f"{cpu_name()} ({os.cpu_count()} cores)"
+    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {cpu}"

@@ -26,7 +26,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
         "data": [*data_lines(run), *class_lines(run)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
-        "input": [run.feed.describe()],
+        "input": [run.feed.describe(), *input_lines(run.network)],
         "device": [device_line(run)],
         "optimizer": list(optimizer_lines(run)),
         "tricks": [tricks_line(run.config, run.network, run.teacher)],
@@ -89,6 +89,13 @@ def model_lines(network: Network) -> Iterator[str]:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
         yield f"tensors: {len(report.loaded)} loaded, {named}"
+
+
+def input_lines(network: Network) -> Iterator[str]:
+    """Yield how pixels are normalised and by whose word, and where that may be another network's."""
+    yield f"{network.preprocessing}: {network.start.prepared}"
+    if network.start.doubt is not None:
+        yield f"warning: {network.start.doubt}"
 
 
 def _named(names: tuple[str, ...]) -> str:

@@ -88,6 +88,8 @@ def train(
             log.info("%s", line)
         step = run.progress.step
         log.info("%-10s %s%s", "output", run.folder, f", resumed after step {step:,}" if resume is not None else "")
+        for callback in callbacks:
+            callback.on_open(run)
         try:
             while not run.progress.stopped_early and run.progress.step < run.schedule.total_steps:
                 loop(run, callbacks, command)
@@ -166,16 +168,22 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     evaluation = evaluate_split(run, "validation")
     if not math.isfinite(evaluation.loss):
         raise diverged(run, step)
-    better = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
-    if better:
-        best = run.folder / BEST
-        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated))
-        run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch)
+    better = keep_best(run, evaluation, epoch)
     run.progress = replace(run.progress, seconds=watch.seconds)
     log_evaluation(run, "validation", evaluation, epoch, watch.seconds, better)
     answers = [callback.on_epoch_end(run, evaluation) for callback in callbacks]  # all of them, whatever the first says
     if False in answers:
         run.progress = replace(run.progress, stopped_early=True)
+
+
+def keep_best(run: Run, evaluation: Any, epoch: int) -> bool:
+    """Keep the weights that were evaluated after ``epoch``, 0 for the start, if they are better than all before; say if so."""
+    better: bool = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
+    if better:
+        best = run.folder / BEST
+        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated))
+        run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch)
+    return better
 
 
 def evaluate_split(run: Run, role: str, *, keep: bool = False) -> Any:

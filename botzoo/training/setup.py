@@ -271,6 +271,7 @@ def make_network(
     preprocessing = network.preprocessing
     if config.paper_augment and config.scratch:
         preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
+        network = replace(network, start=replace(network.start, prepared="mean and std as in the paper"))
     return replace(network, model=place(network.model, config, accelerator), preprocessing=preprocessing)
 
 

@@ -202,6 +202,8 @@ class MakeSoup(Callback):
         """Try averages of the epochs, and take the last one that was kept."""
         if run.is_main:
             remove_others(run.folder / "checkpoints", self.ingredients)
+        if self.ingredients and not run.progress.best_epoch:
+            log.info("%-10s none: no epoch is better than what the run started from", "soup")
         if len(self.ingredients) < 2 or self.ingredients[0].epoch != run.progress.best_epoch:
             return  # there is nothing to average, or the best weights are damaged
         # Copies: the averages are loaded into the same tensors.

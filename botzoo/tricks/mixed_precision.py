@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import torch
@@ -26,14 +27,16 @@ class Precision:
         return "no" if self.name == "fp32" else self.name
 
 
+ROUNDS = 10  # of both, the first of which compiles
 WORTH = 1.2  # how many times as fast as fp32 bf16 has to be on a CPU before ``auto`` gives up precision for it
 
 
 def bf16_speedup() -> float:
     """Measure how many times as fast as in fp32 this CPU trains a small convolutional network in bf16.
 
-    Instructions for bf16 promise nothing: there are processors on which they are slower than those for fp32. The
-    smallest of five times of each is compared, taken in turn; it costs a few tenths of a second.
+    Instructions for bf16 promise nothing: there are processors on which they are slower than those for fp32. Both are
+    timed in turn on one core, by the seconds that this thread has the processor: what else is at work there does not
+    count. The medians are compared; all takes a few tenths of a second.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(32, 64, 16, 16, generator=generator).to(memory_format=torch.channels_last)
@@ -43,14 +46,19 @@ def bf16_speedup() -> float:
     net.to(memory_format=torch.channels_last)
 
     def seconds(bf16: bool) -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = net(images).float().square().mean()
         loss.backward()
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
-    times = [(seconds(False), seconds(True)) for _ in range(6)][1:]  # the first pair compiles
-    return min(fp32 for fp32, _ in times) / min(bf16 for _, bf16 in times)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other on a busy machine, and spend time on it
+    try:
+        times = [(seconds(False), seconds(True)) for _ in range(ROUNDS)][1:]
+    finally:
+        torch.set_num_threads(threads)
+    return median(fp32 for fp32, _ in times) / median(bf16 for _, bf16 in times)
 
 
 def mixed_precision(

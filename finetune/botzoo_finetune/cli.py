@@ -23,7 +23,8 @@ PROG = "botzoo-finetune"
 RECIPE = Path(__file__).parent / "recipes" / "default.yaml"
 MODES = {
     "probe": "Say in seconds how far a linear classifier on its features comes. It says if more data would help, too.",
-    "compare M1,M2,...": "Probe several models and rank them by accuracy on these images. Any that --model takes will do.",
+    "compare M1,M2,...": "Probe several models and rank them by accuracy on these images. Any that --model takes "
+    "will do, and MODEL=WEIGHTS with weights that --pretrained takes.",
     "check": "Look for broken files, duplicates and likely wrong labels. Counts and sizes are shown too; a report goes into "
     "the folder check, or --output; the exit status is 1 where something is to be looked at.",
     "folds K": "Cross-validate: train K times, each on all folds but one. All images are cut into K stratified folds, and "

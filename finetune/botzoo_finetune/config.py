@@ -35,7 +35,8 @@ class FinetuneConfig(TrainConfig):
         "the images, classes, and what a linear probe on the frozen network comes to. --no-auto keeps the defaults as "
         "they are; so does --scratch.", "Transfer")
     lp_ft: bool = option(True,
-        "Start the new classifier from a linear probe instead of at random. Without effect with --scratch.",
+        "Start the new classifier from a linear probe instead of at random, and keep the frozen network with the probe "
+        "where no epoch is better. Without effect with --scratch.",
         "Transfer")
     freeze: str = option("none", "What stays as it is: none, backbone, or N for the first N stages. backbone is all "
         "but the classifier; the stem stays with the stages.", "Transfer", common=True, metavar="PART", accepts=PART,

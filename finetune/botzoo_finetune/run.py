@@ -14,9 +14,10 @@ from botzoo_finetune.auto import for_optimizer
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import QuickCheck, check
 from botzoo_finetune.probing.compare import compare
-from botzoo_finetune.probing.first_look import ChooseForData, StartFromProbe, probe_images
+from botzoo_finetune.probing.first_look import ChooseForData, probe_images
+from botzoo_finetune.probing.start import StartFromProbe
 from botzoo_finetune.transfer.head_only import FrozenFeatures
-from botzoo_finetune.transfer.layers import Freeze, LayerDecay
+from botzoo_finetune.transfer.layers import Freeze, KeepStatistics, LayerDecay
 
 
 def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callback]:
@@ -26,6 +27,7 @@ def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callba
     choosing = config.auto and not (config.scratch or config.data.streaming or frozen)
     callbacks: list[Callback] = [ChooseForData([freeze])] if choosing else []
     callbacks += [freeze, LayerDecay(), *([FrozenFeatures(config.views)] if frozen else [])]
+    callbacks += [KeepStatistics()] if not (frozen or config.scratch) else []
     return [*callbacks, *([StartFromProbe(frozen)] if config.lp_ft and not config.scratch else []), QuickCheck()]
 
 

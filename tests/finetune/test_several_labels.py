@@ -8,13 +8,14 @@ from running import command
 
 
 @pytest.mark.parametrize("freeze", ["none", "backbone"])
-def test_the_classifier_starts_at_random_and_is_trained(
+def test_the_classifier_starts_from_a_probe_of_all_labels(
     pictures: Path, pretrained: str, cache: Path, tmp_path: Path, freeze: str
 ) -> None:
     options = ["--epochs", "2", "--batch-size", "8", "--mixed-precision", "fp32", "--freeze", freeze]
     assert command("--dataset", pictures, "--model", pretrained, *options, "--output", tmp_path / "run") == 0
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "the classifier starts at random" in log
+    assert "the classifier starts from" in log
+    assert "start      validation mAP " in log
     assert ("computed once and kept" in log) == (freeze == "backbone")
     assert "result     mAP " in log
 

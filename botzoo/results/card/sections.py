@@ -119,7 +119,8 @@ def learning_curve(record: RunRecord) -> Iterator[str]:
 
 def looked_at(record: RunRecord) -> str:
     """Return what the evaluated images were used for before, and what the validation images say where those are others."""
-    chosen = [line for line in record.of("validation") if line["epoch"] == record.facts["best_epoch"]]
+    lines = [*record.of("start"), *record.of("validation")]
+    chosen = [line for line in lines if line["epoch"] == record.facts["best_epoch"]]
     if record.chosen_on_split or not chosen:
         return chosen_remark(record)
     averaged = record.soup if record.averaged else None
@@ -170,8 +171,11 @@ def training(record: RunRecord) -> Iterator[str]:
             f"gains: to epoch {soup.ingredients[0].epoch} were added, one by one, {tried}. In the end "
             f"{outcome_of(soup)}{statistics}."
         )
-    kept = f"weights kept are those after epoch {best}{cut}, the best on the validation split"
+    those = f"after epoch {best}{cut}" if best else f"of {record.kept}"
+    kept = f"weights kept are those {those}, the best on the validation split"
     after = f"best epoch on the validation split was {best}{cut}" if record.averaged else kept
+    if record.gain is not None:
+        yield f"What training gained: {record.gain}."
     precision = f"{facts['precision']['name']} ({facts['precision']['reason']})"
     yield (
         f"{facts['steps']:,} of {schedule['total_steps']:,} planned steps ({epochs_words(schedule['epochs'])}){early}. The "

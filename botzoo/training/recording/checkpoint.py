@@ -26,7 +26,7 @@ class Progress:
     Attributes:
         step: optimizer steps taken.
         best_score: highest figure, in per cent, of the validation split that the task chooses epochs by; -1 before the first.
-        best_epoch: the epoch, counted from 1, that it was measured after; 0 before the first.
+        best_epoch: the epoch, counted from 1, that it was measured after; 0 as long as none is better than the start.
         seconds: time spent training and evaluating, over all sessions of the run.
         stopped_early, callbacks: whether a callback has ended the run; their states, by the name of their class.
     """

@@ -20,8 +20,9 @@ class History:
     """The lines of metrics.jsonl, one JSON object each.
 
     Every record has ``step``, the optimizer steps taken when it was written, and ``split``: "train" (loss, lr,
-    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro), or "soup": an
-    average of the weights after ``epochs`` on the validation split, and whether the last of them was ``kept`` in it.
+    images_per_second), "validation" or "test" (loss; top1, top5 in per cent, or map, f1_micro, f1_macro), "start": the
+    same of the validation split before the first step, or "soup": an average of the weights after ``epochs`` on the
+    validation split, and whether the last of them was ``kept`` in it.
 
     The file at ``path`` is created at the first record; None keeps the records in memory only. It is read on all processes and
     written where ``enabled``, on the main one.
@@ -44,7 +45,8 @@ class History:
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
         found = [record for line in lines if (record := _parsed(line))]
-        self.records = [r for r in found if r["step"] <= step and r["split"] not in ("test", "soup")]
+        again = ("test", "soup") if step else ("test", "soup", "start")
+        self.records = [r for r in found if r["step"] <= step and r["split"] not in again]
         if self.enabled and lines:
             write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
 

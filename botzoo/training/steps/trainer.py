@@ -83,7 +83,7 @@ class Trainer:
     def start_epoch(self, *, anew: bool = False) -> None:
         """Put the network into training mode, wrapped anew where other parameters are trained than before, or if ``anew``.
 
-        BatchNorm layers whose parameters are all frozen keep their statistics; requires_grad alone does not stop them.
+        BatchNorm layers that keep their statistics, as those do whose parameters are all frozen, stay as in evaluation.
         """
         trained = [parameter.requires_grad for parameter in self.model.parameters()]
         if self.net is None or trained != self._wrapped or anew:

@@ -22,7 +22,7 @@ from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_json, write_text
 from botzoo.util.text import listing, shorten, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor import duplicates, labels, page, quick
+from botzoo_finetune.doctor import duplicates, labels, page, placeholders, quick
 from botzoo_finetune.doctor.findings import Finding, Report, Roll
 from botzoo_finetune.transfer.features import Extractor, unmeasured
 
@@ -134,16 +134,17 @@ def roll_of(run: Run) -> Roll:
 def look_at_pixels(roll: Roll) -> tuple[list[Finding], list[str]]:
     """Look at the pixels of every image once; return what is found, and remarks on what is not."""
 
-    def look(i: int) -> tuple[np.uint64, np.uint8]:
+    def look(i: int) -> tuple[np.uint64, np.uint8, float]:
         with roll.room(i):
             image = roll.image(i)
-            return duplicates.difference_hash(image), duplicates.contrast(image)
+            return duplicates.difference_hash(image), duplicates.contrast(image), placeholders.flatness(image)
 
     seen, quiet = in_order(look, len(roll)), not sys.stderr.isatty()
     bar = tqdm(seen, "looking at images", len(roll), leave=False, disable=quiet, unit="img")
-    hashes, contrasts = map(np.array, zip(*bar, strict=True))
+    hashes, contrasts, flat = map(np.array, zip(*bar, strict=True))
     near, remarks = duplicates.check_near_duplicates(roll, hashes, contrasts)
-    return [*near, *duplicates.check_blank(contrasts)], remarks
+    named = placeholders.check_placeholders(roll, contrasts, flat)
+    return [*near, *duplicates.check_blank(contrasts), *named], remarks
 
 
 def estimate_labels(run: Run, roll: Roll) -> tuple[labels.Estimate | None, list[str]]:

@@ -13,7 +13,8 @@ from PIL import Image
 from botzoo.data.images import Images
 
 Check = Literal[
-    "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "tiny", "aspect", "sizes"
+    "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "placeholder", "tiny",
+    "aspect", "sizes",
 ]  # fmt: skip
 
 

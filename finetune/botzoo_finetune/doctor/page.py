@@ -22,6 +22,7 @@ ADVICE: dict[Check, str] = {
     "near duplicates": "keep one of each; what is in two splits makes the figures too good",
     "labels": "look at them, the worst first, and move those that are wrong",
     "blank": "remove them, unless nothing is what they should show",
+    "placeholder": "remove them, unless they are what the network should know",
     "tiny": "look whether they are thumbnails or icons that came along by mistake",
     "aspect": "crop them to what matters: the network sees the middle only",
     "sizes": "",

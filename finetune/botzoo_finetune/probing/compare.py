@@ -13,7 +13,7 @@ from botzoo.training.setup import set_up
 from botzoo.training.state import Own
 from botzoo.util.text import table, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.first_look import Look, keep_json, new_folder
+from botzoo_finetune.probing.first_look import keep_json, new_folder, reported
 from botzoo_finetune.transfer.features import Extractor, unmeasured
 
 log = logging.getLogger("botzoo")
@@ -49,7 +49,8 @@ class Row:
 def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list[Row]:
     """Probe each of ``models``, with commas between them, say which is best on these images, and return them by rank.
 
-    With --output it is written as compare.json too.
+    A model is what --model takes, or MODEL=WEIGHTS with weights that --pretrained takes. With --output the ranking is written
+    as compare.json too.
 
     Raises ConfigError: there are fewer than two, or one is named twice; BotzooError: one of them cannot be probed; its name
     is in front.
@@ -58,12 +59,13 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
     if len(names) < 2 or "" in names or len(set(names)) < len(names):
         raise ConfigError(f"--compare is {models!r}: it must be two or more different models with commas between them.")
     if config.pretrained is not None:
-        raise ConfigError(f"--pretrained {config.pretrained} is for one model: with --compare give name.tag instead.")
+        both = f"--pretrained {config.pretrained} does not say for which model: with --compare write"
+        raise ConfigError(f"{both} MODEL={config.pretrained} among those that are compared.")
     folder = new_folder(config, "--compare")
     rows = []
     for name in names:
         try:
-            rows.append(row_of(replace(config, model=name), own))
+            rows.append(replace(row_of(with_weights(config, name), own), model=name))
         except BotzooError as error:
             raise ConfigError(f"--compare {name}: {error}") from error
         log.info("%-10s %s: %.2f %%, after %.1f s", "probed", name, rows[-1].top1, rows[-1].seconds)
@@ -76,10 +78,17 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
     return rows
 
 
+def with_weights(config: FinetuneConfig, name: str) -> FinetuneConfig:
+    """Return the options with a model, or with the name of one and the weights of MODEL=WEIGHTS."""
+    model, equals, weights = name.partition("=")
+    apart = equals and ":" not in model  # else it is a folder with such a name
+    return replace(config, model=model, pretrained=weights) if apart else replace(config, model=name)
+
+
 def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     """Probe one network, and measure what it costs."""
     run = set_up(unmeasured(config), own=own)
-    look = Look(run)
+    look = reported(run)
     seen, size = look.probe.evaluation, run.preprocessing.size
     return Row(
         config.model,
@@ -105,6 +114,6 @@ def ranking(rows: Sequence[Row]) -> Iterator[str]:
     yield from under("ranking", table([head, *cells]))
     best, others = rows[0], [row.model for row in rows[1:] if row.interval[1] >= rows[0].top1]
     close = f"; {', '.join(others)} may be as good" if others else ""
-    yield from under(
-        "best", [f"--model {best.model}, by a linear classifier on {best.images:,} validation images{close}"]
-    )
+    take = with_weights(FinetuneConfig(), best.model)
+    words = f"--model {take.model}" + (f" --pretrained {take.pretrained}" if take.pretrained else "")
+    yield from under("best", [f"{words}, by a linear classifier on {best.images:,} validation images{close}"])

@@ -1,4 +1,4 @@
-"""The first look at a data set: a linear probe, what it says, and the classifier that fine-tuning starts from."""
+"""The first look at a data set: a linear probe, what it says, and the options that are chosen by it."""
 
 import hashlib
 import logging
@@ -14,7 +14,6 @@ from torch import nn
 
 from botzoo.data.images import Images
 from botzoo.errors import ConfigError, DataError
-from botzoo.models.layers import head_names
 from botzoo.options.accepted import seconds_of
 from botzoo.options.choices import Choice
 from botzoo.results.per_class import class_figures
@@ -22,6 +21,7 @@ from botzoo.results.summary import class_table
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
+from botzoo.training.plan import input_lines
 from botzoo.training.recording.folder import check_output
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
@@ -56,6 +56,11 @@ class Look:
         self.seconds = 0.0  # that fitting, or finding what was kept, took until now, features included
         self.kept = True  # whether all that was asked for was kept from before
 
+    @property
+    def after(self) -> str:
+        """How long it took, in words."""
+        return "as kept from before" if self.kept else f"after {self.seconds:.1f} s"
+
     @cached_property
     def probe(self) -> probes.Probe:
         """The best classifier, fitted on the training images and evaluated on the validation images.
@@ -68,7 +73,7 @@ class Look:
 
     @cached_property
     def outlook(self) -> probes.Outlook:
-        """What else the features tell; raises as ``probe`` does."""
+        """What else the features tell of images of one label each; raises as ``probe`` does."""
         found, seed = self.probe, self.run.config.seed
         return self._asked(outcomes.OUTLOOK, lambda: probes.outlook(found, *self._rows, seed))
 
@@ -112,8 +117,6 @@ class Look:
 def no_probe(run: Draft | Run) -> str | None:
     """Return why a data set is not probed, None where it is."""
     name, classes = run.data.name, len(run.data.class_names)
-    if not run.task.one_label:
-        return f"a probe names one class of each image; those of {name} may have several"
     most = probes.MOST_CLASSES
     return f"a probe is of {most:,} classes at most; {name} has {classes:,}" if classes > most else None
 
@@ -134,7 +137,7 @@ def facts(draft: Draft) -> auto.Facts:
         side=_side(images),
         input_side=draft.network.preprocessing.size,
         mirrored=draft.data.mirrored,
-        probe=Look(in_part(draft)).probe.evaluation.top1 if no_probe(draft) is None else None,
+        probe=None if several or no_probe(draft) is not None else Look(in_part(draft)).probe.evaluation.top1,
         gpu=draft.accelerator.device.type != "cpu",
         epochs=epochs,
         several=several,
@@ -205,49 +208,25 @@ class ChooseForData(Callback):
         return auto.smaller_input(*sizes, in_time=in_time)
 
 
-class StartFromProbe(Callback):
-    """Gives the network's classifier the weights of a probe on its own features (LP-FT), and says how good it is by then.
-
-    Of the best one where the body stays ``frozen``; elsewhere of one with smaller weights, which pass smaller gradients on
-    to it. Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
-    """
-
-    def __init__(self, frozen: bool = False) -> None:
-        self.frozen = frozen
-
-    def on_train_start(self, run: Run) -> None:
-        """Fit the probe before the first step."""
-        layer, report = probes.linear_classifier(run.model), run.network.start.report
-        whole = all(isinstance(images, Images) for images in run.images.values())
-        known = report is None or set(head_names(run.model)) <= set(report.loaded)  # it came with the weights
-        if run.progress.step or layer is None or known or not whole:
-            return
-        if (why := no_probe(run)) is not None:
-            log.info("%-10s the classifier starts at random: %s", "probe", why)
-            return
-        look = Look(in_part(run))
-        seen = look.probe.evaluation
-        probes.start_classifier(layer, look.probe.linear if self.frozen else look.start)
-        run.trainer.restart_average()  # which holds the classifier that the network came with
-        low, high = seen.interval()
-        share = f"{seen.top1:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
-        log.info("%-10s %s by a linear classifier on the network's features, %s", "probe", share, _after(look))
-        which = "it" if self.frozen else "one with smaller weights"
-        log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)
-
-
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
     Raises BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
-    look = Look(setup.set_up(unmeasured(config), given=given, own=own))
+    look = reported(setup.set_up(unmeasured(config), given=given, own=own))
     for line in lines(look):
         log.info("%s", line)
     if folder is not None:
         distributed.on_main(look.run.accelerator, lambda: keep_json(folder / "probe.json", as_json(look)))
     return look
+
+
+def reported(run: Run) -> Look:
+    """Return the look that is reported of; raises ConfigError where an image may have several labels."""
+    if not run.task.one_label:
+        raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} may have several.")
+    return Look(run)
 
 
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
@@ -268,10 +247,6 @@ def keep_json(path: Path, values: dict[str, Any]) -> None:
     log.info("%-10s %s", "written", path)
 
 
-def _after(look: Look) -> str:
-    return "as kept from before" if look.kept else f"after {look.seconds:.1f} s"
-
-
 def lines(look: Look) -> Iterator[str]:
     """Yield the report for the terminal: the probe, what more images would bring, and how each class fares."""
     run, probe, evaluation, seen = look.run, look.probe, look.probe.evaluation, look.outlook
@@ -284,10 +259,11 @@ def lines(look: Look) -> Iterator[str]:
     yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
     width = len(probe.linear.weight[0])
     yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
+    yield from under("input", input_lines(network))
     fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
     near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
     error = f"expected calibration error {100 * probe.calibration_error:.1f} %"
-    first = f"{share} (95 % interval {low:.2f} to {high:.2f}), {_after(look)}"
+    first = f"{share} (95 % interval {low:.2f} to {high:.2f}), {look.after}"
     yield from under("probe", [first, fit, near, error])
     curve = ", ".join(f"{n:,} images: {top1:.1f} %" for n, top1 in seen.curve)
     twice = [f"twice as many: about {more:.1f} %, if the error goes on falling as it has"] if more is not None else []

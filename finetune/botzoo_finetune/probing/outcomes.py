@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from botzoo.tasks.classification import Evaluation
+from botzoo.tasks.find import task_for
 from botzoo.util.cache import Store
 from botzoo_finetune.probing.probe import Linear, Outlook, Probe
 
@@ -41,15 +41,15 @@ class Form(Generic[T]):
 
 def pack_probe(found: Probe) -> tuple[Arrays, Values]:
     """Return the classifier and its answers as arrays, and how it was fitted."""
-    seen = {name: array for name, array in vars(found.evaluation).items() if array is not None}
     values = {"images": found.images, "strength": found.strength, "folds": found.folds}
-    return {"weight": found.linear.weight, "bias": found.linear.bias, **seen}, values
+    return {"weight": found.linear.weight, "bias": found.linear.bias, **found.evaluation.answers}, values
 
 
 def unpack_probe(arrays: Arrays, values: Values) -> Probe:
     """Return the probe that was packed; ``arrays`` is used up."""
     linear = Linear(arrays.pop("weight"), arrays.pop("bias"))
-    return Probe(linear, evaluation=Evaluation(**arrays), **values)
+    task = task_for(arrays["label" if "label" in arrays else "labels"])
+    return Probe(linear, evaluation=task.evaluation(arrays), **values)
 
 
 PROBE = Form("probe", pack_probe, unpack_probe)

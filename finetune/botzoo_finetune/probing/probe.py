@@ -1,9 +1,9 @@
 """A linear probe: the best classifier on frozen features, found in seconds, and what it says of the data.
 
-The probe is multinomial logistic regression, its regularisation chosen by cross-validation on the training images alone, so
-that the figure on the validation split is clean. A probe can start the classifier of the fine-tuning that follows (LP-FT:
-A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, *Fine-Tuning can Distort Pretrained Features and Underperform
-Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
+The probe is logistic regression: multinomial, or one of each label where an image may have several. Its regularisation is
+chosen by cross-validation on the training images alone, so that the figure on the validation split is clean. A probe can
+start the classifier of the fine-tuning that follows (LP-FT: A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang,
+*Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022, arXiv:2202.10054, section 3).
 """
 
 import warnings
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from botzoo.results.calibration import expected_calibration_error
-from botzoo.tasks.classification import Evaluation
+from botzoo.tasks.find import task_for
 
-Labels = NDArray[np.int64]
+Labels = NDArray[Any]  # int64 (N,), or uint8 (N, K) where an image may have several
 Rows = NDArray[np.floating[Any]]
-VERSION = 2  # of how a probe is fitted and evaluated; what was kept of another version is not looked at
+VERSION = 3  # of how a probe is fitted and evaluated; what was kept of another version is not looked at
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
 All features are scaled alike: those that hardly vary would get huge weights otherwise, and fine-tuning huge gradients."""
@@ -71,14 +71,14 @@ class Probe:
         strength: inverse strength of its regularisation, scikit-learn's C.
         folds: of the cross-validation that chose it; 0 where every class has a single image among the ``SEARCHED`` that it
             is done on, and the usual one was taken.
-        evaluation: of the classifier on the validation split.
+        evaluation: of the classifier on the validation split, as the task makes it.
     """
 
     linear: Linear
     images: int
     strength: float
     folds: int
-    evaluation: Evaluation
+    evaluation: Any
 
     @property
     def calibration_error(self) -> float:
@@ -121,7 +121,7 @@ def probe(
 
     Args:
         features, held_out: shapes (N, D) and (M, D), finite.
-        labels, held_out_labels: shapes (N,) and (M,), in 0 ... classes - 1.
+        labels, held_out_labels: shapes (N,) and (M,), in 0 ... classes - 1; or (N, K) and (M, K), 1 for each label.
         seed: which images are taken where not all are.
     """
     kept = fitted_on(labels, classes, seed)
@@ -174,6 +174,7 @@ def subset(labels: Labels, size: int, seed: int) -> NDArray[np.int64]:
     """Return which images to take, in order: ``size`` of them, at least one of each class, each class in proportion."""
     if size >= len(labels):
         return np.arange(len(labels))
+    labels = _strata(labels)
     order = np.random.default_rng(seed).permutation(len(labels))
     members = order[np.argsort(labels[order], kind="stable")]  # class by class
     _, first, counts = np.unique(labels[members], return_index=True, return_counts=True)
@@ -194,7 +195,8 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
 
     part = subset(labels, SEARCHED, seed)
     rows, truth = features[part], labels[part]
-    known, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
+    known, places, counts = np.unique(_strata(truth), return_inverse=True, return_counts=True)
+    targets, classes = (truth, truth.shape[1]) if truth.ndim == 2 else (places, len(known))
     several, single = (np.flatnonzero(where) for where in (counts[places] > 1, counts[places] == 1))
     if not len(several):
         return USUAL, 0
@@ -203,8 +205,8 @@ def choose_strength(features: Rows, labels: Labels, seed: int = 0) -> tuple[floa
     for others, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(several, places[several]):
         train, test = np.concatenate([several[others], single]), several[part]
         for k, strength in enumerate(STRENGTHS):
-            linear = fit(rows[train], places[train], len(known), strength)
-            loss[k] += float(evaluate(linear, rows[test], places[test]).nll.sum())
+            linear = fit(rows[train], targets[train], classes, strength)
+            loss[k] += float(evaluate(linear, rows[test], targets[test]).nll.sum())
     return STRENGTHS[int(loss.argmin())], folds
 
 
@@ -215,27 +217,35 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
 
     Args:
         features: shape (N, D), finite.
-        labels: shape (N,), in 0 ... classes - 1.
+        labels: shape (N,), in 0 ... classes - 1, or (N, K), 1 for each label.
         classes: K >= 2.
         strength: C > 0; the penalty is |W|^2 / (2 C) of the weights on centred features of variance 1.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
 
-    known, places = np.unique(labels, return_inverse=True)
+    several = labels.ndim == 2
+    known, places = np.unique(_strata(labels), return_inverse=True)
     rows = features.astype(np.float32)
     mean: NDArray[Any] = rows.mean(0)
     weight, bias = np.zeros_like(rows[:1], float), np.zeros(1)
-    if len(known) > 1:
+    if several or len(known) > 1:
         scale = max(float(np.sqrt(rows.var(0).mean())), 1e-6)
+        scaled = (rows - mean) / scale
         with _quietly():
-            found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit((rows - mean) / scale, places)
-        weight, bias = found.coef_, found.intercept_
-        if len(weight) == 1:  # of two classes
+            if several:  # without hidden layers, it is the logistic regression of all labels at once
+                net = MLPClassifier((), alpha=1 / strength, solver="lbfgs", max_iter=ITERATIONS, random_state=0)
+                net.fit(scaled, labels)
+                weight, bias = net.coefs_[0].T, net.intercepts_[0]
+            else:
+                found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(scaled, places)
+                weight, bias = found.coef_, found.intercept_
+        if not several and len(weight) == 1:  # of two classes
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         weight = weight / scale  # for the features as they are, neither scaled nor centred
         bias = bias - weight @ mean
     fitted = Linear(weight.astype(np.float32), bias.astype(np.float32))
-    if len(known) == classes:
+    if several or len(known) == classes:
         return fitted
     every = np.zeros((classes, rows.shape[1]), np.float32)
     others = fitted.logits(mean[None]).min() - np.log(2 * len(rows))  # as if it had half an image
@@ -244,20 +254,18 @@ def fit(features: Rows, labels: Labels, classes: int, strength: float) -> Linear
     return Linear(every, biases)
 
 
-def evaluate(linear: Linear, features: Rows, labels: Labels) -> Evaluation:
-    """Evaluate a classifier on features (N, D) with labels (N,)."""
-    part = max(1, LOGITS // len(linear.bias))
-    seen = [_answers(linear, features[at : at + part], labels[at : at + part]) for at in range(0, len(labels), part)]
-    return Evaluation(labels, *map(np.concatenate, zip(*seen, strict=True)))
+def evaluate(linear: Linear, features: Rows, labels: Labels) -> Any:
+    """Evaluate a classifier on features (N, D) with labels (N,) or (N, K), as the task of such labels does."""
+    task, part, seen = task_for(labels), max(1, LOGITS // len(linear.bias)), []
+    for at in range(0, len(labels), part):
+        logits, truth = linear.logits(features[at : at + part]), np.asarray(labels[at : at + part])
+        seen.append(task.answers(torch.from_numpy(logits), torch.from_numpy(truth), everything=False))
+    return task.evaluation({name: np.concatenate([answers[name] for answers in seen]) for name in seen[0]})
 
 
-def _answers(linear: Linear, features: Rows, labels: Labels) -> tuple[NDArray[Any], ...]:
-    """Return the likeliest class, whether the label is among five, its loss, and the confidence, all of shape (N,)."""
-    log_p = torch.from_numpy(linear.logits(features)).log_softmax(1).numpy()
-    top = np.argsort(-log_p, 1, kind="stable")[:, :5]
-    nll = -log_p[np.arange(len(labels)), labels]
-    hit = (top == labels[:, None]).any(1)
-    return top[:, 0].copy(), hit, nll, np.exp(log_p.max(1))  # a view would keep all of top
+def _strata(labels: Labels) -> NDArray[np.int64]:
+    """Return the class of each image, shape (N,); one and the same where an image may have several labels."""
+    return np.zeros(len(labels), np.int64) if labels.ndim == 2 else labels
 
 
 def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: Labels, neighbours: int) -> float:

@@ -12,7 +12,7 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network
-from botzoo.models.layers import head_names
+from botzoo.models.layers import head_names, keep_statistics
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import LrScale, scale_lr
@@ -84,6 +84,34 @@ class Freeze(Callback):
             frozen = {name for stage in body[:count] for name in stage}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name not in frozen)
+
+
+FEW = 16
+"""Images from which on down a batch says too little of mean and variance: what is evaluated is not what was trained.
+An EfficientNet ends 11 points lower at 16 where the statistics follow the batches (docs/benchmarks.md)."""
+
+
+class KeepStatistics(Callback):
+    """Leaves the statistics of BatchNorm as pretrained where batches have ``FEW`` images or fewer; all else is trained.
+
+    What counts are the images that a layer sees at once: a micro-batch, or with --engine.sync-bn those of all processes.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0  # that are too few
+
+    def on_setup(self, run: Run) -> None:
+        """Mark the layers, which are evaluated as after the training then."""
+        seen = run.order.micro_batch * (run.order.world_size if run.config.engine.sync_bn else 1)
+        own = "model" in run.facts.get("own", ())  # whose statistics may be of nothing yet
+        if seen <= FEW and not own and keep_statistics(run.model):
+            self.images = seen
+
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say so."""
+        if self.images:
+            few = f"{self.images} images at once are too few to measure them, as are up to {FEW}"
+            yield "model", f"BatchNorm keeps the statistics of the weights: {few} (measured)"
 
 
 def layer_decay(model: nn.Module, decay: float, head_scale: float = 1.0) -> LrScale:

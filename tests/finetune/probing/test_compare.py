@@ -47,3 +47,17 @@ def test_the_table_names_the_best_and_what_may_be_as_good() -> None:
     ]
     assert "--model a" in lines[-1]
     assert lines[-1].endswith("bb may be as good")
+
+
+def test_a_file_of_weights_is_compared_with_others(photos: Path, tmp_path: Path) -> None:
+    folder = write_teacher(tmp_path / "a=b")
+    models = [f"local-dir:{folder}", f"test_resnet={folder / 'model.safetensors'}"]
+    words = ("--dataset", photos, "--img-size", 32, "--mixed-precision", "fp32", "--output", tmp_path / "look")
+    assert command(*words, "--compare", ",".join(models)) == 0
+    rows = json.loads((tmp_path / "look" / "compare.json").read_text())["ranking"]
+    assert {row["model"] for row in rows} == set(models)
+
+
+def test_the_best_is_said_as_it_is_to_be_given() -> None:
+    best = Row("a=b/c.safetensors", 90.0, (85.0, 95.0), 100, 1.0, 500.0, 2_000_000, 3_000_000_000, 224)
+    assert "--model a --pretrained b/c.safetensors, by" in list(ranking([best]))[-1]

@@ -9,8 +9,8 @@ import timm
 from torch import nn
 
 from botzoo.errors import ConfigError
-from botzoo.models.layers import head_names
-from botzoo_finetune.transfer.layers import Freeze, frozen_stages, stages
+from botzoo.models.layers import head_names, trained_norms
+from botzoo_finetune.transfer.layers import FEW, Freeze, KeepStatistics, frozen_stages, stages
 
 NETWORKS = {
     "resnet18d": ("fc.", 5),
@@ -134,3 +134,20 @@ def test_gradual_unfreezing_begins_with_the_classifier() -> None:
 
 def test_a_resumed_run_freezes_as_the_first_one_did() -> None:
     assert trained("resnet18d", "none", 2, epoch=3) == trained("resnet18d", "3")
+
+
+@pytest.mark.parametrize("seen", [1, 2, FEW - 1, FEW, FEW + 1, 4 * FEW])
+@pytest.mark.parametrize(("processes", "together"), [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize("own", [[], ["data"], ["model"]], ids=str)
+def test_batchnorm_keeps_its_statistics_where_few_images_are_seen_at_once(
+    seen: int, processes: int, together: bool, own: list[str]
+) -> None:
+    model = timm.create_model("test_resnet", device="meta")
+    order = SimpleNamespace(micro_batch=seen, world_size=processes)
+    config = SimpleNamespace(engine=SimpleNamespace(sync_bn=together))
+    run: Any = SimpleNamespace(model=model, order=order, config=config, facts={"own": own})
+    callback = KeepStatistics()
+    callback.on_setup(run)
+    few = seen * (processes if together else 1) <= FEW and "model" not in own
+    assert bool(trained_norms(model)) == (not few)
+    assert len(list(callback.on_plan(run))) == few

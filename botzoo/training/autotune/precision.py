@@ -1,0 +1,43 @@
+"""How many times as fast as fp32 bf16 is on this CPU: measured once and kept, so that all runs on a machine take the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+
+import torch
+
+from botzoo.tricks import mixed_precision
+from botzoo.util.cache import Store
+
+log = logging.getLogger("botzoo")
+
+STORE = Store("speeds", ".json", "speed of bf16", "measured")
+VERSION = 1  # of what is measured and how; what was kept of another version is not looked at
+
+
+def cpu_name() -> str:
+    """Return the model of this CPU."""
+    return str(_able().get("cpu_name") or platform.processor() or platform.machine())
+
+
+def kept_speedup() -> float:
+    """Return ``bf16_speedup`` as it was kept for this CPU, torch and number of threads, or measure and keep it."""
+    what = VERSION, cpu_name(), sorted(_able().items()), torch.__version__, torch.get_num_threads()
+    key = hashlib.sha256(repr(what).encode()).hexdigest()
+    if (found := STORE.open(key, lambda path: float(json.loads(path.read_bytes())))) is None:
+        found = mixed_precision.bf16_speedup()
+        try:
+            with STORE.writing(key) as draft:
+                draft.file.write(json.dumps(found).encode())
+        except OSError as error:
+            log.debug(
+                "The speed of bf16 cannot be kept in %s (%s): it is measured again next time.", STORE.folder, error
+            )
+    return found
+
+
+def _able() -> dict[str, object]:
+    return dict(torch.cpu.get_capabilities()) if hasattr(torch.cpu, "get_capabilities") else {}

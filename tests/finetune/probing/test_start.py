@@ -1,0 +1,85 @@
+"""The frozen network with its probe, which every epoch has to beat: what is kept, what is said, and after a kill."""
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from botzoo_finetune.probing import first_look
+from botzoo_finetune.probing.probe import Linear, Probe, probe
+from running import SIGKILLED, command, final_weights, finetune, finetune_and_signal, run, write_teacher
+
+WORDS = ("--epochs", 2, "--batch-size", 16, "--mixed-precision", "fp32")
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--lr", 0.3), ("--freeze", "backbone"), ("--ema", 0.9, "--soup", 2)],
+    ids=lambda more: " ".join(map(str, more)),
+)
+def test_of_equals_the_network_as_it_was_is_kept_with_its_probe(
+    more: tuple[object, ...], photos: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--dataset", photos, "--model", pretrained, *WORDS, *more, "--output", tmp_path / "run")
+    assert command(*words) == 0  # the probe has all of these images right
+    before = load_file(Path(pretrained.removeprefix("local-dir:")) / "model.safetensors")
+    after = final_weights(tmp_path / "run")
+    assert [name for name in before if not torch.equal(before[name], after[name])] == ["fc.bias", "fc.weight"]
+    assert facts(tmp_path / "run")["best_epoch"] == 0
+    assert "no epoch is better" in capsys.readouterr().out
+    assert "no epoch is better" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+@pytest.fixture
+def useless_probe(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes that take every image for one of the first class."""
+
+    def useless(*args: Any) -> Probe:
+        found = probe(*args)
+        nothing = Linear(*(np.zeros_like(part) for part in vars(found.linear).values()))
+        return replace(found, linear=nothing)
+
+    monkeypatch.setattr(first_look.probes, "probe", useless)
+
+
+@pytest.mark.usefixtures("useless_probe")
+def test_an_epoch_that_is_better_is_kept_and_its_gain_said(
+    photos: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("--dataset", photos, "--model", pretrained, *WORDS, "--output", tmp_path / "run") == 0
+    found = facts(tmp_path / "run")
+    gain, (low, high) = found["gain"]["gain"], found["gain"]["interval_95"]
+    assert found["best_epoch"] == found["gain"]["epoch"] > 0
+    assert 0 < low < gain < high
+    assert f"{gain:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 5])  # before the first checkpoint, and after it
+def test_killed_and_resumed_it_is_compared_all_the_same(step: int, photos: Path, tmp_path: Path) -> None:
+    weights = write_teacher(tmp_path / "weights", classes=5)
+    options = {"dataset": str(photos), "model": f"local-dir:{weights}", "epochs": 2, "batch_size": 16, "lr": 0.3}
+    options |= {"mixed_precision": "fp32", "auto": False}
+    for name in ("whole", "killed"):
+        options["output"] = str(tmp_path / name)
+        if name == "whole":
+            finetune(options)
+        else:
+            assert run(finetune_and_signal, options, signal.SIGKILL, step) == SIGKILLED
+            finetune(options, resume=options["output"])
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert facts(whole)["gain"] == facts(killed)["gain"]
+    assert all(torch.equal(tensor, final_weights(killed)[name]) for name, tensor in final_weights(whole).items())
+    starts = [line for line in (killed / "metrics.jsonl").read_text().splitlines() if '"start"' in line]
+    assert len(starts) == 1
