@@ -210,7 +210,7 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with STORE.writing(key, is_kept) as draft:
-                index, kept = decode_all(lambda pixels: draft.file.write(np.ascontiguousarray(pixels).data))
+                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
                 finish(draft, index, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:
