@@ -17,8 +17,10 @@ from botzoo.errors import ConfigError
 from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
 from botzoo.options.values import SWITCH, in_words, read
-from botzoo.recipes import read_yaml
+from botzoo.recipes import parse_yaml, read_yaml
+from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
+from botzoo.util.text import first_line
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
@@ -94,9 +96,17 @@ def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where
 def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
     """Return the configuration in a run's config.yaml; raise ConfigError where it is damaged or holds what is unknown."""
     try:
-        return made(nested(_read(config_class, read_yaml(file, yaml.BaseLoader))), config_class)
-    except ConfigError as error:
-        raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
+        return read_or_copy(file, lambda text: parse_config(text, file, config_class))
+    except (OSError, ValueError) as error:
+        cure = (
+            "" if isinstance(error, ConfigError) else ": put it back; without its first line it is taken as it is now."
+        )
+        raise ConfigError(f"{file} cannot be read as the options of a run. {first_line(error)}{cure}") from error
+
+
+def parse_config(text: str, file: Path, config_class: type[ConfigT]) -> ConfigT:
+    """Return the configuration in the text of the config.yaml at ``file``; raise ConfigError where it is none."""
+    return made(nested(_read(config_class, parse_yaml(text, file, yaml.BaseLoader))), config_class)
 
 
 def made(values: Mapping[str, Any], config_class: type[ConfigT]) -> ConfigT:
@@ -204,6 +214,6 @@ def _resumed(folder: str, names: list[str], config_class: type[ConfigT]) -> tupl
         raise ConfigError(f"--resume goes on with a run as it was configured: leave {flag(others[0])} out.")
     path = Path(folder).expanduser()
     file = path / "config.yaml"
-    if not file.is_file():
+    if not file.is_file() and not any(path.glob("checkpoints/step-*/config.yaml")):
         raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); give the folder of a run.")
     return load_config(file, config_class), path

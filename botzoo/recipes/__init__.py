@@ -108,10 +108,20 @@ def file_of(name: str, folder: Path, what: str) -> Path:
 def read_yaml(path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
     """Return the mapping in a YAML file; raise ConfigError where it cannot be read or is no mapping."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        return parse_yaml(path.read_text(encoding="utf-8"), path, loader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the path of a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} must be YAML, `name: value` on each line ({error}).") from error
+
+
+def parse_yaml(
+    text: str, path: Path, loader: type[yaml.BaseLoader | yaml.SafeLoader] = yaml.SafeLoader
+) -> dict[str, Any]:
+    """Return the mapping in the text of a YAML file; raise ConfigError where there is none."""
+    try:
+        values = yaml.load(text, Loader=loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         why = " ".join(str(error).split())  # PyYAML speaks in several lines
         raise ConfigError(f"{path} must be YAML, `name: value` on each line ({why}).") from error
     if not isinstance(values, dict):

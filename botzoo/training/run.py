@@ -14,12 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import StoppedError
+from botzoo.errors import CheckpointError, StoppedError
 from botzoo.models.folder import write_model_folder
 from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
@@ -124,7 +122,7 @@ def restore(run: Run, callbacks: Sequence[Callback]) -> None:
         load_states(callbacks, run.progress.callbacks)
     same_everywhere(run.accelerator, run.progress.step, "checkpoint", "the run's folder")
     if run.is_main:
-        checkpoint.set_aside(folder, run.progress.step)
+        checkpoint.set_later_aside(folder, run.progress.step)
 
 
 def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
@@ -169,7 +167,7 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     better = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
     if better:
         best = run.folder / BEST
-        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated))
+        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated.state_dict()))
         run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch)
     run.progress = replace(run.progress, seconds=watch.seconds)
     log_evaluation(run, "validation", evaluation, epoch, watch.seconds, better)
@@ -227,8 +225,8 @@ def load_best(run: Run) -> checkpoint.Progress:
     """Load the best weights; where their file is damaged, say so and keep the last ones."""
     best = run.folder / BEST
     try:
-        run.trainer.evaluated.load_state_dict(load_file(best))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        log.warning("The best weights in %s are damaged (%s): the last ones are kept instead.", best, error)
+        run.trainer.evaluated.load_state_dict(checkpoint.load_weights(best))
+    except (CheckpointError, RuntimeError) as error:
+        log.warning("The best weights cannot be taken (%s): the last ones are kept instead.", error)
         return replace(run.progress, best_epoch=math.ceil(run.progress.step / run.order.steps_per_epoch))
     return run.progress

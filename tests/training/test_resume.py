@@ -18,6 +18,7 @@ from botzoo.training.autotune import budget
 from botzoo.training.autotune.budget import Pace
 from botzoo.training.autotune.speed import Costs
 from botzoo.training.callbacks import Callback
+from botzoo.util.files import read_sealed, write_json
 from conftest import write_photos
 from data.streaming.made import write_tars
 from running import SIGKILLED, TINY, bare, context, final_weights, finetune_and_signal, run, write_teacher
@@ -203,11 +204,11 @@ def test_damaged_best_weights_are_replaced_by_the_last(options: dict[str, Any], 
     best = checkpoints / "best.safetensors"
     best.write_bytes(best.read_bytes()[:-100])
     state = checkpoints / "step-00000008" / "state.json"
-    progress = json.loads(state.read_text())
+    progress = json.loads(read_sealed(state))
     progress["progress"]["best_score"] = 101.0  # so that the last epoch does not write it anew
-    state.write_text(json.dumps(progress))
+    write_json(state, progress, seal=True)
     assert bare(options, str(tmp_path / "run")).progress.best_epoch == 2
-    assert "best weights in" in (tmp_path / "run" / "log.txt").read_text()
+    assert "best weights cannot be taken" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_an_end_that_is_done_again_is_the_same_to_the_bit(uninterrupted: Path, tmp_path: Path) -> None:

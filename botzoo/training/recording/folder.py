@@ -1,5 +1,6 @@
 """A run's folder: made without touching anything that is there, with config.yaml, run.json, log.txt and a lock."""
 
+import json
 import logging
 import logging.handlers
 import re
@@ -13,10 +14,12 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from botzoo.errors import ConfigError
+from botzoo.errors import CheckpointError, ConfigError
+from botzoo.options.command_line import parse_config
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, on_main
-from botzoo.util.files import free_name, write_json, write_text
+from botzoo.util.files import free_name, read_or_copy, read_sealed, sealed, set_aside, write_json, write_text
+from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
 
@@ -48,12 +51,53 @@ def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
 
 def record_config(folder: Path, config: TrainConfig) -> None:
     """Write the options of a run into its folder, in the place of what was there."""
-    write_text(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+    write_text(folder / "config.yaml", sealed(yaml.safe_dump(asdict(config), sort_keys=False)))
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Write run.json, whole or not at all."""
-    write_json(folder / "run.json", facts)
+    write_json(folder / "run.json", facts, seal=True)
+
+
+def read_facts(folder: Path) -> dict[str, Any] | None:
+    """Return what run.json said when it was written, None where the run was killed before.
+
+    Raises CheckpointError: it is damaged, and no checkpoint has a copy of it.
+    """
+    path = folder / "run.json"
+    if not path.exists() and not any(folder.glob("checkpoints/step-*/run.json")):
+        return None
+    try:
+        return read_or_copy(path, parse_facts)
+    except (OSError, ValueError) as error:
+        cure = "no checkpoint has a copy of it, so begin the run again in another folder"
+        raise CheckpointError(f"{path} is damaged ({brief(error)}), and {cure}.") from error
+
+
+def parse_facts(text: str) -> dict[str, Any]:
+    """Return the mapping in the text of a run.json; raise ValueError where it is none of ours."""
+    facts = json.loads(text)
+    if not isinstance(facts, dict):
+        raise ValueError("it holds no names and values")
+    for name, kind in {"command": str, "fingerprints": dict, "hardware": str}.items():
+        if not isinstance(facts.get(name), kind):
+            raise ValueError(f"it has no {name}")
+    return facts
+
+
+def mend(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
+    """Write config.yaml and run.json anew where they are not as the run wrote them; those are set aside."""
+    path = folder / "config.yaml"
+    try:
+        parse_config(read_sealed(path), path, type(config))
+    except (OSError, ValueError):
+        set_aside(path)
+        record_config(folder, config)
+    try:
+        parse_facts(read_sealed(folder / "run.json"))
+    except (OSError, ValueError):
+        set_aside(folder / "run.json")
+        write_facts(folder, facts)
 
 
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:

@@ -1,6 +1,5 @@
 """A run's folder: its name, what is left alone, its log, and what a run that goes on is compared with."""
 
-import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,15 @@ from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.command_line import load_config
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.training.recording.facts import record_facts
-from botzoo.training.recording.folder import RunLog, check_output, open_folder, usual_name, working_in
+from botzoo.training.recording.folder import (
+    RunLog,
+    check_output,
+    open_folder,
+    read_facts,
+    usual_name,
+    working_in,
+    write_facts,
+)
 
 log = logging.getLogger("botzoo")
 QUICK = TrainConfig(dataset="me/photos", model="test_resnet")
@@ -122,7 +129,7 @@ def a_run(
 def test_a_run_that_goes_on_keeps_what_it_recorded(tmp_path: Path, accelerator: Accelerator) -> None:
     first = record_facts(a_run(tmp_path, accelerator), "botzoo train", resumed=False)
     again = record_facts(a_run(tmp_path, accelerator), "botzoo train --resume x", resumed=True)
-    assert again == first == json.loads((tmp_path / "run.json").read_text())
+    assert again == first == read_facts(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +149,6 @@ def test_what_has_changed_is_not_gone_on_with(
 
 def test_a_stream_goes_on_with_as_many_processes_as_it_began_with(tmp_path: Path, accelerator: Accelerator) -> None:
     record_facts(a_run(tmp_path, accelerator, streamed=True), "botzoo train", resumed=False)
-    facts = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(facts | {"processes": 2}))
+    write_facts(tmp_path, (read_facts(tmp_path) or {}) | {"processes": 2})
     with pytest.raises(ConfigError, match="--num_processes 2"):
         record_facts(a_run(tmp_path, accelerator, streamed=True), "botzoo train", resumed=True)
