@@ -15,6 +15,7 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
 from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
+from botzoo.util.guard import ENDING
 
 Row = tuple[Pixels, Any, tuple[float, ...]]
 """Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
@@ -31,18 +32,15 @@ def collate(rows: Sequence[Row]) -> Batch:
 
 
 def _set_up_worker(worker: int) -> None:
-    # A terminal or a scheduler signals the whole group: the training process writes a checkpoint, then ends its workers.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     torch.set_num_threads(1)  # the processes share the cores among them already
 
 
-def make_loader(
+def load(
     dataset: Dataset[Any], batches: Iterable[list[Any]], collate: Callable[[list[Any]], Any], workers: int, pin: bool
-) -> DataLoader[Any]:
-    """Return torch's loader: ``dataset[row]`` for the rows of each of ``batches``, put together, in worker processes."""
-    return DataLoader(
+) -> Iterator[Any]:
+    """Return ``dataset[row]`` for the rows of each of ``batches``, put together, by torch's loader in worker processes."""
+    loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,
@@ -53,6 +51,15 @@ def make_loader(
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         prefetch_factor=4 if workers else None,
     )
+    if not workers or not hasattr(signal, "pthread_sigmask"):
+        return iter(loader)
+    # A terminal or a scheduler signals the whole group: the training process writes a checkpoint, then ends its workers.
+    # They inherit what is blocked here, so that there is no moment at their start in which a signal reaches them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class LoadedSplit(Protocol):

@@ -98,10 +98,11 @@ def load_config(file: Path, config_class: type[ConfigT]) -> ConfigT:
     try:
         return read_or_copy(file, lambda text: parse_config(text, file, config_class))
     except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else first_line(error)
         cure = (
-            "" if isinstance(error, ConfigError) else ": put it back; without its first line it is taken as it is now."
+            "" if isinstance(error, ConfigError) else ": put it back, or remove its first line to have it as it is now."
         )
-        raise ConfigError(f"{file} cannot be read as the options of a run. {first_line(error)}{cure}") from error
+        raise ConfigError(f"{file} cannot be read as the options of a run. {why}{cure}") from error
 
 
 def parse_config(text: str, file: Path, config_class: type[ConfigT]) -> ConfigT:
@@ -215,5 +216,6 @@ def _resumed(folder: str, names: list[str], config_class: type[ConfigT]) -> tupl
     path = Path(folder).expanduser()
     file = path / "config.yaml"
     if not file.is_file() and not any(path.glob("checkpoints/step-*/config.yaml")):
-        raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); give the folder of a run.")
+        cure = "give the folder of a run, or, where one was killed as it began, its command once more"
+        raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); {cure}.")
     return load_config(file, config_class), path

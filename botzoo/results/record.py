@@ -171,7 +171,8 @@ NEEDED: dict[str, Any] = {
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        found = parse(read_sealed(path))
+        lines = path.suffix == ".jsonl"  # run.json has the digest of those
+        found = parse(path.read_text(encoding="utf-8") if lines else read_sealed(path))
         if not isinstance(found, dict):
             raise ValueError("it holds no names and values")
         return found

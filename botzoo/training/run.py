@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import CheckpointError, StoppedError
+from botzoo.errors import CheckpointError
 from botzoo.models.folder import write_model_folder
 from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
@@ -25,12 +25,21 @@ from botzoo.training.autotune.batch_size import fit_memory
 from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
 from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights
-from botzoo.training.endings import StopRequest, diverged, resume_command, show_progress, stopped
+from botzoo.training.endings import StopRequest, diverged, show_progress, stopped, told_how_to_go_on
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
 from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
-from botzoo.training.recording.folder import RunLog, check_output, open_folder, working_in, write_facts
+from botzoo.training.recording.folder import (
+    RunLog,
+    begin,
+    check_output,
+    open_folder,
+    output_of,
+    working_in,
+    write_facts,
+)
 from botzoo.training.recording.log import Watch, log_evaluation, log_training, open_records
+from botzoo.training.recording.room import check_room
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run
 from botzoo.training.steps.evaluation import evaluate
@@ -59,8 +68,9 @@ def train(
         command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
-    Raises StoppedError: SIGINT or SIGTERM came, the checkpoint is written; DivergedError: the loss became NaN or infinite;
-    BotzooError: anything else that a user can mend, in one line.
+    Raises StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written; LostProcessError: a process that
+    it needs has died; DivergedError: the loss became NaN or infinite; BotzooError: anything else that a user can mend, in
+    one line.
     """
     if resume is None:
         check_output(config)
@@ -74,10 +84,13 @@ def train(
             stack.enter_context(working_in(resume, run.accelerator))  # before the checkpoints in it are touched
             restore(run, callbacks)  # before the callbacks ready the run: where it stands decides what is trained
             open_records(run, command, resumed=True)
+        stack.enter_context(told_how_to_go_on(run, command))
         ready(run, callbacks)
+        on_main(run.accelerator, lambda: check_room(run, resume or output_of(run.config)))
         if resume is None:  # nothing is refused any more
             run.place = open_folder(run.config, run.accelerator)
             stack.enter_context(working_in(run.folder, run.accelerator))
+            begin(run.folder, run.config, run.accelerator)  # the lock is held by now
             open_records(run, command, resumed=False)
         if run.is_main:  # what was logged since the call began is written first
             lines.write_to(run.folder / "log.txt")
@@ -86,14 +99,10 @@ def train(
             log.info("%s", line)
         step = run.progress.step
         log.info("%-10s %s%s", "output", run.folder, f", resumed after step {step:,}" if resume is not None else "")
-        try:
-            while not run.progress.stopped_early and run.progress.step < run.schedule.total_steps:
-                loop(run, callbacks, command)
-                start_epoch(run, callbacks)  # where a budget has changed the length, the loop begins again
-            finish(run, callbacks)
-        except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step
-            again = resume_command(run, command)
-            raise StoppedError(f"Interrupted. Go on from the newest checkpoint with: {again}") from error
+        while not run.progress.stopped_early and run.progress.step < run.schedule.total_steps:
+            loop(run, callbacks, command)
+            start_epoch(run, callbacks)  # where a budget has changed the length, the loop begins again
+        finish(run, callbacks)
     return run
 
 

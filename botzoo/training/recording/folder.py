@@ -27,26 +27,39 @@ PATIENCE = 10
 """Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
 
-def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
-    """Make a new run folder, and write the options into it; the same on every process.
+BEGINNING = {".lock", "checkpoints", "config.yaml", ".config.yaml.part", "run.json", ".run.json.part", "log.txt"}
+"""What a run may have left that was killed before its first step."""
 
-    Raises ConfigError: the folder exists and is not empty, or cannot be written.
-    """
+
+def output_of(config: TrainConfig) -> Path:
+    """Return the folder of a run: --output, or a name of its own that is free."""
+    return Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
+
+
+def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
+    """Make the folder of a new run; the same on every process. Raises ConfigError: it is in use, or cannot be written."""
 
     def make() -> Path:
-        folder = Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
+        folder = output_of(config)
         try:
             check_output(config)  # once more: another run may have taken it while the images were read
-            (folder / "checkpoints").mkdir(parents=True)
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=config.output is not None)
         except OSError as error:
             wrong = f"The run's folder {folder} cannot be made ({error.strerror})"
             raise ConfigError(f"{wrong}: give one that you may write to with --output.") from error
         return folder
 
-    folder = from_main(accelerator, make)
+    return from_main(accelerator, make)
+
+
+def begin(folder: Path, config: TrainConfig, accelerator: Accelerator) -> None:
+    """Write the options into the folder of a new run, which this process alone works in by now.
+
+    Raises ConfigError: another run has begun in it meanwhile.
+    """
+    on_main(accelerator, lambda: check_output(config))
     if accelerator.is_main_process:
         record_config(folder, config)
-    return folder
 
 
 def record_config(folder: Path, config: TrainConfig) -> None:
@@ -103,9 +116,22 @@ def mend(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
     """Raise ConfigError where the folder that --output names is in use, with the advice to resume where that may help."""
     folder = Path(config.output or "").expanduser()
-    if config.output is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if config.output is not None and folder.exists() and not (folder.is_dir() and has_not_begun(folder)):
         advice = f", or go on with the run in it by --resume {folder}" if resumable else ""
         raise ConfigError(f"--output {folder} exists already and is left as it is: give another folder{advice}.")
+
+
+def has_not_begun(folder: Path) -> bool:
+    """Tell whether a folder is empty, or holds only what a run of ours left that was killed before its first step."""
+    names = {path.name for path in folder.iterdir()}
+    if not names <= BEGINNING or any((folder / "checkpoints").glob("*")):
+        return False
+    if names <= {".lock", "checkpoints", ".config.yaml.part"}:
+        return True
+    try:  # a config.yaml is ours where its first line says so
+        return bool(read_sealed(folder / "config.yaml", must=True))
+    except (OSError, ValueError):
+        return False
 
 
 def usual_name(config: TrainConfig) -> Path:

@@ -15,6 +15,7 @@ from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.training.recording.facts import record_facts
 from botzoo.training.recording.folder import (
     RunLog,
+    begin,
     check_output,
     open_folder,
     read_facts,
@@ -77,6 +78,7 @@ def test_a_folder_is_named_after_data_and_model(config: TrainConfig, name: str) 
 def test_default_names_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: Accelerator) -> None:
     monkeypatch.chdir(tmp_path)
     folders = [open_folder(QUICK, accelerator) for _ in range(2)]
+    begin(folders[1], QUICK, accelerator)
     assert [str(folder) for folder in folders] == ["runs/photos-test_resnet", "runs/photos-test_resnet-2"]
     assert load_config(folders[1] / "config.yaml", TrainConfig) == QUICK
 
