@@ -94,7 +94,7 @@ def _as_json(values: Any) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_or_copy(path: Path, parse: Callable[[str], T]) -> T:
+def read_or_copy(path: Path, parse: Callable[[str], T], *, say: bool = True) -> T:
     """Return what ``parse`` makes of a sealed text in a run's folder, or of its copy in the newest checkpoint that has one.
 
     Raises OSError or ValueError: neither can be read; ``parse`` may raise no other.
@@ -106,7 +106,8 @@ def read_or_copy(path: Path, parse: Callable[[str], T]) -> T:
             with suppress(OSError, ValueError):
                 found = parse(read_sealed(copy))
                 why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-                log.warning("%s is not as the run wrote it (%s): %s is taken in its place.", path, why, copy)
+                if say:
+                    log.warning("%s is not as the run wrote it (%s): %s is taken in its place.", path, why, copy)
                 return found
         raise
 

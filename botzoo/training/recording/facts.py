@@ -23,7 +23,7 @@ from botzoo.util.files import digests_of, sha256_of
 
 def check_own(folder: Path, own: Own) -> None:
     """Raise ConfigError unless a run goes on with the objects of a user's own that it began with."""
-    facts = read_facts(folder)
+    facts = read_facts(folder, say=False)  # ``record_facts`` says what is damaged
     # A run that was killed before it wrote run.json has nothing to go on from: any objects will do.
     began = facts.get("own", []) if facts is not None else own.names
     if began != own.names:

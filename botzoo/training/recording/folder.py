@@ -72,7 +72,7 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     write_json(folder / "run.json", facts, seal=True)
 
 
-def read_facts(folder: Path) -> dict[str, Any] | None:
+def read_facts(folder: Path, *, say: bool = True) -> dict[str, Any] | None:
     """Return what run.json said when it was written, None where the run was killed before.
 
     Raises CheckpointError: it is damaged, and no checkpoint has a copy of it.
@@ -81,7 +81,7 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
     if not path.exists() and not any(folder.glob("checkpoints/step-*/run.json")):
         return None
     try:
-        return read_or_copy(path, parse_facts)
+        return read_or_copy(path, parse_facts, say=say)
     except (OSError, ValueError) as error:
         cure = "no checkpoint has a copy of it, so begin the run again in another folder"
         raise CheckpointError(f"{path} is damaged ({brief(error)}), and {cure}.") from error
