@@ -19,6 +19,7 @@ from botzoo.training.autotune.budget import Pace
 from botzoo.training.autotune.speed import Costs
 from botzoo.training.callbacks import Callback
 from botzoo.util.files import read_sealed, write_json
+from botzoo.util.guard import ENDING
 from conftest import write_photos
 from data.streaming.made import write_tars
 from running import SIGKILLED, TINY, bare, context, final_weights, finetune_and_signal, run, write_teacher
@@ -167,7 +168,7 @@ def killed_after(step: int, options: dict[str, Any], folder: Path) -> Path:
     return folder / "checkpoints"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(n, 128 + n) for n in ENDING])
 def test_a_signal_writes_a_checkpoint_and_names_the_command_to_go_on(
     number: int, status: int, options: dict[str, Any], uninterrupted: Path, tmp_path: Path
 ) -> None:
