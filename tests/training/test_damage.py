@@ -206,3 +206,11 @@ def test_what_a_checkpoint_takes_is_known_before_it_is_written(killed: Path, opt
 
     size = next(killed.glob("checkpoints/step-*/tensors.pt")).stat().st_size
     assert checkpoint_bytes(set_up(made(options, killed))) == pytest.approx(size, rel=0.1)
+
+
+def test_options_without_their_digest_are_taken_as_they_are_now_and_the_run_ends(killed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(killed, tmp_path / "run")
+    options = (folder / "config.yaml").read_text().partition("\n")[2]
+    (folder / "config.yaml").write_text(options.replace("\nepochs: 2\n", "\nepochs: 1\n"))  # fewer than were trained
+    resumed(folder)
+    assert (folder / "model" / "model.safetensors").is_file()
