@@ -110,7 +110,7 @@ def no_run(run: Path) -> None:
         (no_run, "is not the folder of a run"),
         (unfinished, "has not finished: go on with it by --resume"),
         (damaged, r"run\.json cannot be read"),
-        (half, r"has no name, no split, no steps"),
+        (half, r"has no name, no split, no command"),
         (listed, r"config\.yaml cannot be read \(it holds no names"),
         (without_log, r"metrics\.jsonl cannot be read \(there is no such file"),
         (without_answers, "there is no such file"),
