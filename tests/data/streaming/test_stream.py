@@ -250,7 +250,7 @@ def test_changed_shards_are_not_resumed(tars: Path, uninterrupted: Path, tmp_pat
     write_tar(tmp_path / "data" / "train-0001.tar", samples(8, 2))
     output = unfinished(uninterrupted, tmp_path / "run")
     config = output / "config.yaml"
-    config.write_text(config.read_text().replace(str(tars), str(tmp_path / "data")))
+    config.write_text(config.read_text().partition("\n")[2].replace(str(tars), str(tmp_path / "data")))
     with pytest.raises(DataError, match="have changed since"):
         finetune({}, str(output))
 
