@@ -17,7 +17,7 @@ from botzoo.options.command import Command
 from botzoo.options.command_line import check_options, from_keywords, load_config
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, values_of
-from botzoo.results.report import Report
+from botzoo.results.report import Report, is_complete
 from botzoo.results.summary import shown_in_python
 from botzoo.results.view import FinishedRun
 from botzoo.training import run as training
@@ -183,8 +183,7 @@ def run_training(
     if mode == "dry_run":
         dry_run(config, every, given, own)
         return None
-    # A run without these two files is resumed even where its last step was taken: it has its card to write yet.
-    if resume is not None and all((resume / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
+    if resume is not None and is_complete(resume):
         log.info("%s is complete: its model is in %s", resume, resume / "model")
         return None
     run = training.train(config, every, given=given, command=command, resume=resume, own=own)

@@ -68,10 +68,14 @@ class DivergedError(BotzooError):
     """The loss became NaN or infinite."""
 
 
+class LostProcessError(BotzooError):
+    """A process that the run needs has died: one that decodes images, or another one of several that train."""
+
+
 class StoppedError(BotzooError):
     """Training was asked to stop and has written a checkpoint; the cure is the command to resume.
 
-    ``exit_status`` is 130 after SIGINT, 143 after SIGTERM.
+    ``exit_status`` is 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 131 after SIGQUIT.
     """
 
     def __init__(self, message: str, exit_status: int = 130, *, cure: str = "") -> None:

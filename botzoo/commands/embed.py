@@ -26,6 +26,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.results.card.claim import claim_in_card
 from botzoo.results.card.usage import usage_code
 from botzoo.results.summary import print_to_terminal
+from botzoo.training.recording.checkpoint import load_weights, save_weights
 from botzoo.training.run import BEST
 from botzoo.util.files import sha256_of
 
@@ -61,8 +62,8 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(run, Path(temporary) / name))
         shutil.rmtree(copy / "model")  # so that resuming the copy finishes it anew: evaluation, card and pictures
-        tensors = load_file(copy / BEST)
-        save_file({key: _halved(t).to(t.dtype) for key, t in tensors.items()}, copy / BEST)
+        tensors = load_weights(copy / BEST)
+        save_weights(copy / BEST, {key: _halved(t).to(t.dtype) for key, t in tensors.items()})
         command = json.loads((copy / "run.json").read_text(encoding="utf-8"))["command"]
         run_training(config, command=command, resume=copy)
         _pack(copy, license, weights, cards, name)

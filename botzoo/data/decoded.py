@@ -5,19 +5,18 @@ A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` 
 
     pixels   uint8, (H, W, 3) of each readable image in order; nothing where they were more than the run would keep
     index    SHA-256 of each encoded image, its height and width (int32, 0 where it is unreadable), and JSON: the rest
-    footer   sizes of both, number of images, SHA-256 of the index, version and magic
+    footer   sizes of both, and number of images
 
-It is checked when it is opened, and locked while it is mapped; see ``botzoo.util.cache``.
+Its digest is checked when it is opened, and it is locked while it is mapped; see ``botzoo.util.cache``.
 """
 
 import hashlib
 import json
-import os
 import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import PIL
@@ -25,16 +24,14 @@ from numpy.typing import NDArray
 
 from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
-from botzoo.util.cache import Draft, Store, mapped
+from botzoo.util.cache import DIGEST_BYTES, Draft, Store, mapped
 
 Pixels = NDArray[np.uint8]
 
-VERSION = 1
+VERSION = 2
 """Of the file's layout and of how images are decoded; a file of another version is not looked at."""
 
-MAGIC = b"BOTZOOPX"
-
-FOOTER = struct.Struct("<QQQ32sI4x8s")
+FOOTER = struct.Struct("<QQQ")
 
 STORE = Store("decoded", ".pixels", "decoded images", "decoded")
 
@@ -66,8 +63,9 @@ class Decoded:
     """The decoded images of a split: in memory, mapped from a file, or not kept and only checked."""
 
     def __init__(self, index: Index, pixels: list[Pixels] | None = None, path: Path | None = None) -> None:
-        self.index, self.path, self._held, self._map = index, path, pixels, _mapped(index, path)
-        # else they are decoded again when they are asked for
+        self.index, self.path, self._held = index, path, pixels
+        self._map = _pixels(index, path) if path is not None else None
+        # Else they are decoded again when they are asked for.
         self.kept = self._held is not None or self._map is not None
 
     def pixels(self, i: int) -> Pixels:
@@ -81,7 +79,7 @@ class Decoded:
         if self._map is None:  # this process was sent the object
             reason = "its size has changed"
             try:
-                self._map = _mapped(self.index, self.path)
+                self._map = _pixels(self.index, self.path) if self.path is not None else None
             except OSError as error:
                 reason = error.strerror or str(error)
             if self._map is None:
@@ -95,15 +93,11 @@ class Decoded:
         return self.__dict__ | {"_map": None}
 
 
-def _mapped(index: Index, path: Path | None) -> Pixels | None:
-    size = int(index.offsets[-1])
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        if _footer(file)[0] != size:
-            return None
-        # A plain array over the map: slices of a np.memmap cost ten times as much.
-        return np.asarray(mapped(file, np.uint8, 0, (size,))) if size else np.empty(0, np.uint8)
+def _pixels(index: Index, path: Path) -> Pixels | None:
+    """Map the pixels of a file, None where it has none or others."""
+    content = mapped(path)[:-DIGEST_BYTES]
+    size, _, _ = FOOTER.unpack(content[-FOOTER.size :].tobytes())
+    return content[:size] if size == index.offsets[-1] else None
 
 
 def key_of(digests: NDArray[np.uint8]) -> str:
@@ -113,32 +107,15 @@ def key_of(digests: NDArray[np.uint8]) -> str:
 
 def open_decoded(key: str) -> Decoded | None:
     """Return what was decoded before, or None where that cannot be read; a damaged file is removed, and that is said."""
-    return STORE.open(key, lambda path: Decoded(_read_index(path), path=path))
+    return STORE.open(key, lambda content: Decoded(_read_index(content), path=STORE.path(key)))
 
 
-def _footer(file: BinaryIO) -> tuple[Any, ...]:
-    file.seek(-FOOTER.size, os.SEEK_END)
-    return FOOTER.unpack(file.read(FOOTER.size))
-
-
-def _read_index(path: Path) -> Index:
-    with path.open("rb") as file:
-        pixels, size, count, checksum, version, magic = _footer(file)
-        if (magic, version) != (MAGIC, VERSION):
-            raise ValueError("it is not of this version")
-        if path.stat().st_size != pixels + size + FOOTER.size:
-            raise ValueError("its size is wrong")
-        file.seek(pixels)
-        content = file.read(size)
-    if hashlib.sha256(content).digest() != checksum:
-        raise ValueError("its SHA-256 differs")
-    digests = np.frombuffer(content, np.uint8, 32 * count).reshape(count, 32)
-    shapes = np.frombuffer(content, np.int32, 2 * count, 32 * count).reshape(count, 2)
-    problems = json.loads(content[40 * count :])
-    index = Index(digests, shapes, {int(i): str(text) for i, text in problems.items()})
-    if pixels not in (0, index.offsets[-1]):
-        raise ValueError("its pixels are not those of its index")
-    return index
+def _read_index(content: NDArray[np.uint8]) -> Index:
+    pixels, size, count = FOOTER.unpack(content[-FOOTER.size :].tobytes())
+    index = content[pixels : pixels + size].tobytes()
+    digests = np.frombuffer(index, np.uint8, 32 * count).reshape(count, 32)
+    shapes = np.frombuffer(index, np.int32, 2 * count, 32 * count).reshape(count, 2)
+    return Index(digests, shapes, {int(i): str(text) for i, text in json.loads(index[40 * count :]).items()})
 
 
 def finish(draft: Draft, index: Index, *, keep: bool) -> None:
@@ -147,12 +124,10 @@ def finish(draft: Draft, index: Index, *, keep: bool) -> None:
     The file is named by what was decoded, which may be other images by then than those whose digests were read first.
     """
     if not keep:
-        draft.file.seek(0)
-        draft.file.truncate()
+        draft.restart()
     content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(index.problems).encode()
     size = int(index.offsets[-1]) if keep else 0
-    checksum = hashlib.sha256(content).digest()
-    draft.file.write(content + FOOTER.pack(size, len(content), len(index), checksum, VERSION, MAGIC))
+    draft.write(content + FOOTER.pack(size, len(content), len(index)))
     draft.key = key_of(index.digests)
 
 

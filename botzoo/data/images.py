@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
-from botzoo.data.loader import Batch, LoadedSplit, Row, collate, make_loader
+from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order, room_for
 from botzoo.data.sources.base import Split
@@ -82,7 +82,7 @@ class Images(LoadedSplit):
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
         keys = (batch for step in range(first, last) for batch in order.micro_batches(step))
-        batches = iter(make_loader(_Keyed(self, transform), keys, collate, workers, pin))
+        batches = load(_Keyed(self, transform), keys, collate, workers, pin)
         for _ in range(first, last):
             try:
                 yield [next(batches) for _ in range(order.accumulate)]
@@ -95,7 +95,7 @@ class Images(LoadedSplit):
     ) -> Iterator[Batch]:
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
-        yield from make_loader(_Keyed(self, transform), keys, collate, workers, pin)
+        yield from load(_Keyed(self, transform), keys, collate, workers, pin)
 
     def _decode(self, i: int) -> Image.Image:
         try:
@@ -217,7 +217,7 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with STORE.writing(key, is_kept) as draft:
-                index, kept = decode_all(lambda pixels: draft.file.write(np.ascontiguousarray(pixels).data))
+                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
                 finish(draft, index, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:

@@ -18,6 +18,7 @@ from botzoo.data.order import Order
 from botzoo.data.parallel import Room, use_room
 from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
+from botzoo.util.guard import ENDING
 
 PREFETCH = 4
 """Batches that each worker has ready before they are asked for."""
@@ -38,20 +39,17 @@ def collate(rows: Sequence[Row]) -> Batch:
 
 def _set_up_worker(room: Room, worker: int) -> None:
     use_room(room)  # one for all of them
-    # A terminal or a scheduler signals the whole group: the training process writes a checkpoint, then ends its workers.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     torch.set_num_threads(1)  # the processes share the cores among them already
 
 
-def make_loader(
+def load(
     dataset: Dataset[Any], batches: Iterable[list[Any]], collate: Callable[[list[Any]], Any], workers: int, pin: bool
-) -> DataLoader[Any]:
-    """Return torch's loader: ``dataset[row]`` for the rows of each of ``batches``, put together, in worker processes."""
+) -> Iterator[Any]:
+    """Return ``dataset[row]`` for the rows of each of ``batches``, put together, by torch's loader in worker processes."""
     # Forked workers share the images in memory; started otherwise, each would be sent a copy.
     started = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    return DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,
@@ -61,6 +59,15 @@ def make_loader(
         multiprocessing_context=started if workers else None,
         prefetch_factor=PREFETCH if workers else None,
     )
+    if not workers or not hasattr(signal, "pthread_sigmask"):
+        return iter(loader)
+    # A terminal or a scheduler signals the whole group: the training process writes a checkpoint, then ends its workers.
+    # They inherit what is blocked here, so that there is no moment at their start in which a signal reaches them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class LoadedSplit(Protocol):

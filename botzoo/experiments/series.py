@@ -268,12 +268,8 @@ def finished(folder: Path, pattern: str) -> list[str]:
 
 
 def half_done(place: Path) -> bool:
-    """Tell whether a run was cut short in ``place``, which is cleared where it was so before it had begun."""
-    if (place / "config.yaml").exists():
-        return True
-    if place.exists():  # cut short between making the folder and writing into it
-        shutil.rmtree(place)
-    return False
+    """Tell whether a run was cut short in ``place`` after it had begun; what began before that is taken up by the next one."""
+    return (place / "config.yaml").exists()
 
 
 def _ended(place: Path) -> Outcome | Failure:

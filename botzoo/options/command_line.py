@@ -17,9 +17,11 @@ from botzoo.errors import ConfigError
 from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
 from botzoo.options.values import SWITCH, in_words, read
+from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
 from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
-from botzoo.util.yaml_files import read_yaml
+from botzoo.util.text import first_line
+from botzoo.util.yaml_files import mapping_in, read_yaml
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
@@ -106,9 +108,12 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
     Raises ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
     """
     try:
-        config = made(nested(_read(config_class, read_yaml(file, as_text=True))), config_class)
-    except ConfigError as error:
-        raise ConfigError(f"{file} cannot be read as the options of a run. {error}") from error
+        config = read_or_copy(file, lambda text: parse_config(text, file, config_class))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else first_line(error)
+        cure = ": put it back, or remove its first line to have it as it is now."
+        cure = "" if isinstance(error, ConfigError) else cure
+        raise ConfigError(f"{file} cannot be read as the options of a run. {why}{cure}") from error
     if not secret_left_out(config.dataset):
         return config
     if without_secrets(address) != config.dataset:
@@ -117,6 +122,11 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
             "with --dataset beside --resume (in Python as data)."
         )
     return replace(config, dataset=address)
+
+
+def parse_config(text: str, file: Path, config_class: type[ConfigT]) -> ConfigT:
+    """Return the configuration in the text of the config.yaml at ``file``; raise ConfigError where it is none."""
+    return made(nested(_read(config_class, mapping_in(text, file, as_text=True))), config_class)
 
 
 def made(values: Mapping[str, Any], config_class: type[ConfigT]) -> ConfigT:
@@ -227,8 +237,9 @@ def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address
         raise ConfigError(alone.format(flag(others[0])))
     path = Path(folder).expanduser()
     file = path / "config.yaml"
-    if not file.is_file():
-        raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); give the folder of a run.")
+    if not file.is_file() and not any(path.glob("checkpoints/step-*/config.yaml")):
+        cure = "give the folder of a run, or, where one was killed as it began, its command once more"
+        raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); {cure}.")
     config = load_config(file, config_class, address)
     if "dataset" in names and config.dataset == without_secrets(config.dataset):
         raise ConfigError(alone.format("--dataset"))

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from botzoo.errors import CheckpointError, ConfigError
+from botzoo.errors import CheckpointError
 from botzoo.models.foreign import temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
@@ -17,10 +17,11 @@ from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
+from botzoo.util.files import differing_from, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
 from botzoo.util.text import and_list, brief, program
-from botzoo.util.yaml_files import read_yaml
+from botzoo.util.yaml_files import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,21 @@ class RunRecord:
             raise CheckpointError(f"{folder} is not the folder of a run: it has no config.yaml.")
         if not (folder / "model" / "config.json").is_file():
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
-        try:
-            options = read_yaml(folder / "config.yaml")
-        except ConfigError as error:
-            raise CheckpointError(f"{folder} cannot be read. {error}") from error
+        options = _read(folder / "config.yaml", parse_yaml)
         facts = _read(folder / "run.json", json.loads)
-        history = _read(folder / "metrics.jsonl", lambda text: {"lines": list(map(json.loads, text.splitlines()))})
-        model_config = _read(folder / "model" / "config.json", json.loads)
-        if missing := [key for key in NEEDED if key not in flat(facts)]:
+        known = flat(facts)
+        if missing := [key for key, kind in NEEDED.items() if not isinstance(known.get(key, ...), kind)]:
             raise CheckpointError(
                 f"{folder / 'run.json'} has no {', no '.join(missing[:3])}: the run has not finished, or another version of "
                 f"botzoo wrote it. Go on with it by --resume {folder}."
             )
+        if name := differing_from(facts.get("files", {}), folder):
+            raise CheckpointError(
+                f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove "
+                f"{folder / 'model'} and evaluate the run by --resume {folder}."
+            )
+        history = _read(folder / "metrics.jsonl", lambda text: {"lines": list(map(json.loads, text.splitlines()))})
+        model_config = _read(folder / "model" / "config.json", json.loads)
         task, roles = task_named(facts["task"]), {facts["split"], "validation"}
         read = {role: read_answers(folder / "evaluation" / f"{role}.parquet") for role in roles}
         names, answers = read[facts["split"]]
@@ -172,23 +176,24 @@ class RunRecord:
         return calibrate(seen.confidence, seen.labels == seen.predicted, log_p, seen.labels, other)
 
 
-NEEDED = (
-    *("name", "task", "split", "steps", "best_epoch", "command", "hardware", "python", "seconds", "finished"),
-    *(
-        f"data.{key}"
-        for key in ("title", "hub_id", "license", "class_names", "class_counts", "notes", "hashed", "set_aside")
-    ),
-    *(f"network.{key}" for key in ("architecture", "parameters", "source", "loaded", "base_model", "license")),
-    *(f"input.{key}" for key in ("size", "crop_pct", "crop_mode", "interpolation")),
-    *("precision.name", "precision.reason", "public.dataset"),
-    *(f"schedule.{key}" for key in ("peak", "total_steps", "warmup_steps", "steps_per_epoch", "epochs")),
-)
-"""What run.json says of a finished run."""
+NEEDED: dict[str, Any] = {
+    **dict.fromkeys(("name", "task", "split", "command", "hardware", "python", "finished", "public.dataset"), str),
+    **dict.fromkeys(("precision.name", "precision.reason", "data.title", "data.hashed", "network.architecture"), str),
+    **dict.fromkeys(("network.source", "input.crop_mode", "input.interpolation"), str),
+    **dict.fromkeys(("data.hub_id", "data.license", "network.base_model", "network.license"), str | None),
+    **dict.fromkeys(("steps", "best_epoch", "network.parameters", "input.size"), int),
+    **dict.fromkeys(("schedule.total_steps", "schedule.warmup_steps", "schedule.steps_per_epoch"), int),
+    **dict.fromkeys(("seconds", "input.crop_pct", "schedule.peak", "schedule.epochs"), int | float),
+    **{"network.loaded": int | None, "data.class_counts": list | None, "data.set_aside": bool},
+    **dict.fromkeys(("data.class_names", "data.notes"), list),
+}
+"""What run.json says of a finished run, and of which type."""
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        found = public(parse(path.read_text(encoding="utf-8")))
+        lines = path.suffix == ".jsonl"  # run.json has the digest of those
+        found = public(parse(path.read_text(encoding="utf-8") if lines else read_sealed(path)))
         if not isinstance(found, dict):
             raise ValueError("it holds no names and values")
         return found

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from botzoo.errors import CheckpointError
+from botzoo.errors import BotzooError, CheckpointError
 from botzoo.results.calibration import write_temperature
 from botzoo.results.card.beside import FILES
 from botzoo.results.card.card import card
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
 from botzoo.training.callbacks import Callback
+from botzoo.training.recording.checkpoint import checkpoints
 from botzoo.util.files import sha256_of, write_text
 
 log = logging.getLogger("botzoo")
@@ -27,16 +28,8 @@ def describe(folder: Path) -> RunRecord:
         CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.
         OSError: the folder cannot be written.
     """
-    record = RunRecord.load(folder)
+    record = checked(folder)
     model = record.model_folder
-    try:
-        found = sha256_of(model / "model.safetensors")
-    except OSError as error:
-        raise CheckpointError(f"{model / 'model.safetensors'} cannot be read ({error.strerror}).") from error
-    if found != record.facts.get("weights_sha256"):
-        raise CheckpointError(
-            f"The weights in {model} are not those that were evaluated (their SHA-256 differs): put them back, or train anew."
-        )
     if record.calibration is not None and record.calibration.kept is not None:
         write_temperature(model, record.calibration.kept)  # before the card, whose code divides by it
         record = replace(record, model_config=json.loads((model / "config.json").read_text(encoding="utf-8")))
@@ -44,6 +37,39 @@ def describe(folder: Path) -> RunRecord:
         write(record, model / name)
     write_text(model / "README.md", card(record))  # last: it names the pictures that are there
     return record
+
+
+def checked(folder: Path) -> RunRecord:
+    """Return the record of a finished run whose files are as it wrote them; raise CheckpointError for others."""
+    record = RunRecord.load(folder)
+    weights = record.model_folder / "model.safetensors"
+    try:
+        found = sha256_of(weights)
+    except OSError as error:
+        raise CheckpointError(f"{weights} cannot be read ({error.strerror}).") from error
+    if found != record.facts.get("weights_sha256"):
+        raise CheckpointError(
+            f"The weights in {weights.parent} are not those that were evaluated (their SHA-256 differs): put them back, or "
+            "train anew."
+        )
+    return record
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether a run has ended and its files are as it wrote them; where they are not, that is said.
+
+    Raises CheckpointError: they are not, and there is no checkpoint to make them anew from.
+    """
+    if not all((folder / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
+        return False  # it has its card to write yet
+    try:
+        checked(folder)
+    except BotzooError as error:
+        if not checkpoints(folder / "checkpoints"):
+            raise
+        log.warning("%s The end of the run is done again.", error)
+        return False
+    return True
 
 
 class Report(Callback):

@@ -1,9 +1,12 @@
-"""How a run speaks while it goes and how it ends before its time: progress bar, Ctrl-C and SIGTERM, divergence."""
+"""How a run speaks while it goes and how it ends before its time: progress bar, signals, lost processes, divergence."""
 
+import re
 import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -11,17 +14,18 @@ import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 
-from botzoo.errors import DivergedError, StoppedError
+from botzoo.errors import DivergedError, LostProcessError, StoppedError
 from botzoo.training.recording.checkpoint import checkpoints
 from botzoo.training.state import Run
-from botzoo.util.text import and_list, program
+from botzoo.util.guard import ENDING, ended_by
+from botzoo.util.text import and_list, first_line, program
 
 POLL_STEPS = 10
 """On several GPUs the processes agree on stopping every so many steps, on CPUs at each."""
 
 
 class StopRequest:
-    """While entered, remembers the first SIGINT or SIGTERM for the loop, which stops between steps; a second acts as usual."""
+    """While entered, remembers the first of ``ENDING`` for the loop, which stops between steps; a second acts as usual."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
@@ -31,8 +35,9 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self  # signals come to the main thread alone, so that a run in another one cannot be asked to stop
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._remember)
+        for number in ENDING:
+            if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
+                self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -87,6 +92,39 @@ def resume_command(run: Run, command: str) -> str:
         return f"{call}, the same {and_list(own)} and no other options"
     launcher = "" if run.order.world_size == 1 else " (under the same launcher)"
     return f"{program(command)} --resume {shlex.quote(str(run.folder))}{launcher}"
+
+
+@contextmanager
+def told_how_to_go_on(run: Run, command: str) -> Iterator[None]:
+    """Within the block, make one line with the command to go on of a second Ctrl-C and of a process that has died."""
+    try:
+        yield
+    except KeyboardInterrupt as error:  # or one after the last step
+        said = f"Interrupted. {how_to_go_on(run, command)}"
+        raise StoppedError(said, 128 + ended_by(error)) from error
+    except RuntimeError as error:
+        if (lost := lost_process(error)) is None:
+            raise
+        raise LostProcessError(f"{lost}. {how_to_go_on(run, command)}") from error
+
+
+def how_to_go_on(run: Run, command: str) -> str:
+    """Return what to type after an end that wrote no checkpoint."""
+    if run.place is None:
+        return "Nothing is written yet: give the same command again."
+    return f"Go on from the newest checkpoint with: {resume_command(run, command)}"
+
+
+def lost_process(error: RuntimeError) -> str | None:
+    """Return which process has died where that is what ``error`` says, None for other errors."""
+    said = str(error)
+    if "DataLoader worker" in said:  # torch raises it in whatever it interrupts
+        how = re.search(r"killed by signal: ([^.]+)", said)
+        why = f" (killed by a signal: {how[1]})" if how else ""
+        return f"A process that decodes images has died{why}, as where memory runs out"
+    if isinstance(error, torch.distributed.DistError) or re.search(r"gloo|Connection (closed|reset) by peer", said):
+        return f"Another process of this run has died ({first_line(error)[:80]})"
+    return None
 
 
 def diverged(run: Run, step: int) -> DivergedError:

@@ -14,12 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from botzoo.errors import StoppedError
+from botzoo.errors import CheckpointError
 from botzoo.models.folder import write_model_folder
 from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
@@ -27,12 +25,21 @@ from botzoo.training.autotune.batch_size import fit_memory
 from botzoo.training.autotune.memory import peak_memory, reset_peak_memory
 from botzoo.training.callbacks import Callback, load_states, states
 from botzoo.training.distributed import end_trackers, from_main, on_main, same_everywhere, share_weights
-from botzoo.training.endings import StopRequest, diverged, resume_command, show_progress, stopped
+from botzoo.training.endings import StopRequest, diverged, show_progress, stopped, told_how_to_go_on
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
 from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
-from botzoo.training.recording.folder import RunLog, check_output, open_folder, working_in, write_facts
+from botzoo.training.recording.folder import (
+    RunLog,
+    begin,
+    check_output,
+    open_folder,
+    output_of,
+    working_in,
+    write_facts,
+)
 from botzoo.training.recording.log import Watch, log_evaluation, log_training, open_records
+from botzoo.training.recording.room import check_room
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run
 from botzoo.training.steps.evaluation import evaluate
@@ -61,8 +68,9 @@ def train(
         command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
-    Raises StoppedError: SIGINT or SIGTERM came, the checkpoint is written; DivergedError: the loss became NaN or infinite;
-    BotzooError: anything else that a user can mend, in one line.
+    Raises StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written; LostProcessError: a process that
+    it needs has died; DivergedError: the loss became NaN or infinite; BotzooError: anything else that a user can mend, in
+    one line.
     """
     if resume is None:
         check_output(config)
@@ -76,10 +84,13 @@ def train(
             stack.enter_context(working_in(resume, run.accelerator))  # before the checkpoints in it are touched
             restore(run, callbacks)  # before the callbacks ready the run: where it stands decides what is trained
             open_records(run, command, resumed=True)
+        stack.enter_context(told_how_to_go_on(run, command))
         ready(run, callbacks)
+        on_main(run.accelerator, lambda: check_room(run, resume or output_of(run.config)))
         if resume is None:  # nothing is refused any more
             run.place = open_folder(run.config, run.accelerator)
             stack.enter_context(working_in(run.folder, run.accelerator))
+            begin(run.folder, run.config, run.accelerator)  # the lock is held by now
             open_records(run, command, resumed=False)
         if run.is_main:  # what was logged since the call began is written first
             lines.write_to(run.folder / "log.txt")
@@ -90,14 +101,10 @@ def train(
         log.info("%-10s %s%s", "output", run.folder, f", resumed after step {step:,}" if resume is not None else "")
         for callback in callbacks:
             callback.on_open(run)
-        try:
-            while not run.progress.stopped_early and run.progress.step < run.schedule.total_steps:
-                loop(run, callbacks, command)
-                start_epoch(run, callbacks)  # where a budget has changed the length, the loop begins again
-            finish(run, callbacks)
-        except KeyboardInterrupt as error:  # a second Ctrl-C, or one after the last step
-            again = resume_command(run, command)
-            raise StoppedError("Interrupted.", cure=f"Go on from the newest checkpoint with: {again}") from error
+        while not run.progress.stopped_early and run.progress.step < run.schedule.total_steps:
+            loop(run, callbacks, command)
+            start_epoch(run, callbacks)  # where a budget has changed the length, the loop begins again
+        finish(run, callbacks)
     return run
 
 
@@ -126,7 +133,7 @@ def restore(run: Run, callbacks: Sequence[Callback]) -> None:
         load_states(callbacks, run.progress.callbacks)
     same_everywhere(run.accelerator, run.progress.step, "checkpoint", "the run's folder")
     if run.is_main:
-        checkpoint.set_aside(folder, run.progress.step)
+        checkpoint.set_later_aside(folder, run.progress.step)
 
 
 def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
@@ -181,7 +188,7 @@ def keep_best(run: Run, evaluation: Any, epoch: int) -> bool:
     better: bool = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
     if better:
         best = run.folder / BEST
-        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated))
+        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated.state_dict()))
         run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch)
     return better
 
@@ -241,8 +248,8 @@ def load_best(run: Run) -> checkpoint.Progress:
     """Load the best weights; where their file is damaged, say so and keep the last ones."""
     best = run.folder / BEST
     try:
-        run.trainer.evaluated.load_state_dict(load_file(best))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        log.warning("The best weights in %s are damaged (%s): the last ones are kept instead.", best, error)
+        run.trainer.evaluated.load_state_dict(checkpoint.load_weights(best))
+    except (CheckpointError, RuntimeError) as error:
+        log.warning("The best weights cannot be taken (%s): the last ones are kept instead.", error)
         return replace(run.progress, best_epoch=math.ceil(run.progress.step / run.order.steps_per_epoch))
     return run.progress

@@ -14,15 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from botzoo.errors import CheckpointError
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, on_main, share_weights
-from botzoo.training.recording.checkpoint import save_weights
+from botzoo.training.recording.checkpoint import load_weights, save_weights
 from botzoo.training.run import evaluate_split
 from botzoo.training.state import Run
 from botzoo.util.text import and_list, under
@@ -116,11 +115,11 @@ def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, .
 def average(files: Sequence[Path]) -> dict[str, Tensor]:
     """Return the mean of the tensors in safetensors files of one network, in their own precision; counters are the first's.
 
-    Raises OSError or SafetensorError: a file cannot be read; RuntimeError: they are of different networks.
+    Raises CheckpointError: a file cannot be read or is damaged; RuntimeError: they are of different networks.
     """
-    mean = load_file(files[0])
+    mean = load_weights(files[0])
     for n, file in enumerate(files[1:], 2):
-        other = load_file(file)
+        other = load_weights(file)
         if other.keys() != mean.keys():
             raise RuntimeError(f"{file} is of another network than {files[0]}")
         for name, tensor in mean.items():
@@ -191,7 +190,7 @@ class MakeSoup(Callback):
 
         def write() -> None:
             if epoch in self.ingredients:
-                save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated)
+                save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated.state_dict())
             remove_others(folder, [*self._saved, *self.ingredients])
 
         # Before the checkpoint, which names these epochs.
@@ -238,7 +237,7 @@ class MakeSoup(Callback):
         def load() -> bool:
             try:
                 trainer.evaluated.load_state_dict(average(files))
-            except (SafetensorError, OSError, RuntimeError) as error:
+            except (CheckpointError, RuntimeError) as error:
                 named = ", ".join(map(str, files))
                 log.warning("%s cannot be averaged (%s): the last of them is left out.", named, error)
                 return False

@@ -2,6 +2,7 @@
 into the cache of the Hub.
 
 A file is named by a key, the SHA-256 of everything that its content depends on, so it never becomes outdated, only unused.
+It ends in a digest of its content and its key, by xxHash's XXH3 (about 20 GB/s), that is checked when it is opened.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from xxhash import xxh3_128
+
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
+
+DIGEST_BYTES = 16
 
 STALE_SECONDS = 24 * 3600
 """Age from which an unfinished file counts as left behind by a run that was killed."""
@@ -63,14 +69,19 @@ class Store:
         """Return the file with this key."""
         return self.folder / f"{key}{self.suffix}"
 
-    def open(self, key: str, read: Callable[[Path], T]) -> T | None:
+    def open(self, key: str, read: Callable[[NDArray[np.uint8]], T]) -> T | None:
         """Return what ``read`` makes of the file, or None where there is none or it cannot be used, which is said.
 
-        Whatever ``read`` raises but OSError says that the file is damaged; it is removed then.
+        ``read`` is given the content, mapped into memory. Whatever it raises but OSError says that the file is damaged, as
+        another digest does; it is removed then.
         """
         path = self.path(key)
         try:
-            found = read(path)
+            whole = mapped(path)
+            content, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
+            if _digest(xxh3_128(content.data), key) != digest.tobytes():
+                raise ValueError("its digest differs")
+            found = read(content)
         except FileNotFoundError:
             return None
         except OSError as error:  # the disk or the rights are to blame, and the file may be good
@@ -100,6 +111,7 @@ class Store:
         try:
             with part.open("x+b") as file:
                 yield (draft := Draft(file, key))
+                file.write(_digest(draft.so_far, draft.key))
                 file.flush()
                 os.fsync(file.fileno())  # before the renaming, or a power cut could leave a file of zeros
             if not whole(draft.key) and not self.path(draft.key).is_symlink():
@@ -111,21 +123,40 @@ class Store:
 
 @dataclass
 class Draft:
-    """A file in the making, and the key that it will be found by."""
+    """A file in the making, to be written from front to back, and the key that it will be found by."""
 
     file: BinaryIO
     key: str
+    so_far: xxh3_128 = field(default_factory=xxh3_128)
+
+    def write(self, data: Any) -> None:
+        """Append bytes, or an array without gaps."""
+        self.so_far.update(data)
+        self.file.write(data)
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self.file.seek(0)
+        self.file.truncate()
+        self.so_far.reset()
 
 
-def mapped(file: BinaryIO, dtype: Any, offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Map a part of a file into memory, to be read only, and lock the file for as long as the array is there.
+def _digest(content: xxh3_128, key: str) -> bytes:
+    content.update(key.encode())  # so that a file under the name of another one is not taken for it
+    return content.digest()
+
+
+def mapped(path: Path) -> NDArray[np.uint8]:
+    """Map a file of a store into memory, to be read only, and lock it for as long as the array is there.
 
     On a folder that machines share, a process would die of a page that is gone.
     """
     import numpy as np
 
-    lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
-    return np.memmap(file, dtype, "r", offset, shape)
+    with path.open("rb") as file:
+        lock(file, shared=True)  # until the map goes, which has a descriptor of its own for the same open file
+        # A plain array over the map: slices of a np.memmap cost ten times as much.
+        return np.asarray(np.memmap(file, np.uint8, "r"))
 
 
 def lock(file: BinaryIO, *, shared: bool) -> bool:

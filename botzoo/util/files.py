@@ -1,14 +1,23 @@
-"""Files and folders that are written whole or not at all, and names that are free."""
+"""Files and folders that are written whole or not at all, with their digest where they are believed later, and free names."""
 
 import hashlib
+import json
+import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from botzoo.util.outgoing import as_json, public
+
+log = logging.getLogger("botzoo")
+
+T = TypeVar("T")
+
+SEAL = "# sha256: "
+"""Begins the first line of a text with the SHA-256 of the rest; JSON has it as its first value, by that name."""
 
 
 @contextmanager
@@ -57,9 +66,89 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, values: Any, *, exact: bool = False) -> None:
-    """Write values as JSON, indented, whole or not at all; addresses lose their secrets unless values stay ``exact``."""
-    write_text(path, as_json(values if exact else public(values), indent=2) + "\n")
+def write_json(path: Path, values: Any, *, exact: bool = False, seal: bool = False) -> None:
+    """Write values as JSON, indented, whole or not at all; addresses lose their secrets unless values stay ``exact``.
+
+    With ``seal`` the first value is the SHA-256 of the others, for ``read_sealed``.
+    """
+    values = values if exact else public(values)
+    write_text(path, _as_json({"sha256": _sha256(_as_json(values)), **values} if seal else values))
+
+
+def sealed(text: str) -> str:
+    """Return a text with a first line that holds the SHA-256 of the rest, for ``read_sealed``."""
+    return f"{SEAL}{_sha256(text)}\n{text}"
+
+
+def read_sealed(path: Path, *, must: bool = False) -> str:
+    """Return a text without its SHA-256; one that has none is taken as it is, unless there ``must`` be one.
+
+    Raises OSError: it cannot be read; ValueError: it was changed since it was written, or is no UTF-8.
+    """
+    rest, digest = path.read_text(encoding="utf-8"), None
+    if rest.startswith(SEAL):
+        digest, _, rest = rest.removeprefix(SEAL).partition("\n")
+    elif rest.startswith("{"):
+        values = json.loads(rest)
+        digest, rest = values.pop("sha256", None), _as_json(values)
+    if must and digest is None:
+        raise ValueError("it has no SHA-256")
+    if digest not in (None, _sha256(rest)):
+        raise ValueError("its SHA-256 differs")
+    return rest
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_json(values: Any) -> str:
+    return as_json(values, indent=2) + "\n"
+
+
+def read_or_copy(path: Path, parse: Callable[[str], T], *, say: bool = True) -> T:
+    """Return what ``parse`` makes of a sealed text in a run's folder, or of its copy in the newest checkpoint that has one.
+
+    Raises OSError or ValueError: neither can be read; ``parse`` may raise no other.
+    """
+    try:
+        return parse(read_sealed(path))
+    except (OSError, ValueError) as error:
+        for copy in sorted(path.parent.glob(f"checkpoints/step-*/{path.name}"), reverse=True):
+            with suppress(OSError, ValueError):
+                found = parse(read_sealed(copy))
+                why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+                if say:
+                    log.warning("%s is not as the run wrote it (%s): %s is taken in its place.", path, why, copy)
+                return found
+        raise
+
+
+def differing_from(digests: dict[str, str], folder: Path) -> str | None:
+    """Return the name of a file in ``folder`` whose SHA-256 is not that of ``digests``, or that is missing; None for none."""
+    right = (name for name, digest in digests.items() if not _is(folder / name, digest))
+    return next(right, None)
+
+
+def _is(file: Path, digest: str) -> bool:
+    try:
+        return sha256_of(file) == digest
+    except OSError:
+        return False
+
+
+def digests_of(files: Sequence[Path], folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of files in ``folder`` by their names in it."""
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file or folder that is damaged, if it is there, so that it counts for nothing and its place is free."""
+    if not path.exists():
+        return
+    aside = path.with_name(f"damaged-{path.name}")
+    _remove(aside)
+    path.rename(aside)
 
 
 def sync(path: Path) -> None:

@@ -15,15 +15,19 @@ from types import FrameType, TracebackType
 from botzoo.errors import BotzooError, StoppedError
 from botzoo.util.outgoing import say
 
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+"""The signals that ask a process to end: Ctrl-C, a scheduler, a terminal that is closed, Ctrl-\\."""
+
 
 def guarded(
     prog: str, main: Callable[[list[str]], object], argv: list[str], *, interrupted: str = "Interrupted."
 ) -> int:
     """Call ``main(argv)``; an error becomes one line on standard error and an exit status: 2, or 130 after Ctrl-C.
 
-    ``prog`` begins the line, and ``interrupted`` is that after Ctrl-C; --debug in ``argv`` shows the traceback of an error.
+    ``prog`` begins the line, and ``interrupted`` is that after one of ``ENDING``, whose status is 128 and its number; --debug
+    in ``argv`` shows the traceback of an error.
     """
-    with _ctrl_c() as pressed:
+    with _ending() as pressed:
         try:
             main(argv)
             return 0
@@ -44,8 +48,10 @@ def guarded(
                     with suppress(OSError):
                         sys.stdout.flush()
                         sys.stderr.flush()
-                    os._exit(130)  # or it would wait for threads, which may wait for a server
-                return 130
+                    os._exit(
+                        128 + ended_by(error, pressed)
+                    )  # or it would wait for threads, which may wait for a server
+                return 128 + ended_by(error, pressed)
             line = _in_one_line(error)
             if line is None or "--debug" in argv:
                 sys.excepthook = _show_traceback
@@ -57,6 +63,11 @@ def guarded(
 def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback, in which the errors of other libraries may quote anything."""
     say(*"".join(traceback.format_exception(error)).splitlines(), file=sys.stderr)
+
+
+def ended_by(error: BaseException, pressed: list[int] | None = None) -> int:
+    """Return the number of the signal that ``error``, a KeyboardInterrupt, or the first that was ``pressed`` stands for."""
+    return next((n for n in (*(pressed or ()), *error.args) if isinstance(n, int)), int(signal.SIGINT))
 
 
 def _in_one_line(error: BaseException) -> str | None:
@@ -76,27 +87,30 @@ def _in_one_line(error: BaseException) -> str | None:
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[list[bool]]:
-    """Within the block, note that Ctrl-C was pressed: importing C code turns KeyboardInterrupt into other errors.
+def _ending() -> Iterator[list[int]]:
+    """Within the block, note the signals of ``ENDING``: importing C code turns KeyboardInterrupt into other errors.
 
-    What cannot be raised, in a callback of the import system for one, is not printed either.
+    Each raises KeyboardInterrupt with its number. What cannot be raised, in a callback of the import system for one, is not
+    printed either.
     """
-    pressed: list[bool] = []
+    pressed: list[int] = []
 
     def press(number: int, frame: FrameType | None) -> None:
-        pressed.append(True)
+        pressed.append(number)
         sys.unraisablehook = lambda _: None
-        signal.default_int_handler(number, frame)
+        raise KeyboardInterrupt(number)
 
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # it is ignored in the background
-    ours = usual and threading.current_thread() is threading.main_thread()
-    if ours:
-        signal.signal(signal.SIGINT, press)
+    before = {number: signal.getsignal(number) for number in ENDING}
+    main = threading.current_thread() is threading.main_thread()
+    # One that is ignored stays so: SIGINT is in the background, SIGHUP under nohup.
+    ours = [n for n, at in before.items() if main and at in (signal.default_int_handler, signal.SIG_DFL)]
+    for number in ours:
+        signal.signal(number, press)
     try:
         yield pressed
     finally:
-        if ours:  # a second Ctrl-C ends what is left without a word
-            signal.signal(signal.SIGINT, signal.SIG_DFL if pressed else signal.default_int_handler)
+        for number in ours:  # a second one ends what is left without a word
+            signal.signal(number, signal.SIG_DFL if pressed else before[number])
 
 
 def _rank() -> str:

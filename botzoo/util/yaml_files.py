@@ -90,11 +90,18 @@ def read_yaml(file: Path, *, as_text: bool = False) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{shown} cannot be read ({reason}): give the path of a YAML file.") from error
     try:
-        if len(start) > BYTES:
-            raise ValueError(f"at most {BYTES:,} bytes are read")
-        found = parse_yaml(start.decode(), as_text=as_text)
+        return mapping_in(start.decode(), file, as_text=as_text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{shown} must be YAML, `name: value` on each line ({brief(error, 300)}).") from error
+
+
+def mapping_in(text: str, file: Path, *, as_text: bool = False) -> dict[str, Any]:
+    """Return what the ``text`` of a file of ``name: value`` lines holds; raise ConfigError as ``read_yaml``."""
+    try:
+        found = parse_yaml(text, as_text=as_text)
         if not isinstance(found, dict):
             raise ValueError("there are none")
         return found
     except ValueError as error:
+        shown = printable(str(file), 300)
         raise ConfigError(f"{shown} must be YAML, `name: value` on each line ({brief(error, 300)}).") from error

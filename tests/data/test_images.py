@@ -141,14 +141,15 @@ def test_an_image_that_is_replaced_while_it_is_read_is_not_kept_as_the_other(own
     assert read_images(split_of(encoded[:2]))[0].image(1).tobytes() == decode(encoded[1]).tobytes()
 
 
-def flipped(content: bytes) -> bytes:
-    """One bit of the index, behind the pixels of five images, is another."""
-    place = 5 * 12 * 10 * 3 + 10
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+def flipped(place: int) -> Callable[[bytes], bytes]:
+    """One bit is another."""
+    return lambda content: content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda c: c[:-1], lambda c: c[1:], lambda c: c[:-200] + bytes(100) + c[-100:], len, flipped]
+    "damage",
+    [lambda c: c[:-1], lambda c: c[1:], lambda c: c[:-200] + bytes(100) + c[-100:], len, lambda c: b""]
+    + [flipped(place) for place in (*range(0, 5 * 12 * 10 * 3, 300), *range(-250, 0, 20))],
 )
 def test_a_damaged_cache_is_decoded_again_and_said(
     own_cache: Path, damage: Callable[[bytes], bytes | int], caplog: pytest.LogCaptureFixture
@@ -212,7 +213,7 @@ def test_a_file_in_use_is_neither_removed_nor_replaced(own_cache: Path, monkeypa
     inode = path.stat().st_ino
     with STORE.writing(path.stem, is_kept) as draft:  # another machine has decoded them too
         for i in range(3):
-            draft.file.write(first.pixels(i).tobytes())
+            draft.write(first.pixels(i).tobytes())
         finish(draft, first.decoded.index, keep=True)
     read_images(split_of(pictures(4)))
     assert path.stat().st_ino == inode

@@ -11,6 +11,7 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.register import Register
 from botzoo.experiments.series import SameImages, finished, half_done
 from botzoo.options.config import TrainConfig
+from botzoo.training.recording.folder import check_output
 
 REGISTER = Register("ladder.json", "ladder", "rungs", "its rung {} has")
 
@@ -74,8 +75,8 @@ def test_copies_of_finished_runs_do_not_count(tmp_path: Path) -> None:
     assert finished(tmp_path, "fold-*") == ["fold-2", "fold-10"]
 
 
-def test_a_folder_in_which_a_run_has_not_begun_is_cleared(tmp_path: Path) -> None:
+def test_a_folder_in_which_a_run_has_not_begun_is_left_to_the_next_one(tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "run" / "config.yaml.part").write_text("lr: 0.")
+    (tmp_path / "run" / ".config.yaml.part").write_text("lr: 0.")
     assert not half_done(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    check_output(TrainConfig(output=str(tmp_path / "run")))

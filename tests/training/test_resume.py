@@ -18,6 +18,8 @@ from botzoo.training.autotune import budget
 from botzoo.training.autotune.budget import Pace
 from botzoo.training.autotune.speed import Costs
 from botzoo.training.callbacks import Callback
+from botzoo.util.files import read_sealed, write_json
+from botzoo.util.guard import ENDING
 from conftest import write_photos
 from data.streaming.made import write_tars
 from running import SIGKILLED, TINY, bare, context, final_weights, finetune_and_signal, run, write_teacher
@@ -166,7 +168,7 @@ def killed_after(step: int, options: dict[str, Any], folder: Path) -> Path:
     return folder / "checkpoints"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(n, 128 + n) for n in ENDING])
 def test_a_signal_writes_a_checkpoint_and_names_the_command_to_go_on(
     number: int, status: int, options: dict[str, Any], uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -203,11 +205,11 @@ def test_damaged_best_weights_are_replaced_by_the_last(options: dict[str, Any], 
     best = checkpoints / "best.safetensors"
     best.write_bytes(best.read_bytes()[:-100])
     state = checkpoints / "step-00000008" / "state.json"
-    progress = json.loads(state.read_text())
+    progress = json.loads(read_sealed(state))
     progress["progress"]["best_score"] = 101.0  # so that the last epoch does not write it anew
-    state.write_text(json.dumps(progress))
+    write_json(state, progress, seal=True)
     assert bare(options, str(tmp_path / "run")).progress.best_epoch == 2
-    assert "best weights in" in (tmp_path / "run" / "log.txt").read_text()
+    assert "best weights cannot be taken" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_an_end_that_is_done_again_is_the_same_to_the_bit(uninterrupted: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn, update_bn
 
@@ -21,6 +21,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.training.callbacks import Callback
+from botzoo.training.recording.checkpoint import save_weights
 from botzoo.training.run import train
 from botzoo.training.soup import Ingredient, MakeSoup, Score, Soup, Trial, average, best_of, file_of, greedy_soup, told
 from botzoo.training.state import Run
@@ -109,14 +110,14 @@ def test_the_average_is_torchs(tmp_path: Path) -> None:
     averaged = AveragedModel(every[0], avg_fn=get_swa_avg_fn(), use_buffers=True)
     for k, network in enumerate(every):
         averaged.update_parameters(network)
-        save_file(network.state_dict(), tmp_path / f"{k}")
+        save_weights(tmp_path / f"{k}", network.state_dict())
     mean = average([tmp_path / f"{k}" for k in range(3)])
     torch.testing.assert_close(mean, averaged.module.state_dict())
 
 
 def test_one_epoch_is_its_own_average(tmp_path: Path) -> None:
     state = networks(1)[0].state_dict()
-    save_file(state, tmp_path / "one")
+    save_weights(tmp_path / "one", state)
     assert all(torch.equal(tensor, state[name]) for name, tensor in average([tmp_path / "one"]).items())
 
 

@@ -4,7 +4,9 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from botzoo.util.cache import Store
 
@@ -17,13 +19,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "things"
 
 
-def read(path: Path) -> object:
-    return json.loads(path.read_text())
+def read(content: NDArray[np.uint8]) -> object:
+    return json.loads(content.tobytes())
 
 
 def write(key: str, content: bytes) -> None:
     with STORE.writing(key) as draft:
-        draft.file.write(content)
+        draft.write(content)
 
 
 def test_what_was_written_is_found_by_its_key(caplog: pytest.LogCaptureFixture) -> None:
@@ -42,7 +44,7 @@ def test_a_damaged_file_is_removed_and_said(cache: Path, caplog: pytest.LogCaptu
 
 def test_a_draft_may_get_another_key() -> None:
     with STORE.writing("a") as draft:
-        draft.file.write(b"[2]")
+        draft.write(b"[2]")
         draft.key = "b"
     assert (STORE.open("a", read), STORE.open("b", read)) == (None, [2])
 
@@ -50,13 +52,13 @@ def test_a_draft_may_get_another_key() -> None:
 def test_what_is_whole_is_not_replaced() -> None:
     write("a", b"[1]")
     with STORE.writing("a", lambda key: STORE.open(key, read) is not None) as draft:
-        draft.file.write(b"[2]")
+        draft.write(b"[2]")
     assert STORE.open("a", read) == [1]
 
 
 def test_nothing_is_left_of_what_failed(cache: Path) -> None:
     with pytest.raises(ZeroDivisionError), STORE.writing("a") as draft:
-        draft.file.write(bytes(1 // 0))
+        draft.write(bytes(1 // 0))
     assert not list(cache.iterdir())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botzoo.errors import BotzooError, ConfigError, StoppedError
-from botzoo.util.guard import guarded
+from botzoo.util.guard import ENDING, guarded
 
 
 def raising(error: BaseException) -> Any:
@@ -66,9 +66,10 @@ import os, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from botzoo.util.guard import guarded
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and under nohup
 
 def press():
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), int(sys.argv[2]))
     threading.Event().wait(60)
 
 def at_work(argv):
@@ -96,12 +97,15 @@ sys.exit(guarded("prog", vars()[sys.argv[1]], []))
 """
 
 
-@pytest.mark.parametrize("moment", ["at_work", "importing", "waiting", "deleting"])
-def test_ctrl_c_is_one_line_and_status_130(moment: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CTRL_C, moment], capture_output=True, text=True, timeout=50, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nprog: Interrupted.\n")
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [(moment, ENDING[0]) for moment in ("at_work", "importing", "waiting", "deleting")]
+    + [("at_work", n) for n in ENDING[1:]],
+)
+def test_a_signal_is_one_line_and_a_status(moment: str, number: int) -> None:
+    words = [sys.executable, "-c", CTRL_C, moment, str(int(number))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "\nprog: Interrupted.\n")
 
 
 def test_the_guard_stands_before_what_takes_time_to_import() -> None:

@@ -136,11 +136,11 @@ def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
     found = partial(Shards, role, tuple(urls), sizes, form=form)
     if isinstance(form, TarForm) and is_remote(urls[0]):  # to count these is to read them all
         return found(counts=_stated(name, urls, sizes))
-    # the shards as they are now; "2" is the version of what is kept
-    key = hashlib.sha256(json.dumps(["2", repr(form), urls, states]).encode()).hexdigest()
+    # the shards as they are now; "3" is the version of what is kept
+    key = hashlib.sha256(json.dumps(["3", repr(form), urls, states]).encode()).hexdigest()
 
-    def read(path: Path) -> tuple[Count, ...]:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+    def read(content: NDArray[np.uint8]) -> tuple[Count, ...]:
+        rows = json.loads(content.tobytes())
         return tuple(
             Count(n, None if labels is None else dict(labels), bounds and tuple(bounds)) for n, labels, bounds in rows
         )
@@ -156,7 +156,7 @@ def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
     # pairs, as JSON would make text of labels that are numbers
     rows = [[c.images, list(c.labels.items()) if c.labels is not None else None, c.bounds] for c in counts]
     with suppress(OSError), STORE.writing(key) as draft:  # without it, it only costs the time to count again
-        draft.file.write(json.dumps(rows).encode())
+        draft.write(json.dumps(rows).encode())
     return found(counts=counts)
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from botzoo.data.decode import decoding
-from botzoo.data.loader import Batch, LoadedSplit, collate, make_loader
+from botzoo.data.loader import Batch, LoadedSplit, collate, load
 from botzoo.data.loader import Row as Decoded
 from botzoo.data.order import Order, share
 from botzoo.data.streaming.shards import Shards
@@ -90,7 +90,7 @@ class Stream(LoadedSplit):
     ) -> Iterator[list[Batch]]:
         """Yield the micro-batches; this process alone reads, however many decode, so that images keep their order."""
         rows = _ahead(self._watch(self.micro_batches(order, first, last), order))
-        batches = iter(make_loader(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
+        batches = iter(load(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
         for _ in range(first, last):
             step = [self._readable(next(batches)) for _ in range(order.accumulate)]
             if None in step:
@@ -103,7 +103,7 @@ class Stream(LoadedSplit):
     ) -> Iterator[Batch]:
         rows = self.in_order(rank, world_size)
         batches = _ahead(iter(lambda: list(islice(rows, batch_size)), []))
-        for batch in make_loader(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
+        for batch in load(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
             if (tensors := self._readable(batch)) is not None:
                 yield tensors
 

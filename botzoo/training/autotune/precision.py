@@ -14,7 +14,7 @@ from botzoo.util.cache import Store
 
 log = logging.getLogger("botzoo")
 
-STORE = Store("speeds", ".json", "speed of bf16", "measured")
+STORE = Store("speeds", ".speed", "speed of bf16", "measured")
 VERSION = 1  # of what is measured and how; what was kept of another version is not looked at
 
 
@@ -27,11 +27,11 @@ def kept_speedup() -> float:
     """Return ``bf16_speedup`` as it was kept for this CPU, torch and number of threads, or measure and keep it."""
     what = VERSION, cpu_name(), sorted(_able().items()), torch.__version__, torch.get_num_threads()
     key = hashlib.sha256(repr(what).encode()).hexdigest()
-    if (found := STORE.open(key, lambda path: float(json.loads(path.read_bytes())))) is None:
+    if (found := STORE.open(key, lambda content: float(json.loads(content.tobytes())))) is None:
         found = mixed_precision.bf16_speedup()
         try:
             with STORE.writing(key) as draft:
-                draft.file.write(json.dumps(found).encode())
+                draft.write(json.dumps(found).encode())
         except OSError as error:
             log.debug(
                 "The speed of bf16 cannot be kept in %s (%s): it is measured again next time.", STORE.folder, error

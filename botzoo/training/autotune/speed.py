@@ -228,7 +228,7 @@ def _saving(run: Run) -> float:
             began = now(device)
             checkpoint.save(Path(beside), checkpoint.Progress(), run.trainer.state(), 1)
             for name in ("best",) if run.config.soup is None else ("best", "epoch"):  # a soup takes those of each epoch
-                checkpoint.save_weights(Path(beside) / f"{name}.safetensors", run.trainer.evaluated)
+                checkpoint.save_weights(Path(beside) / f"{name}.safetensors", run.trainer.evaluated.state_dict())
             return now(device) - began
     except (OSError, BotzooError) as error:
         raise ConfigError(

@@ -4,16 +4,19 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor
+from xxhash import xxh3_128
 
 from botzoo.errors import CheckpointError
-from botzoo.util.files import sha256_of, write_json, written_whole
+from botzoo.util.files import differing_from, digests_of, read_sealed, set_aside, write_json, written_whole
 from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
@@ -43,22 +46,29 @@ TENSORS = "tensors.pt"
 STATE = "state.json"
 
 
+COPIES = ("config.yaml", "run.json", "metrics.jsonl")
+"""Files of a run's folder as they were then, so that a checkpoint has all that a run goes on from."""
+
+
 def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -> Path:
     """Write ``folder/step-00000120`` whole or not at all, then remove all but the newest ``keep``.
 
-    ``progress`` stands in state.json, beside the SHA-256 of the file of ``tensors``, which are state dicts, loadable with
-    ``weights_only=True``. ``keep`` is at least 1.
+    ``progress`` stands in state.json, beside the SHA-256 of that and of all other files: ``tensors``, which are state dicts,
+    loadable with ``weights_only=True``, and ``COPIES`` of what is beside ``folder``. ``keep`` is at least 1.
 
     Raises CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
     """
-    final = folder / f"step-{progress.step:08d}"
+    final = place(folder, progress.step)
     try:
         for stale in folder.glob(".step-*.part"):  # of a run that was killed while it wrote
             shutil.rmtree(stale)
         with written_whole(final) as part:
             part.mkdir(parents=True)
             torch.save(tensors, part / TENSORS)
-            write_json(part / STATE, {"progress": asdict(progress), "sha256": sha256_of(part / TENSORS)})
+            for file in filter(Path.exists, (folder.parent / name for name in COPIES)):
+                shutil.copyfile(file, part / file.name)
+            digests = digests_of([*part.iterdir()], part)
+            write_json(part / STATE, {"progress": asdict(progress), "files": digests}, seal=True)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
         raise CheckpointError(
             f"The checkpoint {final} cannot be written ({_reason(error, folder)}). The checkpoints before it are kept: "
@@ -67,6 +77,11 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     for old in checkpoints(folder)[:-keep]:  # only now, when the new one is there as a whole
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def place(folder: Path, step: int) -> Path:
+    """Return where the checkpoint after ``step`` optimizer steps is."""
+    return folder / f"step-{step:08d}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -90,22 +105,23 @@ def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str,
     return None
 
 
-def set_aside(folder: Path, step: int) -> None:
+def set_later_aside(folder: Path, step: int) -> None:
     """Rename the checkpoints after ``step``, which were passed over as damaged, so that they count for nothing."""
     for path in checkpoints(folder):
         if int(path.name.removeprefix("step-")) > step:
-            shutil.rmtree(folder / f"damaged-{path.name}", ignore_errors=True)
-            path.rename(folder / f"damaged-{path.name}")
+            set_aside(path)
 
 
 def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
     """Return one checkpoint; raise CheckpointError where a file is missing or was changed since it was written."""
     try:
-        state = json.loads((path / STATE).read_text())
-        if sha256_of(path / TENSORS) != state["sha256"]:
-            raise CheckpointError(f"The checkpoint {path} is damaged (its SHA-256 differs)")
-        place = "cpu" if device.type == "cpu" else device  # torch knows no cpu:0, as a process among others calls it
-        tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=place, weights_only=True)
+        state = json.loads(read_sealed(path / STATE, must=True))
+        if name := differing_from(state["files"], path):
+            raise CheckpointError(f"The checkpoint {path} is damaged (the SHA-256 of {name} differs)")
+        if path != place(path.parent, state["progress"]["step"]):
+            raise CheckpointError(f"The checkpoint {path} is damaged (it is of another step)")
+        where = "cpu" if device.type == "cpu" else device  # torch knows no cpu:0, as a process among others calls it
+        tensors: dict[str, Any] = torch.load(path / TENSORS, map_location=where, weights_only=True)
         return Progress(**state["progress"]), tensors
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint {path} is damaged ({error})") from error
@@ -119,18 +135,39 @@ def _reason(error: Exception, folder: Path) -> str:
     return "No space left on device" if shutil.disk_usage(existing).free < 1 << 20 else str(error).splitlines()[0]
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
-    """Write the weights of a network as safetensors, whole or not at all.
+def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write the state dict of a network as safetensors, with a digest for ``load_weights``, whole or not at all.
 
     Raises CheckpointError: the disk is full or cannot be written.
     """
     plain = torch.contiguous_format  # safetensors takes no channels_last, and no tensors that share memory
-    state = {name: t.detach().cpu().clone(memory_format=plain) for name, t in model.state_dict().items()}
+    state = {name: t.detach().cpu().clone(memory_format=plain) for name, t in tensors.items()}
     try:
         with written_whole(path) as part:
-            save_file(state, part)
+            save_file(state, part, {"xxh3_128": _digest(state)})
     except Exception as error:  # safetensors reports a full disk by an error of its own
         raise CheckpointError(
             f"The weights cannot be written to {path} ({brief(error)}). The checkpoints so far are kept: make room or mend "
             f"the permissions, then go on with --resume {path.parent.parent}."
         ) from error
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Return what ``save_weights`` wrote; raise CheckpointError where it is missing or was changed since."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            digest = (file.metadata() or {}).get("xxh3_128")
+    except Exception as error:  # safetensors has errors of its own, and others of a header that is no UTF-8
+        raise CheckpointError(f"{path} is damaged ({brief(error)})") from error
+    if digest != _digest(tensors):
+        raise CheckpointError(f"{path} is damaged (its digest differs)")
+    return tensors
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    content = xxh3_128()
+    for name, tensor in sorted(tensors.items()):
+        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        content.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return content.hexdigest()

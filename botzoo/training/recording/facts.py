@@ -1,6 +1,5 @@
 """What a run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
 
-import json
 import platform
 import time
 from dataclasses import asdict
@@ -18,17 +17,17 @@ from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.task import Evaluation
 from botzoo.training.distributed import hardware
-from botzoo.training.recording.folder import write_facts
+from botzoo.training.recording.folder import read_facts, write_facts
 from botzoo.training.state import Own, Run
-from botzoo.util.files import sha256_of
+from botzoo.util.files import digests_of, sha256_of
 from botzoo.util.outgoing import last_part
 
 
 def check_own(folder: Path, own: Own) -> None:
     """Raise ConfigError unless a run goes on with the objects of a user's own that it began with."""
-    path = folder / "run.json"
+    facts = read_facts(folder, say=False)  # ``record_facts`` says what is damaged
     # A run that was killed before it wrote run.json has nothing to go on from: any objects will do.
-    began = json.loads(path.read_text(encoding="utf-8")).get("own", []) if path.exists() else own.names
+    began = facts.get("own", []) if facts is not None else own.names
     if began != own.names:
         raise ConfigError(
             f"{folder} began with objects of one's own ({', '.join(began) or 'none'}) and there are now "
@@ -45,9 +44,7 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}
     teacher = run.teacher.identity if run.teacher is not None else None
-    path = folder / "run.json"
-    if resumed and path.exists():
-        before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if resumed and (before := read_facts(folder)) is not None:
         since = f"since {folder} began (their SHA-256 differs): put them back, or begin a new run"
         processes = before.get("processes", accelerator.num_processes)
         if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
@@ -135,6 +132,8 @@ def run_facts(run: Run) -> dict[str, Any]:
     if (teacher := run.teacher) is not None:
         parameters, license = count_parameters(teacher.model)[0], teacher.start.license
         facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size}
+    written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
+    facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():
         facts["weights_sha256"] = sha256_of(weights)
     return facts

@@ -1,5 +1,6 @@
 """A run's folder: made without touching anything that is there, with config.yaml, run.json, log.txt and a lock."""
 
+import json
 import logging
 import logging.handlers
 import re
@@ -13,11 +14,13 @@ import yaml
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 
-from botzoo.errors import ConfigError
+from botzoo.errors import CheckpointError, ConfigError
+from botzoo.options.command_line import parse_config
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, on_main
-from botzoo.util.files import free_name, no_link, write_json, write_text
+from botzoo.util.files import free_name, no_link, read_or_copy, read_sealed, sealed, set_aside, write_json, write_text
 from botzoo.util.outgoing import last_part, public
+from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
 
@@ -25,44 +28,111 @@ PATIENCE = 10
 """Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
 
-def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
-    """Make a new run folder, and write the options into it; the same on every process.
+BEGINNING = {".lock", "checkpoints", "config.yaml", ".config.yaml.part", "run.json", ".run.json.part", "log.txt"}
+"""What a run may have left that was killed before its first step."""
 
-    Raises ConfigError: the folder exists and is not empty, or cannot be written.
-    """
+
+def output_of(config: TrainConfig) -> Path:
+    """Return the folder of a run: --output, or a name of its own that is free."""
+    return Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
+
+
+def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
+    """Make the folder of a new run; the same on every process. Raises ConfigError: it is in use, or cannot be written."""
 
     def make() -> Path:
-        folder = Path(config.output).expanduser() if config.output is not None else free_name(usual_name(config))
+        folder = output_of(config)
         try:
             check_output(config)  # once more: another run may have taken it while the images were read
-            (folder / "checkpoints").mkdir(parents=True)
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=config.output is not None)
         except OSError as error:
             wrong = f"The run's folder {folder} cannot be made ({error.strerror})"
             raise ConfigError(f"{wrong}: give one that you may write to with --output.") from error
         return folder
 
-    folder = from_main(accelerator, make)
+    return from_main(accelerator, make)
+
+
+def begin(folder: Path, config: TrainConfig, accelerator: Accelerator) -> None:
+    """Write the options into the folder of a new run, which this process alone works in by now.
+
+    Raises ConfigError: another run has begun in it meanwhile.
+    """
+    on_main(accelerator, lambda: check_output(config))
     if accelerator.is_main_process:
         record_config(folder, config)
-    return folder
 
 
 def record_config(folder: Path, config: TrainConfig) -> None:
     """Write the options of a run into its folder, in the place of what was there; ``load_config`` reads them."""
-    write_text(folder / "config.yaml", yaml.safe_dump(public(asdict(config)), sort_keys=False))
+    write_text(folder / "config.yaml", sealed(yaml.safe_dump(public(asdict(config)), sort_keys=False)))
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Write run.json, whole or not at all."""
-    write_json(folder / "run.json", facts)
+    write_json(folder / "run.json", facts, seal=True)
+
+
+def read_facts(folder: Path, *, say: bool = True) -> dict[str, Any] | None:
+    """Return what run.json said when it was written, None where the run was killed before.
+
+    Raises CheckpointError: it is damaged, and no checkpoint has a copy of it.
+    """
+    path = folder / "run.json"
+    if not path.exists() and not any(folder.glob("checkpoints/step-*/run.json")):
+        return None
+    try:
+        return read_or_copy(path, parse_facts, say=say)
+    except (OSError, ValueError) as error:
+        cure = "no checkpoint has a copy of it, so begin the run again in another folder"
+        raise CheckpointError(f"{path} is damaged ({brief(error)}), and {cure}.") from error
+
+
+def parse_facts(text: str) -> dict[str, Any]:
+    """Return the mapping in the text of a run.json; raise ValueError where it is none of ours."""
+    facts = json.loads(text)
+    if not isinstance(facts, dict):
+        raise ValueError("it holds no names and values")
+    for name, kind in {"command": str, "fingerprints": dict, "hardware": str}.items():
+        if not isinstance(facts.get(name), kind):
+            raise ValueError(f"it has no {name}")
+    return facts
+
+
+def mend(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
+    """Write config.yaml and run.json anew where they are not as the run wrote them; those are set aside."""
+    path = folder / "config.yaml"
+    try:
+        parse_config(read_sealed(path), path, type(config))
+    except (OSError, ValueError):
+        set_aside(path)
+        record_config(folder, config)
+    try:
+        parse_facts(read_sealed(folder / "run.json"))
+    except (OSError, ValueError):
+        set_aside(folder / "run.json")
+        write_facts(folder, facts)
 
 
 def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
     """Raise ConfigError where the folder that --output names is in use, with the advice to resume where that may help."""
     folder = Path(config.output or "").expanduser()
-    if config.output is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if config.output is not None and folder.exists() and not (folder.is_dir() and has_not_begun(folder)):
         advice = f", or go on with the run in it by --resume {folder}" if resumable else ""
         raise ConfigError(f"--output {folder} exists already and is left as it is: give another folder{advice}.")
+
+
+def has_not_begun(folder: Path) -> bool:
+    """Tell whether a folder is empty, or holds only what a run of ours left that was killed before its first step."""
+    names = {path.name for path in folder.iterdir()}
+    if not names <= BEGINNING or any((folder / "checkpoints").glob("*")):
+        return False
+    if names <= {".lock", "checkpoints", ".config.yaml.part"}:
+        return True
+    try:  # a config.yaml is ours where its first line says so
+        return bool(read_sealed(folder / "config.yaml", must=True))
+    except (OSError, ValueError):
+        return False
 
 
 def usual_name(config: TrainConfig) -> Path:

@@ -39,28 +39,16 @@ class History:
             with no_link(self.path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
-    def rewind(self, step: int) -> None:
-        """Read the file and drop what a resumed run writes again: the records after ``step``, and those of its end."""
-        if self.path is None or not self.path.exists():
-            return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        found = [record for line in lines if (record := _parsed(line))]
-        again = ("test", "soup") if step else ("test", "soup", "start")
-        self.records = [r for r in found if r["step"] <= step and r["split"] not in again]
-        if self.enabled and lines:
-            write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
+    def take_up(self, copy: Path) -> None:
+        """Go on from the records in ``copy``, a checkpoint's, or from none where it has none."""
+        text = copy.read_text(encoding="utf-8") if copy.exists() else ""
+        self.records = [json.loads(line) for line in text.splitlines()]
+        if self.enabled and self.path is not None and (text or self.path.exists()):
+            write_text(self.path, text)
 
     def of(self, split: str) -> list[Record]:
         """Return the records of one split."""
         return [record for record in self.records if record["split"] == split]
-
-
-def _parsed(line: str) -> Record | None:
-    try:
-        record: Record = json.loads(line)
-    except ValueError:  # the last line of a run that was killed while it wrote, so that ``rewind`` drops it
-        return None
-    return record
 
 
 def lr_figure(schedule: Schedule, steps_per_epoch: int, title: str) -> Figure:

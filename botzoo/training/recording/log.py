@@ -11,7 +11,9 @@ from torch import Tensor
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import start_tracker
 from botzoo.training.endings import diverged
+from botzoo.training.recording import checkpoint
 from botzoo.training.recording.facts import record_facts
+from botzoo.training.recording.folder import mend
 from botzoo.training.recording.history import History
 from botzoo.training.state import Run
 from botzoo.util.text import duration, epochs_number
@@ -23,7 +25,10 @@ def open_records(run: Run, command: str, *, resumed: bool) -> None:
     """Open run.json, metrics.jsonl and the tracker; where a run goes on, check that data and teacher are those of before."""
     run.facts = record_facts(run, command, resumed=resumed)
     run.history = History(run.folder / "metrics.jsonl", run.is_main)
-    run.history.rewind(run.progress.step)
+    if resumed:
+        if run.is_main:
+            mend(run.folder, run.config, run.facts)
+        run.history.take_up(checkpoint.place(run.folder / "checkpoints", run.progress.step) / "metrics.jsonl")
     start_tracker(run.config, run.accelerator, run.folder)
 
 

@@ -36,7 +36,7 @@ from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 log = logging.getLogger("botzoo")
 
 ConfigT = TypeVar("ConfigT", bound=TrainConfig)
-VERSION = 2  # of the file and of how features are computed; a file of another version is not looked at
+VERSION = 3  # of the file and of how features are computed; a file of another version is not looked at
 LARGEST = float(np.finfo(np.float16).max)
 PIXELS = 1 << 19
 """In a batch on a CPU, from 32 to 128 images: more do not make the network faster, and are not in its caches any longer."""

@@ -82,7 +82,7 @@ def test_one_of_another_model_under_this_name_is_not_taken(found: Probe, caplog:
     keep(PROBE, "another", found)
     STORE.path("another").rename(STORE.path("key"))
     assert recall(PROBE, "key") is None
-    assert "its SHA-256 differs" in caplog.text
+    assert "its digest differs" in caplog.text
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(

@@ -15,6 +15,7 @@ import torch
 from botzoo.errors import CheckpointError
 from botzoo.training.recording import checkpoint
 from botzoo.training.recording.checkpoint import Progress, checkpoints, load, load_newest, save
+from botzoo.util.files import read_sealed, write_json
 
 CPU = torch.device("cpu")
 
@@ -154,15 +155,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 def test_one_flipped_bit_is_noticed(folder: Path) -> None:
     flip_a_bit(folder / "step-00000030" / checkpoint.TENSORS)
-    with pytest.raises(CheckpointError, match="its SHA-256 differs"):
+    with pytest.raises(CheckpointError, match=r"SHA-256 of tensors\.pt differs"):
         load(folder / "step-00000030", CPU)
 
 
-@pytest.mark.parametrize("state", ["[]", "{}", '{"progress": {"stepp": 1}, "sha256": "SUM"}', "\x00"])
-def test_a_strange_state_file_is_damage(folder: Path, state: str) -> None:
+@pytest.mark.parametrize("change", [{}, {"stepp": 1}, {"step": "30"}, {"step": 20}, {"step": -5}])
+def test_a_strange_state_is_damage_even_with_its_digest(folder: Path, change: dict[str, Any]) -> None:
     path = folder / "step-00000030"
-    right = json.loads((path / checkpoint.STATE).read_text())["sha256"]
-    (path / checkpoint.STATE).write_text(state.replace("SUM", right))
+    state = json.loads(read_sealed(path / checkpoint.STATE))
+    write_json(path / checkpoint.STATE, state | {"progress": change and state["progress"] | change}, seal=True)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load(path, CPU)
+
+
+@pytest.mark.parametrize("state", ["[]", "{}", '{"progress": {"step": 30}, "files": {}}', "\x00", "", "\xff"])
+def test_a_state_without_its_digest_is_damage(folder: Path, state: str) -> None:
+    path = folder / "step-00000030"
+    (path / checkpoint.STATE).write_text(state, encoding="latin-1")
     with pytest.raises(CheckpointError, match="is damaged"):
         load(path, CPU)
 

@@ -1,6 +1,5 @@
 """A run's folder: its name, what is left alone, its log, and what a run that goes on is compared with."""
 
-import json
 import logging
 from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
@@ -16,7 +15,16 @@ from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.options.command_line import load_config
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.training.recording.facts import record_facts
-from botzoo.training.recording.folder import RunLog, check_output, open_folder, usual_name, working_in
+from botzoo.training.recording.folder import (
+    RunLog,
+    begin,
+    check_output,
+    open_folder,
+    read_facts,
+    usual_name,
+    working_in,
+    write_facts,
+)
 
 log = logging.getLogger("botzoo")
 QUICK = TrainConfig(dataset="me/photos", model="test_resnet")
@@ -72,6 +80,7 @@ def test_a_folder_is_named_after_data_and_model(config: TrainConfig, name: str) 
 def test_default_names_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: Accelerator) -> None:
     monkeypatch.chdir(tmp_path)
     folders = [open_folder(QUICK, accelerator) for _ in range(2)]
+    begin(folders[1], QUICK, accelerator)
     assert [str(folder) for folder in folders] == ["runs/photos-test_resnet", "runs/photos-test_resnet-2"]
     assert load_config(folders[1] / "config.yaml", TrainConfig) == QUICK
 
@@ -124,7 +133,7 @@ def a_run(
 def test_a_run_that_goes_on_keeps_what_it_recorded(tmp_path: Path, accelerator: Accelerator) -> None:
     first = record_facts(a_run(tmp_path, accelerator), "botzoo train", resumed=False)
     again = record_facts(a_run(tmp_path, accelerator), "botzoo train --resume x", resumed=True)
-    assert again == first == json.loads((tmp_path / "run.json").read_text())
+    assert again == first == read_facts(tmp_path)
 
 
 def test_a_checkout_that_is_not_installed_knows_its_version(
@@ -159,7 +168,6 @@ def test_what_has_changed_is_not_gone_on_with(
 
 def test_a_stream_goes_on_with_as_many_processes_as_it_began_with(tmp_path: Path, accelerator: Accelerator) -> None:
     record_facts(a_run(tmp_path, accelerator, streamed=True), "botzoo train", resumed=False)
-    facts = json.loads((tmp_path / "run.json").read_text())
-    (tmp_path / "run.json").write_text(json.dumps(facts | {"processes": 2}))
+    write_facts(tmp_path, (read_facts(tmp_path) or {}) | {"processes": 2})
     with pytest.raises(ConfigError, match="--num_processes 2"):
         record_facts(a_run(tmp_path, accelerator, streamed=True), "botzoo train", resumed=True)

@@ -1,6 +1,7 @@
-"""metrics.jsonl: written line by line, rewound on resuming, drawn at the end."""
+"""metrics.jsonl: written line by line, taken up by a run that goes on, drawn at the end."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,41 +38,20 @@ def test_each_record_is_a_line_at_once(tmp_path: Path) -> None:
     assert lines(history) == [train(10), train(20)]
 
 
-def test_rewind_drops_what_came_after_the_step(tmp_path: Path) -> None:
-    written(tmp_path, train(10), validation(10, 1), train(20))
-    history = History(tmp_path / "metrics.jsonl")
-    history.rewind(10)
+def test_a_run_goes_on_from_the_lines_of_its_checkpoint(tmp_path: Path) -> None:
+    written(tmp_path, train(10), validation(10, 1))
+    copy = tmp_path / "copy"
+    shutil.copyfile(tmp_path / "metrics.jsonl", copy)
+    history = written(tmp_path, train(20))
+    history.path.write_bytes(b"\xff" + history.path.read_bytes())
+    history.take_up(copy)
     assert history.records == lines(history) == [train(10), validation(10, 1)]
 
 
-@pytest.mark.parametrize("half", ['{"step": 20, "spl', "{", "\x00\x00\x00", ""])
-def test_rewind_drops_a_half_written_last_line(tmp_path: Path, half: str) -> None:
+def test_without_a_checkpoint_the_history_is_empty(tmp_path: Path) -> None:
     history = written(tmp_path, train(10))
-    with history.path.open("a") as file:
-        file.write(half)
-    history.rewind(100)
-    history.add(train(20))
-    assert lines(history) == [train(10), train(20)]
-
-
-def test_a_complete_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
-    history = written(tmp_path, train(10))
-    history.path.write_text(history.path.read_text().rstrip("\n"))
-    history.rewind(100)
-    history.add(train(20))
-    assert lines(history) == [train(10), train(20)]
-
-
-def test_rewind_leaves_nothing_beside_the_file(tmp_path: Path) -> None:
-    written(tmp_path, train(10)).rewind(0)
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-def test_rewind_without_a_file_is_an_empty_history(tmp_path: Path) -> None:
-    history = History(tmp_path / "metrics.jsonl")
-    history.rewind(10)
-    assert history.records == []
-    assert not history.path.exists()
+    history.take_up(tmp_path / "none")
+    assert history.records == lines(history) == []
 
 
 def test_other_processes_keep_records_and_write_none(tmp_path: Path) -> None:
@@ -81,12 +61,12 @@ def test_other_processes_keep_records_and_write_none(tmp_path: Path) -> None:
     assert not history.path.exists()
 
 
-def test_other_processes_read_the_file_and_leave_it(tmp_path: Path) -> None:
-    main = written(tmp_path, train(10), train(20))
-    other = History(main.path, enabled=False)
-    other.rewind(10)
+def test_other_processes_read_the_copy_and_write_none(tmp_path: Path) -> None:
+    copy = written(tmp_path, train(10)).path
+    other = History(tmp_path / "other.jsonl", enabled=False)
+    other.take_up(copy)
     assert other.records == [train(10)]
-    assert lines(main) == [train(10), train(20)]
+    assert not other.path.exists()
 
 
 def test_of_picks_a_split(tmp_path: Path) -> None:
