@@ -28,6 +28,7 @@ from botzoo.models.licence import combined_license
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.util.files import write_json
+from botzoo.util.outgoing import without_secrets
 
 log = logging.getLogger("botzoo")
 
@@ -136,7 +137,7 @@ def _publish(
 
 
 def _page(hub: Connection) -> str:
-    return f"{hub.api.endpoint}/{hub.repo}"
+    return without_secrets(f"{hub.api.endpoint}/{hub.repo}")  # as published.json has it
 
 
 def _check_token(hub: Connection) -> None:

@@ -233,7 +233,7 @@ class Predictor:
         try:
             with read_image(image) as picture:
                 return self.transform(picture, (0, 0))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             return str(error)
 
     @torch.inference_mode()

@@ -20,8 +20,15 @@ IMAGES = 2048  # so many, or all of an epoch, are enough to measure the statisti
 
 
 def keep_statistics(model: nn.Module) -> bool:
-    """Let the BatchNorm layers of a network keep their statistics in training, too; tell whether it has any."""
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    """Let the BatchNorm layers of a network's body keep their statistics in training, too; tell whether it has any.
+
+    Those of a classifier are left out: it may be new, and its statistics of nothing yet.
+    """
+    classifier = model.get_classifier()  # type: ignore[operator]
+    parts = classifier if isinstance(classifier, tuple) else (classifier,)
+    new = {id(module) for part in parts if isinstance(part, nn.Module) for module in part.modules()}
+    every = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm for norm in every if id(norm) not in new]
     for norm in norms:
         norm.keeps_statistics = True  # type: ignore[assignment]
     return bool(norms)

@@ -241,6 +241,6 @@ def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address
         cure = "give the folder of a run, or, where one was killed as it began, its command once more"
         raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); {cure}.")
     config = load_config(file, config_class, address)
-    if "dataset" in names and config.dataset == without_secrets(config.dataset):
+    if "dataset" in names and not secret_left_out(without_secrets(config.dataset)):
         raise ConfigError(alone.format("--dataset"))
     return config, path

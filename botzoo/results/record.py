@@ -57,7 +57,10 @@ class RunRecord:
                 f"{folder / 'run.json'} has no {', no '.join(missing[:3])}: the run has not finished, or another version of "
                 f"botzoo wrote it. Go on with it by --resume {folder}."
             )
-        if name := differing_from(facts.get("files", {}), folder):
+        files = facts.get("files", {})
+        if not isinstance(files, dict):
+            raise CheckpointError(f"{folder / 'run.json'} is damaged: its files are no names and digests.")
+        if name := differing_from(files, folder):
             raise CheckpointError(
                 f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove "
                 f"{folder / 'model'} and evaluate the run by --resume {folder}."

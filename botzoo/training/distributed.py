@@ -140,13 +140,13 @@ def share_weights(accelerator: Accelerator, model: nn.Module) -> None:
 
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
-    """Run ``action`` on the main process; raise its BotzooError on every process, so that none waits for the others."""
-    failed: list[BotzooError | None] = [None]
+    """Run ``action`` on the main process; raise its BotzooError or OSError on every process, so that none waits."""
+    failed: list[BotzooError | OSError | None] = [None]
     result: T | None = None
     if accelerator.is_main_process:
         try:
             result = action()
-        except BotzooError as error:
+        except (BotzooError, OSError) as error:
             failed = [error]
     broadcast_object_list(failed)  # does nothing where there is one process
     if failed[0] is not None:

@@ -1,5 +1,6 @@
 """How a run speaks while it goes and how it ends before its time: progress bar, signals, lost processes, divergence."""
 
+import multiprocessing
 import re
 import shlex
 import signal
@@ -103,8 +104,10 @@ def told_how_to_go_on(run: Run, command: str) -> Iterator[None]:
         said = f"Interrupted. {how_to_go_on(run, command)}"
         raise StoppedError(said, 128 + ended_by(error)) from error
     except RuntimeError as error:
-        if (lost := lost_process(error)) is None:
+        if (lost := lost_process(error, run.order.world_size)) is None:
             raise
+        for worker in multiprocessing.active_children():  # they may wait for what the dead one held, and then for ever
+            worker.kill()
         raise LostProcessError(f"{lost}. {how_to_go_on(run, command)}") from error
 
 
@@ -115,14 +118,16 @@ def how_to_go_on(run: Run, command: str) -> str:
     return f"Go on from the newest checkpoint with: {resume_command(run, command)}"
 
 
-def lost_process(error: RuntimeError) -> str | None:
-    """Return which process has died where that is what ``error`` says, None for other errors."""
+def lost_process(error: RuntimeError, processes: int) -> str | None:
+    """Return which process has died where that is what ``error`` says, of a run of so many ``processes``, else None."""
     said = str(error)
-    if "DataLoader worker" in said:  # torch raises it in whatever it interrupts
+    if said.startswith(
+        "DataLoader worker (pid"
+    ):  # torch raises it in whatever it interrupts; other errors begin otherwise
         how = re.search(r"killed by signal: ([^.]+)", said)
         why = f" (killed by a signal: {how[1]})" if how else ""
         return f"A process that decodes images has died{why}, as where memory runs out"
-    if isinstance(error, torch.distributed.DistError) or re.search(r"gloo|Connection (closed|reset) by peer", said):
+    if processes > 1 and re.search(r"gloo|NCCL|Connection (closed|reset) by peer", said):
         return f"Another process of this run has died ({first_line(error)[:80]})"
     return None
 

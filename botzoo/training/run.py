@@ -250,6 +250,9 @@ def load_best(run: Run) -> checkpoint.Progress:
     try:
         run.trainer.evaluated.load_state_dict(checkpoint.load_weights(best))
     except (CheckpointError, RuntimeError) as error:
+        if not run.progress.best_epoch:  # those that the run started from: no epoch was as good
+            raise CheckpointError(f"The best weights cannot be taken ({error}): begin the run again.") from error
+        run.facts["best_lost"] = True
         log.warning("The best weights cannot be taken (%s): the last ones are kept instead.", error)
         return replace(run.progress, best_epoch=math.ceil(run.progress.step / run.order.steps_per_epoch))
     return run.progress

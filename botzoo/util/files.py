@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,8 +25,9 @@ SEAL = "# sha256: "
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a name beside ``path`` to write a file or folder to, which takes the place of ``path`` at the end.
 
-    What was written is on the disk before it is renamed, so that a power cut leaves the old one or the new one. If the
-    block raises, ``path`` stays as it was and nothing is left beside it. A folder is replaced with all that it holds.
+    What was written is on the disk before it is renamed, so that a power cut leaves the old one or the new one; an old folder
+    may then have a dot before its name and .old behind. If the block raises, ``path`` stays as it was and nothing is left
+    beside it. A folder is replaced with all that it holds.
 
     Raises:
         OSError: it cannot be written.
@@ -36,9 +38,14 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield part
         for file in (*part.rglob("*"), part) if part.is_dir() else (part,):
             sync(file)
-        if part.is_dir():
-            _remove(path)
-        part.replace(path)
+        if not part.is_dir() or not path.exists():
+            part.replace(path)
+        else:  # a folder takes the place of an empty one only: the old one goes when the new one is there
+            old = path.with_name(f".{path.name}.old")
+            _remove(old)
+            path.replace(old)
+            part.replace(path)
+            _remove(old)
         sync(path.parent)
     finally:
         _remove(part)
@@ -90,7 +97,11 @@ def read_sealed(path: Path, *, must: bool = False) -> str:
         digest, _, rest = rest.removeprefix(SEAL).partition("\n")
     elif rest.startswith("{"):
         values = json.loads(rest)
-        digest, rest = values.pop("sha256", None), _as_json(values)
+        first = next(iter(values.values()), None)
+        unnamed = "sha256" not in values and isinstance(first, str) and re.fullmatch("[0-9a-f]{64}", first)
+        digest, rest = "damaged" if unnamed else values.pop("sha256", None), _as_json(values)
+    elif rest.startswith("#"):  # the line of the digest, damaged itself
+        digest = "damaged"
     if must and digest is None:
         raise ValueError("it has no SHA-256")
     if digest not in (None, _sha256(rest)):
@@ -132,7 +143,7 @@ def differing_from(digests: dict[str, str], folder: Path) -> str | None:
 
 def _is(file: Path, digest: str) -> bool:
     try:
-        return sha256_of(file) == digest
+        return file.is_file() and ".." not in file.parts and sha256_of(file) == digest
     except OSError:
         return False
 

@@ -23,7 +23,8 @@ DEPTH = 20
 VALUES = 50_000
 """Twice the classes of ImageNet-21k."""
 LETTERS = 100_000
-"""Of one value: 1:1:1 is a number to the base 60, which takes time as the square of its length."""
+DIGITS = 100
+"""Of one value, and of one number: 1:1:1 is one to the base 60, which takes time as the square of its length."""
 
 
 class _Bounded(Parser, Composer, BaseConstructor):
@@ -36,8 +37,10 @@ class _Bounded(Parser, Composer, BaseConstructor):
         if self.depth > DEPTH or self.values > VALUES:
             raise ValueError(f"at most {VALUES:,} values and {DEPTH} lists or groups within one another are read")
         node = super().compose_node(parent, index)
-        if isinstance(node, ScalarNode) and len(node.value) > LETTERS:
-            raise ValueError(f"at most {LETTERS:,} letters of a value are read")
+        if isinstance(node, ScalarNode):
+            most = DIGITS if node.tag.endswith((":int", ":float")) else LETTERS
+            if len(node.value) > most:
+                raise ValueError(f"at most {most:,} letters of such a value are read")
         self.depth -= 1
         return node
 

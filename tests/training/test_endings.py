@@ -37,11 +37,19 @@ def test_signals_do_not_reach_a_worker_from_its_first_moment_on() -> None:
 def test_a_killed_worker_is_named() -> None:
     with pytest.raises(RuntimeError) as caught:
         list(load(Numbers(), [[-1]], list, 1, pin=False))
-    assert "decodes images has died" in str(lost_process(caught.value))
+    assert "decodes images has died" in str(lost_process(caught.value, 1))
 
 
-def test_other_errors_are_not_taken_for_a_lost_process() -> None:
-    assert lost_process(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+@pytest.mark.parametrize(
+    "said",
+    [
+        "mat1 and mat2 shapes cannot be multiplied",
+        "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback ...",  # a transform of a user's own
+        "Connection reset by peer",  # of a server, where this process is the only one
+    ],
+)
+def test_other_errors_are_not_taken_for_a_lost_process(said: str) -> None:
+    assert lost_process(RuntimeError(said), 1) is None
 
 
 def lose_one(options: dict[str, Any], said: str) -> None:

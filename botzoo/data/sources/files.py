@@ -67,7 +67,8 @@ def named(path: Path) -> Iterator[None]:
 def own_folders(path: Path) -> list[Path]:
     """Return where the files of the data set in ``path`` may lie: in the Hub's cache its links lead to a folder beside it."""
     snapshots, repository = path.resolve().parents[:2] if len(path.resolve().parents) > 1 else (path, path)
-    return [path, repository / "blobs"] if snapshots.name == "snapshots" else [path]
+    cached = snapshots.name == "snapshots" and repository.name.startswith(("datasets--", "models--"))
+    return [path, repository / "blobs"] if cached else [path]
 
 
 def inside(named: str, folders: Sequence[Path], where: str) -> Path:

@@ -140,6 +140,10 @@ def _behind_pattern(name: str) -> _Source:
         raise DataError(f"{name} holds files of several kinds, {listing(sorted(kinds))}: name those of one.")
     # words in the folders above the pattern, such as test, say nothing of a split
     named = {file_of(file): file for file in found}  # nor do those of a query
+    if len(named) < len(found):
+        raise DataError(
+            f"{name}: its shards differ in what follows '?' only, and their names have to: give other addresses."
+        )
     fixed = len(re.split(r"[{*?\[]", file_of(name))[0].rpartition("/")[0])
     parts, notes = by_role(name, [file[fixed:] for file in named])
     folder = next(iter(named))[:fixed]

@@ -172,7 +172,12 @@ def training(record: RunRecord) -> Iterator[str]:
             f"{outcome_of(soup)}{statistics}."
         )
     those = f"after epoch {best}{cut}" if best else f"of {record.kept}"
-    kept = f"weights kept are those {those}, the best on the validation split"
+    best_ones = (
+        "the last, as the file of the best was damaged"
+        if facts.get("best_lost")
+        else "the best on the validation split"
+    )
+    kept = f"weights kept are those {those}, {best_ones}"
     after = f"best epoch on the validation split was {best}{cut}" if record.averaged else kept
     if record.gain is not None:
         yield f"What training gained: {record.gain}."

@@ -15,7 +15,7 @@ from botzoo.util.cache import Store
 log = logging.getLogger("botzoo")
 
 STORE = Store("speeds", ".speed", "speed of bf16", "measured")
-VERSION = 1  # of what is measured and how; what was kept of another version is not looked at
+VERSION = 2  # of what is measured and how; what was kept of another version is not looked at
 
 
 def cpu_name() -> str:
@@ -24,8 +24,8 @@ def cpu_name() -> str:
 
 
 def kept_speedup() -> float:
-    """Return ``bf16_speedup`` as it was kept for this CPU, torch and number of threads, or measure and keep it."""
-    what = VERSION, cpu_name(), sorted(_able().items()), torch.__version__, torch.get_num_threads()
+    """Return ``bf16_speedup`` as it was kept for this CPU and torch, or measure and keep it."""
+    what = VERSION, cpu_name(), sorted(_able().items()), torch.__version__
     key = hashlib.sha256(repr(what).encode()).hexdigest()
     if (found := STORE.open(key, lambda content: float(json.loads(content.tobytes())))) is None:
         found = mixed_precision.bf16_speedup()

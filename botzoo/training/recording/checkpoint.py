@@ -60,8 +60,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     """
     final = place(folder, progress.step)
     try:
-        for stale in folder.glob(".step-*.part"):  # of a run that was killed while it wrote
-            shutil.rmtree(stale)
+        for stale in folder.glob(".*.part"):  # of a run that was killed while it wrote, weights too
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         with written_whole(final) as part:
             part.mkdir(parents=True)
             torch.save(tensors, part / TENSORS)
@@ -101,7 +101,9 @@ def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str,
         except CheckpointError as error:
             log.warning("%s: passing it over.", error)
     if found:
-        raise CheckpointError(f"All {len(found)} checkpoints in {folder} are damaged: start the run again.")
+        raise CheckpointError(
+            f"All {len(found)} checkpoints in {folder} are damaged, or of another version of botzoo: start the run again."
+        )
     return None
 
 

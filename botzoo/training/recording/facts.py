@@ -20,7 +20,7 @@ from botzoo.training.distributed import hardware
 from botzoo.training.recording.folder import read_facts, write_facts
 from botzoo.training.state import Own, Run
 from botzoo.util.files import digests_of, sha256_of
-from botzoo.util.outgoing import last_part
+from botzoo.util.outgoing import last_part, without_secrets
 
 
 def check_own(folder: Path, own: Own) -> None:
@@ -156,6 +156,7 @@ def without_folder(value: str | None) -> str | None:
     """Return an option with the last parts of a path only, where it is one; the answer depends on the working folder."""
     if value is None or value.startswith("hf-hub:"):
         return value
+    value = without_secrets(value)  # before the scheme goes, by which an address is known
     kind, colon, path = value.rpartition("local-dir:")
     parts = Path(path).expanduser().resolve().parts
     return f"{kind}{colon}{'/'.join(parts[-2:])}" if colon or "/" in path or Path(path).exists() else value

@@ -29,7 +29,14 @@ PATIENCE = 10
 
 
 BEGINNING = {".lock", "checkpoints", "config.yaml", ".config.yaml.part", "run.json", ".run.json.part", "log.txt"}
-"""What a run may have left that was killed before its first step."""
+BEGINNING |= {
+    "metrics.jsonl",
+    "evaluation",
+    "tracker",
+    "checkpoints/best.safetensors",
+    "checkpoints/.best.safetensors.part",
+}
+"""What a run may have left that was killed before its first checkpoint, with the evaluation of what it starts from."""
 
 
 def output_of(config: TrainConfig) -> Path:
@@ -123,9 +130,10 @@ def check_output(config: TrainConfig, *, resumable: bool = True) -> None:
 
 
 def has_not_begun(folder: Path) -> bool:
-    """Tell whether a folder is empty, or holds only what a run of ours left that was killed before its first step."""
-    names = {path.name for path in folder.iterdir()}
-    if not names <= BEGINNING or any((folder / "checkpoints").glob("*")):
+    """Tell whether a folder is empty, or holds only what a run of ours left that was killed before its first checkpoint."""
+    inside = (path for place in (folder, folder / "checkpoints") if place.is_dir() for path in place.iterdir())
+    names = {path.relative_to(folder).as_posix() for path in inside}
+    if not names <= BEGINNING:
         return False
     if names <= {".lock", "checkpoints", ".config.yaml.part"}:
         return True

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botzoo.errors import CheckpointError
 from botzoo.training.steps.schedule import Schedule
 from botzoo.util.files import no_link, write_text
 from botzoo.util.pictures import label, new_figure
@@ -42,7 +43,10 @@ class History:
     def take_up(self, copy: Path) -> None:
         """Go on from the records in ``copy``, a checkpoint's, or from none where it has none."""
         text = copy.read_text(encoding="utf-8") if copy.exists() else ""
-        self.records = [json.loads(line) for line in text.splitlines()]
+        try:
+            self.records = [json.loads(line) for line in text.splitlines()]
+        except ValueError as error:
+            raise CheckpointError(f"{copy} is damaged ({error}): remove {copy.parent}, and --resume again.") from error
         if self.enabled and self.path is not None and (text or self.path.exists()):
             write_text(self.path, text)
 

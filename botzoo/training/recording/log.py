@@ -25,10 +25,10 @@ def open_records(run: Run, command: str, *, resumed: bool) -> None:
     """Open run.json, metrics.jsonl and the tracker; where a run goes on, check that data and teacher are those of before."""
     run.facts = record_facts(run, command, resumed=resumed)
     run.history = History(run.folder / "metrics.jsonl", run.is_main)
-    if resumed:
-        if run.is_main:
-            mend(run.folder, run.config, run.facts)
-        run.history.take_up(checkpoint.place(run.folder / "checkpoints", run.progress.step) / "metrics.jsonl")
+    if resumed and run.is_main:
+        mend(run.folder, run.config, run.facts)
+    # nothing where the run begins, also in a folder in which one was killed as it began
+    run.history.take_up(checkpoint.place(run.folder / "checkpoints", run.progress.step) / "metrics.jsonl")
     start_tracker(run.config, run.accelerator, run.folder)
 
 

@@ -20,12 +20,16 @@ def check_room(run: Run, folder: Path) -> None:
     """
     checkpoint, kept = checkpoint_bytes(run), run.config.keep_checkpoints
     epochs, every = math.ceil(run.epochs), run.config.checkpoint_every
-    written = epochs + (run.schedule.total_steps // every if every else 0)
+    total, epoch = run.schedule.total_steps, run.order.steps_per_epoch
+    written = epochs
+    if every:  # but at the end of an epoch, where one is written in any case
+        written += total // every - total // math.lcm(every, epoch) - (total % every == 0 and total % epoch > 0)
     weights, model = _bytes(run.trainer.evaluated), _bytes(run.model)
     best = weights * (1 + min(run.config.soup or 0, epochs))
     # The newest is there before the oldest goes; the model comes when all checkpoints are written.
     most = best + max(min(written, kept + 1) * checkpoint, min(written, kept) * checkpoint + model)
-    there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    places = [folder / "checkpoints" / "best.safetensors", *(folder / "checkpoints").glob("step-*/*")]
+    there = sum(file.stat().st_size for file in places if file.is_file())  # their room is used again
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if (free := shutil.disk_usage(existing).free) < most - there:
         what = f"{min(written, kept + 1)} checkpoint(s) of {mib(checkpoint)} MiB, the best weights and the model"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from accelerate import PartialState
 
@@ -81,7 +82,7 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
 def with_weights(config: FinetuneConfig, name: str) -> FinetuneConfig:
     """Return the options with a model, or with the name of one and the weights of MODEL=WEIGHTS."""
     model, equals, weights = name.partition("=")
-    apart = equals and ":" not in model  # else it is a folder with such a name
+    apart = equals and ":" not in model and not Path(name).exists()  # else it is a folder with such a name
     return replace(config, model=model, pretrained=weights) if apart else replace(config, model=name)
 
 

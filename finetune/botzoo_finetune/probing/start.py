@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.images import Images
-from botzoo.errors import CheckpointError
 from botzoo.models.layers import head_names
 from botzoo.tasks.answers import read_answers, write_answers
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
-from botzoo.training.distributed import on_main
+from botzoo.training.distributed import from_main
 from botzoo.training.run import evaluate_split, keep_best
 from botzoo.training.state import Run
+from botzoo.util.files import differing_from, sha256_of
 from botzoo_finetune.probing import probe as probes
 from botzoo_finetune.probing.first_look import Look, in_part, no_probe
 
@@ -38,20 +38,21 @@ class StartFromProbe(Callback):
         self.frozen = frozen
         self.probe: probes.Linear | None = None
         self.start: Evaluation | None = None  # of candidate 0
+        self.sha256 = ""  # of the file of its answers
         self.best: dict[str, Any] = {}  # the best epoch so far beside it, as run.json has it
 
     def state(self) -> dict[str, Any]:
-        """Return how the best epoch compares."""
-        return self.best
+        """Return how the best epoch compares, and the digest of what it is compared with."""
+        return {"sha256": self.sha256, "best": self.best} if self.sha256 else {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on comparing with it."""
-        self.best = state
+        self.sha256, self.best = state["sha256"], state["best"]
 
     def on_train_start(self, run: Run) -> None:
         """Fit the probe and evaluate the network with it, before the first step; of a run that goes on, recall the answers."""
         if run.progress.step:
-            self.start = recalled(run)
+            self.start = recalled(run, self.sha256) if self.sha256 else None
             return
         layer, report = probes.linear_classifier(run.model), run.network.start.report
         whole = all(isinstance(images, Images) for images in run.images.values())
@@ -82,10 +83,12 @@ class StartFromProbe(Callback):
         with self._as_probed(run):
             keep_best(run, start, 0)
         run.history.add({"step": 0, "split": "start", **start.figures, "images": len(start), "epoch": 0})
-        on_main(
-            run.accelerator,
-            lambda: write_answers(run.folder / ANSWERS, run.images["validation"].names(), start.answers),
-        )
+
+        def write() -> str:
+            write_answers(run.folder / ANSWERS, run.images["validation"].names(), start.answers)
+            return sha256_of(run.folder / ANSWERS)
+
+        self.sha256 = from_main(run.accelerator, write)
         figure = f"validation {run.task.headline.figure} {start.score:.2f} %, loss {start.loss:.4f}"
         log.info("%-10s %s: the frozen network with its probe, kept unless an epoch is better", "start", figure)
 
@@ -100,8 +103,8 @@ class StartFromProbe(Callback):
         self.best = {"start": start.score, "epoch": epoch, "score": evaluation.score, **interval}
 
     def on_train_end(self, run: Run) -> None:
-        """Say in run.json what training has gained."""
-        if self.best:
+        """Say in run.json what training has gained, where the weights are those of the best epoch or of the start."""
+        if self.best and "soup" not in run.facts and run.progress.best_epoch in (0, self.best["epoch"]):
             run.facts["gain"] = self.best
 
     @contextmanager
@@ -113,19 +116,18 @@ class StartFromProbe(Callback):
         own = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
         probes.start_classifier(layer, self.probe)
         run.trainer.restart_average()
-        yield
-        layer.load_state_dict(own)
-        run.trainer.restart_average()
+        try:
+            yield
+        finally:
+            layer.load_state_dict(own)
+            run.trainer.restart_average()
 
 
-def recalled(run: Run) -> Evaluation | None:
-    """Return the evaluation of candidate 0 of a run that goes on, None where it has none or the file is damaged."""
+def recalled(run: Run, sha256: str) -> Evaluation | None:
+    """Return the evaluation of candidate 0 of a run that goes on, None where the file of its answers is damaged."""
     path = run.folder / ANSWERS
-    if not path.exists():
+    if differing_from({path.name: sha256}, path.parent) is not None:
+        log.warning("%s is damaged: what training gains from here on is not compared with the start.", path)
         return None
-    try:
-        found: Evaluation = run.task.evaluation(read_answers(path)[1])
-    except CheckpointError as error:
-        log.warning("%s: what training gains from here on is not compared with the start.", error)
-        return None
+    found: Evaluation = run.task.evaluation(read_answers(path)[1])
     return found

@@ -100,12 +100,24 @@ class KeepStatistics(Callback):
     def __init__(self) -> None:
         self.images = 0  # that are too few
 
-    def on_setup(self, run: Run) -> None:
-        """Mark the layers, which are evaluated as after the training then."""
-        seen = run.order.micro_batch * (run.order.world_size if run.config.engine.sync_bn else 1)
+    def state(self) -> dict[str, Any]:
+        """Return how few images they were, so that a run goes on as it began."""
+        return {"images": self.images}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up the choice."""
+        self.images = state["images"]
+
+    def on_train_start(self, run: Run) -> None:
+        """Mark the layers, which are evaluated as after the training then; the micro-batch fits the memory by now."""
         own = "model" in run.facts.get("own", ())  # whose statistics may be of nothing yet
-        if seen <= FEW and not own and keep_statistics(run.model):
-            self.images = seen
+        if not run.progress.step and not own:
+            seen = run.order.micro_batch * (run.order.world_size if run.config.engine.sync_bn else 1)
+            self.images = seen if seen <= FEW else 0
+        if self.images and keep_statistics(run.model):
+            run.trainer.start_epoch()
+        else:
+            self.images = 0
 
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
         """Say so."""

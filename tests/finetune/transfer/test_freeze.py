@@ -10,6 +10,7 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.models.layers import head_names, trained_norms
+from botzoo.training.recording.checkpoint import Progress
 from botzoo_finetune.transfer.layers import FEW, Freeze, KeepStatistics, frozen_stages, stages
 
 NETWORKS = {
@@ -145,9 +146,10 @@ def test_batchnorm_keeps_its_statistics_where_few_images_are_seen_at_once(
     model = timm.create_model("test_resnet", device="meta")
     order = SimpleNamespace(micro_batch=seen, world_size=processes)
     config = SimpleNamespace(engine=SimpleNamespace(sync_bn=together))
-    run: Any = SimpleNamespace(model=model, order=order, config=config, facts={"own": own})
+    at_start: dict[str, Any] = {"progress": Progress(), "trainer": SimpleNamespace(start_epoch=lambda: None)}
+    run: Any = SimpleNamespace(model=model, order=order, config=config, facts={"own": own}, **at_start)
     callback = KeepStatistics()
-    callback.on_setup(run)
+    callback.on_train_start(run)
     few = seen * (processes if together else 1) <= FEW and "model" not in own
     assert bool(trained_norms(model)) == (not few)
     assert len(list(callback.on_plan(run))) == few
