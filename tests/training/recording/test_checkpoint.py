@@ -14,7 +14,8 @@ import torch
 
 from botzoo.errors import CheckpointError
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.checkpoint import Progress, checkpoints, load, load_newest, save
+from botzoo.training.recording.checkpoint import Progress, checkpoints, load, load_newest, save, save_weights
+from botzoo.training.run import BEST, load_best
 from botzoo.util.files import read_sealed, write_json
 
 CPU = torch.device("cpu")
@@ -192,3 +193,21 @@ def test_nothing_is_unpickled_beyond_tensors(tmp_path: Path) -> None:
     path = save(tmp_path, Progress(step=1), {"model": Path("x")}, keep=1)
     with pytest.raises(Exception, match=r"weights_only|Weights only"):
         load(path, CPU)
+
+
+@pytest.mark.parametrize("best_epoch", [0, 1])
+def test_damaged_best_weights_end_a_run_that_nothing_else_is_as_good_in(best_epoch: int, tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    file = tmp_path / BEST
+    file.parent.mkdir()
+    save_weights(file, network.state_dict())
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    trainer, progress = SimpleNamespace(evaluated=network), Progress(step=4, best_epoch=best_epoch)
+    order = SimpleNamespace(steps_per_epoch=2)
+    run: Any = SimpleNamespace(folder=tmp_path, trainer=trainer, progress=progress, order=order, facts={})
+    if best_epoch:
+        assert load_best(run).best_epoch == 2
+        assert run.facts["best_lost"]
+    else:
+        with pytest.raises(CheckpointError, match="begin the run again"):
+            load_best(run)
