@@ -35,6 +35,7 @@ from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
+from botzoo.util.outgoing import plain
 
 SECONDS = 300
 """The longest that the card's code may take."""
@@ -190,6 +191,7 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
 
 
 def _check_names(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Check:
+    theirs = tuple(map(plain, theirs))  # as a model's are read
     if ours == theirs:
         return Check("classes", "agrees", f"{len(ours)} names, in the data set's order")
     if all(name == f"class {k}" for k, name in enumerate(ours)) and len(ours) == len(theirs):

@@ -11,7 +11,7 @@ from torch import nn
 
 from botzoo.models.networks import bot_resnet
 from botzoo.models.preprocessing import Preprocessing
-from botzoo.util.files import write_json, written_whole
+from botzoo.util.files import own_folder, write_json, written_whole
 
 _IN_TIMM = bot_resnet.IN_TIMM | {"inception_v3_bot": ("inception_v3", {}), "mobilenet_v1_bot": ("mobilenetv1_100", {})}
 
@@ -43,7 +43,7 @@ def write_model_folder(
         license: as on the Hub, such as "apache-2.0"; None leaves the key out.
         problem_type: transformers' name for it; "multi_label_classification" where an image has any number of labels.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     weights, file = folder / "model.safetensors", folder / "config.json"
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     with written_whole(weights) as part:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def curve_figure(record: RunRecord) -> Figure:
     """Return the learning curve: the loss in nats, and the headline figure in per cent, over the epochs."""
-    headline, validation = record.task.headline, record.of("validation")
+    headline, validation = record.task.headline, [*record.of("start"), *record.of("validation")]
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
 
@@ -36,7 +36,8 @@ def curve_figure(record: RunRecord) -> Figure:
     if validation:
         best = max(validation, key=lambda line: line[headline.key])
         right.axhline(best[headline.key], color="grey", lw=0.8, ls=":")
-        right.set_title(f"best {best[headline.key]:.2f} % after epoch {best['epoch']}", fontsize=10)
+        when = f"after epoch {best['epoch']}" if best["epoch"] else "at the start"
+        right.set_title(f"best {best[headline.key]:.2f} % {when}", fontsize=10)
     right.set(xlabel="epoch", ylabel=f"validation {headline.figure} (%)")
     for axes in (left, right):
         axes.grid(alpha=0.3)

@@ -7,7 +7,7 @@ import numpy as np
 
 from botzoo.errors import CheckpointError
 from botzoo.tasks.task import Answers
-from botzoo.util.files import written_whole
+from botzoo.util.files import own_folder, written_whole
 from botzoo.util.text import brief
 
 
@@ -30,7 +30,7 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
     for name, values in answers.items():
         flat = pa.array(np.ascontiguousarray(values).reshape(-1))
         columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    own_folder(path.parent)
     with written_whole(path) as part:
         pq.write_table(pa.table(columns), part)
 

@@ -58,6 +58,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def own_folder(path: Path) -> Path:
+    """Make the folder ``path``, unless it is there; one of its own takes the place of a link to another."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def no_link(path: Path) -> Path:
     """Return ``path``, to be appended to: a copy takes its place where it is a link, so that nothing else is changed."""
     if path.is_symlink():

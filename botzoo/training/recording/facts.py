@@ -69,6 +69,7 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         "processes": accelerator.num_processes,
         "hardware": hardware(accelerator),
         "python": platform.python_version(),
+        "precision": {"name": run.precision.name, "reason": run.precision.reason},
         "versions": {"botzoo": __version__}
         | {name: version(name) for name in packages},  # ours also where not installed
         **run.facts,  # of the callbacks, such as a budget

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ def open_records(run: Run, command: str, *, resumed: bool) -> None:
     """Open run.json, metrics.jsonl and the tracker; where a run goes on, check that data and teacher are those of before."""
     run.facts = record_facts(run, command, resumed=resumed)
     run.history = History(run.folder / "metrics.jsonl", run.is_main)
+    if "precision" in run.facts:  # a run that goes on is given its precision by name, and had a reason for it
+        run.precision = replace(run.precision, reason=run.facts["precision"]["reason"])
     if resumed and run.is_main:
         mend(run.folder, run.config, run.facts)
     # nothing where the run begins, also in a folder in which one was killed as it began

@@ -126,7 +126,12 @@ def a_run(
 ) -> Any:
     """Return as much of a run as run.json is made of."""
     known = SimpleNamespace(identity={"name": "local-dir:x", "sha256": teacher})
-    of_run = {"images": {"train": Three(images, streamed)}, "accelerator": accelerator, "teacher": known}
+    of_run: dict[str, Any] = {
+        "images": {"train": Three(images, streamed)},
+        "accelerator": accelerator,
+        "teacher": known,
+    }
+    of_run["precision"] = SimpleNamespace(name="fp32", reason="as asked")
     return SimpleNamespace(**of_run, folder=folder, facts={}, is_main=True)
 
 
