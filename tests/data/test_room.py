@@ -21,6 +21,8 @@ from botzoo.inference.images import read_image
 from data.pictures import encode, noise, split_of
 from data.streaming.made import TRANSFORM, stream, write_tar
 
+pytestmark = pytest.mark.slow  # all of them together
+
 LIMIT = "BOTZOO_MAX_MEGAPIXELS"
 
 

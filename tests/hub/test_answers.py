@@ -14,6 +14,8 @@ from botzoo.inference.load import load
 from botzoo.inference.sheet import sheet
 from hub_double import HubDouble, hub_double
 
+pytestmark = pytest.mark.slow  # all of them together
+
 READERS: dict[str, Callable[[], object]] = {
     "load": lambda: load("hf-hub:me/pets"),
     "info": lambda: list(sheet("hf-hub:me/pets")),

@@ -28,6 +28,8 @@ from botzoo.results.record import RunRecord
 from botzoo.util.files import sha256_of
 from running import write_teacher
 
+pytestmark = pytest.mark.slow  # all of them together
+
 
 def unpacked(package: Package, folder: Path) -> Path:
     """Write a package as who has downloaded it finds it, but for the address in the card's code; return its folder."""

@@ -25,6 +25,8 @@ from botzoo_finetune.doctor import labels as noise
 from botzoo_finetune.probing import probe as probes
 from recorded import a_record, evaluation
 
+pytestmark = pytest.mark.slow  # all of them together
+
 MANY = 20_000
 
 

@@ -19,6 +19,8 @@ from botzoo.inference.images import read_image
 from data.sources.made import table, write
 from data.streaming.made import png, write_tars
 
+pytestmark = pytest.mark.slow  # all of them together
+
 
 def read_all(folder: Path) -> None:
     for split in find_images(str(folder)).splits.values():

@@ -13,6 +13,8 @@ from botzoo.data.streaming.forms import TarForm
 from botzoo.data.streaming.stream import Stream
 from data.streaming.made import TRANSFORM, numbers, png, stream, write_numbers, write_tar, write_tars
 
+pytestmark = pytest.mark.slow  # all of them together
+
 CLASSES, EACH = 20, 16
 
 
