@@ -11,6 +11,8 @@ from botzoo.models.create import create_model
 from botzoo.training.plan import input_lines
 from running import write_teacher
 
+pytestmark = pytest.mark.slow  # all of them together
+
 CFG = timm.get_pretrained_cfg("test_resnet")
 USUAL = {"mean": list(CFG.mean), "std": list(CFG.std)}
 

@@ -8,6 +8,8 @@ from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tasks.task import Evaluation, Task
 
+pytestmark = pytest.mark.slow  # all of them together
+
 
 def two(task: Task, seed: int, images: int) -> tuple[Evaluation, Evaluation]:
     """Return what two networks say of the same random images, the first of which is the better one."""

@@ -24,6 +24,8 @@ from conftest import write_photos
 from damage import DAMAGES, damage, files_in
 from running import TINY, final_weights, train_briefly
 
+pytestmark = pytest.mark.slow  # all of them together
+
 KILLED_AFTER = 7
 """Of 8 steps, 4 an epoch."""
 

@@ -15,6 +15,8 @@ from conftest import write_photos
 from recorded import a_record
 from running import command, quick_command
 
+pytestmark = pytest.mark.slow  # all of them together
+
 CLASSES = (
     "=cmd|' !A1",
     "\x1b]8;;http:evil\x07[x](javascript:x)",

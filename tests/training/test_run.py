@@ -239,6 +239,7 @@ def full_disk(photos: str, output: str, limit: int) -> None:
         Path(output, "error.txt").write_text(str(error)[: limit // 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [50_000, 2_000_000])
 def test_a_full_disk_is_named_and_leaves_no_half_checkpoint(limit: int, photos: Path, tmp_path: Path) -> None:
     assert run(full_disk, str(photos), str(tmp_path / "run"), limit) == 0

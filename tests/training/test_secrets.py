@@ -17,6 +17,8 @@ from botzoo_finetune.cli import command
 from data.streaming.made import write_tables, write_tars
 from running import final_weights, quick_command
 
+pytestmark = pytest.mark.slow  # all of them together
+
 SECRET = "S3CR3T"
 USERS, QUERIES = ("", f"alice:{SECRET}@", f"AK:x/{SECRET}@", f"{SECRET}@"), ("", f"?sig={SECRET}", f"#{SECRET}")
 ADDRESSES = [

@@ -22,6 +22,8 @@ from botzoo.results.record import RunRecord
 from botzoo.util.nested import nested
 from botzoo.util.yaml_files import parse_yaml, read_yaml
 
+pytestmark = pytest.mark.slow  # all of them together
+
 COMMAND = Command("prog", "What it does.", TrainConfig)
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 from botzoo_finetune.doctor.placeholders import NAMES, flatness
 from running import QUICK, command
 
+pytestmark = pytest.mark.slow  # all of them together
+
 
 def placeholders(data: Path, output: Path) -> list[dict[str, Any]]:
     """Return the findings of placeholders; whatever else is found, the exit status is 1 where one is to be looked at."""
