@@ -196,12 +196,19 @@ def _as_trial(end: Outcome | Failure, ranges: dict[str, FloatDistribution]) -> F
     if isinstance(end, Failure):
         return create_trial(state=TrialState.FAIL, **known)
     state = TrialState.PRUNED if end.stopped else TrialState.COMPLETE
-    return create_trial(state=state, value=end.top1, intermediate_values=dict(enumerate(end.validation, 1)), **known)
+    return create_trial(
+        state=state, value=trained(end), intermediate_values=dict(enumerate(end.validation, 1)), **known
+    )
+
+
+def trained(end: Outcome) -> float:
+    """Return the accuracy that a trial's training came to, also where the run has kept what it started from."""
+    return end.top1 if end.best_epoch or not end.validation else max(end.validation)
 
 
 def best(runs: Series[ConfigT]) -> str:
     """Return the name of the trial with the best validation accuracy, the first of several; none that was ended early."""
-    whole = {name: end.top1 for name, end in runs.outcomes.items() if not end.stopped}
+    whole = {name: trained(end) for name, end in runs.outcomes.items() if not end.stopped}
     return min(whole, key=lambda name: (-whole[name], number(name)))
 
 

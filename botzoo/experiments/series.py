@@ -58,7 +58,7 @@ class Outcome:
     correct: int  # images, which top1 is the share of
     images: int
     split: str  # role of those images, "test" or "validation"
-    best_epoch: int  # whose weights were kept, counted from 1
+    best_epoch: int  # whose weights were kept, counted from 1; 0 where those that the run started from are
     validation: list[float]  # top-1 on the validation images after each epoch
     last: dict[str, Any]  # the whole line of metrics.jsonl after the last epoch
     set_aside: bool  # whether the validation images were taken from the training images

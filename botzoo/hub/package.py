@@ -20,9 +20,11 @@ from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
+from botzoo.results.report import checked
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
 from botzoo.util.markdown import code
+from botzoo.util.outgoing import public
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -63,7 +65,7 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
 
     Raises:
         PublishError: it is no model folder, a file of it is a link, its weights do not fit its config.json or are not those
-            of its card, its recipe cannot be read, or it has no licence.
+            of its card, its recipe cannot be read or holds a secret, or it has no licence.
     """
     folder = _find_model(path)
     config = _read_config(folder / "config.json")
@@ -76,12 +78,21 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
     try:
         card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
-        if (folder / "recipe.yaml").is_file():
-            read_recipe(folder / "recipe.yaml")
+        recipe = read_recipe(folder / "recipe.yaml") if (folder / "recipe.yaml").is_file() else {}
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
+    if public(recipe) != recipe:  # of an earlier version, which kept addresses whole
+        secret = f"{folder / 'recipe.yaml'} has an address with a secret"
+        raise PublishError(f"{secret}: write card and recipe anew by botzoo card.")
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
+    if folder != path and any(
+        (path / name).is_file() for name in ("run.json", "config.yaml")
+    ):  # which the card is made of
+        try:
+            checked(path)
+        except BotzooError as error:
+            raise PublishError(str(error)) from error
     changed: dict[str, bytes] = {}
     temperature, where = temperature_in(config), "in config.json"
     try:

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,11 @@ def test_a_trial_below_the_median_is_ended_and_one_above_is_not() -> None:
 def test_nothing_is_ended_before_five_trials_are_finished() -> None:
     ended = [outcome(OPTIONS, *[90.0] * 6)] * 4 + [Failure(OPTIONS, "NaN")]
     assert not falls_behind(runs_of(*ended), 6, [1.0] * 5, 6)
+
+
+def test_trials_below_what_they_started_from_are_told_apart() -> None:
+    kept = {"top1": 95.0, "best_epoch": 0}  # the start, in both
+    assert best(runs_of(replace(outcome(OPTIONS, 60.0), **kept), replace(outcome(OPTIONS, 80.0), **kept))) == "trial-2"
 
 
 def test_the_best_trial_is_a_whole_one() -> None:

@@ -254,6 +254,22 @@ def test_weights_that_are_not_those_of_the_card_are_not_published(run: Path) -> 
         pack(run, "me/photos", "mit")
 
 
+@pytest.mark.parametrize("name", ["evaluation/validation.parquet", "metrics.jsonl", "run.json", "config.yaml"])
+def test_a_run_whose_records_are_damaged_is_not_published(name: str, run: Path) -> None:
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / name).write_bytes(content)
+    with pytest.raises(PublishError, match=re.escape(name.rpartition("/")[2])):
+        pack(run, "me/photos", "mit")
+
+
+def test_a_recipe_with_a_secret_is_not_published(run: Path) -> None:
+    recipe = run / "model" / "recipe.yaml"
+    recipe.write_text(re.sub("^dataset: .*", "dataset: https://me:pw@host/a.tar?sig=1", recipe.read_text(), flags=re.M))
+    with pytest.raises(PublishError, match="an address with a secret: write card and recipe anew"):
+        pack(run, "me/photos", "mit")
+
+
 def test_a_link_is_not_published(run: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (run / "model" / "metrics.jsonl").unlink()

@@ -82,7 +82,7 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
         private = "If it is private, log in with `hf auth login`"
         raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
     except hub.HfHubHTTPError as error:
-        hindrance = f"The data set {hub_id} is not cached. {refusal(hub_id, error, 'data set')}"
+        hindrance = f"The data set {hub_id} is not cached. {refusal(hub_id, error, 'data set') or first_line(error)}"
     except Exception:  # every HTTP client has connection errors of its own
         unreached = (
             f"The data set {hub_id} is not cached, no folder here has that name, and {the_hub()} cannot be reached"

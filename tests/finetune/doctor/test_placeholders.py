@@ -51,11 +51,17 @@ def test_one_picture_under_several_labels_is_named_from_three_times_on(
     assert [len(finding["images"]) for finding in found] == ([count] if count > 2 else [])
 
 
-def test_a_picture_of_next_to_nothing_is_named_among_others(photos: Path, tmp_path: Path) -> None:
+def with_next_to_nothing(photos: Path, tmp_path: Path, name: str) -> Path:
+    """Return a copy of the photos with one more that is nearly blank."""
     shutil.copytree(photos, data := tmp_path / "data")
     pixels = np.full((32, 32, 3), 250, np.uint8)
     pixels[14:18, 10:22] = 0
-    Image.fromarray(pixels).save(data / "class1" / "imageNotFound.gif")
+    Image.fromarray(pixels).save(data / "class1" / name)
+    return data
+
+
+def test_a_picture_of_next_to_nothing_is_named_among_others(photos: Path, tmp_path: Path) -> None:
+    data = with_next_to_nothing(photos, tmp_path, "imageNotFound.gif")
     (finding,) = placeholders(data, tmp_path / "out")
     assert "named as a placeholder" in finding["reason"]
     assert "95% of it is one grey" in finding["reason"]
@@ -63,10 +69,7 @@ def test_a_picture_of_next_to_nothing_is_named_among_others(photos: Path, tmp_pa
 
 
 def test_a_picture_of_next_to_nothing_with_a_usual_name_is_worth_knowing_only(photos: Path, tmp_path: Path) -> None:
-    shutil.copytree(photos, data := tmp_path / "data")
-    pixels = np.full((32, 32, 3), 250, np.uint8)
-    pixels[14:18, 10:22] = 0
-    Image.fromarray(pixels).save(data / "class1" / "sunflower.png")
+    data = with_next_to_nothing(photos, tmp_path, "sunflower.png")
     (finding,) = placeholders(data, tmp_path / "out")
     assert not finding["look"]
 
