@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from botzoo.data.images import Images, Unreadable, read_images, unreadable
-from botzoo.data.sources.base import ImageData, Split
+from botzoo.data.sources.base import ImageData, SourceOptions, Split
 from botzoo.data.sources.find import find_images
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
@@ -27,6 +27,11 @@ def alone(work: Callable[[], T]) -> T:
     return work()
 
 
+def source_options(config: DataConfig) -> SourceOptions:
+    """Return what the user says of the data set."""
+    return SourceOptions(image_column=config.image_column, label_column=config.label_column)
+
+
 def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone) -> ImageData[Any]:
     """Find a data set, without the splits that a run leaves unread; raises what ``find_images`` and ``find_shards`` do.
 
@@ -34,14 +39,14 @@ def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
     """
-    columns = {"image_column": config.image_column, "label_column": config.label_column}
+    options = source_options(config)
     found: ImageData[Any]
     if not config.streaming:
-        found = find_images(dataset, **columns)
+        found = find_images(dataset, options)
     elif not isinstance(dataset, str | os.PathLike):
         raise DataError("Data in memory is not streamed: leave data.streaming out.")
     else:
-        found = from_main(lambda: find_shards(os.fspath(dataset), classes=config.classes, **columns))
+        found = from_main(lambda: find_shards(os.fspath(dataset), options, classes=config.classes))
     if config.fold is not None:
         return joined(found)
     return found if config.test_split else without_test(found)

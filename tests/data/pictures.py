@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.sources.base import Encoded, ImageData, Split
+from botzoo.data.sources.base import Encoded, ImageData, SourceOptions, Split
 from botzoo.data.sources.find import find_images
 from botzoo.data.splits import with_validation
 
@@ -44,4 +44,4 @@ RED = Image.new("RGB", (3, 2), (200, 30, 10))
 
 def open_images(dataset: Any, val_fraction: float = 0.2, seed: int = 0, **columns: str) -> ImageData[Split]:
     """A data set as a run gets it, with a validation split."""
-    return with_validation(find_images(dataset, **columns), val_fraction, seed)
+    return with_validation(find_images(dataset, SourceOptions(**columns)), val_fraction, seed)

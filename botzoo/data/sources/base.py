@@ -130,11 +130,26 @@ class ImageData(Generic[SplitT]):
         return {role: split for role, split in found.items() if split is not None}
 
 
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user says of a data set; what is None is found out.
+
+    Attributes:
+        image_column, label_column: columns of a table to use where types and names leave a choice.
+    """
+
+    image_column: str | None = None
+    label_column: str | None = None
+
+
+NOTHING_SAID = SourceOptions()
+
+
 class Source(ABC):
     """A kind of data set: one subclass in a file of its own, and its line in ``find.SOURCES``, which are asked in turn.
 
     Its methods are given what ``recognises`` said yes to: ``name`` as the user gave it, and the same as a ``path``, which need
-    not exist; ``image_column`` and ``label_column`` are those that the user names, where there are any.
+    not exist; and what else the user says of it.
     """
 
     @abstractmethod
@@ -142,14 +157,14 @@ class Source(ABC):
         """Tell whether the data set is of this kind, by a look at its name or at what is there."""
 
     @abstractmethod
-    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         """Return the data set's splits, its images still encoded; ``checked`` sees to what can be wrong with any data set.
 
         Raises:
             DataError: it cannot be read; in one line, with what to do.
         """
 
-    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
+    def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
         """Return the names of classes that each split has itself, by role; none where the data declares them for all."""
         return {}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.base import ImageData, Source, Split
+from botzoo.data.sources.base import ImageData, Source, SourceOptions, Split
 
 
 class Digits(Source):
@@ -14,7 +14,7 @@ class Digits(Source):
     def recognises(self, name: str, path: Path) -> bool:
         return name == "digits" and not path.is_dir()
 
-    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import ImageData, OwnNames, Source, Split, checked
+from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
 from botzoo.data.sources.folders import Folders, image_files
 from botzoo.data.sources.hub import HUB_NAMES, Hub
@@ -19,7 +19,7 @@ class _Shards(Source):
     def recognises(self, name: str, path: Path) -> bool:
         return path.is_dir() and bool(shard_files(path, ".tar")) and not image_files(path)
 
-    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
 
 
@@ -27,25 +27,25 @@ SOURCES: list[Source] = [Digits(), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 
-def find_images(dataset: Any, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:
+def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Split]:
     """Find a data set and return its splits as they are.
 
     Args:
         dataset: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
             are several), or the path of a folder (of class folders, of parquet files, or written by
             ``datasets.save_to_disk``); or the data itself, see ``in_memory``.
-        image_column, label_column: columns to use where the types leave a choice.
+        options: what the user says of it.
 
     Raises:
         DataError: it does not exist, is empty, has fewer than two classes, labels out of range, or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
     if not isinstance(dataset, str | os.PathLike):
-        return in_memory(dataset, image_column=image_column, label_column=label_column)
+        return in_memory(dataset, options)
     name = os.fspath(dataset)
     path = Path(name).expanduser()
     if (source := _source(name, path)) is not None:
-        return checked(source.open(name, path, image_column, label_column))
+        return checked(source.open(name, path, options))
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
         short = ["digits", *HUB_NAMES]
         missing = f"There is no data set {name!r}: no folder here has that name, and it is no short name."
@@ -64,7 +64,7 @@ def _source(name: str, path: Path) -> Source | None:
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
-def names_by_split(name: str, *, image_column: str | None = None, label_column: str | None = None) -> OwnNames:
+def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames:
     """Return the names of the classes that each split has itself, by role, also where they do not agree.
 
     Nothing is returned of data sets that declare their classes for all splits, such as those on the Hub.
@@ -74,5 +74,5 @@ def names_by_split(name: str, *, image_column: str | None = None, label_column: 
     """
     path = Path(name).expanduser()
     source = _source(name, path)
-    named = source.own_names(name, path, image_column, label_column) if source else {}
+    named = source.own_names(name, path, options) if source else {}
     return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}

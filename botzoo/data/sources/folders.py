@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, OwnNames, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import listing
 
@@ -32,7 +32,7 @@ class Folders(Source):
     def recognises(self, name: str, path: Path) -> bool:
         return path.is_dir() and any(path.iterdir())
 
-    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         roots, notes = split_roots(name, path)
         classes = subfolders(roots["train"])
         if not classes:
@@ -59,7 +59,7 @@ class Folders(Source):
         parts = splits["train"], splits.get("validation"), splits.get("test")
         return ImageData(name, tuple(classes), *parts, notes=tuple(notes))
 
-    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
+    def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
         return {role: subfolders(root) for role, root in split_roots(name, path)[0].items()}
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from botzoo.data.sources.base import ImageData, Source, Split
+from botzoo.data.sources.base import ImageData, Source, SourceOptions, Split
 from botzoo.data.sources.tables import as_splits, extracted, load_dataset, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
 from botzoo.util.hub import refusal, the_hub
@@ -44,16 +44,15 @@ class Hub(Source):
         is_path = path.exists() or name.startswith((".", "/", "~"))
         return not is_path and (name in HUB_NAMES or HUB_ID.fullmatch(name) is not None)
 
-    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         from huggingface_hub.constants import HF_HUB_CACHE
         from huggingface_hub.file_download import repo_folder_name
 
         load = partial(load_dataset, bars=sys.stderr.isatty())
         hub_id, license, loaded = from_hub(name, HUB_NAMES.get(name, name), load)
         folders = [Path(HF_HUB_CACHE, repo_folder_name(repo_id=hub_id, repo_type="dataset")), *extracted()]
-        data = open_tables(
-            name, as_splits(name, loaded), image_column, label_column or LABEL_COLUMNS.get(hub_id), folders
-        )
+        options = replace(options, label_column=options.label_column or LABEL_COLUMNS.get(hub_id))
+        data = open_tables(name, as_splits(name, loaded), options, folders)
         return replace(data, hub_id=hub_id, license=license)
 
 

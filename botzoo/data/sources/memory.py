@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from botzoo.data.decode import to_rgb
-from botzoo.data.sources.base import Encoded, ImageData, Split, checked
+from botzoo.data.sources.base import NOTHING_SAID, Encoded, ImageData, SourceOptions, Split, checked
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
 from botzoo.data.sources.labels import read_labels
 from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column
@@ -32,7 +32,7 @@ IMAGES = (
 _ONE_AT_A_TIME = Lock()  # data sets of others need not bear threads
 
 
-def in_memory(data: Any, *, image_column: str | None = None, label_column: str | None = None) -> ImageData[Split]:
+def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Split]:
     """Return data that was handed over as an object as a data set, with the checks of any other.
 
     Args:
@@ -48,7 +48,7 @@ def in_memory(data: Any, *, image_column: str | None = None, label_column: str |
             An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
             or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
             several, or of 0 and 1 for each class.
-        image_column, label_column: of a table, where types and names leave a choice.
+        options: what the user says of it.
 
     Raises:
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
@@ -60,8 +60,8 @@ def in_memory(data: Any, *, image_column: str | None = None, label_column: str |
     if any(tables):
         if not all(tables):
             raise DataError(f"The splits of {name} are of several kinds: give all as datasets.Dataset, or none.")
-        return checked(replace(open_tables(name, splits, image_column, label_column), in_memory=True))
-    parts = {role: _part(name, role, split, image_column, label_column) for role, split in splits.items()}
+        return checked(replace(open_tables(name, splits, options), in_memory=True))
+    parts = {role: _part(name, role, split, options) for role, split in splits.items()}
     labels = [label for part in parts.values() for label in part.labels]
     lists = [label for label in labels if isinstance(label, list)]
     if lists and len(lists) < len(labels):
@@ -113,15 +113,15 @@ class _Items:
             return self.items[i][0]
 
 
-def _part(name: str, role: str, split: Any, image_column: str | None, label_column: str | None) -> _Part:
+def _part(name: str, role: str, split: Any, options: SourceOptions) -> _Part:
     where = f"{role} split of {name}"
     if hasattr(split, "columns") and hasattr(split, "iloc"):  # a DataFrame, without an import of pandas
         columns = {str(column): split[column].tolist() for column in split.columns}
         of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
         of_labels = [column for column in LABEL_NAMES if column in columns and column not in of_images]
-        image = pick_column(name, "image", image_column, list(columns), of_images)
-        split = columns[image], columns[pick_column(name, "label", label_column, list(columns), of_labels[:1])]
-    elif image_column or label_column:
+        image = pick_column(name, "image", options.image_column, list(columns), of_images)
+        split = columns[image], columns[pick_column(name, "label", options.label_column, list(columns), of_labels[:1])]
+    elif options.image_column or options.label_column:
         raise DataError(f"{name} has no columns: leave image_column and label_column out.")
     names = None
     images: Any = _Items(split)

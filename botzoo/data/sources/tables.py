@@ -10,7 +10,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, Split
+from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.labels import element, read_labels
@@ -26,14 +26,14 @@ class Tables(Source):
     def recognises(self, name: str, path: Path) -> bool:
         return path.is_dir() and (_is_saved(path) or bool(shard_files(path, ".parquet")))
 
-    def open(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> ImageData[Split]:
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         tables, notes = self._tables(name, path)
-        data = open_tables(name, tables, image_column, label_column, [*own_folders(path), *extracted()])
+        data = open_tables(name, tables, options, [*own_folders(path), *extracted()])
         return replace(data, notes=(*data.notes, *notes))
 
-    def own_names(self, name: str, path: Path, image_column: str | None, label_column: str | None) -> OwnNames:
+    def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
         tables, _ = self._tables(name, path)
-        label = pick_columns(name, tables["train"].features, image_column, label_column)[1]
+        label = pick_columns(name, tables["train"].features, options)[1]
         named = {}
         for role, table in tables.items():
             if label in table.features:
@@ -192,8 +192,7 @@ def as_splits(name: str, loaded: Any) -> dict[str, Any]:
 def open_tables(
     name: str,
     tables: dict[str, Any],
-    image_column: str | None,
-    label_column: str | None,
+    options: SourceOptions,
     folders: Sequence[Path] | None = None,
 ) -> ImageData[Split]:
     """Return tables of the library datasets, by role, as a data set; raise DataError for columns that do not fit.
@@ -203,7 +202,7 @@ def open_tables(
     import datasets
 
     features = tables["train"].features
-    image, label = pick_columns(name, features, image_column, label_column)
+    image, label = pick_columns(name, features, options)
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
@@ -243,19 +242,19 @@ def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Cal
     return Path(path) if folders is None else inside(path, folders, describe(i).capitalize())
 
 
-def pick_columns(name: str, features: Any, image_column: str | None, label_column: str | None) -> tuple[str, str]:
+def pick_columns(name: str, features: Any, options: SourceOptions) -> tuple[str, str]:
     """Return the columns of images and labels: those asked for, or the only ones that their types allow; else DataError."""
     import datasets
 
     images = [c for c in features if isinstance(features[c], datasets.Image)]
     images = images or [c for c in features if _may_hold_images(features[c])]
-    image = pick_column(name, "image", image_column, features, images)
+    image = pick_column(name, "image", options.image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
     named = [c for c in LABEL_NAMES if c in features]
     by_name = [c for c in named if isinstance(features[c], datasets.Value)]
     by_name += [c for c in named if element(features[c]) is not None]
-    return image, pick_column(name, "label", label_column, features, by_type or by_element or by_name[:1])
+    return image, pick_column(name, "label", options.label_column, features, by_type or by_element or by_name[:1])
 
 
 def _may_hold_images(feature: Any) -> bool:

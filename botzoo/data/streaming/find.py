@@ -8,7 +8,15 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import CHARACTERS, SPLIT_NAMES, UNLABELLED, ImageData, missing_classes
+from botzoo.data.sources.base import (
+    CHARACTERS,
+    NOTHING_SAID,
+    SPLIT_NAMES,
+    UNLABELLED,
+    ImageData,
+    SourceOptions,
+    missing_classes,
+)
 from botzoo.data.sources.files import MAX_TEXT, read_file
 from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
 from botzoo.data.sources.tables import by_role, has_configurations, library_errors, open_builder, shard_files
@@ -19,16 +27,14 @@ from botzoo.util.outgoing import without_secrets
 from botzoo.util.text import brief, listing
 
 
-def find_shards(
-    name: str, *, image_column: str | None = None, label_column: str | None = None, classes: str | None = None
-) -> ImageData[Shards]:
+def find_shards(name: str, options: SourceOptions = NOTHING_SAID, *, classes: str | None = None) -> ImageData[Shards]:
     """Find the shards of the data set ``name`` and count their images.
 
     Args:
         name: a folder, a pattern of paths or addresses with ``{0000..1023}``, ``{a,b}`` or ``*``, a key of
             ``HUB_NAMES`` or a Hub id. Names tell the splits: train, validation and test, or words for them.
-        image_column, label_column: columns of parquet files, or endings of names in tar files (``jpg``, ``cls``); a key
-            in the JSON of ``NAME.json`` too.
+        options: what the user says of it. Its columns are those of parquet files, or endings of names in tar files (``jpg``,
+            ``cls``), or a key in the JSON of ``NAME.json``.
         classes: number of classes, or a file with the name of one on each line, where the shards do not name them.
 
     Returns:
@@ -40,9 +46,9 @@ def find_shards(
     """
     source = _find(name)
     urls = source.urls["train"]
-    label_column = label_column or LABEL_COLUMNS.get(source.hub_id or "")
+    options = replace(options, label_column=options.label_column or LABEL_COLUMNS.get(source.hub_id or ""))
     with opened(urls[0]) as file:
-        form, declared = form_of(name, file_of(urls[0]), file, image_column, label_column)
+        form, declared = form_of(name, file_of(urls[0]), file, options)
     declared = source.class_names.get(form.label, declared)
     if isinstance(form, ParquetForm):  # nothing else would say how many classes there are
         form = replace(form, counted=declared is None and classes is None)

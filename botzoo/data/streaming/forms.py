@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from os import SEEK_END
 from typing import Any, BinaryIO, cast
 
+from botzoo.data.sources.base import SourceOptions
 from botzoo.data.sources.files import MAX_TEXT
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
 from botzoo.data.sources.labels import element
@@ -185,17 +186,15 @@ def _tally(labels: Iterable[Any]) -> dict[Any, int]:
     return dict(counts)
 
 
-def form_of(
-    name: str, url: str, file: BinaryIO, image_column: str | None, label_column: str | None
-) -> tuple[Form, tuple[str, ...] | None]:
+def form_of(name: str, url: str, file: BinaryIO, options: SourceOptions) -> tuple[Form, tuple[str, ...] | None]:
     """Return how the shards of ``name`` are read, by the first one, and the class names that it declares."""
     if url.endswith(".tar"):
-        return _tar_form(name, file, image_column, label_column), None
+        return _tar_form(name, file, options), None
     import datasets
     from pyarrow.parquet import read_schema
 
     features = datasets.Features.from_arrow_schema(read_schema(file))
-    image, label = pick_columns(name, features, image_column, label_column)
+    image, label = pick_columns(name, features, options)
     if element(features[label]) is not None:
         raise _list_of_labels(name, label)
     check_features(name, "train", features, features, image, label)
@@ -203,19 +202,19 @@ def form_of(
     return ParquetForm(image, label), tuple(names) if names else None
 
 
-def _tar_form(name: str, file: BinaryIO, image_column: str | None, label_column: str | None) -> TarForm:
+def _tar_form(name: str, file: BinaryIO, options: SourceOptions) -> TarForm:
     samples = _samples(file, lambda number, kind: kind in ("json", "jsn"), 1)
     _, fields = next(samples, (0, dict[str, bytes]()))  # the first group of files stands for all
     images = [kind for kind in fields if f".{kind}" in IMAGE_SUFFIXES]
-    image = pick_column(name, "image", image_column, list(fields), images)
+    image = pick_column(name, "image", options.image_column, list(fields), images)
     described = next((kind for kind in ("json", "jsn") if kind in fields), None)
     about = json.loads(fields[described]) if described else {}
     keys = list(about)
     labels = [label for label in LABEL_NAMES if label in fields or label in keys]
-    label = pick_column(name, "label", label_column, [*fields, *keys], labels[:1])
+    label = pick_column(name, "label", options.label_column, [*fields, *keys], labels[:1])
     if label in keys and isinstance(about[label], list):
         raise _list_of_labels(name, label)
-    asked = image if image_column else None
+    asked = image if options.image_column else None
     return TarForm(asked, label) if label in fields else TarForm(asked, str(described), label)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from botzoo.data.images import Images
+from botzoo.data.open import source_options
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.find import find_images, names_by_split
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError
@@ -58,13 +59,13 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
 
 def unusable(config: FinetuneConfig, error: DataError) -> Report:
     """Return what is found in a data set that is there but cannot be trained on; raise ``error`` where there is none."""
-    columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
+    options = source_options(config.data)
     findings = [Finding("usable", str(error))]
     try:
-        data = find_images(config.dataset, **columns)
+        data = find_images(config.dataset, options)
     except BotzooError:  # even so, its names may be read and tell what is wrong
         try:
-            found = quick.check_names(names_by_split(config.dataset, **columns))
+            found = quick.check_names(names_by_split(config.dataset, options))
         except BotzooError:
             found = []
         if not found:

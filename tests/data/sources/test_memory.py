@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils.data import Dataset, Subset
 
 from botzoo.data.images import read_images
-from botzoo.data.sources.base import ImageData, Split
+from botzoo.data.sources.base import ImageData, SourceOptions, Split
 from botzoo.data.sources.find import find_images
 from botzoo.errors import DataError
 from data.pictures import noise, open_images
@@ -112,7 +112,7 @@ def test_lists_of_labels_are_several_labels(labels: Any) -> None:
 def test_columns_can_be_named() -> None:
     frame = pandas.DataFrame({"image": PICTURES, "mask": PICTURES, "kind": NAMES})
     assert "several image columns, image, mask" in refusal(frame)
-    assert find_images(frame, image_column="image", label_column="kind").class_names == ("cat", "dog")
+    assert find_images(frame, SourceOptions(image_column="image", label_column="kind")).class_names == ("cat", "dog")
 
 
 def test_numbers_of_declared_classes_may_be_missing() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from botzoo.data.sources.base import SourceOptions
 from botzoo.data.sources.find import names_by_split
 from data.pictures import open_images
 from data.sources.made import LABELS, refusal, table, write
@@ -217,5 +218,5 @@ def test_names_of_a_text_column_are_those_of_each_split(tmp_path: Path) -> None:
 
 def test_declared_names_are_those_of_each_split(tmp_path: Path) -> None:
     table(4).to_parquet(tmp_path / "train.parquet")
-    assert names_by_split(str(tmp_path), label_column="label") == {"train": ["cat", "dog"]}
+    assert names_by_split(str(tmp_path), SourceOptions(label_column="label")) == {"train": ["cat", "dog"]}
     assert names_by_split("owner/name") == {}

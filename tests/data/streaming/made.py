@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from botzoo.data.order import Order
+from botzoo.data.sources.base import ImageData, SourceOptions
 from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.shards import Shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.data.transforms import TrainTransform
 from botzoo.errors import BotzooError
@@ -67,8 +69,12 @@ def write_tables(folder: Path, sizes: tuple[int, ...] = (7, 1, 12, 9, 11), valid
     return folder
 
 
+def find(name: Path | str, classes: str | None = None, **columns: str) -> ImageData[Shards]:
+    return find_shards(str(name), SourceOptions(**columns), classes=classes)
+
+
 def stream(folder: Path | str, buffer: int = 6, role: str = "train", **options: Any) -> Stream:
-    return Stream(find_shards(str(folder), **options).splits[role], buffer)
+    return Stream(find(folder, **options).splits[role], buffer)
 
 
 def numbers(stream: Stream, order: Order, first: int, last: int) -> list[list[int]]:
@@ -79,7 +85,7 @@ def numbers(stream: Stream, order: Order, first: int, last: int) -> list[list[in
 def refusal(name: Path | str, **options: Any) -> str:
     """The one line with which streaming ``name`` is refused."""
     with pytest.raises(BotzooError) as caught:
-        find_shards(str(name), **options)
+        find(name, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from botzoo.data.order import Order
+from botzoo.data.sources.base import SourceOptions
 from botzoo.data.streaming import forms, shards
 from botzoo.data.streaming.find import find_shards
 from data.streaming.made import (
@@ -53,7 +54,7 @@ def test_class_names_are_those_of_the_column_asked_for(tmp_path: Path) -> None:
     card = {"configs": [{"config_name": "default", "data_files": files}], "dataset_info": {"features": features}}
     (tmp_path / "README.md").write_text(f"---\n{yaml.safe_dump(card, sort_keys=False)}---\n")
     assert find_shards(str(tmp_path)).class_names == ("a", "b", "c")
-    assert find_shards(str(tmp_path), label_column="kind").class_names == ("0", "1")
+    assert find_shards(str(tmp_path), SourceOptions(label_column="kind")).class_names == ("0", "1")
 
 
 def test_numbers_are_classes_where_each_of_them_occurs(tmp_path: Path) -> None:
