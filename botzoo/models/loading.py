@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from botzoo.models.foreign import no_model, read_config, read_file
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, work_offline
 from botzoo.util.cache import cached_file
-from botzoo.util.hub import refusal, the_hub, unanswered
+from botzoo.util.hub import reading, refusal, the_hub, unanswered
 from botzoo.util.text import brief
 
 
@@ -86,7 +86,8 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
     except Exception as error:
         constants.HF_HUB_OFFLINE = unanswered(error)
     try:
-        yield
+        with nullcontext() if hub_id is None or constants.HF_HUB_OFFLINE else reading(hub_id):
+            yield
     finally:
         constants.HF_HUB_OFFLINE = before
 

@@ -11,7 +11,7 @@ HEADING = 10
 """Width of the column of headings in what a run says."""
 
 
-def brief(error: BaseException, longest: int = 200) -> str:
+def brief(error: BaseException | str, longest: int = 200) -> str:
     """Return what an error says, on one line without a full stop, or its type where it says nothing."""
     return printable(str(error), longest).rstrip(".") or type(error).__name__
 

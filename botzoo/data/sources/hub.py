@@ -12,7 +12,7 @@ from typing import TypeVar
 from botzoo.data.sources.base import ImageData, Source, Split
 from botzoo.data.sources.tables import as_splits, extracted, load_dataset, open_tables
 from botzoo.errors import DataError, NetworkError, did_you_mean
-from botzoo.util.hub import refusal, the_hub
+from botzoo.util.hub import reading, refusal, the_hub
 from botzoo.util.text import first_line
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
         )
         hindrance = f"{unreached}: connect and try again, or use --dataset digits, or a folder of images."
     try:
-        with _cache_only(hindrance is not None):
+        with _cache_only(hindrance is not None), reading(hub_id):
             loaded = load(hub_id, configuration=configuration or None)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise NetworkError(gated) from error
