@@ -68,7 +68,7 @@ def refusal(address: str, error: BaseException, what: str = "model", endpoint: s
         tokens = f"{endpoint or constants.ENDPOINT}/settings/tokens"
         return PublishError(f"There is no token: make one that may write at {tokens}, then run `hf auth login`.")
     if isinstance(error, errors.GatedRepoError):  # a RepositoryNotFoundError too, so that it comes first
-        return NetworkError(f"{address} is gated: accept its terms on its page on {hub}, then run `hf auth login`.")
+        return NetworkError(gated(address, endpoint))
     if isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
         return ModelError(f"There is no {what} {address} on {hub}, or it is private: log in with `hf auth login`.")
     if status is None or status < 400 or isinstance(error, errors.EntryNotFoundError):
@@ -80,6 +80,11 @@ def refusal(address: str, error: BaseException, what: str = "model", endpoint: s
         return NetworkError(f"{hub} cannot serve {address} now (status {status}): give the same command again later.")
     said = brief(getattr(error, "server_message", None) or f"status {status}")
     return NetworkError(f"{hub} refuses {address} ({said}): mend that, or give another name.")
+
+
+def gated(address: str, endpoint: str | None = None) -> str:
+    """Return what is said of a repository whose terms have to be accepted."""
+    return f"{address} is gated: accept its terms on its page on {the_hub(endpoint)}, then run `hf auth login`."
 
 
 def passing(status: int | None) -> bool:

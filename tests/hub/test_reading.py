@@ -86,6 +86,12 @@ def test_a_data_set_is_read_by_its_old_name(double: HubDouble) -> None:
     assert find_images("me/pictures").class_names == ("a", "b")
 
 
+def test_a_data_set_whose_files_are_gated_is_told(double: HubDouble) -> None:
+    double.add("other/pictures", {"a/0.png": b"0", "README.md": b"# a"}, kind="dataset", gated=True)
+    with pytest.raises(NetworkError, match="other/pictures is gated: accept its terms on its page"):
+        find_images("other/pictures")
+
+
 def test_publishing_goes_on_by_the_old_name(
     double: HubDouble, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -64,7 +64,7 @@ def logged(name: str) -> str:
 
 EXITS: list[Callable[[str], str]] = [
     *(one_line, said, logged, printable, as_html, markdown.escaped, markdown.quoted, markdown.code, as_json),
-    *(lambda name: str(BotzooError(name)), lambda name: text.shorten(name, 99), lambda name: text.brief(OSError(name))),
+    *(lambda name: str(BotzooError(name)), lambda name: text.brief(OSError(name))),
     *(lambda name: csv_line([name, 1]), lambda name: next(text.table([[name, "1"]])), label),
 ]
 
