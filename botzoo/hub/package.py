@@ -86,9 +86,8 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
         raise PublishError(f"{secret}: write card and recipe anew by botzoo card.")
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
-    if folder != path and any(
-        (path / name).is_file() for name in ("run.json", "config.yaml")
-    ):  # which the card is made of
+    # which the card is made of
+    if folder != path and any((path / name).is_file() for name in ("run.json", "config.yaml")):
         try:
             checked(path)
         except BotzooError as error:

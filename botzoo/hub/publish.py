@@ -112,6 +112,8 @@ def _publish(
         published, unopened = info.sha, not private
         _record(package.folder, url, published, to_open=unopened)
         log.info("%-10s %s is new", "repository", package.repo)
+    if info.id != package.repo:
+        log.info("%-10s %s is called %s now; its old name leads there", "repository", package.repo, info.id)
     to_open, held = _check_visibility(info, private, unopened), _holds(info, package)
     head, expected = str(info.sha), parent or published
     if not held and not replace:

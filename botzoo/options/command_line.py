@@ -20,7 +20,7 @@ from botzoo.options.values import SWITCH, in_words, read
 from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
 from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
-from botzoo.util.text import first_line
+from botzoo.util.text import brief
 from botzoo.util.yaml_files import mapping_in, read_yaml
 
 
@@ -110,9 +110,9 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
     try:
         config = read_or_copy(file, lambda text: parse_config(text, file, config_class))
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else first_line(error)
+        why = error.strerror if isinstance(error, OSError) else brief(error, 300)
         cure = ": put it back, or remove its first line to have it as it is now."
-        cure = "" if isinstance(error, ConfigError) else cure
+        cure = "." if isinstance(error, ConfigError) else cure
         raise ConfigError(f"{file} cannot be read as the options of a run. {why}{cure}") from error
     if not secret_left_out(config.dataset):
         return config

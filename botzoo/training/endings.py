@@ -19,7 +19,7 @@ from botzoo.errors import DivergedError, LostProcessError, StoppedError
 from botzoo.training.recording.checkpoint import checkpoints
 from botzoo.training.state import Run
 from botzoo.util.guard import ENDING, ended_by
-from botzoo.util.text import and_list, first_line, program
+from botzoo.util.text import and_list, brief, program
 
 POLL_STEPS = 10
 """On several GPUs the processes agree on stopping every so many steps, on CPUs at each."""
@@ -128,7 +128,7 @@ def lost_process(error: RuntimeError, processes: int) -> str | None:
         why = f" (killed by a signal: {how[1]})" if how else ""
         return f"A process that decodes images has died{why}, as where memory runs out"
     if processes > 1 and re.search(r"gloo|NCCL|Connection (closed|reset) by peer", said):
-        return f"Another process of this run has died ({first_line(error)[:80]})"
+        return f"Another process of this run has died ({brief(error, 80)})"
     return None
 
 

@@ -5,27 +5,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from botzoo.errors import printable
-from botzoo.util.outgoing import one_line, without_secrets
+from botzoo.util.outgoing import one_line
 
 HEADING = 10
 """Width of the column of headings in what a run says."""
 
 
-def brief(error: BaseException, longest: int = 200) -> str:
+def brief(error: BaseException | str, longest: int = 200) -> str:
     """Return what an error says, on one line without a full stop, or its type where it says nothing."""
     return printable(str(error), longest).rstrip(".") or type(error).__name__
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type where it says nothing."""
-    said = str(error).strip()
-    return printable(said.splitlines()[0], 300) if said else type(error).__name__
-
-
-def shorten(text: str, longest: int) -> str:
-    """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
-    text = one_line(" ".join(without_secrets(text).split()))
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def listing(names: Sequence[str], limit: int = 5) -> str:

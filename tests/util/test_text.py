@@ -2,8 +2,9 @@
 
 import pytest
 
+from botzoo.errors import printable
 from botzoo.util.nested import flat, nested
-from botzoo.util.text import and_list, duration, epochs_words, listing, shorten, table, under
+from botzoo.util.text import and_list, duration, epochs_words, listing, table, under
 
 
 def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
@@ -27,7 +28,7 @@ def test_epochs(epochs: float, words: str) -> None:
 
 
 def test_what_is_too_long_ends_in_an_ellipsis() -> None:
-    assert shorten("a  b\ncdef", 5) == "a b …"
+    assert printable("a  b\ncdef", 5) == "a b …"
 
 
 def test_lists_for_people() -> None:

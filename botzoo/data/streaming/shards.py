@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from botzoo.data.sources.files import MAX_TEXT, open_file
 from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
-from botzoo.errors import DataError, printable
+from botzoo.errors import DataError
 from botzoo.util.cache import Store
 from botzoo.util.outgoing import without_secrets
+from botzoo.util.text import brief
 
 STORE = Store("shards", ".json", "counts of shards", "counted")
 
@@ -228,7 +229,7 @@ def named_errors(url: str) -> Iterator[None]:
             error, url
         )
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
-        why = printable(without_secrets(str(error), url)).rstrip(".") or type(error).__name__
+        why = brief(without_secrets(str(error), url) or error)
         raise DataError(f"The shard {url} cannot be read ({why}): get it again.") from said(error, url)
 
 

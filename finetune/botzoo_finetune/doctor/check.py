@@ -15,13 +15,13 @@ from botzoo.data.images import Images
 from botzoo.data.open import source_options
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.find import find_images, names_by_split
-from botzoo.errors import BotzooError, ConfigError, DataError, ModelError
+from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, printable
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_json, write_text
-from botzoo.util.text import listing, shorten, under
+from botzoo.util.text import listing, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor import duplicates, labels, page, placeholders, quick
 from botzoo_finetune.doctor.findings import Finding, Report, Roll
@@ -186,4 +186,4 @@ class QuickCheck(Callback):
         parts = [f.reason for f in found if f.look and not f.images]
         parts += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
         parts += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-        return [("check", f"{shorten('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []
+        return [("check", f"{printable('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []

@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
 from botzoo.util.outgoing import as_html, one_line
-from botzoo.util.text import shorten, under
+from botzoo.util.text import under
 from botzoo_finetune.doctor.findings import Check, Finding, Report
 
 ADVICE: dict[Check, str] = {
@@ -60,7 +60,7 @@ def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
     several = f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else ""
-    remarks = (shorten(remark, 500) for remark in report.remarks)
+    remarks = (printable(remark, 500) for remark in report.remarks)
     yield from under("data", [f"{report.dataset}{several}", *remarks, *facts(report)], WIDTH)
     for check, findings in by_check(report):
         look = sum(finding.look for finding in findings)
@@ -68,7 +68,7 @@ def lines(report: Report) -> Iterator[str]:
         if rest := len(findings) - look:
             counts.append(f"{rest:,} worth knowing" if look else "worth knowing")
         first = sorted(findings, key=lambda finding: not finding.look)[:SHOWN]
-        shown = [f"  {shorten(with_names(report, finding), 400)}" for finding in first]
+        shown = [f"  {printable(with_names(report, finding), 400)}" for finding in first]
         shown += [f"  and {len(findings) - SHOWN:,} more"] if len(findings) > SHOWN else []
         yield from under(check, [": ".join(filter(None, [", ".join(counts), ADVICE[check]])), *shown], WIDTH)
     yield from under("result", [verdict(report)], WIDTH)
