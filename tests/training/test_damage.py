@@ -139,7 +139,7 @@ def test_a_value_of_another_type_in_run_json_is_one_line(finished_run: Path, tmp
         for group in groups:
             place = place[group]
         place[last] = {"another": "type"}
-        write_json(folder / "run.json", changed)
+        write_json(folder / "run.json", changed, seal=True)
         with pytest.raises(CheckpointError, match=f"run.json has no {key}"):
             checked(folder)
 

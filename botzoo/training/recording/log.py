@@ -29,7 +29,7 @@ def open_records(run: Run, command: str, *, resumed: bool) -> None:
     if "precision" in run.facts:  # a run that goes on is given its precision by name, and had a reason for it
         run.precision = replace(run.precision, reason=run.facts["precision"]["reason"])
     if resumed and run.is_main:
-        mend(run.folder, run.config, run.facts)
+        mend(run.folder, run.config, run.facts, run.progress.step)
     # nothing where the run begins, also in a folder in which one was killed as it began
     run.history.take_up(checkpoint.place(run.folder / "checkpoints", run.progress.step) / "metrics.jsonl")
     start_tracker(run.config, run.accelerator, run.folder)
