@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from botzoo.models.folder import config_sha256
 from botzoo.options.config import TrainConfig
 from botzoo.results.record import RunRecord
 from botzoo.tasks.answers import write_answers
@@ -126,6 +127,7 @@ def write_run(record: RunRecord) -> Path:
     (model / "model.safetensors").write_bytes(b"weights")
     write_json(model / "config.json", record.model_config)
     facts = record.facts | {"weights_sha256": sha256_of(model / "model.safetensors"), "files": {}}
+    facts["config_sha256"] = config_sha256(model)
     write_json(record.folder / "run.json", facts, seal=True)
     write_text(record.folder / "config.yaml", sealed(yaml.safe_dump(record.options, sort_keys=False)))
     write_text(record.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in record.history))

@@ -20,11 +20,12 @@ from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
-from botzoo.results.report import checked, run_of
+from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
 from botzoo.util.markdown import code
 from botzoo.util.outgoing import public
+from botzoo.util.text import and_list
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -88,9 +89,13 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
     if (run := run_of(folder)) is not None:  # which the card is made of
         try:
-            checked(run)
+            others, holds = not_as_written(checked(run))
         except BotzooError as error:
             raise PublishError(str(error)) from error
+        if not holds:
+            raise PublishError(
+                f"{and_list(others)} in {folder}: not as {run} has it; botzoo card {run} writes it anew."
+            )
     changed: dict[str, bytes] = {}
     temperature, where = temperature_in(config), "in config.json"
     try:

@@ -156,14 +156,14 @@ def _find(name: str) -> _Subject:
 def _check_run(run: Path) -> Check:
     """Compare a model folder with the records of the run that it is in."""
     try:
-        others, same = not_as_written(checked(run))
+        others, holds = not_as_written(checked(run))
     except BotzooError as error:
         return Check("run", "differs", str(error))
     if not others:
         return Check("run", "agrees", "its files are as it wrote them, and the card says what they say")
     words = f"{and_list(others)} in {run / 'model'}: not as the run's records have it; botzoo card {run} writes it anew"
     # Words may be added to a card, and a later version may write another.
-    return Check("run", "unknown" if same and "metrics.jsonl" not in others else "differs", words)
+    return Check("run", "unknown" if holds else "differs", words)
 
 
 def _options(recipe: Path) -> TrainConfig:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from botzoo.errors import CheckpointError
+from botzoo.models.folder import config_sha256
 from botzoo.models.foreign import read_config, temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
@@ -62,12 +63,11 @@ class RunRecord:
                 f"{folder / 'run.json'} has no files and digests: --resume {folder} evaluates it anew."
             )
         if name := differing_from(files, folder):
-            raise CheckpointError(
-                f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove "
-                f"{folder / 'model'} and evaluate the run by --resume {folder}."
-            )
+            raise _changed(folder, name)
         history = _read(folder / "metrics.jsonl", lambda text: {"lines": [*map(parse_json, text.splitlines())]})
         model_config = public(read_config(folder / "model" / "config.json"))
+        if config_sha256(folder / "model") != facts.get("config_sha256"):
+            raise _changed(folder, "model/config.json")
         task, roles = task_named(facts["task"]), {facts["split"], "validation"}
         read = {role: read_answers(folder / "evaluation" / f"{role}.parquet") for role in roles}
         names, answers = read[facts["split"]]
@@ -192,6 +192,13 @@ NEEDED: dict[str, Any] = {
     **dict.fromkeys(("data.class_names", "data.notes"), list),
 }
 """What run.json says of a finished run, and of which type."""
+
+
+def _changed(folder: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove {folder / 'model'} and "
+        f"evaluate the run by --resume {folder}."
+    )
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:

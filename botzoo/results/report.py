@@ -68,7 +68,7 @@ def not_as_written(record: RunRecord) -> tuple[list[str], bool]:
     """Compare the texts beside the weights with what ``describe`` makes of the record.
 
     Returns:
-        The names of those that are other than that, and whether README.md claims the figures of the record.
+        The names of those that are other than that, and whether that is no more than words of README.md: it has the figures.
     """
     model = record.model_folder
     texts: dict[str, Write] = {name: write for name, write in FILES.items() if not name.endswith(".png")}
@@ -77,8 +77,10 @@ def not_as_written(record: RunRecord) -> tuple[list[str], bool]:
         for name, write in texts.items():
             write(record, Path(temporary, name))
         others = [name for name in texts if _content(model / name) != _content(Path(temporary, name))]
-        same = "README.md" not in others
-        return others, same or claim_in_card(model / "README.md") == claim_in_card(Path(temporary, "README.md"))
+        words = others == ["README.md"] and claim_in_card(model / others[0]) == claim_in_card(
+            Path(temporary, others[0])
+        )
+        return others, not others or words
 
 
 def _content(file: Path) -> bytes | None:
