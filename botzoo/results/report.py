@@ -90,7 +90,8 @@ def _content(file: Path) -> bytes | None:
 def is_complete(folder: Path) -> bool:
     """Tell whether a run has ended and its files are as it wrote them; where they are not, that is said.
 
-    Raises CheckpointError: they are not, and there is no checkpoint to make them anew from.
+    Raises:
+        CheckpointError: they are not, and there is no checkpoint to make them anew from.
     """
     if not all((folder / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         return False  # it has its card to write yet

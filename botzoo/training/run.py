@@ -65,9 +65,11 @@ def train(
         command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
-    Raises StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written; LostProcessError: a process that
-    it needs has died; DivergedError: the loss became NaN or infinite; BotzooError: anything else that a user can mend, in
-    one line.
+    Raises:
+        StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written.
+        LostProcessError: a process that it needs has died.
+        DivergedError: the loss became NaN or infinite.
+        BotzooError: anything else that a user can mend, in one line.
     """
     if resume is None:
         check_output(config)

@@ -59,7 +59,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     ``progress`` stands in state.json, beside the SHA-256 of that and of all other files: ``tensors``, which are state dicts,
     loadable with ``weights_only=True``, and ``COPIES`` of what is beside ``folder``. ``keep`` is at least 1.
 
-    Raises CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
+    Raises:
+        CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
     """
     final = place(folder, progress.step)
     try:
@@ -95,7 +96,8 @@ def checkpoints(folder: Path) -> list[Path]:
 def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
     """Return the newest undamaged checkpoint, or None where there is none at all; log which ones are passed over.
 
-    Raises CheckpointError: there are checkpoints, and all are damaged.
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged.
     """
     found = checkpoints(folder)
     for path in reversed(found):
