@@ -211,5 +211,5 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason, run = brief(error) if path.is_file() else "there is no such file", path.parent
         raise CheckpointError(
-            f"{path} cannot be read ({reason}): put it back, or take it from a checkpoint by --resume {run}."
+            f"{path} cannot be read ({reason}): put it back, or do the run's end again by --resume {run}."
         ) from error

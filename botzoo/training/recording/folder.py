@@ -37,7 +37,6 @@ log = logging.getLogger("botzoo")
 PATIENCE = 10
 """Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
-
 BEGINNING = {".lock", "checkpoints", "config.yaml", ".config.yaml.part", "run.json", ".run.json.part", "log.txt"}
 BEGINNING |= {"metrics.jsonl", "evaluation", "tracker", str(BEST), f"{BEST.parent}/.{BEST.name}.part"}
 """What a run may have left that was killed before its first checkpoint, with the evaluation of what it starts from."""
