@@ -27,7 +27,7 @@ from botzoo.models.create import Network
 from botzoo.models.licence import combined_license
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
-from botzoo.util.files import write_json
+from botzoo.util.files import read_json, write_json
 from botzoo.util.outgoing import without_secrets
 
 log = logging.getLogger("botzoo")
@@ -249,7 +249,7 @@ def _commit(package: Package, info: ModelInfo, head: str, hub: Connection) -> st
 def _records(folder: Path) -> dict[str, Any]:
     """Return what the folder has published where, as its published.json says; only the checks above depend on it."""
     try:
-        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        return dict(read_json(folder / RECORD))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -122,7 +122,8 @@ def explain(address: str, error: Exception) -> BotzooError:
         return NetworkError(f"{what}: {cure}.", unreachable=True)
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
-    return CheckpointError(f"{address} cannot be created: {brief(error)}.")
+    cure = ", as its config.json has it: fetch or copy the folder again" if ":" in address else ""
+    return CheckpointError(f"{address} cannot be created{cure} ({brief(error)}).")
 
 
 def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

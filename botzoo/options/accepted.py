@@ -7,6 +7,9 @@ from botzoo.options.facts import Accepted
 MOST_RUNS = 10_000
 """Of one command; more are rather a seed behind the wrong flag."""
 
+TEMPERATURES = (0.01, 100.0)
+"""Smallest and largest number that logits are divided by."""
+
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 
 

@@ -108,7 +108,7 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
     Raises ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
     """
     try:
-        config = read_or_copy(file, lambda text: parse_config(text, file, config_class))
+        config = read_or_copy(file, lambda text: parse_config(text, file, config_class), edited=True)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else brief(error, 300)
         cure = ": put it back, or remove its first line to have it as it is now."

@@ -4,7 +4,6 @@ C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Netwo
 and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them, kept in config.json.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.models.foreign import read_config
 from botzoo.util.files import write_json
 
 BINS, FOLDS = 15, 5
@@ -134,5 +134,4 @@ def write_temperature(folder: Path, temperature: float) -> None:
     would be one for generating text.
     """
     file = folder / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8"))
-    write_json(file, config | {"calibration": {"temperature": temperature}}, exact=True)
+    write_json(file, read_config(file) | {"calibration": {"temperature": temperature}}, exact=True)

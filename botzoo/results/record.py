@@ -1,6 +1,5 @@
 """A finished run as its folder tells it: plain values, from which everything else in this package is made."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from botzoo.errors import CheckpointError
-from botzoo.models.foreign import temperature_in
+from botzoo.models.folder import config_sha256
+from botzoo.models.foreign import read_config, temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
@@ -17,7 +17,7 @@ from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
-from botzoo.util.files import differing_from, read_sealed
+from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
 from botzoo.util.text import and_list, brief, program
@@ -42,7 +42,7 @@ class RunRecord:
         """Read the folder of a finished run.
 
         Raises:
-            CheckpointError: it is no run, has not finished, or a file of it is missing, damaged or of another botzoo.
+            CheckpointError: it is no run, has not finished, or a file of it is missing, damaged, edited or of another botzoo.
             ConfigError: an option in config.yaml is out of its range.
         """
         if not (folder / "config.yaml").is_file():
@@ -50,23 +50,24 @@ class RunRecord:
         if not (folder / "model" / "config.json").is_file():
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
         options = _read(folder / "config.yaml", parse_yaml)
-        facts = _read(folder / "run.json", json.loads)
+        facts = _read(folder / "run.json", parse_json)
         known = flat(facts)
         if missing := [key for key, kind in NEEDED.items() if not isinstance(known.get(key, ...), kind)]:
             raise CheckpointError(
                 f"{folder / 'run.json'} has no {', no '.join(missing[:3])}: the run has not finished, or another version of "
                 f"botzoo wrote it. Go on with it by --resume {folder}."
             )
-        files = facts.get("files", {})
+        files = facts.get("files")
         if not isinstance(files, dict):
-            raise CheckpointError(f"{folder / 'run.json'} is damaged: its files are no names and digests.")
-        if name := differing_from(files, folder):
             raise CheckpointError(
-                f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove "
-                f"{folder / 'model'} and evaluate the run by --resume {folder}."
+                f"{folder / 'run.json'} has no files and digests: --resume {folder} evaluates it anew."
             )
-        history = _read(folder / "metrics.jsonl", lambda text: {"lines": list(map(json.loads, text.splitlines()))})
-        model_config = _read(folder / "model" / "config.json", json.loads)
+        if name := differing_from(files, folder):
+            raise _changed(folder, name)
+        history = _read(folder / "metrics.jsonl", lambda text: {"lines": [*map(parse_json, text.splitlines())]})
+        model_config = public(read_config(folder / "model" / "config.json"))
+        if config_sha256(folder / "model") != facts.get("config_sha256"):
+            raise _changed(folder, "model/config.json")
         task, roles = task_named(facts["task"]), {facts["split"], "validation"}
         read = {role: read_answers(folder / "evaluation" / f"{role}.parquet") for role in roles}
         names, answers = read[facts["split"]]
@@ -193,7 +194,14 @@ NEEDED: dict[str, Any] = {
 """What run.json says of a finished run, and of which type."""
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+def _changed(folder: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove {folder / 'model'} and "
+        f"evaluate the run by --resume {folder}."
+    )
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         lines = path.suffix == ".jsonl"  # run.json has the digest of those
         found = public(parse(path.read_text(encoding="utf-8") if lines else read_sealed(path)))
@@ -201,5 +209,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
             raise ValueError("it holds no names and values")
         return found
     except (OSError, ValueError) as error:
-        reason = brief(error) if path.is_file() else "there is no such file"
-        raise CheckpointError(f"{path} cannot be read ({reason}).") from error
+        reason, run = brief(error) if path.is_file() else "there is no such file", path.parent
+        raise CheckpointError(
+            f"{path} cannot be read ({reason}): put it back, or do the run's end again by --resume {run}."
+        ) from error

@@ -17,7 +17,7 @@ from botzoo.data import open as opening
 from botzoo.data.order import Order, class_sampler
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
-from botzoo.errors import ConfigError
+from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.create import Network, adopt, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
@@ -285,7 +285,11 @@ def make_teacher_of(
     student, scale = network.preprocessing, config.data.train_scale
     later = student.size if config.data.train_scale_epochs is not None else 0  # progressive resizing ends at full size
     crop = max(student.train_size(scale), later)
-    return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
+    try:
+        return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
+    except BotzooError as error:
+        error.value = config.distillation  # by which an ablation knows that it is of the teacher
+        raise
 
 
 def make_optimizer_of(config: TrainConfig, model: nn.Module, accelerator: Accelerator) -> torch.optim.Optimizer:

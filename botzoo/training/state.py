@@ -1,5 +1,6 @@
 """A run as it goes: its parts, where it stands, and what is known of it."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -167,6 +168,11 @@ class Run:
     def is_main(self) -> bool:
         """Whether this process is the one that writes and speaks."""
         return bool(self.accelerator.is_main_process)
+
+    @property
+    def epochs_done(self) -> int:
+        """The epoch, counted from 1, that the last step belongs to; 0 before the first."""
+        return math.ceil(self.progress.step / self.order.steps_per_epoch)
 
     def epoch_of(self, step: int) -> int:
         """Return the epoch, counted from 0, that a step belongs to."""

@@ -73,9 +73,7 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
         raise ValueError(f"at most {BYTES:,} bytes are read")
     try:
         return yaml.load(text, Loader=_Text if as_text else _Typed)
-    except (
-        Exception
-    ) as error:  # of a value that is not what its tag says, PyYAML raises KeyError, IndexError and others
+    except Exception as error:  # PyYAML raises KeyError, IndexError and others of a value that is not what its tag says
         raise ValueError(brief(error, 300)) from error
 
 

@@ -17,9 +17,8 @@ from timm.data import create_transform, resolve_model_data_config
 from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
 from botzoo.inference.load import label_names, load, to_fetch
-from botzoo.inference.options import TEMPERATURES, TTA
+from botzoo.inference.options import TTA
 from botzoo.inference.predict import Predictor, prepared_for, views
-from botzoo.models import foreign
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.results.calibration import write_temperature
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -204,10 +203,6 @@ def test_somebody_elses_calibration_is_passed_over(run: Path, tmp_path: Path) ->
     assert load(str(folder)).temperature is None
     file.write_text(json.dumps(json.loads(file.read_text()) | {"calibration": "isotonic"}))
     assert load(str(folder)).temperature is None
-
-
-def test_the_command_takes_what_a_config_may_hold() -> None:
-    assert TEMPERATURES == foreign.TEMPERATURES
 
 
 # Models and labels

@@ -187,6 +187,11 @@ def training(record: RunRecord) -> Iterator[str]:
         f"{after}. Learning rate {schedule['peak']:.4g}: {warm}{decay}. Arithmetic in {precision}, weights in fp32. The "
         "settings as they took effect:"
     )
+    if edited := facts.get("edited"):
+        yield (
+            f"The settings were changed by hand after step {and_list(edited)}: these are the last ones, and what held before "
+            "is not known."
+        )
     settings = effective(TrainConfig, flat(record.options))
     if not has_momentum(record.config.optimizer):
         settings.pop("optim.momentum", None)  # effective() does not know the optimizers

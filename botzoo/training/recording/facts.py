@@ -13,6 +13,7 @@ from botzoo import __version__
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
+from botzoo.models.folder import config_sha256
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.task import Evaluation
@@ -38,8 +39,10 @@ def check_own(folder: Path, own: Own) -> None:
 def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
 
-    Raises ConfigError: there are as many processes no longer, and which images each step sees depends on their number;
-    DataError: the images are not those that the run began with; CheckpointError: the teacher's weights are not.
+    Raises:
+        ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
+        DataError: the images are not those that the run began with.
+        CheckpointError: the teacher's weights are not.
     """
     images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}
@@ -136,7 +139,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
     facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():
-        facts["weights_sha256"] = sha256_of(weights)
+        facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
     return facts
 
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.models.cost import state_per_weight
+from botzoo.training.recording.checkpoint import BEST
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import make_optimizer
 from botzoo.util.text import mib
@@ -28,7 +29,7 @@ def check_room(run: Run, folder: Path) -> None:
     best = weights * (1 + min(run.config.soup or 0, epochs))
     # The newest is there before the oldest goes; the model comes when all checkpoints are written.
     most = best + max(min(written, kept + 1) * checkpoint, min(written, kept) * checkpoint + model)
-    places = [folder / "checkpoints" / "best.safetensors", *(folder / "checkpoints").glob("step-*/*")]
+    places = [folder / BEST, *(folder / "checkpoints").glob("step-*/*")]
     there = sum(file.stat().st_size for file in places if file.is_file())  # their room is used again
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if (free := shutil.disk_usage(existing).free) < most - there:

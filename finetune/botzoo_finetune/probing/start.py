@@ -98,9 +98,8 @@ class StartFromProbe(Callback):
         if start is None or evaluation.score <= self.best.get("score", -1.0):
             return
         gain, low, high = evaluation.gain(start)
-        epoch = -(-run.progress.step // run.order.steps_per_epoch)
         interval = {"gain": gain, "interval_95": [low, high], "images": len(evaluation)}
-        self.best = {"start": start.score, "epoch": epoch, "score": evaluation.score, **interval}
+        self.best = {"start": start.score, "epoch": run.epochs_done, "score": evaluation.score, **interval}
 
     def on_train_end(self, run: Run) -> None:
         """Say in run.json what training has gained, where the weights are those of the best epoch or of the start."""

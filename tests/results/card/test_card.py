@@ -436,3 +436,8 @@ def test_the_line_that_loads_the_model_runs(finished_run: Path) -> None:
     line = next(line.strip() for line in summary(RunRecord.load(finished_run)) if "timm.create_model" in line)
     assert len(eval(line, {"timm": timm}).pretrained_cfg["label_names"]) == 3
     assert os.fspath(finished_run / "model") in line
+
+
+def test_a_card_says_after_which_step_its_options_were_edited() -> None:
+    assert "changed by hand after step 3 and 9:" in card_of(a_record(edited=[3, 9])).text
+    assert "changed by hand" not in card_of(a_record()).text
