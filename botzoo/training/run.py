@@ -28,7 +28,7 @@ from botzoo.training.distributed import end_trackers, from_main, on_main, same_e
 from botzoo.training.endings import StopRequest, diverged, show_progress, stopped, told_how_to_go_on
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
+from botzoo.training.recording.facts import check_own, gain_facts, run_facts, write_evaluation
 from botzoo.training.recording.folder import (
     RunLog,
     begin,
@@ -234,6 +234,7 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
         )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)
+        run.facts |= gain_facts(run, evaluations["validation"])
         # run.json last: it has the SHA-256 of the weights, and says by that that the run is complete.
         run.facts = run_facts(run)
         write_facts(run.folder, run.facts)

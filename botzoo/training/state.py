@@ -18,7 +18,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
-from botzoo.tasks.task import Task
+from botzoo.tasks.task import Evaluation, Task
 from botzoo.training.recording.checkpoint import Progress
 from botzoo.training.recording.history import History
 from botzoo.training.steps.feed import Feed
@@ -114,6 +114,7 @@ class Run:
         trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
         place: the run's folder, None until all that can be refused has been.
         progress: steps taken, best epoch and the like, as in the newest checkpoint.
+        start: the evaluation of the validation split that epochs have to beat; None where none was made before the first step.
         history, facts: the lines of metrics.jsonl; what run.json says.
     """
 
@@ -132,6 +133,7 @@ class Run:
     feed: Feed
     place: Path | None = None
     progress: Progress = field(default_factory=Progress)
+    start: Evaluation | None = None
     history: History = field(default_factory=lambda: History(None))
     facts: dict[str, Any] = field(default_factory=dict)
 

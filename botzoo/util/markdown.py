@@ -45,11 +45,6 @@ def _ticks(line: str) -> int:
     return max(map(len, re.findall("`+", line)), default=0)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 image, 1,200 images."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of ``head`` and ``rows``, each as many cells of Markdown, which a bar in them does not end."""
     lines = [head, ["---"] * len(head), *rows]

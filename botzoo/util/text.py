@@ -34,6 +34,11 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """Return a number with its noun: 1 image, 1,200 images, 2 classes where ``nouns`` says so."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
 def program(command: str) -> str:
     """Return the words of a command line before its options, such as ``botzoo train``."""
     return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))

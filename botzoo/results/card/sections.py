@@ -18,9 +18,9 @@ from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
 from botzoo.training.steps.optimizer import has_momentum
-from botzoo.util.markdown import code, code_block, counted, escaped, link, quoted, table
+from botzoo.util.markdown import code, code_block, escaped, link, quoted, table
 from botzoo.util.nested import flat
-from botzoo.util.text import and_list, duration, epochs_words
+from botzoo.util.text import and_list, counted, duration, epochs_words
 
 OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\. Choose one before publishing.*")
 

@@ -79,6 +79,19 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     return facts
 
 
+def gain_facts(run: Run, kept: Evaluation) -> dict[str, Any]:
+    """Return what run.json says of the gain of the ``kept`` weights over the start; nothing where the start was kept.
+
+    Points and their paired 95 % interval are of the validation split, which chose the epoch; no start sees the test split.
+    """
+    start, best = run.start, run.progress.best_epoch
+    if start is None or not best:
+        return {}
+    gain, *interval = kept.gain(start)
+    scores = {"split": "validation", "start": start.score, "epoch": best, "score": kept.score}
+    return {"gain": scores | {"gain": gain, "interval_95": interval, "images": len(kept)}}
+
+
 def run_facts(run: Run) -> dict[str, Any]:
     """Return what run.json holds at the end: what it has already, and what config.yaml and metrics.jsonl do not say.
 

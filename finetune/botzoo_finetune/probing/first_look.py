@@ -27,7 +27,7 @@ from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
-from botzoo.util.text import under
+from botzoo.util.text import counted, under
 from botzoo_finetune import auto
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import outcomes
@@ -266,8 +266,10 @@ def lines(look: Look) -> Iterator[str]:
     first = f"{share} (95 % interval {low:.2f} to {high:.2f}), {look.after}"
     yield from under("probe", [first, fit, near, error])
     curve = ", ".join(f"{n:,} images: {top1:.1f} %" for n, top1 in seen.curve)
-    twice = [f"twice as many: about {more:.1f} %, if the error goes on falling as it has"] if more is not None else []
-    yield from under("more data", [curve, *twice])
+    twice = f"what twice as many would bring cannot be told from {counted(len(evaluation), 'validation image')}"
+    if more is not None:
+        twice = f"twice as many: about {more:.1f} %, if the error goes on falling as it has"
+    yield from under("more data", [curve, twice])
     yield from class_table(class_figures(evaluation, run.data.class_names))
     yield from under("next", ["the same command without --probe fine-tunes, starting from this classifier"])
 
