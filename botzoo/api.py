@@ -97,6 +97,8 @@ def from_python(
         data, model, transform, loss, resume, options: as of ``train``.
         how: further arguments of ``execute``.
     """
+    if data is None and resume is None:
+        raise ConfigError("data is None: give the name of a data set, its folder, or the images themselves.")
     in_memory = not isinstance(data, str | os.PathLike)
     own = Own(data if in_memory else None, model if isinstance(model, nn.Module) else None, transform, loss)
     folder = Path(resume).expanduser() if resume is not None else None

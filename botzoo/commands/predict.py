@@ -11,6 +11,7 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
 from botzoo.util.outgoing import plain, say
+from botzoo.util.text import counted
 
 DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
 
@@ -86,7 +87,7 @@ def run(argv: list[str]) -> None:
             for line in FORMATS[form](readable()):
                 file.write(f"{plain(line)}\n")  # names of classes stay as they are
         if unreadable == len(images):
-            raise DataError(f"Of {len(images)} image(s) none can be read: give others.")
+            raise DataError(f"Of {counted(len(images), 'image')} none can be read: give others.")
     if unreadable:
         raise SystemExit(1)
 

@@ -20,8 +20,9 @@ ROWS = 1 << 12  # images that are held in float64 at once: all of them would tak
 LOGITS = 1 << 22  # numbers of theirs, which are more where there are more than 1,024 classes
 SIGNIFICANT = 3.84
 """Twice the gain in log-likelihood that one of twenty sets of images exceeds where the true temperature is 1: the 95 %
-quantile of chi squared with one degree of freedom (Wilks 1938). On 12 images a temperature has to lower their mean loss by 0.16 nats,
-on 10,000 by 0.0002. The gain is that of images which have not helped to fit, so a kept one is rarer still."""
+quantile of chi squared with one degree of freedom (Wilks 1938). On 12 images a temperature has
+to lower their mean loss by 0.16 nats, on 10,000 by 0.0002. The gain is that of images which have not helped to fit, so a kept
+one is rarer still."""
 DRAWS = 20  # sets of answers, as a perfectly calibrated network would give them, that chance is measured by; seed 0
 
 Floats = NDArray[np.floating[Any]]

@@ -44,7 +44,7 @@ def opening(record: RunRecord) -> Iterator[str]:
     return sections.opening_of(
         record,
         "An image classifier",
-        f"answers with one of {len(record.class_names)} classes",
+        f"answers with one of {counted(len(record.class_names), 'class', 'classes')}",
         "images that may show none of its classes, nor for decisions in which one wrong answer does harm: it classified "
         f"{wrong:,} of {record.split_text} wrongly",
     )
@@ -132,7 +132,7 @@ def terminal(record: RunRecord) -> Iterator[str]:
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
         share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
-        yield f"{head:10} {name} {share} on {n:,} {record.split} images ({interval})"
+        yield f"{head:10} {name} {share} on {record.split_text} ({interval})"
     if record.evaluation.skewed:
         balanced = f"{record.evaluation.balanced_accuracy:.2f} %"
         yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"

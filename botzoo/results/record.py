@@ -20,7 +20,7 @@ from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.files import differing_from, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
-from botzoo.util.text import and_list, brief, program
+from botzoo.util.text import and_list, brief, counted, program
 from botzoo.util.yaml_files import parse_yaml
 
 
@@ -115,7 +115,7 @@ class RunRecord:
     @property
     def split_text(self) -> str:
         """How many images of which split were evaluated."""
-        return f"{len(self.evaluation):,} {self.split} images"
+        return counted(len(self.evaluation), f"{self.split} image")
 
     def of(self, split: str) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl on one split."""
@@ -167,7 +167,7 @@ class RunRecord:
         figures = f"validation {headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
         points = f"{found['gain']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}, paired over the images)"
         chose = "epochs" if self.averaged else "epoch"
-        images = f"{found['images']:,} validation images, which also chose the {chose}"
+        images = f"{counted(found['images'], 'validation image')}, which also chose the {chose}"
         so = "no clear gain" if low <= 0 else "a gain"
         return f"{figures} from the frozen network with a linear classifier to {self.kept}: {points} on {images}; {so}"
 

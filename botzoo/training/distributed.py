@@ -25,7 +25,7 @@ from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
 from botzoo.util.private import reset_precision
-from botzoo.util.text import mib
+from botzoo.util.text import counted, mib
 
 log = logging.getLogger("botzoo")
 
@@ -222,4 +222,4 @@ def hardware(accelerator: Accelerator) -> str:
     if accelerator.device.type == "cuda":
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
     cpu = f"{cpu_name()} ({os.cpu_count()} cores)"
-    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {cpu}"
+    return f"{counted(n, 'process', 'processes')} with {counted(torch.get_num_threads(), 'thread')} on {cpu}"

@@ -36,7 +36,7 @@ from botzoo.training.steps.teacher import Teacher, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
 from botzoo.tricks import paper_augment
-from botzoo.util.text import epochs_words
+from botzoo.util.text import counted, epochs_words
 
 
 def set_up(
@@ -164,7 +164,8 @@ def build(draft: Draft) -> Run:
     if (labels := getattr(draft.images["train"], "labels", None)) is not None:  # a stream has none
         order = replace(order, sampler=class_sampler(labels, config.data.sampling))
     if order.batch_size > images:  # where --data.epoch-images is more than there are
-        raise ConfigError(f"--batch-size is {order.batch_size} for {images} training images: give {images} or fewer.")
+        there = counted(images, "training image")
+        raise ConfigError(f"--batch-size is {order.batch_size} for {there}: give {images} or fewer.")
     preprocessing = network.preprocessing
     config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
     train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
@@ -237,7 +238,7 @@ def resolved(
             epochs = config.steps / order.steps_per_epoch
         fitted = fitted_to(config, epochs, given)
         if fitted.warmup != config.warmup:
-            reason = f"{config.warmup:g} epochs are not shorter than the run, which has {epochs_words(epochs)}"
+            reason = f"a warmup of {epochs_words(config.warmup)} is not shorter than the run, which has {epochs_words(epochs)}"
             choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
         crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
         config = replace(fitted, data=replace(fitted.data, crop_min=crop_min))

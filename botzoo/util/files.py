@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from botzoo.util.outgoing import as_json, public
+from botzoo.util.outgoing import as_json, public, squeezed
 
 log = logging.getLogger("botzoo")
 
@@ -136,7 +136,7 @@ def read_or_copy(path: Path, parse: Callable[[str], T], *, say: bool = True) -> 
         for copy in sorted(path.parent.glob(f"checkpoints/step-*/{path.name}"), reverse=True):
             with suppress(OSError, ValueError):
                 found = parse(read_sealed(copy))
-                why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+                why = error.strerror if isinstance(error, OSError) else squeezed(error)
                 if say:
                     log.warning("%s is not as the run wrote it (%s): %s is taken in its place.", path, why, copy)
                 return found

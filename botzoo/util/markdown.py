@@ -4,17 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from botzoo.util.outgoing import one_line
+from botzoo.util.outgoing import one_line, shown, squeezed
 
 
 def escaped(text: str) -> str:
     """Return ``text`` as Markdown that shows it as it is, on one line."""
-    line = _one_line(text)
-    return re.sub(r"([\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line) or "(no name)"
-
-
-def _one_line(text: object) -> str:
-    return one_line(" ".join(str(text).split()))
+    return re.sub(r"([\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", shown(text))
 
 
 def quoted(name: str) -> str:
@@ -29,7 +24,7 @@ def link(text: str, address: str) -> str:
 
 def code(text: object) -> str:
     """Return ``text`` as code in a line, whatever backticks it has."""
-    line = _one_line(text)
+    line = one_line(squeezed(text))
     ticks, pad = "`" * (_ticks(line) + 1), " " if line[:1] == "`" or line[-1:] == "`" else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
 

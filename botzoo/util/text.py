@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from botzoo.errors import printable
-from botzoo.util.outgoing import one_line, without_secrets
+from botzoo.util.outgoing import one_line, squeezed, without_secrets
 
 HEADING = 10
 """Width of the column of headings in what a run says."""
@@ -24,7 +24,7 @@ def first_line(error: BaseException) -> str:
 
 def shorten(text: str, longest: int) -> str:
     """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
-    text = one_line(" ".join(without_secrets(text).split()))
+    text = one_line(squeezed(without_secrets(text)))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -36,7 +36,11 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
 
 def counted(number: int, noun: str, nouns: str | None = None) -> str:
     """Return a number with its noun: 1 image, 1,200 images, 2 classes where ``nouns`` says so."""
-    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+    return f"{number:,} {_form(number, noun, nouns)}"
+
+
+def _form(number: float, noun: str, nouns: str | None = None) -> str:
+    return noun if number == 1 else nouns or f"{noun}s"
 
 
 def program(command: str) -> str:
@@ -80,7 +84,7 @@ def mib(size: int) -> str:
 
 def epochs_words(epochs: float) -> str:
     """Return a number of epochs for people: 3 epochs, 2.41 epochs, 0.032 epochs."""
-    return f"{epochs_number(epochs)} epoch{'s' if epochs != 1 else ''}"
+    return f"{epochs_number(epochs)} {_form(epochs, 'epoch')}"
 
 
 def epochs_number(epochs: float) -> str:

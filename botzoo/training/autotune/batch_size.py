@@ -20,7 +20,7 @@ from botzoo.training.sizes import LARGEST_BATCH, STEPS_PER_EPOCH
 from botzoo.training.state import Draft, Run
 from botzoo.training.steps.trainer import Trainer
 from botzoo.util.private import forget_prepared
-from botzoo.util.text import mib
+from botzoo.util.text import counted, mib
 
 log = logging.getLogger("botzoo")
 
@@ -128,5 +128,5 @@ def largest_micro_batch(trainer: Trainer, largest: int, size: int, say: Callable
         if micro == 1:
             raise ConfigError("The GPU's memory does not suffice for one image: give a smaller --model or --img-size.")
         micro = max(d for d in range(1, micro // 2 + 1) if largest % d == 0)  # a divisor keeps the global batch
-        say(f"out of GPU memory: micro-batch halved to {micro} images, the global batch stays the same")
+        say(f"out of GPU memory: micro-batch halved to {counted(micro, 'image')}, the global batch stays the same")
     return micro

@@ -21,6 +21,7 @@ from botzoo.training.recording.folder import read_facts, write_facts
 from botzoo.training.state import Own, Run
 from botzoo.util.files import digests_of, sha256_of
 from botzoo.util.outgoing import last_part, without_secrets
+from botzoo.util.text import counted
 
 
 def check_own(folder: Path, own: Own) -> None:
@@ -49,8 +50,8 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         processes = before.get("processes", accelerator.num_processes)
         if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
             raise ConfigError(
-                f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
-                f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
+                f"{folder} streams its images and began with {counted(processes, 'process', 'processes')}, which decides what "
+                f"each step sees: resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
             )
         if before["fingerprints"] != fingerprints:
             raise DataError(f"The images have changed {since}.")

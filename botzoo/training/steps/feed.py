@@ -12,6 +12,7 @@ from botzoo.data.order import Order
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import AugmentConfig
+from botzoo.util.text import epochs_words
 
 
 class Feed(Protocol):
@@ -103,7 +104,7 @@ class ImageFeed:
         size = self.preprocessing.size
         if self.own_transform is not None:
             return f"{size} x {size} px; training images pass a transform of one's own"
-        when = f" in the first {self.small_epochs} epochs" if self.small_epochs is not None else ""
+        when = f" in the first {epochs_words(self.small_epochs)}" if self.small_epochs is not None else ""
         smaller = f", trained at {self.train_size} px{when}" if self.train_size != size else ""
         crop = f"random crops of {self.crop_min:.0%} to 100%" if self.crop_min < 1 else "whole images"
         more = [name if value is True else f"{name} {value:g}" for name, value in vars(self.augment).items() if value]

@@ -16,6 +16,7 @@ from botzoo.models.create import Network, Start, create_model
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.training.distributed import same_everywhere
 from botzoo.util.hub import the_hub
+from botzoo.util.text import counted
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ..
     count, names = cfg.get("num_classes"), cfg.get("label_names")
     if count is not None and count != len(class_names):
         raise ConfigError(
-            f"The teacher {address} knows {count} classes and the data set has {len(class_names)}: {how}."
+            f"The teacher {address} knows {counted(count, 'class', 'classes')} and the data set has {len(class_names)}: {how}."
         )
     # A model of an older version may say fewer names than classes, or none.
     names = list(names.values() if isinstance(names, dict) else names or class_names)

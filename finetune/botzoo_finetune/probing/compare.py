@@ -12,7 +12,7 @@ from botzoo.models.cost import count_macs, count_parameters
 from botzoo.training.distributed import from_main
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
-from botzoo.util.text import table, under
+from botzoo.util.text import counted, table, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.first_look import keep_json, new_folder, reported
 from botzoo_finetune.transfer.features import Extractor, unmeasured
@@ -117,4 +117,4 @@ def ranking(rows: Sequence[Row]) -> Iterator[str]:
     close = f"; {', '.join(others)} may be as good" if others else ""
     take = with_weights(FinetuneConfig(), best.model)
     words = f"--model {take.model}" + (f" --pretrained {take.pretrained}" if take.pretrained else "")
-    yield from under("best", [f"{words}, by a linear classifier on {best.images:,} validation images{close}"])
+    yield from under("best", [f"{words}, by a linear classifier on {counted(best.images, 'validation image')}{close}"])

@@ -254,18 +254,20 @@ def lines(look: Look) -> Iterator[str]:
     network, sizes = run.network, ", ".join(f"{len(images):,} {role}" for role, images in run.images.items())
     one_each = "default: every class has one image only of those it is chosen on"
     how = f"{probe.folds}-fold cross-validation" if probe.folds else one_each
-    share = f"top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images"
+    share = f"top-1 {evaluation.top1:.2f} % on {counted(len(evaluation), 'validation image')}"
     more = seen.with_twice_the_images
-    yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
+    yield from under(
+        "data", [f"{run.data.name}: {sizes} images in {counted(len(run.data.class_names), 'class', 'classes')}"]
+    )
     width = len(probe.linear.weight[0])
     yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
     yield from under("input", input_lines(network))
-    fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
-    near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
+    fit = f"linear classifier of {counted(probe.images, 'training image')} (logistic regression, C {probe.strength:g}, {how})"
+    near = f"its {counted(seen.neighbours, 'nearest training image')} alone: {seen.knn_top1:.2f} %"
     error = f"expected calibration error {100 * probe.calibration_error:.1f} %"
     first = f"{share} (95 % interval {low:.2f} to {high:.2f}), {look.after}"
     yield from under("probe", [first, fit, near, error])
-    curve = ", ".join(f"{n:,} images: {top1:.1f} %" for n, top1 in seen.curve)
+    curve = ", ".join(f"{counted(n, 'image')}: {top1:.1f} %" for n, top1 in seen.curve)
     twice = f"what twice as many would bring cannot be told from {counted(len(evaluation), 'validation image')}"
     if more is not None:
         twice = f"twice as many: about {more:.1f} %, if the error goes on falling as it has"

@@ -15,6 +15,7 @@ from botzoo.training.distributed import from_main
 from botzoo.training.run import evaluate_split, keep_best
 from botzoo.training.state import Run
 from botzoo.util.files import differing_from, sha256_of
+from botzoo.util.text import counted
 from botzoo_finetune.probing import probe as probes
 from botzoo_finetune.probing.first_look import Look, in_part, no_probe
 
@@ -69,7 +70,9 @@ class StartFromProbe(Callback):
         probes.start_classifier(layer, self.probe if self.frozen else look.start)
         run.trainer.restart_average()  # which holds the classifier that the network came with
         low, high = seen.interval()
-        share = f"{seen.score:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
+        share = (
+            f"{seen.score:.2f} % on {counted(len(seen), 'validation image')} (95 % interval {low:.2f} to {high:.2f})"
+        )
         log.info("%-10s %s by a linear classifier on the network's features, %s", "probe", share, look.after)
         which = "it" if self.frozen else "one with smaller weights"
         log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)

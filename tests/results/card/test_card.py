@@ -23,8 +23,11 @@ from botzoo.results.classification import sureness
 from botzoo.results.per_class import class_figures
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
-from botzoo.results.summary import summary
+from botzoo.results.summary import class_table, summary
+from botzoo.results.view import FinishedRun
 from botzoo.tasks.classification import Evaluation, wilson
+from botzoo.util.markdown import escaped
+from botzoo.util.outgoing import shown
 from recorded import GLUON, NAMES, a_record, answers, evaluation, write_run
 
 
@@ -366,6 +369,20 @@ def test_no_cell_is_empty_and_nothing_is_undefined(names: tuple[str, ...]) -> No
     assert all(cell.strip() for row in cells(card) for cell in row)
     assert not re.search(r"\b(None|nan|inf|null)\b|[Mm]ore information needed", card.content)
     assert all(card.data.to_dict().values())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_name_is_the_same_text_in_terminal_and_card_and_in_python_where_it_can_be(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pieces = ["a", "_", "  ", "\n", "\x1b", "|", "*", "猫", "", "n" * 60, "http://me:key@host/x"]
+    names = ("first", *("".join(rng.choice(pieces, 4)) for _ in range(5)))
+    run = FinishedRun(a_record(names=names, seen=evaluation(np.arange(60) % 6, np.zeros(60, int))))
+    rows = [row for row in cells(card_of(run.record)) if len(row) == 5][2:8]
+    listed = list(class_table(run.per_class()))[1:]
+    for figures, row, line in zip(run.per_class(), rows, listed, strict=True):
+        assert line[11:].startswith(f"{shown(figures.name)}  ")
+        assert row[0].strip() == escaped(shown(figures.name))
+    assert all(shown(name) == name for name in ("a_b c", "n" * 60, "猫 (1)"))
 
 
 def test_odd_names_keep_their_row() -> None:
