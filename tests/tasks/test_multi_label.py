@@ -143,7 +143,7 @@ def test_a_run_that_does_not_gain_says_so_of_its_map(pictures: Path, tmp_path: P
         pictures, tmp_path / "run", **PLAIN | plateau | {"epochs": 3, "patience": 2, "min_delta": 100.0}
     )
     told = (folder / "log.txt").read_text() + (folder / "model" / "README.md").read_text()
-    assert "after every 1 epochs without a better validation mAP" in told
+    assert "after every 1 epoch without a better validation mAP" in told
     assert "validation mAP no better for 1 epochs: the learning rate falls" in told
     assert "stopped early: validation mAP no better for 2 epochs" in told
     assert not {"top-1", "accuracy"} & set(told.split())

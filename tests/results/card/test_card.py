@@ -205,7 +205,7 @@ def test_a_network_that_timm_has_under_another_name_is_named() -> None:
         "2 min 05 s on 1 x Abacus and was",
         "commonest class would reach 16.7 %",
         'of 20 images of "ant" it recognised 16.',
-        "the accuracy to about ± 7.1 points",
+        "the accuracy is known to about ± 7.1 points",
         "arXiv:1812.01187",
         "24 of 120 validation images wrongly.",
         "`botzoo-finetune --config recipe.yaml`",
