@@ -22,7 +22,11 @@ FORMATS_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv"}
 
 
 def run(argv: list[str]) -> None:
-    """Predict; exit with status 1 where some images cannot be read, and raise DataError where none can."""
+    """Predict; exit with status 1 where some images cannot be read.
+
+    Raises:
+        DataError: no image can be read.
+    """
     parser = CommandParser("botzoo predict", DESCRIPTION)
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
@@ -97,7 +101,11 @@ def _say(what: str) -> None:
 
 
 def _check(options: argparse.Namespace, output: Path | None) -> str:
-    """Return the format of the answers; raise ConfigError for what is wrong, before anything is loaded."""
+    """Return the format of the answers; nothing is loaded yet.
+
+    Raises:
+        ConfigError: an option cannot be used.
+    """
     asked = (options.tta, options.device, options.mixed_precision)
     check_options(options.top_k, options.batch_size, options.temperature, *asked)
     if "" in (*options.images, options.model):

@@ -123,7 +123,11 @@ def _pixels(image: NDArray[Any] | Tensor) -> Pixels:
 
 
 def read_encoded(place: str) -> bytes | Path:
-    """Return an image as it is stored: its path, or what an address answers; raise ValueError as ``read_image``."""
+    """Return an image as it is stored: its path, or what an address answers.
+
+    Raises:
+        ValueError: as of ``read_image``.
+    """
     if "://" in place:
         return download(place)
     path = Path(place).expanduser()

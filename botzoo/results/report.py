@@ -40,7 +40,11 @@ def describe(folder: Path) -> RunRecord:
 
 
 def checked(folder: Path) -> RunRecord:
-    """Return the record of a finished run whose files are as it wrote them; raise CheckpointError for others."""
+    """Return the record of a finished run whose files are as it wrote them.
+
+    Raises:
+        CheckpointError: it has not finished, or a file of it is another by now.
+    """
     record = RunRecord.load(folder)
     weights = record.model_folder / "model.safetensors"
     try:
@@ -58,7 +62,8 @@ def checked(folder: Path) -> RunRecord:
 def is_complete(folder: Path) -> bool:
     """Tell whether a run has ended and its files are as it wrote them; where they are not, that is said.
 
-    Raises CheckpointError: they are not, and there is no checkpoint to make them anew from.
+    Raises:
+        CheckpointError: they are not, and there is no checkpoint to make them anew from.
     """
     if not all((folder / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         return False  # it has its card to write yet

@@ -62,15 +62,19 @@ def train(
     """Train as ``config`` says and return the finished run, the same on every process.
 
     Args:
-        config, callbacks: everything that a user can choose; what is added to the run, called in this order.
+        config: everything that a user can choose.
+        callbacks: what is added to the run, called in this order.
         given: names of the options that the user gave, while others may give way to what suits the data; by default those
             that differ from the defaults.
-        command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
+        command: as typed, for the card and the command to resume.
+        resume: folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
-    Raises StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written; LostProcessError: a process that
-    it needs has died; DivergedError: the loss became NaN or infinite; BotzooError: anything else that a user can mend, in
-    one line.
+    Raises:
+        StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written.
+        LostProcessError: a process that it needs has died.
+        DivergedError: the loss became NaN or infinite.
+        BotzooError: anything else that a user can mend, in one line.
     """
     if resume is None:
         check_output(config)

@@ -56,7 +56,8 @@ def set_up(
             default those that differ from the defaults.
         resumed: whether the options were chosen when the run began.
 
-    Raises BotzooError: anything that a user can mend, in one line.
+    Raises:
+        BotzooError: anything that a user can mend, in one line.
     """
     given = differing(config) if given is None else given
     draft = open_draft(config, given, callbacks, own or NOTHING)
@@ -141,7 +142,8 @@ def open_draft(
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     """Return the draft with options that were chosen; the network is made anew where its input gets another size.
 
-    Raises ConfigError: what was chosen does not go with what was given.
+    Raises:
+        ConfigError: what was chosen does not go with what was given.
     """
     if not (choices := tuple(choices)):
         return draft
@@ -156,7 +158,8 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
 def build(draft: Draft) -> Run:
     """Return the run of a draft: batch order, optimizer, objective, schedule and trainer.
 
-    Raises ConfigError: the batch or the image size does not fit.
+    Raises:
+        ConfigError: the batch or the image size does not fit.
     """
     config, data, network, accelerator = draft.config, draft.data, draft.network, draft.accelerator
     images = len(draft.images["train"])
@@ -228,7 +231,8 @@ def resolved(
 
     The length that a --budget will set stays open, and with it the crops that depend on it.
 
-    Raises ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
+    Raises:
+        ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
     """
     choices: list[Choice] = []
     if config.budget is None:

@@ -24,7 +24,8 @@ LARGEST_BATCH = 1024
 def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Order:
     """Return the order of ``images`` training images for this process; --batch-size auto begins with the largest one.
 
-    Raises ConfigError: the batch is larger than the data set, or cannot be shared evenly.
+    Raises:
+        ConfigError: the batch is larger than the data set, or cannot be shared evenly.
     """
     world, batch = accelerator.num_processes, config.batch_size or default_batch_size(images)
     if batch == "auto":

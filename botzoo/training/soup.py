@@ -115,7 +115,9 @@ def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, .
 def average(files: Sequence[Path]) -> dict[str, Tensor]:
     """Return the mean of the tensors in safetensors files of one network, in their own precision; counters are the first's.
 
-    Raises CheckpointError: a file cannot be read or is damaged; RuntimeError: they are of different networks.
+    Raises:
+        CheckpointError: a file cannot be read or is damaged.
+        RuntimeError: they are of different networks.
     """
     mean = load_weights(files[0])
     for n, file in enumerate(files[1:], 2):

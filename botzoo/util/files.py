@@ -98,7 +98,9 @@ def sealed(text: str) -> str:
 def read_sealed(path: Path, *, must: bool = False) -> str:
     """Return a text without its SHA-256; one that has none is taken as it is, unless there ``must`` be one.
 
-    Raises OSError: it cannot be read; ValueError: it was changed since it was written, or is no UTF-8.
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it was changed since it was written, or is no UTF-8.
     """
     rest, digest = path.read_text(encoding="utf-8"), None
     if rest.startswith(SEAL):
@@ -128,7 +130,9 @@ def _as_json(values: Any) -> str:
 def read_or_copy(path: Path, parse: Callable[[str], T], *, say: bool = True) -> T:
     """Return what ``parse`` makes of a sealed text in a run's folder, or of its copy in the newest checkpoint that has one.
 
-    Raises OSError or ValueError: neither can be read; ``parse`` may raise no other.
+    Raises:
+        OSError: neither can be read; ``parse`` may raise no other.
+        ValueError: neither can be read; ``parse`` may raise no other.
     """
     try:
         return parse(read_sealed(path))

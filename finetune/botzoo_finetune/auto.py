@@ -155,7 +155,8 @@ def usual(optimizer: str) -> tuple[float, float]:
 def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneConfig:
     """Return ``config`` with what is usual for its optimizer in the place of what is not ``given``.
 
-    Raises ConfigError: the learning rate depends on a batch size that is not known yet.
+    Raises:
+        ConfigError: the learning rate depends on a batch size that is not known yet.
     """
     lr, decay = usual(config.optimizer)
     if "lr" not in given:

@@ -55,7 +55,8 @@ def execute(
 
     Returns the finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.
 
-    Raises BotzooError: see ``botzoo.training.run.train``.
+    Raises:
+        BotzooError: see ``botzoo.training.run.train``.
     """
     given = differing(config) if given is None else given
     if resume is None:  # the options of a run that goes on were chosen when it began

@@ -36,7 +36,11 @@ class LargestBatch(Callback):
     """
 
     def on_resolve(self, draft: Draft) -> Iterable[Choice]:
-        """Choose the batch size; raise ConfigError where not even the smallest one fits."""
+        """Choose the batch size.
+
+        Raises:
+            ConfigError: not even the smallest one fits.
+        """
         if draft.config.batch_size != "auto":
             return
         run = build(draft)

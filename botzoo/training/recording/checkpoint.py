@@ -31,7 +31,8 @@ class Progress:
         best_score: highest figure, in per cent, of the validation split that the task chooses epochs by; -1 before the first.
         best_epoch: the epoch, counted from 1, that it was measured after; 0 as long as none is better than the start.
         seconds: time spent training and evaluating, over all sessions of the run.
-        stopped_early, callbacks: whether a callback has ended the run; their states, by the name of their class.
+        stopped_early: whether a callback has ended the run.
+        callbacks: their states, by the name of their class.
     """
 
     step: int = 0
@@ -56,7 +57,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     ``progress`` stands in state.json, beside the SHA-256 of that and of all other files: ``tensors``, which are state dicts,
     loadable with ``weights_only=True``, and ``COPIES`` of what is beside ``folder``. ``keep`` is at least 1.
 
-    Raises CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
+    Raises:
+        CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
     """
     final = place(folder, progress.step)
     try:
@@ -92,7 +94,8 @@ def checkpoints(folder: Path) -> list[Path]:
 def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
     """Return the newest undamaged checkpoint, or None where there is none at all; log which ones are passed over.
 
-    Raises CheckpointError: there are checkpoints, and all are damaged.
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged.
     """
     found = checkpoints(folder)
     for path in reversed(found):
@@ -115,7 +118,11 @@ def set_later_aside(folder: Path, step: int) -> None:
 
 
 def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
-    """Return one checkpoint; raise CheckpointError where a file is missing or was changed since it was written."""
+    """Return one checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing or was changed since it was written.
+    """
     try:
         state = json.loads(read_sealed(path / STATE, must=True))
         if name := differing_from(state["files"], path):
@@ -140,7 +147,8 @@ def _reason(error: Exception, folder: Path) -> str:
 def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write the state dict of a network as safetensors, with a digest for ``load_weights``, whole or not at all.
 
-    Raises CheckpointError: the disk is full or cannot be written.
+    Raises:
+        CheckpointError: the disk is full or cannot be written.
     """
     plain = torch.contiguous_format  # safetensors takes no channels_last, and no tensors that share memory
     state = {name: t.detach().cpu().clone(memory_format=plain) for name, t in tensors.items()}
@@ -155,7 +163,11 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Return what ``save_weights`` wrote; raise CheckpointError where it is missing or was changed since."""
+    """Return what ``save_weights`` wrote.
+
+    Raises:
+        CheckpointError: it is missing or was changed since.
+    """
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)

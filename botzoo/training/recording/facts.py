@@ -39,8 +39,10 @@ def check_own(folder: Path, own: Own) -> None:
 def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
 
-    Raises ConfigError: there are as many processes no longer, and which images each step sees depends on their number;
-    DataError: the images are not those that the run began with; CheckpointError: the teacher's weights are not.
+    Raises:
+        ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
+        DataError: the images are not those that the run began with.
+        CheckpointError: the teacher's weights are not.
     """
     images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}

@@ -45,7 +45,11 @@ def output_of(config: TrainConfig) -> Path:
 
 
 def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
-    """Make the folder of a new run; the same on every process. Raises ConfigError: it is in use, or cannot be written."""
+    """Make the folder of a new run; the same on every process.
+
+    Raises:
+        ConfigError: it is in use, or cannot be written.
+    """
 
     def make() -> Path:
         folder = output_of(config)
@@ -63,7 +67,8 @@ def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
 def begin(folder: Path, config: TrainConfig, accelerator: Accelerator) -> None:
     """Write the options into the folder of a new run, which this process alone works in by now.
 
-    Raises ConfigError: another run has begun in it meanwhile.
+    Raises:
+        ConfigError: another run has begun in it meanwhile.
     """
     on_main(accelerator, lambda: check_output(config))
     if accelerator.is_main_process:
@@ -83,7 +88,8 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
 def read_facts(folder: Path, *, say: bool = True) -> dict[str, Any] | None:
     """Return what run.json said when it was written, None where the run was killed before.
 
-    Raises CheckpointError: it is damaged, and no checkpoint has a copy of it.
+    Raises:
+        CheckpointError: it is damaged, and no checkpoint has a copy of it.
     """
     path = folder / "run.json"
     if not path.exists() and not any(folder.glob("checkpoints/step-*/run.json")):
@@ -96,7 +102,11 @@ def read_facts(folder: Path, *, say: bool = True) -> dict[str, Any] | None:
 
 
 def parse_facts(text: str) -> dict[str, Any]:
-    """Return the mapping in the text of a run.json; raise ValueError where it is none of ours."""
+    """Return the mapping in the text of a run.json.
+
+    Raises:
+        ValueError: the text is none of ours.
+    """
     facts = json.loads(text)
     if not isinstance(facts, dict):
         raise ValueError("it holds no names and values")
@@ -155,7 +165,8 @@ def usual_name(config: TrainConfig) -> Path:
 def working_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
     """Keep every other process that would write into ``folder`` out of it, until this one leaves it or dies.
 
-    Raises ConfigError: another one is at work in it, or it cannot be written.
+    Raises:
+        ConfigError: another one is at work in it, or it cannot be written.
     """
     lock = FileLock(folder / ".lock")
 

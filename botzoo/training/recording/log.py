@@ -59,7 +59,8 @@ class Watch:
 def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: list[Tensor], watch: Watch) -> float:
     """Write a line of the mean loss over all processes since the last one, and return it.
 
-    Raises DivergedError: a loss is not finite.
+    Raises:
+        DivergedError: a loss is not finite.
     """
     # All at once: one wait for the GPU, and one exchange between the processes, for many steps.
     every: Tensor = run.accelerator.reduce(torch.stack(losses), "mean").cpu()

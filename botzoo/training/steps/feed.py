@@ -37,11 +37,14 @@ class ImageFeed:
     """Augmented images in training, timm's own evaluation transform in evaluation.
 
     Attributes:
-        images, preprocessing: by role; how the network wants its input.
+        images: by role.
+        preprocessing: how the network wants its input.
         train_size, later_size: sides of the training crops of the first and the last epochs, in pixels.
         small_epochs: how many epochs are of ``train_size`` (progressive resizing), None for all.
-        crop_min, hflip: smallest area of the random crop, as a share of the image; probability of a horizontal flip.
-        augment, paper: what else is done to the pixels; whether crop and colour are those of the paper.
+        crop_min: smallest area of the random crop, as a share of the image.
+        hflip: probability of a horizontal flip.
+        augment: what else is done to the pixels.
+        paper: whether crop and colour are those of the paper.
         workers: processes that decode.
         pin: whether batches go into pinned memory, from which a GPU copies faster.
         own_transform: a user's own, in place of crop, flip and augmentation.

@@ -70,11 +70,15 @@ def make_teacher(
     Args:
         name: a name or name.tag of timm, ``hf-hub:owner/name``, ``local-dir:PATH`` or the folder of a finished run.
         class_names: the student's classes, which must be the teacher's, in their order.
-        student, crop: how the student's images are normalised; side of its training crops in pixels.
+        student: how the student's images are normalised.
+        crop: side of its training crops in pixels.
 
-    Raises ConfigError: its classes or the size of its input are not the student's; ModelError: there is no such model, or it
-    has no weights as safetensors; CheckpointError: the weights cannot be read or do not fit; DataError: they are not the same
-    for all processes; NetworkError: they are on the Hub, which cannot be reached.
+    Raises:
+        ConfigError: its classes or the size of its input are not the student's.
+        ModelError: there is no such model, or it has no weights as safetensors.
+        CheckpointError: the weights cannot be read or do not fit.
+        DataError: they are not the same for all processes.
+        NetworkError: they are on the Hub, which cannot be reached.
     """
     address = _address(name)
     _check_classes(address, _known_cfg(address), class_names)  # before weights of hundreds of MB are fetched

@@ -36,7 +36,9 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
     They go into the folder --output, by default ``check``, numbered where that exists. ``callbacks`` are those of the
     run that may follow, and are checked with the rest.
 
-    Raises DataError: there is no such data set; BotzooError: another option cannot be used; nothing is written.
+    Raises:
+        DataError: there is no such data set.
+        BotzooError: another option cannot be used; nothing is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
@@ -57,7 +59,11 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
 
 
 def unusable(config: FinetuneConfig, error: DataError) -> Report:
-    """Return what is found in a data set that is there but cannot be trained on; raise ``error`` where there is none."""
+    """Return what is found in a data set that is there but cannot be trained on.
+
+    Raises:
+        DataError: ``error``, where there is no data set.
+    """
     columns = {"image_column": config.data.image_column, "label_column": config.data.label_column}
     findings = [Finding("usable", str(error))]
     try:

@@ -53,8 +53,9 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
     A model is what --model takes, or MODEL=WEIGHTS with weights that --pretrained takes. With --output the ranking is written
     as compare.json too.
 
-    Raises ConfigError: there are fewer than two, or one is named twice; BotzooError: one of them cannot be probed; its name
-    is in front.
+    Raises:
+        ConfigError: there are fewer than two, or one is named twice.
+        BotzooError: one of them cannot be probed; its name is in front.
     """
     names = [name.strip() for name in models.split(",")]
     if len(names) < 2 or "" in names or len(set(names)) < len(names):

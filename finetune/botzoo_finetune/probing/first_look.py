@@ -46,7 +46,10 @@ class Look:
 
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    The network is looked at as it is when the first question is asked. Raises ConfigError where there is ``no_probe``.
+    The network is looked at as it is when the first question is asked.
+
+    Raises:
+        ConfigError: the data set is not probed, see ``no_probe``.
     """
 
     def __init__(self, run: Draft | Run) -> None:
@@ -65,21 +68,31 @@ class Look:
     def probe(self) -> probes.Probe:
         """The best classifier, fitted on the training images and evaluated on the validation images.
 
-        Raises ConfigError: the images are streamed; DataError: the features of all training images are the same; ModelError:
-        features are NaN or infinite.
+        Raises:
+            ConfigError: the images are streamed.
+            DataError: the features of all training images are the same.
+            ModelError: features are NaN or infinite.
         """
         classes, seed = len(self.run.data.class_names), self.run.config.seed
         return self._asked(outcomes.PROBE, lambda: probes.probe(*self._rows, classes, seed))
 
     @cached_property
     def outlook(self) -> probes.Outlook:
-        """What else the features tell of images of one label each; raises as ``probe`` does."""
+        """What else the features tell of images of one label each.
+
+        Raises:
+            BotzooError: as of ``probe``.
+        """
         found, seed = self.probe, self.run.config.seed
         return self._asked(outcomes.OUTLOOK, lambda: probes.outlook(found, *self._rows, seed))
 
     @cached_property
     def start(self) -> probes.Linear:
-        """The classifier that fine-tuning starts from; raises as ``probe`` does."""
+        """The classifier that fine-tuning starts from.
+
+        Raises:
+            BotzooError: as of ``probe``.
+        """
         found, seed = self.probe, self.run.config.seed
         return self._asked(outcomes.START, lambda: probes.gentle(found, *self._rows[:2], seed))
 
@@ -211,7 +224,8 @@ class ChooseForData(Callback):
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
-    Raises BotzooError: what a run would raise before its first step.
+    Raises:
+        BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
     look = reported(setup.set_up(unmeasured(config), given=given, own=own))
@@ -223,7 +237,11 @@ def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, o
 
 
 def reported(run: Run) -> Look:
-    """Return the look that is reported of; raises ConfigError where an image may have several labels."""
+    """Return the look that is reported of.
+
+    Raises:
+        ConfigError: an image may have several labels.
+    """
     if not run.task.one_label:
         raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} may have several.")
     return Look(run)
@@ -232,7 +250,8 @@ def reported(run: Run) -> Look:
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     """Return the folder that a look at the data with ``flag`` is to be written into, None where there is no --output.
 
-    Raises ConfigError: it is in use, or there is nothing to look with.
+    Raises:
+        ConfigError: it is in use, or there is nothing to look with.
     """
     if config.scratch:
         raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")

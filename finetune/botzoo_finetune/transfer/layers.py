@@ -22,7 +22,10 @@ from botzoo.util.text import counted, epochs_words
 def stages(model: nn.Module) -> list[list[str]]:
     """Return the names of a timm network's parameters but the classifier's: the stem's first, then stage by stage.
 
-    They are split as the network's own coarse ``group_matcher`` does. Raises ConfigError: it has none.
+    They are split as the network's own coarse ``group_matcher`` does.
+
+    Raises:
+        ConfigError: it has none.
     """
     if not hasattr(model, "group_matcher"):
         raise ConfigError(f"{type(model).__name__} does not name its stages: use --freeze none or --freeze backbone.")
