@@ -38,7 +38,7 @@ class Ranked:
         self.order = np.argsort(-scores, kind="stable")
         ranked = scores[self.order]
         places = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # images with one score rank as one
-        # Precision counts where the label is, at few places: there, to the last image as likely, and how many have it until then.
+        # Precision counts where the label is: its places, the last ones that are as likely, how many have it until then.
         self.at = np.flatnonzero(labels[self.order])
         self.last = places[np.searchsorted(places, self.at)]
         self.until = np.searchsorted(self.at, self.last, "right") - 1
