@@ -46,12 +46,15 @@ They are meant to be fine-tuned: `botzoo-finetune` starts from them unless told 
 def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CARDS, name: str = EMBEDDED) -> None:
     """Put the model of a finished run into the package under ``name``, and its card among the cards.
 
-    The run is left as it is. Raises ConfigError where it has not finished, or is an average that --soup made.
+    The run is left as it is.
 
     Args:
         weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names``, ``claim``, the
             figure that the card gives, and ``calibration``, as in config.json; NAME.yaml, the options of the run.
         cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
+
+    Raises:
+        ConfigError: it has not finished, or is an average that --soup made.
     """
     if not (run / "model" / "README.md").is_file():
         raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")

@@ -24,7 +24,7 @@ from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
 from botzoo.util.markdown import code
-from botzoo.util.outgoing import public
+from botzoo.util.outgoing import public, squeezed
 from botzoo.util.text import and_list
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
@@ -171,7 +171,7 @@ def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
     stated = None if stated == "unknown" else stated
     if stated is None and chosen is None:
         found = re.search(r"^## Licence\n+(.*?)(?=^## |\Z)", card.text, re.S | re.M)
-        known = " ".join(re.sub(r"Choose one before publishing[^.]*\.", "", found[1]).split()) if found else ""
+        known = squeezed(re.sub(r"Choose one before publishing[^.]*\.", "", found[1])) if found else ""
         raise PublishError(f"{folder} has no licence: choose one with --license, such as apache-2.0.", cure=known)
     if None not in (stated, chosen) and stated != chosen:
         cure = "leave --license out, or, if you may choose, change README.md."

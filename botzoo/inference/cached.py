@@ -64,7 +64,8 @@ def cached_images() -> list[Cached]:
 def matching(weights: list[Cached], wanted: str) -> list[Cached]:
     """Return those of ``weights`` that ``wanted`` names: a name of ours, with or without tag, a repository, or a pattern.
 
-    Raises ConfigError where none of them is.
+    Raises:
+        ConfigError: none of them is.
     """
     names = {item.name: [item.name, *item.about.split(", ")] for item in weights}
     patterns = (wanted, f"{wanted}.*")  # the latter takes all tags of a name of ours

@@ -197,7 +197,11 @@ def read_file(path: Path, read: Callable[[Path], T]) -> T:
 
 
 def read_shapes(path: Path) -> Shapes:
-    """Return the shape of each tensor in a safetensors file; only its header is read. Raises as ``read_file``."""
+    """Return the shape of each tensor in a safetensors file; only its header is read.
+
+    Raises:
+        CheckpointError: as of ``read_file``.
+    """
 
     def header(path: Path) -> Shapes:
         with safe_open(path, framework="pt") as file:

@@ -41,7 +41,11 @@ def seconds_of(budget: str) -> float:
 
 
 def seed_list(text: str) -> list[int]:
-    """Return the seeds that ``text``, a count or a list, asks for; raise ConfigError where it is neither or repeats one."""
+    """Return the seeds that ``text``, a count or a list, asks for.
+
+    Raises:
+        ConfigError: the text is neither, or repeats a seed.
+    """
     SEEDS.check("seeds", text)  # it may stand behind a flag that is no option, and so was not checked before
     return _seeds(text)
 

@@ -20,7 +20,7 @@ from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
-from botzoo.util.text import and_list, brief, program
+from botzoo.util.text import and_list, brief, counted, program
 from botzoo.util.yaml_files import parse_yaml
 
 
@@ -116,7 +116,7 @@ class RunRecord:
     @property
     def split_text(self) -> str:
         """How many images of which split were evaluated."""
-        return f"{len(self.evaluation):,} {self.split} images"
+        return counted(len(self.evaluation), f"{self.split} image")
 
     def of(self, split: str) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl on one split."""
@@ -156,18 +156,21 @@ class RunRecord:
 
     @property
     def gain(self) -> str | None:
-        """What the best epoch has gained over what the run started from, in words; None where that was not compared."""
+        """What the kept weights have gained over what the run started from, in words; None where that was not compared."""
+        headline, start, epochs = self.task.headline, self.of("start"), self.of("validation")
+        if start and epochs and not self.facts["best_epoch"]:
+            best = max(epochs, key=lambda line: line[headline.key])  # of equals the earliest
+            before = f"validation {headline.figure} {start[0][headline.key]:.2f} %: {self.kept}, is kept"
+            return f"{before}, as no epoch is better (epoch {best['epoch']}: {best[headline.key]:.2f} %)"
         if (found := self.facts.get("gain")) is None:
             return None
         low, high = found["interval_95"]
-        figures = f"{found['start']:.2f} -> {found['score']:.2f} % {self.task.headline.figure}"
+        figures = f"validation {headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
         points = f"{found['gain']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}, paired over the images)"
-        images = f"{found['images']:,} validation images, which also chose the epoch"
+        chose = "epochs" if self.averaged else "epoch"
+        images = f"{counted(found['images'], 'validation image')}, which also chose the {chose}"
         so = "no clear gain" if low <= 0 else "a gain"
-        if not self.facts["best_epoch"]:
-            so = "the start is kept, as no epoch is better"
-        ends = f"from the frozen network with a linear classifier to epoch {found['epoch']}"
-        return f"{figures} {ends}: {points} on {images}; {so}"
+        return f"{figures} from the frozen network with a linear classifier to {self.kept}: {points} on {images}; {so}"
 
     @cached_property
     def calibration(self) -> Calibration | None:

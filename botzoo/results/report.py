@@ -42,7 +42,11 @@ def describe(folder: Path) -> RunRecord:
 
 
 def checked(folder: Path) -> RunRecord:
-    """Return the record of a finished run whose files are as it wrote them; raise CheckpointError for others."""
+    """Return the record of a finished run whose files are as it wrote them.
+
+    Raises:
+        CheckpointError: it has not finished, or a file of it is another by now.
+    """
     record = RunRecord.load(folder)
     weights = record.model_folder / "model.safetensors"
     try:

@@ -28,7 +28,7 @@ from botzoo.training.distributed import end_trackers, from_main, on_main, same_e
 from botzoo.training.endings import StopRequest, diverged, show_progress, stopped, told_how_to_go_on
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
+from botzoo.training.recording.facts import check_own, gain_facts, run_facts, write_evaluation
 from botzoo.training.recording.folder import (
     RunLog,
     begin,
@@ -59,10 +59,12 @@ def train(
     """Train as ``config`` says and return the finished run, the same on every process.
 
     Args:
-        config, callbacks: everything that a user can choose; what is added to the run, called in this order.
+        config: everything that a user can choose.
+        callbacks: what is added to the run, called in this order.
         given: names of the options that the user gave, while others may give way to what suits the data; by default those
             that differ from the defaults.
-        command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
+        command: as typed, for the card and the command to resume.
+        resume: folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
     Raises:
@@ -234,6 +236,7 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
         )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)
+        run.facts |= gain_facts(run, evaluations["validation"])
         # run.json last: it has the SHA-256 of the weights, and says by that that the run is complete.
         run.facts = run_facts(run)
         write_facts(run.folder, run.facts)

@@ -110,10 +110,13 @@ class Store:
 
     @contextmanager
     def writing(self, key: str, whole: Callable[[str], bool] = lambda key: False) -> Iterator[Draft]:
-        """Give a file to write, which takes its place at the end of the block; raises OSError, leaving nothing behind.
+        """Give a file to write, which takes its place at the end of the block.
 
         The draft's ``key`` may be set to another one within the block. ``whole`` tells whether the file with a key is there
         already and good: it is left alone then, as another process or machine may have mapped it.
+
+        Raises:
+            OSError: it cannot be written; nothing is left behind.
         """
         part = self.folder / f".{key}.{platform.node()}-{os.getpid()}.part"
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from botzoo.util.outgoing import as_json, public
+from botzoo.util.outgoing import as_json, public, squeezed
 
 log = logging.getLogger("botzoo")
 
@@ -170,7 +170,8 @@ def read_or_copy(path: Path, parse: Callable[[str], T], *, edited: bool = False,
     """Return what ``parse`` makes of a sealed text in a run's folder, or of its copy in the newest checkpoint that has one.
 
     Raises:
-        OSError, ValueError: as ``read_sealed``, or from ``parse``, of ``path``; and there is no such copy.
+        OSError: as ``read_sealed``, or from ``parse``, of ``path``; and there is no such copy.
+        ValueError: likewise.
     """
     try:
         return parse(read_sealed(path, edited=edited))
@@ -178,7 +179,7 @@ def read_or_copy(path: Path, parse: Callable[[str], T], *, edited: bool = False,
         for copy in sorted(path.parent.glob(f"checkpoints/step-*/{path.name}"), reverse=True):
             with suppress(OSError, ValueError):
                 found = parse(read_sealed(copy))
-                why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+                why = error.strerror if isinstance(error, OSError) else squeezed(error)
                 if say:
                     log.warning("%s is not as the run wrote it (%s): %s is taken in its place.", path, why, copy)
                 return found

@@ -132,6 +132,16 @@ def plain(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in text)
 
 
+def squeezed(text: object) -> str:
+    """Return ``text`` with one space for all white space between its words, and none around them."""
+    return " ".join(str(text).split())
+
+
+def shown(name: str) -> str:
+    """Return the name of a class as card and terminal show it: on one line, squeezed, without secrets, and never empty."""
+    return one_line(squeezed(name)) or "(no name)"
+
+
 def say(*lines: object, file: TextIO | None = None) -> None:
     """Print lines for a reader; a line end within one of them is shown as such."""
     for line in lines or ("",):

@@ -22,6 +22,15 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """Return a number with its noun: 1 image, 1,200 images, 2 classes where ``nouns`` says so."""
+    return f"{number:,} {_form(number, noun, nouns)}"
+
+
+def _form(number: float, noun: str, nouns: str | None = None) -> str:
+    return noun if number == 1 else nouns or f"{noun}s"
+
+
 def program(command: str) -> str:
     """Return the words of a command line before its options, such as ``botzoo train``."""
     return " ".join(takewhile(lambda word: not word.startswith("-"), shlex.split(command)))
@@ -63,7 +72,7 @@ def mib(size: int) -> str:
 
 def epochs_words(epochs: float) -> str:
     """Return a number of epochs for people: 3 epochs, 2.41 epochs, 0.032 epochs."""
-    return f"{epochs_number(epochs)} epoch{'s' if epochs != 1 else ''}"
+    return f"{epochs_number(epochs)} {_form(epochs, 'epoch')}"
 
 
 def epochs_number(epochs: float) -> str:

@@ -97,7 +97,11 @@ def read_yaml(file: Path, *, as_text: bool = False) -> dict[str, Any]:
 
 
 def mapping_in(text: str, file: Path, *, as_text: bool = False) -> dict[str, Any]:
-    """Return what the ``text`` of a file of ``name: value`` lines holds; raise ConfigError as ``read_yaml``."""
+    """Return what the ``text`` of a file of ``name: value`` lines holds.
+
+    Raises:
+        ConfigError: as of ``read_yaml``.
+    """
     try:
         found = parse_yaml(text, as_text=as_text)
         if not isinstance(found, dict):

@@ -293,7 +293,7 @@ def test_nothing_readable_is_status_2(
     status, out, err = call(capsys, monkeypatch, "x.png", "file:///x.png", "--model", run, "--output", output)
     assert (status, out, output.exists()) == (2, "", False)
     assert err.splitlines()[1].endswith("only http:// and https:// are fetched")
-    assert err.splitlines()[2] == "botzoo predict: Of 2 image(s) none can be read: give others."
+    assert err.splitlines()[2] == "botzoo predict: Of 2 images none can be read: give others."
 
 
 def test_images_may_stand_behind_options(

@@ -31,7 +31,8 @@ class Progress:
         best_epoch: the epoch, counted from 1, that it was measured after; 0 as long as none is better than the start.
         best_digest: of the weights that it was measured of, as ``save_weights`` returns it.
         seconds: time spent training and evaluating, over all sessions of the run.
-        stopped_early, callbacks: whether a callback has ended the run; their states, by the name of their class.
+        stopped_early: whether a callback has ended the run.
+        callbacks: their states, by the name of their class.
     """
 
     step: int = 0
@@ -120,7 +121,11 @@ def set_later_aside(folder: Path, step: int) -> None:
 
 
 def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
-    """Return one checkpoint; raise CheckpointError where a file is missing or was changed since it was written."""
+    """Return one checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing or was changed since it was written.
+    """
     try:
         state = parse_json(read_sealed(path / STATE))
         if name := differing_from(state["files"], path):

@@ -22,6 +22,7 @@ from botzoo.training.recording.folder import read_facts, write_facts
 from botzoo.training.state import Own, Run
 from botzoo.util.files import digests_of, sha256_of
 from botzoo.util.outgoing import last_part, without_secrets
+from botzoo.util.text import counted
 
 
 def check_own(folder: Path, own: Own) -> None:
@@ -52,8 +53,8 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         processes = before.get("processes", accelerator.num_processes)
         if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
             raise ConfigError(
-                f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
-                f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
+                f"{folder} streams its images and began with {counted(processes, 'process', 'processes')}, which decides what "
+                f"each step sees: resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
             )
         if before["fingerprints"] != fingerprints:
             raise DataError(f"The images have changed {since}.")
@@ -80,6 +81,19 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     if run.is_main:
         write_facts(folder, facts)
     return facts
+
+
+def gain_facts(run: Run, kept: Evaluation) -> dict[str, Any]:
+    """Return what run.json says of the gain of the ``kept`` weights over the start; nothing where the start was kept.
+
+    Points and their paired 95 % interval are of the validation split, which chose the epoch; no start sees the test split.
+    """
+    start, best = run.start, run.progress.best_epoch
+    if start is None or not best:
+        return {}
+    gain, *interval = kept.gain(start)
+    scores = {"split": "validation", "start": start.score, "epoch": best, "score": kept.score}
+    return {"gain": scores | {"gain": gain, "interval_95": interval, "images": len(kept)}}
 
 
 def run_facts(run: Run) -> dict[str, Any]:

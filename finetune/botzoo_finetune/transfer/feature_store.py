@@ -38,7 +38,11 @@ def open_features(key: str, images: int) -> Features | None:
 
 
 def write_features(key: str, batches: Iterator[Features], total: int) -> None:
-    """Keep the features of ``total`` images, which come batch by batch; raises OSError, leaving nothing behind."""
+    """Keep the features of ``total`` images, which come batch by batch.
+
+    Raises:
+        OSError: they cannot be written; nothing is left behind.
+    """
 
     def kept(key: str) -> bool:
         return open_features(key, total) is not None
@@ -53,9 +57,12 @@ def write_features(key: str, batches: Iterator[Features], total: int) -> None:
 
 
 def reserve(file: BinaryIO, size: int) -> None:
-    """Take so many bytes of the disk for a file, where that can be asked for; raises OSError where there is no room.
+    """Take so many bytes of the disk for a file, where that can be asked for.
 
     A disk that is too small is known of before the features are computed then, not after most of them.
+
+    Raises:
+        OSError: there is no room.
     """
     if hasattr(os, "posix_fallocate"):
         try:

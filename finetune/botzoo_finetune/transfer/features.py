@@ -92,7 +92,9 @@ class Extractor:
 
         ``view`` says how each image is augmented; without it, images are shown as evaluation does.
 
-        Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
+        Raises:
+            ConfigError: the images are streamed.
+            ModelError: features are NaN or infinite.
         """
         images, key = self._images(role), self.key(role, view)
         mine: list[Features] = []

@@ -41,7 +41,7 @@ def test_a_probe_comes_back_as_it_was(found: Probe) -> None:
 @pytest.mark.parametrize(
     ("form", "outcome"),
     [
-        (OUTLOOK, Outlook(20, 1 / 3, ((3, 0.1), (6, 2 / 3)))),
+        (OUTLOOK, Outlook(20, 1 / 3, ((3, 0.1), (6, 2 / 3)), 9)),
         (START, Linear(np.eye(2, 3, dtype=np.float32), np.ones(2, np.float32))),
     ],
     ids=["outlook", "start"],
