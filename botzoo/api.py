@@ -14,7 +14,7 @@ from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.hub.publish import Publish
 from botzoo.options.command import Command
-from botzoo.options.command_line import check_options, from_keywords, load_config
+from botzoo.options.command_line import check_options, from_keywords, load_config, train_on
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, values_of
 from botzoo.results.report import Report, is_complete
@@ -28,6 +28,7 @@ from botzoo.training.patience import EarlyStopping, Plateau
 from botzoo.training.rehearsal import dry_run, find_lr
 from botzoo.training.soup import MakeSoup
 from botzoo.training.state import Own
+from botzoo.util.environment import check_environment
 from botzoo.util.outgoing import as_typed
 
 log = logging.getLogger("botzoo")
@@ -97,12 +98,14 @@ def from_python(
         data, model, transform, loss, resume, options: as of ``train``.
         how: further arguments of ``execute``.
     """
+    check_environment()
     in_memory = not isinstance(data, str | os.PathLike)
     own = Own(data if in_memory else None, model if isinstance(model, nn.Module) else None, transform, loss)
     folder = Path(resume).expanduser() if resume is not None else None
     if folder is not None:
         if options:
-            raise ConfigError(f"resume goes on with a run as it was configured: leave {', '.join(options)} out.")
+            other = train_on(folder).replace("--model ", "model=").replace("--resume", "resume")
+            raise ConfigError(f"resume goes on with a run as it was configured: leave {', '.join(options)} out{other}.")
         again = "" if in_memory else os.fspath(data)  # an address whose secret the run does not keep
         config, given = load_config(folder / "config.yaml", command.config_class, again), frozenset[str]()
         line = command.prog
@@ -184,7 +187,7 @@ def run_training(
         dry_run(config, every, given, own)
         return None
     if resume is not None and is_complete(resume):
-        log.info("%s is complete: its model is in %s", resume, resume / "model")
+        log.info("%s is complete: its model is in %s%s", resume, resume / "model", train_on(resume))
         return None
     run = training.train(config, every, given=given, command=command, resume=resume, own=own)
     return FinishedRun.load(run.folder)

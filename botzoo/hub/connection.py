@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from typing import TypeVar
 from huggingface_hub import CommitOperationAdd, HfApi, constants, errors, get_session, hf_raise_for_status
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from botzoo.errors import BotzooError, ConfigError, NetworkError, PublishError
+from botzoo.errors import BotzooError, NetworkError, PublishError
+from botzoo.util.environment import number
 from botzoo.util.hub import answer_in, passing, refusal, the_hub, unanswered
 from botzoo.util.private import watched_client
 from botzoo.util.text import brief
@@ -38,13 +38,7 @@ def patience() -> float:
     Raises:
         ConfigError: it is no number above 0.
     """
-    text = os.environ.get("BOTZOO_HUB_SECONDS", "100")
-    try:
-        if 0 < (seconds := float(text)) < float("inf"):
-            return seconds
-    except ValueError:
-        pass
-    raise ConfigError(f"BOTZOO_HUB_SECONDS is {text!r}: it must be a number of seconds above 0, such as 100.")
+    return number("BOTZOO_HUB_SECONDS")
 
 
 class MovedError(PublishError):

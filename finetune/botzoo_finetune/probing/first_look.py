@@ -258,7 +258,8 @@ def lines(look: Look) -> Iterator[str]:
     more = seen.with_twice_the_images
     yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
     width = len(probe.linear.weight[0])
-    yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
+    what = f"{network.architecture} from {network.start.source}, frozen: {width:,} features"
+    yield from under("model", [what, *network.start.notes])
     yield from under("input", input_lines(network))
     fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
     near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
