@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -137,7 +138,7 @@ def _matched(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str, sourc
             damaged = [name for name in (*report.missing, *report.mismatched) if name not in head]
     aside = [name for name in tensors if not name.startswith(prefix)]
     notes = [_stripped(prefix)] if prefix else []
-    notes += [_set_aside(aside)] if aside else []
+    notes += [_set_aside(aside, prefix)] if aside else []
     notes += _classifier_notes(model, own, report, {name: tensors[name] for name in aside})
     if damaged:
         first, there = damaged[0], own.get(damaged[0])
@@ -167,14 +168,21 @@ def _stripped(prefix: str) -> str:
     return f"names in the file begin with {shorten(prefix, 80)!r}, which is stripped"
 
 
-def _set_aside(names: list[str]) -> str:
-    """Return how many tensors beside the network there are, by the first part of their names."""
-    groups = Counter(name.partition(".")[0] + ("." if "." in name else "") for name in names)
+def _set_aside(names: list[str], prefix: str) -> str:
+    """Return how many tensors beside the network there are, by the first part of their names that is not its own."""
+    groups = Counter(map(partial(_apart, prefix), names))
     shown = [
         f"{count} {'under' if group[-1:] == '.' else 'named'} {shorten(group, 40)!r}" for group, count in groups.items()
     ]
     more = [f"{sum([*groups.values()][4:])} others"] if len(shown) > 4 else []
     return f"tensors beside the network are not used: {and_list(shown[:4] + more) if len(shown) > 1 else shown[0]}"
+
+
+def _apart(prefix: str, name: str) -> str:
+    """Return the beginning of a name as far as the first part that is not that of ``prefix``."""
+    shared = _common_prefix([name, prefix])
+    part, dot, _ = name[len(shared) :].partition(".")
+    return f"{shared}{part}{dot}"
 
 
 def _classifier_notes(
