@@ -104,8 +104,8 @@ def from_python(
     folder = Path(resume).expanduser() if resume is not None else None
     if folder is not None:
         if options:
-            other = train_on(folder).replace("--model ", "model=").replace("--resume", "resume")
-            raise ConfigError(f"resume goes on with a run as it was configured: leave {', '.join(options)} out{other}.")
+            out = f"leave {', '.join(options)} out{train_on(folder, python=True)}"
+            raise ConfigError(f"resume goes on with a run as it was configured: {out}.")
         again = "" if in_memory else os.fspath(data)  # an address whose secret the run does not keep
         config, given = load_config(folder / "config.yaml", command.config_class, again), frozenset[str]()
         line = command.prog

@@ -223,6 +223,9 @@ def check_name(name: str, *, pretrained: bool = False) -> None:
     base, _, tag = name.partition(".")
     if not timm.is_model(name):
         folder = f"It is a folder: give local-dir:{name}. " if Path(name).is_dir() else ""
+        folder = (
+            f"It is a file of weights: give --pretrained {name} beside --model. " if Path(name).is_file() else folder
+        )
         cure = f"{folder}Ours: botzoo list; or give hf-hub:owner/name or local-dir:PATH."
         raise ModelError(f"There is no network {name!r}.", value=base, accepted=timm.list_models(), cure=cure)
     tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]

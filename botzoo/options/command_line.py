@@ -232,12 +232,13 @@ def _print_and_exit(command: Command[Any], name: str) -> None:
     raise SystemExit(0)
 
 
-def train_on(run: Path) -> str:
-    """Return what to do about other options beside the resuming of a run, where there is a model in its folder, else ""."""
+def train_on(run: Path, *, python: bool = False) -> str:
+    """Return how to train on from a run's result with other options, behind a semicolon; "" where it has no model yet."""
     if not (run / "model" / "model.safetensors").is_file():
         return ""
-    address = shlex.quote(f"local-dir:{run / 'model'}")
-    return f", or, to train on from its result with other options, give --model {address} in place of --resume"
+    address = f"local-dir:{run / 'model'}"
+    way = f"model={address!r} in place of resume" if python else f"--model {shlex.quote(address)} in place of --resume"
+    return f"; to train on from its result with other options, give {way}"
 
 
 def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address: str) -> tuple[ConfigT, Path]:

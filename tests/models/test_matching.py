@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from botzoo.errors import CheckpointError
 from botzoo.models.create import Network, create_model
+from botzoo.models.foreign import CONVERT
 from botzoo.models.matching import match
 from botzoo.training.plan import model_lines
 
@@ -227,6 +228,11 @@ def test_what_the_refusal_of_a_pickle_prints_makes_safetensors_of_it(
     assert torch.equal(
         create_model("test_resnet", 3, pretrained=str(made)).model.state_dict()["bn1.bias"], trained["bn1.bias"]
     )
+
+
+def test_the_page_shows_the_same_lines() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "choosing-options.md").read_text(encoding="utf-8")
+    assert CONVERT.replace("OLD", '"mine.pth"').replace("NEW", '"mine.safetensors"') in page
 
 
 def test_a_pickle_under_the_name_of_safetensors_is_known(tmp_path: Path) -> None:
