@@ -3,6 +3,7 @@
 import random
 import re
 import shlex
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -232,7 +233,8 @@ def test_what_the_refusal_of_a_pickle_prints_makes_safetensors_of_it(
 
 def test_the_page_shows_the_same_lines() -> None:
     page = (Path(__file__).parents[2] / "docs" / "choosing-options.md").read_text(encoding="utf-8")
-    assert CONVERT.replace("OLD", '"mine.pth"').replace("NEW", '"mine.safetensors"') in page
+    lines = CONVERT.replace("OLD", '"mine.pth"').replace("NEW", '"mine.safetensors"')
+    assert textwrap.indent(lines, "    ") in page
 
 
 def test_a_pickle_under_the_name_of_safetensors_is_known(tmp_path: Path) -> None:
