@@ -94,7 +94,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     if accelerator.device.type != device.type:
         asked = os.environ.get("ACCELERATE_TORCH_DEVICE")
         raise ConfigError(f"ACCELERATE_TORCH_DEVICE is {asked!r} and the device of the run {device.type}: unset it.")
-    for line in not_followed(precision.accelerate_name):
+    for line in not_followed(precision.accelerate_name) if accelerator.is_main_process else ():
         log.warning("%s", line)
     return accelerator, precision
 
