@@ -164,7 +164,8 @@ class TrainConfig(Configuration):
     model: str = option("resnet10d_bot", "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names "
         "its weights too.", "Model", common=True, metavar="NAME", stated=True)
     pretrained: str | None = option(None, "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a "
-        ".safetensors file.", "Model", metavar="WEIGHTS", unset="the model's own")
+        ".safetensors file. FILE.safetensors@PREFIX names one network of several in a file.", "Model", metavar="WEIGHTS",
+        unset="the model's own")
     scratch: bool = option(False, "Start from random weights instead of pretrained ones.", "Model", common=True,
         excludes={When("pretrained"): "each say what weights to start from"}, stated=True)
     output: str | None = option(None, "Folder of the run.", "Output", common=True, metavar="PATH",
