@@ -34,7 +34,7 @@ SPLIT_NAMES = {
 """Names of splits, as found in folders and on the Hub, and which of the three each one is."""
 
 Columns = Mapping[str, NDArray[np.object_]]
-"""What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None where there is none."""
+"""What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
 
 OwnNames = dict[str, list[str]]
 """The names of the classes that a split has itself, by its role."""
@@ -142,10 +142,14 @@ class SourceOptions:
 
     Attributes:
         image_column, label_column: columns of a table to use where types and names leave a choice.
+        labels: the table that the labels stand in: a path, a DataFrame, or a dict of DataFrames by split.
+        label_separator: what stands between several labels in a cell of text; ``space``, and ``none`` for nothing.
     """
 
     image_column: str | None = None
     label_column: str | None = None
+    labels: Any = None
+    label_separator: str | None = None
 
 
 NOTHING_SAID = SourceOptions()
