@@ -86,15 +86,18 @@ def read_answers(
         return _one_hot(name, binary)
     if asked is None and len(binary) >= 2 and _only_one_hot(told, binary):
         return _one_hot(name, binary)
-    column = pick_column(name, "label", asked, list(columns), _candidates(told, binary))
+    column = pick_column(name, "label", asked, list(columns), _candidates(told, binary) if asked is None else [])
     return _read_column(name, column, columns[column], separator)
 
 
 def _candidates(told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> list[str]:
     """Return the columns that may be the labels: those with a usual name, or else those that sort the rows into classes."""
-    named = [column for column in told if plain_name(column) in USUAL]
-    found = named or [column for column, cells in told.items() if column not in binary and _sorts(cells)]
-    found = found or list(binary)
+    found = [column for column in told if plain_name(column) in USUAL]
+    if not found:
+        found = [column for column, cells in told.items() if column not in binary and _sorts(cells)]
+        if len(binary) > 1:  # a choice, as it is said
+            return [*found, ",".join(binary)]
+        found = found or list(binary)
     same: list[str] = []
     for column in sorted(found, key=lambda column: _are_numbers(told[column])):  # words before the numbers of the same
         if not any(_same_classes(told[column], told[other]) for other in same):

@@ -138,35 +138,34 @@ def plain_name(column: str) -> str:
 def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | None) -> list[str]:
     """Return the columns that name the most different files, by a sample of their rows or, where that names none, by all.
 
-    Of columns that name the same files row by row the first is enough.
+    Of several those with suffixes are files and the others ids or numbers of rows; and of those that name the same files row
+    by row one is enough.
     """
     rows = len(next(iter(columns.values())))
     for step in dict.fromkeys((max(1, rows // SAMPLE), 1)):
-        seen = {}
-        for column, cells in columns.items():
-            sample = cells[::step]
-            if not any(isinstance(as_path(cell), str) for cell in sample):
-                continue
-            try:
-                seen[column] = found.places(sample, folder, [None] * len(sample))
-            except DataError:  # in doubt, and so of files
-                seen[column] = list(range(len(sample)))
-        most = max((len({*places} - {None}) for places in seen.values()), default=0)
-        if most:
-            best = {column: places for column, places in seen.items() if len({*places} - {None}) == most}
-            return [c for c, places in best.items() if not any(places == best[d] for d in _before(c, best))]
+        seen = {column: _sampled(found, cells[::step], folder) for column, cells in columns.items()}
+        if most := max(len({*places} - {None}) for places in seen.values()):
+            best = [column for column, places in seen.items() if len({*places} - {None}) == most]
+            best = [column for column in best if _has_suffixes(columns[column])] or best
+            return list({tuple(seen[column]): column for column in reversed(best)}.values())[::-1]
     return []
 
 
-def _before(column: str, columns: dict[str, Any]) -> list[str]:
-    names = list(columns)
-    return names[: names.index(column)]
+def _sampled(found: Found, cells: list[Any], folder: Path | None) -> list[int | None]:
+    try:
+        return found.places(cells, folder, [None] * len(cells))
+    except DataError:  # in doubt which files they are, and so files
+        return list(range(len(cells)))
+
+
+def _has_suffixes(cells: list[Any]) -> bool:
+    return str(next((cell for cell in cells if cell is not None), "")).lower().endswith(IMAGE_SUFFIXES)
 
 
 def likely_files(columns: dict[str, list[Any]]) -> str:
     """Return the column that is meant to name files, though it names none here."""
     named = [column for column in columns if plain_name(column) in PATH_NAMES]
-    ends = [c for c, cells in columns.items() if str(next(filter(None, cells), "")).lower().endswith(IMAGE_SUFFIXES)]
+    ends = [column for column, cells in columns.items() if _has_suffixes(cells)]
     return next(iter((*ends, *named, *columns)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from botzoo.data.annotations.find import Tables, beside, other_tables, tables_in
 from botzoo.data.annotations.images import ROLES, annotated
 from botzoo.data.annotations.paths import Found
-from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, is_frame, read_frame, read_table
+from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
 from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.folders import Folders, image_files
 from botzoo.data.sources.tables import as_splits
@@ -35,12 +35,14 @@ class Annotated(Source):
         return path.is_dir() and bool(tables_in(path) or other_tables(path)) and bool(image_files(path))
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        if options.labels == FOLDERS:
+        if isinstance(options.labels, str) and options.labels == FOLDERS:
             return Folders().open(name, path, options)
         if path.is_file() and options.labels is None:
             return annotated(name, Found(path.parent), _read(beside(path)), options)
         if not path.is_dir():
-            given = "a DataFrame" if is_frame(options.labels) else f"--labels {options.labels}"
+            given = (
+                f"--labels {options.labels}" if isinstance(options.labels, str | os.PathLike) else "a table of labels"
+            )
             raise DataError(f"{name} is no folder, and {given} is of images in one: give it with --dataset.")
         if options.labels is not None:
             data = annotated(name, Found(path), _named(path, options.labels), options)
@@ -64,7 +66,11 @@ def _named(path: Path, labels: Any) -> list[Table]:
     """Return the tables that the user gave: the path of one, from where he is or in ``path``, or DataFrames."""
     if not isinstance(labels, str | os.PathLike):
         frames: dict[Any, Any] = as_splits("labels", labels) if isinstance(labels, dict) else {None: labels}
-        return [read_frame("the DataFrame", frames[role], role) for role in (None, *ROLES) if role in frames]
+        return [
+            read_frame(f"the {role} DataFrame" if role else "the DataFrame", frames[role], role)
+            for role in (None, *ROLES)
+            if role in frames
+        ]
     file = Path(labels).expanduser()
     if not file.exists() and not file.is_absolute() and (path / file).exists():
         file = path / file
@@ -87,11 +93,11 @@ def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split
         except DataError as error:
             unfit[first] = error
     if folders is not None and len(folders.class_names) > 1:
-        return _beside_folders(folders, choices, unfit)
+        return _beside_folders(path, folders, choices, unfit)
     if len(choices) > 1:
         have = f"{name} has several tables of labels, {listing([each.name for each in choices])}"
         raise DataError(f"{have}: name one with {_command(next(iter(choices)))}.")
-    notes = [f"not used: {table}: {error}".rstrip(".") for table, error in unfit.items()]
+    notes = [f"not used: {_inside(path, f'{table}: {error}')}".rstrip(".") for table, error in unfit.items()]
     if choices:
         data = next(iter(choices.values()))
         return replace(data, notes=(*data.notes, *notes))
@@ -105,18 +111,25 @@ def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split
 
 
 def _beside_folders(
-    folders: ImageData[Split], tables: dict[Path, ImageData[Split]], unfit: dict[Path, DataError]
+    path: Path, folders: ImageData[Split], tables: dict[Path, ImageData[Split]], unfit: dict[Path, DataError]
 ) -> ImageData[Split]:
     """Return the data set of class folders, with a note on each table; raise DataError where one says otherwise."""
-    notes = [f"not used: {table}, as there are class folders: {error}".rstrip(".") for table, error in unfit.items()]
+    notes = [f"not used: {_inside(path, str(table))}, as there are class folders" for table in unfit]
     for table, data in tables.items():
         if not _agree(folders, data):
             raise DataError(
                 f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other labels, "
                 f"{listing(data.class_names, 3)}: give {_command(table)}, or --labels {FOLDERS}."
             )
-        notes.append(f"not used: {table}, which says what the class folders say; {_command(table)} reads it")
+        notes.append(
+            f"not used: {_inside(path, str(table))}, as the class folders say the same; --labels would read it"
+        )
     return replace(folders, notes=(*folders.notes, *notes))
+
+
+def _inside(path: Path, text: str) -> str:
+    """Return a note in which files are named from the data set's folder on: where that lies stays private."""
+    return text.replace(os.path.join(path, ""), "")  # noqa: PTH118
 
 
 def _agree(folders: ImageData[Split], table: ImageData[Split]) -> bool:
