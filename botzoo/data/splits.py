@@ -29,7 +29,9 @@ def joined(data: ImageData[Split]) -> ImageData[Split]:
     labels, before = np.concatenate([first.labels, second.labels]), len(first)
     read = partial(_of_either, first.read, second.read, before)
     describe = partial(_of_either, first.describe, second.describe, before)
-    train = Split(f"{first.name} and {second.name}", labels, read, describe, root=first.root)
+    both = first.columns.keys() & second.columns.keys()
+    columns = {column: np.concatenate([first.columns[column], second.columns[column]]) for column in both}
+    train = Split(f"{first.name} and {second.name}", labels, read, describe, root=first.root, columns=columns)
     return replace(data, train=train, validation=None)
 
 

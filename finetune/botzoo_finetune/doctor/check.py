@@ -59,7 +59,7 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
 
 def unusable(config: FinetuneConfig, error: DataError) -> Report:
     """Return what is found in a data set that is there but cannot be trained on; raise ``error`` where there is none."""
-    options = source_options(config.data)
+    options = source_options(config.data, config.labels)
     findings = [Finding("usable", str(error))]
     try:
         data = find_images(config.dataset, options)
