@@ -37,6 +37,10 @@ class DataConfig:
         "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",
         unset="that of --seed", accepts=_SEED)
+    group: str | None = option(None, "What tells which images belong together and stay in one split and one fold, such as "
+        "those of one patient. A column of the table; a number of folders, 1 for the folder that the image lies in; or a "
+        "regular expression for its path.", "Data", metavar="COLUMN|LEVEL|REGEX", unset="every image by itself",
+        accepts=_something("a column, a number of folders or a regular expression"), presumes={Need.READ_WHOLE})
     fold: str | None = option(None, "Cut training and validation images into N stratified folds, test on the K-th and "
         "train on the others. Of those --data.val-fraction is set aside; a test split of the data set stays unread. "
         "See botzoo-finetune --folds.", "Data", metavar="K/N", accepts=FOLD,
