@@ -1,5 +1,6 @@
 """Images of one group stay in one split and in one fold."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,15 @@ def test_a_class_of_one_group_cannot_be_cut(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="class 'y' of made"):
         [in_fold(data, k, 2, 0) for k in (1, 2)]
     assert of(with_validation(data, 0.3, 0))["validation"] <= set("abc")
+
+
+def test_the_page_is_true(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "your-data.md").read_text(encoding="utf-8")
+    table = page.split("| `--data.group` |")[1].split("\n\n")[0]
+    shown = re.search(r"`photos/(\S+)` is of", table)
+    assert shown
+    for path in (shown[1], "well/p8/scan8_001.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / path)
+    for group, first in re.findall(r"^\| `'?([^|]*?)'?` \|[^|]*\| `(.*)` \|$", table, re.MULTILINE):
+        assert first in of(find_images(str(tmp_path), SourceOptions(group=group)))["train"]
