@@ -104,7 +104,11 @@ def from_python(
     if data is None and resume is None:
         raise ConfigError("data is None: give the name of a data set, its folder, or the images themselves.")
     in_memory = not isinstance(data, str | os.PathLike)
-    own = Own(data if in_memory else None, model if isinstance(model, nn.Module) else None, transform, loss)
+    options, labels = dict(options), None
+    if not isinstance(options.get("labels"), str | os.PathLike | None):
+        labels = options.pop("labels")
+    network = model if isinstance(model, nn.Module) else None
+    own = Own(data if in_memory else None, labels, network, transform, loss)
     folder = Path(resume).expanduser() if resume is not None else None
     if folder is not None:
         if options:

@@ -18,6 +18,8 @@ from PIL.Image import Image
 
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
+from botzoo.data.sources.annotated import FOLDERS
+from botzoo.data.sources.files import inside
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
@@ -51,8 +53,8 @@ ROUNDED = 0.001
 NAMES = {task.headline.measure for task in TASKS}
 """The checks of figures."""
 
-DATA_OPTIONS = ("image_column", "label_column", "val_fraction", "split_seed", "fold")
-"""Those of a recipe that say which images were evaluated."""
+DATA_OPTIONS = ("image_column", "label_column", "label_separator", "group", "val_fraction", "split_seed", "fold")
+"""Those of a recipe that say which images were evaluated; ``labels`` and the seed, in no group, are others."""
 
 Outcome = Literal["agrees", "differs", "unknown"]
 
@@ -86,12 +88,13 @@ class _Measured(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
+def verify(name: str, dataset: str | None = None, labels: str | None = None) -> Iterator[Check]:
     """Yield one check after another of what is published of a model.
 
     Args:
         name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run.
         dataset: where the images are, as for ``--dataset``; by default where the card says.
+        labels: the table of their labels, as for ``--labels``; by default that of the recipe, in the folder of the images.
 
     Raises:
         BotzooError: there is no such model, it cannot be loaded, or the data set given cannot be read.
@@ -119,7 +122,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
         yield Check(figure, "differs", words)
         return
     try:
-        measured = _measure(subject, claim, model, dataset)
+        measured = _measure(subject, claim, model, dataset, labels)
     except (ConfigError, DataError, NetworkError) as error:
         if dataset is not None:
             raise
@@ -173,16 +176,25 @@ def _options(recipe: Path) -> TrainConfig:
     try:
         found = read_recipe(recipe)
         data = {key: found["data"][key] for key in DATA_OPTIONS if key in found["data"]}
-        options = {"seed": found["seed"], "data": data}
+        options = {"seed": found["seed"], "labels": found.get("labels"), "data": data}
     except (TypeError, KeyError) as error:
         raise ModelError(f"{recipe} does not say which images were evaluated (no {error}).") from error
     return made(check_options(options, TrainConfig, str(recipe)), TrainConfig)
 
 
-def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None) -> _Measured:
+def _own_table(config: TrainConfig) -> str | None:
+    """Return the table of labels that a recipe names: foreign text, which names only what lies in the data set's folder."""
+    if config.labels in (None, FOLDERS):
+        return config.labels
+    return str(inside(config.labels, [Path(config.dataset).expanduser()], "The recipe"))
+
+
+def _measure(
+    subject: _Subject, claim: Claim, model: Model, dataset: str | None, labels: str | None = None
+) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    data = opening.find(config.dataset, config.data)
+    data = opening.find(config.dataset, config.data, labels=labels or _own_table(config))
     here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
         raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")

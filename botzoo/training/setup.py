@@ -91,7 +91,9 @@ def open_parts(
     own: Own = NOTHING,
 ) -> tuple[TrainConfig, ImageData[Any], Network, Teacher | None]:
     """Return options that go together, data set, network and teacher, after all that can be refused without the images."""
-    found = opening.find(config.dataset if own.data is None else own.data, config.data, partial(from_main, accelerator))
+    dataset = config.dataset if own.data is None else own.data
+    labels = config.labels if own.labels is None else own.labels
+    found = opening.find(dataset, config.data, partial(from_main, accelerator), labels)
     task = task_of(found)
     if not task.one_label:  # a recipe's label smoothing gives way, one that was asked for is refused
         config = giving_way(config, presuming(config, Need.ONE_LABEL), given)

@@ -47,12 +47,14 @@ class Own:
 
     Attributes:
         data: images in memory, of any kind that ``botzoo.data.sources.memory.in_memory`` takes.
+        labels: a DataFrame of the labels of images in a folder, or a dict of them by split.
         model: a network that returns logits (N, K).
         transform: makes pixels of a PIL image in training.
         loss: a scalar, of logits float32 (N, K) and labels.
     """
 
     data: Any = None
+    labels: Any = None
     model: nn.Module | None = None
     transform: Callable[..., Any] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None

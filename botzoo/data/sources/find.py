@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from botzoo.data.groups import grouped
+from botzoo.data.sources.annotated import Annotated
 from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
 from botzoo.data.sources.folders import Folders, image_files
@@ -23,7 +25,7 @@ class _Shards(Source):
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
 
 
-SOURCES: list[Source] = [Digits(), Tables(), _Shards(), Folders(), Hub()]
+SOURCES: list[Source] = [Digits(), Annotated(), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 
@@ -40,11 +42,16 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         DataError: it does not exist, is empty, has fewer than two classes, labels out of range, or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
+    data = _find(dataset, options)
+    return data if options.group is None else grouped(data, options.group)
+
+
+def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
     if not isinstance(dataset, str | os.PathLike):
         return in_memory(dataset, options)
     name = os.fspath(dataset)
     path = Path(name).expanduser()
-    if (source := _source(name, path)) is not None:
+    if (source := _source(name, path, options)) is not None:
         return checked(source.open(name, path, options))
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
         short = ["digits", *HUB_NAMES]
@@ -57,10 +64,12 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
     if path.is_dir():
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
-    raise DataError(f"{name} is a file: give the folder that holds the images.")
+    raise DataError(f"{name} is a file: give the folder that holds the images, or a table of their labels (.csv).")
 
 
-def _source(name: str, path: Path) -> Source | None:
+def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
+    if options.labels is not None:
+        return Annotated()
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
@@ -73,6 +82,6 @@ def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames
         DataError: the data set cannot be read, or has no training split.
     """
     path = Path(name).expanduser()
-    source = _source(name, path)
+    source = _source(name, path, options)
     named = source.own_names(name, path, options) if source else {}
     return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}

@@ -1,5 +1,6 @@
 """What a run records of itself: run.json and evaluation/, from which card and terminal are made again at any time."""
 
+import os
 import platform
 import time
 from dataclasses import asdict
@@ -145,6 +146,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "pretrained": without_folder(run.config.pretrained),
             "distillation": without_folder(run.config.distillation),
             "classes": without_folder(run.config.data.classes),
+            "labels": table_name(run.config.labels, run.config.dataset),
         },
     }
     if (teacher := run.teacher) is not None:
@@ -168,6 +170,14 @@ def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
 def data_title(data: ImageData[Any]) -> str:
     """Return the data set's name, of a folder the last part only: where it lay stays private."""
     return data.name if data.hub_id or data.name == "digits" else last_part(data.name)
+
+
+def table_name(labels: str | None, dataset: str) -> str | None:
+    """Return the path of a table of labels from the data set's folder on, or its last part where it lies elsewhere."""
+    if labels is None or not Path(labels).expanduser().exists():  # the class folders, or a path from that folder on
+        return labels
+    path = os.path.relpath(Path(labels).expanduser().resolve(), Path(dataset).expanduser().resolve())
+    return Path(labels).name if path.startswith(os.pardir) else path
 
 
 def without_folder(value: str | None) -> str | None:
