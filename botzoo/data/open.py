@@ -16,7 +16,7 @@ from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
-from botzoo.options.accepted import fold_of
+from botzoo.options.accepted import fold_of, splits_of
 from botzoo.options.config import DataConfig
 
 T = TypeVar("T")
@@ -29,7 +29,11 @@ def alone(work: Callable[[], T]) -> T:
 
 def source_options(config: DataConfig) -> SourceOptions:
     """Return what the user says of the data set."""
-    return SourceOptions(image_column=config.image_column, label_column=config.label_column)
+    return SourceOptions(
+        image_column=config.image_column,
+        label_column=config.label_column,
+        splits=splits_of(config.splits) if config.splits is not None else {},
+    )
 
 
 def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone) -> ImageData[Any]:

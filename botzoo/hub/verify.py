@@ -49,7 +49,7 @@ ROUNDED = 0.001
 NAMES = {task.headline.measure for task in TASKS}
 """The checks of figures."""
 
-DATA_OPTIONS = ("image_column", "label_column", "val_fraction", "split_seed", "fold")
+DATA_OPTIONS = ("image_column", "label_column", "splits", "val_fraction", "split_seed", "fold")
 """Those of a recipe that say which images were evaluated."""
 
 Outcome = Literal["agrees", "differs", "unknown"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from botzoo.errors import ConfigError
-from botzoo.options.accepted import BUDGET, FOLD, LICENSE, MILESTONES, REPO, SEEDS
+from botzoo.options.accepted import BUDGET, FOLD, LICENSE, MILESTONES, REPO, SEEDS, SPLITS
 from botzoo.options.facts import Accepted, Configuration, Need, When, above, at_least, between, check, option, refuse
 
 _SEED = between(0, 2**32, "[)")
@@ -30,6 +30,9 @@ class DataConfig:
         unset="the one of type Image")
     label_column: str | None = option(None, "Column that holds the labels.", "Data", metavar="NAME",
         unset="the one of type ClassLabel")
+    splits: str | None = option(None, "Say which folders, files or tables are which split. + joins several, none=NAME "
+        "leaves one out, and train=. takes all folders of the data set for classes.", "Data", metavar="ROLE=NAME,...",
+        unset="told by their names", accepts=SPLITS)
     val_fraction: float = option(0.2, "Share of the images set aside for validation, where no split is. They are drawn "
         "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -26,12 +26,16 @@ MultiHot = NDArray[np.uint8]
 Labels = NDArray[np.int64] | MultiHot
 """Of N images: their classes, shape (N,), or, where an image may have any number of labels, which of them it has."""
 
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+_NAMES = {
+    "train": "train training trainset trainingset trainval",
+    "validation": "validation valid validate val vali dev devel development eval evaluation evaluate "
+    "validationset validset valset devset evalset",
+    "test": "test testing testset testingset holdout",
 }
-"""Names of splits, as found in folders and on the Hub, and which of the three each one is."""
+
+SPLIT_NAMES = {name: role for role, names in _NAMES.items() for name in names.split()}
+"""Names of splits, as found in folders and on the Hub, and which of the three each one is; ``split_names`` looks for them
+inside longer names too."""
 
 OwnNames = dict[str, list[str]]
 """The names of the classes that a split has itself, by its role."""
@@ -136,10 +140,12 @@ class SourceOptions:
 
     Attributes:
         image_column, label_column: columns of a table to use where types and names leave a choice.
+        splits: names of folders, files or tables by what they are: train, validation, test, or none for what is left out.
     """
 
     image_column: str | None = None
     label_column: str | None = None
+    splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 NOTHING_SAID = SourceOptions()

@@ -6,8 +6,9 @@ from typing import Any
 
 from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
-from botzoo.data.sources.folders import Folders, image_files
+from botzoo.data.sources.folders import image_files
 from botzoo.data.sources.hub import HUB_NAMES, Hub
+from botzoo.data.sources.layouts.class_folders import Folders
 from botzoo.data.sources.memory import in_memory
 from botzoo.data.sources.tables import Tables, shard_files
 from botzoo.errors import DataError, did_you_mean

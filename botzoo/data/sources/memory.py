@@ -54,13 +54,14 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
     name = "data in memory"  # in messages and on the card
-    splits, library = as_splits(name, data), sys.modules.get("datasets")
+    (splits, notes), library = as_splits(name, data, options), sys.modules.get("datasets")
     # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
         if not all(tables):
             raise DataError(f"The splits of {name} are of several kinds: give all as datasets.Dataset, or none.")
-        return checked(replace(open_tables(name, splits, options), in_memory=True))
+        found = open_tables(name, splits, options)
+        return checked(replace(found, notes=(*found.notes, *notes), in_memory=True))
     parts = {role: _part(name, role, split, options) for role, split in splits.items()}
     labels = [label for part in parts.values() for label in part.labels]
     lists = [label for label in labels if isinstance(label, list)]
@@ -77,9 +78,9 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
                 has = f"The {role} split of {name} has the label {unknown[0]!r}"
                 raise DataError(f"{has}, which no training image has.")
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
-    found = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
-    of_roles = found["train"], found.get("validation"), found.get("test")
-    return checked(ImageData(name, class_names, *of_roles, declared=names is not None, in_memory=True))
+    cut = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
+    of_roles, said = (cut["train"], cut.get("validation"), cut.get("test")), tuple(notes)
+    return checked(ImageData(name, class_names, *of_roles, notes=said, declared=names is not None, in_memory=True))
 
 
 @dataclass(frozen=True)
