@@ -35,7 +35,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 def test_a_class_called_train_may_be_sorted_further_if_that_is_said(tmp_path: Path) -> None:
     write(tmp_path, "train/steam train/diesel car plane")
-    assert "if all of them, with 'train', are classes, give --data.splits train=." in refusal(tmp_path)
+    assert "--data.splits train=. takes them and 'train' for classes" in refusal(tmp_path)
     assert open_images(str(tmp_path), splits={"train": ["."]}).class_names == ("car", "plane", "train")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from botzoo.data.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
-from botzoo.data.sources.layouts.split_names import Said, asking, guess, guessed, is_close, is_plain, option, role_of
+from botzoo.data.sources.layouts.split_names import Said, asking, grouped, guess, is_close, is_plain, option, role_of
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import and_list, listing
 
@@ -192,19 +192,20 @@ def _beside(
     used = {root.path for role in found.values() for root in role}
     left = {each: place for each, place in free.items() if place.root.path not in used}
     if like := [each for each, place in left.items() if place.inner & taught or is_close(each)]:
-        raise asking(name, "which may be splits too", guessed(like))
+        # a second training folder, or one without class folders, can only be left out
+        likely = {each: "none" if role_of(each) == "train" or not left[each].inner else guess(each) for each in like}
+        raise asking(name, "which may be splits too", grouped(likely))
     unlabelled = [each for each in left if is_plain(each) and role_of(each) in ("test", "none")]
     for each in left:
         if is_plain(each) and role_of(each) == "validation":
-            has = f"{top / each} has no class folders: give it those of {roots['train'][0].path}"
+            has = f"{top / each} has no class folders of the names in {roots['train'][0].path}: give it some"
             raise DataError(f"{has}, or leave it out with {option({'none': [each]})}.")
     others = [each for each in left if each not in unlabelled]
     strangers = [each for each in others if has_images(top / each)]
     if strangers and not (found or unlabelled or len(roots) > 1):  # nothing else shows that it is a split
         trained = roots["train"][0].path.name
         what = f"beside {trained!r}, which holds folders as a training split does"
-        classes = f"if all of them, with {trained!r}, are classes, give {option({'train': [HERE]})}"
-        raise asking(name, what, {"none": strangers}, classes)
+        raise asking(name, what, {"none": strangers}, _all_classes(trained))
     notes = [f"not used: {listing(others)}, not named as a split"] if others else []
     return found, [*notes, *(_unlabelled(top / each) for each in unlabelled)]
 
@@ -222,21 +223,18 @@ def _unlabelled(folder: Path) -> str:
 
 def _classes(name: str, top: Path, free: Mapping[str, _Place]) -> tuple[dict[str, list[Root]], list[str]]:
     """Return the folders as classes, of one training split, and notes on those that are none."""
-    plain = [each for each in free if is_plain(each)]
-    if len(plain) > 1 and len(plain) == len(free):
-        needed = f"{name} has the folders {listing(plain)}, and needs {top / 'train'} with class folders in it"
-        raise DataError(f"{needed}: {_LAYOUT} {top.name}/train/cat/1.jpg.")
+    plain = {each: role_of(each) for each in free if is_plain(each)}
+    roles = set(plain.values())
+    if len(plain) > 1 and (len(plain) == len(free) or ("train" in roles and len(roles) > 1)):
+        needed = f"{name} has the folders {listing(list(plain))}, and needs {top / 'train'} with class folders in it"
+        raise DataError(f"{needed}: {_LAYOUT} {top.name}/train/cat/1.jpg; {_all_classes()}.")
     _refuse_versions(name, top, free)
     notes = []
     if len(free) - len(plain) > 1:  # the other folders are classes enough
-        unlabelled = [each for each in plain if role_of(each) == "none"]
-        doubtful = [each for each in plain if role_of(each) in ("validation", "test")]
-        if doubtful:
-            roles: dict[str, list[str]] = {}
-            for each in doubtful:
-                roles.setdefault(guess(each) if free[each].inner else "none", []).append(each)
-            classes = f"if all of them are classes, give {option({'train': [HERE]})}"
-            raise asking(name, "which may be splits beside the classes, or classes", roles, classes)
+        unlabelled = [each for each, role in plain.items() if role == "none"]
+        if doubtful := [each for each, role in plain.items() if role in ("validation", "test")]:
+            likely = {each: guess(each) if free[each].inner else "none" for each in doubtful}
+            raise asking(name, "which may be splits beside the classes, or classes", grouped(likely), _all_classes())
         free = {each: place for each, place in free.items() if each not in unlabelled}
         notes += [_unlabelled(top / each) for each in unlabelled]
     notes += [f"{each!r} is taken for a class, as it has no class folders" for each in plain if each in free]
@@ -250,13 +248,31 @@ def _refuse_versions(name: str, top: Path, free: Mapping[str, _Place]) -> None:
     repeated = {inner for inner, count in counts.items() if count > 1}
     alike = [each for each, folder in folders.items() if len(folder & repeated) > 1]
     if len(alike) < 2:
-        return
+        return _refuse_sets(name, top, folders)
     same = sorted(folders[alike[0]] & repeated)
-    what, classes = f"which all hold {listing(same)}", f"if they are the classes, give {option({'train': [HERE]})}"
+    has = f"{name} has the folders {listing(alike)}, which all hold {listing(same)}"
     if all(map(role_of, same)):
-        has = f"{name} has the folders {listing(alike)}, {what}, as splits inside of classes"
-        raise DataError(f"{has}: {_LAYOUT} {top.name}/{same[0]}/{alike[0]}/1.jpg; to join them, {classes}.")
+        above = f"{top.name}/{same[0]}/{alike[0]}/1.jpg"
+        raise DataError(
+            f"{has}, as splits inside of classes: {_LAYOUT} {above}; {_all_classes()}, and joins the splits."
+        )
     if any(role_of(each) or is_close(each) for each in alike):
-        raise asking(name, what, guessed(alike), classes)
-    one = f"give one of them, such as --dataset {shlex.quote(str(top / alike[0]))}"
-    raise DataError(f"{name} has the folders {listing(alike)}, {what}: {one}; {classes}.")
+        raise asking(
+            name, f"which all hold {listing(same)}", grouped({each: guess(each) for each in alike}), _all_classes()
+        )
+    raise DataError(f"{has}: give one of them, such as --dataset {shlex.quote(str(top / alike[0]))}; {_all_classes()}.")
+
+
+def _refuse_sets(name: str, top: Path, folders: Mapping[str, set[str]]) -> None:
+    """Raise where one folder holds nothing but splits, so that it is the data set and the others are beside it."""
+    for each, inner in folders.items():
+        roles = {role_of(one) for one in inner}
+        if "train" in roles and len(roles) > 1 and None not in roles:
+            has = f"{name} has the folder {each!r} with the splits {listing(sorted(inner))}, and others beside it"
+            raise DataError(f"{has}: give it, with --dataset {shlex.quote(str(top / each))}; {_all_classes()}.")
+
+
+def _all_classes(besides: str = "") -> str:
+    """Return how to say that folders are classes, whatever they look like."""
+    which = f"them and {besides!r}" if besides else "all of them"
+    return f"{option({'train': [HERE]})} takes {which} for classes"

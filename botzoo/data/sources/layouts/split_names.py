@@ -78,12 +78,9 @@ def asking(name: str, what: str, likely: Mapping[str, Sequence[str]], otherwise:
     return DataError(f"{name} has {listing(names)}, {what}: {cure}.")
 
 
-def guessed(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return names by what they most likely stand for."""
-    likely: dict[str, list[str]] = {}
-    for each in names:
-        likely.setdefault(guess(each), []).append(each)
-    return likely
+def grouped(likely: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return names by role, of roles by name."""
+    return {role: [each for each, own in likely.items() if own == role] for role in dict.fromkeys(likely.values())}
 
 
 def check_said(name: str, said: Said, there: Sequence[str], kind: str) -> None:
@@ -118,7 +115,7 @@ def assigned(name: str, found: Sequence[str], said: Said) -> tuple[dict[str, lis
             f"{name} has no training split, only {listing(found)}: name one 'train', or give --data.splits."
         )
     if slips := [each for each in by_name.get("", []) if is_close(each)]:
-        raise asking(name, "which may be splits too", guessed(slips))
+        raise asking(name, "which may be splits too", grouped({each: guess(each) for each in slips}))
     left = [each for names in by_name.values() for each in names]
     roles.pop("none", None)
     return roles, [f"not used: {listing(left)}, not named as a split"] if left else []
@@ -147,7 +144,7 @@ def by_role(name: str, files: Sequence[str], said: Said) -> tuple[dict[str, list
     slips = [file for file in unnamed if roles and is_close(file) and ("train" in roles or guess(file) != "train")]
     if slips:
         stems = list(dict.fromkeys(re.split(r"[-_.]\d|\.", file.rpartition("/")[2])[0] for file in slips))
-        raise asking(name, "which may be splits too", guessed(stems))
+        raise asking(name, "which may be splits too", grouped({each: guess(each) for each in stems}))
     if "train" not in roles:
         roles["train"], unnamed = unnamed, []
     if not roles["train"]:
