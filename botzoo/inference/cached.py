@@ -12,7 +12,7 @@ from pathlib import Path
 
 from botzoo.errors import ConfigError
 from botzoo.inference.catalogue import entries, in_megabytes
-from botzoo.util.cache import cache_folder, cache_limit, made_here
+from botzoo.util.cache import cache_folder, cache_limit, made_here, remove_tree, trees
 from botzoo.util.text import table
 
 CONFIG_BYTES = 16 << 20
@@ -58,7 +58,7 @@ def _for_timm(config: Path) -> bool:
 
 
 def cached_images() -> list[Cached]:
-    """Return the files of decoded images, of their features and of probes of these, those used last first."""
+    """Return the files of decoded images, of their features and of probes of these, those used last first, and archives."""
     about = {
         "decoded": "decoded images of one split",
         "features": "features of the images of one split",
@@ -68,7 +68,8 @@ def cached_images() -> list[Cached]:
     }
     files = [path for folder in about for path in filter(made_here, (cache_folder() / folder).glob("[!.]*"))]
     files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [Cached(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
+    found = [Cached(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
+    return [*found, *(Cached(path.name[:12], "files of an archive", size, path) for path, size in trees("unpacked"))]
 
 
 def matching(weights: list[Cached], wanted: str) -> list[Cached]:
@@ -112,5 +113,7 @@ def remove(cached: Iterable[Cached]) -> None:
     if revisions := [commit for item in cached for commit in item.revisions]:
         scan_cache_dir().delete_revisions(*revisions).execute()
     for item in cached:
-        if not item.revisions:
+        if item.path.is_dir() and not item.revisions:
+            remove_tree(item.path)
+        elif not item.revisions:
             item.path.unlink(missing_ok=True)  # another process may have been faster

@@ -8,6 +8,7 @@ from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, 
 from botzoo.data.sources.digits import Digits
 from botzoo.data.sources.folders import image_files
 from botzoo.data.sources.hub import HUB_NAMES, Hub
+from botzoo.data.sources.layouts.archives import SUFFIXES, Archives
 from botzoo.data.sources.layouts.class_folders import Folders
 from botzoo.data.sources.memory import in_memory
 from botzoo.data.sources.tables import Tables, shard_files
@@ -24,7 +25,11 @@ class _Shards(Source):
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
 
 
-SOURCES: list[Source] = [Digits(), Tables(), _Shards(), Folders(), Hub()]
+def _source(name: str, path: Path) -> Source | None:
+    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
+
+
+SOURCES: list[Source] = [Digits(), Archives(_source), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 
@@ -34,7 +39,7 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
     Args:
         dataset: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
             are several), or the path of a folder (of class folders, of parquet files, or written by
-            ``datasets.save_to_disk``); or the data itself, see ``in_memory``.
+            ``datasets.save_to_disk``), or of a zip or tar file of one; or the data itself, see ``in_memory``.
         options: what the user says of it.
 
     Raises:
@@ -58,11 +63,10 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
     if path.is_dir():
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
-    raise DataError(f"{name} is a file: give the folder that holds the images.")
-
-
-def _source(name: str, path: Path) -> Source | None:
-    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
+    kinds = ", ".join(SUFFIXES[:-1])
+    raise DataError(
+        f"{name} is a file: give the folder that holds the images, or an archive ({kinds} or {SUFFIXES[-1]})."
+    )
 
 
 def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames:
