@@ -25,7 +25,7 @@ class _Shards(Source):
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
 
 
-def _source(name: str, path: Path) -> Source | None:
+def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
@@ -50,7 +50,7 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         return in_memory(dataset, options)
     name = os.fspath(dataset)
     path = Path(name).expanduser()
-    if (source := _source(name, path)) is not None:
+    if (source := _source(name, path, options)) is not None:
         return checked(source.open(name, path, options))
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
         short = ["digits", *HUB_NAMES]
@@ -78,6 +78,6 @@ def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames
         DataError: the data set cannot be read, or has no training split.
     """
     path = Path(name).expanduser()
-    source = _source(name, path)
+    source = _source(name, path, options)
     named = source.own_names(name, path, options) if source else {}
     return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}

@@ -56,25 +56,25 @@ class Archives(Source):
         source_of: tells what kind of data set a folder is.
     """
 
-    def __init__(self, source_of: Callable[[str, Path], Source | None]) -> None:
+    def __init__(self, source_of: Callable[[str, Path, SourceOptions], Source | None]) -> None:
         self.source_of = source_of
 
     def recognises(self, name: str, path: Path) -> bool:
         return _archive(path) is not None
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        with self._inside(name, path) as (source, folder, shown):
+        with self._inside(name, path, options) as (source, folder, shown):
             data = source.open(name, folder, options)
             parts: dict[str, Any] = {role: _shown(split, folder, shown) for role, split in data.splits.items()}
         notes = [note.replace(str(folder), shown) for note in data.notes]
         return replace(data, **parts, notes=(f"{shown} is unpacked in the cache", *notes))
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        with self._inside(name, path) as (source, folder, _):
+        with self._inside(name, path, options) as (source, folder, _):
             return source.own_names(name, folder, options)
 
     @contextmanager
-    def _inside(self, name: str, path: Path) -> Iterator[tuple[Source, Path, str]]:
+    def _inside(self, name: str, path: Path, options: SourceOptions) -> Iterator[tuple[Source, Path, str]]:
         """Give what reads an unpacked archive, its folder, and what that is called instead, in errors too."""
         archive = _archive(path)
         assert archive is not None  # it was recognised
@@ -82,7 +82,7 @@ class Archives(Source):
         if _is_shard(archive):
             raise DataError(f"{name} is a .tar shard: read it with --data.streaming.")
         folder = unpacked(archive)
-        source = self.source_of(name, folder)
+        source = self.source_of(name, folder, options)
         if source is None or isinstance(source, Archives):
             raise DataError(f"{shown} holds no images: give one with a folder of images for each class.")
         try:
