@@ -160,7 +160,7 @@ def mapped(path: Path) -> NDArray[np.uint8]:
         return np.asarray(np.memmap(file, np.uint8, "r"))
 
 
-def lock(file: BinaryIO, *, shared: bool) -> bool:
+def lock(file: BinaryIO | int, *, shared: bool) -> bool:
     """Lock an open file, without waiting; return False where a lock of another kind is in the way.
 
     Where there are no locks, as on Windows and on some file systems, a file counts as not in use.
@@ -204,8 +204,8 @@ def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
                     path.unlink()
 
 
-_IN_USE: dict[Path, BinaryIO] = {}
-"""Locks of the trees that this process reads, held to its end."""
+_IN_USE: dict[Path, int] = {}
+"""Open locks of the trees that this process reads, held to its end."""
 
 _TREE = re.compile("[0-9a-f]{64}")
 _CONTENTS = ".contents"
@@ -237,7 +237,7 @@ def tree(name: str, key: str, fill: Callable[[Path], None]) -> Path:
             shutil.rmtree(part, ignore_errors=True)
             with suppress(OSError):
                 (folder / f"{key}.lock").unlink()
-            held.close()
+            os.close(held)
             raise
     os.utime(whole)  # the last to be removed
     lock(held, shared=True)
@@ -246,18 +246,18 @@ def tree(name: str, key: str, fill: Callable[[Path], None]) -> Path:
     return whole
 
 
-def _locked(path: Path) -> BinaryIO:
+def _locked(path: Path) -> int:
     """Open a file and lock it for this process alone, however long another one has it; without, where there are no locks."""
     while True:
-        file = path.open("a+b")
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         with suppress(ImportError, OSError):
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX)
         with suppress(OSError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else it was removed meanwhile
+            if os.path.samestat(os.fstat(file), path.stat()):  # else it was removed meanwhile
                 return file
-        file.close()
+        os.close(file)
 
 
 def _extent(folder: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import errno
 import gzip
 import hashlib
 import lzma
+import os
 import re
 import stat
 import tarfile
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
@@ -42,7 +44,10 @@ SUFFIXES = tuple(PACKED)
 
 MOST_FILES = 5_000_000
 MOST_GROWTH = 200
-"""Times its own size, beyond the first 64 MiB; pictures of one colour come to a hundred."""
+"""Times its own size; pictures of one colour come to a hundred."""
+
+SMALL = 64 << 20
+"""Bytes that any archive may hold, and that headers of a tar file may take in all."""
 
 _CURE = "unpack it, and give the folder"
 _READABLE = (*IMAGE_SUFFIXES, ".parquet", ".arrow", ".csv", ".tsv", ".json", ".jsonl")
@@ -108,7 +113,8 @@ def is_archive(path: Path) -> bool:
 def _archive(path: Path) -> Path | None:
     """Return the archive that a data set is, or the only thing that is in its folder."""
     if path.is_dir():
-        there = [entry for entry in path.iterdir() if not is_junk(entry.name)]
+        with os.scandir(path) as entries:  # of a million files two are looked at
+            there = list(islice((Path(entry.path) for entry in entries if not is_junk(entry.name)), 2))
         return there[0] if len(there) == 1 and is_archive(there[0]) and not _is_shard(there[0]) else None
     return path if is_archive(path) else None
 
@@ -171,7 +177,7 @@ def _unpack(archive: Path, into: Path) -> None:
     nested, readable, count, writer = "", False, 0, _Writer(archive)
     try:
         for name, opened in _members(archive, writer.most):
-            if (place := _inside(archive, name)) is None:
+            if (place := _place(archive, name)) is None:
                 continue
             count += 1
             start = writer.write(name, opened, into / archive.name / place)
@@ -198,7 +204,7 @@ class _Writer:
 
     def __init__(self, archive: Path) -> None:
         self.archive, self.files, self.bytes = archive, 0, 0
-        self.most = int(min(cache_limit(), MOST_GROWTH * archive.stat().st_size + (64 << 20)))
+        self.most = int(min(cache_limit(), _may_grow_to(archive)))
 
     def write(self, name: str, opened: IO[bytes], path: Path) -> bytes:
         """Write a member; return its first bytes."""
@@ -220,16 +226,20 @@ class _Writer:
         return start
 
 
+def _may_grow_to(archive: Path) -> int:
+    return MOST_GROWTH * archive.stat().st_size + SMALL
+
+
 def too_large(archive: Path) -> DataError:
     """Return the error on an archive of more than may be unpacked."""
-    if MOST_GROWTH * archive.stat().st_size + (64 << 20) < cache_limit():
+    if _may_grow_to(archive) < cache_limit():
         grows = f"grows to more than {MOST_GROWTH} times its size, as archives do that are made to fill a disk"
         return DataError(f"{archive} {grows}: if it is none, {_CURE}.")
     holds = f"{archive} holds more than the {cache_limit() / (1 << 30):g} GiB that the cache takes"
     return DataError(f"{holds}: {_CURE}, or set BOTZOO_CACHE_GIB to more.")
 
 
-def _inside(archive: Path, name: str) -> PurePosixPath | None:
+def _place(archive: Path, name: str) -> PurePosixPath | None:
     """Return where a member lies in its archive, None where it is no part of the data; raise where it lies outside."""
     place = PurePosixPath(name)
     if place.is_absolute() or ".." in place.parts or re.match("[A-Za-z]:", name) or "\0" in name:
@@ -289,10 +299,10 @@ def _no_file(archive: Path, name: str) -> DataError:
 
 
 class _Bounded:
-    """A stream that is read no further than ``most`` bytes and a header for each file, and no more than 64 MiB at once."""
+    """A stream that is read no further than ``most`` bytes and a header for each file, and no more than ``SMALL`` at once."""
 
     def __init__(self, stream: Any, archive: Path, most: int) -> None:
-        self.stream, self.archive, self.most, self.tell = stream, archive, most + (64 << 20), stream.tell
+        self.stream, self.archive, self.most, self.tell = stream, archive, most + SMALL, stream.tell
         self.last = b""
 
     def seek(self, place: int) -> int:
@@ -301,7 +311,7 @@ class _Bounded:
         return int(self.stream.seek(place))
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= 64 << 20 or self.tell() > self.most:
+        if not 0 <= size <= SMALL or self.tell() > self.most:
             raise too_large(self.archive)
         self.last = self.stream.read(size)
         return self.last

@@ -97,7 +97,7 @@ def _unused(parts: Sequence[Root], images: Sequence[str], others: Sequence[str])
 class _Place(NamedTuple):
     """A folder that may be a split or a class."""
 
-    path: Path
+    folders: set[str]  # those in it
     root: Root  # what its class folders would be, were it a split
     loose: bool  # whether it holds images itself, besides folders
 
@@ -144,13 +144,15 @@ def around(path: Path, *, within: bool = False) -> Path:
         return path
     further, found = subfolders(deeper), around(deeper, within=within)
     splits = [each for each in further if role_of(each)]
-    return found if found != deeper or len(further) > 1 or (splits and not within) else path
+    goes_on = found != deeper or len(further) > 1 or inner[0] == path.name or (splits and not within)
+    return found if goes_on and further else path
 
 
 def _place(path: Path) -> _Place:
     inner = subfolders(path)
     top = around(path, within=True) if len(inner) == 1 else path
-    return _Place(path, Root(top, subfolders(top)), bool(inner) and has_images(path, deep=False))
+    root = Root(top, inner if top == path else subfolders(top))
+    return _Place(set(inner), root, bool(inner) and has_images(path, deep=False))
 
 
 def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
@@ -243,7 +245,7 @@ def _classes(name: str, top: Path, free: Mapping[str, _Place]) -> tuple[dict[str
 
 def _refuse_versions(name: str, top: Path, free: Mapping[str, _Place]) -> None:
     """Raise where folders hold no images but folders of the same names: splits by other names, or the same pictures anew."""
-    folders = {each: set(subfolders(place.path)) for each, place in free.items() if not place.loose}
+    folders = {each: place.folders for each, place in free.items() if not place.loose}
     counts = Counter(inner for folder in folders.values() for inner in folder)
     repeated = {inner for inner, count in counts.items() if count > 1}
     alike = [each for each, folder in folders.items() if len(folder & repeated) > 1]

@@ -50,7 +50,8 @@ def role_of(name: str) -> str | None:
 
 def is_plain(name: str) -> bool:
     """Tell whether a name says nothing but that it is a split, as my_train and val-2024 do and training-shoes does not."""
-    return all(word in _ROLES or word in _BESIDE or len(word) == 1 for word in words_of(name)) and bool(role_of(name))
+    beside = (word for word in words_of(name) if word not in _ROLES and not (len(word) == 1 and word.isascii()))
+    return role_of(name) is not None and all(word in _BESIDE for word in beside)
 
 
 def is_close(name: str) -> bool:
