@@ -6,7 +6,7 @@ from typing import Any
 
 from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
-from botzoo.data.sources.folders import image_files
+from botzoo.data.sources.folders import has_images
 from botzoo.data.sources.hub import HUB_NAMES, Hub
 from botzoo.data.sources.layouts.archives import SUFFIXES, Archives
 from botzoo.data.sources.layouts.class_folders import Folders
@@ -19,7 +19,7 @@ class _Shards(Source):
     """Folders of tar files, which only ``botzoo.data.streaming`` reads."""
 
     def recognises(self, name: str, path: Path) -> bool:
-        return path.is_dir() and bool(shard_files(path, ".tar")) and not image_files(path)
+        return path.is_dir() and bool(shard_files(path, ".tar")) and not has_images(path)
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")

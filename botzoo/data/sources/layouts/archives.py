@@ -49,6 +49,9 @@ MOST_GROWTH = 200
 SMALL = 64 << 20
 """Bytes that any archive may hold, and that headers of a tar file may take in all."""
 
+MOST_LISTED = 256 << 20
+"""Bytes of a zip file's list of its files, which is read whole: of some two million."""
+
 _CURE = "unpack it, and give the folder"
 _READABLE = (*IMAGE_SUFFIXES, ".parquet", ".arrow", ".csv", ".tsv", ".json", ".jsonl")
 _SHARD_ENDS = ("cls", "label", "labels", "class", "target", "json")
@@ -134,13 +137,13 @@ def _is_shard(archive: Path) -> bool:
         return False
     stems: dict[str, set[str]] = {}
     try:
-        with open_file(archive) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with open_file(archive) as file, _tar(_Bounded(file, archive, 1 << 62)) as tar:
             while len(stems) < 3 and (member := tar.next()) is not None:
                 stem, _, kind = member.name.removeprefix("./").partition(".")
                 if member.isreg() and kind and not is_junk(PurePosixPath(member.name).name):
                     stems.setdefault(stem, set()).add(kind.lower())
-    except (OSError, tarfile.TarError):
-        return False
+    except (OSError, ValueError, tarfile.TarError):
+        return False  # unpacking it will say what is wrong
     return any(
         ({"json"} & kinds and "/" not in stem) or kinds & set(_SHARD_ENDS[:-1])
         for stem, kinds in stems.items()
@@ -254,7 +257,7 @@ def _members(archive: Path, most: int) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _of_zip(archive: Path, file: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
-    with zipfile.ZipFile(file) as opened:
+    with zipfile.ZipFile(cast(BinaryIO, _InParts(file, archive))) as opened:
         for member in opened.infolist():
             if member.is_dir():
                 continue
@@ -279,7 +282,7 @@ def _spelt(member: zipfile.ZipInfo) -> str:
 def _of_tar(archive: Path, file: BinaryIO, most: int) -> Iterator[tuple[str, IO[bytes]]]:
     unpack = next(unpack for end, unpack in reversed(PACKED.items()) if archive.name.lower().endswith(end))
     stream = _Bounded(unpack(file) if unpack else file, archive, most)
-    with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r:") as tar:
+    with _tar(stream) as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
             if member.isdir():
@@ -296,6 +299,23 @@ def _of_tar(archive: Path, file: BinaryIO, most: int) -> Iterator[tuple[str, IO[
 
 def _no_file(archive: Path, name: str) -> DataError:
     return DataError(f"{archive} holds {printable(name)!r}, which is a link or no plain file: {_CURE}.")
+
+
+def _tar(stream: _Bounded) -> tarfile.TarFile:
+    return tarfile.open(fileobj=cast(BinaryIO, stream), mode="r:")
+
+
+class _InParts:
+    """A zip file of which no more than ``MOST_LISTED`` is read at once, whatever sizes stand in it."""
+
+    def __init__(self, file: BinaryIO, archive: Path) -> None:
+        self.file, self.archive = file, archive
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MOST_LISTED:
+            raise DataError(f"{self.archive} lists more files than are read at once, or is damaged: {_CURE}.")
+        return self.file.read(size)
 
 
 class _Bounded:

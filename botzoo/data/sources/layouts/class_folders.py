@@ -240,6 +240,10 @@ def _classes(name: str, top: Path, free: Mapping[str, _Place]) -> tuple[dict[str
         free = {each: place for each, place in free.items() if each not in unlabelled}
         notes += [_unlabelled(top / each) for each in unlabelled]
     notes += [f"{each!r} is taken for a class, as it has no class folders" for each in plain if each in free]
+    deep = [
+        f"{each}/{min(place.folders)}" for each, place in free.items() if len(place.folders) > 1 and not place.loose
+    ]
+    notes += [f"class folders hold folders, such as {deep[0]!r}: their images are of the class"] if deep else []
     return {"train": [Root(top, sorted(free))]}, notes
 
 

@@ -17,6 +17,7 @@ from botzoo.data.sources.find import find_images, names_by_split
 from botzoo.data.sources.layouts import archives
 from botzoo.data.sources.layouts.archives import place_of, unpacked
 from botzoo.errors import DataError
+from botzoo.inference.cached import cached_images, remove
 from botzoo.inference.images import find_images as find_places
 from botzoo.inference.images import read_encoded
 from botzoo.util import cache
@@ -204,6 +205,28 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
     content[content.index(b"PK\1\2") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(content)
     assert "is protected by a password" in refusal(tmp_path / "a.zip")
+
+
+def test_a_list_of_files_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_LISTED", 100)
+    archive = zipped(tmp_path / "a.zip", *((f"cat/{i}.png", PNG) for i in range(9)))
+    assert "lists more files than are read at once" in refusal(archive)
+
+
+def test_a_header_that_claims_to_be_huge_is_not_read(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("cat/1.png")
+    member.type, member.size = tarfile.XHDTYPE, 1 << 50
+    (tmp_path / "a.tar").write_bytes(member.tobuf() + bytes(1 << 16))
+    assert f"{tmp_path}/a.tar" in refusal(tmp_path / "a.tar")
+
+
+def test_what_is_unpacked_is_shown_and_cleared_with_the_images(tmp_path: Path, own_cache: Path) -> None:
+    unpacked(pack(write(tmp_path / "photos", "cat dog")))
+    let_go()
+    shown = cached_images()
+    assert [item.about for item in shown] == ["files of an archive"]
+    remove(shown)
+    assert not list(own_cache.iterdir())
 
 
 def test_more_than_the_cache_takes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
