@@ -11,7 +11,17 @@ import numpy as np
 
 from botzoo.data.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
-from botzoo.data.sources.layouts.split_names import Said, asking, grouped, guess, is_close, is_plain, option, role_of
+from botzoo.data.sources.layouts.split_names import (
+    Said,
+    asking,
+    grouped,
+    guess,
+    is_close,
+    is_plain,
+    option,
+    role_of,
+    with_said,
+)
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import and_list, listing
 
@@ -106,6 +116,23 @@ class _Place(NamedTuple):
         return set(self.root.classes)
 
 
+class _Asked(NamedTuple):
+    """A data set whose splits are looked for."""
+
+    name: str
+    top: Path  # the folder that holds its splits or classes
+    said: Said
+
+    def asking(self, what: str, likely: Said, otherwise: str = "") -> DataError:
+        """Return the error that asks which splits names are."""
+        return asking(self.name, what, likely, self.said, otherwise)
+
+    def all_classes(self, besides: str = "") -> str:
+        """Return how to say that folders are classes, whatever they look like."""
+        which = f"them and {besides!r}" if besides else "all of them"
+        return f"{option(with_said(self.said, {'train': [HERE]}))} takes {which} for classes"
+
+
 def split_roots(name: str, path: Path, said: Said) -> tuple[dict[str, list[Root]], list[str]]:
     """Return the folders of class folders of each split, and notes on what is not used.
 
@@ -125,9 +152,10 @@ def split_roots(name: str, path: Path, said: Said) -> tuple[dict[str, list[Root]
     free = {each: _place(top / each) for each in subfolders(top) if each not in taken}
     if HERE in said.get("train", ()):
         return roots | {"train": [Root(top, free), *(root for root in roots["train"] if root.path != top)]}, notes
-    if "train" not in roots and (trained := _training(name, free, roots)):
+    data = _Asked(name, top, said)
+    if "train" not in roots and (trained := _training(data, free, roots)):
         roots["train"] = [free.pop(trained).root]
-    found, more = _beside(name, top, free, roots) if "train" in roots else _classes(name, top, free)
+    found, more = _beside(data, free, roots) if "train" in roots else _classes(data, free)
     return roots | found, [*notes, *more]
 
 
@@ -163,7 +191,7 @@ def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
             raise DataError(f"{has}.{did_you_mean(word, there)}")
 
 
-def _training(name: str, free: Mapping[str, _Place], roots: Mapping[str, Sequence[Root]]) -> str | None:
+def _training(data: _Asked, free: Mapping[str, _Place], roots: Mapping[str, Sequence[Root]]) -> str | None:
     """Return which of the folders is the training split, None where there is none."""
     others = {each for role in roots.values() for root in role for each in root.classes}
     others |= {
@@ -175,12 +203,12 @@ def _training(name: str, free: Mapping[str, _Place], roots: Mapping[str, Sequenc
         if role_of(each) == "train" and place.inner and (place.inner & others or (is_plain(each) and not place.loose))
     ]
     if len(trains) > 1:
-        raise asking(name, "which are all training splits by their names", {"train": trains})
+        raise data.asking("which are all training splits by their names", {"train": trains})
     return trains[0] if trains else None
 
 
 def _beside(
-    name: str, top: Path, free: Mapping[str, _Place], roots: Mapping[str, Sequence[Root]]
+    data: _Asked, free: Mapping[str, _Place], roots: Mapping[str, Sequence[Root]]
 ) -> tuple[dict[str, list[Root]], list[str]]:
     """Return the other splits beside a training split, by their names, and notes on what else there is."""
     taught = {each for root in roots["train"] for each in root.classes}
@@ -188,28 +216,29 @@ def _beside(
     for role in ("validation", "test"):
         named = [each for each, place in free.items() if role_of(each) == role and _fits(each, place, taught)]
         if len(named) > 1:
-            raise asking(name, f"which are all {role} splits by their names", {role: named})
+            raise data.asking(f"which are all {role} splits by their names", {role: named})
         if named and role not in roots:
             found[role] = [free[named[0]].root]
     used = {root.path for role in found.values() for root in role}
     left = {each: place for each, place in free.items() if place.root.path not in used}
     if like := [each for each, place in left.items() if place.inner & taught or is_close(each)]:
-        # a second training folder, or one without class folders, can only be left out
-        likely = {each: "none" if role_of(each) == "train" or not left[each].inner else guess(each) for each in like}
-        raise asking(name, "which may be splits too", grouped(likely))
+        # a second folder for a split, or one without class folders, can only be left out
+        there = {*roots, *found}
+        likely = {each: guess(each) if left[each].inner and guess(each) not in there else "none" for each in like}
+        raise data.asking("which may be splits too", grouped(likely))
     unlabelled = [each for each in left if is_plain(each) and role_of(each) in ("test", "none")]
     for each in left:
         if is_plain(each) and role_of(each) == "validation":
-            has = f"{top / each} has no class folders of the names in {roots['train'][0].path}: give it some"
+            has = f"{data.top / each} has no class folders of the names in {roots['train'][0].path}: give it some"
             raise DataError(f"{has}, or leave it out with {option({'none': [each]})}.")
     others = [each for each in left if each not in unlabelled]
-    strangers = [each for each in others if has_images(top / each)]
+    strangers = [each for each in others if has_images(data.top / each)]
     if strangers and not (found or unlabelled or len(roots) > 1):  # nothing else shows that it is a split
         trained = roots["train"][0].path.name
         what = f"beside {trained!r}, which holds folders as a training split does"
-        raise asking(name, what, {"none": strangers}, _all_classes(trained))
+        raise data.asking(what, {"none": strangers}, data.all_classes(trained))
     notes = [f"not used: {listing(others)}, not named as a split"] if others else []
-    return found, [*notes, *(_unlabelled(top / each) for each in unlabelled)]
+    return found, [*notes, *(_unlabelled(data.top / each) for each in unlabelled)]
 
 
 def _fits(name: str, place: _Place, taught: Collection[str]) -> bool:
@@ -223,62 +252,60 @@ def _unlabelled(folder: Path) -> str:
     return f"{where}: what is in its {count:,} image(s), the trained network says with {command}" if count else where
 
 
-def _classes(name: str, top: Path, free: Mapping[str, _Place]) -> tuple[dict[str, list[Root]], list[str]]:
+def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[Root]], list[str]]:
     """Return the folders as classes, of one training split, and notes on those that are none."""
     plain = {each: role_of(each) for each in free if is_plain(each)}
     roles = set(plain.values())
     if len(plain) > 1 and (len(plain) == len(free) or ("train" in roles and len(roles) > 1)):
-        needed = f"{name} has the folders {listing(list(plain))}, and needs {top / 'train'} with class folders in it"
-        raise DataError(f"{needed}: {_LAYOUT} {top.name}/train/cat/1.jpg; {_all_classes()}.")
-    _refuse_versions(name, top, free)
+        needed = f"{data.name} has the folders {listing(list(plain))}, and needs {data.top / 'train'} with class folders in it"
+        raise DataError(f"{needed}: {_LAYOUT} {data.top.name}/train/cat/1.jpg; {data.all_classes()}.")
+    _refuse_versions(data, free)
     notes = []
     if len(free) - len(plain) > 1:  # the other folders are classes enough
         unlabelled = [each for each, role in plain.items() if role == "none"]
         if doubtful := [each for each, role in plain.items() if role in ("validation", "test")]:
             likely = {each: guess(each) if free[each].inner else "none" for each in doubtful}
-            raise asking(name, "which may be splits beside the classes, or classes", grouped(likely), _all_classes())
+            raise data.asking("which may be splits beside the classes, or classes", grouped(likely), data.all_classes())
         free = {each: place for each, place in free.items() if each not in unlabelled}
-        notes += [_unlabelled(top / each) for each in unlabelled]
+        notes += [_unlabelled(data.top / each) for each in unlabelled]
     notes += [f"{each!r} is taken for a class, as it has no class folders" for each in plain if each in free]
     deep = [
         f"{each}/{min(place.folders)}" for each, place in free.items() if len(place.folders) > 1 and not place.loose
     ]
     notes += [f"class folders hold folders, such as {deep[0]!r}: their images are of the class"] if deep else []
-    return {"train": [Root(top, sorted(free))]}, notes
+    return {"train": [Root(data.top, sorted(free))]}, notes
 
 
-def _refuse_versions(name: str, top: Path, free: Mapping[str, _Place]) -> None:
+def _refuse_versions(data: _Asked, free: Mapping[str, _Place]) -> None:
     """Raise where folders hold no images but folders of the same names: splits by other names, or the same pictures anew."""
     folders = {each: place.folders for each, place in free.items() if not place.loose}
     counts = Counter(inner for folder in folders.values() for inner in folder)
     repeated = {inner for inner, count in counts.items() if count > 1}
     alike = [each for each, folder in folders.items() if len(folder & repeated) > 1]
     if len(alike) < 2:
-        return _refuse_sets(name, top, folders)
+        return _refuse_sets(data, folders)
     same = sorted(folders[alike[0]] & repeated)
-    has = f"{name} has the folders {listing(alike)}, which all hold {listing(same)}"
+    has = f"{data.name} has the folders {listing(alike)}, which all hold {listing(same)}"
     if all(map(role_of, same)):
-        above = f"{top.name}/{same[0]}/{alike[0]}/1.jpg"
+        above = f"{data.top.name}/{same[0]}/{alike[0]}/1.jpg"
         raise DataError(
-            f"{has}, as splits inside of classes: {_LAYOUT} {above}; {_all_classes()}, and joins the splits."
+            f"{has}, as splits inside of classes: {_LAYOUT} {above}; {data.all_classes()}, and joins the splits."
         )
     if any(role_of(each) or is_close(each) for each in alike):
-        raise asking(
-            name, f"which all hold {listing(same)}", grouped({each: guess(each) for each in alike}), _all_classes()
+        raise data.asking(
+            f"which all hold {listing(same)}", grouped({each: guess(each) for each in alike}), data.all_classes()
         )
-    raise DataError(f"{has}: give one of them, such as --dataset {shlex.quote(str(top / alike[0]))}; {_all_classes()}.")
+    raise DataError(
+        f"{has}: give one of them, such as --dataset {shlex.quote(str(data.top / alike[0]))}; {data.all_classes()}."
+    )
 
 
-def _refuse_sets(name: str, top: Path, folders: Mapping[str, set[str]]) -> None:
+def _refuse_sets(data: _Asked, folders: Mapping[str, set[str]]) -> None:
     """Raise where one folder holds nothing but splits, so that it is the data set and the others are beside it."""
     for each, inner in folders.items():
         roles = {role_of(one) for one in inner}
         if "train" in roles and len(roles) > 1 and None not in roles:
-            has = f"{name} has the folder {each!r} with the splits {listing(sorted(inner))}, and others beside it"
-            raise DataError(f"{has}: give it, with --dataset {shlex.quote(str(top / each))}; {_all_classes()}.")
-
-
-def _all_classes(besides: str = "") -> str:
-    """Return how to say that folders are classes, whatever they look like."""
-    which = f"them and {besides!r}" if besides else "all of them"
-    return f"{option({'train': [HERE]})} takes {which} for classes"
+            has = f"{data.name} has the folder {each!r} with the splits {listing(sorted(inner))}, and others beside it"
+            raise DataError(
+                f"{has}: give it, with --dataset {shlex.quote(str(data.top / each))}; {data.all_classes()}."
+            )

@@ -72,10 +72,24 @@ def option(roles: Mapping[str, Sequence[str]]) -> str:
     return f"--data.splits {shlex.quote(said)}"
 
 
-def asking(name: str, what: str, likely: Mapping[str, Sequence[str]], otherwise: str = "") -> DataError:
-    """Return the error that asks which splits names are; ``likely`` is the answer that it shows, ``otherwise`` another."""
+def with_said(said: Said, likely: Said) -> dict[str, list[str]]:
+    """Return what the user says already with what is likely besides."""
+    return {role: [*said.get(role, ()), *likely.get(role, ())] for role in dict.fromkeys((*said, *likely))}
+
+
+def asking(name: str, what: str, likely: Said, said: Said, otherwise: str = "") -> DataError:
+    """Return the error that asks which splits names are.
+
+    Args:
+        name: of the data set.
+        what: shows that they may be splits.
+        likely: the names by role, as the answer that is shown has them.
+        said: what the user says already, which the answer repeats.
+        otherwise: another answer, in words.
+    """
     names = [each for role in likely.values() for each in role]
-    cure = f"say what is what, such as {option(likely)}; none leaves one out" + (f"; {otherwise}" if otherwise else "")
+    answer = option(with_said(said, likely))
+    cure = f"say what is what, such as {answer}; none leaves one out" + (f"; {otherwise}" if otherwise else "")
     return DataError(f"{name} has {listing(names)}, {what}: {cure}.")
 
 
@@ -109,14 +123,14 @@ def assigned(name: str, found: Sequence[str], said: Said) -> tuple[dict[str, lis
     for role in ("train", "validation", "test"):
         if role in by_name and role not in roles:
             if len(by_name[role]) > 1:
-                raise asking(name, f"which are all {role} splits by their names", {role: by_name[role]})
+                raise asking(name, f"which are all {role} splits by their names", {role: by_name[role]}, said)
             roles[role] = by_name.pop(role)
     if "train" not in roles:
         raise DataError(
             f"{name} has no training split, only {listing(found)}: name one 'train', or give --data.splits."
         )
     if slips := [each for each in by_name.get("", []) if is_close(each)]:
-        raise asking(name, "which may be splits too", grouped({each: guess(each) for each in slips}))
+        raise asking(name, "which may be splits too", grouped({each: guess(each) for each in slips}), said)
     left = [each for names in by_name.values() for each in names]
     roles.pop("none", None)
     return roles, [f"not used: {listing(left)}, not named as a split"] if left else []
@@ -145,7 +159,7 @@ def by_role(name: str, files: Sequence[str], said: Said) -> tuple[dict[str, list
     slips = [file for file in unnamed if roles and is_close(file) and ("train" in roles or guess(file) != "train")]
     if slips:
         stems = list(dict.fromkeys(re.split(r"[-_.]\d|\.", file.rpartition("/")[2])[0] for file in slips))
-        raise asking(name, "which may be splits too", grouped({each: guess(each) for each in stems}))
+        raise asking(name, "which may be splits too", grouped({each: guess(each) for each in stems}), said)
     if "train" not in roles:
         roles["train"], unnamed = unnamed, []
     if not roles["train"]:

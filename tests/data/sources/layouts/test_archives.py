@@ -81,6 +81,7 @@ def test_an_archive_is_read_as_its_folder(kind: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_archive_of_tables_is_read_too(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     table().to_parquet(tmp_path / "data" / "train.parquet")
@@ -144,6 +145,7 @@ def test_old_ones_go_when_new_ones_need_the_room(
     assert (first.exists(), second.exists()) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
 def test_a_cut_archive_is_refused(kind: str, share: float, tmp_path: Path, own_cache: Path) -> None:
