@@ -230,7 +230,7 @@ def _beside(
     for each in left:
         if is_plain(each) and role_of(each) == "validation":
             has = f"{data.top / each} has no class folders of the names in {roots['train'][0].path}: give it some"
-            raise DataError(f"{has}, or leave it out with {option({'none': [each]})}.")
+            raise DataError(f"{has}, or leave it out with {option(with_said(data.said, {'none': [each]}))}.")
     others = [each for each in left if each not in unlabelled]
     strangers = [each for each in others if has_images(data.top / each)]
     if strangers and not (found or unlabelled or len(roots) > 1):  # nothing else shows that it is a split
