@@ -29,6 +29,19 @@ def fold_of(text: str) -> tuple[int, int]:
     return (fold, folds) if folds >= 2 and 1 <= fold <= folds else (0, 0)
 
 
+ROLES = ("train", "validation", "test", "none")
+"""What a folder, file or table may be: one of the splits, or left out."""
+
+
+def splits_of(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the names that ``text``, such as validation=val1+val2,none=extra, gives to each of ``ROLES``; {} for none."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    found = {role.strip(): tuple(name.strip().rstrip("/") for name in names.split("+")) for role, _, names in pairs}
+    named = [name for names in found.values() for name in names]
+    sound = set(found) <= set(ROLES) and len(found) == len(pairs) and all(named) and len({*named}) == len(named)
+    return found if sound else {}
+
+
 def seconds_of(budget: str) -> float:
     """Return the seconds that a duration in hours, minutes and seconds, such as 1.5h or 2h30m, names; 0 for none."""
     number = r"(\d+(?:\.\d+)?)"
@@ -54,19 +67,6 @@ def _seeds(text: str) -> list[int]:
     return numbers if len(set(numbers)) == len(numbers) and max(numbers) < 2**32 else []
 
 
-ROLES = ("train", "validation", "test", "none")
-"""What a folder, file or table may be: one of the splits, or left out."""
-
-
-def splits_of(text: str) -> dict[str, tuple[str, ...]]:
-    """Return the names that ``text``, such as validation=val1+val2,none=extra, gives to each of ``ROLES``; {} for none."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    found = {role.strip(): tuple(name.strip().rstrip("/") for name in names.split("+")) for role, _, names in pairs}
-    named = [name for names in found.values() for name in names]
-    sound = set(found) <= set(ROLES) and len(found) == len(pairs) and all(named) and len({*named}) == len(named)
-    return found if sound else {}
-
-
 REPO = Accepted("owner/name, of letters, digits, '-', '_' and '.', such as me/pets", _is_repo)
 LICENSE = Accepted(
     "a licence's name on the Hub, such as apache-2.0, mit or cc-by-4.0",
@@ -77,10 +77,6 @@ COMMIT = Accepted(
     "a commit's 40 hexadecimal digits, as the Hub shows them", lambda name: bool(re.fullmatch("[0-9a-f]{40}", name))
 )
 FOLD = Accepted("K/N, the K-th of N folds, N 2 or more, such as 2/5", lambda text: fold_of(text) != (0, 0))
-SPLITS = Accepted(
-    "ROLE=NAME,... of train, validation, test and none, each at most once, such as validation=val1+val2,none=extra",
-    lambda text: bool(splits_of(text)),
-)
 BUDGET = Accepted("a duration such as 90s, 10m, 1.5h or 2h30m", lambda text: seconds_of(text) > 0)
 SEEDS = Accepted(
     f"a count such as 3, up to {MOST_RUNS:,}, or different whole numbers such as 0,1,5", lambda text: bool(_seeds(text))
@@ -88,4 +84,8 @@ SEEDS = Accepted(
 MILESTONES = Accepted(
     "rising epochs of 1 or more, such as [30,60,90]",
     lambda epochs: bool(epochs) and list(epochs) == sorted({*epochs}) and epochs[0] >= 1,
+)
+SPLITS = Accepted(
+    "ROLE=NAME,... of train, validation, test and none, each at most once, such as validation=val1+val2,none=extra",
+    lambda text: bool(splits_of(text)),
 )

@@ -148,7 +148,7 @@ def split_roots(name: str, path: Path, said: Said) -> tuple[dict[str, list[Root]
     notes = [f"the only folder is {top}: its folders are taken"] if top != path else []
     _check_said(name, top, words)
     roots = {role: [_place(top / word).root for word in names] for role, names in said.items() if role != "none"}
-    taken = {PurePath(word).parts[0] for word in words}
+    taken = {part for word in words for part in PurePath(word).parts[:1]}
     free = {each: _place(top / each) for each in subfolders(top) if each not in taken}
     if HERE in said.get("train", ()):
         return roots | {"train": [Root(top, free), *(root for root in roots["train"] if root.path != top)]}, notes
