@@ -1,6 +1,6 @@
 """What the names of folders, files and tables say of splits, and what the user says of them.
 
-A name is a hint only: a class may be called "training shoes". Where images lie in folders, ``class_folders`` asks the structure too.
+A name is a hint only: a class may be called "training shoes". Of folders, ``class_folders`` asks the structure too.
 """
 
 import re
