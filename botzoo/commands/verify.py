@@ -19,12 +19,13 @@ def run(argv: list[str]) -> None:
     add = parser.add_argument
     add("name", metavar="NAME|REPO|FOLDER", help="Name.tag of ours, owner/name on the Hub, a model folder or a run.")
     add("--dataset", help="Where its images are; by default where the card says.")
+    add("--labels", metavar="FILE", help="The table of their labels; by default the recipe's, beside the images.")
     options = parser.parse(argv)
 
     from botzoo.hub.verify import exit_status, verify
 
     checks = []
-    for check in verify(options.name, options.dataset):
+    for check in verify(options.name, options.dataset, options.labels):
         checks.append(check)
         say(f"{check.name:10} {WORDS[check.outcome]}: {check.words}")  # at once: the next one may take minutes
     if status := exit_status(checks):

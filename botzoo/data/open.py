@@ -27,23 +27,29 @@ def alone(work: Callable[[], T]) -> T:
     return work()
 
 
-def source_options(config: DataConfig) -> SourceOptions:
+def source_options(config: DataConfig, labels: Any = None) -> SourceOptions:
     """Return what the user says of the data set."""
     return SourceOptions(
         image_column=config.image_column,
         label_column=config.label_column,
         splits=splits_of(config.splits) if config.splits is not None else {},
+        labels=labels,
+        label_separator=config.label_separator,
+        group=config.group,
     )
 
 
-def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone) -> ImageData[Any]:
+def find(
+    dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone, labels: Any = None
+) -> ImageData[Any]:
     """Find a data set, without the splits that a run leaves unread; raises what ``find_images`` and ``find_shards`` do.
 
     Args:
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
+        labels: the table of them, see ``SourceOptions``.
     """
-    options = source_options(config)
+    options = source_options(config, labels)
     found: ImageData[Any]
     if not config.streaming:
         found = find_images(dataset, options)

@@ -18,6 +18,8 @@ from PIL.Image import Image
 
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
+from botzoo.data.sources.annotated import FOLDERS
+from botzoo.data.sources.files import inside
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
@@ -30,12 +32,14 @@ from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.card.usage import HERE, needs_botzoo, usage_code
+from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
 from botzoo.util.outgoing import plain
+from botzoo.util.text import and_list
 
 SECONDS = 300
 """The longest that the card's code may take."""
@@ -49,8 +53,17 @@ ROUNDED = 0.001
 NAMES = {task.headline.measure for task in TASKS}
 """The checks of figures."""
 
-DATA_OPTIONS = ("image_column", "label_column", "splits", "val_fraction", "split_seed", "fold")
-"""Those of a recipe that say which images were evaluated."""
+DATA_OPTIONS = (
+    "image_column",
+    "label_column",
+    "splits",
+    "label_separator",
+    "group",
+    "val_fraction",
+    "split_seed",
+    "fold",
+)
+"""Those of a recipe that say which images were evaluated; ``labels`` and the seed, in no group, are others."""
 
 Outcome = Literal["agrees", "differs", "unknown"]
 
@@ -84,12 +97,13 @@ class _Measured(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
+def verify(name: str, dataset: str | None = None, labels: str | None = None) -> Iterator[Check]:
     """Yield one check after another of what is published of a model.
 
     Args:
         name: a name or name.tag of ours, ``hf-hub:owner/name``, ``owner/name``, ``local-dir:PATH``, or the folder of a run.
         dataset: where the images are, as for ``--dataset``; by default where the card says.
+        labels: the table of their labels, as for ``--labels``; by default that of the recipe, in the folder of the images.
 
     Raises:
         BotzooError: there is no such model, it cannot be loaded, or the data set given cannot be read.
@@ -106,6 +120,8 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
         yield Check("weights", "differs", f"SHA-256 {found[:12]}..., published {published[:12]}...: another file")
     if subject.problem is not None:
         yield Check("recipe", "differs", subject.problem)
+    if subject.folder is not None and (run := run_of(subject.folder)) is not None:
+        yield _check_run(run)
     figure = task.headline.measure
     if claim is None:
         yield Check(figure, "unknown", f"the card claims no {task.headline.figure} with the images it is of")
@@ -115,7 +131,7 @@ def verify(name: str, dataset: str | None = None) -> Iterator[Check]:
         yield Check(figure, "differs", words)
         return
     try:
-        measured = _measure(subject, claim, model, dataset)
+        measured = _measure(subject, claim, model, dataset, labels)
     except (ConfigError, DataError, NetworkError) as error:
         if dataset is not None:
             raise
@@ -149,6 +165,19 @@ def _find(name: str) -> _Subject:
         return replace(subject, problem=str(error))
 
 
+def _check_run(run: Path) -> Check:
+    """Compare a model folder with the records of the run that it is in."""
+    try:
+        others, holds = not_as_written(checked(run))
+    except BotzooError as error:
+        return Check("run", "differs", str(error))
+    if not others:
+        return Check("run", "agrees", "its files are as it wrote them, and the card says what they say")
+    words = f"{and_list(others)} in {run / 'model'}: not as the run's records have it; botzoo card {run} writes it anew"
+    # Words may be added to a card, and a later version may write another.
+    return Check("run", "unknown" if holds else "differs", words)
+
+
 def _options(recipe: Path) -> TrainConfig:
     """Return the options of a recipe that say which images were evaluated; the default ones where there is none."""
     if not recipe.is_file():
@@ -156,16 +185,25 @@ def _options(recipe: Path) -> TrainConfig:
     try:
         found = read_recipe(recipe)
         data = {key: found["data"][key] for key in DATA_OPTIONS if key in found["data"]}
-        options = {"seed": found["seed"], "data": data}
+        options = {"seed": found["seed"], "labels": found.get("labels"), "data": data}
     except (TypeError, KeyError) as error:
         raise ModelError(f"{recipe} does not say which images were evaluated (no {error}).") from error
     return made(check_options(options, TrainConfig, str(recipe)), TrainConfig)
 
 
-def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None) -> _Measured:
+def _own_table(config: TrainConfig) -> str | None:
+    """Return the table of labels that a recipe names: foreign text, which names only what lies in the data set's folder."""
+    if config.labels in (None, FOLDERS):
+        return config.labels
+    return str(inside(config.labels, [Path(config.dataset).expanduser()], "The recipe"))
+
+
+def _measure(
+    subject: _Subject, claim: Claim, model: Model, dataset: str | None, labels: str | None = None
+) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    data = opening.find(config.dataset, config.data)
+    data = opening.find(config.dataset, config.data, labels=labels or _own_table(config))
     here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
         raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")

@@ -8,9 +8,10 @@ larger than the weights in the file justify.
 import json
 import math
 import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -24,18 +25,18 @@ from torch.nn.modules import module as registration
 from botzoo.errors import CheckpointError
 from botzoo.models.cost import on_meta
 from botzoo.models.pretrained import compare_keys
+from botzoo.options.accepted import TEMPERATURES
+from botzoo.util.files import read_json
 from botzoo.util.text import brief
 
 T = TypeVar("T")
 Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 
-CONFIG_BYTES = 16 << 20
 CLASSES = 1_000_000
 SIDE = 2048  # largest side of an input image in pixels; timm's largest is 1024
 ARGUMENT = 65_536  # largest number among model_args
 ITEMS = 10_000  # most values among model_args, all lists counted through
-TEMPERATURES = (0.01, 100.0)  # smallest and largest number that logits are divided by
 UNWEIGHED = 2_000_000_000  # most elements of a network of which no weights are read
 
 PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".tar", ".th")
@@ -132,10 +133,6 @@ def _check(where: str, values: Mapping[str, Any], sound: Mapping[str, Sound], pr
             )
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def read_config(path: Path) -> Config:
     """Return what a config.json holds, with every value that is used afterwards of a sound type and size.
 
@@ -144,12 +141,10 @@ def read_config(path: Path) -> Config:
     """
     where = str(path)
     try:
-        if path.stat().st_size > CONFIG_BYTES:  # before a byte of it is read
-            raise ValueError(f"it is larger than {CONFIG_BYTES >> 20} MiB")
-        config: Any = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        config = read_json(path)
         if not isinstance(config, dict):
             raise ValueError("no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{where} is not a model's config.json ({brief(error)}): fetch or copy it again."
         ) from error
@@ -198,13 +193,19 @@ def read_file(path: Path, read: Callable[[Path], T]) -> T:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
+        if is_pickle(path):
+            raise pickled(path) from error
         raise CheckpointError(
             f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
         ) from error
 
 
 def read_shapes(path: Path) -> Shapes:
-    """Return the shape of each tensor in a safetensors file; only its header is read. Raises as ``read_file``."""
+    """Return the shape of each tensor in a safetensors file; only its header is read.
+
+    Raises:
+        CheckpointError: as of ``read_file``.
+    """
 
     def header(path: Path) -> Shapes:
         with safe_open(path, framework="pt") as file:
@@ -285,13 +286,47 @@ def _no_larger_than(shapes: Shapes | None, where: str) -> Iterator[None]:
             hook.remove()
 
 
+def is_pickle(path: Path) -> bool:
+    """Tell whether a file begins as what torch.save writes, today (a zip archive) or before 2020 (a bare pickle)."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04"))
+    return False
+
+
+CONVERT = """import torch; from safetensors.torch import save_file
+w = torch.load(OLD, "cpu", weights_only=False); w = w.get("state_dict", w.get("model", w))
+save_file({k: v.clone().contiguous() for k, v in w.items() if torch.is_tensor(v)}, NEW)"""
+"""The Python that makes safetensors of a pickle; ``clone`` parts tensors that share memory, which safetensors refuses."""
+
+
+def _conversion(path: Path, new: Path) -> str:
+    """Return the command that makes safetensors of a pickle, and writes over nothing."""
+    new = new if not new.exists() else path.with_name(f"{path.name}.safetensors")
+    old, made = (json.dumps(str(file), ensure_ascii=False) for file in (path, new))
+    code = "; ".join(CONVERT.splitlines()).replace("OLD", old, 1).replace("NEW", made, 1)
+    return f"python -c {shlex.quote(code)}"
+
+
+def pickled(path: Path) -> CheckpointError:
+    """Return the error for a file of weights that is a pickle, with the Python that turns it into safetensors."""
+    if not path.exists():
+        return CheckpointError(f"There is no file {path}: check the path.")
+    why = "is a pickle, which can run any code when it is read, so it never is"
+    command = _conversion(path, path.with_suffix(".safetensors"))
+    cure = f"give safetensors; if you trust its source, this makes them of it: {command}"
+    return CheckpointError(f"{path} {why}: {cure}")
+
+
 def no_model(place: str, files: list[str]) -> CheckpointError:
     """Return the error for a folder or repository of these ``files`` that lacks config.json or model.safetensors."""
     pickles = sorted(name for name in files if name.lower().endswith(PICKLES))
     if pickles and "config.json" in files:
         why = f"as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read"
-        cure = "ask its owner for safetensors, or convert it where you trust it"
-        return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}.")
+        cure = "ask its owner for safetensors"
+        if (file := Path(place) / pickles[0]).is_file():
+            command = _conversion(file, file.with_name("model.safetensors"))
+            cure += f", or, if you trust its source, make them of it: {command}"
+        return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}")
     wanted = ("config.json", "model.safetensors")
     missing = " and no ".join(name for name in wanted if name not in files) or "file that timm asks for"
     cure = f"give a folder or a repository with {' and '.join(wanted)}, such as the folder model of a finished run"

@@ -4,6 +4,7 @@ A value means the same behind a flag, in a file and in Python: ``freeze: 2`` is 
 is imported here, so that help and refusals come at once.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
@@ -20,7 +21,7 @@ from botzoo.options.values import SWITCH, in_words, read
 from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
 from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
-from botzoo.util.text import first_line
+from botzoo.util.text import brief
 from botzoo.util.yaml_files import mapping_in, read_yaml
 
 
@@ -72,11 +73,14 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
 def from_keywords(
     config_class: type[ConfigT], defaults: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[ConfigT, frozenset[str]]:
-    """Return the configuration that keywords ask for, and the names of what they give; raises ConfigError as ``parse`` does.
+    """Return the configuration that keywords ask for, and the names of what they give.
 
     Args:
         config_class, defaults: as of ``Command``.
         options: what is given: ``{"lr": 0.1, "data": {"hflip": 0}}`` or ``{"lr": "1e-1", "data.hflip": 0}``.
+
+    Raises:
+        ConfigError: as of ``parse``.
     """
     given = _read(config_class, options)
     return _configured(config_class, defaults, given), frozenset(given)
@@ -85,8 +89,11 @@ def from_keywords(
 def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where: str) -> dict[str, Any]:
     """Return ``options``, the ones of a group as a dictionary, as the types of their fields.
 
-    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds. Raises ConfigError
-    where a name does not exist or is of one machine or run, or a value is of another type; ``where`` says in which file.
+    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds.
+
+    Raises:
+        ConfigError: a name does not exist or is of one machine or run, or a value is of another type; ``where`` says in
+            which file.
     """
     known = options_of(config_class)
     try:
@@ -105,14 +112,15 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
 
     The secret of a data set's ``address`` is not kept there: it is taken from the one given, which is not looked at otherwise.
 
-    Raises ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
+    Raises:
+        ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
     """
     try:
-        config = read_or_copy(file, lambda text: parse_config(text, file, config_class))
+        config = read_or_copy(file, lambda text: parse_config(text, file, config_class), edited=True)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else first_line(error)
+        why = error.strerror if isinstance(error, OSError) else brief(error, 300)
         cure = ": put it back, or remove its first line to have it as it is now."
-        cure = "" if isinstance(error, ConfigError) else cure
+        cure = "." if isinstance(error, ConfigError) else cure
         raise ConfigError(f"{file} cannot be read as the options of a run. {why}{cure}") from error
     if not secret_left_out(config.dataset):
         return config
@@ -125,12 +133,20 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
 
 
 def parse_config(text: str, file: Path, config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration in the text of the config.yaml at ``file``; raise ConfigError where it is none."""
+    """Return the configuration in the text of the config.yaml at ``file``.
+
+    Raises:
+        ConfigError: the text is none.
+    """
     return made(nested(_read(config_class, mapping_in(text, file, as_text=True))), config_class)
 
 
 def made(values: Mapping[str, Any], config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration with these ``values``, the ones of its groups as dictionaries; raises ConfigError."""
+    """Return the configuration with these ``values``, the ones of its groups as dictionaries.
+
+    Raises:
+        ConfigError: a value is out of its range, or two do not go together.
+    """
     own = {f.name: f.default_factory for f in fields(config_class)}
     groups = {name: group for name, group in own.items() if callable(group)}
     parts = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}
@@ -231,16 +247,28 @@ def _print_and_exit(command: Command[Any], name: str) -> None:
     raise SystemExit(0)
 
 
+def train_on(run: Path, *, python: bool = False) -> str:
+    """Return how to train on from a run's result with other options, behind a semicolon; "" where it has no model yet."""
+    if not (run / "model" / "model.safetensors").is_file():
+        return ""
+    address = f"local-dir:{run / 'model'}"
+    way = f"model={address!r} in place of resume" if python else f"--model {shlex.quote(address)} in place of --resume"
+    return f"; to train on from its result with other options, give {way}"
+
+
 def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address: str) -> tuple[ConfigT, Path]:
-    alone = "--resume goes on with a run as it was configured: leave {} out."
-    if others := [name for name in names if name not in ("resume", "debug", "dataset")]:
-        raise ConfigError(alone.format(flag(others[0])))
     path = Path(folder).expanduser()
+
+    def refused(option: str) -> ConfigError:
+        return ConfigError(f"--resume goes on with a run as it was configured: leave {option} out{train_on(path)}.")
+
+    if others := [name for name in names if name not in ("resume", "debug", "dataset")]:
+        raise refused(flag(others[0]))
     file = path / "config.yaml"
     if not file.is_file() and not any(path.glob("checkpoints/step-*/config.yaml")):
         cure = "give the folder of a run, or, where one was killed as it began, its command once more"
         raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); {cure}.")
     config = load_config(file, config_class, address)
     if "dataset" in names and not secret_left_out(without_secrets(config.dataset)):
-        raise ConfigError(alone.format("--dataset"))
+        raise refused("--dataset")
     return config, path

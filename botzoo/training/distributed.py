@@ -21,11 +21,12 @@ from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.autotune.precision import cpu_name, kept_speedup
+from botzoo.training.launcher import asks_for_cpu, cannot_start, check_launcher, not_followed
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
 from botzoo.util.private import reset_precision
-from botzoo.util.text import mib
+from botzoo.util.text import counted, mib
 
 log = logging.getLogger("botzoo")
 
@@ -45,10 +46,15 @@ anyway when one of them dies."""
 def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     """Choose device and precision and make the one accelerator of the run.
 
-    Raises ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
+    Raises:
+        ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
-    device = choose_device(config.engine.device)
-    PartialState(cpu=device.type == "cpu", timeout=WAIT)
+    check_launcher()
+    device = _device(config.engine.device)
+    try:
+        PartialState(cpu=device.type == "cpu", timeout=WAIT)
+    except Exception as error:  # of a wrong variable in almost any of them
+        raise cannot_start(error) from error
     # Where the precision is measured, the main process measures for all: a busy machine must not part them.
     mine = config.mixed_precision != "auto" or PartialState(cpu=device.type == "cpu").is_main_process
     agreed = [mixed_precision(config.mixed_precision, device, kept_speedup) if mine else None]
@@ -67,12 +73,18 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     else:
         keep_freed_memory()
     reset_precision()  # a second run in this process, as in a notebook, may choose another precision
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision=precision.accelerate_name,
-        log_with=config.tracker,
-        project_dir="runs" if config.tracker else None,  # some trackers want one now; start_tracker names the real one
-    )
+    try:
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=precision.accelerate_name,
+            dynamo_backend="no",
+            log_with=config.tracker,
+            project_dir="runs"
+            if config.tracker
+            else None,  # some trackers want one now; start_tracker names the real one
+        )
+    except Exception as error:
+        raise cannot_start(error) from error
     # A launcher's own settings would change what is computed.
     if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
@@ -80,19 +92,36 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         )
     if accelerator.gradient_accumulation_steps != 1:
         raise ConfigError("The launcher sets gradient accumulation: give --engine.micro-batch instead.")
+    if accelerator.device.type != device.type:
+        asked = os.environ.get("ACCELERATE_TORCH_DEVICE")
+        raise ConfigError(f"ACCELERATE_TORCH_DEVICE is {asked!r} and the device of the run {device.type}: unset it.")
+    for line in not_followed(precision.accelerate_name) if accelerator.is_main_process else ():
+        log.warning("%s", line)
     return accelerator, precision
+
+
+def _device(wanted: str) -> torch.device:
+    """Return what --engine.device chooses, "auto" by the word of the launcher, if it has one."""
+    if asks_for_cpu() and wanted not in ("auto", "cpu"):
+        raise ConfigError(
+            f"--engine.device is {wanted!r} and ACCELERATE_USE_CPU asks for the CPU: give one of the two."
+        )
+    return choose_device("cpu" if asks_for_cpu() else wanted)
 
 
 def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
     """Return the device ``wanted``, "cuda", "mps" or "cpu"; of "auto" the fastest there is.
 
-    Raises ConfigError: there is none; ``flag`` is named as what asked for it.
+    Raises:
+        ConfigError: there is none; ``flag`` is named as what asked for it.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there[wanted]:
-        raise ConfigError(f"{flag} is {wanted!r}, and there is none here: use auto or cpu.")
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = f" (CUDA_VISIBLE_DEVICES is {seen!r})" if wanted == "cuda" and seen is not None else ""
+        raise ConfigError(f"{flag} is {wanted!r}, and there is none here{hidden}: use auto or cpu.")
     return torch.device(wanted)
 
 
@@ -120,7 +149,8 @@ def leave_group() -> None:
 def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
     """Return the network on its device, in its memory format, with synchronised BatchNorm if that was asked for.
 
-    Raises ConfigError: synchronised BatchNorm without a GPU.
+    Raises:
+        ConfigError: synchronised BatchNorm without a GPU.
     """
     if config.engine.sync_bn:
         if accelerator.device.type != "cuda":
@@ -140,7 +170,12 @@ def share_weights(accelerator: Accelerator, model: nn.Module) -> None:
 
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
-    """Run ``action`` on the main process; raise its BotzooError or OSError on every process, so that none waits."""
+    """Run ``action`` on the main process, and return there what it returns; None on the others.
+
+    Raises:
+        BotzooError: of ``action``, on every process, so that none waits.
+        OSError: the same.
+    """
     failed: list[BotzooError | OSError | None] = [None]
     result: T | None = None
     if accelerator.is_main_process:
@@ -222,4 +257,4 @@ def hardware(accelerator: Accelerator) -> str:
     if accelerator.device.type == "cuda":
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
     cpu = f"{cpu_name()} ({os.cpu_count()} cores)"
-    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {cpu}"
+    return f"{counted(n, 'process', 'processes')} with {counted(torch.get_num_threads(), 'thread')} on {cpu}"

@@ -4,12 +4,14 @@ import socket
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from botzoo.util.private import forget_prepared, has_matrix_unit, reset_precision, watched_client
+from botzoo.util.hub import Watch
+from botzoo.util.private import forget_prepared, has_matrix_unit, reset_precision, timms_filter, watched_client
 
 
 @pytest.fixture
@@ -42,13 +44,21 @@ def test_the_next_accelerator_has_a_precision_of_its_own(accelerator: Accelerato
     assert AcceleratorState().mixed_precision == "no"
 
 
+def test_timm_translates_other_peoples_names_where_it_has_a_function_for_it() -> None:
+    vit, resnet = (timm.create_model(name, num_classes=3) for name in ("test_vit", "test_resnet"))
+    tensors = dict(vit.state_dict())
+    assert set(timms_filter(vit, {"model": tensors}) or ()) == set(tensors)  # which timm unpacks
+    assert timms_filter(vit, {"model": torch.ones(1)}) is None
+    assert timms_filter(resnet, tensors) is None
+
+
 def test_whether_there_is_a_matrix_unit_can_be_asked() -> None:
     assert has_matrix_unit() in (True, False)
 
 
 def test_the_hubs_client_waits_for_nobody_longer_than_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with socket.create_server(("127.0.0.1", 0)) as silent, watched_client(0.05, print):
+    with socket.create_server(("127.0.0.1", 0)) as silent, watched_client(0.05, Watch("the Hub")):
         api = huggingface_hub.HfApi(f"http://127.0.0.1:{silent.getsockname()[1]}", token=False)
         with pytest.raises(Exception, match="timed out"):
             api.model_info("owner/name")

@@ -37,6 +37,12 @@ SPLIT_NAMES = {name: role for role, names in _NAMES.items() for name in names.sp
 """Names of splits, as found in folders and on the Hub, and which of the three each one is; ``split_names`` looks for them
 inside longer names too."""
 
+Columns = Mapping[str, NDArray[np.object_]]
+"""What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
+
+Groups = NDArray[np.object_]
+"""The names of the groups of N images, shape (N,), all text."""
+
 OwnNames = dict[str, list[str]]
 """The names of the classes that a split has itself, by its role."""
 
@@ -59,6 +65,8 @@ class Split:
         describe: names image i for error messages.
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
         root: how ``describe`` begins for every image: the data set's folder.
+        columns: of the table that the labels stand in, all but those of images and labels.
+        groups: of images that belong together, see ``botzoo.data.groups``; None where nobody named any.
     """
 
     name: str
@@ -67,6 +75,8 @@ class Split:
     describe: Callable[[int], str]
     rows: NDArray[np.int64] | None = None
     root: str = ""
+    columns: Columns = field(default_factory=dict)
+    groups: Groups | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,7 +84,9 @@ class Split:
     def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
         """Return the split of the images ``rows``, in that order."""
         read, describe = partial(_at_row, self.read, rows), partial(_at_row, self.describe, rows)
-        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root)
+        columns = {column: cells[rows] for column, cells in self.columns.items()}
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root, columns, groups)
 
     def class_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each of the classes has, shape (classes,)."""
@@ -141,11 +153,17 @@ class SourceOptions:
     Attributes:
         image_column, label_column: columns of a table to use where types and names leave a choice.
         splits: names of folders, files or tables by what they are: train, validation, test, or none for what is left out.
+        labels: the table that the labels stand in: a path, a DataFrame, or a dict of DataFrames by split.
+        group: what tells which images belong together, see ``botzoo.data.groups.grouped``.
+        label_separator: what stands between several labels in a cell of text; ``space``, and ``none`` for nothing.
     """
 
     image_column: str | None = None
     label_column: str | None = None
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Any = None
+    label_separator: str | None = None
+    group: str | None = None
 
 
 NOTHING_SAID = SourceOptions()

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from botzoo.data.groups import grouped
+from botzoo.data.sources.annotated import Annotated
 from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
 from botzoo.data.sources.folders import has_images
@@ -26,10 +28,14 @@ class _Shards(Source):
 
 
 def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
+    if options.labels is not None and not _ARCHIVES.recognises(name, path):
+        return Annotated()
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
-SOURCES: list[Source] = [Digits(), Archives(_source), Tables(), _Shards(), Folders(), Hub()]
+_ARCHIVES = Archives(_source)
+
+SOURCES: list[Source] = [Digits(), _ARCHIVES, Annotated(), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 
@@ -46,6 +52,11 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         DataError: it does not exist, is empty, has fewer than two classes, labels out of range, or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
+    data = _find(dataset, options)
+    return data if options.group is None else grouped(data, options.group)
+
+
+def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
     if not isinstance(dataset, str | os.PathLike):
         return in_memory(dataset, options)
     name = os.fspath(dataset)
@@ -63,9 +74,9 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
     if path.is_dir():
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
-    kinds = ", ".join(SUFFIXES[:-1])
+    kinds = ", ".join((*SUFFIXES, ".csv"))
     raise DataError(
-        f"{name} is a file: give the folder that holds the images, or an archive ({kinds} or {SUFFIXES[-1]})."
+        f"{name} is a file: give the folder that holds the images, an archive or a table of labels ({kinds})."
     )
 
 

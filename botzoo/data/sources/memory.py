@@ -13,11 +13,22 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from botzoo.data.annotations.images import Rows, as_data
+from botzoo.data.annotations.table import is_frame, read_frame
 from botzoo.data.decode import to_rgb
-from botzoo.data.sources.base import NOTHING_SAID, Encoded, ImageData, SourceOptions, Split, checked
+from botzoo.data.sources.base import (
+    NOTHING_SAID,
+    Columns,
+    Encoded,
+    ImageData,
+    Labels,
+    SourceOptions,
+    Split,
+    checked,
+)
 from botzoo.data.sources.folders import IMAGE_SUFFIXES
 from botzoo.data.sources.labels import read_labels
-from botzoo.data.sources.tables import LABEL_NAMES, as_splits, open_tables, pick_column
+from botzoo.data.sources.tables import as_splits, open_tables, pick_column
 from botzoo.errors import DataError
 
 KINDS = (
@@ -42,7 +53,8 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
             - a torch ``Dataset``, or a list, of (image, label). It is read once to learn the labels and again for the
               images, so it must give the same image each time: augmentations belong into the run's transform;
             - a tuple (images, labels) of equal lengths, the images for example uint8 of shape (N, H, W) or (N, H, W, C);
-            - a pandas ``DataFrame`` with a column of images and one of labels;
+            - a ``DataFrame`` of pandas or polars with a column of images, and labels as in any table, see ``read_answers``;
+              paths in it begin where the user is;
             - a dict of splits of one of these kinds, by their usual names (train, validation or val, test).
 
             An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
@@ -62,6 +74,13 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
             raise DataError(f"The splits of {name} are of several kinds: give all as datasets.Dataset, or none.")
         found = open_tables(name, splits, options)
         return checked(replace(found, notes=(*found.notes, *notes), in_memory=True))
+    if options.labels is not None:
+        raise DataError(f"{name} has its labels with it: leave labels out, or give the folder of the images as data.")
+    if any(map(is_frame, splits.values())):
+        if not all(map(is_frame, splits.values())):
+            raise DataError(f"The splits of {name} are of several kinds: give all as DataFrames, or none.")
+        framed = _of_frames(name, splits, options)
+        return checked(replace(framed, notes=(*framed.notes, *notes), in_memory=True))
     parts = {role: _part(name, role, split, options) for role, split in splits.items()}
     labels = [label for part in parts.values() for label in part.labels]
     lists = [label for label in labels if isinstance(label, list)]
@@ -81,6 +100,30 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
     cut = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
     of_roles, said = (cut["train"], cut.get("validation"), cut.get("test")), tuple(notes)
     return checked(ImageData(name, class_names, *of_roles, notes=said, declared=names is not None, in_memory=True))
+
+
+def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> ImageData[Split]:
+    """Return the data set in DataFrames, by role."""
+    rows, images, paths = Rows(), list[Any](), dict[str, int]()
+    for role, frame in frames.items():
+        table = read_frame(name, frame, None if len(frames) == 1 else role)
+        filled = {column: next((c for c in cells if c is not None), None) for column, cells in table.columns.items()}
+        found = [column for column, cell in filled.items() if _is_image(cell)]
+        image = pick_column(name, "image", options.image_column, list(table.columns), found)
+        given = list(frame[image]) if image in frame.columns else table.columns[image]  # else it was the index
+        _check_images(f"{role} split of {name}", given)
+        places: list[int | None] = []
+        for i, cell in enumerate(given, len(images)):  # a path that comes twice is one image
+            places.append(paths.setdefault(os.fspath(cell), i) if isinstance(cell, str | os.PathLike) else i)
+        images += given
+        rows.add(table, image, lambda _, found=places: found, options.label_column)  # type: ignore[misc]
+    part = _Part(images, [], "train")
+
+    def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
+        whole = Split(role, np.zeros(len(images), np.int64), part.read, part.describe)
+        return replace(whole.take(np.array(places, np.int64)), labels=labels, rows=None, columns=columns)
+
+    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, "the DataFrame")
 
 
 @dataclass(frozen=True)
@@ -116,13 +159,7 @@ class _Items:
 
 def _part(name: str, role: str, split: Any, options: SourceOptions) -> _Part:
     where = f"{role} split of {name}"
-    if hasattr(split, "columns") and hasattr(split, "iloc"):  # a DataFrame, without an import of pandas
-        columns = {str(column): split[column].tolist() for column in split.columns}
-        of_images = [column for column, cells in columns.items() if cells and _is_image(cells[0])]
-        of_labels = [column for column in LABEL_NAMES if column in columns and column not in of_images]
-        image = pick_column(name, "image", options.image_column, list(columns), of_images)
-        split = columns[image], columns[pick_column(name, "label", options.label_column, list(columns), of_labels[:1])]
-    elif options.image_column or options.label_column:
+    if options.image_column or options.label_column:
         raise DataError(f"{name} has no columns: leave image_column and label_column out.")
     names = None
     images: Any = _Items(split)
@@ -151,6 +188,16 @@ def _part(name: str, role: str, split: Any, options: SourceOptions) -> _Part:
             dataset = dataset.dataset
         names = getattr(dataset, "classes", None)
     return _Part(images, labels, role, list(map(str, names)) if isinstance(names, list | tuple) else None)
+
+
+def _check_images(where: str, images: list[Any]) -> None:
+    """Raise DataError for what is no image, or where all are paths and lead nowhere."""
+    for i, image in enumerate(images):  # what is wrong is said now, not in an epoch
+        _encoded(image, f"image {i} of the {where}", check_only=True)
+    paths = [image for image in images if isinstance(image, str | Path)]
+    if paths and len(paths) == len(images) and not any(Path(path).exists() for path in paths):
+        cure = "give the folder that they begin at as data, and the DataFrame as labels"
+        raise DataError(f"No file of the {where} is there, from {Path.cwd()} on, such as {_shown(paths[0])}: {cure}.")
 
 
 def _label(value: Any, where: str) -> Any:

@@ -10,6 +10,9 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from botzoo.data.sources.base import UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.data.sources.folders import files_in
@@ -192,6 +195,9 @@ def open_tables(
 
     features = tables["train"].features
     image, label = pick_columns(name, features, options)
+    if options.group is not None and options.group not in features:
+        has = f"{name} has no column {options.group!r}: it has {', '.join(features)}"
+        raise DataError(f"{has}.{did_you_mean(options.group, features)} Give one of them with --data.group.")
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
@@ -217,9 +223,18 @@ def open_tables(
             encoded.cast_column(image, datasets.Image(decode=False)),
             f"row {{}} of the {role} split".format,
         )
-        splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe)
+        wanted = [column for column in tables[role].features if column == options.group]
+        columns = {column: _cells(tables[role], column) for column in wanted}
+        splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe, columns=columns)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
+
+
+def _cells(table: Any, column: str) -> NDArray[np.object_]:
+    """Return the cells of a column as they stand, shape (N,)."""
+    cells = np.empty(len(table), np.object_)  # filled one by one, as NumPy would make lists of equal lengths an axis
+    cells[:] = table.with_format(None)[column][:]
+    return cells
 
 
 def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Callable[[int], str], i: int) -> Encoded:
