@@ -41,7 +41,7 @@ class Folders(Source):
         return path.is_dir() and any(path.iterdir())
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        roots, notes = split_roots(name, path, options.splits)
+        roots, notes = split_roots(name, path, options.splits, options.group is not None)
         classes = sorted({each for root in roots["train"] for each in root.classes})
         if not classes:
             raise DataError(f"{name} has no class folders: {_LAYOUT} {path.name}/cat/1.jpg and {path.name}/dog/2.jpg.")
@@ -60,7 +60,7 @@ class Folders(Source):
         return ImageData(name, tuple(classes), *cut, notes=tuple(notes))
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        roots, _ = split_roots(name, path, options.splits)
+        roots, _ = split_roots(name, path, options.splits, options.group is not None)
         return {role: sorted({each for root in parts for each in root.classes}) for role, parts in roots.items()}
 
 
@@ -122,6 +122,7 @@ class _Asked(NamedTuple):
     name: str
     top: Path  # the folder that holds its splits or classes
     said: Said
+    groups: bool  # whether the user says what groups are, so that classes may hold folders of the same names
 
     def asking(self, what: str, likely: Said, otherwise: str = "") -> DataError:
         """Return the error that asks which splits names are."""
@@ -133,7 +134,7 @@ class _Asked(NamedTuple):
         return f"{option(with_said(self.said, {'train': [HERE]}))} takes {which} for classes"
 
 
-def split_roots(name: str, path: Path, said: Said) -> tuple[dict[str, list[Root]], list[str]]:
+def split_roots(name: str, path: Path, said: Said, groups: bool = False) -> tuple[dict[str, list[Root]], list[str]]:
     """Return the folders of class folders of each split, and notes on what is not used.
 
     A folder named as a split is one if the structure agrees: it shares a class with another split, or it holds folders only
@@ -152,7 +153,7 @@ def split_roots(name: str, path: Path, said: Said) -> tuple[dict[str, list[Root]
     free = {each: _place(top / each) for each in subfolders(top) if each not in taken}
     if HERE in said.get("train", ()):
         return roots | {"train": [Root(top, free), *(root for root in roots["train"] if root.path != top)]}, notes
-    data = _Asked(name, top, said)
+    data = _Asked(name, top, said, groups)
     if "train" not in roots and (trained := _training(data, free, roots)):
         roots["train"] = [free.pop(trained).root]
     found, more = _beside(data, free, roots) if "train" in roots else _classes(data, free)
@@ -259,7 +260,8 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
     if len(plain) > 1 and (len(plain) == len(free) or ("train" in roles and len(roles) > 1)):
         needed = f"{data.name} has the folders {listing(list(plain))}, and needs {data.top / 'train'} with class folders in it"
         raise DataError(f"{needed}: {_LAYOUT} {data.top.name}/train/cat/1.jpg; {data.all_classes()}.")
-    _refuse_versions(data, free)
+    if not data.groups:
+        _refuse_versions(data, free)
     notes = []
     if len(free) - len(plain) > 1:  # the other folders are classes enough
         unlabelled = [each for each, role in plain.items() if role == "none"]
