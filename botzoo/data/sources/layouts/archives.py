@@ -26,7 +26,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.files import open_file
-from botzoo.data.sources.folders import IMAGE_SUFFIXES, begins_as_image, is_junk
+from botzoo.data.sources.folders import IMAGE_SUFFIXES, begins_as_image, files_in, is_image, is_junk
 from botzoo.errors import DataError, printable
 from botzoo.util.cache import cache_folder, cache_limit, tree
 from botzoo.util.text import brief
@@ -89,7 +89,8 @@ class Archives(Source):
         shown = str(archive)
         if _is_shard(archive):
             raise DataError(f"{name} is a .tar shard: read it with --data.streaming.")
-        folder = unpacked(archive)
+        folder = _around_tables(unpacked(archive))
+        shown = str(archive / folder.relative_to(unpacked(archive)))
         source = self.source_of(name, folder, options)
         if source is None or isinstance(source, Archives):
             raise DataError(f"{shown} holds no images: give one with a folder of images for each class.")
@@ -97,6 +98,13 @@ class Archives(Source):
             yield source, folder, shown
         except DataError as error:
             raise DataError(str(error).replace(str(folder), shown)) from error
+
+
+def _around_tables(folder: Path) -> Path:
+    """Return the folder that a table of labels lies in, where an archive holds one folder with other files than images."""
+    there = [entry for entry in folder.iterdir() if not is_junk(entry.name)]
+    alone = there[0] if len(there) == 1 and there[0].is_dir() else None
+    return alone if alone and any(not is_image(file) for file in files_in(alone, deep=False)) else folder
 
 
 def _shown(split: Split, folder: Path, shown: str) -> Split:
