@@ -29,7 +29,7 @@ def run(argv: list[str]) -> None:
     """
     parser = CommandParser("botzoo predict", DESCRIPTION)
     add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
+    add("images", nargs="+", metavar="IMAGE", help="Image files, folders or archives of them, or http(s) addresses.")
     names = "Name or name.tag, hf-hub:owner/name, local-dir:PATH or the folder of a run (default: %(default)s)."
     add("--model", default=EMBEDDED_MODEL, help=names)
     add(
@@ -62,7 +62,7 @@ def run(argv: list[str]) -> None:
     from botzoo.training.distributed import choose_device
     from botzoo.util.hub import hub_page
 
-    images = find_images(options.images)
+    images = find_images(options.images, _say)
     if output is not None and output.resolve() in {Path(image).resolve() for image in images}:
         raise ConfigError(f"--output {output} is one of the images, which would be lost: give another name.")
     if choose_device(options.device, "--device").type == "cpu":  # before the weights are fetched

@@ -16,7 +16,7 @@ from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
-from botzoo.options.accepted import fold_of
+from botzoo.options.accepted import fold_of, splits_of
 from botzoo.options.config import DataConfig
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ def source_options(config: DataConfig, labels: Any = None) -> SourceOptions:
     return SourceOptions(
         image_column=config.image_column,
         label_column=config.label_column,
+        splits=splits_of(config.splits) if config.splits is not None else {},
         labels=labels,
         label_separator=config.label_separator,
         group=config.group,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from botzoo.errors import ConfigError
 from botzoo.inference.catalogue import entries, in_megabytes
-from botzoo.util.cache import STORES, cache_folder, cache_limit, made_here
+from botzoo.util.cache import STORES, cache_folder, cache_limit, made_here, remove_tree, trees
 from botzoo.util.files import read_json
 from botzoo.util.text import table
 
@@ -55,10 +55,11 @@ def _for_timm(config: Path) -> bool:
 
 
 def cached_images() -> list[Cached]:
-    """Return the files of decoded images, of their features and of probes of these, those used last first."""
+    """Return the files of decoded images, of their features and of probes of these, those used last first, and archives."""
     files = [(store.about, path) for store in STORES for path in filter(made_here, store.folder.glob("[!.]*"))]
     files.sort(key=lambda file: file[1].stat().st_mtime, reverse=True)
-    return [Cached(path.stem[:12], about, path.stat().st_size, path) for about, path in files]
+    found = [Cached(path.stem[:12], about, path.stat().st_size, path) for about, path in files]
+    return [*found, *(Cached(path.name[:12], "files of an archive", size, path) for path, size in trees("unpacked"))]
 
 
 def matching(weights: list[Cached], wanted: str) -> list[Cached]:
@@ -103,5 +104,7 @@ def remove(cached: Iterable[Cached]) -> None:
     if revisions := [commit for item in cached for commit in item.revisions]:
         scan_cache_dir().delete_revisions(*revisions).execute()
     for item in cached:
-        if not item.revisions:
+        if item.path.is_dir() and not item.revisions:
+            remove_tree(item.path)
+        elif not item.revisions:
             item.path.unlink(missing_ok=True)  # another process may have been faster

@@ -4,7 +4,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -20,7 +20,8 @@ from torch import Tensor
 from botzoo import __version__
 from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import Pixels
-from botzoo.data.sources.folders import image_files
+from botzoo.data.sources.folders import files_in, is_image
+from botzoo.data.sources.layouts.archives import place_of
 from botzoo.errors import DataError, printable
 from botzoo.util.outgoing import squeezed, without_secrets
 
@@ -46,23 +47,35 @@ HANDLERS = (  # for http and https alone: a redirection must lead to no file
 PILLOW = Lock()  # Pillow reads a file when its pixels are first wanted: not from two threads, if it is given twice
 
 
-def find_images(places: Iterable[str]) -> list[str]:
+def find_images(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[str]:
     """Return the paths and addresses of all images in ``places``, in their order; of a folder, its images, sorted.
 
+    An archive is a folder too: the images of photos.zip/test are those in a folder of the archive.
+
+    Args:
+        places: paths and addresses.
+        say: is given a line on the files of a folder that are no images.
+
     Raises:
-        DataError: a folder has no images in it, or cannot be read; what a path or an address leads to is seen later.
+        DataError: a folder has no images in it, or it or an archive cannot be read; what a path or an address leads to is
+            seen later.
     """
     found: list[str] = []
     for place in places:
-        path = Path(place).expanduser()
+        given = Path(place).expanduser()
         if "://" in place:
             found.append(_quoted(place))
-        elif not path.is_dir():
-            found.append(str(path))
-        elif inside := image_files(path):
-            found += inside
+        elif not (path := place_of(given)).is_dir():
+            found.append(str(given))
         else:
-            raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
+            files = list(files_in(path))
+            images = [file for file in files if is_image(file)]
+            if not images:
+                raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
+            found += [str(given / Path(file).relative_to(path)) for file in images]
+            if others := sorted({*files} - {*images}):
+                such = given / Path(others[0]).relative_to(path)
+                say(f"not used: {len(others)} file(s) in {place} that are no images, such as {such}")
     return found
 
 
@@ -130,7 +143,7 @@ def read_encoded(place: str) -> bytes | Path:
     """
     if "://" in place:
         return download(place)
-    path = Path(place).expanduser()
+    path = place_of(Path(place).expanduser())
     if path.is_dir():
         raise ValueError("it is a folder: give a list of the images in it")
     if not path.is_file():

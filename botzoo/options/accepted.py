@@ -32,6 +32,19 @@ def fold_of(text: str) -> tuple[int, int]:
     return (fold, folds) if folds >= 2 and 1 <= fold <= folds else (0, 0)
 
 
+ROLES = ("train", "validation", "test", "none")
+"""What a folder, file or table may be: one of the splits, or left out."""
+
+
+def splits_of(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the names that ``text``, such as validation=val1+val2,none=extra, gives to each of ``ROLES``; {} for none."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    found = {role.strip(): tuple(name.strip().rstrip("/") for name in names.split("+")) for role, _, names in pairs}
+    named = [name for names in found.values() for name in names]
+    sound = set(found) <= set(ROLES) and len(found) == len(pairs) and all(named) and len({*named}) == len(named)
+    return found if sound else {}
+
+
 def seconds_of(budget: str) -> float:
     """Return the seconds that a duration in hours, minutes and seconds, such as 1.5h or 2h30m, names; 0 for none."""
     number = r"(\d+(?:\.\d+)?)"
@@ -78,4 +91,8 @@ SEEDS = Accepted(
 MILESTONES = Accepted(
     "rising epochs of 1 or more, such as [30,60,90]",
     lambda epochs: bool(epochs) and list(epochs) == sorted({*epochs}) and epochs[0] >= 1,
+)
+SPLITS = Accepted(
+    "ROLE=NAME,... of train, validation, test and none, each at most once, such as validation=val1+val2,none=extra",
+    lambda text: bool(splits_of(text)),
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from botzoo.errors import ConfigError
-from botzoo.options.accepted import BUDGET, FOLD, LICENSE, MILESTONES, REPO, SEEDS
+from botzoo.options.accepted import BUDGET, FOLD, LICENSE, MILESTONES, REPO, SEEDS, SPLITS
 from botzoo.options.facts import Accepted, Configuration, Need, When, above, at_least, between, check, option, refuse
 
 _SEED = between(0, 2**32, "[)")
@@ -30,6 +30,9 @@ class DataConfig:
         unset="the one of type Image")
     label_column: str | None = option(None, "Column that holds the labels.", "Data", metavar="NAME",
         unset="the one of type ClassLabel")
+    splits: str | None = option(None, "Say which folders, files or tables are which split. + joins several, none=NAME "
+        "leaves one out, and train=. takes all folders of the data set for classes.", "Data", metavar="ROLE=NAME,...",
+        unset="told by their names", accepts=SPLITS)
     label_separator: str | None = option(None, "What stands between several labels in one cell of a table: |, ;, a comma "
         "or space. none: a cell is one label.", "Data", metavar="TEXT", unset="found out, as far as it is beyond doubt",
         presumes={Need.READ_WHOLE})

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -181,7 +182,7 @@ def mapped(path: Path) -> NDArray[np.uint8]:
         return np.asarray(np.memmap(file, np.uint8, "r"))
 
 
-def lock(file: BinaryIO, *, shared: bool) -> bool:
+def lock(file: BinaryIO | int, *, shared: bool) -> bool:
     """Lock an open file, without waiting; return False where a lock of another kind is in the way.
 
     Where there are no locks, as on Windows and on some file systems, a file counts as not in use.
@@ -223,6 +224,111 @@ def prune(folder: Path, limit: float, *, spare: Path | None) -> None:
                 if free:
                     total -= path.stat().st_size
                     path.unlink()
+
+
+_IN_USE: dict[Path, int] = {}
+"""Open locks of the trees that this process reads, held to its end."""
+
+_TREE = re.compile("[0-9a-f]{64}")
+_CONTENTS = ".contents"
+
+
+def tree(name: str, key: str, fill: Callable[[Path], None]) -> Path:
+    """Return the folder ``name/key`` of the cache, which ``fill`` fills where it is not there, whole and as it was.
+
+    Other processes wait meanwhile. It is not removed while a process that asked for it lives; ``key`` is a SHA-256. What
+    ``fill`` raises is passed on, and nothing is left behind.
+    """
+    folder, whole = cache_folder() / name, cache_folder() / name / key
+    if whole in _IN_USE and whole.is_dir():
+        return whole
+    folder.mkdir(parents=True, exist_ok=True)
+    held = _locked(folder / f"{key}.lock")
+    if not _is_whole(whole):
+        part = folder / f".{key}.{platform.node()}-{os.getpid()}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.mkdir(mode=0o700)
+            fill(part)
+            (part / _CONTENTS).write_text(" ".join(map(str, _extent(part))))
+            if whole.exists():
+                log.warning("The files in %s are not what was unpacked: they are unpacked again.", whole)
+                shutil.rmtree(whole)
+            part.rename(whole)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            with suppress(OSError):
+                (folder / f"{key}.lock").unlink()
+            os.close(held)
+            raise
+    os.utime(whole)  # the last to be removed
+    lock(held, shared=True)
+    _IN_USE[whole] = held
+    _prune_trees(folder, cache_limit(), spare=whole)
+    return whole
+
+
+def _locked(path: Path) -> int:
+    """Open a file and lock it for this process alone, however long another one has it; without, where there are no locks."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(file), path.stat()):  # else it was removed meanwhile
+                return file
+        os.close(file)
+
+
+def _extent(folder: Path) -> tuple[int, int]:
+    """Return how many files are in a folder, and their bytes."""
+    files = [Path(above, file) for above, _, names in os.walk(folder) for file in names if file != _CONTENTS]
+    return len(files), sum(file.lstat().st_size for file in files)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a tree is there with as many files and bytes as were written."""
+    try:
+        return tuple(map(int, (folder / _CONTENTS).read_text().split())) == _extent(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def trees(name: str) -> list[tuple[Path, int]]:
+    """Return the folders of ``tree`` and their bytes, those used last first."""
+    folder = cache_folder() / name
+    found = [
+        path for path in folder.glob("*") if _TREE.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    ]
+    return [(path, _extent(path)[1]) for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def remove_tree(path: Path) -> bool:
+    """Remove a folder of ``tree`` unless a process reads it; return whether it is gone."""
+    with path.with_name(f"{path.name}.lock").open("a+b") as held:
+        if not lock(held, shared=False):
+            return False
+        gone = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.part")
+        with suppress(OSError):
+            path.rename(gone)  # so that it is never found with a part of its files
+            shutil.rmtree(gone, ignore_errors=True)
+            path.with_name(f"{path.name}.lock").unlink()
+        return not path.exists()
+
+
+def _prune_trees(folder: Path, limit: float, *, spare: Path) -> None:
+    """Remove the trees not used for the longest time until all take at most ``limit`` bytes, and what killed runs left."""
+    with suppress(OSError):
+        for part in folder.glob(".*.part"):
+            if part.is_dir() and not part.is_symlink() and part.stat().st_mtime < time.time() - STALE_SECONDS:
+                shutil.rmtree(part, ignore_errors=True)
+        found = trees(folder.name)
+        total = sum(size for _, size in found)
+        for path, size in reversed(found):
+            if total > limit and path != spare and remove_tree(path):
+                total -= size
 
 
 def cached_file(hub_id: str, revision: str | None = None) -> Path | None:

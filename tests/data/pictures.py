@@ -42,6 +42,6 @@ def images(count: int) -> Images:
 RED = Image.new("RGB", (3, 2), (200, 30, 10))
 
 
-def open_images(dataset: Any, val_fraction: float = 0.2, seed: int = 0, **columns: str) -> ImageData[Split]:
+def open_images(dataset: Any, val_fraction: float = 0.2, seed: int = 0, **said: Any) -> ImageData[Split]:
     """A data set as a run gets it, with a validation split."""
-    return with_validation(find_images(dataset, SourceOptions(**columns)), val_fraction, seed)
+    return with_validation(find_images(dataset, SourceOptions(**said)), val_fraction, seed)

@@ -13,7 +13,8 @@ from botzoo.data.annotations.images import ROLES, annotated
 from botzoo.data.annotations.paths import Found
 from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
 from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
-from botzoo.data.sources.folders import Folders, image_files
+from botzoo.data.sources.folders import image_files
+from botzoo.data.sources.layouts.class_folders import Folders
 from botzoo.data.sources.tables import as_splits
 from botzoo.errors import DataError
 from botzoo.util.text import listing
@@ -45,7 +46,7 @@ class Annotated(Source):
             )
             raise DataError(f"{name} is no folder, and {given} is of images in one: give it with --dataset.")
         if options.labels is not None:
-            data = annotated(name, Found(path), _named(path, options.labels), options)
+            data = annotated(name, Found(path), _named(path, options), options)
             return replace(data, in_memory=not isinstance(options.labels, str | os.PathLike))
         return _by_itself(name, path, options)
 
@@ -62,10 +63,11 @@ def _read(tables: Tables) -> list[Table]:
     return [read_table(tables[role], role) for role in (None, *ROLES) if role in tables]
 
 
-def _named(path: Path, labels: Any) -> list[Table]:
+def _named(path: Path, options: SourceOptions) -> list[Table]:
     """Return the tables that the user gave: the path of one, from where he is or in ``path``, or DataFrames."""
+    labels = options.labels
     if not isinstance(labels, str | os.PathLike):
-        frames: dict[Any, Any] = as_splits("labels", labels) if isinstance(labels, dict) else {None: labels}
+        frames: dict[Any, Any] = as_splits("labels", labels, options)[0] if isinstance(labels, dict) else {None: labels}
         return [
             read_frame(f"the {role} DataFrame" if role else "the DataFrame", frames[role], role)
             for role in (None, *ROLES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,22 @@ MultiHot = NDArray[np.uint8]
 Labels = NDArray[np.int64] | MultiHot
 """Of N images: their classes, shape (N,), or, where an image may have any number of labels, which of them it has."""
 
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+_NAMES = {
+    "train": "train training trainset trainingset trainval",
+    "validation": "validation valid validate val vali dev devel development eval evaluation evaluate "
+    "validationset validset valset devset evalset",
+    "test": "test testing testset testingset holdout",
 }
-"""Names of splits, as found in folders and on the Hub, and which of the three each one is."""
+
+SPLIT_NAMES = {name: role for role, names in _NAMES.items() for name in names.split()}
+"""Names of splits, as found in folders and on the Hub, and which of the three each one is; ``split_names`` looks for them
+inside longer names too."""
+
+Columns = Mapping[str, NDArray[np.object_]]
+"""What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
+
+Groups = NDArray[np.object_]
+"""The names of the groups of N images, shape (N,), all text."""
 
 Columns = Mapping[str, NDArray[np.object_]]
 """What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
@@ -148,6 +158,7 @@ class SourceOptions:
 
     Attributes:
         image_column, label_column: columns of a table to use where types and names leave a choice.
+        splits: names of folders, files or tables by what they are: train, validation, test, or none for what is left out.
         labels: the table that the labels stand in: a path, a DataFrame, or a dict of DataFrames by split.
         group: what tells which images belong together, see ``botzoo.data.groups.grouped``.
         label_separator: what stands between several labels in a cell of text; ``space``, and ``none`` for nothing.
@@ -155,6 +166,7 @@ class SourceOptions:
 
     image_column: str | None = None
     label_column: str | None = None
+    splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
     labels: Any = None
     label_separator: str | None = None
     group: str | None = None

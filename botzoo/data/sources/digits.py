@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.data.sources.base import ImageData, Source, SourceOptions, Split
+from botzoo.errors import DataError
 
 
 class Digits(Source):
@@ -17,6 +18,8 @@ class Digits(Source):
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         from sklearn.datasets import load_digits
 
+        if options.splits:
+            raise DataError(f"{name} has one split: leave --data.splits out.")
         bunch = load_digits()
         pixels: NDArray[np.uint8] = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # they are 0..16
         train = Split("all", bunch.target.astype(np.int64), pixels.__getitem__, "digit {}".format)

@@ -4,6 +4,7 @@ Files that are found by looking into folders are the user's: his links are follo
 cell, in JSON or on a card are text of others, which names only what lies in the data set's own folder, links resolved.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,9 @@ MAX_BYTES = 1 << 30
 MAX_TEXT = 64 << 20
 """The same of JSON, of cards and of labels."""
 
+# On Windows there are none of them but the last, without which its text mode would change what is read.
+_NEVER_WAITING = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
+
 _KINDS = {"d": "a folder", "p": "a FIFO", "c": "a device", "b": "a device", "s": "a socket"}
 
 
@@ -26,16 +30,30 @@ def open_file(path: Path) -> BinaryIO:
     """Open a regular file to read.
 
     Raises:
-        OSError: there is none, or it is no regular file, which is not opened then: a FIFO would wait for ever, and a device
+        OSError: there is none, or it is no regular file, which is not read then: a FIFO would wait for ever, and a device
             never end.
     """
+    # What was opened is looked at, as a name may lead elsewhere the next moment; a FIFO is not waited for meanwhile.
     try:
-        mode = path.stat().st_mode
+        opened = os.open(path, os.O_RDONLY | _NEVER_WAITING)
     except ValueError as error:
         raise OSError("its name holds a NUL, which no file's does") from error
-    if not stat.S_ISREG(mode):
-        raise OSError(f"it is {_KINDS.get(stat.filemode(mode)[0], 'no file')}, and only regular files are read")
-    return path.open("rb")
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise _irregular("a socket or a device that is not there") from error
+        raise
+    try:
+        mode = os.fstat(opened).st_mode
+        if not stat.S_ISREG(mode):
+            raise _irregular(_KINDS.get(stat.filemode(mode)[0], "no file"))
+        return os.fdopen(opened, "rb")
+    except BaseException:
+        os.close(opened)
+        raise
+
+
+def _irregular(kind: str) -> OSError:
+    return OSError(f"it is {kind}, and only regular files are read")
 
 
 def read_file(path: Path, most: int = MAX_BYTES) -> bytes:

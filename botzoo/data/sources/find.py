@@ -8,8 +8,10 @@ from botzoo.data.groups import grouped
 from botzoo.data.sources.annotated import Annotated
 from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
-from botzoo.data.sources.folders import Folders, image_files
+from botzoo.data.sources.folders import has_images
 from botzoo.data.sources.hub import HUB_NAMES, Hub
+from botzoo.data.sources.layouts.archives import SUFFIXES, Archives
+from botzoo.data.sources.layouts.class_folders import Folders
 from botzoo.data.sources.memory import in_memory
 from botzoo.data.sources.tables import Tables, shard_files
 from botzoo.errors import DataError, did_you_mean
@@ -19,13 +21,21 @@ class _Shards(Source):
     """Folders of tar files, which only ``botzoo.data.streaming`` reads."""
 
     def recognises(self, name: str, path: Path) -> bool:
-        return path.is_dir() and bool(shard_files(path, ".tar")) and not image_files(path)
+        return path.is_dir() and bool(shard_files(path, ".tar")) and not has_images(path)
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
 
 
-SOURCES: list[Source] = [Digits(), Annotated(), Tables(), _Shards(), Folders(), Hub()]
+def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
+    if options.labels is not None and not _ARCHIVES.recognises(name, path):
+        return Annotated()
+    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
+
+
+_ARCHIVES = Archives(_source)
+
+SOURCES: list[Source] = [Digits(), _ARCHIVES, Annotated(), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 
@@ -35,7 +45,7 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
     Args:
         dataset: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
             are several), or the path of a folder (of class folders, of parquet files, or written by
-            ``datasets.save_to_disk``); or the data itself, see ``in_memory``.
+            ``datasets.save_to_disk``), or of a zip or tar file of one; or the data itself, see ``in_memory``.
         options: what the user says of it.
 
     Raises:
@@ -64,13 +74,10 @@ def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
         raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
     if path.is_dir():
         raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
-    raise DataError(f"{name} is a file: give the folder that holds the images, or a table of their labels (.csv).")
-
-
-def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
-    if options.labels is not None:
-        return Annotated()
-    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
+    kinds = ", ".join((*SUFFIXES, ".csv"))
+    raise DataError(
+        f"{name} is a file: give the folder that holds the images, an archive or a table of labels ({kinds})."
+    )
 
 
 def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames:

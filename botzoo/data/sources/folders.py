@@ -1,14 +1,11 @@
-"""Folders with one folder of images for each class."""
+"""What lies in a folder: folders, files, and which of these are images."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from botzoo.data.sources.base import SPLIT_NAMES, Files, ImageData, OwnNames, Source, SourceOptions, Split
-from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import listing
+from botzoo.data.sources.files import open_file
+from botzoo.errors import DataError
 
 JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 """What operating systems leave in folders; passed over like names that begin with a dot."""
@@ -20,90 +17,33 @@ _KINDS = (
 IMAGE_SUFFIXES = tuple(f".{kind}" for kind in _KINDS.split())
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
 
-_LAYOUT = "put the images of each class into a folder of its own, such as"
+_STARTS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\n", b"\0\0\0\x0cJXL \r\n\x87\n"),
+)
+"""First bytes of JPEG, PNG, GIF, TIFF, JPEG 2000 and JPEG XL."""
+
+_BOXES = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of AVIF and HEIC, which stand behind ftyp."""
+
+_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+"""Sizes of the header of a BMP: its first two bytes alone are those of many a text."""
 
 
-class Folders(Source):
-    """One folder of images for each class, in one for each split or not.
-
-    It takes any folder that is not empty, and comes after the others, so that what is wrong with it is said.
-    """
-
-    def recognises(self, name: str, path: Path) -> bool:
-        return path.is_dir() and any(path.iterdir())
-
-    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        roots, notes = split_roots(name, path)
-        classes = subfolders(roots["train"])
-        if not classes:
-            raise DataError(f"{name} has no class folders: {_LAYOUT} {path.name}/cat/1.jpg and {path.name}/dog/2.jpg.")
-        if len(classes) == 1 and len(inner := subfolders(roots["train"] / classes[0])) > 1:
-            has = f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}"
-            raise DataError(f"{has}: if those are the classes, give {path / classes[0]}.")
-        splits: dict[str, Split] = {}
-        for role, root in roots.items():
-            if unknown := sorted(set(subfolders(root)) - set(classes)):
-                has = f"{root} has the class {unknown[0]!r}, which {roots['train']} has not"
-                raise DataError(f"{has}:{did_you_mean(unknown[0], classes)} every class needs training images.")
-            folders = [(k, root / name) for k, name in enumerate(classes)]  # not every split need have every class
-            found = [(k, file) for k, folder in folders if folder.is_dir() for file in files_in(folder)]
-            # A file without a suffix may be an image: reading it will show.
-            images = [(k, file) for k, file in found if file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix]
-            files, labels = Files([file for _, file in images]), np.array([k for k, _ in images], np.int64)
-            splits[role] = Split(root.name, labels, files.read, files.describe, root=os.path.join(path, ""))  # noqa: PTH118
-            if others := sorted({file for _, file in found} - set(files.paths)):
-                count = f"{len(others)} file(s) in {root}"
-                notes.append(f"not used: {count} that are no images by their names, such as {others[0]}")
-            if stray := image_files(root, deep=False):
-                notes.append(f"not used: {len(stray)} image(s) in {root} itself, outside the class folders")
-        parts = splits["train"], splits.get("validation"), splits.get("test")
-        return ImageData(name, tuple(classes), *parts, notes=tuple(notes))
-
-    def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        return {role: subfolders(root) for role, root in split_roots(name, path)[0].items()}
-
-
-def split_roots(name: str, path: Path) -> tuple[dict[str, Path], list[str]]:
-    """Return the folder of class folders of each split, and notes on what is not used.
-
-    A folder called train is a split if another split shares a class with it, or if nothing but its subfolders holds
-    images; otherwise it is a class, locomotives for one.
-    """
-    folders = subfolders(path)
-    named = [folder for folder in folders if folder.lower() in SPLIT_NAMES]
-    others = [folder for folder in folders if folder not in named]
-    roots: dict[str, Path] = {}  # by role
-    for folder in named:
-        role = SPLIT_NAMES[folder.lower()]
-        if role in roots:
-            raise DataError(f"{name} has two {role} splits, {roots[role].name!r} and {folder!r}: remove one.")
-        roots[role] = path / folder
-    classes = {role: set(subfolders(root)) for role, root in roots.items()}
-    trained = classes.get("train", set())
-    shared = any(trained & found for role, found in classes.items() if role != "train")
-    strays = trained and (image_files(roots["train"], deep=False) or any(image_files(path / other) for other in others))
-    if not shared and (not trained or strays):
-        if len(named) < 2 or others:  # it is a class that happens to bear the name of a split
-            return {"train": path}, []
-        needed = f"{name} has the folders {listing(named)}, and needs {path / 'train'} with class folders in it"
-        raise DataError(f"{needed}: {_LAYOUT} {path.name}/train/cat/1.jpg.")
-    notes = [f"not used: {listing(others)}, not named as a split"] if others else []
-    if "test" in roots and not classes["test"]:
-        notes.append(f"the {roots.pop('test').name} folder has no class folders, so it is not used")
-    if "validation" in roots and not classes["validation"]:
-        raise DataError(f"{roots['validation']} has no class folders: give it those of {roots['train']}, or remove it.")
-    return roots, notes
-
-
-def _ignored(name: str) -> bool:
+def is_junk(name: str) -> bool:
+    """Tell whether a file or folder is no part of the data, by its name."""
     return name.startswith(".") or name.lower() in JUNK
 
 
 def subfolders(path: Path) -> list[str]:
     """Return the names of the folders in ``path``, sorted, without links to itself and to those that it is in."""
     above = _above(path)
-    folders = (entry for entry in path.iterdir() if entry.is_dir() and not _ignored(entry.name))
-    return sorted(entry.name for entry in folders if _identity(entry) not in above)
+    try:
+        with os.scandir(path) as entries:  # a call for each of a million files would take seconds
+            folders = [entry for entry in entries if not is_junk(entry.name) and entry.is_dir()]
+    except OSError as error:
+        raise DataError(f"The folder {path} cannot be read: {error.strerror}.") from error
+    return sorted(entry.name for entry in folders if _identity(entry.path) not in above)
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
@@ -132,11 +72,40 @@ def files_in(root: Path, deep: bool = True) -> Iterable[str]:
         return (identity := _identity(folder)) not in seen and not seen.add(identity)  # type: ignore[func-returns-value]
 
     for folder, inner, files in os.walk(root, onerror=refuse, followlinks=True):
-        names = sorted(name for name in inner if not _ignored(name)) if deep else []
+        names = sorted(name for name in inner if not is_junk(name)) if deep else []
         inner[:] = [name for name in names if is_new(os.path.join(folder, name))]  # noqa: PTH118
-        yield from (os.path.join(folder, name) for name in sorted(files) if not _ignored(name))  # noqa: PTH118
+        yield from (os.path.join(folder, name) for name in sorted(files) if not is_junk(name))  # noqa: PTH118
 
 
 def image_files(root: Path, deep: bool = True) -> list[str]:
-    """Return the paths of the images in ``root``, by their suffix, sorted folder by folder; links are followed."""
-    return [file for file in files_in(root, deep) if file.lower().endswith(IMAGE_SUFFIXES)]
+    """Return the paths of the images in ``root``, sorted folder by folder; links are followed."""
+    return [file for file in files_in(root, deep) if is_image(file)]
+
+
+def has_images(root: Path, deep: bool = True) -> bool:
+    """Tell whether there is an image in ``root``; it looks no further than the first."""
+    return any(map(is_image, files_in(root, deep)))
+
+
+def is_image(file: str) -> bool:
+    """Tell whether a file is an image: by its name, or by its first bytes where the name does not say.
+
+    One whose name says so and whose content does not is one too, so that it is reported and not passed over.
+    """
+    if file.lower().endswith(IMAGE_SUFFIXES):
+        return True
+    try:
+        with open_file(Path(file)) as opened:
+            return begins_as_image(opened.read(32))
+    except OSError:
+        return False
+
+
+def begins_as_image(start: bytes) -> bool:
+    """Tell whether these are the first bytes, 32 where there are as many, of an image file."""
+    if start.startswith(_STARTS):
+        return True
+    riff, box = start[:4] == b"RIFF" and start[8:12] == b"WEBP", start[4:8] == b"ftyp" and start[8:12] in _BOXES
+    bitmap = start[:2] == b"BM" and int.from_bytes(start[14:18], "little") in _HEADERS
+    netpbm = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace() and start[3:4] in b"#0123456789"
+    return riff or box or bitmap or (netpbm and len(start) > 8)

@@ -52,8 +52,9 @@ class Hub(Source):
         hub_id, license, loaded = from_hub(name, HUB_NAMES.get(name, name), load)
         folders = [Path(HF_HUB_CACHE, repo_folder_name(repo_id=hub_id, repo_type="dataset")), *extracted()]
         options = replace(options, label_column=options.label_column or LABEL_COLUMNS.get(hub_id))
-        data = open_tables(name, as_splits(name, loaded), options, folders)
-        return replace(data, hub_id=hub_id, license=license)
+        tables, notes = as_splits(name, loaded, options)
+        data = open_tables(name, tables, options, folders)
+        return replace(data, hub_id=hub_id, license=license, notes=(*data.notes, *notes))
 
 
 def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str | None, T]:

@@ -66,19 +66,21 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
     name = "data in memory"  # in messages and on the card
-    splits, library = as_splits(name, data), sys.modules.get("datasets")
+    (splits, notes), library = as_splits(name, data, options), sys.modules.get("datasets")
     # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
         if not all(tables):
             raise DataError(f"The splits of {name} are of several kinds: give all as datasets.Dataset, or none.")
-        return checked(replace(open_tables(name, splits, options), in_memory=True))
+        found = open_tables(name, splits, options)
+        return checked(replace(found, notes=(*found.notes, *notes), in_memory=True))
     if options.labels is not None:
         raise DataError(f"{name} has its labels with it: leave labels out, or give the folder of the images as data.")
     if any(map(is_frame, splits.values())):
         if not all(map(is_frame, splits.values())):
             raise DataError(f"The splits of {name} are of several kinds: give all as DataFrames, or none.")
-        return checked(replace(_of_frames(name, splits, options), in_memory=True))
+        framed = _of_frames(name, splits, options)
+        return checked(replace(framed, notes=(*framed.notes, *notes), in_memory=True))
     parts = {role: _part(name, role, split, options) for role, split in splits.items()}
     labels = [label for part in parts.values() for label in part.labels]
     lists = [label for label in labels if isinstance(label, list)]
@@ -95,9 +97,33 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
                 has = f"The {role} split of {name} has the label {unknown[0]!r}"
                 raise DataError(f"{has}, which no training image has.")
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
-    found = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
-    of_roles = found["train"], found.get("validation"), found.get("test")
-    return checked(ImageData(name, class_names, *of_roles, declared=names is not None, in_memory=True))
+    cut = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
+    of_roles, said = (cut["train"], cut.get("validation"), cut.get("test")), tuple(notes)
+    return checked(ImageData(name, class_names, *of_roles, notes=said, declared=names is not None, in_memory=True))
+
+
+def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> ImageData[Split]:
+    """Return the data set in DataFrames, by role."""
+    rows, images, paths = Rows(), list[Any](), dict[str, int]()
+    for role, frame in frames.items():
+        table = read_frame(name, frame, None if len(frames) == 1 else role)
+        filled = {column: next((c for c in cells if c is not None), None) for column, cells in table.columns.items()}
+        found = [column for column, cell in filled.items() if _is_image(cell)]
+        image = pick_column(name, "image", options.image_column, list(table.columns), found)
+        given = list(frame[image]) if image in frame.columns else table.columns[image]  # else it was the index
+        _check_images(f"{role} split of {name}", given)
+        places: list[int | None] = []
+        for i, cell in enumerate(given, len(images)):  # a path that comes twice is one image
+            places.append(paths.setdefault(os.fspath(cell), i) if isinstance(cell, str | os.PathLike) else i)
+        images += given
+        rows.add(table, image, lambda _, found=places: found, options.label_column)  # type: ignore[misc]
+    part = _Part(images, [], "train")
+
+    def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
+        whole = Split(role, np.zeros(len(images), np.int64), part.read, part.describe)
+        return replace(whole.take(np.array(places, np.int64)), labels=labels, rows=None, columns=columns)
+
+    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, "the DataFrame")
 
 
 def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> ImageData[Split]:

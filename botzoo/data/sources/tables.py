@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
+from botzoo.data.sources.base import UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.data.sources.folders import files_in
 from botzoo.data.sources.labels import element, read_labels
+from botzoo.data.sources.layouts.split_names import assigned, by_role
 from botzoo.errors import DataError, did_you_mean
-from botzoo.util.text import brief, listing
+from botzoo.util.text import brief
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
 
@@ -30,12 +31,12 @@ class Tables(Source):
         return path.is_dir() and (_is_saved(path) or bool(shard_files(path, ".parquet")))
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        tables, notes = self._tables(name, path)
+        tables, notes = self._tables(name, path, options)
         data = open_tables(name, tables, options, [*own_folders(path), *extracted()])
         return replace(data, notes=(*data.notes, *notes))
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        tables, _ = self._tables(name, path)
+        tables, _ = self._tables(name, path, options)
         label = pick_columns(name, tables["train"].features, options)[1]
         named = {}
         for role, table in tables.items():
@@ -46,7 +47,7 @@ class Tables(Source):
                 named[role] = _declared_names(feature) or sorted({str(value) for value in cells if value is not None})
         return named
 
-    def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
+    def _tables(self, name: str, path: Path, options: SourceOptions) -> tuple[dict[str, Any], list[str]]:
         """Return the tables by role, and notes on files that are not used."""
         if _is_saved(path):
             from datasets.load import load_from_disk
@@ -54,7 +55,7 @@ class Tables(Source):
             with library_errors(str(path), bars=False):
                 _check_saved(path)
                 saved = load_from_disk(str(path))
-            return as_splits(name, saved), []
+            return as_splits(name, saved, options)
         from pyarrow.parquet import read_metadata
 
         files = shard_files(path, ".parquet")
@@ -68,9 +69,9 @@ class Tables(Source):
                     f"{path / file} is damaged or no parquet file ({why}): get it again, or remove it."
                 ) from error
         if has_configurations(path):
-            return as_splits(str(path), load_dataset(str(path))), []
+            return as_splits(str(path), load_dataset(str(path)), options)
         # Named to the library one by one: left to itself, it goes by what most files in the folder are.
-        roles, notes = by_role(str(path), files)
+        roles, notes = by_role(str(path), files, options.splits)
         escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
         return dict(load_dataset("parquet", escaped, str(path))), notes
 
@@ -152,25 +153,6 @@ def shard_files(path: Path, suffix: str) -> list[str]:
     return [str(Path(file).relative_to(path)) for file in files_in(path) if file.lower().endswith(suffix)]
 
 
-def by_role(name: str, files: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Sort files by the split that their names tell; return them by role, and notes on those that are not used.
-
-    Where no name tells the training files, they are those whose names tell nothing.
-    """
-    roles: dict[str, list[str]] = {}
-    unnamed: list[str] = []
-    for file in files:
-        words = re.split(r"[^a-z]+", file.lower())
-        role = next((SPLIT_NAMES[word] for word in reversed(words) if word in SPLIT_NAMES), None)
-        (roles.setdefault(role, []) if role else unnamed).append(file)
-    if "train" not in roles:
-        roles["train"], unnamed = unnamed, []
-    if not roles["train"]:
-        suffix = Path(files[0]).suffix
-        raise DataError(f"{name} has no training split, only {listing(files)}: name a file train{suffix}.")
-    return roles, [f"not used: {listing(unnamed)}, not named as a split"] if unnamed else []
-
-
 def has_configurations(folder: Path) -> bool:
     """Tell whether the card in a folder says which files belong to which split."""
     try:
@@ -180,16 +162,23 @@ def has_configurations(folder: Path) -> bool:
     return re.match(r"---\n(.*\n)*?(configs|dataset_info):", text) is not None
 
 
-def as_splits(name: str, loaded: Any) -> dict[str, Any]:
-    """Return the tables of a DatasetDict or Dataset by role; raise where there is no training split."""
-    tables = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
-    roles: dict[str, Any] = {}
-    for split_name, table in tables.items():
-        if role := SPLIT_NAMES.get(str(split_name).lower(), "train" if len(tables) == 1 else None):
-            roles.setdefault(role, table)
-    if "train" not in roles:
-        raise DataError(f"{name} has no training split, only {listing(list(map(str, tables)))}: name one 'train'.")
-    return roles
+def as_splits(name: str, loaded: Any, options: SourceOptions) -> tuple[dict[str, Any], list[str]]:
+    """Return the tables of a DatasetDict or Dataset by role, and notes on those that are not used; raise as ``assigned``."""
+    tables = {str(split): table for split, table in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
+    roles, notes = assigned(name, list(tables), options.splits)
+    return {role: _joined(name, [tables[each] for each in names]) for role, names in roles.items()}, notes
+
+
+def _joined(name: str, tables: list[Any]) -> Any:
+    """Return the tables of one split as one."""
+    if len(tables) == 1:
+        return tables[0]
+    import datasets
+
+    if not all(isinstance(table, datasets.Dataset) for table in tables):
+        raise DataError(f"Splits of {name} that are no datasets.Dataset are not joined by +: give each one name.")
+    with library_errors(name, bars=False):
+        return datasets.concatenate_datasets(tables)
 
 
 def open_tables(

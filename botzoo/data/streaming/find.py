@@ -11,7 +11,6 @@ from typing import Any
 from botzoo.data.sources.base import (
     CHARACTERS,
     NOTHING_SAID,
-    SPLIT_NAMES,
     UNLABELLED,
     ImageData,
     SourceOptions,
@@ -19,7 +18,8 @@ from botzoo.data.sources.base import (
 )
 from botzoo.data.sources.files import MAX_TEXT, read_file
 from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
-from botzoo.data.sources.tables import by_role, has_configurations, library_errors, open_builder, shard_files
+from botzoo.data.sources.layouts.split_names import Said, assigned, by_role
+from botzoo.data.sources.tables import has_configurations, library_errors, open_builder, shard_files
 from botzoo.data.streaming.forms import ParquetForm, form_of
 from botzoo.data.streaming.shards import Shards, count, file_of, is_remote, opened
 from botzoo.errors import DataError, did_you_mean
@@ -44,7 +44,7 @@ def find_shards(name: str, options: SourceOptions = NOTHING_SAID, *, classes: st
         DataError: no shards, a missing or damaged one, no validation split, labels out of range, or too little known.
         NetworkError: it is on the Hub, and that cannot be reached.
     """
-    source = _find(name)
+    source = _find(name, options.splits)
     urls = source.urls["train"]
     options = replace(options, label_column=options.label_column or LABEL_COLUMNS.get(source.hub_id or ""))
     with opened(urls[0]) as file:
@@ -98,7 +98,7 @@ class _Source:
     folder: str | None = None
 
 
-def _find(name: str) -> _Source:
+def _find(name: str, said: Said) -> _Source:
     """Return the shards of each split, by their names; a data set is opened where only it knows them."""
     path = Path(name).expanduser()
     if path.is_dir():
@@ -108,8 +108,8 @@ def _find(name: str) -> _Source:
         if not tars and not tables:
             raise DataError(f"{name} holds no .tar or .parquet shards: leave --data.streaming out for other folders.")
         if tables and has_configurations(path):
-            return _built(name, str(path))
-        roles, notes = by_role(name, tars or tables)
+            return _built(name, said, str(path))
+        roles, notes = by_role(name, tars or tables, said)
         seen: dict[tuple[str, int], set[int]] = {}
         for file in tars or tables:  # 00003-of-00008 tells how many there should be
             if found := re.fullmatch(r"(.*?)(\d+)-of-(\d+)(.*)", file):
@@ -120,9 +120,9 @@ def _find(name: str) -> _Source:
                 raise DataError(f"{name} lacks {len(missing)} of {total} shards, such as {first}: get the rest.")
         return _Source({role: [str(path / file) for file in files] for role, files in roles.items()}, tuple(notes))
     if is_remote(name) or name.endswith((".tar", ".parquet")) or any(c in name for c in "{*"):
-        return _behind_pattern(name)
+        return _behind_pattern(name, said)
     if name in HUB_NAMES or (HUB_ID.fullmatch(name) and not path.exists()):
-        hub_id, license, source = from_hub(name, HUB_NAMES.get(name, name), partial(_built, name))
+        hub_id, license, source = from_hub(name, HUB_NAMES.get(name, name), partial(_built, name, said))
         return replace(source, hub_id=hub_id, license=license)
     raise DataError(
         f"There are no shards {name!r} to stream: give a folder of .tar or .parquet files, a pattern such as "
@@ -130,7 +130,7 @@ def _find(name: str) -> _Source:
     )
 
 
-def _behind_pattern(name: str) -> _Source:
+def _behind_pattern(name: str, said: Said) -> _Source:
     """Return the shards whose names fit a pattern; on another machine they are taken to be there."""
     name = name if is_remote(name) else str(Path(name).expanduser())
     found: list[str] = []
@@ -151,7 +151,7 @@ def _behind_pattern(name: str) -> _Source:
             f"{name}: its shards differ in what follows '?' only, and their names have to: give other addresses."
         )
     fixed = len(re.split(r"[{*?\[]", file_of(name))[0].rpartition("/")[0])
-    parts, notes = by_role(name, [file[fixed:] for file in named])
+    parts, notes = by_role(name, [file[fixed:] for file in named], said)
     folder = next(iter(named))[:fixed]
     urls = {role: [named[folder + part] for part in files] for role, files in parts.items()}
     return _Source(urls, tuple(notes), folder=folder or ".")
@@ -167,22 +167,20 @@ def _expanded(pattern: str) -> list[str]:
     return [name for choice in names for name in _expanded(pattern[: found.start()] + choice + pattern[found.end() :])]
 
 
-def _built(name: str, where: str, configuration: str | None = None) -> _Source:
+def _built(name: str, said: Said, where: str, configuration: str | None = None) -> _Source:
     """Return the shards that the library ``datasets`` finds in a folder or on the Hub."""
     with library_errors(name):
         builder = open_builder(where, configuration)
     if builder.name not in ("parquet", "webdataset"):
         kind = f"{builder.name}, and only parquet and tar files are streamed"
         raise DataError(f"{name} is stored as {kind}: leave --data.streaming out.")
-    roles: dict[str, list[str]] = {}
-    data_files: dict[Any, Any] = builder.config.data_files or {}
-    for split, files in data_files.items():
-        if (role := SPLIT_NAMES.get(str(split).lower())) is not None:
-            roles.setdefault(role, []).extend(map(str, files))
-    if "train" not in roles:
-        raise DataError(f"{name} has no training split, only {listing(list(map(str, data_files)))}.")
+    data_files: dict[str, Any] = {str(split): files for split, files in (builder.config.data_files or {}).items()}
+    roles, notes = assigned(name, list(data_files), said)
+    urls = {role: [str(file) for split in splits for file in data_files[split]] for role, splits in roles.items()}
     features: dict[str, Any] = builder.info.features or {}
-    return _Source(roles, class_names={column: tuple(f.names) for column, f in features.items() if hasattr(f, "names")})
+    return _Source(
+        urls, tuple(notes), {column: tuple(f.names) for column, f in features.items() if hasattr(f, "names")}
+    )
 
 
 def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, classes: str | None) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "license": data.license,
             "class_names": list(data.class_names),
             "class_counts": None if counts is None else counts.tolist(),
-            "notes": list(data.notes),
+            "notes": [without_place(note, data) for note in data.notes],
             "set_aside": data.set_aside,
             "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
@@ -170,6 +170,12 @@ def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
 def data_title(data: ImageData[Any]) -> str:
     """Return the data set's name, of a folder the last part only: where it lay stays private."""
     return data.name if data.hub_id or data.name == "digits" else last_part(data.name)
+
+
+def without_place(note: str, data: ImageData[Any]) -> str:
+    """Return a note on a data set without the folders that it lies in."""
+    path = str(Path(data.name).expanduser())
+    return note.replace(path, data_title(data)) if len(Path(path).parts) > 1 else note
 
 
 def table_name(labels: str | None, dataset: str) -> str | None:

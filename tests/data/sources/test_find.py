@@ -31,8 +31,9 @@ def test_a_missing_folder_is_refused_with_its_neighbours(tmp_path: Path) -> None
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "cats.zip").touch()
-    assert "is a file" in refusal(tmp_path / "cats.zip")
+    (tmp_path / "cats.rar").touch()
+    said = "is a file: give the folder that holds the images, an archive or a table of labels (.zip, "
+    assert said in refusal(tmp_path / "cats.rar")
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

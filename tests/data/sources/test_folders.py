@@ -33,9 +33,10 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert open_images(str(write(tmp_path, "train car plane"))).class_names == ("car", "plane", "train")
 
 
-def test_a_class_called_train_may_be_sorted_further(tmp_path: Path) -> None:
-    data = open_images(str(write(tmp_path, "train/steam train/diesel car plane")))
-    assert data.class_names == ("car", "plane", "train")
+def test_a_class_called_train_may_be_sorted_further_if_that_is_said(tmp_path: Path) -> None:
+    write(tmp_path, "train/steam train/diesel car plane")
+    assert "--data.splits train=. takes them and 'train' for classes" in refusal(tmp_path)
+    assert open_images(str(tmp_path), splits={"train": ["."]}).class_names == ("car", "plane", "train")
 
 
 def test_a_class_may_be_called_test(tmp_path: Path) -> None:
@@ -58,7 +59,9 @@ def test_a_table_beside_the_class_folders_of_a_split_does_not_hide_them(tmp_path
 def test_an_unlabelled_test_folder_is_left_alone(tmp_path: Path) -> None:
     data = open_images(str(write(tmp_path, "train/cat train/dog test")))
     assert data.class_names == ("cat", "dog")
-    assert "the test folder has no class folders, so it is not used" in data.notes
+    command = f"botzoo predict {tmp_path / 'test'} --model RUN"
+    said = f"so it is not used: what is in its 3 image(s), the trained network says with {command}"
+    assert f"the test folder has no class folders, {said}" in data.notes
 
 
 def test_images_outside_class_folders_are_mentioned(tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_a_file_that_is_no_image_by_its_name_is_counted_and_not_used(tmp_path: P
     assert stray in data.notes[0]
 
 
-@pytest.mark.parametrize("name", ["notes.heic", "photo.JPG", "scan"])
+@pytest.mark.parametrize("name", ["notes.heic", "photo.JPG"])
 def test_a_file_that_may_be_an_image_is_kept_so_that_reading_reports_it(tmp_path: Path, name: str) -> None:
     (write(tmp_path, "cat dog") / "cat" / name).write_text("nice cat")
     assert sum(len(split) for split in open_images(str(tmp_path)).splits.values()) == 7
@@ -117,7 +120,8 @@ def test_splits_without_a_training_one_are_refused(tmp_path: Path) -> None:
 
 
 def test_two_folders_for_one_split_are_refused(tmp_path: Path) -> None:
-    assert "two validation splits" in refusal(write(tmp_path, "train/cat train/dog val/cat valid/cat"))
+    said = refusal(write(tmp_path, "train/cat train/dog val/cat valid/cat"))
+    assert "--data.splits validation=val+valid" in said
 
 
 def test_a_validation_folder_without_class_folders_is_refused(tmp_path: Path) -> None:
@@ -128,8 +132,12 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
     assert "has one class, 'cat'" in refusal(write(tmp_path, "cat"))
 
 
-def test_one_folder_around_the_classes_is_refused_with_the_right_path(tmp_path: Path) -> None:
-    assert f"give {tmp_path / 'flowers'}" in refusal(write(tmp_path, "flowers/daisy flowers/rose"))
+@pytest.mark.parametrize("around", ["flowers", "a/b", "data/data", "PetImages"])
+@pytest.mark.parametrize("inside", ["daisy rose", "train/daisy train/rose", "train/daisy train/rose val/daisy"])
+def test_folders_around_the_classes_are_gone_through(tmp_path: Path, around: str, inside: str) -> None:
+    data = open_images(str(write(tmp_path, " ".join(f"{around}/{each}" for each in inside.split()))))
+    assert data.class_names == ("daisy", "rose")
+    assert f"the only folder is {tmp_path / around}: its folders are taken" in data.notes
 
 
 def test_class_folders_without_any_image_are_refused(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def write_tables(folder: Path, sizes: tuple[int, ...] = (7, 1, 12, 9, 11), valid
     return folder
 
 
-def find(name: Path | str, classes: str | None = None, **columns: str) -> ImageData[Shards]:
-    return find_shards(str(name), SourceOptions(**columns), classes=classes)
+def find(name: Path | str, classes: str | None = None, **said: Any) -> ImageData[Shards]:
+    return find_shards(str(name), SourceOptions(**said), classes=classes)
 
 
 def stream(folder: Path | str, buffer: int = 6, role: str = "train", **options: Any) -> Stream:

@@ -19,6 +19,7 @@ from botzoo.data.sources.base import SourceOptions
 from botzoo.data.streaming import forms, shards
 from botzoo.data.streaming.find import find_shards
 from data.streaming.made import (
+    find,
     numbers,
     png,
     refusal,
@@ -266,3 +267,13 @@ def test_a_data_set_on_the_hub_is_read_there(tables: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [["a", "b", "c"], "mit", 10, [i % 3 for i in range(40)]]
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_shards_of_other_names_are_the_splits_that_the_user_says(tmp_path: Path) -> None:
+    write_tars(tmp_path)
+    for file in tmp_path.glob("val*"):
+        file.rename(tmp_path / file.name.replace("val", "vaild", 1))
+    said = "may be splits too: say what is what, such as --data.splits validation=vaild"
+    for name in (tmp_path, f"{tmp_path}/*.tar"):
+        assert said in refusal(name)
+        assert len(find(name, splits={"validation": ["vaild"]}).splits["validation"]) == 10
