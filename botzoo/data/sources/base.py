@@ -43,12 +43,6 @@ Columns = Mapping[str, NDArray[np.object_]]
 Groups = NDArray[np.object_]
 """The names of the groups of N images, shape (N,), all text."""
 
-Columns = Mapping[str, NDArray[np.object_]]
-"""What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
-
-Groups = NDArray[np.object_]
-"""The names of the groups of N images, shape (N,), all text."""
-
 OwnNames = dict[str, list[str]]
 """The names of the classes that a split has itself, by its role."""
 

@@ -126,30 +126,6 @@ def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> Ima
     return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, "the DataFrame")
 
 
-def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> ImageData[Split]:
-    """Return the data set in DataFrames, by role."""
-    rows, images, paths = Rows(), list[Any](), dict[str, int]()
-    for role, frame in frames.items():
-        table = read_frame(name, frame, None if len(frames) == 1 else role)
-        filled = {column: next((c for c in cells if c is not None), None) for column, cells in table.columns.items()}
-        found = [column for column, cell in filled.items() if _is_image(cell)]
-        image = pick_column(name, "image", options.image_column, list(table.columns), found)
-        given = list(frame[image]) if image in frame.columns else table.columns[image]  # else it was the index
-        _check_images(f"{role} split of {name}", given)
-        places: list[int | None] = []
-        for i, cell in enumerate(given, len(images)):  # a path that comes twice is one image
-            places.append(paths.setdefault(os.fspath(cell), i) if isinstance(cell, str | os.PathLike) else i)
-        images += given
-        rows.add(table, image, lambda _, found=places: found, options.label_column)  # type: ignore[misc]
-    part = _Part(images, [], "train")
-
-    def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
-        whole = Split(role, np.zeros(len(images), np.int64), part.read, part.describe)
-        return replace(whole.take(np.array(places, np.int64)), labels=labels, rows=None, columns=columns)
-
-    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, "the DataFrame")
-
-
 @dataclass(frozen=True)
 class _Part:
     """A split as it was handed over: images, labels as they stand, and the names that the labels are numbers of."""
