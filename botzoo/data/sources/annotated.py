@@ -12,7 +12,7 @@ from botzoo.data.annotations.find import Tables, beside, other_tables, tables_in
 from botzoo.data.annotations.images import ROLES, annotated
 from botzoo.data.annotations.paths import Found
 from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
-from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
+from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.folders import Folders, image_files
 from botzoo.data.sources.tables import as_splits
 from botzoo.errors import DataError
@@ -20,6 +20,10 @@ from botzoo.util.text import listing
 
 FOLDERS = "folders"
 """What --labels takes for the class folders, where a table says otherwise."""
+
+
+class _OtherLabelsError(DataError):
+    """Class folders and a table that say something different of the same images."""
 
 
 class Annotated(Source):
@@ -79,35 +83,32 @@ def _named(path: Path, labels: Any) -> list[Table]:
 
 def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
     """Return what class folders say or else the one table that is there; raise DataError where there is a choice."""
-    folders: ImageData[Split] | None = None
-    why = ""
-    try:
-        folders = Folders().open(name, path, options)
-    except DataError as error:
-        why = str(error)
-    found, choices, unfit = Found(path), {}, {}
+    found, choices, unfit = Found(path), dict[Path, ImageData[Split]](), dict[Path, DataError]()
     for tables in tables_in(path):
         first = next(iter(tables.values()))
         try:
             choices[first] = annotated(name, found, _read(tables), options)
         except DataError as error:
             unfit[first] = error
-    if folders is not None and len(folders.class_names) > 1:
-        return _beside_folders(path, folders, choices, unfit)
+    try:
+        return _beside_folders(path, checked(Folders().open(name, path, options)), choices, unfit)
+    except _OtherLabelsError:
+        raise
+    except DataError as error:
+        no_folders = error
     if len(choices) > 1:
         have = f"{name} has several tables of labels, {listing([each.name for each in choices])}"
         raise DataError(f"{have}: name one with {_command(next(iter(choices)))}.")
-    notes = [f"not used: {_inside(path, f'{table}: {error}')}".rstrip(".") for table, error in unfit.items()]
     if choices:
+        notes = [f"not used: {_inside(path, f'{table}: {error}')}".rstrip(".") for table, error in unfit.items()]
         data = next(iter(choices.values()))
         return replace(data, notes=(*data.notes, *notes))
     if unfit:
         raise next(iter(unfit.values()))
-    if (others := other_tables(path)) and why:
-        raise DataError(f"{why} Or, if {others[0].name} has their labels, give {_command(others[0])}.")
-    if folders is None:
-        raise DataError(why)
-    return folders
+    if others := other_tables(path):
+        has = f"Or, if {others[0].name} has the labels of its images, give {_command(others[0])}."
+        raise DataError(f"{no_folders} {has}") from no_folders
+    raise no_folders
 
 
 def _beside_folders(
@@ -117,7 +118,7 @@ def _beside_folders(
     notes = [f"not used: {_inside(path, str(table))}, as there are class folders" for table in unfit]
     for table, data in tables.items():
         if not _agree(folders, data):
-            raise DataError(
+            raise _OtherLabelsError(
                 f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other labels, "
                 f"{listing(data.class_names, 3)}: give {_command(table)}, or --labels {FOLDERS}."
             )

@@ -2,22 +2,30 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from glob import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
-from botzoo.data.sources.folders import files_in
+from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.data.sources.labels import element, read_labels
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import brief, listing
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
+
+TEXT = ("string", "large_string", "string_view")
+BYTES = ("binary", "large_binary", "binary_view")
+"""Names of types of columns, as the library datasets has them."""
+
+MAX_PATH = 4096
+"""Bytes that are more are no name and no path."""
 
 
 class Tables(Source):
@@ -33,7 +41,7 @@ class Tables(Source):
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
         tables, _ = self._tables(name, path)
-        label = pick_columns(name, tables["train"].features, options)[1]
+        label = pick_columns(name, tables["train"].features, options, first_cells(tables["train"]))[1]
         named = {}
         for role, table in tables.items():
             if label in table.features:
@@ -202,7 +210,7 @@ def open_tables(
     import datasets
 
     features = tables["train"].features
-    image, label = pick_columns(name, features, options)
+    image, label = pick_columns(name, features, options, first_cells(tables["train"]))
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
@@ -210,12 +218,18 @@ def open_tables(
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
         kind = table.features[image]
-        if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype == "string"):
+        if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype in TEXT):
             what = f"Column {image!r} of {name} has type {kind}, which holds no images"
             raise DataError(f"{what}: name another one with --data.image-column.")
     declared = _declared_names(features[label])
-    raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
-    class_names, labels = read_labels(name, raw, declared, lists=element(features[label]) is not None)
+    raw: dict[str, Sequence[Any]] = {
+        role: list(map(_as_text, table.with_format(None)[label][:])) for role, table in tables.items()
+    }
+    lists = element(features[label]) is not None
+    if lists and all(cell is not None and len(cell) == 1 for cells in raw.values() for cell in cells):
+        raw, lists = {role: [cell[0] for cell in cells] for role, cells in raw.items()}, False
+        notes.append(f"each list in {label!r} has one label, so that an image has one")
+    class_names, labels = read_labels(name, raw, declared, lists=lists)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
     if "test" in tables and "test" not in labels:
@@ -224,10 +238,7 @@ def open_tables(
     for role, found in labels.items():
         # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
-        encoded, describe = (
-            encoded.cast_column(image, datasets.Image(decode=False)),
-            f"row {{}} of the {role} split".format,
-        )
+        encoded, describe = _as_images(encoded, image), f"row {{}} of the {role} split".format
         splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
@@ -242,12 +253,53 @@ def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Cal
     return Path(path) if folders is None else inside(path, folders, describe(i).capitalize())
 
 
-def pick_columns(name: str, features: Any, options: SourceOptions) -> tuple[str, str]:
-    """Return the columns of images and labels: those asked for, or the only ones that their types allow; else DataError."""
+def _as_images(table: Any, column: str) -> Any:
+    """Return a table of the library with a column as that of encoded images."""
+    import datasets
+
+    if (dtype := getattr(table.features[column], "dtype", "")).endswith("_view"):  # which it cannot read as images
+        table = table.cast_column(column, datasets.Value(f"large_{dtype.removesuffix('_view')}"))
+    return table.cast_column(column, datasets.Image(decode=False))
+
+
+def _is_text(cell: Any) -> bool:
+    if not isinstance(cell, bytes) or len(cell) > MAX_PATH:
+        return False
+    text = _as_text(cell)
+    return "\ufffd" not in text and text.isprintable()
+
+
+def _as_text(cell: Any) -> Any:
+    """Return a label, or a list of them, with text in the place of its bytes."""
+    if isinstance(cell, list):
+        return list(map(_as_text, cell))
+    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
+
+
+def first_cells(table: Any) -> dict[str, Any]:
+    """Return a cell of each column of text or bytes, by its name; they tell paths and pictures apart."""
+    texts = [c for c, kind in table.features.items() if getattr(kind, "dtype", None) in (*TEXT, *BYTES)]
+    found = {column: table.data.column(column) for column in texts}
+    cells = {
+        column: next((cell.as_py() for cell in column_ if cell.is_valid), None) for column, column_ in found.items()
+    }
+    return {column: cell for column, cell in cells.items() if cell is not None}
+
+
+def pick_columns(
+    name: str, features: Any, options: SourceOptions, cells: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[str, str]:
+    """Return the columns of images and labels: those asked for, or the only ones that their types allow.
+
+    ``cells`` has one of each column of text or bytes, as far as they are known. Raises DataError where there is a choice.
+    """
     import datasets
 
     images = [c for c in features if isinstance(features[c], datasets.Image)]
     images = images or [c for c in features if _may_hold_images(features[c])]
+    if len(images) > 1:  # bytes may be labels too
+        images = [c for c in images if not _is_text(cells.get(c))] or images
+    images = images or [c for c, cell in cells.items() if str(_as_text(cell)).lower().endswith(IMAGE_SUFFIXES)]
     image = pick_column(name, "image", options.image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
@@ -261,7 +313,7 @@ def _may_hold_images(feature: Any) -> bool:
     """Tell whether a column of no declared type holds what an Image column is stored as, or plain bytes."""
     if isinstance(feature, dict):
         return set(feature) == {"bytes", "path"}
-    return getattr(feature, "dtype", None) in ("binary", "large_binary")
+    return getattr(feature, "dtype", None) in BYTES
 
 
 def check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
@@ -275,7 +327,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
     if (inner is None) != (trained is None):
         raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
     kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
-    if kind.rstrip("0123456789") not in ("int", "uint", "bool", "string", "large_string"):
+    if kind.rstrip("0123456789") not in ("int", "uint", "bool", *TEXT, *BYTES):
         what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
         raise DataError(f"{what} of these, or of 0 and 1 for each class. Name another one with --data.label-column.")
 
