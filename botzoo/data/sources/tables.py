@@ -9,9 +9,10 @@ from functools import partial
 from glob import escape
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
+from botzoo.data.sources.cards import check_card
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.data.sources.labels import element, read_labels
@@ -35,12 +36,12 @@ class Tables(Source):
         return path.is_dir() and (_is_saved(path) or bool(shard_files(path, ".parquet")))
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        tables, notes = self._tables(name, path)
-        data = open_tables(name, tables, options, [*own_folders(path), *extracted()])
+        tables, notes, folders = self._tables(name, path)
+        data = open_tables(name, tables, options, [*own_folders(path), *folders])
         return replace(data, notes=(*data.notes, *notes))
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        tables, _ = self._tables(name, path)
+        tables, _, _ = self._tables(name, path)
         label = pick_columns(name, tables["train"].features, options, first_cells(tables["train"]))[1]
         named = {}
         for role, table in tables.items():
@@ -51,15 +52,15 @@ class Tables(Source):
                 named[role] = _declared_names(feature) or sorted({str(value) for value in cells if value is not None})
         return named
 
-    def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str]]:
-        """Return the tables by role, and notes on files that are not used."""
+    def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str], list[Path]]:
+        """Return the tables by role, notes on files that are not used, and where else files may lie."""
         if _is_saved(path):
             from datasets.load import load_from_disk
 
             with library_errors(str(path), bars=False):
                 _check_saved(path)
                 saved = load_from_disk(str(path))
-            return as_splits(name, saved), []
+            return as_splits(name, saved), [], []
         from pyarrow.parquet import read_metadata
 
         files = shard_files(path, ".parquet")
@@ -73,11 +74,21 @@ class Tables(Source):
                     f"{path / file} is damaged or no parquet file ({why}): get it again, or remove it."
                 ) from error
         if has_configurations(path):
-            return as_splits(str(path), load_dataset(str(path))), []
+            loaded = load_dataset(str(path))
+            return as_splits(str(path), loaded.tables), [], loaded.folders
         # Named to the library one by one: left to itself, it goes by what most files in the folder are.
         roles, notes = by_role(str(path), files)
         escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
-        return dict(load_dataset("parquet", escaped, str(path))), notes
+        return dict(load_dataset("parquet", escaped, str(path)).tables), notes, []
+
+
+class Loaded(NamedTuple):
+    """What the library has read."""
+
+    tables: Any  # a DatasetDict
+    folders: list[
+        Path
+    ]  # where files may lie besides those of the data set, which the library has taken out of archives
 
 
 def load_dataset(
@@ -87,29 +98,41 @@ def load_dataset(
     *,
     configuration: str | None = None,
     bars: bool = False,
-) -> Any:
+) -> Loaded:
     """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
     with library_errors(shown or source, bars):
         builder = open_builder(source, configuration, data_files)
         builder.download_and_prepare()
-        return builder.as_dataset()
+        return Loaded(builder.as_dataset(), _extracted() if builder.name in MAKES_PATHS else [])
 
 
 def open_builder(source: str, configuration: str | None, data_files: dict[str, list[str]] | None = None) -> Any:
-    """Return what the library ``datasets`` reads a data set with; of foreign files only those that are ``data_files``."""
+    """Return what the library ``datasets`` reads a data set with; of foreign files only those that are ``data_files``.
+
+    What a card names lies in the data set's folder, where links are the user's, as in class folders; or in its repository.
+    """
+    if not data_files:
+        check_card(source)
     from datasets.load import load_dataset_builder
 
     builder = load_dataset_builder(source, configuration, data_files=data_files)
     found: Any = {} if data_files else builder.config.data_files or {}
+    folder = Path(source).resolve()
+    there = set(files_in(folder)) if found and folder.is_dir() else set()
     for files in found.values():
-        for file in map(str, files):  # a card may name any path, and any address
+        for file in map(str, files):
             archive = file.rpartition("::")[2]
-            if ".." in archive or not archive.lower().startswith(f"hf://datasets/{source}@".lower()):
-                inside(archive, own_folders(Path(source)) if Path(source).is_dir() else [], f"The card of {source}")
+            own = archive in there or archive.lower().startswith(f"hf://datasets/{source}@".lower())
+            if ".." in archive or not own:
+                inside(archive, own_folders(Path(source)) if there else [], f"The card of {source}")
     return builder
 
 
-def extracted() -> list[Path]:
+MAKES_PATHS = ("imagefolder", "videofolder", "audiofolder")
+"""Kinds of data sets whose cells have paths that the library made itself; elsewhere they are foreign text."""
+
+
+def _extracted() -> list[Path]:
     """Return where the library ``datasets`` keeps what it has taken out of archives."""
     import datasets
 
