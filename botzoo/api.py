@@ -64,7 +64,8 @@ def train(
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
 
-    Raises BotzooError with the line that the command would print.
+    Raises:
+        BotzooError: with the line that the command would print.
     """
     defaults = check_options(recipes.load(recipe).resolved(), TrainConfig, f"The recipe {recipe}")
     named = resume is None and recipe != recipes.DEFAULT  # a run that is resumed has its recipe's options already
@@ -89,14 +90,17 @@ def from_python(
 ) -> T:
     """Return what ``execute`` returns for what is asked for in Python, which it gets as from a command line.
 
-    Raises ConfigError where an option does not exist or cannot be used, or stands beside ``resume``.
-
     Args:
         execute: ``run_training``, or a function with its arguments.
         command: whose options these are, with their defaults.
         data, model, transform, loss, resume, options: as of ``train``.
         how: further arguments of ``execute``.
+
+    Raises:
+        ConfigError: an option does not exist or cannot be used, or stands beside ``resume``.
     """
+    if data is None and resume is None:
+        raise ConfigError("data is None: give the name of a data set, its folder, or the images themselves.")
     in_memory = not isinstance(data, str | os.PathLike)
     options, labels = dict(options), None
     if not isinstance(options.get("labels"), str | os.PathLike | None):

@@ -7,7 +7,7 @@ line prints it without a traceback and ends with status 2.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from botzoo.util.outgoing import is_harmful, one_line, public, without_secrets
+from botzoo.util.outgoing import is_harmful, one_line, public, squeezed, without_secrets
 
 
 class BotzooError(Exception):
@@ -92,6 +92,5 @@ def did_you_mean(value: str, accepted: Iterable[str]) -> str:
 
 def printable(text: str, longest: int = 200) -> str:
     """Return ``text`` on one line and without the control characters that would move a terminal's cursor."""
-    plain = "".join(" " if is_harmful(c) else c for c in without_secrets(text))
-    plain = " ".join(plain.split())
+    plain = squeezed("".join(" " if is_harmful(c) else c for c in without_secrets(text)))
     return plain if len(plain) <= longest else plain[: longest - 1] + "…"

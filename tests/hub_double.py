@@ -126,12 +126,14 @@ class HubDouble:
         self.requests: list[Request] = []
         self.lock = threading.RLock()
         self.xet = "http://127.0.0.1:9"  # where the client is sent to with large files, local:///FOLDER for a folder
+        self.renamed: dict[str, str] = {}  # old to new names of repositories
         self.hang: str | None = None  # requests whose path holds this regular expression are never answered
         self.server = _Server(("127.0.0.1", 0), _Handler)
         self.server.double = self
         self.port = self.server.server_address[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.storage = f"http://localhost:{self.port}"
+        self.xet_read = f"{self.storage}/xet"  # where it is sent to for them
 
     def add(self, repo_id: str, files: dict[str, bytes], *, kind: str = "model", **settings: Any) -> Repo:
         """Put a repository there that holds ``files``."""
@@ -143,6 +145,10 @@ class HubDouble:
 
     def repo(self, repo_id: str) -> Repo:
         return self.repos["model", repo_id]
+
+    def rename(self, old: str, new: str, kind: str = "model") -> None:
+        """Give a repository another name; requests for the old one are sent on, as the Hub does."""
+        self.repos[kind, new], self.renamed[old] = self.repos.pop((kind, old)), new
 
     def fail(self, method: str, path: str, status: int = 503, times: int = 1, **how: Any) -> None:
         """Let the next ``times`` requests whose path holds the regular expression ``path`` fail."""
@@ -179,8 +185,9 @@ class HubDouble:
         return {sha: name for shard in shards for sha, name in _files_of_shard(shard.read_bytes())}
 
     def leaks(self) -> list[Request]:
-        """Return the requests that carried a token to the storage, which is another host."""
-        return [r for r in self.requests if r.token and (r.host.startswith("localhost") or "/storage/" in r.path)]
+        """Return the requests that carried a token but the storage's own to the storage, which is another host."""
+        carried = [r for r in self.requests if r.token not in (None, "xet")]
+        return [r for r in carried if r.host.startswith("localhost") or "/storage/" in r.path]
 
     def env(self, home: Path, token: str | None = None, **more: str) -> dict[str, str]:
         """Return the environment of a process whose Hub this is and whose cache and token are in ``home``."""
@@ -237,6 +244,8 @@ ROUTES = (
     ("GET", REPO + "(?:/revision/(?P<rev>.+))?", "info"),
     ("HEAD|GET", r"/(?P<kind>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
     ("HEAD|GET", r"/storage/(?P<oid>\w+)", "lfs_get"),
+    ("GET", r"/xet/v1/reconstructions/(?P<oid>\w+)", "xet_plan"),
+    ("GET", r"/xet/xorbs/(?P<oid>\w+)", "xet_xorb"),
 )
 
 
@@ -310,8 +319,13 @@ class _Handler(BaseHTTPRequestHandler):
         for methods, pattern, name in ROUTES:
             found = re.fullmatch(pattern, self.url)
             if found and self.command in methods.split("|"):
+                self._send_on(found.groupdict().get("repo"))
                 getattr(self, f"_{name}")(**{key: value for key, value in found.groupdict().items() if value})
         self._error(404, "Sorry, we can't find the page you are looking for.")
+
+    def _send_on(self, repo: str | None) -> None:
+        if repo in self.hub.renamed:
+            self._send(b"", 307, Location=self.path.replace(repo, self.hub.renamed[repo], 1))
 
     # What goes out
 
@@ -454,8 +468,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._writer(repo.split("/")[0])
         self._readable(kind, repo, files=True)
         until = str(int(time.time()) + 3600)
-        names = {"X_Xet_Cas_Url": self.hub.xet, "X_Xet_Access_Token": "xet", "X_Xet_Token_Expiration": until}
-        self._answer({"accessToken": "xet", "exp": int(until), "casUrl": self.hub.xet}, **names)
+        place = self.hub.xet if access == "write" else self.hub.xet_read
+        names = {"X_Xet_Cas_Url": place, "X_Xet_Access_Token": "xet", "X_Xet_Token_Expiration": until}
+        self._answer({"accessToken": "xet", "exp": int(until), "casUrl": place}, **names)
+
+    def _xet_plan(self, oid: str) -> None:
+        """Say what a file is made of: the chunks of one xorb of its own, which goes by the same name."""
+        xorb, chunks = _xorb(self.hub.lfs[oid])
+        term = {"hash": oid, "unpacked_length": len(self.hub.lfs[oid]), "range": {"start": 0, "end": chunks}}
+        place = {"url": f"{self.hub.storage}/xet/xorbs/{oid}", "url_range": {"start": 0, "end": len(xorb) - 1}}
+        fetch = {oid: [{"range": term["range"], **place}]}
+        self._answer({"offset_into_first_range": 0, "terms": [term], "fetch_info": fetch})
+
+    def _xet_xorb(self, oid: str) -> None:
+        self._part(_xorb(self.hub.lfs[oid])[0])
 
     def _commit(self, kind: str, repo: str, rev: str) -> None:
         self._writer(repo.split("/")[0])
@@ -563,7 +589,9 @@ class _Handler(BaseHTTPRequestHandler):
         data = files[path]
         if not is_large(path, data, files):
             self._part(data, ETag=f'"{git_sha(data)}"', X_Repo_Commit=sha)
+        api = f"{self.hub.endpoint}/api/{kind or 'models/'}{repo}/xet-read-token/{sha}"
         linked = {"X_Linked_Etag": f'"{sha256(data)}"', "X_Linked_Size": str(len(data))}
+        linked |= {"X_Xet_Hash": sha256(data), "Link": f'<{api}>; rel="xet-auth"'}
         self._send(b"", 302, Location=f"{self.hub.storage}/storage/{sha256(data)}", X_Repo_Commit=sha, **linked)
 
     def _lfs_get(self, oid: str) -> None:
@@ -595,6 +623,14 @@ def is_large(path: str, data: bytes, files: dict[str, bytes]) -> bool:
     patterns = [line.split()[0] for line in lines if "filter=lfs" in line]
     named = any(fnmatch(path.rsplit("/", 1)[-1], pattern) for pattern in patterns)
     return named or b"\0" in data[:512] or len(data) > REGULAR_BYTES
+
+
+def _xorb(data: bytes) -> tuple[bytes, int]:
+    """Return the chunks of ``data`` as Xet stores them, none compressed, behind one another, and their number."""
+    chunks = [data[at : at + 2**16] for at in range(0, len(data), 2**16)]
+    sizes = [len(chunk).to_bytes(3, "little") for chunk in chunks]
+    heads = [b"\0" + size + b"\0" + size for size in sizes]  # version, stored size, kind of compression, size
+    return b"".join(head + chunk for head, chunk in zip(heads, chunks, strict=True)), len(chunks)
 
 
 def _sibling(name: str, files: dict[str, bytes], blobs: bool) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from botzoo.models.folder import config_sha256
 from botzoo.options.config import TrainConfig
 from botzoo.results.record import RunRecord
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.classification import Evaluation
-from botzoo.util.files import sha256_of, write_json, write_text
+from botzoo.util.files import sealed, sha256_of, write_json, write_text
 
 NAMES = ("ant", "bee", "cat", "dog", "eel", "fox")
 
@@ -125,8 +126,10 @@ def write_run(record: RunRecord) -> Path:
     model.mkdir(parents=True)
     (model / "model.safetensors").write_bytes(b"weights")
     write_json(model / "config.json", record.model_config)
-    write_json(record.folder / "run.json", record.facts | {"weights_sha256": sha256_of(model / "model.safetensors")})
-    write_text(record.folder / "config.yaml", yaml.safe_dump(record.options, sort_keys=False))
+    facts = record.facts | {"weights_sha256": sha256_of(model / "model.safetensors"), "files": {}}
+    facts["config_sha256"] = config_sha256(model)
+    write_json(record.folder / "run.json", facts, seal=True)
+    write_text(record.folder / "config.yaml", sealed(yaml.safe_dump(record.options, sort_keys=False)))
     write_text(record.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in record.history))
     for role, seen in {record.split: record.evaluation, "validation": record.held_out or record.evaluation}.items():
         write_answers(record.folder / "evaluation" / f"{role}.parquet", record.image_names, seen.answers)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,12 @@ def run(data: Data, recorder: Recorder, tmp_path_factory: pytest.TempPathFactory
     return botzoo_finetune.finetune(
         data, model="test_resnet", output=output, callbacks=[recorder], data__hflip=0, optim={"momentum": 0.8}, **QUICK
     )
+
+
+@pytest.mark.parametrize("ask", [botzoo.train, botzoo_finetune.finetune, botzoo_finetune.probe, botzoo_finetune.check])
+def test_no_data_is_refused_and_not_looked_for_by_a_name(ask: Callable[..., object]) -> None:
+    with pytest.raises(ConfigError, match=r"^data is None: give"):
+        ask(None)
 
 
 def test_the_classes_are_those_of_the_labels(run: FinishedRun) -> None:

@@ -24,7 +24,11 @@ class CommandParser(argparse.ArgumentParser):
         return super().add_argument(*names, **kwargs)
 
     def parse(self, argv: list[str], *, intermixed: bool = False) -> argparse.Namespace:
-        """Return the options in ``argv``, with ``intermixed`` also where values stand behind them; raises ConfigError."""
+        """Return the options in ``argv``, with ``intermixed`` also where values stand behind them.
+
+        Raises:
+            ConfigError: argparse refuses them.
+        """
         words = [re.sub(r"^--[^=]+", lambda flag: flag[0].replace("_", "-"), word) for word in argv]
         return self.parse_intermixed_args(words) if intermixed else self.parse_args(words)
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -26,9 +26,8 @@ from botzoo.options.config import TrainConfig
 from botzoo.results.card.claim import claim_in_card
 from botzoo.results.card.usage import usage_code
 from botzoo.results.summary import print_to_terminal
-from botzoo.training.recording.checkpoint import load_weights, save_weights
-from botzoo.training.run import BEST
-from botzoo.util.files import sha256_of
+from botzoo.training.recording.checkpoint import BEST, load_newest, load_weights, save, save_weights
+from botzoo.util.files import parse_json, read_sealed, sha256_of
 
 PICTURES = ("confusion.png", "learning_curve.png", "per_class.csv")
 
@@ -47,12 +46,15 @@ They are meant to be fine-tuned: `botzoo-finetune` starts from them unless told 
 def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CARDS, name: str = EMBEDDED) -> None:
     """Put the model of a finished run into the package under ``name``, and its card among the cards.
 
-    The run is left as it is. Raises ConfigError where it has not finished, or is an average that --soup made.
+    The run is left as it is.
 
     Args:
         weights: folder of the packaged weights: NAME.safetensors, float16; NAME.json with ``label_names``, ``claim``, the
             figure that the card gives, and ``calibration``, as in config.json; NAME.yaml, the options of the run.
         cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
+
+    Raises:
+        ConfigError: it has not finished, or is an average that --soup made.
     """
     if not (run / "model" / "README.md").is_file():
         raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")
@@ -63,8 +65,10 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         copy = Path(shutil.copytree(run, Path(temporary) / name))
         shutil.rmtree(copy / "model")  # so that resuming the copy finishes it anew: evaluation, card and pictures
         tensors = load_weights(copy / BEST)
-        save_weights(copy / BEST, {key: _halved(t).to(t.dtype) for key, t in tensors.items()})
-        command = json.loads((copy / "run.json").read_text(encoding="utf-8"))["command"]
+        digest = save_weights(copy / BEST, {key: _halved(t).to(t.dtype) for key, t in tensors.items()})
+        if (newest := load_newest(copy / BEST.parent, torch.device("cpu"))) is not None:  # it names the weights
+            save(copy / BEST.parent, replace(newest[0], best_digest=digest), newest[1], keep=1)
+        command = parse_json(read_sealed(copy / "run.json"))["command"]
         run_training(config, command=command, resume=copy)
         _pack(copy, license, weights, cards, name)
 

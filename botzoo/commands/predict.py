@@ -11,6 +11,7 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
 from botzoo.util.outgoing import plain, say
+from botzoo.util.text import counted
 
 DESCRIPTION = "Say what a trained network sees in images: the likeliest classes and their probabilities."
 
@@ -21,7 +22,11 @@ FORMATS_BY_SUFFIX = {".json": "json", ".jsonl": "json", ".csv": "csv"}
 
 
 def run(argv: list[str]) -> None:
-    """Predict; exit with status 1 where some images cannot be read, and raise DataError where none can."""
+    """Predict; exit with status 1 where some images cannot be read.
+
+    Raises:
+        DataError: no image can be read.
+    """
     parser = CommandParser("botzoo predict", DESCRIPTION)
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="Image files, folders of them, or http(s) addresses.")
@@ -86,7 +91,7 @@ def run(argv: list[str]) -> None:
             for line in FORMATS[form](readable()):
                 file.write(f"{plain(line)}\n")  # names of classes stay as they are
         if unreadable == len(images):
-            raise DataError(f"Of {len(images)} image(s) none can be read: give others.")
+            raise DataError(f"Of {counted(len(images), 'image')} none can be read: give others.")
     if unreadable:
         raise SystemExit(1)
 
@@ -96,7 +101,11 @@ def _say(what: str) -> None:
 
 
 def _check(options: argparse.Namespace, output: Path | None) -> str:
-    """Return the format of the answers; raise ConfigError for what is wrong, before anything is loaded."""
+    """Return the format of the answers; nothing is loaded yet.
+
+    Raises:
+        ConfigError: an option cannot be used.
+    """
     asked = (options.tta, options.device, options.mixed_precision)
     check_options(options.top_k, options.batch_size, options.temperature, *asked)
     if "" in (*options.images, options.model):

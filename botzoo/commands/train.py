@@ -11,7 +11,11 @@ from botzoo.util.outgoing import as_typed
 
 
 def command(name: str = recipes.DEFAULT) -> Command[TrainConfig]:
-    """Return the command with the defaults of the recipe ``name``; raises ConfigError where it cannot be used."""
+    """Return the command with the defaults of the recipe ``name``.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
     recipe = recipes.load(name)
     help = "Name of a recipe, or a YAML file of your own. It sets the defaults of the other options."
     return Command(

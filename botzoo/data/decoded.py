@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
-from botzoo.util.cache import DIGEST_BYTES, Draft, Store, mapped
+from botzoo.util.cache import DECODED, DIGEST_BYTES, Draft, mapped
 
 Pixels = NDArray[np.uint8]
 
@@ -32,8 +32,6 @@ VERSION = 2
 """Of the file's layout and of how images are decoded; a file of another version is not looked at."""
 
 FOOTER = struct.Struct("<QQQ")
-
-STORE = Store("decoded", ".pixels", "decoded images", "decoded")
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def key_of(digests: NDArray[np.uint8]) -> str:
 
 def open_decoded(key: str) -> Decoded | None:
     """Return what was decoded before, or None where that cannot be read; a damaged file is removed, and that is said."""
-    return STORE.open(key, lambda content: Decoded(_read_index(content), path=STORE.path(key)))
+    return DECODED.open(key, lambda content: Decoded(_read_index(content), path=DECODED.path(key)))
 
 
 def _read_index(content: NDArray[np.uint8]) -> Index:

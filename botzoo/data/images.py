@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from botzoo.data.decode import decode, decoding
-from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.decoded import Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order, room_for
@@ -24,6 +24,7 @@ from botzoo.data.sources.base import Split
 from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
+from botzoo.util.cache import DECODED
 
 log = logging.getLogger("botzoo")
 
@@ -216,12 +217,12 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
-            with STORE.writing(key, is_kept) as draft:
+            with DECODED.writing(key, is_kept) as draft:
                 index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
                 finish(draft, index, keep=kept)
-            return Decoded(index, path=STORE.path(draft.key))
+            return Decoded(index, path=DECODED.path(draft.key))
         except OSError as error:
-            log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
+            log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", DECODED.folder, error)
     pixels: list[Pixels] = []
     index, kept = decode_all(pixels.append)
     return Decoded(index, pixels if kept else None)

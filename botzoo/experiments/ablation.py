@@ -109,8 +109,8 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
         try:
             check(probe, accelerator, make_callbacks(probe), flat(options[rung]))
         except BotzooError as error:
-            taught = options[rung].get("distillation") and "teacher" in str(error)
-            advice = " For all rungs at once: --teacher." if taught else ""
+            taught = options[rung].get("distillation")
+            advice = " For all rungs at once: --teacher." if taught is not None and error.value == taught else ""
             raise ConfigError(f"Rung {rung}: {error}{advice}") from error
     # Seed by seed, so that whole ladders are there early.
     plan = [(rung, seed) for seed in seed_list(config.seeds) for rung in rungs]

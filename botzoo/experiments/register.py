@@ -8,9 +8,10 @@ from typing import Any
 
 from botzoo.errors import ConfigError
 from botzoo.recipes import Options
-from botzoo.util.files import write_json
+from botzoo.util.files import parse_json, read_sealed, write_json
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
+from botzoo.util.text import brief
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,19 @@ class Register:
         Raises:
             ConfigError: the folder has results of other options, or cannot be written.
         """
-        before = self._claimed(folder / self.file)
-        if before is not None and before.get(self.what) != name:
+        path = folder / self.file
+        try:
+            before: dict[str, Any] = (
+                parse_json(read_sealed(path)) if path.exists() else {self.what: name, self.parts: {}}
+            )
+        except (OSError, ValueError) as error:
+            cure = "put it back, or give another --output"
+            raise ConfigError(f"{path} is damaged ({brief(error)}): {cure}.") from error
+        if before.get(self.what) != name:
             raise ConfigError(
                 f"--output {folder} holds results of another {self.what}, {before.get(self.what)}: give another folder."
             )
-        earlier = (before or {}).get(self.parts, {})
+        earlier = before[self.parts]
         claimed: dict[str, Options] = json.loads(json.dumps(options))  # as they will be read: lists, not tuples
         for part, own in claimed.items():
             if own.get("mixed_precision", "auto") == "auto":
@@ -69,23 +77,10 @@ class Register:
                         f"{old.get(option)}, not {new.get(option)}. Give another folder, or the same options as before."
                     )
         try:
-            write_json(folder / self.file, {self.what: name, self.parts: earlier | claimed})
+            write_json(folder / self.file, {self.what: name, self.parts: earlier | claimed}, seal=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
         return claimed
-
-    def _claimed(self, path: Path) -> dict[str, Any] | None:
-        """Return what the file says, None where there is none."""
-        try:
-            before: Any = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError):
-            before = None
-        parts = before.get(self.parts) if isinstance(before, dict) else None
-        if not isinstance(parts, dict) or not all(isinstance(options, dict) for options in parts.values()):
-            raise ConfigError(f"{path} is damaged: give another --output, or put it back.")
-        return dict(before)
 
 
 def _unwritable(folder: Path, error: OSError) -> ConfigError:

@@ -32,7 +32,7 @@ from botzoo.training.distributed import make_accelerator
 from botzoo.training.recording.folder import usual_name
 from botzoo.training.setup import check
 from botzoo.training.state import Run
-from botzoo.util.text import table, under
+from botzoo.util.text import counted, table, under
 
 log = logging.getLogger("botzoo")
 
@@ -180,13 +180,14 @@ def _folds_lines(runs: Series[ConfigT], folds: int) -> Iterator[str]:
     correct, images = _pooled(runs)
     low, high = wilson(correct, images)
     yield (
-        f"top-1 {100 * correct / images:.2f} % of {images:,} images, each evaluated once by a network that has not seen it "
-        f"(95 % interval {low:.2f} to {high:.2f})"
+        f"top-1 {100 * correct / images:.2f} % of {counted(images, 'image')}, each evaluated once by a network that has not "
+        f"seen it (95 % interval {low:.2f} to {high:.2f})"
     )
     yield f"over the folds: {spread_words([outcome.top1 for outcome in runs.outcomes.values()])}"
     yield "folds share training images, so their interval is somewhat too narrow"
     share = f"{runs.config.data.val_fraction:.0%}"
-    yield f"of the {folds - 1} other fold(s), {share} of each class chose the epoch; a test split of the data is left unread"
+    chose = f"{share} of each class in the {counted(folds - 1, 'other fold')} chose the epoch"
+    yield f"{chose}; a test split of the data is left unread"
     for name in runs.failures:
         yield f"{name} diverged: its images are not among those evaluated"
 
@@ -235,7 +236,7 @@ def _seeds_lines(runs: Series[ConfigT]) -> Iterator[str]:
     outcomes = list(runs.outcomes.values())
     one = outcomes[0]
     top1 = spread_words([outcome.top1 for outcome in outcomes])
-    yield f"top-1 on {one.images:,} {one.split} images: {top1}"
+    yield f"top-1 on {counted(one.images, f'{one.split} image')}: {top1}"
     split = f": seed {runs.config.split_seed} set the validation images aside" if one.set_aside else ""
     yield f"what varies: {VARIES}; the splits do not{split}"
     if one.split == "validation":

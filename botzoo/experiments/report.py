@@ -16,7 +16,7 @@ from botzoo.util import markdown
 from botzoo.util.files import write_json, write_text
 from botzoo.util.nested import flat
 from botzoo.util.pictures import drawn, label, new_figure
-from botzoo.util.text import table
+from botzoo.util.text import counted, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -184,8 +184,8 @@ def _cells(ablation: Ablation, rung: Rung) -> list[str]:
 def _notes(ablation: Ablation) -> Iterator[str]:
     facts, one = ablation.newest, next(iter(ablation.cells.values()))
     yield (
-        f"Top-1 is on {one.images:,} validation images after the last epoch; nothing was chosen on them. Differences are "
-        "paired: the rungs of one seed see the same images in the same order. Intervals are Student's over the seeds, "
+        f"Top-1 is on {counted(one.images, 'validation image')} after the last epoch; nothing was chosen on them. Differences "
+        "are paired: the rungs of one seed see the same images in the same order. Intervals are Student's over the seeds, "
         "for the differences over the pairs. Where the data has no validation split, each seed sets aside other images."
     )
     if ablation.diverged:
@@ -195,8 +195,8 @@ def _notes(ablation: Ablation) -> Iterator[str]:
         )
     versions = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
     yield (
-        f"{facts.get('images', {}).get('train', 0):,} training images; {facts.get('hardware', 'unknown hardware')}; Python "
-        f"{facts.get('python', '?')}, {versions}. The paper's differences are on ImageNet, with its own networks, "
+        f"{counted(facts.get('images', {}).get('train', 0), 'training image')}; {facts.get('hardware', 'unknown hardware')}; "
+        f"Python {facts.get('python', '?')}, {versions}. The paper's differences are on ImageNet, with its own networks, "
         "batch and length of training."
     )
 

@@ -28,7 +28,7 @@ from botzoo.training.distributed import from_main
 from botzoo.training.state import Run
 from botzoo.util.outgoing import last_part
 from botzoo.util.pictures import drawn, label, new_figure
-from botzoo.util.text import table
+from botzoo.util.text import counted, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -266,12 +266,12 @@ def _lines(runs: Series[ConfigT]) -> Iterator[str]:
     end = runs.outcomes[name]
     low, high = wilson(end.correct, end.images)
     yield (
-        f"{name}: top-1 {end.top1:.2f} % on {end.images:,} validation images (95 % interval {low:.2f} to {high:.2f}); its "
-        f"model is in {runs.folder / name / 'model'}"
+        f"{name}: top-1 {end.top1:.2f} % on {counted(end.images, 'validation image')} (95 % interval {low:.2f} to "
+        f"{high:.2f}); its model is in {runs.folder / name / 'model'}"
     )
     yield (
-        f"these images chose it among {len(runs.ended)} trials, and its epoch, so the figure flatters; a test split of the "
-        "data is left unread"
+        f"these images chose it among {counted(len(runs.ended), 'trial')}, and its epoch, so the figure flatters; a test "
+        "split of the data is left unread"
     )
     yield f"train with it: {train_with(runs.command, end.options)}"
 

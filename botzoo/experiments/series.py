@@ -7,7 +7,6 @@ its own; cell.json in it says what it came to, and while there is none, the run 
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import re
 import shutil
@@ -35,9 +34,9 @@ from botzoo.training.distributed import from_main, on_main
 from botzoo.training.recording.folder import working_in
 from botzoo.training.run import train
 from botzoo.training.state import Run
-from botzoo.util.files import write_json
+from botzoo.util.files import parse_json, read_sealed, write_json
 from botzoo.util.nested import flat
-from botzoo.util.text import duration
+from botzoo.util.text import brief, duration
 
 log = logging.getLogger("botzoo")
 
@@ -242,7 +241,7 @@ class Series(Generic[ConfigT]):
             )
 
         def close() -> None:  # in this order, so that a kill in between loses nothing
-            write_json(place / RECORD, asdict(self.ended[name]))
+            write_json(place / RECORD, asdict(self.ended[name]), seal=True)
             report()
             shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
@@ -274,7 +273,8 @@ def half_done(place: Path) -> bool:
 
 def _ended(place: Path) -> Outcome | Failure:
     try:
-        values = json.loads((place / RECORD).read_text(encoding="utf-8"))
+        values = parse_json(read_sealed(place / RECORD))
         return Failure(**values) if "diverged" in values else Outcome(**values)
     except (ValueError, TypeError, OSError) as error:
-        raise ConfigError(f"{place / RECORD} is damaged: remove its folder to train that run again.") from error
+        cure = "put it back, or remove its folder to train that run again"
+        raise ConfigError(f"{place / RECORD} is damaged ({brief(error)}): {cure}.") from error

@@ -2,20 +2,27 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from threading import Event, Thread
 from typing import TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, errors, get_session, hf_raise_for_status
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from botzoo.errors import BotzooError, ConfigError, NetworkError, PublishError
-from botzoo.util.hub import answer_in, passing, refusal, the_hub, unanswered
-from botzoo.util.private import watched_client
+from botzoo.errors import BotzooError, NetworkError, PublishError
+from botzoo.util.hub import (
+    LONGEST_WAIT,
+    Watch,
+    answer_in,
+    passing,
+    refusal,
+    storage_error,
+    the_hub,
+    unanswered,
+    wait_asked,
+)
 from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
@@ -24,27 +31,6 @@ T = TypeVar("T")
 
 WAITS = (1, 2, 4)
 """Seconds before each further try, where the Hub does not say how many."""
-
-LONGEST_WAIT = 120
-"""Seconds that the Hub may ask us to wait."""
-
-BEAT = 10
-"""Seconds after which a call that lasts is heard of, again and again."""
-
-
-def patience() -> float:
-    """Return the seconds without any progress after which we give up: ``$BOTZOO_HUB_SECONDS``, by default 100.
-
-    Raises:
-        ConfigError: it is no number above 0.
-    """
-    text = os.environ.get("BOTZOO_HUB_SECONDS", "100")
-    try:
-        if 0 < (seconds := float(text)) < float("inf"):
-            return seconds
-    except ValueError:
-        pass
-    raise ConfigError(f"BOTZOO_HUB_SECONDS is {text!r}: it must be a number of seconds above 0, such as 100.")
 
 
 class MovedError(PublishError):
@@ -61,8 +47,7 @@ class Connection:
 
     def __init__(self, repo: str, api: HfApi) -> None:
         self.repo, self.api = repo, api
-        self._patience, self._storage = patience(), ""
-        self._progress, self._bytes, self._gave_up = time.monotonic(), 0, False
+        self.watch, self._storage = Watch(the_hub(api.endpoint)), ""
 
     def ask(self, call: Callable[[], T]) -> T:
         """Return what ``call`` returns; try it again, after growing waits, where that may help.
@@ -71,22 +56,21 @@ class Connection:
             NetworkError: the Hub cannot be reached, has not answered for too long, or refuses.
             PublishError: there is no token, or the request is a wrong one.
         """
-        for wait in (*WAITS, None):
-            try:
-                found = call()
-                self._progress = time.monotonic()
-                return found
-            except BotzooError:
-                raise
-            except Exception as error:
-                status, cause = answer_in(error)
-                seconds = self._wait(error, wait) if wait is not None else None
-                if seconds is None:
-                    raise self._explained(error) from error
-                what = f"the Hub answers {status}" if status else f"the connection failed ({brief(cause, 80)})"
-                log.info("%-10s %s; trying again in %d s", "hub", what, seconds)
-                time.sleep(seconds)
-        raise AssertionError  # without a further wait the loop has raised
+        with self.watch.running():
+            for wait in (*WAITS, None):
+                try:
+                    return call()
+                except BotzooError:
+                    raise
+                except Exception as error:
+                    status, cause = answer_in(error)
+                    seconds = self._wait(error, wait) if wait is not None else None
+                    if seconds is None:
+                        raise self._explained(error) from error
+                    what = f"the Hub answers {status}" if status else f"the connection failed ({brief(cause, 80)})"
+                    log.info("%-10s %s; trying again in %d s", "hub", what, seconds)
+                    time.sleep(seconds)
+            raise AssertionError  # without a further wait the loop has raised
 
     def send(self, files: Sequence[CommitOperationAdd]) -> None:
         """Send the large ones of ``files``, which no commit shows yet; raises as ``ask`` does."""
@@ -109,17 +93,15 @@ class Connection:
         if tried or isinstance(error, errors.OfflineModeIsEnabled | errors.LocalTokenNotFoundError):
             return None
         if passing(status):
-            asked = getattr(cause, "response").headers.get("Retry-After", "")  # noqa: B009 (not every error has one)
-            wait = int(asked) if asked.isdigit() else usual
-            return wait if wait <= LONGEST_WAIT else None
-        late = time.monotonic() - self._progress > self._patience
-        return usual if _no_answer(error) and not late else None
+            wait = wait_asked(getattr(cause, "response"))  # noqa: B009 (not every error has one)
+            return usual if wait is None else wait if wait <= LONGEST_WAIT else None
+        return usual if _no_answer(error) and self.watch.quiet <= self.watch.patience else None
 
     def _explained(self, error: Exception) -> BotzooError:
         """Return ours for an error of the Hub's client."""
         status, cause = answer_in(error)
         hub, again = the_hub(self.api.endpoint), "give the same command again when there is a connection; it goes on."
-        said = brief(Exception(getattr(cause, "server_message", None) or str(cause)))
+        said = brief(getattr(cause, "server_message", None) or cause)
         if status == 412:
             return MovedError(
                 f"Somebody else changed {self.repo} meanwhile; this changed nothing: look at it and try again."
@@ -129,28 +111,14 @@ class Connection:
         if refused := refusal(self.repo, error, endpoint=self.api.endpoint):
             return refused
         in_time = type(error) is ConnectionError
-        if in_time or (self._gave_up and not _no_answer(error)):
-            what = f"cannot be reached ({said})" if in_time else f"has taken nothing for {self._patience:.0f} s"
-            other = "HF_HUB_DISABLE_XET=1 sends in another way, BOTZOO_HUB_SECONDS=600 waits longer."
-            where = f"The storage of {hub} for large files, {self._storage},"
-            return NetworkError(f"{where} {what}: {again} {other}", unreachable=True)
+        if in_time or (self.watch.gave_up and not _no_answer(error)):
+            what = f"cannot be reached ({said})" if in_time else f"has taken nothing for {self.watch.patience:.0f} s"
+            return storage_error(f"The storage of {hub} for large files, {self._storage}, {what}", "; it goes on")
         if _no_answer(error):
             return NetworkError(f"T{hub[1:]} cannot be reached ({said}): {again}", unreachable=True)
         if isinstance(error, errors.HfHubHTTPError | ValueError):
             return PublishError(f"T{hub[1:]} refuses {self.repo}: {said}.")
         return NetworkError(f"{self.repo} cannot be published: {said}.")
-
-    def _heard(self, count: int) -> None:
-        if count != self._bytes:
-            self._bytes, self._progress = count, time.monotonic()
-
-    def _watch(self, over: Event, abort: Callable[[], None]) -> None:
-        while not over.wait(min(BEAT, self._patience / 4)):
-            quiet = time.monotonic() - self._progress
-            log.info("%-10s waiting for %s, %d s without progress", "hub", the_hub(self.api.endpoint), quiet)
-            if quiet > self._patience:
-                self._gave_up = True
-                abort()
 
 
 def _no_answer(error: Exception) -> bool:
@@ -165,13 +133,6 @@ def connected(repo: str, api: HfApi | None = None) -> Iterator[Connection]:
     Raises:
         ConfigError: BOTZOO_HUB_SECONDS is no number above 0.
     """
-    hub, over = Connection(repo, api or HfApi()), Event()
-    # five times fit into our patience: the client tries an upload up to six times
-    with watched_client(hub._patience / 5, hub._heard) as abort:
-        watch = Thread(target=hub._watch, args=(over, abort), daemon=True)
-        watch.start()
-        try:
-            yield hub
-        finally:
-            over.set()
-            watch.join()
+    hub = Connection(repo, api or HfApi())
+    with hub.watch.kept():
+        yield hub

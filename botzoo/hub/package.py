@@ -11,20 +11,21 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save
 
-from botzoo.errors import BotzooError, ModelError, PublishError
+from botzoo.errors import BotzooError, CheckpointError, ModelError, PublishError
 from botzoo.models import fold
 from botzoo.models.create import Network, create_model
-from botzoo.models.foreign import temperature_in
+from botzoo.models.foreign import read_config, temperature_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
 from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
-from botzoo.results.report import checked
+from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
 from botzoo.util.markdown import code
-from botzoo.util.outgoing import public
+from botzoo.util.outgoing import public, squeezed
+from botzoo.util.text import and_list
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -86,13 +87,15 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
         raise PublishError(f"{secret}: write card and recipe anew by botzoo card.")
     if claim is not None and claim.weights_sha256 not in (None, sha256_of(folder / "model.safetensors")):
         raise PublishError(f"The weights in {folder} are not those that its card is of: put those back, or train anew.")
-    if folder != path and any(
-        (path / name).is_file() for name in ("run.json", "config.yaml")
-    ):  # which the card is made of
+    if (run := run_of(folder)) is not None:  # which the card is made of
         try:
-            checked(path)
+            others, holds = not_as_written(checked(run))
         except BotzooError as error:
             raise PublishError(str(error)) from error
+        if not holds:
+            raise PublishError(
+                f"{and_list(others)} in {folder}: not as {run} has it; botzoo card {run} writes it anew."
+            )
     changed: dict[str, bytes] = {}
     temperature, where = temperature_in(config), "in config.json"
     try:
@@ -148,7 +151,7 @@ def _find_model(path: Path) -> Path:
 
 def _read_config(file: Path) -> dict[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_config(file)
         names, count = config["label_names"], config["num_classes"]
         whole = isinstance(names, list) and len(names) == count and all(isinstance(name, str) for name in names)
         if whole and isinstance(config["pretrained_cfg"], dict) and isinstance(config["architecture"], str):
@@ -156,8 +159,8 @@ def _read_config(file: Path) -> dict[str, Any]:
         reason = f"label_names must be {count} names, beside architecture and pretrained_cfg"
     except KeyError as error:
         reason = f"it has no {error}"
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error)
+    except CheckpointError as error:
+        raise PublishError(str(error)) from error
     raise PublishError(f"{file} is not that of a model for the Hub ({reason}): write the folder anew.")
 
 
@@ -168,7 +171,7 @@ def _license_of(card: ModelCard, folder: Path, chosen: str | None) -> str:
     stated = None if stated == "unknown" else stated
     if stated is None and chosen is None:
         found = re.search(r"^## Licence\n+(.*?)(?=^## |\Z)", card.text, re.S | re.M)
-        known = " ".join(re.sub(r"Choose one before publishing[^.]*\.", "", found[1]).split()) if found else ""
+        known = squeezed(re.sub(r"Choose one before publishing[^.]*\.", "", found[1])) if found else ""
         raise PublishError(f"{folder} has no licence: choose one with --license, such as apache-2.0.", cure=known)
     if None not in (stated, chosen) and stated != chosen:
         cure = "leave --license out, or, if you may choose, change README.md."

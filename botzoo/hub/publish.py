@@ -27,7 +27,7 @@ from botzoo.models.create import Network
 from botzoo.models.licence import combined_license
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
-from botzoo.util.files import write_json
+from botzoo.util.files import read_json, write_json
 from botzoo.util.outgoing import without_secrets
 
 log = logging.getLogger("botzoo")
@@ -112,6 +112,8 @@ def _publish(
         published, unopened = info.sha, not private
         _record(package.folder, url, published, to_open=unopened)
         log.info("%-10s %s is new", "repository", package.repo)
+    if info.id != package.repo:
+        log.info("%-10s %s is called %s now; its old name leads there", "repository", package.repo, info.id)
     to_open, held = _check_visibility(info, private, unopened), _holds(info, package)
     head, expected = str(info.sha), parent or published
     if not held and not replace:
@@ -247,7 +249,7 @@ def _commit(package: Package, info: ModelInfo, head: str, hub: Connection) -> st
 def _records(folder: Path) -> dict[str, Any]:
     """Return what the folder has published where, as its published.json says; only the checks above depend on it."""
     try:
-        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        return dict(read_json(folder / RECORD))
     except (OSError, ValueError, TypeError):
         return {}
 

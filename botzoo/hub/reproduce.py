@@ -67,9 +67,8 @@ def reproduction(name: str, dataset: str | None = None, output: str | None = Non
     written = read_recipe(recipe)
     options = without_machine(written)
     other = {*flat(written)} - {*flat(options)} | {*written} & {*WORDS}
-    if (
-        other and recipe.name != OF_A_RUN
-    ):  # whoever wrote it must not choose where this machine writes, or whom it tells
+    # whoever wrote it must not choose where this machine writes, or whom it tells
+    if other and recipe.name != OF_A_RUN:
         raise CheckpointError(
             f"{recipe} holds {', '.join(sorted(other))}, which no recipe chooses: take that out of it."
         )

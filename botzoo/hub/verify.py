@@ -32,12 +32,14 @@ from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.card.usage import HERE, needs_botzoo, usage_code
+from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
 from botzoo.util.outgoing import plain
+from botzoo.util.text import and_list
 
 SECONDS = 300
 """The longest that the card's code may take."""
@@ -109,6 +111,8 @@ def verify(name: str, dataset: str | None = None, labels: str | None = None) -> 
         yield Check("weights", "differs", f"SHA-256 {found[:12]}..., published {published[:12]}...: another file")
     if subject.problem is not None:
         yield Check("recipe", "differs", subject.problem)
+    if subject.folder is not None and (run := run_of(subject.folder)) is not None:
+        yield _check_run(run)
     figure = task.headline.measure
     if claim is None:
         yield Check(figure, "unknown", f"the card claims no {task.headline.figure} with the images it is of")
@@ -150,6 +154,19 @@ def _find(name: str) -> _Subject:
         return replace(subject, config=_options(folder / "recipe.yaml"))
     except BotzooError as error:
         return replace(subject, problem=str(error))
+
+
+def _check_run(run: Path) -> Check:
+    """Compare a model folder with the records of the run that it is in."""
+    try:
+        others, holds = not_as_written(checked(run))
+    except BotzooError as error:
+        return Check("run", "differs", str(error))
+    if not others:
+        return Check("run", "agrees", "its files are as it wrote them, and the card says what they say")
+    words = f"{and_list(others)} in {run / 'model'}: not as the run's records have it; botzoo card {run} writes it anew"
+    # Words may be added to a card, and a later version may write another.
+    return Check("run", "unknown" if holds else "differs", words)
 
 
 def _options(recipe: Path) -> TrainConfig:

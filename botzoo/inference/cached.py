@@ -4,7 +4,6 @@ Of the Hub's cache only what holds a network for timm is looked at: the reposito
 with a config.json in timm's schema. Everything else in it belongs to other programs and is left alone.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -12,10 +11,9 @@ from pathlib import Path
 
 from botzoo.errors import ConfigError
 from botzoo.inference.catalogue import entries, in_megabytes
-from botzoo.util.cache import cache_folder, cache_limit, made_here
+from botzoo.util.cache import STORES, cache_folder, cache_limit, made_here
+from botzoo.util.files import read_json
 from botzoo.util.text import table
-
-CONFIG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -50,31 +48,24 @@ def cached_weights() -> list[Cached]:
 def _for_timm(config: Path) -> bool:
     """Tell whether a config.json is in timm's schema."""
     try:
-        small = config.stat().st_size <= CONFIG_BYTES
-        values = json.loads(config.read_text(encoding="utf-8")) if small else None
-    except (OSError, ValueError, RecursionError):  # the last of brackets without end
+        values = read_json(config)
+    except (OSError, ValueError):
         return False
     return isinstance(values, dict) and "architecture" in values
 
 
 def cached_images() -> list[Cached]:
     """Return the files of decoded images, of their features and of probes of these, those used last first."""
-    about = {
-        "decoded": "decoded images of one split",
-        "features": "features of the images of one split",
-        "probes": "what a probe of such features came to",
-        "speeds": "how fast bf16 is on this machine",
-        "shards": "how many images of each class are in a shard",
-    }
-    files = [path for folder in about for path in filter(made_here, (cache_folder() / folder).glob("[!.]*"))]
-    files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [Cached(path.stem[:12], about[path.parent.name], path.stat().st_size, path) for path in files]
+    files = [(store.about, path) for store in STORES for path in filter(made_here, store.folder.glob("[!.]*"))]
+    files.sort(key=lambda file: file[1].stat().st_mtime, reverse=True)
+    return [Cached(path.stem[:12], about, path.stat().st_size, path) for about, path in files]
 
 
 def matching(weights: list[Cached], wanted: str) -> list[Cached]:
     """Return those of ``weights`` that ``wanted`` names: a name of ours, with or without tag, a repository, or a pattern.
 
-    Raises ConfigError where none of them is.
+    Raises:
+        ConfigError: none of them is.
     """
     names = {item.name: [item.name, *item.about.split(", ")] for item in weights}
     patterns = (wanted, f"{wanted}.*")  # the latter takes all tags of a name of ours

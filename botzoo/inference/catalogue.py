@@ -49,9 +49,12 @@ def entries() -> list[Entry]:
 
 
 def chosen(pattern: str = "*", sort: str = "name", *, cached: bool = False) -> list[Entry]:
-    """Return the entries whose name matches ``pattern``, such as ``resnet50*``, or has it as a part; or raise ModelError.
+    """Return the entries whose name matches ``pattern``, such as ``resnet50*``, or has it as a part.
 
     The most accurate or the smallest come first; with ``cached`` only those whose weights are on this machine.
+
+    Raises:
+        ModelError: there is no such entry.
     """
     every = entries()
     wanted = pattern if re.search(r"[*?[]", pattern) else f"*{pattern}*"

@@ -22,7 +22,7 @@ from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import Pixels
 from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError, printable
-from botzoo.util.outgoing import without_secrets
+from botzoo.util.outgoing import squeezed, without_secrets
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
@@ -123,7 +123,11 @@ def _pixels(image: NDArray[Any] | Tensor) -> Pixels:
 
 
 def read_encoded(place: str) -> bytes | Path:
-    """Return an image as it is stored: its path, or what an address answers; raise ValueError as ``read_image``."""
+    """Return an image as it is stored: its path, or what an address answers.
+
+    Raises:
+        ValueError: as of ``read_image``.
+    """
     if "://" in place:
         return download(place)
     path = Path(place).expanduser()
@@ -171,7 +175,7 @@ def download(url: str, limit: int = URL_BYTES, timeout: float = URL_SECONDS) -> 
     except (OSError, HTTPException) as error:  # URLError is an OSError
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        reason = " ".join(str(getattr(error, "reason", "") or error).split()) or type(error).__name__
+        reason = squeezed(getattr(error, "reason", "") or error) or type(error).__name__
         reason = without_secrets(reason, url)
         status = f"{error.code} " if hasattr(error, "code") else ""
         raise ValueError(f"it cannot be fetched ({status}{reason})") from error

@@ -3,13 +3,13 @@
 import re
 from typing import Literal, get_args
 
+from botzoo.options.accepted import TEMPERATURES
 from botzoo.options.facts import check
 
 Tta = Literal["none", "flip", "five-crop", "ten-crop"]
 TTA: tuple[str, ...] = get_args(Tta)
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-TEMPERATURES = (0.01, 100.0)  # as in botzoo.models.foreign, which takes torch to import
 
 
 def check_options(

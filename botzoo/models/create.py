@@ -19,6 +19,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
+from botzoo.util.text import counted
 
 OWN_SIZE = 224  # side of the input in pixels of a network that timm did not make, where nothing says otherwise
 
@@ -87,7 +88,9 @@ def create_model(
     tensors, given = loading.read_weights(weights_from) if weights_from is not None else ({}, {})
     model = _timm_create(address, not scratch and weights_from is None, num_classes, img_size, drop_rate)
     if (channels := getattr(model, "in_chans", 3)) != 3:
-        raise ModelError(f"{address} takes images of {channels} channel(s): give a model for RGB images, of 3.")
+        raise ModelError(
+            f"{address} takes images of {counted(channels, 'channel')}: give a model for RGB images, of 3."
+        )
     if scratch:  # Xavier sets every gamma to 1, so it comes first
         if xavier_init:
             draw_after_xavier(model)
@@ -179,7 +182,7 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
         for name, value in facts.items():
             setattr(module, name, value)
     if module.num_classes != num_classes:
-        outputs = f"{module.num_classes} outputs and the data {num_classes} classes"
+        outputs = f"{module.num_classes} outputs and the data {counted(num_classes, 'class', 'classes')}"
         raise ModelError(f"{kind} has {outputs}: make it with {num_classes}.")
     loaded = KeyReport(tuple(module.state_dict()), (), (), ())
     return Network(module, preprocessing_of(module, img_size), Start("a network of the user's own", loaded))

@@ -1,7 +1,9 @@
 """The model folder: weights and config.json that timm, transformers and the Hub load as they are."""
 
+import json
 from contextlib import suppress
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
+from botzoo.models.foreign import read_config
 from botzoo.models.networks import bot_resnet
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.util.files import own_folder, write_json, written_whole
@@ -23,6 +26,17 @@ def timm_architecture(model_name: str) -> tuple[str, dict[str, Any]] | None:
     carry a tag.
     """
     return deepcopy(_IN_TIMM.get(model_name.split(".", 1)[0]))
+
+
+def config_sha256(folder: Path) -> str:
+    """Return the SHA-256 of what config.json says, but for the temperature: that is fitted when a run has been recorded.
+
+    Raises:
+        CheckpointError: see ``read_config``.
+    """
+    config = read_config(folder / "config.json")
+    config.pop("calibration", None)
+    return sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def write_model_folder(

@@ -5,7 +5,6 @@ value is checked, and the network is made on the meta device first, where tensor
 larger than the weights in the file justify.
 """
 
-import json
 import math
 import re
 import warnings
@@ -24,18 +23,18 @@ from torch.nn.modules import module as registration
 from botzoo.errors import CheckpointError
 from botzoo.models.cost import on_meta
 from botzoo.models.pretrained import compare_keys
+from botzoo.options.accepted import TEMPERATURES
+from botzoo.util.files import read_json
 from botzoo.util.text import brief
 
 T = TypeVar("T")
 Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 
-CONFIG_BYTES = 16 << 20
 CLASSES = 1_000_000
 SIDE = 2048  # largest side of an input image in pixels; timm's largest is 1024
 ARGUMENT = 65_536  # largest number among model_args
 ITEMS = 10_000  # most values among model_args, all lists counted through
-TEMPERATURES = (0.01, 100.0)  # smallest and largest number that logits are divided by
 UNWEIGHED = 2_000_000_000  # most elements of a network of which no weights are read
 
 PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".tar", ".th")
@@ -132,10 +131,6 @@ def _check(where: str, values: Mapping[str, Any], sound: Mapping[str, Sound], pr
             )
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def read_config(path: Path) -> Config:
     """Return what a config.json holds, with every value that is used afterwards of a sound type and size.
 
@@ -144,12 +139,10 @@ def read_config(path: Path) -> Config:
     """
     where = str(path)
     try:
-        if path.stat().st_size > CONFIG_BYTES:  # before a byte of it is read
-            raise ValueError(f"it is larger than {CONFIG_BYTES >> 20} MiB")
-        config: Any = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        config = read_json(path)
         if not isinstance(config, dict):
             raise ValueError("no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{where} is not a model's config.json ({brief(error)}): fetch or copy it again."
         ) from error
@@ -204,7 +197,11 @@ def read_file(path: Path, read: Callable[[Path], T]) -> T:
 
 
 def read_shapes(path: Path) -> Shapes:
-    """Return the shape of each tensor in a safetensors file; only its header is read. Raises as ``read_file``."""
+    """Return the shape of each tensor in a safetensors file; only its header is read.
+
+    Raises:
+        CheckpointError: as of ``read_file``.
+    """
 
     def header(path: Path) -> Shapes:
         with safe_open(path, framework="pt") as file:

@@ -21,7 +21,8 @@ def inherited_license(weights: str | None, data: str | None) -> str | None:
 def combined_license(weights: str | None, data: str | None, chosen: str | None) -> str | None:
     """Return the licence of trained weights, None where it is open and nobody chose.
 
-    Raises ConfigError where one is chosen against that of the weights which they started from.
+    Raises:
+        ConfigError: one is chosen against that of the weights which they started from.
     """
     inherited = inherited_license(weights, data)
     if inherited is not None and chosen not in (None, inherited):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from botzoo.models.foreign import no_model, read_config, read_file
 from botzoo.models.layers import head_names
 from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, work_offline
 from botzoo.util.cache import cached_file
-from botzoo.util.hub import refusal, the_hub, unanswered
+from botzoo.util.hub import reading, refusal, the_hub, unanswered
 from botzoo.util.text import brief
 
 
@@ -43,7 +43,8 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
         return folder
     if kind != "hf-hub":
         raise ModelError(f"{address!r} is of no known kind: give a name, hf-hub:owner/name or local-dir:PATH.")
-    hub_id, _, revision = place.partition("@")
+    hub_id, revision = hub_id_of(address), place.partition("@")[2]
+    assert hub_id is not None
     # a revision is part of a path in the cache, which it must not leave
     if ".." in revision or not re.fullmatch(r"[\w./-]*", revision):
         raise ModelError(f"{address!r} names no revision: give a branch, a tag or a commit behind the @.")
@@ -61,9 +62,16 @@ def model_folder(address: str, *, weights: bool = True, extras: tuple[str, ...] 
 
 
 def hub_id_of(address: str) -> str | None:
-    """Return the repository that the weights of ``address`` come from, None where it is no repository of the Hub."""
+    """Return the repository that the weights of ``address`` come from, None where it is no repository of the Hub.
+
+    Raises:
+        ModelError: it cannot be the name of one.
+    """
     if address.startswith("hf-hub:"):
-        return address.removeprefix("hf-hub:").split("@")[0]
+        hub_id = address.removeprefix("hf-hub:").partition("@")[0]
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", hub_id):  # the Hub's client would quote it, with a password in it
+            raise ModelError(f"{address!r} names no repository: give hf-hub:owner/name.")
+        return hub_id
     cfg = timm.get_pretrained_cfg(address) if ":" not in address else None
     return cfg.hf_hub_id if cfg is not None else None
 
@@ -86,7 +94,8 @@ def cache_if_unreachable(hub_id: str | None, revision: str | None = None, *, lis
     except Exception as error:
         constants.HF_HUB_OFFLINE = unanswered(error)
     try:
-        yield
+        with nullcontext() if hub_id is None or constants.HF_HUB_OFFLINE else reading(hub_id):
+            yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
@@ -113,7 +122,8 @@ def explain(address: str, error: Exception) -> BotzooError:
         return NetworkError(f"{what}: {cure}.", unreachable=True)
     if isinstance(error, SafetensorError):
         return CheckpointError(f"The weights of {address} are damaged ({brief(error)}): fetch or copy them again.")
-    return CheckpointError(f"{address} cannot be created: {brief(error)}.")
+    cure = ", as its config.json has it: fetch or copy the folder again" if ":" in address else ""
+    return CheckpointError(f"{address} cannot be created{cure} ({brief(error)}).")
 
 
 def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

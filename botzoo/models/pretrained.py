@@ -289,7 +289,11 @@ def build_checked(
 
 
 def _fitting(state_dict: Mapping[str, Any], model: nn.Module, source: str, features_only: bool) -> dict[str, Any]:
-    """Return ``state_dict`` as a plain dict, for timm to adapt and load; raise CheckpointError unless it fits."""
+    """Return ``state_dict`` as a plain dict, for timm to adapt and load.
+
+    Raises:
+        CheckpointError: it does not fit.
+    """
     if not isinstance(state_dict, Mapping):
         raise CheckpointError(f"{source} holds a {type(state_dict).__name__}, not the weights of a network.")
     cfg: dict[str, Any] = model.pretrained_cfg  # type: ignore[assignment]

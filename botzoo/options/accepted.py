@@ -7,6 +7,9 @@ from botzoo.options.facts import Accepted
 MOST_RUNS = 10_000
 """Of one command; more are rather a seed behind the wrong flag."""
 
+TEMPERATURES = (0.01, 100.0)
+"""Smallest and largest number that logits are divided by."""
+
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 
 
@@ -38,7 +41,11 @@ def seconds_of(budget: str) -> float:
 
 
 def seed_list(text: str) -> list[int]:
-    """Return the seeds that ``text``, a count or a list, asks for; raise ConfigError where it is neither or repeats one."""
+    """Return the seeds that ``text``, a count or a list, asks for.
+
+    Raises:
+        ConfigError: the text is neither, or repeats a seed.
+    """
     SEEDS.check("seeds", text)  # it may stand behind a flag that is no option, and so was not checked before
     return _seeds(text)
 

@@ -22,5 +22,9 @@ class Choice:
 
 
 def with_choices(config: ConfigT, choices: Iterable[Choice]) -> ConfigT:
-    """Return ``config`` with what was chosen; raise ConfigError where that does not go with what was given."""
+    """Return ``config`` with what was chosen.
+
+    Raises:
+        ConfigError: what was chosen does not go with what was given.
+    """
     return with_values(config, {choice.option: choice.value for choice in choices})

@@ -20,7 +20,7 @@ from botzoo.options.values import SWITCH, in_words, read
 from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
 from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
-from botzoo.util.text import first_line
+from botzoo.util.text import brief
 from botzoo.util.yaml_files import mapping_in, read_yaml
 
 
@@ -72,11 +72,14 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
 def from_keywords(
     config_class: type[ConfigT], defaults: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[ConfigT, frozenset[str]]:
-    """Return the configuration that keywords ask for, and the names of what they give; raises ConfigError as ``parse`` does.
+    """Return the configuration that keywords ask for, and the names of what they give.
 
     Args:
         config_class, defaults: as of ``Command``.
         options: what is given: ``{"lr": 0.1, "data": {"hflip": 0}}`` or ``{"lr": "1e-1", "data.hflip": 0}``.
+
+    Raises:
+        ConfigError: as of ``parse``.
     """
     given = _read(config_class, options)
     return _configured(config_class, defaults, given), frozenset(given)
@@ -85,8 +88,11 @@ def from_keywords(
 def check_options(options: Mapping[str, Any], config_class: type[ConfigT], where: str) -> dict[str, Any]:
     """Return ``options``, the ones of a group as a dictionary, as the types of their fields.
 
-    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds. Raises ConfigError
-    where a name does not exist or is of one machine or run, or a value is of another type; ``where`` says in which file.
+    YAML reads 1e-3 as text, and a user may write "false" in quotes: both become what the field holds.
+
+    Raises:
+        ConfigError: a name does not exist or is of one machine or run, or a value is of another type; ``where`` says in
+            which file.
     """
     known = options_of(config_class)
     try:
@@ -105,14 +111,15 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
 
     The secret of a data set's ``address`` is not kept there: it is taken from the one given, which is not looked at otherwise.
 
-    Raises ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
+    Raises:
+        ConfigError: the file is damaged or holds what is unknown, or the address is needed and is not given.
     """
     try:
-        config = read_or_copy(file, lambda text: parse_config(text, file, config_class))
+        config = read_or_copy(file, lambda text: parse_config(text, file, config_class), edited=True)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else first_line(error)
+        why = error.strerror if isinstance(error, OSError) else brief(error, 300)
         cure = ": put it back, or remove its first line to have it as it is now."
-        cure = "" if isinstance(error, ConfigError) else cure
+        cure = "." if isinstance(error, ConfigError) else cure
         raise ConfigError(f"{file} cannot be read as the options of a run. {why}{cure}") from error
     if not secret_left_out(config.dataset):
         return config
@@ -125,12 +132,20 @@ def load_config(file: Path, config_class: type[ConfigT], address: str = "") -> C
 
 
 def parse_config(text: str, file: Path, config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration in the text of the config.yaml at ``file``; raise ConfigError where it is none."""
+    """Return the configuration in the text of the config.yaml at ``file``.
+
+    Raises:
+        ConfigError: the text is none.
+    """
     return made(nested(_read(config_class, mapping_in(text, file, as_text=True))), config_class)
 
 
 def made(values: Mapping[str, Any], config_class: type[ConfigT]) -> ConfigT:
-    """Return the configuration with these ``values``, the ones of its groups as dictionaries; raises ConfigError."""
+    """Return the configuration with these ``values``, the ones of its groups as dictionaries.
+
+    Raises:
+        ConfigError: a value is out of its range, or two do not go together.
+    """
     own = {f.name: f.default_factory for f in fields(config_class)}
     groups = {name: group for name, group in own.items() if callable(group)}
     parts = {key: groups[key](**value) if key in groups else value for key, value in values.items() if key in own}

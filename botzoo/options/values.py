@@ -61,7 +61,13 @@ def _words(part: Any) -> list[str]:
 
 
 def _as(part: Any, written: Any) -> Any:
-    """Return ``written`` as the type ``part``; raises one of three errors where it is nothing of the kind."""
+    """Return ``written`` as the type ``part``.
+
+    Raises:
+        KeyError: it is no switch.
+        TypeError: it is of another type.
+        ValueError: it is no such number, or a list of another length.
+    """
     if part is NoneType and written in (None, "null"):
         return None
     if get_origin(part) is Literal and written in get_args(part):

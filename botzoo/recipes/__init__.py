@@ -66,7 +66,11 @@ def chain(recipe: Recipe) -> list[Recipe]:
 
 
 def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
-    """Return a recipe by its name, or from a YAML file of one's own by its path; raises ConfigError where there is none."""
+    """Return a recipe by its name, or from a YAML file of one's own by its path.
+
+    Raises:
+        ConfigError: there is none.
+    """
     path = file_of(name, FOLDER, "recipe")
     if str(path) in _seen:  # else it would be read for ever
         raise ConfigError(f"The recipe {name} is based on itself: {' on '.join([*_seen, str(path)])}.")
@@ -88,14 +92,22 @@ def load(name: str, _seen: tuple[str, ...] = ()) -> Recipe:
 
 
 def accuracies(pair: Any, path: Path) -> tuple[float, float]:
-    """Return the top-1 and top-5 that a file gives as a list of two numbers, in per cent; raises ConfigError."""
+    """Return the top-1 and top-5 that a file gives as a list of two numbers, in per cent.
+
+    Raises:
+        ConfigError: it gives something else.
+    """
     if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(value, int | float) for value in pair):
         raise ConfigError(f"{path}: paper is {pair!r}; it must be [top-1, top-5] in per cent.")
     return float(pair[0]), float(pair[1])
 
 
 def file_of(name: str, folder: Path, what: str) -> Path:
-    """Return the YAML file that is one of ours in ``folder`` by its name, or a user's own; raises ConfigError."""
+    """Return the YAML file that is one of ours in ``folder`` by its name, or a user's own.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
     if name.endswith(ENDINGS):
         return Path(name).expanduser()
     known = sorted(path.stem for path in folder.glob("*.yaml"))

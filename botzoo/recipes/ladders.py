@@ -65,9 +65,12 @@ class Ladder:
 
 
 def load_ladder(name: str, model: str | None = None) -> Ladder:
-    """Return a ladder by its name, table4 for one, or from a YAML file of one's own by its path; raises ConfigError.
+    """Return a ladder by its name, table4 for one, or from a YAML file of one's own by its path.
 
     The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
+
+    Raises:
+        ConfigError: there is no such ladder, or the file is none.
     """
     path = recipes.file_of(name, FOLDER, "ladder")
     values = read_yaml(path)
@@ -109,7 +112,8 @@ def _rung(path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], m
 def leave_one_out(ladder: Ladder) -> Ladder:
     """Return the top rung and, on it, one rung for each trick that led to it, along ``below``, with all but that trick.
 
-    Raises ConfigError where the top rung stands on none, or a trick changes more than once.
+    Raises:
+        ConfigError: the top rung stands on none, or a trick changes more than once.
     """
     top = ladder.rungs[-1]
     way = [top]
@@ -134,7 +138,11 @@ def leave_one_out(ladder: Ladder) -> Ladder:
 
 
 def select(ladder: Ladder, names: list[str]) -> Ladder:
-    """Return the ladder with these rungs only, each on the nearest one below it that is left; raises ConfigError."""
+    """Return the ladder with these rungs only, each on the nearest one below it that is left.
+
+    Raises:
+        ConfigError: a name is of no rung.
+    """
     known = [rung.name for rung in ladder.rungs]
     for name in names:
         if name not in known:

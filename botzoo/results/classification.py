@@ -12,7 +12,8 @@ from botzoo.results.card.usage import APART
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import wilson
-from botzoo.util.markdown import counted, escaped, quoted, table
+from botzoo.util.markdown import escaped, quoted, table
+from botzoo.util.text import counted, under
 
 NOUN, NOUNS = "class", "classes"
 
@@ -43,7 +44,7 @@ def opening(record: RunRecord) -> Iterator[str]:
     return sections.opening_of(
         record,
         "An image classifier",
-        f"answers with one of {len(record.class_names)} classes",
+        f"answers with one of {counted(len(record.class_names), 'class', 'classes')}",
         "images that may show none of its classes, nor for decisions in which one wrong answer does harm: it classified "
         f"{wrong:,} of {record.split_text} wrongly",
     )
@@ -91,15 +92,18 @@ def results(record: RunRecord) -> Iterator[str]:
 def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
     """Yield how sure the network is, against how often it is right, and what a temperature does to that."""
     rows = [("as it is", f"{100 * found.before:.2f} %")]
-    if found.after is not None:
+    if record.temperature is not None and found.after is not None:
         rows.append((f"logits divided by the temperature {found.temperature:.3g}", f"{100 * found.after:.2f} %"))
     yield "### Calibration"
     yield table(("how sure it is, against how often it is right", "expected calibration error"), rows)
-    bins = f"In {BINS} bins of confidence, of equal width."
+    bins = f"In {BINS} bins of confidence, of equal width{found.doubt}."
     if found.after is None:
         few = "the images were too few, or the answers too many to be kept"
         endless = "none from 1/20 to 20 fits best, as where every answer is right"
         yield f"{bins} No temperature was fitted: {endless if found.endless else few}."
+        return
+    if record.temperature is None:
+        yield f"{bins} No temperature is kept: on {counted(found.images, 'image')} the best one helps no more than chance may."
         return
     how = "The temperature is the one that fits the validation images best, none of which is counted here"
     if found.cross_fitted:
@@ -107,10 +111,7 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
             "Each fifth of these images was evaluated with the temperature that fits the other four best, as there is no "
             "test split; the one given here fits all of them best"
         )
-    use = "It is not kept, as it makes calibration error or negative log-likelihood no smaller on these images"
-    if record.temperature is not None:
-        use = APART
-    yield f"{bins} {how} (least negative log-likelihood). {use}."
+    yield f"{bins} {how} (least negative log-likelihood). {APART}."
 
 
 def limits(record: RunRecord) -> Iterator[str]:
@@ -131,19 +132,22 @@ def terminal(record: RunRecord) -> Iterator[str]:
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
         share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
-        yield f"{head:10} {name} {share} on {n:,} {record.split} images ({interval})"
+        yield f"{head:10} {name} {share} on {record.split_text} ({interval})"
     if record.evaluation.skewed:
         balanced = f"{record.evaluation.balanced_accuracy:.2f} %"
         yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
     yield f"{'':10} {sections.chosen_remark(record)}"
     if (found := record.calibration) is not None:
-        yield sureness(found)
+        yield from under("ECE", sureness(found))
 
 
-def sureness(found: Calibration) -> str:
-    """Return the line for the terminal on how sure the network is."""
-    line = f"{'ECE':10} {100 * found.before:.2f} %, the expected calibration error"
-    if found.after is None:
-        return f"{line}; no temperature was fitted"
-    outcome = "kept in config.json" if found.kept is not None else "not kept"
-    return f"{line}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, {outcome}"
+def sureness(found: Calibration) -> Iterator[str]:
+    """Yield what the terminal says of how sure the network is."""
+    error = f"{100 * found.before:.2f} %, the expected calibration error"
+    if found.kept is not None and found.after is not None:
+        yield f"{error}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, kept in config.json"
+        return
+    yield f"{error}{found.doubt}"
+    images = counted(found.images, "image")
+    why = "was fitted" if found.after is None else f"is kept: on {images} the best helps no more than chance may"
+    yield f"no temperature {why}"

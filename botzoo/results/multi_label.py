@@ -11,6 +11,7 @@ from botzoo.results.per_class import LabelFigures, label_figures, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.multi_label import RESAMPLES
 from botzoo.util.markdown import quoted, table
+from botzoo.util.text import counted
 
 NOUN, NOUNS = "label", "labels"
 
@@ -30,7 +31,7 @@ def opening(record: RunRecord) -> Iterator[str]:
     return sections.opening_of(
         record,
         "A multi-label image classifier",
-        f"says of each of {labels} labels, one by one, whether an image has it; it may have several, or none",
+        f"says of each of {counted(labels, 'label')}, one by one, whether an image has it; it may have several, or none",
         "decisions in which one wrong answer does harm: at a threshold of 0.5 it gave "
         f"{right:,} of {record.split_text} the very labels they have",
     )
@@ -38,7 +39,7 @@ def opening(record: RunRecord) -> Iterator[str]:
 
 def results(record: RunRecord) -> Iterator[str]:
     every, seen = figures(record), record.evaluation
-    over, (low, high) = f"mean over {len(every)} labels", seen.interval()
+    over, (low, high) = f"mean over {counted(len(every), 'label')}", seen.interval()
     yield "## Results"
     rows = (
         ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
@@ -74,6 +75,6 @@ def terminal(record: RunRecord) -> Iterator[str]:
     seen = record.evaluation
     low, high = seen.interval()
     interval = f"95 % interval {low:.2f} to {high:.2f}"
-    yield f"{'result':10} mAP {seen.score:.2f} % on {len(seen):,} {record.split} images ({interval})"
+    yield f"{'result':10} mAP {seen.score:.2f} % on {record.split_text} ({interval})"
     yield f"{'':10} F1 of labels over 50 %: micro {seen.f1('micro'):.2f} %, macro {seen.f1('macro'):.2f} %"
     yield f"{'':10} {sections.chosen_remark(record)}"

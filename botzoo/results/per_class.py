@@ -10,6 +10,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.multi_label import MultiLabelEvaluation
 from botzoo.util.markdown import escaped, table
+from botzoo.util.text import counted
 
 FULL_TABLE = 30  # up to so many classes are listed one by one
 WORST = 15  # so many of more
@@ -19,7 +20,7 @@ WORST = 15  # so many of more
 class ClassFigures:
     """How one class was recognised; shares are in per cent."""
 
-    name: str
+    name: str  # as the data has it; card and terminal show it by ``botzoo.util.outgoing.shown``
     images: int  # that have it, 1 or more
     answers: int  # how often the network answered with it
     precision: float  # 0 where there are no answers
@@ -36,9 +37,9 @@ class ClassFigures:
         """The figure that says which class is worst."""
         return self.f1
 
-    def cell(self, share: str, none: str = "never answered") -> str:
-        """Return one of ``shares`` for a table; ``none`` in place of the precision where there are no answers."""
-        return f"{self.shares[share]:.1f} %" if self.answers or share != "precision" else none
+    def cell(self, share: str) -> str:
+        """Return one of ``shares`` for a table; of a class that was never answered there is no precision."""
+        return f"{self.shares[share]:.1f} %" if self.answers or share != "precision" else "no answer"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str
     heads = {"average_precision": "average precision", "f1": "F1"}
     shares = list(figures[0].shares)
     if len(figures) < total:
-        yield f"{total - len(figures)} {nouns} have no images in this split and are not listed."
+        yield f"Not listed, as they have no images in this split: {counted(total - len(figures), noun, nouns)}."
     if total > FULL_TABLE:
         figures = sorted(figures, key=lambda f: f.main)[:WORST]
         least = heads[next(share for share in heads if share in shares)]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from botzoo.errors import printable
 from botzoo.results.per_class import confusions
 from botzoo.results.record import RunRecord
 from botzoo.util.pictures import label, new_figure
-from botzoo.util.text import shorten
 
 PICTURED = 1000  # classes at most whose confusions are drawn: of more, each would be a pixel or less
 
@@ -63,7 +63,7 @@ def confusion_figure(record: RunRecord) -> Figure:
     axes.set_title(label(record.split_text))
     if count <= 150:  # nor the names of more
         size = 9 if count <= 30 else 6
-        labels = [label(shorten(name, 24), str(k)) for k, name in enumerate(names)]
+        labels = [label(printable(name, 24), str(k)) for k, name in enumerate(names)]
         axes.set_xticks(range(count), labels, rotation=90, fontsize=size)
         axes.set_yticks(range(count), labels, fontsize=size)
     if count <= 20:  # of more the numbers could not be read

@@ -1,6 +1,5 @@
 """A finished run as its folder tells it: plain values, from which everything else in this package is made."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from botzoo.errors import CheckpointError
-from botzoo.models.foreign import temperature_in
+from botzoo.models.folder import config_sha256
+from botzoo.models.foreign import read_config, temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
@@ -17,10 +17,10 @@ from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
-from botzoo.util.files import differing_from, read_sealed
+from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
-from botzoo.util.text import and_list, brief, program
+from botzoo.util.text import and_list, brief, counted, program
 from botzoo.util.yaml_files import parse_yaml
 
 
@@ -42,7 +42,7 @@ class RunRecord:
         """Read the folder of a finished run.
 
         Raises:
-            CheckpointError: it is no run, has not finished, or a file of it is missing, damaged or of another botzoo.
+            CheckpointError: it is no run, has not finished, or a file of it is missing, damaged, edited or of another botzoo.
             ConfigError: an option in config.yaml is out of its range.
         """
         if not (folder / "config.yaml").is_file():
@@ -50,23 +50,24 @@ class RunRecord:
         if not (folder / "model" / "config.json").is_file():
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
         options = _read(folder / "config.yaml", parse_yaml)
-        facts = _read(folder / "run.json", json.loads)
+        facts = _read(folder / "run.json", parse_json)
         known = flat(facts)
         if missing := [key for key, kind in NEEDED.items() if not isinstance(known.get(key, ...), kind)]:
             raise CheckpointError(
                 f"{folder / 'run.json'} has no {', no '.join(missing[:3])}: the run has not finished, or another version of "
                 f"botzoo wrote it. Go on with it by --resume {folder}."
             )
-        files = facts.get("files", {})
+        files = facts.get("files")
         if not isinstance(files, dict):
-            raise CheckpointError(f"{folder / 'run.json'} is damaged: its files are no names and digests.")
-        if name := differing_from(files, folder):
             raise CheckpointError(
-                f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove "
-                f"{folder / 'model'} and evaluate the run by --resume {folder}."
+                f"{folder / 'run.json'} has no files and digests: --resume {folder} evaluates it anew."
             )
-        history = _read(folder / "metrics.jsonl", lambda text: {"lines": list(map(json.loads, text.splitlines()))})
-        model_config = _read(folder / "model" / "config.json", json.loads)
+        if name := differing_from(files, folder):
+            raise _changed(folder, name)
+        history = _read(folder / "metrics.jsonl", lambda text: {"lines": [*map(parse_json, text.splitlines())]})
+        model_config = public(read_config(folder / "model" / "config.json"))
+        if config_sha256(folder / "model") != facts.get("config_sha256"):
+            raise _changed(folder, "model/config.json")
         task, roles = task_named(facts["task"]), {facts["split"], "validation"}
         read = {role: read_answers(folder / "evaluation" / f"{role}.parquet") for role in roles}
         names, answers = read[facts["split"]]
@@ -115,7 +116,7 @@ class RunRecord:
     @property
     def split_text(self) -> str:
         """How many images of which split were evaluated."""
-        return f"{len(self.evaluation):,} {self.split} images"
+        return counted(len(self.evaluation), f"{self.split} image")
 
     def of(self, split: str) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl on one split."""
@@ -155,18 +156,21 @@ class RunRecord:
 
     @property
     def gain(self) -> str | None:
-        """What the best epoch has gained over what the run started from, in words; None where that was not compared."""
+        """What the kept weights have gained over what the run started from, in words; None where that was not compared."""
+        headline, start, epochs = self.task.headline, self.of("start"), self.of("validation")
+        if start and epochs and not self.facts["best_epoch"]:
+            best = max(epochs, key=lambda line: line[headline.key])  # of equals the earliest
+            before = f"validation {headline.figure} {start[0][headline.key]:.2f} %: {self.kept}, is kept"
+            return f"{before}, as no epoch is better (epoch {best['epoch']}: {best[headline.key]:.2f} %)"
         if (found := self.facts.get("gain")) is None:
             return None
         low, high = found["interval_95"]
-        figures = f"{found['start']:.2f} -> {found['score']:.2f} % {self.task.headline.figure}"
+        figures = f"validation {headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
         points = f"{found['gain']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}, paired over the images)"
-        images = f"{found['images']:,} validation images, which also chose the epoch"
+        chose = "epochs" if self.averaged else "epoch"
+        images = f"{counted(found['images'], 'validation image')}, which also chose the {chose}"
         so = "no clear gain" if low <= 0 else "a gain"
-        if not self.facts["best_epoch"]:
-            so = "the start is kept, as no epoch is better"
-        ends = f"from the frozen network with a linear classifier to epoch {found['epoch']}"
-        return f"{figures} {ends}: {points} on {images}; {so}"
+        return f"{figures} from the frozen network with a linear classifier to {self.kept}: {points} on {images}; {so}"
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -193,7 +197,14 @@ NEEDED: dict[str, Any] = {
 """What run.json says of a finished run, and of which type."""
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+def _changed(folder: Path, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove {folder / 'model'} and "
+        f"evaluate the run by --resume {folder}."
+    )
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         lines = path.suffix == ".jsonl"  # run.json has the digest of those
         found = public(parse(path.read_text(encoding="utf-8") if lines else read_sealed(path)))
@@ -201,5 +212,7 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
             raise ValueError("it holds no names and values")
         return found
     except (OSError, ValueError) as error:
-        reason = brief(error) if path.is_file() else "there is no such file"
-        raise CheckpointError(f"{path} cannot be read ({reason}).") from error
+        reason, run = brief(error) if path.is_file() else "there is no such file", path.parent
+        raise CheckpointError(
+            f"{path} cannot be read ({reason}): put it back, or do the run's end again by --resume {run}."
+        ) from error

@@ -1,15 +1,17 @@
 """What is made of a finished run: the files beside its weights, and the summary in the terminal."""
 
-import json
 import logging
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from botzoo.errors import BotzooError, CheckpointError
+from botzoo.models.foreign import read_config
 from botzoo.results.calibration import write_temperature
-from botzoo.results.card.beside import FILES
+from botzoo.results.card.beside import FILES, Write
 from botzoo.results.card.card import card
+from botzoo.results.card.claim import claim_in_card
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
 from botzoo.training.callbacks import Callback
@@ -32,7 +34,7 @@ def describe(folder: Path) -> RunRecord:
     model = record.model_folder
     if record.calibration is not None and record.calibration.kept is not None:
         write_temperature(model, record.calibration.kept)  # before the card, whose code divides by it
-        record = replace(record, model_config=json.loads((model / "config.json").read_text(encoding="utf-8")))
+        record = replace(record, model_config=read_config(model / "config.json"))
     for name, write in FILES.items():
         write(record, model / name)
     write_text(model / "README.md", card(record))  # last: it names the pictures that are there
@@ -40,7 +42,11 @@ def describe(folder: Path) -> RunRecord:
 
 
 def checked(folder: Path) -> RunRecord:
-    """Return the record of a finished run whose files are as it wrote them; raise CheckpointError for others."""
+    """Return the record of a finished run whose files are as it wrote them.
+
+    Raises:
+        CheckpointError: it has not finished, or a file of it is another by now.
+    """
     record = RunRecord.load(folder)
     weights = record.model_folder / "model.safetensors"
     try:
@@ -55,10 +61,41 @@ def checked(folder: Path) -> RunRecord:
     return record
 
 
+def run_of(model: Path) -> Path | None:
+    """Return the folder of the run that a model folder is in, None where it is in none."""
+    run = model.parent if model.name else model.absolute().parent
+    there = any((run / name).is_file() for name in ("run.json", "config.yaml"))
+    return run if there and model.absolute() == run.absolute() / "model" else None
+
+
+def not_as_written(record: RunRecord) -> tuple[list[str], bool]:
+    """Compare the texts beside the weights with what ``describe`` makes of the record.
+
+    Returns:
+        The names of those that are other than that, and whether that is no more than words of README.md: it has the figures.
+    """
+    model = record.model_folder
+    texts: dict[str, Write] = {name: write for name, write in FILES.items() if not name.endswith(".png")}
+    texts["README.md"] = lambda record, path: write_text(path, card(record))
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, write in texts.items():
+            write(record, Path(temporary, name))
+        others = [name for name in texts if _content(model / name) != _content(Path(temporary, name))]
+        words = others == ["README.md"] and claim_in_card(model / others[0]) == claim_in_card(
+            Path(temporary, others[0])
+        )
+        return others, not others or words
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
 def is_complete(folder: Path) -> bool:
     """Tell whether a run has ended and its files are as it wrote them; where they are not, that is said.
 
-    Raises CheckpointError: they are not, and there is no checkpoint to make them anew from.
+    Raises:
+        CheckpointError: they are not, and there is no checkpoint to make them anew from.
     """
     if not all((folder / "model" / name).is_file() for name in ("README.md", "model.safetensors")):
         return False  # it has its card to write yet

@@ -12,7 +12,8 @@ from botzoo.results.card.usage import needs_botzoo
 from botzoo.results.per_class import ClassFigures
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
-from botzoo.util.text import duration, shorten, table, under
+from botzoo.util.outgoing import shown
+from botzoo.util.text import duration, table, under
 
 ROWS = 20  # at most so many classes are listed
 
@@ -85,5 +86,5 @@ def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str
     if len(figures) > ROWS:
         figures, title = sorted(figures, key=lambda f: f.main)[:ROWS], "worst"
     head = [noun, "images", *({"average_precision": "AP", "f1": "F1"}.get(share, share) for share in shares)]
-    rows = [[shorten(f.name, 40), str(f.images), *(f.cell(share, "no answer") for share in shares)] for f in figures]
+    rows = [[shown(f.name), f"{f.images:,}", *map(f.cell, shares)] for f in figures]
     yield from under(title, table([head, *rows]))

@@ -45,7 +45,11 @@ class FinishedRun:
 
     @classmethod
     def load(cls, folder: str | Path) -> FinishedRun:
-        """Open the folder of a finished run; raise CheckpointError where it is none, unfinished or damaged."""
+        """Open the folder of a finished run.
+
+        Raises:
+            CheckpointError: it is none of a run, or the run is unfinished or damaged.
+        """
         return cls(RunRecord.load(Path(folder).expanduser()))
 
     @property
@@ -113,7 +117,11 @@ class FinishedRun:
         return curve_figure(self.record)
 
     def plot_confusion(self) -> Figure:
-        """Return the confusion matrix as a picture; raises what ``confusion`` does, above ``PICTURED`` classes."""
+        """Return the confusion matrix as a picture.
+
+        Raises:
+            DataError: as of ``confusion``, or there are more than ``PICTURED`` classes.
+        """
         self._check_few(PICTURED)
         self.confusion()
         return confusion_figure(self.record)

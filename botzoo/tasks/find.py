@@ -30,7 +30,11 @@ def task_for(labels: NDArray[Any]) -> Task:
 
 
 def task_named(name: str) -> Task:
-    """Return the task of that name, as run.json has it; raise CheckpointError where there is none."""
+    """Return the task of that name, as run.json has it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     known = {task.name: task for task in TASKS}
     if name not in known:
         raise CheckpointError(f"There is no task {name!r}, only {', '.join(known)}. A newer botzoo may know it.")

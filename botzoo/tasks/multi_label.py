@@ -36,10 +36,12 @@ class Ranked:
 
     def __init__(self, labels: MultiHot, scores: NDArray[np.float32]) -> None:
         self.order = np.argsort(-scores, kind="stable")
-        self.truth = labels[self.order].astype(np.float64)
         ranked = scores[self.order]
         places = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # images with one score rank as one
-        self.last = places[np.searchsorted(places, np.arange(len(scores)))]
+        # Precision counts where the label is: its places, the last ones that are as likely, how many have it until then.
+        self.at = np.flatnonzero(labels[self.order])
+        self.last = places[np.searchsorted(places, self.at)]
+        self.until = np.searchsorted(self.at, self.last, "right") - 1
 
     def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Return average precision, ``sum_n (R_n - R_(n-1)) P_n`` over the thresholds, as scikit-learn has it.
@@ -48,9 +50,9 @@ class Ranked:
         each once. It is NaN where no image that counts has the label.
         """
         weights = np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
-        gains = weights * self.truth
-        seen = np.maximum(weights.cumsum(1), 1)  # at least 1: a resample may leave out the images at the top
-        precision = (gains.cumsum(1) / seen)[:, self.last]
+        gains = weights[:, self.at]
+        seen = np.maximum(weights.cumsum(1)[:, self.last], 1)  # a resample may leave out the images at the top
+        precision = gains.cumsum(1)[:, self.until] / seen
         total = gains.sum(1)
         found: NDArray[np.float64] = np.full_like(total, np.nan)
         np.divide((gains * precision).sum(1), total, out=found, where=total > 0)

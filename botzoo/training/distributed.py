@@ -25,7 +25,7 @@ from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
 from botzoo.util.private import reset_precision
-from botzoo.util.text import mib
+from botzoo.util.text import counted, mib
 
 log = logging.getLogger("botzoo")
 
@@ -45,7 +45,8 @@ anyway when one of them dies."""
 def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     """Choose device and precision and make the one accelerator of the run.
 
-    Raises ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
+    Raises:
+        ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
     device = choose_device(config.engine.device)
     PartialState(cpu=device.type == "cpu", timeout=WAIT)
@@ -86,7 +87,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
 def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
     """Return the device ``wanted``, "cuda", "mps" or "cpu"; of "auto" the fastest there is.
 
-    Raises ConfigError: there is none; ``flag`` is named as what asked for it.
+    Raises:
+        ConfigError: there is none; ``flag`` is named as what asked for it.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
@@ -120,7 +122,8 @@ def leave_group() -> None:
 def place(model: nn.Module, config: TrainConfig, accelerator: Accelerator) -> nn.Module:
     """Return the network on its device, in its memory format, with synchronised BatchNorm if that was asked for.
 
-    Raises ConfigError: synchronised BatchNorm without a GPU.
+    Raises:
+        ConfigError: synchronised BatchNorm without a GPU.
     """
     if config.engine.sync_bn:
         if accelerator.device.type != "cuda":
@@ -140,7 +143,12 @@ def share_weights(accelerator: Accelerator, model: nn.Module) -> None:
 
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
-    """Run ``action`` on the main process; raise its BotzooError or OSError on every process, so that none waits."""
+    """Run ``action`` on the main process, and return there what it returns; None on the others.
+
+    Raises:
+        BotzooError: of ``action``, on every process, so that none waits.
+        OSError: the same.
+    """
     failed: list[BotzooError | OSError | None] = [None]
     result: T | None = None
     if accelerator.is_main_process:
@@ -222,4 +230,4 @@ def hardware(accelerator: Accelerator) -> str:
     if accelerator.device.type == "cuda":
         return f"{n} x {torch.cuda.get_device_name(accelerator.device)}"
     cpu = f"{cpu_name()} ({os.cpu_count()} cores)"
-    return f"{n} process{'es' if n > 1 else ''} with {torch.get_num_threads()} thread(s) on {cpu}"
+    return f"{counted(n, 'process', 'processes')} with {counted(torch.get_num_threads(), 'thread')} on {cpu}"

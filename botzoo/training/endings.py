@@ -16,10 +16,10 @@ from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from botzoo.errors import DivergedError, LostProcessError, StoppedError
-from botzoo.training.recording.checkpoint import checkpoints
+from botzoo.training.recording.checkpoint import BEST, checkpoints
 from botzoo.training.state import Run
 from botzoo.util.guard import ENDING, ended_by
-from botzoo.util.text import and_list, first_line, program
+from botzoo.util.text import and_list, brief, program
 
 POLL_STEPS = 10
 """On several GPUs the processes agree on stopping every so many steps, on CPUs at each."""
@@ -121,20 +121,18 @@ def how_to_go_on(run: Run, command: str) -> str:
 def lost_process(error: RuntimeError, processes: int) -> str | None:
     """Return which process has died where that is what ``error`` says, of a run of so many ``processes``, else None."""
     said = str(error)
-    if said.startswith(
-        "DataLoader worker (pid"
-    ):  # torch raises it in whatever it interrupts; other errors begin otherwise
+    if said.startswith("DataLoader worker (pid"):  # torch raises it in whatever it interrupts; others begin otherwise
         how = re.search(r"killed by signal: ([^.]+)", said)
         why = f" (killed by a signal: {how[1]})" if how else ""
         return f"A process that decodes images has died{why}, as where memory runs out"
     if processes > 1 and re.search(r"gloo|NCCL|Connection (closed|reset) by peer", said):
-        return f"Another process of this run has died ({first_line(error)[:80]})"
+        return f"Another process of this run has died ({brief(error, 80)})"
     return None
 
 
 def diverged(run: Run, step: int) -> DivergedError:
     """Return the error of a run whose loss became NaN or infinite at ``step``: likely causes, and what is kept."""
-    lr, best = run.schedule.lr(step - 1), run.folder / "checkpoints" / "best.safetensors"
+    lr, best = run.schedule.lr(step - 1), run.folder / BEST
     cause = "a learning rate that is too high is the likely cause, and --mixed-precision fp32 would tell"
     if step <= 2:  # a rate that is too high takes some steps to show
         cause = "the weights it started from or the images are the likely cause, since it has hardly begun"

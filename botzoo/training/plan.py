@@ -16,7 +16,7 @@ from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
 from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
-from botzoo.util.text import HEADING, epochs_words, mib, under
+from botzoo.util.text import HEADING, counted, epochs_words, mib, under
 
 
 def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
@@ -39,7 +39,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
         yield from under(heading, lines)
     memory = memory_of(run, micro_batch)
     parts = " + ".join(f"{name.replace('_', ' ')} {mib(size)}" for name, size in asdict(memory).items() if size)
-    total = f"{mib(memory.total)} MiB = {parts}, {micro_batch} images at once"
+    total = f"{mib(memory.total)} MiB = {parts}, {counted(micro_batch, 'image')} at once"
     yield f"{'memory':{HEADING}} estimate for each process: {total}"
 
 
@@ -48,10 +48,10 @@ def data_lines(run: Run) -> Iterator[str]:
     data, task = run.data, run.task
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in run.images.items())
     several = "" if task.one_label else f", {task.labels}"
-    yield f"{data.name}: {sizes} images in {len(data.class_names)} classes{several}"
+    yield f"{data.name}: {sizes} images in {counted(len(data.class_names), 'class', 'classes')}{several}"
     yield from data.notes
     if run.left_out:
-        yield f"{len(run.left_out)} unreadable images are left out:"
+        yield f"left out: {counted(len(run.left_out), 'unreadable image')}"
         yield from (f"  {image}" for image in run.left_out)
 
 
@@ -69,10 +69,10 @@ def class_lines(run: Run) -> Iterator[str]:
         used = [weight for weight in weights if weight]
         evened = f"; class weights {run.config.class_weights}, {min(used):.3g} to {max(used):.3g}"
     elif sampler is not None:
-        often = f"an image comes up to {sampler.most_often} times in an epoch"
+        often = f"an image comes up to {counted(sampler.most_often, 'time')} in an epoch"
         evened = f"; sampling {run.config.data.sampling}, {often}"
     if counts[most] == counts[least]:
-        yield f"{counts[most]:,} training images of each class{evened}"
+        yield f"{counted(counts[most], 'training image')} of each class{evened}"
     else:
         sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
         yield f"{sizes} training images of a class{evened}"
@@ -112,7 +112,7 @@ def teacher_lines(teacher: Teacher | None) -> Iterator[str]:
 def device_line(run: Run) -> str:
     """Return what is computed on, in which arithmetic, and where the images are kept."""
     device, precision = run.accelerator.device, run.precision
-    threads = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
+    threads = f" ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else ""
     layout = "channels last" if run.config.engine.channels_last else "channels first"
     kept = run.images["train"].kept_in
     return f"{device}{threads}; {precision.name}: {precision.reason}; {layout}; images {kept}"
@@ -122,7 +122,7 @@ def optimizer_lines(run: Run) -> Iterator[str]:
     """Yield the optimizer, its learning rate and weight decay, and what of its options has no effect."""
     config, schedule, batch = run.config, run.schedule, run.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
-    warm = f" after {schedule.warmup_steps:,} steps of warmup" if schedule.warmup_steps else ""
+    warm = f" after {counted(schedule.warmup_steps, 'step')} of warmup" if schedule.warmup_steps else ""
     decay = decay_words(config, run.epochs, run.task.headline.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     counts = {True: 0, False: 0}
@@ -144,9 +144,9 @@ def decay_words(config: TrainConfig, epochs: float, figure: str) -> str:
     if config.cosine:
         return "falling to 0 along a cosine"
     if optim.decay == "plateau":
-        return f"times {optim.factor:g} after every {optim.decay_patience} epochs without a better validation {figure}"
+        return f"times {optim.factor:g} after every {epochs_words(optim.decay_patience)} without a better validation {figure}"
     if optim.decay == "exponential":
-        return f"times {optim.factor:g} after every {optim.decay_every} epochs"
+        return f"times {optim.factor:g} after every {epochs_words(optim.decay_every)}"
     falls = fall_epochs(optim.decay, epochs, optim.milestones)
     return f"times {optim.factor:g} after epochs {', '.join(map(str, falls))}" if falls else "constant"
 
@@ -173,8 +173,9 @@ def tricks_line(config: TrainConfig, network: Network, teacher: Teacher | None) 
 def steps_line(run: Run) -> str:
     """Return how many steps there are, and how a batch is shared."""
     order = run.order
-    parts = f"{order.world_size} process(es) x {order.accumulate} micro-batch(es) x {order.micro_batch} images"
-    total = f"{epochs_words(run.epochs)} x {order.steps_per_epoch:,} = {run.schedule.total_steps:,} steps"
+    micro = f"{counted(order.accumulate, 'micro-batch', 'micro-batches')} x {counted(order.micro_batch, 'image')}"
+    parts = f"{counted(order.world_size, 'process', 'processes')} x {micro}"
+    total = f"{epochs_words(run.epochs)} x {order.steps_per_epoch:,} = {counted(run.schedule.total_steps, 'step')}"
     return f"{total}; batch {order.batch_size} = {parts}"
 
 

@@ -29,7 +29,8 @@ def dry_run(
 ) -> None:
     """Say the plan of a run and draw its learning rate as lr_curve.png here.
 
-    Raises BotzooError: what ``train`` would raise before its first step.
+    Raises:
+        BotzooError: what ``train`` would raise before its first step.
     """
     check_output(config)
     run = set_up(config, callbacks, given, own)
@@ -54,7 +55,11 @@ def find_lr(
     given: Collection[str] | None = None,
     own: Own | None = None,
 ) -> None:
-    """Try out learning rates and say which to take; see ``range_test``. Raises what ``dry_run`` does."""
+    """Try out learning rates and say which to take; see ``range_test``.
+
+    Raises:
+        BotzooError: what ``train`` would raise before its first step, or the loss never falls.
+    """
     run = set_up(config, callbacks, given, own)
     start_epoch(run, callbacks)
     range_test(run)

@@ -28,7 +28,7 @@ from botzoo.training.distributed import end_trackers, from_main, on_main, same_e
 from botzoo.training.endings import StopRequest, diverged, show_progress, stopped, told_how_to_go_on
 from botzoo.training.plan import plan
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.facts import check_own, run_facts, write_evaluation
+from botzoo.training.recording.facts import check_own, gain_facts, run_facts, write_evaluation
 from botzoo.training.recording.folder import (
     RunLog,
     begin,
@@ -46,9 +46,6 @@ from botzoo.training.steps.evaluation import evaluate
 
 log = logging.getLogger("botzoo")
 
-BEST = Path("checkpoints") / "best.safetensors"
-"""The weights of the best epoch so far, in a run's folder."""
-
 
 def train(
     config: TrainConfig,
@@ -62,15 +59,19 @@ def train(
     """Train as ``config`` says and return the finished run, the same on every process.
 
     Args:
-        config, callbacks: everything that a user can choose; what is added to the run, called in this order.
+        config: everything that a user can choose.
+        callbacks: what is added to the run, called in this order.
         given: names of the options that the user gave, while others may give way to what suits the data; by default those
             that differ from the defaults.
-        command, resume: as typed, for the card and the command to resume; folder of a run of ``config`` to go on with.
+        command: as typed, for the card and the command to resume.
+        resume: folder of a run of ``config`` to go on with.
         own: objects of a user's own in the place of what options name.
 
-    Raises StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written; LostProcessError: a process that
-    it needs has died; DivergedError: the loss became NaN or infinite; BotzooError: anything else that a user can mend, in
-    one line.
+    Raises:
+        StoppedError: SIGINT, SIGTERM, SIGHUP or SIGQUIT came, the checkpoint is written.
+        LostProcessError: a process that it needs has died.
+        DivergedError: the loss became NaN or infinite.
+        BotzooError: anything else that a user can mend, in one line.
     """
     if resume is None:
         check_output(config)
@@ -171,7 +172,7 @@ def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
 
 def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     """Evaluate on the validation split, keep the weights if they are the best so far, and ask the callbacks."""
-    step, epoch = run.progress.step, math.ceil(run.progress.step / run.order.steps_per_epoch)
+    step, epoch = run.progress.step, run.epochs_done
     evaluation = evaluate_split(run, "validation")
     if not math.isfinite(evaluation.loss):
         raise diverged(run, step)
@@ -187,9 +188,10 @@ def keep_best(run: Run, evaluation: Any, epoch: int) -> bool:
     """Keep the weights that were evaluated after ``epoch``, 0 for the start, if they are better than all before; say if so."""
     better: bool = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
     if better:
-        best = run.folder / BEST
-        on_main(run.accelerator, lambda: checkpoint.save_weights(best, run.trainer.evaluated.state_dict()))
-        run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch)
+        # Before the checkpoint that names it: a run that is killed in between takes these steps again, and writes it anew.
+        path, state = run.folder / checkpoint.BEST, run.trainer.evaluated.state_dict()
+        digest = from_main(run.accelerator, lambda: checkpoint.save_weights(path, state))
+        run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch, best_digest=digest)
     return better
 
 
@@ -234,6 +236,7 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
         )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)
+        run.facts |= gain_facts(run, evaluations["validation"])
         # run.json last: it has the SHA-256 of the weights, and says by that that the run is complete.
         run.facts = run_facts(run)
         write_facts(run.folder, run.facts)
@@ -245,14 +248,14 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
 
 
 def load_best(run: Run) -> checkpoint.Progress:
-    """Load the best weights; where their file is damaged, say so and keep the last ones."""
-    best = run.folder / BEST
+    """Load the best weights; where their file is damaged or another run's, say so and keep the last ones."""
     try:
-        run.trainer.evaluated.load_state_dict(checkpoint.load_weights(best))
+        weights = checkpoint.load_weights(run.folder / checkpoint.BEST, run.progress.best_digest)
+        run.trainer.evaluated.load_state_dict(weights)
     except (CheckpointError, RuntimeError) as error:
         if not run.progress.best_epoch:  # those that the run started from: no epoch was as good
             raise CheckpointError(f"The best weights cannot be taken ({error}): begin the run again.") from error
         run.facts["best_lost"] = True
         log.warning("The best weights cannot be taken (%s): the last ones are kept instead.", error)
-        return replace(run.progress, best_epoch=math.ceil(run.progress.step / run.order.steps_per_epoch))
+        return replace(run.progress, best_epoch=run.epochs_done)
     return run.progress

@@ -17,7 +17,7 @@ from botzoo.data import open as opening
 from botzoo.data.order import Order, class_sampler
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
-from botzoo.errors import ConfigError
+from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.create import Network, adopt, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
@@ -36,7 +36,7 @@ from botzoo.training.steps.teacher import Teacher, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
 from botzoo.tricks import paper_augment
-from botzoo.util.text import epochs_words
+from botzoo.util.text import counted, epochs_words
 
 
 def set_up(
@@ -56,7 +56,8 @@ def set_up(
             default those that differ from the defaults.
         resumed: whether the options were chosen when the run began.
 
-    Raises BotzooError: anything that a user can mend, in one line.
+    Raises:
+        BotzooError: anything that a user can mend, in one line.
     """
     given = differing(config) if given is None else given
     draft = open_draft(config, given, callbacks, own or NOTHING)
@@ -143,7 +144,8 @@ def open_draft(
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     """Return the draft with options that were chosen; the network is made anew where its input gets another size.
 
-    Raises ConfigError: what was chosen does not go with what was given.
+    Raises:
+        ConfigError: what was chosen does not go with what was given.
     """
     if not (choices := tuple(choices)):
         return draft
@@ -158,7 +160,8 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
 def build(draft: Draft) -> Run:
     """Return the run of a draft: batch order, optimizer, objective, schedule and trainer.
 
-    Raises ConfigError: the batch or the image size does not fit.
+    Raises:
+        ConfigError: the batch or the image size does not fit.
     """
     config, data, network, accelerator = draft.config, draft.data, draft.network, draft.accelerator
     images = len(draft.images["train"])
@@ -166,7 +169,8 @@ def build(draft: Draft) -> Run:
     if (labels := getattr(draft.images["train"], "labels", None)) is not None:  # a stream has none
         order = replace(order, sampler=class_sampler(labels, config.data.sampling))
     if order.batch_size > images:  # where --data.epoch-images is more than there are
-        raise ConfigError(f"--batch-size is {order.batch_size} for {images} training images: give {images} or fewer.")
+        there = counted(images, "training image")
+        raise ConfigError(f"--batch-size is {order.batch_size} for {there}: give {images} or fewer.")
     preprocessing = network.preprocessing
     config, choices = resolved(config, draft.given, order, data.mirrored, preprocessing.size)
     train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
@@ -229,7 +233,8 @@ def resolved(
 
     The length that a --budget will set stays open, and with it the crops that depend on it.
 
-    Raises ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
+    Raises:
+        ConfigError: the epochs are too few for a warmup, milestones or progressive resizing that was asked for.
     """
     choices: list[Choice] = []
     if config.budget is None:
@@ -239,7 +244,7 @@ def resolved(
             epochs = config.steps / order.steps_per_epoch
         fitted = fitted_to(config, epochs, given)
         if fitted.warmup != config.warmup:
-            reason = f"{config.warmup:g} epochs are not shorter than the run, which has {epochs_words(epochs)}"
+            reason = f"a warmup of {epochs_words(config.warmup)} is not shorter than the run, which has {epochs_words(epochs)}"
             choices = [Choice("warmup", fitted.warmup, reason, "a default that nobody gave")]
         crop_min = config.data.crop_min or usual_crop(config, mirrored, epochs)
         config = replace(fitted, data=replace(fitted.data, crop_min=crop_min))
@@ -287,7 +292,11 @@ def make_teacher_of(
     student, scale = network.preprocessing, config.data.train_scale
     later = student.size if config.data.train_scale_epochs is not None else 0  # progressive resizing ends at full size
     crop = max(student.train_size(scale), later)
-    return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
+    try:
+        return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
+    except BotzooError as error:
+        error.value = config.distillation  # by which an ablation knows that it is of the teacher
+        raise
 
 
 def make_optimizer_of(config: TrainConfig, model: nn.Module, accelerator: Accelerator) -> torch.optim.Optimizer:

@@ -12,6 +12,7 @@ from botzoo.data.order import Order
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.training.steps.trainer import Trainer
+from botzoo.util.text import counted
 
 STEPS_PER_EPOCH = 20
 """A batch that is chosen for the user leaves an epoch so many steps."""
@@ -23,13 +24,15 @@ LARGEST_BATCH = 1024
 def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Order:
     """Return the order of ``images`` training images for this process; --batch-size auto begins with the largest one.
 
-    Raises ConfigError: the batch is larger than the data set, or cannot be shared evenly.
+    Raises:
+        ConfigError: the batch is larger than the data set, or cannot be shared evenly.
     """
     world, batch = accelerator.num_processes, config.batch_size or default_batch_size(images)
     if batch == "auto":
         batch = largest_batch(images, world)
     if batch > images:
-        raise ConfigError(f"--batch-size is {batch} and there are {images} training images: give {images} or fewer.")
+        there = counted(images, "training image")
+        raise ConfigError(f"--batch-size is {batch} for {there}: give {images} or fewer.")
     if batch % world:
         raise ConfigError(
             f"--batch-size is {batch}, which {world} processes cannot share evenly: give a multiple of {world}."
@@ -37,7 +40,9 @@ def make_order(config: TrainConfig, images: int, accelerator: Accelerator) -> Or
     share = batch // world  # of each process, which takes it in micro-batches of equal size
     micro = min(config.engine.micro_batch or share, share)
     if share % micro:
-        raise ConfigError(f"--engine.micro-batch is {micro}: give a divisor of the {share} images of each process.")
+        raise ConfigError(
+            f"--engine.micro-batch is {micro}: give a divisor of the {counted(share, 'image')} of each process."
+        )
     if micro == 1 and (config.mixup or config.cutmix):
         larger = "give a larger --batch-size or --engine.micro-batch, or leave them out"
         raise ConfigError(f"--mixup and --cutmix mix the images of a micro-batch, and each would have 1: {larger}.")

@@ -8,7 +8,7 @@ averaging (P. Izmailov et al., 2018, arXiv:1803.05407).
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from botzoo.errors import CheckpointError
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
-from botzoo.training.distributed import from_main, on_main, share_weights
+from botzoo.training.distributed import from_main, share_weights
 from botzoo.training.recording.checkpoint import load_weights, save_weights
 from botzoo.training.run import evaluate_split
 from botzoo.training.state import Run
@@ -41,11 +41,15 @@ class Score(NamedTuple):
 
 
 class Ingredient(NamedTuple):
-    """An epoch whose weights are kept: its number, counted from 1, and what the validation split says of it alone."""
+    """An epoch whose weights are kept: its number, counted from 1, and what the validation split says of it alone.
+
+    ``digest`` is that of the weights, once they are written; see ``save_weights``.
+    """
 
     epoch: int
     top1: float
     loss: float
+    digest: str | None = None
 
 
 class Trial(NamedTuple):
@@ -112,16 +116,22 @@ def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, .
     return soup
 
 
-def average(files: Sequence[Path]) -> dict[str, Tensor]:
+def average(files: Mapping[Path, str | None]) -> dict[str, Tensor]:
     """Return the mean of the tensors in safetensors files of one network, in their own precision; counters are the first's.
 
-    Raises CheckpointError: a file cannot be read or is damaged; RuntimeError: they are of different networks.
+    Args:
+        files: with the digest that each must have, None for any.
+
+    Raises:
+        CheckpointError: a file cannot be read, is damaged or has another digest.
+        RuntimeError: they are of different networks.
     """
-    mean = load_weights(files[0])
-    for n, file in enumerate(files[1:], 2):
-        other = load_weights(file)
+    (first, digest), *others = files.items()
+    mean = load_weights(first, digest)
+    for n, (file, digest) in enumerate(others, 2):
+        other = load_weights(file, digest)
         if other.keys() != mean.keys():
-            raise RuntimeError(f"{file} is of another network than {files[0]}")
+            raise RuntimeError(f"{file} is of another network than {first}")
         for name, tensor in mean.items():
             if tensor.is_floating_point():  # BatchNorm counts its steps in integers
                 tensor.lerp_(other[name], 1 / n)
@@ -184,18 +194,19 @@ class MakeSoup(Callback):
 
     def on_epoch_end(self, run: Run, evaluation: Evaluation) -> None:
         """Keep the weights of this epoch as long as it is among the best, and drop those that have fallen out."""
-        folder, number = run.folder / "checkpoints", math.ceil(run.progress.step / run.order.steps_per_epoch)
-        epoch = Ingredient(number, evaluation.score, evaluation.loss)
-        self.ingredients = best_of((*self.ingredients, epoch), run.progress.best_epoch, self.most)
+        folder, epoch = run.folder / "checkpoints", Ingredient(run.epochs_done, evaluation.score, evaluation.loss)
+        kept = best_of((*self.ingredients, epoch), run.progress.best_epoch, self.most)
 
-        def write() -> None:
-            if epoch in self.ingredients:
-                save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated.state_dict())
-            remove_others(folder, [*self._saved, *self.ingredients])
+        def write() -> tuple[Ingredient, ...]:
+            written = kept
+            if epoch in kept:
+                digest = save_weights(file_of(folder, epoch.epoch), run.trainer.evaluated.state_dict())
+                written = tuple(i._replace(digest=digest) if i == epoch else i for i in kept)
+            remove_others(folder, [*self._saved, *written])
+            return written
 
         # Before the checkpoint, which names these epochs.
-        on_main(run.accelerator, write)
-        self._saved = self.ingredients
+        self._saved = self.ingredients = from_main(run.accelerator, write)
 
     def on_train_end(self, run: Run) -> None:
         """Try averages of the epochs, and take the last one that was kept."""
@@ -232,7 +243,9 @@ class MakeSoup(Callback):
 
         False: the weights of one are damaged or gone.
         """
-        files, trainer = [file_of(run.folder / "checkpoints", epoch) for epoch in epochs], run.trainer
+        trainer, folder = run.trainer, run.folder / "checkpoints"
+        digests = {ingredient.epoch: ingredient.digest for ingredient in self.ingredients}
+        files = {file_of(folder, epoch): digests[epoch] for epoch in epochs}
 
         def load() -> bool:
             try:

@@ -1,5 +1,6 @@
 """A run as it goes: its parts, where it stands, and what is known of it."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
-from botzoo.tasks.task import Task
+from botzoo.tasks.task import Evaluation, Task
 from botzoo.training.recording.checkpoint import Progress
 from botzoo.training.recording.history import History
 from botzoo.training.steps.feed import Feed
@@ -59,7 +60,11 @@ class Own:
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def fitted(self, config: TrainConfig, given: Collection[str]) -> TrainConfig:
-        """Return ``config`` without what the objects take the place of; raise ConfigError where such an option was given."""
+        """Return ``config`` without what the objects take the place of.
+
+        Raises:
+            ConfigError: such an option was given.
+        """
         for name in self.names:
             known = options_of(type(config))
             used = [option for option in REPLACED.get(name, ()) if known[option].in_use(getattr(config, option))]
@@ -84,11 +89,14 @@ class Draft:
     Attributes:
         config, choices: the options so far, and those among them that were chosen for the user, with reasons.
         given: names of the options that the user gave, dotted where they stand in a group.
-        accelerator, precision: device, processes and autocast; the arithmetic, and why.
-        data, task: class names, notes and splits, as cut for the run; what is predicted.
+        accelerator: device, processes and autocast.
+        precision: the arithmetic, and why.
+        data: class names, notes and splits, as cut for the run.
+        task: what is predicted.
         images: of each split, by role: train, validation and, where there is one, test.
         left_out: images that cannot be read.
-        network, teacher: with its initial weights, on its device; of distillation.
+        network: with its initial weights, on its device.
+        teacher: of distillation.
     """
 
     config: TrainConfig
@@ -112,11 +120,14 @@ class Run:
     Attributes:
         config: the options; batch size, input size, precision, crops and flips are numbers by now.
         accelerator, precision, data, images, left_out, network, task, teacher, choices: see ``Draft``.
-        order, feed: which images each process sees at which step; gives the batches of them.
+        order: which images each process sees at which step.
+        feed: gives the batches of them.
         trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
         place: the run's folder, None until all that can be refused has been.
         progress: steps taken, best epoch and the like, as in the newest checkpoint.
-        history, facts: the lines of metrics.jsonl; what run.json says.
+        start: the evaluation of the validation split that epochs have to beat; None where none was made before the first step.
+        history: the lines of metrics.jsonl.
+        facts: what run.json says.
     """
 
     config: TrainConfig
@@ -134,12 +145,17 @@ class Run:
     feed: Feed
     place: Path | None = None
     progress: Progress = field(default_factory=Progress)
+    start: Evaluation | None = None
     history: History = field(default_factory=lambda: History(None))
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
-        """The run's folder; raises RuntimeError before there is one."""
+        """The run's folder.
+
+        Raises:
+            RuntimeError: there is none yet.
+        """
         if self.place is None:
             raise RuntimeError("The run has no folder yet: it is made after on_train_start.")
         return self.place
@@ -169,6 +185,11 @@ class Run:
     def is_main(self) -> bool:
         """Whether this process is the one that writes and speaks."""
         return bool(self.accelerator.is_main_process)
+
+    @property
+    def epochs_done(self) -> int:
+        """The epoch, counted from 1, that the last step belongs to; 0 before the first."""
+        return math.ceil(self.progress.step / self.order.steps_per_epoch)
 
     def epoch_of(self, step: int) -> int:
         """Return the epoch, counted from 0, that a step belongs to."""

@@ -25,7 +25,10 @@ def mixup(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
         lam: in [0, 1].
 
     Returns:
-        Mixed images and targets, of the same shapes and dtypes; raises as ``partners``.
+        Mixed images and targets, of the same shapes and dtypes.
+
+    Raises:
+        ConfigError: as of ``partners``.
     """
     return images.lerp(partners(images), 1 - lam), targets.lerp(partners(targets), 1 - lam)
 
@@ -33,7 +36,8 @@ def mixup(images: Tensor, targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
 def partners(examples: Tensor) -> Tensor:
     """Return, for each of N >= 2 examples along the first axis, the one half a batch further on: never itself.
 
-    Raises ConfigError where there is one example only.
+    Raises:
+        ConfigError: there is one example only.
     """
     if len(examples) < 2:
         cure = "give a larger --engine.micro-batch or --batch-size, or leave them out"

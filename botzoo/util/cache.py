@@ -60,6 +60,7 @@ class Store:
     suffix: str  # of the files, with its dot
     what: str  # is in them, in the plural, for messages
     again: str  # what is done where a file cannot be used: "decoded", "computed"
+    about: str = ""  # what one file is, for the list of what is cached
 
     @property
     def folder(self) -> Path:
@@ -98,12 +99,24 @@ class Store:
                 os.utime(path)  # the last to be removed
         return found
 
+    def keep(self, key: str, content: bytes, level: int = logging.WARNING) -> None:
+        """Write a file; where that cannot be, it is logged at ``level`` and nothing is left behind."""
+        try:
+            with self.writing(key) as draft:
+                draft.write(content)
+        except OSError as error:
+            said = "The %s cannot be kept in %s (%s): they are %s again next time."
+            log.log(level, said, self.what, self.folder, error, self.again)
+
     @contextmanager
     def writing(self, key: str, whole: Callable[[str], bool] = lambda key: False) -> Iterator[Draft]:
-        """Give a file to write, which takes its place at the end of the block; raises OSError, leaving nothing behind.
+        """Give a file to write, which takes its place at the end of the block.
 
         The draft's ``key`` may be set to another one within the block. ``whole`` tells whether the file with a key is there
         already and good: it is left alone then, as another process or machine may have mapped it.
+
+        Raises:
+            OSError: it cannot be written; nothing is left behind.
         """
         part = self.folder / f".{key}.{platform.node()}-{os.getpid()}.part"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,6 +132,15 @@ class Store:
         finally:
             part.unlink(missing_ok=True)
         prune(self.folder, cache_limit(), spare=self.path(draft.key))  # spared even where it alone is too large
+
+
+DECODED = Store("decoded", ".pixels", "decoded images", "decoded", "decoded images of one split")
+FEATURES = Store("features", ".npy", "features", "computed", "features of the images of one split")
+PROBES = Store("probes", ".probe", "results of a probe", "fitted", "what a probe of such features came to")
+SPEEDS = Store("speeds", ".speed", "speeds of bf16", "measured", "how fast bf16 is on this machine")
+SHARDS = Store("shards", ".json", "counts of shards", "counted", "how many images of each class are in a shard")
+STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS)
+"""All there are."""
 
 
 @dataclass

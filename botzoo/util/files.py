@@ -4,18 +4,21 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from botzoo.util.outgoing import as_json, public
+from botzoo.util.outgoing import as_json, public, squeezed
 
 log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
+
+JSON_BYTES = 16 << 20
+JSON_DEPTH = 50
+"""The largest JSON file that somebody else may have written, and lists and objects within one another in any."""
 
 SEAL = "# sha256: "
 """Begins the first line of a text with the SHA-256 of the rest; JSON has it as its first value, by that name."""
@@ -95,26 +98,64 @@ def sealed(text: str) -> str:
     return f"{SEAL}{_sha256(text)}\n{text}"
 
 
-def read_sealed(path: Path, *, must: bool = False) -> str:
-    """Return a text without its SHA-256; one that has none is taken as it is, unless there ``must`` be one.
+def read_sealed(path: Path, *, edited: bool = False) -> str:
+    """Return a text without its SHA-256; with ``edited`` one that has none is taken as it is.
 
-    Raises OSError: it cannot be read; ValueError: it was changed since it was written, or is no UTF-8.
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it was changed since it was written, has no SHA-256, or is no UTF-8.
     """
     rest, digest = path.read_text(encoding="utf-8"), None
     if rest.startswith(SEAL):
         digest, _, rest = rest.removeprefix(SEAL).partition("\n")
     elif rest.startswith("{"):
-        values = json.loads(rest)
-        first = next(iter(values.values()), None)
-        unnamed = "sha256" not in values and isinstance(first, str) and re.fullmatch("[0-9a-f]{64}", first)
-        digest, rest = "damaged" if unnamed else values.pop("sha256", None), _as_json(values)
+        values = parse_json(rest)
+        digest, rest = values.pop("sha256", None), _as_json(values)
     elif rest.startswith("#"):  # the line of the digest, damaged itself
         digest = "damaged"
-    if must and digest is None:
+    if digest is None and not edited:
         raise ValueError("it has no SHA-256")
     if digest not in (None, _sha256(rest)):
         raise ValueError("its SHA-256 differs")
     return rest
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds that anybody may have written.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger than ``JSON_BYTES``, or ``parse_json`` does not take it, or it holds NaN.
+    """
+    with path.open("rb") as file:
+        start = file.read(JSON_BYTES + 1)
+    if len(start) > JSON_BYTES:
+        raise ValueError(f"it is larger than {JSON_BYTES >> 20} MiB")
+    return parse_json(start.decode(), _refuse)
+
+
+def parse_json(text: str, constant: Callable[[str], Any] = float) -> Any:
+    """Return the value of a JSON text; ``constant`` makes one of NaN and of the infinite numbers.
+
+    Raises:
+        ValueError: it is no JSON, or has more than ``JSON_DEPTH`` lists and objects within one another.
+    """
+    too_deep = f"more than {JSON_DEPTH} lists and objects are within one another"
+    try:
+        found = json.loads(text, parse_constant=constant)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    level = [found]
+    for _ in range(JSON_DEPTH + 1):  # whatever walks through it later has no limit of its own
+        nests = [each for each in level if isinstance(each, dict | list)]
+        level = [value for nest in nests for value in (nest.values() if isinstance(nest, dict) else nest)]
+    if level:
+        raise ValueError(too_deep)
+    return found
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _sha256(text: str) -> str:
@@ -125,18 +166,20 @@ def _as_json(values: Any) -> str:
     return as_json(values, indent=2) + "\n"
 
 
-def read_or_copy(path: Path, parse: Callable[[str], T], *, say: bool = True) -> T:
+def read_or_copy(path: Path, parse: Callable[[str], T], *, edited: bool = False, say: bool = True) -> T:
     """Return what ``parse`` makes of a sealed text in a run's folder, or of its copy in the newest checkpoint that has one.
 
-    Raises OSError or ValueError: neither can be read; ``parse`` may raise no other.
+    Raises:
+        OSError: as ``read_sealed``, or from ``parse``, of ``path``; and there is no such copy.
+        ValueError: likewise.
     """
     try:
-        return parse(read_sealed(path))
+        return parse(read_sealed(path, edited=edited))
     except (OSError, ValueError) as error:
         for copy in sorted(path.parent.glob(f"checkpoints/step-*/{path.name}"), reverse=True):
             with suppress(OSError, ValueError):
                 found = parse(read_sealed(copy))
-                why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+                why = error.strerror if isinstance(error, OSError) else squeezed(error)
                 if say:
                     log.warning("%s is not as the run wrote it (%s): %s is taken in its place.", path, why, copy)
                 return found

@@ -4,17 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from botzoo.util.outgoing import one_line
+from botzoo.util.outgoing import one_line, shown, squeezed
 
 
 def escaped(text: str) -> str:
     """Return ``text`` as Markdown that shows it as it is, on one line."""
-    line = _one_line(text)
-    return re.sub(r"([\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line) or "(no name)"
-
-
-def _one_line(text: object) -> str:
-    return one_line(" ".join(str(text).split()))
+    return re.sub(r"([\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", shown(text))
 
 
 def quoted(name: str) -> str:
@@ -29,7 +24,7 @@ def link(text: str, address: str) -> str:
 
 def code(text: object) -> str:
     """Return ``text`` as code in a line, whatever backticks it has."""
-    line = _one_line(text)
+    line = one_line(squeezed(text))
     ticks, pad = "`" * (_ticks(line) + 1), " " if line[:1] == "`" or line[-1:] == "`" else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
 
@@ -43,11 +38,6 @@ def code_block(line: str, language: str) -> str:
 def _ticks(line: str) -> int:
     """Return how many backticks there are at most in a row."""
     return max(map(len, re.findall("`+", line)), default=0)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: 1 image, 1,200 images."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -16,9 +16,11 @@ from typing import Any, TextIO
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-_SCHEME = r"[a-z][a-z0-9+.-]"
-# A ``Path`` of an address has one slash left; a drive such as C:/ has one letter, and local-dir:/ is before a path.
-_ADDRESS = re.compile(rf"({_SCHEME}{{0,20}}://|(?<![\w+.-])(?!local-dir){_SCHEME}{{1,20}}:/)(\S*)", re.I)
+# A ``Path`` of an address has one slash left; of word:/path#x, which is none, nothing behind the path is a secret.
+_REMOTE = r"https?|ftps?|sftp|s3[an]?|gc?s|abfss?|az|adl|oss|r2|hf|hdfs|webhdfs|webdav|smb"
+_ADDRESS = re.compile(rf"([a-z][a-z0-9+.-]{{0,20}}://|(?<![\w.-])(?:{_REMOTE}):/)(\S*)", re.I)
+# What user:password@ may stand behind; a drive such as C:/ has one letter, and local-dir: is before a path.
+_WORD = re.compile(r"(?<![\w+./@-])(hf-hub|(?!local-dir:)[a-z_][\w+.-]*)(:(?![/\\])|(?<=\w\w):/(?!/))", re.I)
 _AFTER = "'\")]}>,.;:"  # what may stand behind an address and is no part of it
 _JOINERS = "\u200c\u200d"  # which Persian, Hindi and many emoji are written with
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # before what a spreadsheet computes, also in full width
@@ -34,7 +36,22 @@ def without_secrets(text: str, *known: str, mark: str = HIDDEN) -> str:
     for address in known:
         for secret in _secrets(address):
             text = text.replace(secret, mark)
-    return _ADDRESS.sub(lambda found: _public(found, mark), text) if ":/" in text else text
+    text = _ADDRESS.sub(lambda found: _public(found, mark), text) if ":/" in text else text
+    return re.sub(r"\S+", lambda found: _without_login(found[0], mark), text) if "@" in text else text
+
+
+def _without_login(text: str, mark: str) -> str:
+    """Return ``text``, which has no spaces, without user:password@ where no // comes before it.
+
+    Behind hf-hub: it has a second colon, since owner/name@v1 and name@refs/pr/1 are no secrets.
+    """
+    end = text.rfind("@") + 1
+    for word in _WORD.finditer(text, 0, end):
+        start = word.end()
+        first = text[start:end].partition("/")[0]
+        if (":" if word[1].lower() == "hf-hub" else "@") in first:
+            return text[:start] + (f"{mark}@" if mark else "") + text[end:]
+    return text
 
 
 def _public(found: re.Match[str], mark: str) -> str:
@@ -54,12 +71,12 @@ def _public(found: re.Match[str], mark: str) -> str:
 
 def _user_ends(rest: str) -> int:
     """Return where the user and password end in what follows the scheme of an address, 0 where there are none."""
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if "@" in host:
-        return host.rindex("@") + 1
-    port = re.sub(r"\[.*?\]", "", host).partition(":")[2]
-    # no port but a password with a slash in it, as many keys have
-    return rest.rfind("@") + 1 if port and not re.fullmatch(r"\d{1,5}\W*", port) else 0
+    before = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    host = before.rpartition("@")[2]
+    if ":" not in host or re.fullmatch(r"(localhost|[\d.]+|\[.*\])(:\d*)?\W*", host):
+        return len(before) - len(host)
+    # what looks like a port may be the start of a password with a slash in it, as many keys have
+    return max(len(before) - len(host), rest.rfind("@") + 1)
 
 
 def _secrets(address: str) -> list[str]:
@@ -113,6 +130,16 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in text)
+
+
+def squeezed(text: object) -> str:
+    """Return ``text`` with one space for all white space between its words, and none around them."""
+    return " ".join(str(text).split())
+
+
+def shown(name: str) -> str:
+    """Return the name of a class as card and terminal show it: on one line, squeezed, without secrets, and never empty."""
+    return one_line(squeezed(name)) or "(no name)"
 
 
 def say(*lines: object, file: TextIO | None = None) -> None:

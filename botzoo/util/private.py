@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -37,30 +37,55 @@ def has_matrix_unit() -> bool:
     return found
 
 
+class Watching(Protocol):
+    """Whoever is told of calls of the Hub that run, of answers and of other progress."""
+
+    def running(self) -> AbstractContextManager[None]: ...
+    def answered(self, response: Any) -> None: ...
+    def heard(self) -> None: ...
+
+
 @contextmanager
-def watched_client(seconds: float, sent: Callable[[int], None]) -> Iterator[Callable[[], None]]:
+def watched_client(seconds: float, watch: Watching) -> Iterator[Callable[[], None]]:
     """Within the block, let the Hub's client wait for no server longer than ``seconds``, where it would wait for ever.
 
-    While it sends large files to the storage Xet it calls ``sent`` with the bytes that have been read and taken so far, in
-    the place of progress bars; what the block is given ends that at once, with an error.
+    ``watch`` hears of answers, of bytes that have gone to the storage Xet or come from it, and runs while a file comes from
+    there. This takes the place of the progress bars of uploads. What the block is given ends both at once, with an error.
     """
     import huggingface_hub
     from huggingface_hub.utils import _http, _xet, _xet_progress_reporting
 
     reporting: Any = _xet_progress_reporting
     utils: Any = huggingface_hub.utils
-    usual, bars, disabled = (
-        _http._GLOBAL_CLIENT_FACTORY,
-        reporting.XetUploadProgressReporter,
-        utils.are_progress_bars_disabled,
-    )
+    usual, disabled = _http._GLOBAL_CLIENT_FACTORY, utils.are_progress_bars_disabled
+    bars, loading = reporting.XetUploadProgressReporter, reporting.XetDownloadProgressReporter
 
-    class Reporter:
-        def update_progress(self, all_files: Any, each: Any) -> None:
-            sent(all_files.total_bytes_completed + all_files.total_transfer_bytes_completed)
+    class Upload:
+        done = 0
+
+        def update_progress(self, group: Any, each: Any = None) -> None:
+            before, self.done = self.done, group.total_bytes_completed + group.total_transfer_bytes_completed
+            if self.done != before:
+                watch.heard()
 
         def close(self) -> None:
             pass
+
+    class Download(loading):  # type: ignore[misc, valid-type]
+        done, count = 0, Upload.update_progress
+
+        def __enter__(self) -> Any:
+            self.on_its_way = watch.running()
+            self.on_its_way.__enter__()
+            return super().__enter__()
+
+        def update_progress(self, group: Any, each: Any = None) -> None:
+            self.count(group)
+            super().update_progress(group, each)
+
+        def __exit__(self, *error: Any) -> None:
+            super().__exit__(*error)
+            self.on_its_way.__exit__(*error)
 
     def limit(request: Any) -> None:  # some calls ask for no limit by themselves
         given = request.extensions.get("timeout", {})
@@ -71,12 +96,15 @@ def watched_client(seconds: float, sent: Callable[[int], None]) -> Iterator[Call
     def client() -> Any:
         made = usual()
         made.event_hooks["request"].append(limit)
+        made.event_hooks["response"].append(watch.answered)
         return made
 
     huggingface_hub.set_client_factory(client)
-    reporting.XetUploadProgressReporter, utils.are_progress_bars_disabled = Reporter, lambda *_: False
+    reporting.XetUploadProgressReporter, reporting.XetDownloadProgressReporter = Upload, Download
+    utils.are_progress_bars_disabled = lambda *_: False
     try:
         yield _xet.abort_xet_session
     finally:
-        reporting.XetUploadProgressReporter, utils.are_progress_bars_disabled = bars, disabled
+        reporting.XetUploadProgressReporter, reporting.XetDownloadProgressReporter = bars, loading
+        utils.are_progress_bars_disabled = disabled
         huggingface_hub.set_client_factory(usual)

@@ -5,33 +5,30 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 
 from botzoo.errors import printable
-from botzoo.util.outgoing import one_line, without_secrets
+from botzoo.util.outgoing import one_line
 
 HEADING = 10
 """Width of the column of headings in what a run says."""
 
 
-def brief(error: BaseException, longest: int = 200) -> str:
+def brief(error: BaseException | str, longest: int = 200) -> str:
     """Return what an error says, on one line without a full stop, or its type where it says nothing."""
     return printable(str(error), longest).rstrip(".") or type(error).__name__
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type where it says nothing."""
-    said = str(error).strip()
-    return printable(said.splitlines()[0], 300) if said else type(error).__name__
-
-
-def shorten(text: str, longest: int) -> str:
-    """Return ``text`` on one line, cut to ``longest`` letters with an ellipsis."""
-    text = one_line(" ".join(without_secrets(text).split()))
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def listing(names: Sequence[str], limit: int = 5) -> str:
     """Return the names in quotes, the first ``limit`` of them."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """Return a number with its noun: 1 image, 1,200 images, 2 classes where ``nouns`` says so."""
+    return f"{number:,} {_form(number, noun, nouns)}"
+
+
+def _form(number: float, noun: str, nouns: str | None = None) -> str:
+    return noun if number == 1 else nouns or f"{noun}s"
 
 
 def program(command: str) -> str:
@@ -75,7 +72,7 @@ def mib(size: int) -> str:
 
 def epochs_words(epochs: float) -> str:
     """Return a number of epochs for people: 3 epochs, 2.41 epochs, 0.032 epochs."""
-    return f"{epochs_number(epochs)} epoch{'s' if epochs != 1 else ''}"
+    return f"{epochs_number(epochs)} {_form(epochs, 'epoch')}"
 
 
 def epochs_number(epochs: float) -> str:

@@ -73,9 +73,7 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
         raise ValueError(f"at most {BYTES:,} bytes are read")
     try:
         return yaml.load(text, Loader=_Text if as_text else _Typed)
-    except (
-        Exception
-    ) as error:  # of a value that is not what its tag says, PyYAML raises KeyError, IndexError and others
+    except Exception as error:  # PyYAML raises KeyError, IndexError and others of a value that is not what its tag says
         raise ValueError(brief(error, 300)) from error
 
 
@@ -99,7 +97,11 @@ def read_yaml(file: Path, *, as_text: bool = False) -> dict[str, Any]:
 
 
 def mapping_in(text: str, file: Path, *, as_text: bool = False) -> dict[str, Any]:
-    """Return what the ``text`` of a file of ``name: value`` lines holds; raise ConfigError as ``read_yaml``."""
+    """Return what the ``text`` of a file of ``name: value`` lines holds.
+
+    Raises:
+        ConfigError: as of ``read_yaml``.
+    """
     try:
         found = parse_yaml(text, as_text=as_text)
         if not isinstance(found, dict):

@@ -42,7 +42,8 @@ def finetune(
         options: every other option of the command, such as ``epochs=5``; those of a group with two underscores, such as
             ``data__hflip=0``, or as a dictionary, such as ``optim={"weight_decay": 0.01}``.
 
-    Raises BotzooError: with the line that the command would print.
+    Raises:
+        BotzooError: with the line that the command would print.
     """
     own: dict[str, Any] = {"model": model, "transform": transform, "loss": loss}
     run = from_python(execute, command(), data, options, **own, resume=resume, callbacks=callbacks)

@@ -36,6 +36,11 @@ class Facts:
 
 
 MEASURED = "measured with resnet10d_bot alone"  # the source of rules that docs/benchmarks.md has figures for
+ALL_LAYERS = (
+    "on Tiny ImageNet, 10 images a class, all layers came to 63.9 %, the probe to 55.5 %; here an epoch is kept only where "
+    "it beats the probe"
+)
+"""Measured on other images than the user's, which the reason must not hide."""
 PASSES = 16_000  # training images seen in a run on a processor, each as often as there are epochs
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 10
 ON_GPU = 5  # so many times as many on a GPU, which is faster by more
@@ -60,9 +65,8 @@ def choose(facts: Facts) -> tuple[Choice, ...]:
     seen = facts.images * (facts.epochs or float(str(epochs.value)))
     lower = "each layer more slowly than the one above it: the lower, the more general"
     layers = Choice("layer_decay", 0.9, lower, "Howard and Ruder 2018, arXiv:1801.06146, section 3.2")
-    trained = f", {facts.probe:.1f} % here," if facts.probe is not None else ""
-    beat = f"adapting all layers beat the probe{trained} down to 10 images a class; an epoch is kept only where it does"
-    all_layers = Choice("freeze", "none", beat, MEASURED)
+    here = f"; the probe has {facts.probe:.1f} % of these images right" if facts.probe is not None else ""
+    all_layers = Choice("freeze", "none", f"{ALL_LAYERS}{here}", "measured with the embedded resnet10d_bot")
     rates = lr_for(facts), weight_decay_for(facts.optimizer)
     return epochs, *rates, layers, train_scale_for(facts), all_layers, *for_length(facts, seen)
 
@@ -151,7 +155,8 @@ def usual(optimizer: str) -> tuple[float, float]:
 def for_optimizer(config: FinetuneConfig, given: Collection[str]) -> FinetuneConfig:
     """Return ``config`` with what is usual for its optimizer in the place of what is not ``given``.
 
-    Raises ConfigError: the learning rate depends on a batch size that is not known yet.
+    Raises:
+        ConfigError: the learning rate depends on a batch size that is not known yet.
     """
     lr, decay = usual(config.optimizer)
     if "lr" not in given:

@@ -20,15 +20,16 @@ from botzoo_finetune.transfer.head_only import FrozenFeatures
 from botzoo_finetune.transfer.layers import Freeze, KeepStatistics, LayerDecay
 
 
-def transfer(config: FinetuneConfig, given: Collection[str] = ()) -> list[Callback]:
-    """Return the callbacks of transfer learning, in the order in which they act; see ``execute`` for ``given``."""
+def transfer(config: FinetuneConfig, given: Collection[str] = (), mode: str | None = None) -> list[Callback]:
+    """Return the callbacks of transfer learning, in the order in which they act; arguments as of ``execute``."""
     frozen = config.freeze == "backbone"
     freeze = Freeze(config.freeze, config.unfreeze_every)
     choosing = config.auto and not (config.scratch or config.data.streaming or frozen)
     callbacks: list[Callback] = [ChooseForData([freeze])] if choosing else []
     callbacks += [freeze, LayerDecay(), *([FrozenFeatures(config.views)] if frozen else [])]
     callbacks += [KeepStatistics()] if not (frozen or config.scratch) else []
-    return [*callbacks, *([StartFromProbe(frozen)] if config.lp_ft and not config.scratch else []), QuickCheck()]
+    probed = [StartFromProbe(frozen, evaluates=mode is None)] if config.lp_ft and not config.scratch else []
+    return [*callbacks, *probed, QuickCheck()]
 
 
 def execute(
@@ -54,7 +55,8 @@ def execute(
 
     Returns the finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.
 
-    Raises BotzooError: see ``botzoo.training.run.train``.
+    Raises:
+        BotzooError: see ``botzoo.training.run.train``.
     """
     given = differing(config) if given is None else given
     if resume is None:  # the options of a run that goes on were chosen when it began
@@ -77,4 +79,4 @@ def execute(
         experiment(config, value, command, make_callbacks, kept)
         return None
     asked: dict[str, Any] = {"given": given, "command": command, "resume": resume, "mode": mode, "began": began}
-    return run_training(config, transfer=transfer(config, given), callbacks=callbacks, own=own, **asked)
+    return run_training(config, transfer=transfer(config, given, mode), callbacks=callbacks, own=own, **asked)

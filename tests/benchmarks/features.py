@@ -73,8 +73,9 @@ def run_on(data: str, images: int, **options: Any) -> Run:
 @contextmanager
 def fresh_cache() -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        for module in (feature_store, outcomes):  # decoded images stay where they are
-            patch.setattr(module, "STORE", replace(module.STORE, name=f"{folder}/{module.STORE.name}"))
+        for module, name in ((feature_store, "FEATURES"), (outcomes, "PROBES")):  # decoded images stay where they are
+            store = getattr(module, name)
+            patch.setattr(module, name, replace(store, name=f"{folder}/{store.name}"))
         yield
 
 

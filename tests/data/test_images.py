@@ -17,10 +17,11 @@ from PIL import Image
 from botzoo.data import images as module
 from botzoo.data import parallel
 from botzoo.data.decode import decode, decoding
-from botzoo.data.decoded import STORE, finish, is_kept
+from botzoo.data.decoded import finish, is_kept
 from botzoo.data.images import read_images
 from botzoo.data.sources.base import Encoded
 from botzoo.errors import DataError
+from botzoo.util.cache import DECODED
 from data.pictures import RED, encode, noise, open_images, pictures, split_of
 
 JPEG = encode(noise(64, 64), "JPEG")
@@ -211,7 +212,7 @@ def test_a_file_in_use_is_neither_removed_nor_replaced(own_cache: Path, monkeypa
     path = first.decoded.path
     assert path is not None
     inode = path.stat().st_ino
-    with STORE.writing(path.stem, is_kept) as draft:  # another machine has decoded them too
+    with DECODED.writing(path.stem, is_kept) as draft:  # another machine has decoded them too
         for i in range(3):
             draft.write(first.pixels(i).tobytes())
         finish(draft, first.decoded.index, keep=True)

@@ -17,6 +17,7 @@ from botzoo.options.command_line import made
 from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
+from botzoo.util.files import write_json
 from botzoo_finetune.config import FinetuneConfig
 from conftest import write_photos
 from running import quick_command, run_distributed
@@ -159,8 +160,8 @@ def test_a_trial_that_falls_behind_is_ended_early(photos: Path, tmp_path: Path) 
     for k in range(1, 6):
         (tmp_path / f"trial-{k}").mkdir()
         end = outcome(OPTIONS | {"lr": 0.01}, *[100.0] * 6, split_seed=1)
-        (tmp_path / f"trial-{k}" / "cell.json").write_text(json.dumps(asdict(end)))
-    (tmp_path / "options.json").write_text('{"command": "search", "runs": {}}')
+        write_json(tmp_path / f"trial-{k}" / "cell.json", asdict(end), seal=True)
+    write_json(tmp_path / "options.json", {"command": "search", "runs": {}}, seal=True)
     go(photos, tmp_path, 6, epochs=6)
     found = json.loads((tmp_path / "search.json").read_text())
     assert (found["ended_early"], len(found["runs"][5]["validation"])) == (["trial-6"], 3)

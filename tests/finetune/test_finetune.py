@@ -147,7 +147,7 @@ def test_torchrun_starts_two_processes(photos: Path, tmp_path: Path) -> None:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "2 process(es) x 1 micro-batch(es)" in done.stdout
+    assert "2 processes x 1 micro-batch" in done.stdout
     assert done.stdout.count("\nsteps ") == 1
 
 

@@ -7,16 +7,19 @@ import logging
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
 from botzoo.errors import BotzooError, ConfigError, NetworkError
 from botzoo.hub.package import Package, pack
 from botzoo.hub.publish import check_access, publish
+from botzoo.util.hub import Watch
 from hub_double import HubDouble, hub_double
 from running import write_teacher
 
@@ -117,6 +120,24 @@ def test_a_hub_that_never_answers_is_given_up(
     with pytest.raises(NetworkError, match=f"The Hub at {double.endpoint} cannot be reached .*it goes on") as told:
         publish(packed, api=api(double))
     assert told.value.unreachable
+
+
+def test_a_wait_that_the_hub_asks_for_is_no_silence(double: HubDouble) -> None:
+    double.fail("GET", "whoami", 429, headers={"Retry_After": "60"})
+    watch = Watch("the Hub")
+    with watch.kept(), pytest.raises(HfHubHTTPError):
+        api(double).whoami()
+    assert watch.quiet < 0
+
+
+def test_what_was_given_up_once_is_not_given_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTZOO_HUB_SECONDS", "0.01")
+    watch = Watch("the Hub")
+    with watch.kept(), watch.running():
+        while not watch.gave_up:
+            time.sleep(0.01)
+    with watch.running():
+        assert not watch.gave_up
 
 
 @pytest.mark.parametrize("value", ["", "soon", "0", "-3", "nan", "inf", "1e999"])

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -30,6 +29,7 @@ from botzoo.util.files import sha256_of
 from botzoo.util.nested import nested
 from botzoo_finetune.config import FinetuneConfig
 from conftest import write_photos
+from damage import DAMAGES, damage
 from running import final_weights
 
 CARD = Path(__file__).parents[2] / "cards" / f"{EMBEDDED}.md"
@@ -51,13 +51,50 @@ def checked(name: str, run: Path, dataset: Path) -> Check:
 
 def but_for_the_code(run: Path, dataset: Path) -> list[Check]:
     """Return all checks but the last one, which takes long."""
-    return list(islice(verify(str(run), str(dataset)), 5))
+    checks = []
+    for check in verify(str(run), str(dataset)):
+        checks.append(check)
+        if check.name == "accuracy":
+            break
+    return checks
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+TAMPERED = {  # what verify says of it in the line "run"
+    "a figure that is claimed": ("model/README.md", "value: 66.667", "value: 66.668", "differs"),
+    "a word of the card": ("model/README.md", "It is for images", "It is the best for images", "unknown"),
+    "the recipe": ("model/recipe.yaml", "epochs: 1", "epochs: 2", "differs"),
+    "the published history": ("model/metrics.jsonl", '"split": "train"', '"split": "trains"', "differs"),
+    "the history": ("metrics.jsonl", '"split": "train"', '"split": "trains"', "differs"),
+    "the records": ("run.json", '"steps": 6', '"steps": 7', "differs"),
+    "the options": ("config.yaml", "epochs: 1", "epochs: 2", "differs"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_run_whose_files_were_tampered_with_is_told(what: str, run: Path, photos: Path) -> None:
+    name, before, after, outcome = TAMPERED[what]
+    edit(run / name, before, after)
+    check = checked("run", run, photos)
+    assert check.outcome == outcome
+    assert Path(name).name in check.words
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_run_with_damaged_answers_does_not_agree(kind: str, run: Path, photos: Path) -> None:
+    damage(run / "evaluation" / "validation.parquet", kind)
+    assert checked("run", run, photos).outcome == "differs"
 
 
 @pytest.mark.slow
 def test_an_honest_model_agrees_in_everything(run: Path, photos: Path) -> None:
     checks = list(verify(str(run), str(photos)))
-    assert outcomes(checks) == dict.fromkeys(("weights", "classes", "images", "code", "accuracy"), "agrees")
+    assert outcomes(checks) == dict.fromkeys(("weights", "run", "classes", "images", "code", "accuracy"), "agrees")
     assert exit_status(checks) == 0
 
 

@@ -218,3 +218,10 @@ def test_the_network_is_readied_once(model: botzoo.Model) -> None:
 def test_errors_are_of_one_tree() -> None:
     with pytest.raises(BotzooError):
         botzoo.load("no-such-network")
+
+
+@pytest.mark.parametrize("name", ["u:SECRET@x/y", "u:SEC/SECRET@x/y", ":SECRET@", "a/b/c", "a b", ""])
+def test_what_is_no_name_of_a_repository_is_quoted_by_nobody(name: str) -> None:
+    with pytest.raises(ModelError, match="names no repository: give hf-hub:owner/name") as told:
+        botzoo.load(f"hf-hub:{name}")
+    assert "SECRET" not in str(told.value)

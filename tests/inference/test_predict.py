@@ -17,9 +17,8 @@ from timm.data import create_transform, resolve_model_data_config
 from botzoo import cli
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, printable
 from botzoo.inference.load import label_names, load, to_fetch
-from botzoo.inference.options import TEMPERATURES, TTA
+from botzoo.inference.options import TTA
 from botzoo.inference.predict import Predictor, prepared_for, views
-from botzoo.models import foreign
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.results.calibration import write_temperature
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -206,10 +205,6 @@ def test_somebody_elses_calibration_is_passed_over(run: Path, tmp_path: Path) ->
     assert load(str(folder)).temperature is None
 
 
-def test_the_command_takes_what_a_config_may_hold() -> None:
-    assert TEMPERATURES == foreign.TEMPERATURES
-
-
 # Models and labels
 
 
@@ -298,7 +293,7 @@ def test_nothing_readable_is_status_2(
     status, out, err = call(capsys, monkeypatch, "x.png", "file:///x.png", "--model", run, "--output", output)
     assert (status, out, output.exists()) == (2, "", False)
     assert err.splitlines()[1].endswith("only http:// and https:// are fetched")
-    assert err.splitlines()[2] == "botzoo predict: Of 2 image(s) none can be read: give others."
+    assert err.splitlines()[2] == "botzoo predict: Of 2 images none can be read: give others."
 
 
 def test_images_may_stand_behind_options(

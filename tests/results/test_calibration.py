@@ -121,10 +121,35 @@ def test_the_gain_is_in_nats() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "gain", "kept"), [(0.04, 0.01, 1.23), (0.05, 0.01, None), (0.04, 0.0, None), (None, None, None)]
+    ("after", "gain", "images", "kept"),
+    [
+        (0.04, 0.01, 200, 1.23),
+        (0.04, 0.01, 190, None),
+        (0.05, 0.1, 900, None),
+        (0.04, 0, 900, None),
+        (None, None, 900, None),
+    ],
 )
-def test_a_temperature_is_kept_where_it_helps(after: float | None, gain: float | None, kept: float | None) -> None:
-    assert Calibration(0.05, after, 1.2345, nll_gain=gain).kept == kept
+def test_a_temperature_is_kept_where_it_helps(
+    after: float | None, gain: float | None, images: int, kept: float | None
+) -> None:
+    assert Calibration(0.05, after, 1.2345, nll_gain=gain, images=images).kept == kept
+
+
+@pytest.mark.parametrize("images", [12, 40, 150, 1000])
+def test_what_needs_no_temperature_rarely_gets_one(images: int) -> None:
+    kept = 0
+    for seed in range(20):
+        log_p, labels = draw(images, 4, 1.0, seed)
+        kept += calibrate(np.exp(log_p.max(1)), log_p.argmax(1) == labels, log_p, labels).kept is not None
+    assert kept <= 2
+
+
+@pytest.mark.parametrize(("images", "said"), [(20, True), (20_000, False)])
+def test_the_error_of_few_images_is_told_from_chance(images: int, said: bool) -> None:
+    log_p, labels = draw(images, 5, 2.0)
+    found = calibrate(np.exp(log_p.max(1)), log_p.argmax(1) == labels, None, labels)
+    assert ("by chance" in found.doubt) == said
 
 
 def test_timm_and_transformers_pass_over_a_temperature(tmp_path: Path) -> None:

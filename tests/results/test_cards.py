@@ -1,13 +1,11 @@
 """The cards of the weights that we publish."""
 
-from pathlib import Path
-
 import pytest
 from huggingface_hub import ModelCard
 
 import botzoo.models.pretrained as pretrained
+from botzoo.models.pretrained import CARDS
 
-CARDS = Path(__file__).resolve().parents[2] / "cards"
 OURS = {name: weights for name, weights in pretrained.WEIGHTS.items() if weights.file is not None}
 
 

@@ -16,6 +16,7 @@ from botzoo.results import pictures
 from botzoo.results.card import beside
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
+from botzoo.util.files import sealed, write_json, write_text
 from botzoo.util.pictures import drawn, new_figure
 from recorded import a_record, answers, write_run
 
@@ -81,11 +82,11 @@ def damaged(run: Path) -> None:
 
 
 def half(run: Path) -> None:
-    (run / "run.json").write_text('{"task": "classification"}')
+    write_json(run / "run.json", {"task": "classification"}, seal=True)
 
 
 def listed(run: Path) -> None:
-    (run / "config.yaml").write_text("- model")
+    write_text(run / "config.yaml", sealed("- model"))
 
 
 def without_log(run: Path) -> None:

@@ -16,10 +16,10 @@ from botzoo.options.config import TrainConfig
 from botzoo.results.record import NEEDED
 from botzoo.results.report import checked
 from botzoo.training.callbacks import Callback
-from botzoo.training.recording.checkpoint import load_newest
+from botzoo.training.recording.checkpoint import BEST, load_newest
 from botzoo.training.run import train
 from botzoo.util import files as writing
-from botzoo.util.files import write_json
+from botzoo.util.files import read_sealed, write_json
 from conftest import write_photos
 from damage import DAMAGES, damage, files_in
 from running import TINY, final_weights, train_briefly
@@ -139,7 +139,7 @@ def test_a_value_of_another_type_in_run_json_is_one_line(finished_run: Path, tmp
         for group in groups:
             place = place[group]
         place[last] = {"another": "type"}
-        write_json(folder / "run.json", changed)
+        write_json(folder / "run.json", changed, seal=True)
         with pytest.raises(CheckpointError, match=f"run.json has no {key}"):
             checked(folder)
 
@@ -216,3 +216,38 @@ def test_options_without_their_digest_are_taken_as_they_are_now_and_the_run_ends
     (folder / "config.yaml").write_text(options.replace("\nepochs: 2\n", "\nepochs: 1\n"))  # fewer than were trained
     resumed(folder)
     assert (folder / "model" / "model.safetensors").is_file()
+    assert json.loads(read_sealed(folder / "run.json"))["edited"] == [6]
+    assert "epochs: 1\n" in read_sealed(folder / "config.yaml")
+    assert (folder / "damaged-config.yaml").read_text().startswith("dataset:")  # as somebody wrote it
+
+
+class KillAtTheEndOf(Callback):
+    """Kills a run after the best weights of an epoch are written, and before the checkpoint that names them."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_end(self, run: Any, evaluation: Any) -> None:
+        if run.epochs_done == self.epoch:
+            raise Kill
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_kill_between_best_weights_and_their_checkpoint_changes_nothing(
+    epoch: int, options: dict[str, Any], whole: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(Kill):
+        train(made(options, tmp_path / "run"), [KillAtTheEndOf(epoch)])
+    resumed(tmp_path / "run")
+    assert result(tmp_path / "run") == whole
+
+
+def test_the_best_weights_of_another_run_are_not_taken(
+    killed: Path, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(killed, tmp_path / "run")
+    monkeypatch.setattr("botzoo.training.run.keep_best", lambda run, *others: False)  # no later epoch is better
+    shutil.copyfile(finished_run / BEST, folder / BEST)
+    resumed(folder)
+    assert "has not the weights that belong to the checkpoint" in (folder / "log.txt").read_text()
+    assert json.loads(read_sealed(folder / "run.json"))["best_lost"]

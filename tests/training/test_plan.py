@@ -110,7 +110,7 @@ def test_a_second_dry_run_leaves_the_first_picture_alone(photos: Path, tmp_path:
     ("options", "message"),
     [
         ({"output": "."}, r"--output \. exists already"),
-        ({"batch_size": 1000}, "there are 48 training images"),
+        ({"batch_size": 1000}, "is 1000 for 48 training images"),
         ({"epochs": 30, "warmup": 30.0}, r"less than --epochs 30"),
     ],
 )

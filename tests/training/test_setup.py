@@ -42,7 +42,7 @@ def test_a_warmup_that_nobody_gave_shrinks_and_says_so(options: dict[str, Any]) 
     assert 0 < config.warmup < length
     (choice,) = choices
     assert (choice.option, choice.value) == ("warmup", config.warmup)
-    assert "4 epochs are not shorter than the run" in choice.reason
+    assert "4 epochs is not shorter than the run" in choice.reason
 
 
 @pytest.mark.parametrize(

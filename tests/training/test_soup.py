@@ -111,14 +111,14 @@ def test_the_average_is_torchs(tmp_path: Path) -> None:
     for k, network in enumerate(every):
         averaged.update_parameters(network)
         save_weights(tmp_path / f"{k}", network.state_dict())
-    mean = average([tmp_path / f"{k}" for k in range(3)])
+    mean = average({tmp_path / f"{k}": None for k in range(3)})
     torch.testing.assert_close(mean, averaged.module.state_dict())
 
 
 def test_one_epoch_is_its_own_average(tmp_path: Path) -> None:
     state = networks(1)[0].state_dict()
     save_weights(tmp_path / "one", state)
-    assert all(torch.equal(tensor, state[name]) for name, tensor in average([tmp_path / "one"]).items())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in average({tmp_path / "one": None}).items())
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_the_best_epochs_are_kept_and_no_others(result: Run) -> None:
     every = [Ingredient(r["epoch"], r["top1"], r["loss"]) for r in records(result.folder, "validation")]
     kept = soup_of(result).ingredients
-    assert kept == best_of(every, result.progress.best_epoch, 3)
+    assert [i[:3] for i in kept] == [i[:3] for i in best_of(every, result.progress.best_epoch, 3)]
     files = {file_of(result.folder / "checkpoints", ingredient.epoch) for ingredient in kept}
     assert set((result.folder / "checkpoints").glob("epoch-*")) == files
 
@@ -207,7 +207,8 @@ def test_the_soup_is_what_is_evaluated_and_written(result: Run) -> None:
     _, answers = read_answers(result.folder / "evaluation" / "validation.parquet")
     found = CLASSIFICATION.evaluation(answers)
     assert (found.top1, found.loss) == (soup.score.top1, soup.score.loss)
-    mean = average([file_of(result.folder / "checkpoints", epoch) for epoch in soup.epochs])
+    digests = {ingredient.epoch: ingredient.digest for ingredient in soup.ingredients}
+    mean = average({file_of(result.folder / "checkpoints", epoch): digests[epoch] for epoch in soup.epochs})
     weights = final_weights(result.folder)
     assert all(torch.equal(weights[name], tensor) for name, tensor in mean.items() if name.endswith(("weight", "bias")))
     assert not torch.equal(weights["bn1.running_mean"], mean["bn1.running_mean"])

@@ -64,7 +64,7 @@ def logged(name: str) -> str:
 
 EXITS: list[Callable[[str], str]] = [
     *(one_line, said, logged, printable, as_html, markdown.escaped, markdown.quoted, markdown.code, as_json),
-    *(lambda name: str(BotzooError(name)), lambda name: text.shorten(name, 99), lambda name: text.brief(OSError(name))),
+    *(lambda name: str(BotzooError(name)), lambda name: text.brief(OSError(name))),
     *(lambda name: csv_line([name, 1]), lambda name: next(text.table([[name, "1"]])), label),
 ]
 
@@ -148,13 +148,16 @@ USERS = (
     "a:SECRET?x@",
     "a:S@SECRET@",
     "u:12345678/SECRET@",
+    *(f"{user}:{start}{end}SECRET@" for user, start, end in product(("user", "a.b", "me@x.org"), ("", "123"), "/?#+")),
 )
 QUERIES = ("", "?SECRET", "?sig=SECRET", "?a=b/c&X-Amz-Signature=SECRET&b=@x", "?x=http://u:SECRET@host/")
 FRAGMENTS = ("", "#SECRET", "#token=SECRET")
 SCHEMES = ("http", "s3", "HTTPS", "simplecache::s3", "webdav+https")
-HOSTS = ("host", "host:8080", "[::1]:80")
+HOSTS = ("host", "localhost:8080", "127.0.0.1:80", "[::1]:80")
 PATHS = ("", "/", "/a.tar", "/a/train-{0000..0003}.tar", "/a@b/c:d.png")
 ADDRESSES = [f"{s}://{u}{h}{p}{q}{f}" for s, u, h, p, q, f in product(SCHEMES, USERS, HOSTS, PATHS, QUERIES, FRAGMENTS)]
+WORDS = ("word", "a_user", "folder.a", "data-set")
+PLACES = ("x", "x/y", "host.org/a#b")
 SAYINGS = ("{}", "'{}': mend it.", "({})", "see {}, and", "url={}", "[x]({})", "`{}`", '{{"a": "{}"}}', "<{}>\n{}")
 
 
@@ -162,6 +165,7 @@ def test_no_secret_of_an_address_comes_out() -> None:
     for address in ADDRESSES:
         assert "SECRET" not in without_secrets(address), address
         assert "SECRET" not in without_secrets(str(Path(address))), address
+        assert "SECRET" not in without_secrets(f"word:/path,{address}"), address
 
 
 @pytest.mark.parametrize("saying", SAYINGS)
@@ -171,7 +175,7 @@ def test_nor_does_it_out_of_a_sentence(saying: str) -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    for scheme, host, path in product(SCHEMES, HOSTS, PATHS):
+    for scheme, host, path in [*product(SCHEMES, HOSTS, PATHS), *product(SCHEMES, ["host:8080"], PATHS[:-1])]:
         address = f"{scheme}://{host}{path}"
         assert without_secrets(f"'{address}'? See {address}, there.") == f"'{address}'? See {address}, there."
         assert without_secrets(f"{scheme}://a:SECRET@{host}{path}?SECRET", mark="") == address
@@ -188,11 +192,28 @@ def test_paths_and_names_are_no_addresses() -> None:
         "a@b.c",
         "what?",
         "file:///a@b/c",
+        *(
+            f"{word}:{path}"
+            for word, path in product(WORDS, ("/path#x", "/a/b?c", "/home/me@work/a#1", "a/b@v1", " a@b"))
+        ),
+        *(f"hf-hub:{name}@{revision}" for name, revision in product(("name", "owner/name"), ("v1", "refs/pr/1"))),
     ):
         assert without_secrets(name) == name
 
 
-@pytest.mark.parametrize("long", ["a://", "a:/", "a", "://", "@", "a://b:c@", "?'", "hf_" + "a" * 20 + "/"])
+@pytest.mark.parametrize("saying", SAYINGS)
+def test_a_login_without_an_address_does_not_come_out(saying: str) -> None:
+    for user, password, place in product(("u", "a.b", ""), ("SECRET", "12/SECRET", "a:SECRET", "S@SECRET"), PLACES):
+        login = f"hf-hub:{user}:{password}@{place}"
+        assert without_secrets(saying.format(login, login)) == saying.format(*[f"hf-hub:***@{place}"] * 2)
+    for word, password, place in product(WORDS, ("SECRET", "a:SECRET", "S@SECRET"), PLACES):
+        login = f"{word}:{password}@{place}"
+        assert without_secrets(saying.format(login, login)) == saying.format(*[f"{word}:***@{place}"] * 2)
+
+
+@pytest.mark.parametrize(
+    "long", ["a://", "a:/", "a", "://", "@", "a://b:c@", "?'", "a:b", "aa:/", "hf-hub:", "a:@", "hf_" + "a" * 20 + "/"]
+)
 def test_a_name_of_any_length_is_taken(long: str) -> None:
     for name in (long * 20_000, f"http://{long * 20_000}"):
         assert without_secrets(without_secrets(name)) == without_secrets(name)

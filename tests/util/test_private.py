@@ -9,6 +9,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from botzoo.util.hub import Watch
 from botzoo.util.private import forget_prepared, has_matrix_unit, reset_precision, watched_client
 
 
@@ -48,7 +49,7 @@ def test_whether_there_is_a_matrix_unit_can_be_asked() -> None:
 
 def test_the_hubs_client_waits_for_nobody_longer_than_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with socket.create_server(("127.0.0.1", 0)) as silent, watched_client(0.05, print):
+    with socket.create_server(("127.0.0.1", 0)) as silent, watched_client(0.05, Watch("the Hub")):
         api = huggingface_hub.HfApi(f"http://127.0.0.1:{silent.getsockname()[1]}", token=False)
         with pytest.raises(Exception, match="timed out"):
             api.model_info("owner/name")

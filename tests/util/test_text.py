@@ -2,8 +2,9 @@
 
 import pytest
 
+from botzoo.errors import printable
 from botzoo.util.nested import flat, nested
-from botzoo.util.text import and_list, duration, epochs_words, listing, shorten, table, under
+from botzoo.util.text import and_list, counted, duration, epochs_words, listing, table, under
 
 
 def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
@@ -26,8 +27,15 @@ def test_epochs(epochs: float, words: str) -> None:
     assert epochs_words(epochs) == words
 
 
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 classes"), (1, "1 class"), (2, "2 classes"), (1200, "1,200 classes")]
+)
+def test_one_is_no_plural(number: int, words: str) -> None:
+    assert counted(number, "class", "classes") == words
+
+
 def test_what_is_too_long_ends_in_an_ellipsis() -> None:
-    assert shorten("a  b\ncdef", 5) == "a b …"
+    assert printable("a  b\ncdef", 5) == "a b …"
 
 
 def test_lists_for_people() -> None:

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from botzoo.data.sources.base import ImageData, Source, SourceOptions, Split
 from botzoo.data.sources.tables import as_splits, load_dataset, open_tables
-from botzoo.errors import DataError, NetworkError, did_you_mean
-from botzoo.util.hub import refusal, the_hub
-from botzoo.util.text import first_line
+from botzoo.errors import DataError, ModelError, NetworkError, did_you_mean
+from botzoo.util.hub import gated, reading, refusal, the_hub
+from botzoo.util.text import brief
 
 T = TypeVar("T")
 
@@ -65,38 +65,34 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
     """
     import datasets
     from huggingface_hub import HfApi
-    from huggingface_hub import errors as hub
+    from huggingface_hub.errors import HFValidationError
 
     hub_id, _, configuration = hub_id.partition(":")
     hindrance, license = None, None  # what is cached still works where the Hub does not help, but without its licence
-    accept = "accept its terms on its page on the Hub, then log in with `hf auth login`"
-    gated = f"The data set {hub_id} is gated or private: {accept}."
     try:
         info = HfApi().dataset_info(hub_id, timeout=10)  # seconds; then what is cached has to do
         license = info.card_data.get("license") if info.card_data else None
-    except hub.GatedRepoError:  # a RepositoryNotFoundError too, so that it comes first
-        hindrance = gated
-    except (hub.RepositoryNotFoundError, hub.HFValidationError) as error:
-        missing = f"There is no data set {hub_id!r} on the Hub, and no folder of that name here"
-        private = "If it is private, log in with `hf auth login`"
-        raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
-    except hub.HfHubHTTPError as error:
-        hindrance = f"The data set {hub_id} is not cached. {refusal(hub_id, error, 'data set') or first_line(error)}"
-    except Exception:  # every HTTP client has connection errors of its own
+    except Exception as error:  # every HTTP client has connection errors of its own
+        refused = refusal(hub_id, error, "data set")
+        if isinstance(refused, ModelError) or isinstance(error, HFValidationError):
+            missing = f"There is no data set {hub_id!r} on {the_hub()}, and no folder of that name here"
+            private = "If it is private, log in with `hf auth login`"
+            raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
         unreached = (
-            f"The data set {hub_id} is not cached, no folder here has that name, and {the_hub()} cannot be reached"
+            f"No folder here has that name, and {the_hub()} cannot be reached: connect and try again, or use --dataset "
+            "digits, or a folder of images."
         )
-        hindrance = f"{unreached}: connect and try again, or use --dataset digits, or a folder of images."
+        hindrance = f"The data set {hub_id} is not cached. {refused or unreached}"
     try:
-        with _cache_only(hindrance is not None):
+        with _cache_only(hindrance is not None), reading(hub_id):
             loaded = load(hub_id, configuration=configuration or None)
-    except datasets.exceptions.DatasetNotFoundError as error:
-        raise NetworkError(gated) from error
     except (OSError, DataError) as error:
         if hindrance is None and isinstance(error, DataError):
             raise
-        download = f"The data set {hub_id} cannot be downloaded: {first_line(error)} Try again later."
-        raise NetworkError(hindrance or download) from error
+        said = f"The data set {hub_id} cannot be downloaded: {brief(error)}. Try again later."
+        if isinstance(error, datasets.exceptions.DatasetNotFoundError):  # the Hub has just told of it
+            said = gated(hub_id)
+        raise NetworkError(hindrance or said) from error
     return hub_id, ", ".join(license) if isinstance(license, list) else license, loaded
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from botzoo.data.sources.base import UNLABELLED, Labels
-from botzoo.errors import DataError
-from botzoo.util.text import listing, shorten
+from botzoo.errors import DataError, printable
+from botzoo.util.text import listing
 
 
 def element(feature: Any) -> Any | None:
@@ -77,7 +77,7 @@ def _read_lists(
         for role, rows in cells.items():
             for i, row in enumerate(rows):
                 if len(row) != classes or not set(row) <= {0, 1}:
-                    where = f"Row {i} of the {role} split of {name} has the labels {shorten(repr(row), 60)}"
+                    where = f"Row {i} of the {role} split of {name} has the labels {printable(repr(row), 60)}"
                     raise DataError(f"{where}: as in training, there must be {classes} of them, each 0 or 1.")
         hot: dict[str, Labels] = {
             role: np.array(rows, np.uint8).reshape(len(rows), classes) for role, rows in cells.items()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import tarfile
 import time
@@ -19,11 +20,10 @@ from numpy.typing import NDArray
 
 from botzoo.data.sources.files import MAX_TEXT, open_file
 from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
-from botzoo.errors import DataError, printable
-from botzoo.util.cache import Store
+from botzoo.errors import DataError
+from botzoo.util.cache import SHARDS
 from botzoo.util.outgoing import without_secrets
-
-STORE = Store("shards", ".json", "counts of shards", "counted")
+from botzoo.util.text import brief
 
 UNKNOWN_SIZE = 16 << 30  # bytes that a shard has at most, where that is not known, for a bound on its images
 RETRY_SECONDS = (1, 4, 16)  # how long to wait before a shard on another machine is opened again
@@ -149,14 +149,13 @@ def count(name: str, role: str, urls: list[str], form: Form) -> Shards:
         with opened(url) as file:
             return form.count(file)
 
-    if (kept := STORE.open(key, read)) is not None:
+    if (kept := SHARDS.open(key, read)) is not None:
         return found(counts=kept)
     with ThreadPoolExecutor(16) as pool:
         counts = tuple(pool.map(counted, urls))
     # pairs, as JSON would make text of labels that are numbers
     rows = [[c.images, list(c.labels.items()) if c.labels is not None else None, c.bounds] for c in counts]
-    with suppress(OSError), STORE.writing(key) as draft:  # without it, it only costs the time to count again
-        draft.write(json.dumps(rows).encode())
+    SHARDS.keep(key, json.dumps(rows).encode(), logging.DEBUG)  # without it, it only costs the time to count again
     return found(counts=counts)
 
 
@@ -228,7 +227,7 @@ def named_errors(url: str) -> Iterator[None]:
             error, url
         )
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
-        why = printable(without_secrets(str(error), url)).rstrip(".") or type(error).__name__
+        why = brief(without_secrets(str(error), url) or error)
         raise DataError(f"The shard {url} cannot be read ({why}): get it again.") from said(error, url)
 
 

@@ -53,7 +53,11 @@ def write_recipe(record: RunRecord, path: Path) -> None:
 
 
 def read_recipe(recipe: Path) -> dict[str, Any]:
-    """Return what a recipe.yaml holds; raise CheckpointError where it is too large, damaged, or no list of options."""
+    """Return what a recipe.yaml holds.
+
+    Raises:
+        CheckpointError: it is too large, damaged, or no list of options.
+    """
     try:
         return read_yaml(recipe)
     except ConfigError as error:

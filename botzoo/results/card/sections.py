@@ -18,9 +18,9 @@ from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
 from botzoo.training.steps.optimizer import has_momentum
-from botzoo.util.markdown import code, code_block, counted, escaped, link, quoted, table
+from botzoo.util.markdown import code, code_block, escaped, link, quoted, table
 from botzoo.util.nested import flat
-from botzoo.util.text import and_list, duration, epochs_words
+from botzoo.util.text import and_list, counted, duration, epochs_words
 
 OPEN_LICENCE = re.compile(r"The licence of these weights is not set, since (.+)\. Choose one before publishing.*")
 
@@ -141,7 +141,7 @@ def training(record: RunRecord) -> Iterator[str]:
     facts, schedule, network = record.facts, record.facts["schedule"], record.facts["network"]
     best, teacher = facts["best_epoch"], facts.get("teacher")
     decay = decay_words(record.config, schedule["epochs"], record.task.headline.figure)
-    warm = f"{schedule['warmup_steps']:,} steps of warmup, then " if schedule["warmup_steps"] else ""
+    warm = f"{counted(schedule['warmup_steps'], 'step')} of warmup, then " if schedule["warmup_steps"] else ""
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
     cut = ", which was cut short" if best > schedule["epochs"] else ""
     yield "## Training"
@@ -183,10 +183,15 @@ def training(record: RunRecord) -> Iterator[str]:
         yield f"What training gained: {record.gain}."
     precision = f"{facts['precision']['name']} ({facts['precision']['reason']})"
     yield (
-        f"{facts['steps']:,} of {schedule['total_steps']:,} planned steps ({epochs_words(schedule['epochs'])}){early}. The "
-        f"{after}. Learning rate {schedule['peak']:.4g}: {warm}{decay}. Arithmetic in {precision}, weights in fp32. The "
-        "settings as they took effect:"
+        f"{facts['steps']:,} of {counted(schedule['total_steps'], 'planned step')} ({epochs_words(schedule['epochs'])})"
+        f"{early}. The {after}. Learning rate {schedule['peak']:.4g}: {warm}{decay}. Arithmetic in {precision}, weights in "
+        "fp32. The settings as they took effect:"
     )
+    if edited := facts.get("edited"):
+        yield (
+            f"The settings were changed by hand after step {and_list(edited)}: these are the last ones, and what held before "
+            "is not known."
+        )
     settings = effective(TrainConfig, flat(record.options))
     if not has_momentum(record.config.optimizer):
         settings.pop("optim.momentum", None)  # effective() does not know the optimizers
@@ -223,9 +228,9 @@ def roughness(record: RunRecord, figures: Sequence[ClassFigures], nouns: str) ->
     """Yield what too few images leave open: of the headline figure, and of single ``nouns``, "classes" or "labels"."""
     low, high = record.evaluation.interval()
     if high - low > 2:
-        images, half = f"{len(record.evaluation):,} images", (high - low) / 2
+        images, half = counted(len(record.evaluation), "image"), (high - low) / 2
         measure = record.task.headline.measure
-        yield f"{images} tell the {measure} to about ± {half:.1f} points; smaller differences mean nothing."
+        yield f"By {images} the {measure} is known to about ± {half:.1f} points; smaller differences mean nothing."
     if (fewest := min(figures, key=lambda f: f.images)).images < 50:
         rough = counted(fewest.images, "image")
         yield f"Figures of single {nouns} are rough: {quoted(fewest.name)} has {rough} in this split."

@@ -20,7 +20,7 @@ from botzoo.training.sizes import LARGEST_BATCH, STEPS_PER_EPOCH
 from botzoo.training.state import Draft, Run
 from botzoo.training.steps.trainer import Trainer
 from botzoo.util.private import forget_prepared
-from botzoo.util.text import mib
+from botzoo.util.text import counted, mib
 
 log = logging.getLogger("botzoo")
 
@@ -36,7 +36,11 @@ class LargestBatch(Callback):
     """
 
     def on_resolve(self, draft: Draft) -> Iterable[Choice]:
-        """Choose the batch size; raise ConfigError where not even the smallest one fits."""
+        """Choose the batch size.
+
+        Raises:
+            ConfigError: not even the smallest one fits.
+        """
         if draft.config.batch_size != "auto":
             return
         run = build(draft)
@@ -128,5 +132,5 @@ def largest_micro_batch(trainer: Trainer, largest: int, size: int, say: Callable
         if micro == 1:
             raise ConfigError("The GPU's memory does not suffice for one image: give a smaller --model or --img-size.")
         micro = max(d for d in range(1, micro // 2 + 1) if largest % d == 0)  # a divisor keeps the global batch
-        say(f"out of GPU memory: micro-batch halved to {micro} images, the global batch stays the same")
+        say(f"out of GPU memory: micro-batch halved to {counted(micro, 'image')}, the global batch stays the same")
     return micro

@@ -17,7 +17,7 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main
 from botzoo.training.recording.folder import record_config, write_facts
 from botzoo.training.state import Run
-from botzoo.util.text import duration
+from botzoo.util.text import counted, duration
 
 log = logging.getLogger("botzoo")
 
@@ -95,7 +95,8 @@ class Budget:
         costs, before = self.costs, duration(self.before)
         speeds = ", then ".join(f"{batch_size / seconds:,.4g}" for _, seconds in costs.steps)
         ends = duration(self.before + self.until(self.steps) + costs.end)
-        yield f"{self.asked}: {self.steps:,} steps are what fits; they end after {ends}, of which {before} have passed"
+        steps = f"{counted(self.steps, 'step')} can be taken"
+        yield f"{self.asked}: {steps}; the last ends after {ends}, of which {before} have passed"
         yield (
             f"measured: {speeds} images/s in training, {_precise(costs.evaluation)} for an evaluation and "
             f"{_precise(costs.saving)} for a checkpoint after each epoch, {duration(costs.end)} at the end"
@@ -212,7 +213,7 @@ class KeepBudget(Callback):
         if steps == pace.steps:
             return
         log.info(
-            "%-10s %s steps are what fits by now, where %s were planned", "budget", f"{steps:,}", f"{pace.steps:,}"
+            "%-10s %s can be taken by now, where %s were planned", "budget", counted(steps, "step"), f"{pace.steps:,}"
         )
         run.set_length(steps)
         self.pace = Pace(pace.budget, steps)

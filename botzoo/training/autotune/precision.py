@@ -10,11 +10,8 @@ import platform
 import torch
 
 from botzoo.tricks import mixed_precision
-from botzoo.util.cache import Store
+from botzoo.util.cache import SPEEDS
 
-log = logging.getLogger("botzoo")
-
-STORE = Store("speeds", ".speed", "speed of bf16", "measured")
 VERSION = 2  # of what is measured and how; what was kept of another version is not looked at
 
 
@@ -27,15 +24,9 @@ def kept_speedup() -> float:
     """Return ``bf16_speedup`` as it was kept for this CPU and torch, or measure and keep it."""
     what = VERSION, cpu_name(), sorted(_able().items()), torch.__version__
     key = hashlib.sha256(repr(what).encode()).hexdigest()
-    if (found := STORE.open(key, lambda content: float(json.loads(content.tobytes())))) is None:
+    if (found := SPEEDS.open(key, lambda content: float(json.loads(content.tobytes())))) is None:
         found = mixed_precision.bf16_speedup()
-        try:
-            with STORE.writing(key) as draft:
-                draft.write(json.dumps(found).encode())
-        except OSError as error:
-            log.debug(
-                "The speed of bf16 cannot be kept in %s (%s): it is measured again next time.", STORE.folder, error
-            )
+        SPEEDS.keep(key, json.dumps(found).encode(), logging.DEBUG)
     return found
 
 

@@ -1,6 +1,5 @@
 """Checkpoints that survive a kill at any moment: written beside, synced, renamed, and verified when read."""
 
-import json
 import logging
 import re
 import shutil
@@ -16,7 +15,7 @@ from torch import Tensor
 from xxhash import xxh3_128
 
 from botzoo.errors import CheckpointError
-from botzoo.util.files import differing_from, digests_of, read_sealed, set_aside, write_json, written_whole
+from botzoo.util.files import differing_from, digests_of, parse_json, read_sealed, set_aside, write_json, written_whole
 from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
@@ -30,13 +29,16 @@ class Progress:
         step: optimizer steps taken.
         best_score: highest figure, in per cent, of the validation split that the task chooses epochs by; -1 before the first.
         best_epoch: the epoch, counted from 1, that it was measured after; 0 as long as none is better than the start.
+        best_digest: of the weights that it was measured of, as ``save_weights`` returns it.
         seconds: time spent training and evaluating, over all sessions of the run.
-        stopped_early, callbacks: whether a callback has ended the run; their states, by the name of their class.
+        stopped_early: whether a callback has ended the run.
+        callbacks: their states, by the name of their class.
     """
 
     step: int = 0
     best_score: float = -1.0
     best_epoch: int = 0
+    best_digest: str | None = None
     seconds: float = 0.0
     stopped_early: bool = False
     callbacks: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class Progress:
 TENSORS = "tensors.pt"
 STATE = "state.json"
 
+BEST = Path("checkpoints") / "best.safetensors"
+"""The weights of the best epoch so far, in a run's folder."""
 
 COPIES = ("config.yaml", "run.json", "metrics.jsonl")
 """Files of a run's folder as they were then, so that a checkpoint has all that a run goes on from."""
@@ -56,7 +60,8 @@ def save(folder: Path, progress: Progress, tensors: dict[str, Any], keep: int) -
     ``progress`` stands in state.json, beside the SHA-256 of that and of all other files: ``tensors``, which are state dicts,
     loadable with ``weights_only=True``, and ``COPIES`` of what is beside ``folder``. ``keep`` is at least 1.
 
-    Raises CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
+    Raises:
+        CheckpointError: the disk is full or cannot be written; the checkpoints before this one are kept.
     """
     final = place(folder, progress.step)
     try:
@@ -92,7 +97,8 @@ def checkpoints(folder: Path) -> list[Path]:
 def load_newest(folder: Path, device: torch.device) -> tuple[Progress, dict[str, Any]] | None:
     """Return the newest undamaged checkpoint, or None where there is none at all; log which ones are passed over.
 
-    Raises CheckpointError: there are checkpoints, and all are damaged.
+    Raises:
+        CheckpointError: there are checkpoints, and all are damaged.
     """
     found = checkpoints(folder)
     for path in reversed(found):
@@ -115,9 +121,13 @@ def set_later_aside(folder: Path, step: int) -> None:
 
 
 def load(path: Path, device: torch.device) -> tuple[Progress, dict[str, Any]]:
-    """Return one checkpoint; raise CheckpointError where a file is missing or was changed since it was written."""
+    """Return one checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing or was changed since it was written.
+    """
     try:
-        state = json.loads(read_sealed(path / STATE, must=True))
+        state = parse_json(read_sealed(path / STATE))
         if name := differing_from(state["files"], path):
             raise CheckpointError(f"The checkpoint {path} is damaged (the SHA-256 of {name} differs)")
         if path != place(path.parent, state["progress"]["step"]):
@@ -137,16 +147,18 @@ def _reason(error: Exception, folder: Path) -> str:
     return "No space left on device" if shutil.disk_usage(existing).free < 1 << 20 else str(error).splitlines()[0]
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state dict of a network as safetensors, with a digest for ``load_weights``, whole or not at all.
+def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write the state dict of a network as safetensors, whole or not at all, and return the digest of its tensors.
 
-    Raises CheckpointError: the disk is full or cannot be written.
+    Raises:
+        CheckpointError: the disk is full or cannot be written.
     """
     plain = torch.contiguous_format  # safetensors takes no channels_last, and no tensors that share memory
     state = {name: t.detach().cpu().clone(memory_format=plain) for name, t in tensors.items()}
     try:
         with written_whole(path) as part:
-            save_file(state, part, {"xxh3_128": _digest(state)})
+            save_file(state, part, {"xxh3_128": (digest := _digest(state))})
+        return digest
     except Exception as error:  # safetensors reports a full disk by an error of its own
         raise CheckpointError(
             f"The weights cannot be written to {path} ({brief(error)}). The checkpoints so far are kept: make room or mend "
@@ -154,16 +166,22 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
         ) from error
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Return what ``save_weights`` wrote; raise CheckpointError where it is missing or was changed since."""
+def load_weights(path: Path, digest: str | None = None) -> dict[str, Tensor]:
+    """Return what ``save_weights`` wrote; with ``digest`` nothing else than what has that.
+
+    Raises:
+        CheckpointError: it is missing, was changed since, or has another digest.
+    """
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-            digest = (file.metadata() or {}).get("xxh3_128")
+            written = (file.metadata() or {}).get("xxh3_128")
     except Exception as error:  # safetensors has errors of its own, and others of a header that is no UTF-8
         raise CheckpointError(f"{path} is damaged ({brief(error)})") from error
-    if digest != _digest(tensors):
+    if written != _digest(tensors):
         raise CheckpointError(f"{path} is damaged (its digest differs)")
+    if digest not in (None, written):
+        raise CheckpointError(f"{path} has not the weights that belong to the checkpoint (their digest differs)")
     return tensors
 
 

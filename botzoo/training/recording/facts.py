@@ -14,6 +14,7 @@ from botzoo import __version__
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
+from botzoo.models.folder import config_sha256
 from botzoo.models.layers import trained_norms
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.task import Evaluation
@@ -22,6 +23,7 @@ from botzoo.training.recording.folder import read_facts, write_facts
 from botzoo.training.state import Own, Run
 from botzoo.util.files import digests_of, sha256_of
 from botzoo.util.outgoing import last_part, without_secrets
+from botzoo.util.text import counted
 
 
 def check_own(folder: Path, own: Own) -> None:
@@ -39,8 +41,10 @@ def check_own(folder: Path, own: Own) -> None:
 def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     """Write command, versions, hardware, data and teacher to run.json; when resuming, check data and teacher.
 
-    Raises ConfigError: there are as many processes no longer, and which images each step sees depends on their number;
-    DataError: the images are not those that the run began with; CheckpointError: the teacher's weights are not.
+    Raises:
+        ConfigError: there are as many processes no longer, and which images each step sees depends on their number.
+        DataError: the images are not those that the run began with.
+        CheckpointError: the teacher's weights are not.
     """
     images, accelerator, folder = run.images, run.accelerator, run.folder
     fingerprints = {role: split.fingerprint for role, split in images.items()}
@@ -50,8 +54,8 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
         processes = before.get("processes", accelerator.num_processes)
         if images["train"].order_depends_on_processes and processes != accelerator.num_processes:
             raise ConfigError(
-                f"{folder} streams its images and began with {processes} process(es), which decides what each step sees: "
-                f"resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
+                f"{folder} streams its images and began with {counted(processes, 'process', 'processes')}, which decides what "
+                f"each step sees: resume it with as many (accelerate launch --num_processes {processes}), or begin a new run."
             )
         if before["fingerprints"] != fingerprints:
             raise DataError(f"The images have changed {since}.")
@@ -78,6 +82,19 @@ def record_facts(run: Run, command: str, *, resumed: bool) -> dict[str, Any]:
     if run.is_main:
         write_facts(folder, facts)
     return facts
+
+
+def gain_facts(run: Run, kept: Evaluation) -> dict[str, Any]:
+    """Return what run.json says of the gain of the ``kept`` weights over the start; nothing where the start was kept.
+
+    Points and their paired 95 % interval are of the validation split, which chose the epoch; no start sees the test split.
+    """
+    start, best = run.start, run.progress.best_epoch
+    if start is None or not best:
+        return {}
+    gain, *interval = kept.gain(start)
+    scores = {"split": "validation", "start": start.score, "epoch": best, "score": kept.score}
+    return {"gain": scores | {"gain": gain, "interval_95": interval, "images": len(kept)}}
 
 
 def run_facts(run: Run) -> dict[str, Any]:
@@ -138,7 +155,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
     facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():
-        facts["weights_sha256"] = sha256_of(weights)
+        facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
     return facts
 
 

@@ -1,11 +1,10 @@
 """A run's folder: made without touching anything that is there, with config.yaml, run.json, log.txt and a lock."""
 
-import json
 import logging
 import logging.handlers
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +17,18 @@ from botzoo.errors import CheckpointError, ConfigError
 from botzoo.options.command_line import parse_config
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import from_main, on_main
-from botzoo.util.files import free_name, no_link, read_or_copy, read_sealed, sealed, set_aside, write_json, write_text
+from botzoo.training.recording.checkpoint import BEST
+from botzoo.util.files import (
+    free_name,
+    no_link,
+    parse_json,
+    read_or_copy,
+    read_sealed,
+    sealed,
+    set_aside,
+    write_json,
+    write_text,
+)
 from botzoo.util.outgoing import last_part, public
 from botzoo.util.text import brief
 
@@ -27,15 +37,8 @@ log = logging.getLogger("botzoo")
 PATIENCE = 10
 """Seconds to wait for a folder: the workers of a run that was killed live on for some."""
 
-
 BEGINNING = {".lock", "checkpoints", "config.yaml", ".config.yaml.part", "run.json", ".run.json.part", "log.txt"}
-BEGINNING |= {
-    "metrics.jsonl",
-    "evaluation",
-    "tracker",
-    "checkpoints/best.safetensors",
-    "checkpoints/.best.safetensors.part",
-}
+BEGINNING |= {"metrics.jsonl", "evaluation", "tracker", str(BEST), f"{BEST.parent}/.{BEST.name}.part"}
 """What a run may have left that was killed before its first checkpoint, with the evaluation of what it starts from."""
 
 
@@ -45,7 +48,11 @@ def output_of(config: TrainConfig) -> Path:
 
 
 def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
-    """Make the folder of a new run; the same on every process. Raises ConfigError: it is in use, or cannot be written."""
+    """Make the folder of a new run; the same on every process.
+
+    Raises:
+        ConfigError: it is in use, or cannot be written.
+    """
 
     def make() -> Path:
         folder = output_of(config)
@@ -63,7 +70,8 @@ def open_folder(config: TrainConfig, accelerator: Accelerator) -> Path:
 def begin(folder: Path, config: TrainConfig, accelerator: Accelerator) -> None:
     """Write the options into the folder of a new run, which this process alone works in by now.
 
-    Raises ConfigError: another run has begun in it meanwhile.
+    Raises:
+        ConfigError: another run has begun in it meanwhile.
     """
     on_main(accelerator, lambda: check_output(config))
     if accelerator.is_main_process:
@@ -83,41 +91,43 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
 def read_facts(folder: Path, *, say: bool = True) -> dict[str, Any] | None:
     """Return what run.json said when it was written, None where the run was killed before.
 
-    Raises CheckpointError: it is damaged, and no checkpoint has a copy of it.
+    Raises:
+        CheckpointError: it is damaged, and no checkpoint has a copy of it.
     """
     path = folder / "run.json"
     if not path.exists() and not any(folder.glob("checkpoints/step-*/run.json")):
         return None
     try:
-        return read_or_copy(path, parse_facts, say=say)
+        facts: dict[str, Any] = read_or_copy(path, parse_json, say=say)
+        return facts
     except (OSError, ValueError) as error:
         cure = "no checkpoint has a copy of it, so begin the run again in another folder"
         raise CheckpointError(f"{path} is damaged ({brief(error)}), and {cure}.") from error
 
 
-def parse_facts(text: str) -> dict[str, Any]:
-    """Return the mapping in the text of a run.json; raise ValueError where it is none of ours."""
-    facts = json.loads(text)
-    if not isinstance(facts, dict):
-        raise ValueError("it holds no names and values")
-    for name, kind in {"command": str, "fingerprints": dict, "hardware": str}.items():
-        if not isinstance(facts.get(name), kind):
-            raise ValueError(f"it has no {name}")
-    return facts
+def mend(folder: Path, config: TrainConfig, facts: dict[str, Any], step: int) -> None:
+    """Write config.yaml and run.json anew where they are not as the run wrote them; those are set aside.
 
-
-def mend(folder: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
-    """Write config.yaml and run.json anew where they are not as the run wrote them; those are set aside."""
+    Options that somebody has edited hold from ``step`` on, which ``facts`` say from now on.
+    """
     path = folder / "config.yaml"
     try:
-        parse_config(read_sealed(path), path, type(config))
+        read_sealed(path)
     except (OSError, ValueError):
+        with suppress(OSError, ValueError):  # damaged otherwise, and ``config`` is a checkpoint's
+            parse_config(read_sealed(path, edited=True), path, type(config))
+            facts["edited"] = [*facts.get("edited", []), step]
+            log.warning(
+                "%s was edited: what it says holds from step %s on, and run.json and the card say so.", path, step
+            )
         set_aside(path)
         record_config(folder, config)
     try:
-        parse_facts(read_sealed(folder / "run.json"))
+        whole = parse_json(read_sealed(folder / "run.json"))
     except (OSError, ValueError):
         set_aside(folder / "run.json")
+        whole = None
+    if whole is None or whole.get("edited") != facts.get("edited"):
         write_facts(folder, facts)
 
 
@@ -138,7 +148,7 @@ def has_not_begun(folder: Path) -> bool:
     if names <= {".lock", "checkpoints", ".config.yaml.part"}:
         return True
     try:  # a config.yaml is ours where its first line says so
-        return bool(read_sealed(folder / "config.yaml", must=True))
+        return bool(read_sealed(folder / "config.yaml"))
     except (OSError, ValueError):
         return False
 
@@ -155,7 +165,8 @@ def usual_name(config: TrainConfig) -> Path:
 def working_in(folder: Path, accelerator: Accelerator) -> Iterator[None]:
     """Keep every other process that would write into ``folder`` out of it, until this one leaves it or dies.
 
-    Raises ConfigError: another one is at work in it, or it cannot be written.
+    Raises:
+        ConfigError: another one is at work in it, or it cannot be written.
     """
     lock = FileLock(folder / ".lock")
 

@@ -29,7 +29,7 @@ def open_records(run: Run, command: str, *, resumed: bool) -> None:
     if "precision" in run.facts:  # a run that goes on is given its precision by name, and had a reason for it
         run.precision = replace(run.precision, reason=run.facts["precision"]["reason"])
     if resumed and run.is_main:
-        mend(run.folder, run.config, run.facts)
+        mend(run.folder, run.config, run.facts, run.progress.step)
     # nothing where the run begins, also in a folder in which one was killed as it began
     run.history.take_up(checkpoint.place(run.folder / "checkpoints", run.progress.step) / "metrics.jsonl")
     start_tracker(run.config, run.accelerator, run.folder)
@@ -59,7 +59,8 @@ class Watch:
 def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: list[Tensor], watch: Watch) -> float:
     """Write a line of the mean loss over all processes since the last one, and return it.
 
-    Raises DivergedError: a loss is not finite.
+    Raises:
+        DivergedError: a loss is not finite.
     """
     # All at once: one wait for the GPU, and one exchange between the processes, for many steps.
     every: Tensor = run.accelerator.reduce(torch.stack(losses), "mean").cpu()

@@ -8,9 +8,10 @@ from torch import nn
 
 from botzoo.errors import ConfigError
 from botzoo.models.cost import state_per_weight
+from botzoo.training.recording.checkpoint import BEST
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import make_optimizer
-from botzoo.util.text import mib
+from botzoo.util.text import counted, mib
 
 
 def check_room(run: Run, folder: Path) -> None:
@@ -28,11 +29,13 @@ def check_room(run: Run, folder: Path) -> None:
     best = weights * (1 + min(run.config.soup or 0, epochs))
     # The newest is there before the oldest goes; the model comes when all checkpoints are written.
     most = best + max(min(written, kept + 1) * checkpoint, min(written, kept) * checkpoint + model)
-    places = [folder / "checkpoints" / "best.safetensors", *(folder / "checkpoints").glob("step-*/*")]
+    places = [folder / BEST, *(folder / "checkpoints").glob("step-*/*")]
     there = sum(file.stat().st_size for file in places if file.is_file())  # their room is used again
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if (free := shutil.disk_usage(existing).free) < most - there:
-        what = f"{min(written, kept + 1)} checkpoint(s) of {mib(checkpoint)} MiB, the best weights and the model"
+        what = (
+            f"{counted(min(written, kept + 1), 'checkpoint')} of {mib(checkpoint)} MiB, the best weights and the model"
+        )
         raise ConfigError(
             f"The run needs {mib(most - there)} MiB in {folder} ({what}), where {mib(free)} MiB are free: make room, or "
             f"begin with another --output or fewer --keep-checkpoints than {kept}."

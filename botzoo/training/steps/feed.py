@@ -12,6 +12,7 @@ from botzoo.data.order import Order
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import AugmentConfig
+from botzoo.util.text import epochs_words
 
 
 class Feed(Protocol):
@@ -36,11 +37,14 @@ class ImageFeed:
     """Augmented images in training, timm's own evaluation transform in evaluation.
 
     Attributes:
-        images, preprocessing: by role; how the network wants its input.
+        images: by role.
+        preprocessing: how the network wants its input.
         train_size, later_size: sides of the training crops of the first and the last epochs, in pixels.
         small_epochs: how many epochs are of ``train_size`` (progressive resizing), None for all.
-        crop_min, hflip: smallest area of the random crop, as a share of the image; probability of a horizontal flip.
-        augment, paper: what else is done to the pixels; whether crop and colour are those of the paper.
+        crop_min: smallest area of the random crop, as a share of the image.
+        hflip: probability of a horizontal flip.
+        augment: what else is done to the pixels.
+        paper: whether crop and colour are those of the paper.
         workers: processes that decode.
         pin: whether batches go into pinned memory, from which a GPU copies faster.
         own_transform: a user's own, in place of crop, flip and augmentation.
@@ -103,7 +107,7 @@ class ImageFeed:
         size = self.preprocessing.size
         if self.own_transform is not None:
             return f"{size} x {size} px; training images pass a transform of one's own"
-        when = f" in the first {self.small_epochs} epochs" if self.small_epochs is not None else ""
+        when = f" in the first {epochs_words(self.small_epochs)}" if self.small_epochs is not None else ""
         smaller = f", trained at {self.train_size} px{when}" if self.train_size != size else ""
         crop = f"random crops of {self.crop_min:.0%} to 100%" if self.crop_min < 1 else "whole images"
         more = [name if value is True else f"{name} {value:g}" for name, value in vars(self.augment).items() if value]

@@ -58,12 +58,14 @@ def make_optimizer(
     """Create any of timm's optimizers, or swats, over ``groups``.
 
     Args:
-        name, groups: in any case; as ``param_groups`` makes them.
+        name: in any case.
+        groups: as ``param_groups`` makes them.
         lr, momentum: replaced by the schedule's before each step; for the optimizers that have one.
         betas: of Adam and its kind; None for the optimizer's own.
         fused: take torch's fused kernel where there is one.
 
-    Raises ConfigError: there is no optimizer of that name, it has no pair of betas, or it cannot work here.
+    Raises:
+        ConfigError: there is no optimizer of that name, it has no pair of betas, or it cannot work here.
     """
     more: dict[str, Any] = {"betas": betas} if betas is not None else {}
     if name.lower() == "swats":
@@ -96,7 +98,8 @@ def make_swats(groups: list[ParamGroup], lr: float, betas: tuple[float, float] =
     learning rate itself. The schedule goes on in proportion to it: the rate found becomes part of the group's ``lr_scale``,
     which is saved with the optimizer's state. The first of ``betas`` is the momentum of SGD too.
 
-    Raises ConfigError: pytorch-optimizer is not installed.
+    Raises:
+        ConfigError: pytorch-optimizer is not installed.
     """
     try:
         from pytorch_optimizer import SWATS

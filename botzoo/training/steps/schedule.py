@@ -16,7 +16,8 @@ class Schedule:
     """Learning rate of every step: peak x warmup x decay. Nothing to prepare, save or restore.
 
     Attributes:
-        peak, cosine: learning rate after the warmup; whether it falls from there to 0 along a cosine.
+        peak: learning rate after the warmup.
+        cosine: whether it falls from there to 0 along a cosine.
         warmup_steps: less than total_steps.
         falls: the steps, rising, from each of which on it is ``factor``, in (0, 1], times what it was. They are known before
             the run except on a plateau, where the run adds them as they come and keeps them in its checkpoints.

@@ -16,6 +16,7 @@ from botzoo.models.create import Network, Start, create_model
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.training.distributed import same_everywhere
 from botzoo.util.hub import the_hub
+from botzoo.util.text import counted
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,15 @@ def make_teacher(
     Args:
         name: a name or name.tag of timm, ``hf-hub:owner/name``, ``local-dir:PATH`` or the folder of a finished run.
         class_names: the student's classes, which must be the teacher's, in their order.
-        student, crop: how the student's images are normalised; side of its training crops in pixels.
+        student: how the student's images are normalised.
+        crop: side of its training crops in pixels.
 
-    Raises ConfigError: its classes or the size of its input are not the student's; ModelError: there is no such model, or it
-    has no weights as safetensors; CheckpointError: the weights cannot be read or do not fit; DataError: they are not the same
-    for all processes; NetworkError: they are on the Hub, which cannot be reached.
+    Raises:
+        ConfigError: its classes or the size of its input are not the student's.
+        ModelError: there is no such model, or it has no weights as safetensors.
+        CheckpointError: the weights cannot be read or do not fit.
+        DataError: they are not the same for all processes.
+        NetworkError: they are on the Hub, which cannot be reached.
     """
     address = _address(name)
     _check_classes(address, _known_cfg(address), class_names)  # before weights of hundreds of MB are fetched
@@ -153,7 +158,7 @@ def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ..
     count, names = cfg.get("num_classes"), cfg.get("label_names")
     if count is not None and count != len(class_names):
         raise ConfigError(
-            f"The teacher {address} knows {count} classes and the data set has {len(class_names)}: {how}."
+            f"The teacher {address} knows {counted(count, 'class', 'classes')} and the data set has {len(class_names)}: {how}."
         )
     # A model of an older version may say fewer names than classes, or none.
     names = list(names.values() if isinstance(names, dict) else names or class_names)

@@ -31,7 +31,8 @@ class Trainer:
     Args:
         model: the bare network, already on the accelerator's device.
         optimizer: over the network's parameters; prepared by the accelerator here unless another trainer has done so.
-        objective, preprocessing: targets and loss; normalises the images on the device.
+        objective: targets and loss.
+        preprocessing: normalises the images on the device.
         schedule: learning rate of each step; may be replaced between steps.
         clip_grad, ema_decay: largest norm of the gradient; decay of the averaged weights; None for neither.
         teacher: returns a teacher's logits (N, K), without gradients, of the network's input; None without distillation.

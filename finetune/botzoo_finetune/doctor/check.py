@@ -15,13 +15,13 @@ from botzoo.data.images import Images
 from botzoo.data.open import source_options
 from botzoo.data.parallel import in_order
 from botzoo.data.sources.find import find_images, names_by_split
-from botzoo.errors import BotzooError, ConfigError, DataError, ModelError
+from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, printable
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_json, write_text
-from botzoo.util.text import listing, shorten, under
+from botzoo.util.text import counted, listing, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor import duplicates, labels, page, placeholders, quick
 from botzoo_finetune.doctor.findings import Finding, Report, Roll
@@ -37,7 +37,9 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
     They go into the folder --output, by default ``check``, numbered where that exists. ``callbacks`` are those of the
     run that may follow, and are checked with the rest.
 
-    Raises DataError: there is no such data set; BotzooError: another option cannot be used; nothing is written.
+    Raises:
+        DataError: there is no such data set.
+        BotzooError: another option cannot be used; nothing is written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--check is the work of one process: start it without the launcher.")
@@ -60,7 +62,11 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
 
 
 def unusable(config: FinetuneConfig, error: DataError) -> Report:
-    """Return what is found in a data set that is there but cannot be trained on; raise ``error`` where there is none."""
+    """Return what is found in a data set that is there but cannot be trained on.
+
+    Raises:
+        DataError: ``error``, where there is no data set.
+    """
     options = source_options(config.data, config.labels)
     findings = [Finding("usable", str(error))]
     try:
@@ -110,7 +116,15 @@ def examine(run: Run) -> Report:
         accuracy, noise = estimated.accuracy, estimated.noise if estimated.meaningful else None
     findings += quick.check_sizes(roll.shapes, run.preprocessing.size)
     remarks, sizes = [*run.data.notes, *why_not, *how_alike], quick.measure(roll.shapes, run.preprocessing.size)
-    return Report(run.data.name, roll, roll.counts, findings, remarks, sizes, accuracy, noise)
+    return Report(run.data.name, roll, roll.counts, named_once(findings), remarks, sizes, accuracy, noise)
+
+
+def named_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out what is found of images that are blank or placeholders, and so are to be removed in any case."""
+    removed = {i for f in findings if f.check in ("blank", "placeholder") and f.look for i in f.images}
+    return [
+        f for f in findings if f.check in ("blank", "placeholder") or not f.images or not removed.issuperset(f.images)
+    ]
 
 
 def quick_findings(roll: Roll) -> list[Finding]:
@@ -154,7 +168,9 @@ def estimate_labels(run: Run, roll: Roll) -> tuple[labels.Estimate | None, list[
     """Return the estimate that labels are compared with, and a remark where they are not, or not all of them."""
     unchecked, classes = "labels were not checked:", len(roll.class_names)
     if len(roll) * classes > labels.LARGEST:
-        return None, [f"{unchecked} {len(roll):,} images of {classes:,} classes would take too much memory"]
+        return None, [
+            f"{unchecked} {counted(len(roll), 'image')} of {counted(classes, 'class', 'classes')} would take too much memory"
+        ]
     extract = Extractor(run)
     try:
         rows = np.concatenate([extract(role) for role in roll.role_names])
@@ -167,8 +183,8 @@ def estimate_labels(run: Run, roll: Roll) -> tuple[labels.Estimate | None, list[
         why = f"Cohen's kappa of labels and estimate is {found.kappa:.2f}, below {labels.MEANINGFUL}"
         return found, [f"{unchecked} {why}, so most of what contradicts it would be its own mistakes"]
     rare = int((~found.estimated).sum())
-    too_few = f"their classes have fewer than {labels.FOLDS}"
-    return found, [f"labels of {rare} image(s) were not checked: {too_few}"] if rare else []
+    too_few = f"in classes of fewer than {labels.FOLDS}"
+    return found, [f"{unchecked} those of {counted(rare, 'image')}, {too_few}"] if rare else []
 
 
 class QuickCheck(Callback):
@@ -186,6 +202,6 @@ class QuickCheck(Callback):
         leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
         odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
         parts = [f.reason for f in found if f.look and not f.images]
-        parts += [f"{leaks:,} file(s) are in more than one split"] if leaks else []
-        parts += [f"{odd:,} image(s) are tiny or very long"] if odd else []
-        return [("check", f"{shorten('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []
+        parts += [f"in more than one split: {counted(leaks, 'file')}"] if leaks else []
+        parts += [f"tiny or very long: {counted(odd, 'image')}"] if odd else []
+        return [("check", f"{printable('; '.join(parts), 500)} (see botzoo-finetune --check)")] if parts else []

@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
 from botzoo.util.outgoing import as_html, one_line
-from botzoo.util.text import shorten, under
+from botzoo.util.text import counted, under
 from botzoo_finetune.doctor.findings import Check, Finding, Report
 
 ADVICE: dict[Check, str] = {
@@ -59,8 +59,8 @@ def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
 def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
-    several = f": {sizes} images in {len(report.roll.class_names)} classes" if sizes else ""
-    remarks = (shorten(remark, 500) for remark in report.remarks)
+    several = f": {sizes} images in {counted(len(report.roll.class_names), 'class', 'classes')}" if sizes else ""
+    remarks = (printable(remark, 500) for remark in report.remarks)
     yield from under("data", [f"{report.dataset}{several}", *remarks, *facts(report)], WIDTH)
     for check, findings in by_check(report):
         look = sum(finding.look for finding in findings)
@@ -68,7 +68,7 @@ def lines(report: Report) -> Iterator[str]:
         if rest := len(findings) - look:
             counts.append(f"{rest:,} worth knowing" if look else "worth knowing")
         first = sorted(findings, key=lambda finding: not finding.look)[:SHOWN]
-        shown = [f"  {shorten(with_names(report, finding), 400)}" for finding in first]
+        shown = [f"  {printable(with_names(report, finding), 400)}" for finding in first]
         shown += [f"  and {len(findings) - SHOWN:,} more"] if len(findings) > SHOWN else []
         yield from under(check, [": ".join(filter(None, [", ".join(counts), ADVICE[check]])), *shown], WIDTH)
     yield from under("result", [verdict(report)], WIDTH)
@@ -96,7 +96,7 @@ def verdict(report: Report) -> str:
         return "nothing to look at"
     look = [finding for finding in report.findings if finding.look]
     images = {i for finding in look for i in finding.images}
-    return f"{len(look):,} finding(s) to look at" + (f", of {len(images):,} image(s)" if images else "")
+    return f"{counted(len(look), 'finding')} to look at" + (f", of {counted(len(images), 'image')}" if images else "")
 
 
 def to_look_at(report: Report) -> Iterator[str]:
@@ -168,7 +168,7 @@ def section(report: Report, check: Check, findings: list[Finding]) -> str:
     for finding in findings[:FINDINGS]:
         wide, quiet = "" if finding.images else " wide", "" if finding.look else " quiet"
         shown, rest = "\n".join(figure(report, i) for i in finding.images[:GROUP]), len(finding.images) - GROUP
-        more = f"<p>and {rest:,} more images, in check.json</p>" if rest > 0 else ""
+        more = f"<p>and {counted(rest, 'more image')}, in check.json</p>" if rest > 0 else ""
         box = f'<p>{as_html(finding.reason)}</p><div class="images">{shown}</div>{more}'
         boxes.append(f'<div class="finding{wide}{quiet}">{box}</div>')
     head = f'<h2>{as_html(check.capitalize())} ({len(findings):,})</h2><p class="quiet">{as_html(ADVICE[check])}</p>'

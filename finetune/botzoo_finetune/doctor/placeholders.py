@@ -1,13 +1,14 @@
 """Pictures that stand for images that could not be fetched: many data sets hold them, under any label."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from botzoo_finetune.doctor.duplicates import BLANK, groups_of, short_digests
+from botzoo_finetune.doctor.duplicates import BLANK, short_digests
 from botzoo_finetune.doctor.findings import Finding, Roll
 
 _PICTURE = r"(image|img|photo|pic(ture)?)s?"
@@ -31,24 +32,30 @@ def flatness(image: Image.Image) -> float:
 def check_placeholders(roll: Roll, contrasts: NDArray[np.uint8], flat: NDArray[np.float64]) -> list[Finding]:
     """Find placeholders by their names, by showing next to nothing, and by being there again and again under several labels.
 
-    ``contrasts`` and ``flat``, shape (N,), are what ``duplicates.contrast`` and ``flatness`` say of each image; those of one
-    colour are left to ``duplicates.check_blank``.
+    Images of the same bytes are one finding. ``contrasts`` and ``flat``, shape (N,), are what ``duplicates.contrast`` and
+    ``flatness`` say of each image; those of one colour are left to ``duplicates.check_blank``.
     """
-    found: dict[tuple[int, ...], list[str]] = {}
-    for i in range(len(roll)):
-        if NAMES.search(Path(roll.entry(i).name).stem):
-            found[i,] = ["is named as a placeholder is"]
-    odd = (flat >= FLAT) & (contrasts > BLANK) & (np.median(flat) <= USUAL)
-    for i in np.flatnonzero(odd).tolist():
-        found.setdefault((i,), []).append(f"shows next to nothing: {flat[i]:.0%} of it is one grey")
-    for group in groups_of(short_digests(roll.digests)):
-        labels = len(np.unique(roll.labels[group]))
-        if labels > 1 and len(group) >= REPEATED:
-            found[tuple(group.tolist())] = [f"the same picture is there {len(group)} times under {labels} labels"]
-    text = "it may stand for an image that could not be fetched"
-    # A picture on black or white may show next to nothing and still be one of its class: that alone is worth knowing only.
-    nothing = {(i,) for i in np.flatnonzero(odd).tolist()}
-    return [
-        Finding("placeholder", f"{', and '.join(why)}: {text}", at, look=len(why) > 1 or at not in nothing)
-        for at, why in found.items()
-    ]
+    flattest, findings = FLAT if np.median(flat) <= USUAL else np.inf, []
+    for group in same_bytes(roll):
+        lead, why = group[0], []
+        if contrasts[lead] <= BLANK:
+            continue
+        if any(NAMES.search(Path(roll.entry(i).name).stem) for i in group):
+            why.append("is named as a placeholder is")
+        if len(group) >= REPEATED and (labels := len(np.unique(roll.labels[group]))) > 1:
+            why.append(f"the same picture is there {len(group)} times under {labels} labels")
+        look = bool(why)  # a picture on black or white may show next to nothing and still be one of its class
+        if flat[lead] >= flattest:
+            why.append(f"shows next to nothing: {flat[lead]:.0%} of it is one grey")
+        if why:
+            text = f"{', and '.join(why)}: it may stand for an image that could not be fetched"
+            findings.append(Finding("placeholder", text, tuple(group), look))
+    return findings
+
+
+def same_bytes(roll: Roll) -> Iterator[list[int]]:
+    """Yield the places of the images of the same bytes, in rising order; most are alone."""
+    keys = short_digests(roll.digests)
+    order = np.argsort(keys, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+        yield group.tolist()

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.util.text import listing
+from botzoo.util.text import counted, listing
 from botzoo_finetune.doctor.findings import Finding, Sizes
 
 FEW = 5  # a class with fewer training images can hardly be learned
@@ -65,7 +65,7 @@ def check_counts(trained: NDArray[np.int64], class_names: Sequence[str]) -> list
     if there:
         most, least = max(there, key=lambda k: trained[k]), min(there, key=lambda k: trained[k])
         if (ratio := trained[most] / trained[least]) >= IMBALANCE:
-            sizes = f"{trained[most]:,} training images, {class_names[least]!r} {trained[least]:,}"
+            sizes = f"{counted(trained[most], 'training image')}, {class_names[least]!r} {trained[least]:,}"
             found.append(f"the classes are out of balance, {ratio:.0f} to 1: {class_names[most]!r} has {sizes}")
     return [Finding("counts", text) for text in found]
 

@@ -12,7 +12,7 @@ from botzoo.models.cost import count_macs, count_parameters
 from botzoo.training.distributed import from_main
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
-from botzoo.util.text import table, under
+from botzoo.util.text import counted, table, under
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing.first_look import keep_json, new_folder, reported
 from botzoo_finetune.transfer.features import Extractor, unmeasured
@@ -53,8 +53,9 @@ def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list
     A model is what --model takes, or MODEL=WEIGHTS with weights that --pretrained takes. With --output the ranking is written
     as compare.json too.
 
-    Raises ConfigError: there are fewer than two, or one is named twice; BotzooError: one of them cannot be probed; its name
-    is in front.
+    Raises:
+        ConfigError: there are fewer than two, or one is named twice.
+        BotzooError: one of them cannot be probed; its name is in front.
     """
     names = [name.strip() for name in models.split(",")]
     if len(names) < 2 or "" in names or len(set(names)) < len(names):
@@ -117,4 +118,4 @@ def ranking(rows: Sequence[Row]) -> Iterator[str]:
     close = f"; {', '.join(others)} may be as good" if others else ""
     take = with_weights(FinetuneConfig(), best.model)
     words = f"--model {take.model}" + (f" --pretrained {take.pretrained}" if take.pretrained else "")
-    yield from under("best", [f"{words}, by a linear classifier on {best.images:,} validation images{close}"])
+    yield from under("best", [f"{words}, by a linear classifier on {counted(best.images, 'validation image')}{close}"])

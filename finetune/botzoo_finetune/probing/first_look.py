@@ -27,7 +27,7 @@ from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
-from botzoo.util.text import under
+from botzoo.util.text import counted, under
 from botzoo_finetune import auto
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import outcomes
@@ -46,7 +46,10 @@ class Look:
 
     The test split is not looked at. Every process has to ask for the same, and gets the same.
 
-    The network is looked at as it is when the first question is asked. Raises ConfigError where there is ``no_probe``.
+    The network is looked at as it is when the first question is asked.
+
+    Raises:
+        ConfigError: the data set is not probed, see ``no_probe``.
     """
 
     def __init__(self, run: Draft | Run) -> None:
@@ -65,21 +68,31 @@ class Look:
     def probe(self) -> probes.Probe:
         """The best classifier, fitted on the training images and evaluated on the validation images.
 
-        Raises ConfigError: the images are streamed; DataError: the features of all training images are the same; ModelError:
-        features are NaN or infinite.
+        Raises:
+            ConfigError: the images are streamed.
+            DataError: the features of all training images are the same.
+            ModelError: features are NaN or infinite.
         """
         classes, seed = len(self.run.data.class_names), self.run.config.seed
         return self._asked(outcomes.PROBE, lambda: probes.probe(*self._rows, classes, seed))
 
     @cached_property
     def outlook(self) -> probes.Outlook:
-        """What else the features tell of images of one label each; raises as ``probe`` does."""
+        """What else the features tell of images of one label each.
+
+        Raises:
+            BotzooError: as of ``probe``.
+        """
         found, seed = self.probe, self.run.config.seed
         return self._asked(outcomes.OUTLOOK, lambda: probes.outlook(found, *self._rows, seed))
 
     @cached_property
     def start(self) -> probes.Linear:
-        """The classifier that fine-tuning starts from; raises as ``probe`` does."""
+        """The classifier that fine-tuning starts from.
+
+        Raises:
+            BotzooError: as of ``probe``.
+        """
         found, seed = self.probe, self.run.config.seed
         return self._asked(outcomes.START, lambda: probes.gentle(found, *self._rows[:2], seed))
 
@@ -211,7 +224,8 @@ class ChooseForData(Callback):
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
-    Raises BotzooError: what a run would raise before its first step.
+    Raises:
+        BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
     look = reported(setup.set_up(unmeasured(config), given=given, own=own))
@@ -223,7 +237,11 @@ def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, o
 
 
 def reported(run: Run) -> Look:
-    """Return the look that is reported of; raises ConfigError where an image may have several labels."""
+    """Return the look that is reported of.
+
+    Raises:
+        ConfigError: an image may have several labels.
+    """
     if not run.task.one_label:
         raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} may have several.")
     return Look(run)
@@ -232,7 +250,8 @@ def reported(run: Run) -> Look:
 def new_folder(config: FinetuneConfig, flag: str) -> Path | None:
     """Return the folder that a look at the data with ``flag`` is to be written into, None where there is no --output.
 
-    Raises ConfigError: it is in use, or there is nothing to look with.
+    Raises:
+        ConfigError: it is in use, or there is nothing to look with.
     """
     if config.scratch:
         raise ConfigError(f"--scratch has no features to {flag}: leave one of the two out.")
@@ -254,20 +273,24 @@ def lines(look: Look) -> Iterator[str]:
     network, sizes = run.network, ", ".join(f"{len(images):,} {role}" for role, images in run.images.items())
     one_each = "default: every class has one image only of those it is chosen on"
     how = f"{probe.folds}-fold cross-validation" if probe.folds else one_each
-    share = f"top-1 {evaluation.top1:.2f} % on {len(evaluation):,} validation images"
+    share = f"top-1 {evaluation.top1:.2f} % on {counted(len(evaluation), 'validation image')}"
     more = seen.with_twice_the_images
-    yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
+    yield from under(
+        "data", [f"{run.data.name}: {sizes} images in {counted(len(run.data.class_names), 'class', 'classes')}"]
+    )
     width = len(probe.linear.weight[0])
     yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
     yield from under("input", input_lines(network))
-    fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
-    near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
+    fit = f"linear classifier of {counted(probe.images, 'training image')} (logistic regression, C {probe.strength:g}, {how})"
+    near = f"its {counted(seen.neighbours, 'nearest training image')} alone: {seen.knn_top1:.2f} %"
     error = f"expected calibration error {100 * probe.calibration_error:.1f} %"
     first = f"{share} (95 % interval {low:.2f} to {high:.2f}), {look.after}"
     yield from under("probe", [first, fit, near, error])
-    curve = ", ".join(f"{n:,} images: {top1:.1f} %" for n, top1 in seen.curve)
-    twice = [f"twice as many: about {more:.1f} %, if the error goes on falling as it has"] if more is not None else []
-    yield from under("more data", [curve, *twice])
+    curve = ", ".join(f"{counted(n, 'image')}: {top1:.1f} %" for n, top1 in seen.curve)
+    twice = f"what twice as many would bring cannot be told from {counted(len(evaluation), 'validation image')}"
+    if more is not None:
+        twice = f"twice as many: about {more:.1f} %, if the error goes on falling as it has"
+    yield from under("more data", [curve, twice])
     yield from class_table(class_figures(evaluation, run.data.class_names))
     yield from under("next", ["the same command without --probe fine-tunes, starting from this classifier"])
 

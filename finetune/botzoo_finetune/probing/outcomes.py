@@ -6,7 +6,6 @@ named ``VALUES`` being JSON of the other values. KEY is the SHA-256 of everythin
 """
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,14 +15,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from botzoo.tasks.find import task_for
-from botzoo.util.cache import Store
+from botzoo.util.cache import PROBES
 from botzoo_finetune.probing.probe import Linear, Outlook, Probe
-
-log = logging.getLogger("botzoo")
 
 T = TypeVar("T")
 VALUES = "values in JSON"
-STORE = Store("probes", ".probe", "results of a probe", "fitted")
 Arrays = dict[str, NDArray[Any]]
 Values = dict[str, Any]
 
@@ -67,7 +63,7 @@ def recall(form: Form[T], key: str) -> T | None:
         arrays = load(content.tobytes())
         return form.unpack(arrays, json.loads(arrays.pop(VALUES).tobytes()))
 
-    return STORE.open(key, read)
+    return PROBES.open(key, read)
 
 
 def keep(form: Form[T], key: str, outcome: T) -> None:
@@ -75,8 +71,4 @@ def keep(form: Form[T], key: str, outcome: T) -> None:
     packed, values = form.pack(outcome)
     arrays = {name: np.ascontiguousarray(array) for name, array in packed.items()}  # safetensors takes it for granted
     arrays[VALUES] = np.frombuffer(json.dumps(values).encode(), np.uint8)
-    try:
-        with STORE.writing(key) as draft:
-            draft.write(save(arrays))
-    except OSError as error:
-        log.warning("The %s cannot be kept in %s (%s): it is fitted again next time.", form.name, STORE.folder, error)
+    PROBES.keep(key, save(arrays))

@@ -23,7 +23,7 @@ from botzoo.tasks.find import task_for
 
 Labels = NDArray[Any]  # int64 (N,), or uint8 (N, K) where an image may have several
 Rows = NDArray[np.floating[Any]]
-VERSION = 3  # of how a probe is fitted and evaluated; what was kept of another version is not looked at
+VERSION = 4  # of how a probe is fitted and evaluated; what was kept of another version is not looked at
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the regularisation that are tried, scikit-learn's C, on centred features of variance 1.
 All features are scaled alike: those that hardly vary would get huge weights otherwise, and fine-tuning huge gradients."""
@@ -40,6 +40,10 @@ NEIGHBOURS = 20
 SHARES = (1 / 8, 1 / 4, 1 / 2)  # of the training images, for the curve of how accuracy grows with them
 ITERATIONS = 300
 LOGITS = 1 << 22  # that are evaluated at once, each of which takes 20 bytes
+TELLING = (
+    2.0  # percentage points either way that the gain of more images may be off by, with 95 % confidence, to be told
+)
+MISTAKES = 10  # among the validation images, from which on their share is about normally distributed
 COMPARED, ROUNDING = 1000, 2e-3
 """Rows that are compared at a time, and of the largest number of a row what may be rounding: two units of half precision."""
 
@@ -95,23 +99,34 @@ class Outlook:
         neighbours: how many nearest training images vote.
         knn_top1: accuracy of their vote on the validation split, in per cent.
         curve: (training images, top-1 in per cent) of classifiers fitted on more and more of them, the last on all.
+        held_out: validation images, M, that all of them were evaluated on.
     """
 
     neighbours: int
     knn_top1: float
     curve: tuple[tuple[int, float], ...]
+    held_out: int
 
     @property
     def with_twice_the_images(self) -> float | None:
-        """Accuracy to be expected of twice as many training images, in per cent; None where the curve tells nothing.
+        """Accuracy to be expected of twice as many training images, in per cent; None where the curve tells too little.
 
-        The error falls as a power of the number of images: a line through the curve in logarithms, drawn out to 2 N.
+        The error e falls as a power of the number of images: a line through the curve in logarithms, drawn out to 2 N. As a
+        share of M images ln e has a variance of (1 - e) / (e M). By that, and by how far the points are off the line, the
+        slope has a standard error; None where 1.96 of them move the forecast by more than ``TELLING`` points, or mistakes
+        are fewer than ``MISTAKES``. An error of 30 % takes some 300 validation images, also with all points on the line.
         """
         images, top1 = (np.array(column, float) for column in zip(*self.curve, strict=True))
-        if len(images) < 3 or (top1 >= 100).any():
+        x, error = np.log(images) - np.log(images).mean(), 1 - top1 / 100
+        if len(images) < 3 or error.min() * self.held_out < MISTAKES:
             return None
-        slope, _ = np.polyfit(np.log(images), np.log(100 - top1), 1)
-        return 100 - float((100 - top1[-1]) * 2 ** min(slope, 0.0))
+        slope = float(x @ np.log(error) / (x @ x))
+        off = np.log(error) - np.log(error).mean() - slope * x
+        scatter = float(off @ off / (len(x) - 2) / (x @ x))
+        drawn = float(x**2 @ ((1 - error) / (error * self.held_out)) / (x @ x) ** 2)
+        left = 100 * float(error[-1]) * 2 ** min(slope, 0.0)
+        doubt = 1.96 * max(scatter, drawn) ** 0.5 * float(np.log(2)) * left
+        return 100 - left if doubt <= TELLING else None
 
 
 def probe(
@@ -162,7 +177,7 @@ def outlook(
     curve[len(labels)] = found.evaluation.top1
     neighbours = min(NEIGHBOURS, len(labels))
     knn = nearest_neighbours(features, labels, held_out, held_out_labels, neighbours)
-    return Outlook(neighbours, knn, tuple(sorted(curve.items())))
+    return Outlook(neighbours, knn, tuple(sorted(curve.items())), len(held_out_labels))
 
 
 def fitted_on(labels: Labels, classes: int, seed: int) -> NDArray[np.int64]:

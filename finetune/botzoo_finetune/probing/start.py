@@ -15,6 +15,7 @@ from botzoo.training.distributed import from_main
 from botzoo.training.run import evaluate_split, keep_best
 from botzoo.training.state import Run
 from botzoo.util.files import differing_from, sha256_of
+from botzoo.util.text import counted
 from botzoo_finetune.probing import probe as probes
 from botzoo_finetune.probing.first_look import Look, in_part, no_probe
 
@@ -32,27 +33,29 @@ class StartFromProbe(Callback):
     where the body stays ``frozen``; elsewhere from one with smaller weights, which pass smaller gradients on to the body.
 
     Nothing is done where the classifier came with the weights, is no linear layer, or the images are streamed.
+
+    Args:
+        frozen: whether the body stays as it is.
+        evaluates: False where no step is taken, so that there is nothing to beat the start.
     """
 
-    def __init__(self, frozen: bool = False) -> None:
-        self.frozen = frozen
+    def __init__(self, frozen: bool = False, *, evaluates: bool = True) -> None:
+        self.frozen, self.evaluates = frozen, evaluates
         self.probe: probes.Linear | None = None
-        self.start: Evaluation | None = None  # of candidate 0
-        self.sha256 = ""  # of the file of its answers
-        self.best: dict[str, Any] = {}  # the best epoch so far beside it, as run.json has it
+        self.sha256 = ""  # of the file of candidate 0's answers
 
     def state(self) -> dict[str, Any]:
-        """Return how the best epoch compares, and the digest of what it is compared with."""
-        return {"sha256": self.sha256, "best": self.best} if self.sha256 else {}
+        """Return the digest of what the run is compared with at its end."""
+        return {"sha256": self.sha256} if self.sha256 else {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on comparing with it."""
-        self.sha256, self.best = state["sha256"], state["best"]
+        self.sha256 = state["sha256"]
 
     def on_train_start(self, run: Run) -> None:
         """Fit the probe and evaluate the network with it, before the first step; of a run that goes on, recall the answers."""
         if run.progress.step:
-            self.start = recalled(run, self.sha256) if self.sha256 else None
+            run.start = recalled(run, self.sha256) if self.sha256 else None
             return
         layer, report = probes.linear_classifier(run.model), run.network.start.report
         whole = all(isinstance(images, Images) for images in run.images.values())
@@ -67,17 +70,21 @@ class StartFromProbe(Callback):
         probes.start_classifier(layer, self.probe if self.frozen else look.start)
         run.trainer.restart_average()  # which holds the classifier that the network came with
         low, high = seen.interval()
-        share = f"{seen.score:.2f} % on {len(seen):,} validation images (95 % interval {low:.2f} to {high:.2f})"
+        share = (
+            f"{seen.score:.2f} % on {counted(len(seen), 'validation image')} (95 % interval {low:.2f} to {high:.2f})"
+        )
         log.info("%-10s %s by a linear classifier on the network's features, %s", "probe", share, look.after)
         which = "it" if self.frozen else "one with smaller weights"
         log.info("%-10s the classifier starts from %s (LP-FT); the whole report: --probe", "", which)
+        if not self.evaluates:
+            return
         with self._as_probed(run):
-            self.start = evaluate_split(run, "validation")
+            run.start = evaluate_split(run, "validation")
         run.trainer.start_epoch()  # back into training mode
 
     def on_open(self, run: Run) -> None:
         """Keep the weights of candidate 0, which an epoch has to beat, and its answers."""
-        start = self.start
+        start = run.start
         if run.progress.step or start is None:
             return
         with self._as_probed(run):
@@ -91,21 +98,6 @@ class StartFromProbe(Callback):
         self.sha256 = from_main(run.accelerator, write)
         figure = f"validation {run.task.headline.figure} {start.score:.2f} %, loss {start.loss:.4f}"
         log.info("%-10s %s: the frozen network with its probe, kept unless an epoch is better", "start", figure)
-
-    def on_epoch_end(self, run: Run, evaluation: Evaluation) -> None:
-        """Compare the best epoch so far with candidate 0, image by image."""
-        start = self.start
-        if start is None or evaluation.score <= self.best.get("score", -1.0):
-            return
-        gain, low, high = evaluation.gain(start)
-        epoch = -(-run.progress.step // run.order.steps_per_epoch)
-        interval = {"gain": gain, "interval_95": [low, high], "images": len(evaluation)}
-        self.best = {"start": start.score, "epoch": epoch, "score": evaluation.score, **interval}
-
-    def on_train_end(self, run: Run) -> None:
-        """Say in run.json what training has gained, where the weights are those of the best epoch or of the start."""
-        if self.best and "soup" not in run.facts and run.progress.best_epoch in (0, self.best["epoch"]):
-            run.facts["gain"] = self.best
 
     @contextmanager
     def _as_probed(self, run: Run) -> Iterator[None]:

@@ -15,12 +15,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.util.cache import DIGEST_BYTES, Store
+from botzoo.util.cache import DIGEST_BYTES, FEATURES
 
 Features = NDArray[np.float16]
 """Shape (N, D), rows in the order of the images; to be read only."""
 HEADER = 4096  # bytes of a file that its header is somewhere in
-STORE = Store("features", ".npy", "features", "computed")
 
 
 def open_features(key: str, images: int) -> Features | None:
@@ -35,16 +34,20 @@ def open_features(key: str, images: int) -> Features | None:
             raise ValueError(f"it holds {found.dtype} {found.shape}")
         return found
 
-    return STORE.open(key, read)
+    return FEATURES.open(key, read)
 
 
 def write_features(key: str, batches: Iterator[Features], total: int) -> None:
-    """Keep the features of ``total`` images, which come batch by batch; raises OSError, leaving nothing behind."""
+    """Keep the features of ``total`` images, which come batch by batch.
+
+    Raises:
+        OSError: they cannot be written; nothing is left behind.
+    """
 
     def kept(key: str) -> bool:
         return open_features(key, total) is not None
 
-    with STORE.writing(key, kept) as draft:
+    with FEATURES.writing(key, kept) as draft:
         for batch in batches:
             if not draft.file.tell():
                 header = {"descr": "<f2", "fortran_order": False, "shape": (total, batch.shape[1])}
@@ -54,9 +57,12 @@ def write_features(key: str, batches: Iterator[Features], total: int) -> None:
 
 
 def reserve(file: BinaryIO, size: int) -> None:
-    """Take so many bytes of the disk for a file, where that can be asked for; raises OSError where there is no room.
+    """Take so many bytes of the disk for a file, where that can be asked for.
 
     A disk that is too small is known of before the features are computed then, not after most of them.
+
+    Raises:
+        OSError: there is no room.
     """
     if hasattr(os, "posix_fallocate"):
         try:

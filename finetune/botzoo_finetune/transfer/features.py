@@ -29,8 +29,9 @@ from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
 from botzoo.training.state import Draft, Run
+from botzoo.util.cache import FEATURES
 from botzoo.util.private import has_matrix_unit
-from botzoo_finetune.transfer.feature_store import STORE, Features, open_features, write_features
+from botzoo_finetune.transfer.feature_store import Features, open_features, write_features
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
 log = logging.getLogger("botzoo")
@@ -91,7 +92,9 @@ class Extractor:
 
         ``view`` says how each image is augmented; without it, images are shown as evaluation does.
 
-        Raises ConfigError: the images are streamed; ModelError: features are NaN or infinite.
+        Raises:
+            ConfigError: the images are streamed.
+            ModelError: features are NaN or infinite.
         """
         images, key = self._images(role), self.key(role, view)
         mine: list[Features] = []
@@ -176,7 +179,7 @@ class Extractor:
             write_features(key, self._batches(images, view), len(images))
             found = open_features(key, len(images))
         except OSError as error:
-            log.warning("Features are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
+            log.warning("Features are held in memory: they cannot be kept in %s (%s).", FEATURES.folder, error)
             found = None
         return found if found is not None else np.concatenate(list(self._batches(images, view)))
 

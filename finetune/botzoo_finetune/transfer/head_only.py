@@ -23,6 +23,7 @@ from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.trainer import Trainer
+from botzoo.util.text import counted
 from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
 from botzoo_finetune.transfer.features import Body, Extractor, View
@@ -85,7 +86,10 @@ class FeatureFeed:
 
     def describe(self) -> str:
         """Say what the classifier is trained on, for the plan."""
-        size, others = self.whole.preprocessing.size, f", {self.views - 1} augmented view(s)" if self.views > 1 else ""
+        size, others = (
+            self.whole.preprocessing.size,
+            f", {counted(self.views - 1, 'augmented view')}" if self.views > 1 else "",
+        )
         return f"features of each image at {size} x {size} px{others}, computed once and kept (--views)"
 
     def features(self, role: str, number: int = 0) -> Features:

@@ -16,12 +16,16 @@ from botzoo.models.layers import head_names, keep_statistics
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.training.steps.optimizer import LrScale, scale_lr
+from botzoo.util.text import counted, epochs_words
 
 
 def stages(model: nn.Module) -> list[list[str]]:
     """Return the names of a timm network's parameters but the classifier's: the stem's first, then stage by stage.
 
-    They are split as the network's own coarse ``group_matcher`` does. Raises ConfigError: it has none.
+    They are split as the network's own coarse ``group_matcher`` does.
+
+    Raises:
+        ConfigError: it has none.
     """
     if not hasattr(model, "group_matcher"):
         raise ConfigError(f"{type(model).__name__} does not name its stages: use --freeze none or --freeze backbone.")
@@ -60,7 +64,7 @@ class Freeze(Callback):
         if self.unfreeze_every is not None:
             stages(network.model)
         if self.freeze.isdecimal() and int(self.freeze) >= (n := len(stages(network.model))):
-            has = f"{network.architecture} has a stem and {n - 1} stages"
+            has = f"{network.architecture} has a stem and {counted(n - 1, 'stage')}"
             raise ConfigError(f"--freeze is {self.freeze} and {has}: give 0 (the stem) to {n - 1}, none or backbone.")
 
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
@@ -68,7 +72,7 @@ class Freeze(Callback):
         if self.freeze != "none":
             yield "model", f"frozen: {self.freeze}"
         if self.unfreeze_every:
-            yield "model", f"one more stage is trained every {self.unfreeze_every} epoch(s)"
+            yield "model", f"one more stage is trained every {epochs_words(self.unfreeze_every)}"
 
     def on_epoch_start(self, run: Run, epoch: int) -> None:
         """Freeze and unfreeze in place."""

@@ -27,7 +27,10 @@ TOGETHER = 32 << 20  # bytes of decoded images that are resized together, at mos
 def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocessing) -> Tensor:
     """Return images [first, last) resized and cropped as evaluation does: uint8 (N, 3, size, size), channels last in memory.
 
-    The ``crop_mode`` of ``preprocessing`` is "center". Raises DataError: an image can no longer be read.
+    The ``crop_mode`` of ``preprocessing`` is "center".
+
+    Raises:
+        DataError: an image can no longer be read.
     """
     shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
     if (shapes == shapes[0]).all() and 3 * shapes.prod(1).sum() <= TOGETHER:

@@ -105,7 +105,7 @@ def test_before_training_one_line_says_what_is_in_two_splits(
     assert "\ncheck " not in capsys.readouterr().out
     shutil.copyfile(splits / "test" / "class0" / "10.png", splits / "train" / "class0" / "copy.png")
     assert command(*plan) == 0
-    assert "\ncheck      1 file(s) are in more" in capsys.readouterr().out
+    assert "\ncheck      in more than one split: 1 file (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,24 @@ def test_one_picture_under_several_labels_is_named_from_three_times_on(
         shutil.copyfile(data / "class0" / "0.png", data / f"class{k % 3}" / f"again{k}.png")
     found = placeholders(data, tmp_path / "out")
     assert [len(finding["images"]) for finding in found] == ([count] if count > 2 else [])
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+@pytest.mark.parametrize("name", ["cat", "no-image"])
+@pytest.mark.parametrize("blank", [False, True])
+def test_an_image_is_in_one_finding(copies: int, name: str, blank: bool, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, data := tmp_path / "data")
+    Image.new("RGB", (32, 32)).save(data / "blank.png") if blank else shutil.copyfile(
+        data / "class0" / "0.png", data / "blank.png"
+    )
+    for k in range(copies):
+        shutil.copyfile(data / "blank.png", data / f"class{k}" / f"{name}{k}.png")
+    (data / "blank.png").unlink()
+    assert command("--check", "--dataset", data, "--output", tmp_path / "out", *QUICK) == 1
+    report = json.loads((tmp_path / "out" / "check.json").read_text())
+    found = Counter(image["name"] for finding in report["findings"] if finding["look"] for image in finding["images"])
+    assert {Path(image).name for image in found} >= {f"{name}{k}.png" for k in range(copies)}
+    assert set(found.values()) == {1}
 
 
 def with_next_to_nothing(photos: Path, tmp_path: Path, name: str) -> Path:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, STORE, Form, keep, recall
+from botzoo.util.cache import PROBES
+from botzoo_finetune.probing.outcomes import OUTLOOK, PROBE, START, Form, keep, recall
 from botzoo_finetune.probing.probe import Linear, Outlook, Probe, probe
 
 
@@ -40,7 +41,7 @@ def test_a_probe_comes_back_as_it_was(found: Probe) -> None:
 @pytest.mark.parametrize(
     ("form", "outcome"),
     [
-        (OUTLOOK, Outlook(20, 1 / 3, ((3, 0.1), (6, 2 / 3)))),
+        (OUTLOOK, Outlook(20, 1 / 3, ((3, 0.1), (6, 2 / 3)), 9)),
         (START, Linear(np.eye(2, 3, dtype=np.float32), np.ones(2, np.float32))),
     ],
     ids=["outlook", "start"],
@@ -72,15 +73,15 @@ def test_a_damaged_file_is_said_and_removed(
     found: Probe, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(PROBE, "key", found)
-    STORE.path("key").write_bytes(damage(STORE.path("key").read_bytes()))
+    PROBES.path("key").write_bytes(damage(PROBES.path("key").read_bytes()))
     assert recall(PROBE, "key") is None
     assert "they are fitted again" in caplog.text
-    assert not STORE.path("key").exists()
+    assert not PROBES.path("key").exists()
 
 
 def test_one_of_another_model_under_this_name_is_not_taken(found: Probe, caplog: pytest.LogCaptureFixture) -> None:
     keep(PROBE, "another", found)
-    STORE.path("another").rename(STORE.path("key"))
+    PROBES.path("another").rename(PROBES.path("key"))
     assert recall(PROBE, "key") is None
     assert "its digest differs" in caplog.text
 
@@ -93,6 +94,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 
     monkeypatch.setattr("os.fsync", full)
     keep(PROBE, "key", found)
-    assert "The probe cannot be kept" in caplog.text
+    assert "The results of a probe cannot be kept" in caplog.text
     assert "No space left on device" in caplog.text
     assert not list(store.iterdir())

@@ -127,12 +127,26 @@ def test_a_part_never_leaves_a_class_out() -> None:
 
 def test_more_images_help_as_the_curve_says() -> None:
     curve = ((100, 60.0), (200, 80.0), (400, 90.0))  # the error halves with every doubling
-    assert Outlook(1, 0.0, curve).with_twice_the_images == pytest.approx(95)
+    assert Outlook(1, 0.0, curve, 2000).with_twice_the_images == pytest.approx(95)
 
 
 @pytest.mark.parametrize("curve", [((4, 50.0), (8, 60.0)), ((4, 50.0), (8, 60.0), (16, 100.0))])
 def test_a_curve_that_tells_nothing_promises_nothing(curve: tuple[tuple[int, float], ...]) -> None:
-    assert Outlook(1, 0.0, curve).with_twice_the_images is None
+    assert Outlook(1, 0.0, curve, 2000).with_twice_the_images is None
+
+
+@pytest.mark.parametrize(("images", "most"), [(20, 0.0), (60, 0.1), (400, 1.0), (10_000, 1.0)])
+def test_what_more_images_bring_is_told_where_it_is_nearly_right(images: int, most: float) -> None:
+    rng, sizes, told = np.random.default_rng(0), 100 * 2 ** np.arange(5), []
+    error = 40 * (sizes / 100) ** -0.3  # in per cent
+    for _ in range(100):
+        curve = tuple(
+            (n, 100 - 100 * rng.binomial(images, e / 100) / images) for n, e in zip(sizes[:4], error, strict=False)
+        )
+        found = Outlook(1, 0.0, curve, images).with_twice_the_images
+        told += [found - curve[-1][1]] if found is not None else []
+    assert len(told) <= 100 * most
+    assert all(abs(gain - (error[3] - error[4])) < 3 for gain in told)
 
 
 def test_the_nearest_neighbours_know_clear_cases() -> None:

@@ -11,7 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from botzoo_finetune.probing import first_look
+from botzoo.results.record import RunRecord
+from botzoo.tasks.multi_label import MultiLabelEvaluation
+from botzoo_finetune.probing import first_look, start
 from botzoo_finetune.probing.probe import Linear, Probe, probe
 from running import SIGKILLED, command, final_weights, finetune, finetune_and_signal, run, write_teacher
 
@@ -43,14 +45,17 @@ def test_of_equals_the_network_as_it_was_is_kept_with_its_probe(
 
 @pytest.fixture
 def useless_probe(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes that take every image for one of the first class."""
+    """Probes that say the same of every image."""
 
     def useless(*args: Any) -> Probe:
         found = probe(*args)
-        nothing = Linear(*(np.zeros_like(part) for part in vars(found.linear).values()))
-        return replace(found, linear=nothing)
+        return replace(found, linear=nothing(found))
+
+    def nothing(found: Probe, *args: Any) -> Linear:
+        return Linear(*(np.zeros_like(part) for part in vars(found.linear).values()))
 
     monkeypatch.setattr(first_look.probes, "probe", useless)
+    monkeypatch.setattr(first_look.probes, "gentle", nothing)
 
 
 @pytest.mark.usefixtures("useless_probe")
@@ -61,8 +66,39 @@ def test_an_epoch_that_is_better_is_kept_and_its_gain_said(
     found = facts(tmp_path / "run")
     gain, (low, high) = found["gain"]["gain"], found["gain"]["interval_95"]
     assert found["best_epoch"] == found["gain"]["epoch"] > 0
+    assert found["gain"]["split"] == "validation"
     assert 0 < low < gain < high
     assert f"{gain:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("useless_probe")
+def test_the_interval_of_the_gain_is_worked_out_once(
+    pictures: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def gain(self: MultiLabelEvaluation, before: MultiLabelEvaluation) -> tuple[float, float, float]:
+        asked.append(self.score)
+        return 1.0, 0.0, 2.0
+
+    monkeypatch.setattr(MultiLabelEvaluation, "gain", gain)
+    words = ("--dataset", pictures, "--model", pretrained, *WORDS, "--freeze", "backbone", "--lr", 1.0, "--epochs", 6)
+    assert command(*words, "--output", tmp_path / "run") == 0
+    scores = [line["map"] for line in RunRecord.load(tmp_path / "run").of("validation")]
+    assert scores[0] < scores[1]  # so that two epochs, at the least, were the best so far
+    assert asked == [max(scores)]
+
+
+@pytest.mark.parametrize("mode", ["--dry-run", "--find-lr"])
+def test_a_rehearsal_does_not_evaluate_what_a_run_would_start_from(
+    mode: str, photos: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for its picture
+    monkeypatch.setattr(start, "evaluate_split", None)
+    assert command("--dataset", photos, "--model", pretrained, *WORDS, "--batch-size", 4, mode) in (
+        0,
+        2,
+    )  # 2: the loss never falls
 
 
 @pytest.mark.slow
@@ -79,7 +115,7 @@ def test_killed_and_resumed_it_is_compared_all_the_same(step: int, photos: Path,
             assert run(finetune_and_signal, options, signal.SIGKILL, step) == SIGKILLED
             finetune(options, resume=options["output"])
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert facts(whole)["gain"] == facts(killed)["gain"]
+    assert RunRecord.load(whole).gain == RunRecord.load(killed).gain is not None
     assert all(torch.equal(tensor, final_weights(killed)[name]) for name, tensor in final_weights(whole).items())
     starts = [line for line in (killed / "metrics.jsonl").read_text().splitlines() if '"start"' in line]
     assert len(starts) == 1

@@ -20,10 +20,10 @@ from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, ModelError
 from botzoo.models.create import Network, create_model
 from botzoo.options.config import TrainConfig
-from botzoo.util.cache import prune
+from botzoo.util.cache import FEATURES, prune
 from botzoo.util.private import reset_precision
 from botzoo_finetune.transfer import features
-from botzoo_finetune.transfer.feature_store import STORE, Features, open_features, write_features
+from botzoo_finetune.transfer.feature_store import Features, open_features, write_features
 from botzoo_finetune.transfer.features import Body, Extractor
 
 Extract = Callable[..., Extractor]
@@ -145,14 +145,14 @@ def test_a_damaged_file_is_said_and_computed_again(
 @pytest.mark.parametrize("content", [b"", b"short", bytes(4096)], ids=["empty", "short", "zeros"])
 def test_what_is_no_file_of_features_is_removed(content: bytes, store: Path) -> None:
     store.mkdir(parents=True)
-    STORE.path("key").write_bytes(content)
+    FEATURES.path("key").write_bytes(content)
     assert open_features("key", 5) is None
-    assert not STORE.path("key").exists()
+    assert not FEATURES.path("key").exists()
 
 
 def test_features_under_another_name_are_not_taken(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_features("other", iter([np.ones((3, 2), np.float16)]), 3)
-    STORE.path("other").rename(STORE.path("key"))
+    FEATURES.path("other").rename(FEATURES.path("key"))
     assert open_features("key", 3) is None
     assert "its digest differs" in caplog.text
 
@@ -175,19 +175,19 @@ def test_what_is_mapped_is_not_removed(extract: Extract, store: Path) -> None:
 def test_what_another_process_wrote_meanwhile_is_not_replaced(store: Path) -> None:
     def slow() -> Iterator[Features]:
         write_features("key", iter([np.ones((3, 2), np.float16)]), 3)
-        seen.append(STORE.path("key").stat().st_ino)
+        seen.append(FEATURES.path("key").stat().st_ino)
         yield np.ones((3, 2), np.float16)
 
     seen: list[int] = []
     write_features("key", slow(), 3)
-    assert [STORE.path("key").stat().st_ino] == seen
+    assert [FEATURES.path("key").stat().st_ino] == seen
 
 
 def test_a_file_that_cannot_be_read_is_not_called_damaged(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    STORE.path("key").mkdir(parents=True)
+    FEATURES.path("key").mkdir(parents=True)
     assert open_features("key", 5) is None
     assert "cannot be read" in caplog.text
-    assert STORE.path("key").exists()
+    assert FEATURES.path("key").exists()
 
 
 def test_weights_that_give_no_numbers_are_named(network: Network, extract: Extract, store: Path) -> None:

@@ -23,8 +23,11 @@ from botzoo.results.classification import sureness
 from botzoo.results.per_class import class_figures
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
-from botzoo.results.summary import summary
+from botzoo.results.summary import class_table, summary
+from botzoo.results.view import FinishedRun
 from botzoo.tasks.classification import Evaluation, wilson
+from botzoo.util.markdown import escaped
+from botzoo.util.outgoing import shown
 from recorded import GLUON, NAMES, a_record, answers, evaluation, write_run
 
 
@@ -202,7 +205,7 @@ def test_a_network_that_timm_has_under_another_name_is_named() -> None:
         "2 min 05 s on 1 x Abacus and was",
         "commonest class would reach 16.7 %",
         'of 20 images of "ant" it recognised 16.',
-        "the accuracy to about ± 7.1 points",
+        "the accuracy is known to about ± 7.1 points",
         "arXiv:1812.01187",
         "24 of 120 validation images wrongly.",
         "`botzoo-finetune --config recipe.yaml`",
@@ -275,14 +278,15 @@ def sure_of(judged: Evaluation, seed: int) -> Evaluation:
 
 
 def test_calibration_is_cross_fitted_where_there_is_no_test_split() -> None:
-    text = card_of(a_record(seen=sure_of(answers(), 0))).text
+    text = card_of(a_record(seen=sure_of(answers(), 0), config={"calibration": {"temperature": 0.885}})).text
     assert re.search(r"\| as it is \| [\d.]+ % \|\n\| logits divided by the temperature [\d.]+ \| [\d.]+ % \|", text)
     assert "the temperature that fits the other four best" in text
 
 
 def test_the_temperature_is_fitted_on_the_validation_split_where_there_is_a_test_split() -> None:
     held_out = sure_of(answers(wrong=8), 1)
-    record = a_record(seen=sure_of(answers(), 0), held_out=held_out, split="test")
+    kept = {"calibration": {"temperature": 0.885}}
+    record = a_record(seen=sure_of(answers(), 0), held_out=held_out, split="test", config=kept)
     assert held_out.log_p is not None
     assert record.calibration is not None
     assert record.calibration.temperature == fit_temperature(held_out.log_p, held_out.labels)
@@ -302,21 +306,23 @@ def test_a_temperature_that_is_kept_is_in_the_code() -> None:
 
 def test_a_temperature_that_is_not_kept_is_said_to_be_none() -> None:
     text = card_of(a_record(seen=sure_of(answers(), 0))).text
-    assert "It is not kept, as it makes" in text
+    assert "No temperature is kept: on 120 images" in text
     assert "temperature = " not in text
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (Calibration(0.05), "5.00 %, the expected calibration error; no"),
-        (Calibration(0.05, 0.02, 1.234, nll_gain=0.1), "; 2.00 % at temperature 1.23, kept in config.json"),
-        (Calibration(0.05, 0.06, 1.234, nll_gain=0.1), "; 6.00 % at temperature 1.23, not kept"),
+        (Calibration(0.05), "5.00 %, the expected calibration error\nno temperature was fitted"),
+        (Calibration(0.05, 0.02, 1.234, nll_gain=0.1, images=90), "; 2.00 % at temperature 1.23, kept in config.json"),
+        (Calibration(0.05, 0.06, 1.234, nll_gain=0.1, images=90), "no temperature is kept: on 90 images"),
+        (Calibration(0.05, by_chance=0.04), "; so few images give 4.0 % by chance"),
     ],
 )
 def test_the_summary_says_how_sure_it_is(found: Calibration, said: str) -> None:
-    assert said in sureness(found)
-    assert len(sureness(found)) <= 100
+    lines = list(sureness(found))
+    assert said in "\n".join(lines)
+    assert all(len(line) <= 89 for line in lines)
 
 
 # A soup
@@ -363,6 +369,20 @@ def test_no_cell_is_empty_and_nothing_is_undefined(names: tuple[str, ...]) -> No
     assert all(cell.strip() for row in cells(card) for cell in row)
     assert not re.search(r"\b(None|nan|inf|null)\b|[Mm]ore information needed", card.content)
     assert all(card.data.to_dict().values())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_name_is_the_same_text_in_terminal_and_card_and_in_python_where_it_can_be(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pieces = ["a", "_", "  ", "\n", "\x1b", "|", "*", "猫", "", "n" * 60, "http://me:key@host/x"]
+    names = ("first", *("".join(rng.choice(pieces, 4)) for _ in range(5)))
+    run = FinishedRun(a_record(names=names, seen=evaluation(np.arange(60) % 6, np.zeros(60, int))))
+    rows = [row for row in cells(card_of(run.record)) if len(row) == 5][2:8]
+    listed = list(class_table(run.per_class()))[1:]
+    for figures, row, line in zip(run.per_class(), rows, listed, strict=True):
+        assert line[11:].startswith(f"{shown(figures.name)}  ")
+        assert row[0].strip() == escaped(shown(figures.name))
+    assert all(shown(name) == name for name in ("a_b c", "n" * 60, "猫 (1)"))
 
 
 def test_odd_names_keep_their_row() -> None:
@@ -436,3 +456,8 @@ def test_the_line_that_loads_the_model_runs(finished_run: Path) -> None:
     line = next(line.strip() for line in summary(RunRecord.load(finished_run)) if "timm.create_model" in line)
     assert len(eval(line, {"timm": timm}).pretrained_cfg["label_names"]) == 3
     assert os.fspath(finished_run / "model") in line
+
+
+def test_a_card_says_after_which_step_its_options_were_edited() -> None:
+    assert "changed by hand after step 3 and 9:" in card_of(a_record(edited=[3, 9])).text
+    assert "changed by hand" not in card_of(a_record()).text

@@ -237,7 +237,7 @@ def test_its_steps_are_in_the_configuration_and_the_budget_beside_it(result: Run
 def test_the_plan_says_what_was_measured_and_chosen(result: Run) -> None:
     log = (result.folder / "log.txt").read_text()
     assert "\nsteps      2.83 epochs x 6 = 17 steps" in log
-    assert "1000s: 17 steps are what fits" in log
+    assert "1000s: 17 steps can be taken" in log
     assert "measured: 0.16 images/s" in log
     assert "20 s for an evaluation" in log
     assert "epoch 2.83/2.83  validation top-1" in log
@@ -261,7 +261,7 @@ def test_a_run_takes_as_many_steps_as_it_is_found_to_have_time_for(photos: Path,
     assert result.schedule.lr(steps) == pytest.approx(0)
     assert load_config(tmp_path / "run" / "config.yaml", TrainConfig).steps == steps
     assert result.facts["budget"]["refits"] == [(0, 17), (6, steps)][-len(result.facts["budget"]["refits"]) :]
-    assert f"{steps} steps are what fits by now, where 17" in (tmp_path / "run" / "log.txt").read_text()
+    assert f"{steps} steps can be taken by now, where 17" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def train_for(steps: int, options: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def test_another_cpu_is_measured_anew(measured: list[float], changed: str, monke
 
 def test_a_damaged_file_is_measured_anew(measured: list[float], caplog: pytest.LogCaptureFixture) -> None:
     precision.kept_speedup()
-    next(precision.STORE.folder.iterdir()).write_text("fast")
+    next(precision.SPEEDS.folder.iterdir()).write_text("fast")
     assert precision.kept_speedup() == 0.5
     assert "measured again" in caplog.text
 

@@ -14,8 +14,8 @@ import torch
 
 from botzoo.errors import CheckpointError
 from botzoo.training.recording import checkpoint
-from botzoo.training.recording.checkpoint import Progress, checkpoints, load, load_newest, save, save_weights
-from botzoo.training.run import BEST, load_best
+from botzoo.training.recording.checkpoint import BEST, Progress, checkpoints, load, load_newest, save, save_weights
+from botzoo.training.run import load_best
 from botzoo.util.files import read_sealed, write_json
 
 CPU = torch.device("cpu")
@@ -195,16 +195,23 @@ def test_nothing_is_unpickled_beyond_tensors(tmp_path: Path) -> None:
         load(path, CPU)
 
 
+def of_another_run(path: Path) -> None:
+    save_weights(path, torch.nn.Linear(2, 2).state_dict())
+
+
 @pytest.mark.parametrize("best_epoch", [0, 1])
-def test_damaged_best_weights_end_a_run_that_nothing_else_is_as_good_in(best_epoch: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate, Path.unlink, of_another_run])
+def test_best_weights_that_are_not_the_runs_end_one_that_nothing_else_is_as_good_in(
+    damage: Callable[[Path], None], best_epoch: int, tmp_path: Path
+) -> None:
     network = torch.nn.Linear(2, 2)
     file = tmp_path / BEST
     file.parent.mkdir()
-    save_weights(file, network.state_dict())
-    file.write_bytes(file.read_bytes()[:-1] + b"?")
-    trainer, progress = SimpleNamespace(evaluated=network), Progress(step=4, best_epoch=best_epoch)
-    order = SimpleNamespace(steps_per_epoch=2)
-    run: Any = SimpleNamespace(folder=tmp_path, trainer=trainer, progress=progress, order=order, facts={})
+    digest = save_weights(file, network.state_dict())
+    run: Any = SimpleNamespace(folder=tmp_path, trainer=SimpleNamespace(evaluated=network), epochs_done=2, facts={})
+    run.progress = Progress(step=4, best_epoch=best_epoch, best_digest=digest)
+    assert load_best(run) == run.progress
+    damage(file)
     if best_epoch:
         assert load_best(run).best_epoch == 2
         assert run.facts["best_lost"]

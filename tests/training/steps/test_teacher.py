@@ -183,7 +183,7 @@ def test_another_number_of_classes_is_refused_with_the_way_to_a_teacher(folder: 
 
 def test_another_number_of_classes_is_refused_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    refused(ConfigError, "1000 classes and the data set has 3", name="resnet152d.ra2_in1k")
+    refused(ConfigError, "1,000 classes and the data set has 3", name="resnet152d.ra2_in1k")
 
 
 @pytest.mark.parametrize(
