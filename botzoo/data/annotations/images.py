@@ -180,7 +180,10 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     named = len({*rows.places[before:]} - {None})
     if not named:
         raise _nothing_named(table, image, found)
-    rows.notes.append(f"column {image!r} of {_shown(table, found)} names {named:,} of {len(found.files):,} images")
+    pairs = ((str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None)
+    example = next((f", {cell!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
+    count = f"{named:,} of {len(found.files):,} images"
+    rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
 
 
 def _file_column(table: Table, found: Found, options: SourceOptions) -> str:

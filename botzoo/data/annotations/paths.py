@@ -154,8 +154,9 @@ def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | Non
 def _sampled(found: Found, cells: list[Any], folder: Path | None) -> list[int | None]:
     try:
         return found.places(cells, folder, [None] * len(cells))
-    except DataError:  # in doubt which files they are, and so files
-        return list(range(len(cells)))
+    except DataError:  # in doubt which files they are, and so files: as many as there are different cells
+        known: dict[str, int] = {}
+        return [known.setdefault(str(cell), len(known)) for cell in cells]
 
 
 def _has_suffixes(cells: list[Any]) -> bool:
