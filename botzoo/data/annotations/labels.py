@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from botzoo.data.annotations.paths import plain_name
 from botzoo.data.sources.base import SPLIT_NAMES
 from botzoo.data.sources.tables import LABEL_NAMES, pick_column
@@ -77,15 +80,15 @@ def read_answers(
             raise DataError(
                 f"Column {wrong!r} of {name} holds {_shown(columns[wrong])}: several columns need 0 and 1 in each."
             )
-        return _one_hot(name, {part: columns[part] for part in wanted})
+        return _one_hot({part: columns[part] for part in wanted})
     told = {c: cells for c, cells in columns.items() if any(cell is not None for cell in cells)}
     binary = {column: cells for column, cells in told.items() if _is_binary(cells)}
     if all_are_classes and asked is None:
         if wrong := next((column for column in told if column not in binary), None):
             raise DataError(f"Column {wrong!r} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed.")
-        return _one_hot(name, binary)
+        return _one_hot(binary)
     if asked is None and len(binary) >= 2 and _only_one_hot(told, binary):
-        return _one_hot(name, binary)
+        return _one_hot(binary)
     column = pick_column(name, "label", asked, list(columns), _candidates(told, binary) if asked is None else [])
     return _read_column(name, column, columns[column], separator)
 
@@ -110,14 +113,9 @@ def _only_one_hot(told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> b
     others = [column for column in told if column not in binary]
     if any(plain_name(column) in USUAL for column in told):
         return False
-    exclusive = len(binary) > 2 and all(map((1).__eq__, _ones(binary)))
-    return exclusive or not any(_sorts(told[column]) for column in others)
-
-
-def _ones(binary: dict[str, list[Any]]) -> Iterable[int]:
-    for row in zip(*binary.values(), strict=True):
-        if any(cell is not None for cell in row):
-            yield sum(_bit(cell) or 0 for cell in row)
+    bits = _bits(list(binary.values()))
+    exclusive = len(binary) > 2 and (bits[(bits >= 0).any(1)].clip(0).sum(1, np.int64) == 1).all()
+    return bool(exclusive) or not any(_sorts(told[column]) for column in others)
 
 
 def _bit(cell: Any) -> int | None:
@@ -130,15 +128,25 @@ def _bit(cell: Any) -> int | None:
 
 
 def _is_binary(cells: Sequence[Any]) -> bool:
-    return all(cell is None or _bit(cell) is not None for cell in cells) and any(cell is not None for cell in cells)
+    if any(isinstance(cell, list | dict) for cell in cells):
+        return False
+    different = set(cells) - {None}
+    return bool(different) and all(_bit(cell) is not None for cell in different)
 
 
-def _one_hot(name: str, columns: dict[str, list[Any]]) -> Answers:
-    names = tuple(columns)
-    rows: list[list[str] | None] = []
-    for row in zip(*columns.values(), strict=True):
-        known = [_bit(cell) for cell in row]
-        rows.append(None if None in known else [label for label, bit in zip(names, known, strict=True) if bit])
+def _bits(columns: Sequence[Sequence[Any]]) -> NDArray[np.int8]:
+    """Return K columns of N cells as 0 and 1, and -1 for an empty cell; shape (N, K)."""
+    bits = np.empty((len(columns[0]), len(columns)), np.int8)
+    for j, cells in enumerate(columns):
+        known = {cell: -1 if (bit := _bit(cell)) is None else bit for cell in set(cells)}
+        bits[:, j] = [known[cell] for cell in cells]
+    return bits
+
+
+def _one_hot(columns: dict[str, list[Any]]) -> Answers:
+    """Read columns of 0 and 1, one for each class; a row with an empty cell says nothing."""
+    names, bits = tuple(columns), _bits(list(columns.values()))
+    rows = [[names[k] for k in np.flatnonzero(row)] if row.min() >= 0 else None for row in bits]
     several = any(row is not None and len(row) != 1 for row in rows)
     words = f"0 or 1 for each of {listing(names)}; " + (
         "several labels to an image" if several else "always a single 1"
@@ -216,9 +224,7 @@ def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
         and all(_bit(bit) is not None for c in told for bit in c)
     ):
         classes = tuple(f"class {k}" for k in range(min(lengths)))
-        return replace(
-            _one_hot(where, dict(zip(classes, _turned(lists, len(classes)), strict=True))), columns=(column,)
-        )
+        return replace(_one_hot(dict(zip(classes, _turned(lists, len(classes)), strict=True))), columns=(column,))
     names = iter(_names_of(where, [label for cell in lists for label in cell or ()]))
     known: list[list[str] | None] = [None if cell is None else [next(names) or "" for _ in cell] for cell in lists]
     if all(cell is None or len(cell) == 1 for cell in known):

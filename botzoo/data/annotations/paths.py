@@ -143,9 +143,14 @@ def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | Non
     """
     rows = len(next(iter(columns.values())))
     for step in dict.fromkeys((max(1, rows // SAMPLE), 1)):
-        seen = {column: _sampled(found, cells[::step], folder) for column, cells in columns.items()}
-        if most := max(len({*places} - {None}) for places in seen.values()):
-            best = [column for column, places in seen.items() if len({*places} - {None}) == most]
+        seen: dict[str, list[int | None]] = {}
+        most, different = 0, {column: len(set(map(str, cells[::step]))) for column, cells in columns.items()}
+        for column in sorted(columns, key=different.__getitem__, reverse=True):
+            if different[column] >= most:  # others cannot name as many
+                seen[column] = _sampled(found, columns[column][::step], folder)
+                most = max(most, len({*seen[column]} - {None}))
+        if most:
+            best = [column for column in columns if len({*seen.get(column, ())} - {None}) == most]
             best = [column for column in best if _has_suffixes(columns[column])] or best
             return list({tuple(seen[column]): column for column in reversed(best)}.values())[::-1]
     return []

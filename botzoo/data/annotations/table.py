@@ -149,14 +149,20 @@ def _read_csv(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
     header = not any(cell.strip().lower().endswith(IMAGE_SUFFIXES) for cell in first)
     names = _names(path, first if header else [""] * len(first))
     rows = rows if header else chain([first], rows)
-    columns: dict[str, list[Any]] = {name: [] for name in names}
+    whole = []
     for row in rows:
         if len(row) != len(names):
             has = f"Line {reader.line_num} of {path} has {len(row)} cells, and its first line {len(names)}"
             raise DataError(f"{has}: mend it, with quotes around cells that have a {delimiter!r} in them.")
-        for cells, cell in zip(columns.values(), row, strict=True):
-            cells.append(tidy(cell))
-    return columns, header
+        whole.append(row)
+    columns = zip(*whole, strict=True) if whole else [()] * len(names)
+    return {name: _each_once(cells) for name, cells in zip(names, columns, strict=True)}, header
+
+
+def _each_once(cells: Sequence[str]) -> list[Any]:
+    """Return cells as ``tidy`` has them, equal ones as one object."""
+    known = {cell: tidy(cell) for cell in set(cells)}
+    return [known[cell] for cell in cells]
 
 
 def _csv_rows(path: Path, reader: Any) -> Iterator[list[str]]:

@@ -209,8 +209,8 @@ def test_a_test_split_may_keep_its_labels_secret(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         (
-            [("cat/00.jpg", "cat"), ("cat/01.jpg", "dog")],
-            "names no image in .*'cat/00.jpg', 'cat/01.jpg', and .*'00.jpg'",
+            [("cat/a.jpg", "cat"), ("cat/b.jpg", "dog")],
+            "names no image in .*'cat/a.jpg', 'cat/b.jpg', and .*'00.jpg'",
         ),
         ([*ROWS, ("00.jpg", "dog")], "'00.jpg' has two rows in .*, which say 'cat' and 'dog'"),
         ([(name, name) for name in NAMES], "different in each of its 12 rows"),
