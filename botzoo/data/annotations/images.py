@@ -181,7 +181,7 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     if not named:
         raise _nothing_named(table, image, found)
     pairs = ((str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None)
-    example = next((f", {cell!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
+    example = next((f", {cell[:60]!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
     count = f"{named:,} of {len(found.files):,} images"
     rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
 
@@ -205,7 +205,7 @@ def _nothing_named(table: Table, image: str, found: Found) -> DataError:
 
 def _say_unused(rows: Rows, found: Found) -> None:
     """Note the rows without a file and the files without a row."""
-    missing = [str(path) for path, place in zip(rows.paths, rows.places, strict=True) if place is None]
+    missing = [str(path)[:60] for path, place in zip(rows.paths, rows.places, strict=True) if place is None]
     if missing:
         count = f"{len(missing):,} of {len(rows.paths):,} rows"
         rows.notes.append(f"not used: {count}, without a file, such as {listing(missing, 2)}")

@@ -73,22 +73,18 @@ class Found:
         best: list[Sequence[int]] = [()] * len(cells)
         for lookup in self._ways(cells, folder):
             found = [lookup(cell.replace("\\", "/")) if isinstance(cell, str) else () for cell in map(as_path, cells)]
-            if _count(found) > _count(best):
-                best = found
-            if cells and _count(best) == len(cells):
+            best = max(best, found, key=lambda hits: sum(map(bool, hits)))  # the first of equals
+            if all(best):
                 break
         return [self._one(*each) for each in zip(cells, best, roles, strict=True)]
 
     def _one(self, cell: Any, hits: Sequence[int], role: str | None) -> int | None:
-        if len(hits) > 1:
-            hits = [i for i in hits if self.role(i) == role] if role and self._apart(hits) else hits
+        if len(hits) > 1 and role and any(map(self.role, hits)):
+            hits = [i for i in hits if self.role(i) == role]
         if len(hits) > 1:
             may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
         return hits[0] if hits else None
-
-    def _apart(self, hits: Sequence[int]) -> bool:
-        return any(self.role(i) for i in hits)
 
     def _ways(self, cells: Sequence[Any], folder: Path | None) -> Iterator[Lookup]:
         """Yield how a cell may be meant, the likeliest first."""
@@ -180,7 +176,3 @@ def _places(named: Any) -> dict[str, list[int]]:
     for name, i in named:
         places[name].append(i)
     return dict(places)
-
-
-def _count(found: Sequence[Sequence[int]]) -> int:
-    return sum(map(bool, found))

@@ -22,6 +22,8 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MAX_COLUMNS = 20_000
 """More are no table of labels: one column for each of the 18,000 classes of Open Images is the most that is known."""
 
+MAX_NAME = 1_000
+
 MAX_ROWS = 20_000_000
 
 MAX_PARQUET = 1 << 30
@@ -181,8 +183,9 @@ def _delimiter(line: str) -> str:
 def _names(path: Path, row: Sequence[str]) -> list[str]:
     """Return the names of columns; one without a name, as pandas writes its index, gets one."""
     names = [name.strip() or f"column {k}" for k, name in enumerate(row, 1)]
-    if len(names) > MAX_COLUMNS:
-        raise DataError(f"{path} has {len(names):,} columns, and {MAX_COLUMNS:,} are the most that are read.")
+    if len(names) > MAX_COLUMNS or max(map(len, names), default=0) > MAX_NAME:
+        most = f"{MAX_COLUMNS:,} with names of {MAX_NAME:,} letters are the most that are read"
+        raise DataError(f"The first line of {path} names {len(names):,} columns: {most}.")
     if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
         raise DataError(f"{path} has several columns with the name {listing(twice)}: give each its own.")
     return names
@@ -196,6 +199,8 @@ def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
             continue
         try:
             row = json.loads(line)
+            if isinstance(row, dict):  # groups in a cell, such as boxes, are no labels
+                row = {name: None if isinstance(cell, dict) else tidy(cell) for name, cell in row.items()}
         except (ValueError, RecursionError) as error:
             raise DataError(f"Line {number} of {path} is no JSON ({brief(error)}): mend it.") from error
         if not isinstance(row, dict):
@@ -207,7 +212,7 @@ def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
         if len(columns) > MAX_COLUMNS or len(columns) * count > 20 * MAX_ROWS:
             raise DataError(f"The lines of {path} have {len(columns):,} different names: too many to be columns.")
         for name, cells in columns.items():
-            cells.append(tidy(row.get(name)))
+            cells.append(row.get(name))
         count += 1
     return columns
 

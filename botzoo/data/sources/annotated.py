@@ -13,7 +13,7 @@ from botzoo.data.annotations.images import ROLES, annotated
 from botzoo.data.annotations.paths import Found
 from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
 from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
-from botzoo.data.sources.folders import Folders, image_files
+from botzoo.data.sources.folders import IMAGE_SUFFIXES, Folders, files_in
 from botzoo.data.sources.tables import as_splits
 from botzoo.errors import DataError
 from botzoo.util.text import listing
@@ -36,7 +36,9 @@ class Annotated(Source):
         if path.is_file():
             suffix = path.suffix.lower()
             return suffix in SUFFIXES and (suffix != ".parquet" or holds_no_pictures(path))
-        return path.is_dir() and bool(tables_in(path) or other_tables(path)) and bool(image_files(path))
+        if not path.is_dir() or not (tables_in(path) or other_tables(path)):
+            return False
+        return any(file.lower().endswith(IMAGE_SUFFIXES) for file in files_in(path))
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         if isinstance(options.labels, str) and options.labels == FOLDERS:
@@ -44,9 +46,7 @@ class Annotated(Source):
         if path.is_file() and options.labels is None:
             return annotated(name, Found(path.parent), _read(beside(path)), options)
         if not path.is_dir():
-            given = (
-                f"--labels {options.labels}" if isinstance(options.labels, str | os.PathLike) else "a table of labels"
-            )
+            given = f"--labels {options.labels}" if isinstance(options.labels, str | os.PathLike) else "a DataFrame"
             raise DataError(f"{name} is no folder, and {given} is of images in one: give it with --dataset.")
         if options.labels is not None:
             data = annotated(name, Found(path), _named(path, options.labels), options)
@@ -54,11 +54,12 @@ class Annotated(Source):
         return _by_itself(name, path, options)
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        data = self.open(name, path, options)
-        return {
-            role: [data.class_names[k] for k in split.class_counts(len(data.class_names)).nonzero()[0]]
-            for role, split in data.splits.items()
-        }
+        try:
+            data = self.open(name, path, options)
+        except DataError:  # as class folders of other names may lead to, and those are what is asked for
+            return Folders().own_names(name, path, options)
+        counts = {role: split.class_counts(len(data.class_names)) for role, split in data.splits.items()}
+        return {role: [data.class_names[k] for k in count.nonzero()[0]] for role, count in counts.items()}
 
 
 def _read(tables: Tables) -> list[Table]:
@@ -70,11 +71,8 @@ def _named(path: Path, labels: Any) -> list[Table]:
     """Return the tables that the user gave: the path of one, from where he is or in ``path``, or DataFrames."""
     if not isinstance(labels, str | os.PathLike):
         frames: dict[Any, Any] = as_splits("labels", labels) if isinstance(labels, dict) else {None: labels}
-        return [
-            read_frame(f"the {role} DataFrame" if role else "the DataFrame", frames[role], role)
-            for role in (None, *ROLES)
-            if role in frames
-        ]
+        called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
+        return [read_frame(called[role], frames[role], role) for role in called if role in frames]
     file = Path(labels).expanduser()
     if not file.exists() and not file.is_absolute() and (path / file).exists():
         file = path / file
@@ -91,7 +89,8 @@ def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split
         except DataError as error:
             unfit[first] = error
     try:
-        return _beside_folders(path, checked(Folders().open(name, path, options)), choices, unfit)
+        checked(folders := Folders().open(name, path, options))
+        return _beside_folders(path, folders, choices, unfit)
     except _OtherLabelsError:
         raise
     except DataError as error:
@@ -122,9 +121,8 @@ def _beside_folders(
                 f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other labels, "
                 f"{listing(data.class_names, 3)}: give {_command(table)}, or --labels {FOLDERS}."
             )
-        notes.append(
-            f"not used: {_inside(path, str(table))}, as the class folders say the same; --labels would read it"
-        )
+        same = "as the class folders say the same; --labels would read it"
+        notes.append(f"not used: {_inside(path, str(table))}, {same}")
     return replace(folders, notes=(*folders.notes, *notes))
 
 

@@ -363,12 +363,13 @@ def _declared_names(feature: Any) -> list[str] | None:
 
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
     """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
+    shown, found_shown = (", ".join(names[:20]) + " ..." * (len(names) > 20) for names in (list(columns), found))
     if asked is not None:
         if asked in columns:
             return asked
-        has = f"it has {', '.join(columns)}.{did_you_mean(asked, columns)}"
+        has = f"it has {shown}.{did_you_mean(asked, columns)}"
         raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
-    which = f"several {kind} columns, {', '.join(found)}" if found else f"no {kind} column among {', '.join(columns)}"
+    which = f"several {kind} columns, {found_shown}" if found else f"no {kind} column among {shown}"
     raise DataError(f"{name} has {which}: name the one to use with --data.{kind}-column.")

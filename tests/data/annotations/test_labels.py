@@ -138,6 +138,7 @@ def test_measurements_are_refused(cells: list[Any]) -> None:
         ({"weight": [0.5, 1.5, 2.5]}, "no label column among weight"),
         ({"label": [{"a": 1}] * 3}, "labels must be"),
         ({"label": [[["a"]], [["b"]]]}, "labels must be"),
+        ({"label": ["a" * 2_000, "b"] * 2}, "a label of 2,000 letters"),
     ],
 )
 def test_what_are_no_classes_is_refused(columns: dict[str, Any], message: str) -> None:

@@ -111,6 +111,7 @@ def test_nothing_is_none(cell: Any) -> None:
         ("t.csv", b'image,label\n"1.jpg,cat\n', "Line 2 .* cannot be read"),
         ("t.csv", b"a,a\n1,2\n", "several columns with the name 'a'"),
         ("t.csv", b"a," * 30_000, "30,001 columns"),
+        ("t.csv", b"a" * 2_000 + b",b\n1,2\n", "names of 1,000 letters"),
         ("t.jsonl", b'{"a": 1}\nnothing\n', "Line 2 .* is no JSON"),
         ("t.jsonl", b"[" * 100_000, "Line 1 .* is no JSON"),
         ("t.jsonl", b"[1, 2]\n", "Line 1 .* is not"),
