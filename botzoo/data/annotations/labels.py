@@ -129,7 +129,7 @@ def _bit(cell: Any) -> int | None:
 
 
 def _is_binary(cells: Sequence[Any]) -> bool:
-    if any(isinstance(cell, list | dict) for cell in cells):
+    if not all(isinstance(cell, str | int | float | None) for cell in cells):
         return False
     different = set(cells) - {None}
     return bool(different) and all(_bit(cell) is not None for cell in different)
