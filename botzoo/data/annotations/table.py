@@ -88,7 +88,10 @@ def read_frame(name: str, frame: Any, role: str | None = None) -> Table:
     names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)
     if names is None or not hasattr(frame, "__getitem__"):
         raise DataError(f"The labels of {name} are of type {type(frame).__name__}: give a file or a DataFrame.")
-    return _filled(Table(name, {str(column): [tidy(cell) for cell in frame[column]] for column in names}, role=role))
+    cells = {
+        str(column): values.to_list() if hasattr(values := frame[column], "to_list") else values for column in names
+    }
+    return _filled(Table(name, {column: [*map(tidy, values)] for column, values in cells.items()}, role=role))
 
 
 def _filled(table: Table) -> Table:

@@ -277,12 +277,19 @@ def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Cal
 
 
 def _as_images(table: Any, column: str) -> Any:
-    """Return a table of the library with a column as that of encoded images."""
+    """Return a table of the library with a column, in whatever type it is stored, as that of encoded images."""
     import datasets
 
-    if (dtype := getattr(table.features[column], "dtype", "")).endswith("_view"):  # which it cannot read as images
+    dtype = getattr(table.features[column], "dtype", "")
+    if dtype in BYTES and _is_path(first_cells(table).get(column)):
+        table = table.cast_column(column, datasets.Value("large_string"))
+    elif dtype.endswith("_view"):  # which the library cannot read as images
         table = table.cast_column(column, datasets.Value(f"large_{dtype.removesuffix('_view')}"))
     return table.cast_column(column, datasets.Image(decode=False))
+
+
+def _is_path(cell: Any) -> bool:
+    return (isinstance(cell, str) or _is_text(cell)) and _as_text(cell).lower().endswith(IMAGE_SUFFIXES)
 
 
 def _is_text(cell: Any) -> bool:
@@ -321,8 +328,8 @@ def pick_columns(
     images = [c for c in features if isinstance(features[c], datasets.Image)]
     images = images or [c for c in features if _may_hold_images(features[c])]
     if len(images) > 1:  # bytes may be labels too
-        images = [c for c in images if not _is_text(cells.get(c))] or images
-    images = images or [c for c, cell in cells.items() if str(_as_text(cell)).lower().endswith(IMAGE_SUFFIXES)]
+        images = [c for c in images if not _is_text(cells.get(c)) or _is_path(cells[c])] or images
+    images = images or [c for c, cell in cells.items() if _is_path(cell)]
     image = pick_column(name, "image", options.image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
