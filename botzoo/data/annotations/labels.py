@@ -220,18 +220,13 @@ def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
     told = [cell for cell in lists if cell is not None]
     length = len(told[0]) if len({*map(len, told)}) == 1 else 0
     if length > 1 and all(_bit(bit) is not None for cell in told for bit in cell):
-        classes = [f"class {k}" for k in range(length)]
-        return replace(_one_hot(dict(zip(classes, _turned(lists, length), strict=True))), columns=(column,))
+        hot = {f"class {k}": [None if cell is None else cell[k] for cell in lists] for k in range(length)}
+        return replace(_one_hot(hot), columns=(column,))
     names = iter(_names_of(where, [label for cell in lists for label in cell or ()]))
     known: list[list[str] | None] = [None if cell is None else [next(names) or "" for _ in cell] for cell in lists]
     if all(cell is None or len(cell) == 1 for cell in known):
         return Answers(known, _sorted(where, known), False, (column,), "lists, always of one: one label to an image")
     return Answers(known, _sorted(where, known), True, (column,), "lists: several labels to an image")
-
-
-def _turned(lists: Sequence[list[Any] | None], length: int) -> list[list[Any]]:
-    """Return lists of one length, or None, as columns."""
-    return [[None if cell is None else cell[k] for cell in lists] for k in range(length)]
 
 
 def _written_list(where: str, cell: str) -> list[Any]:

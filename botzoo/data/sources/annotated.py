@@ -22,10 +22,6 @@ FOLDERS = "folders"
 """What --labels takes for the class folders, where a table says otherwise."""
 
 
-class _OtherLabelsError(DataError):
-    """Class folders and a table that say something different of the same images."""
-
-
 class Annotated(Source):
     """Folders of images with a table of labels in them, and tables themselves, which lie beside their images.
 
@@ -90,11 +86,10 @@ def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split
             unfit[first] = error
     try:
         checked(folders := Folders().open(name, path, options))
-        return _beside_folders(path, folders, choices, unfit)
-    except _OtherLabelsError:
-        raise
     except DataError as error:
         no_folders = error
+    else:
+        return _beside_folders(path, folders, choices, unfit)
     if len(choices) > 1:
         have = f"{name} has several tables of labels, {listing([each.name for each in choices])}"
         raise DataError(f"{have}: name one with {_command(next(iter(choices)))}.")
@@ -117,7 +112,7 @@ def _beside_folders(
     notes = [f"not used: {_inside(path, str(table))}, as there are class folders" for table in unfit]
     for table, data in tables.items():
         if not _agree(folders, data):
-            raise _OtherLabelsError(
+            raise DataError(
                 f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other labels, "
                 f"{listing(data.class_names, 3)}: give {_command(table)}, or --labels {FOLDERS}."
             )
