@@ -14,7 +14,7 @@ from botzoo import recipes
 from botzoo.errors import ConfigError
 from botzoo.hub.publish import Publish
 from botzoo.options.command import Command
-from botzoo.options.command_line import check_options, from_keywords, load_config
+from botzoo.options.command_line import check_options, from_keywords, load_config, train_on
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, values_of
 from botzoo.results.report import Report, is_complete
@@ -28,6 +28,7 @@ from botzoo.training.patience import EarlyStopping, Plateau
 from botzoo.training.rehearsal import dry_run, find_lr
 from botzoo.training.soup import MakeSoup
 from botzoo.training.state import Own
+from botzoo.util.environment import check_environment
 from botzoo.util.outgoing import as_typed
 
 log = logging.getLogger("botzoo")
@@ -99,6 +100,7 @@ def from_python(
     Raises:
         ConfigError: an option does not exist or cannot be used, or stands beside ``resume``.
     """
+    check_environment()
     if data is None and resume is None:
         raise ConfigError("data is None: give the name of a data set, its folder, or the images themselves.")
     in_memory = not isinstance(data, str | os.PathLike)
@@ -110,7 +112,8 @@ def from_python(
     folder = Path(resume).expanduser() if resume is not None else None
     if folder is not None:
         if options:
-            raise ConfigError(f"resume goes on with a run as it was configured: leave {', '.join(options)} out.")
+            out = f"leave {', '.join(options)} out{train_on(folder, python=True)}"
+            raise ConfigError(f"resume goes on with a run as it was configured: {out}.")
         again = "" if in_memory else os.fspath(data)  # an address whose secret the run does not keep
         config, given = load_config(folder / "config.yaml", command.config_class, again), frozenset[str]()
         line = command.prog
@@ -192,7 +195,7 @@ def run_training(
         dry_run(config, every, given, own)
         return None
     if resume is not None and is_complete(resume):
-        log.info("%s is complete: its model is in %s", resume, resume / "model")
+        log.info("%s is complete: its model is in %s%s", resume, resume / "model", train_on(resume))
         return None
     run = training.train(config, every, given=given, command=command, resume=resume, own=own)
     return FinishedRun.load(run.folder)

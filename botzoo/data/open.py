@@ -34,6 +34,7 @@ def source_options(config: DataConfig, labels: Any = None) -> SourceOptions:
         label_column=config.label_column,
         labels=labels,
         label_separator=config.label_separator,
+        group=config.group,
     )
 
 

@@ -7,10 +7,12 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any, TypeVar
+
+from botzoo.util.environment import number
 
 T = TypeVar("T")
 
@@ -23,9 +25,7 @@ WAIT_SECONDS = 60.0
 
 def most_pixels() -> int:
     """Return how many pixels an image may have, and all at once: ``$BOTZOO_MAX_MEGAPIXELS`` million, by default 100."""
-    with suppress(ValueError, OverflowError):
-        return max(1, round(1e6 * float(os.environ.get("BOTZOO_MAX_MEGAPIXELS", "100"))))
-    return 100_000_000
+    return max(1, round(1e6 * number("BOTZOO_MAX_MEGAPIXELS")))
 
 
 class Room:

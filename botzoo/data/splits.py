@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.data.groups import numbered
 from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import DataError
 from botzoo.util.text import listing
@@ -32,6 +33,8 @@ def joined(data: ImageData[Split]) -> ImageData[Split]:
     both = first.columns.keys() & second.columns.keys()
     columns = {column: np.concatenate([first.columns[column], second.columns[column]]) for column in both}
     train = Split(f"{first.name} and {second.name}", labels, read, describe, root=first.root, columns=columns)
+    if first.groups is not None and second.groups is not None:
+        train = replace(train, groups=np.concatenate([first.groups, second.groups]))
     return replace(data, train=train, validation=None)
 
 
@@ -44,13 +47,15 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
 
     Args:
         data: without validation and test split.
-        fold, folds: which part, from 1 on, of how many; of each class they differ by one image at most.
+        fold, folds: which part, from 1 on, of how many; of each class they differ by one image at most, or, where images
+            belong to groups, by as little as whole groups allow.
         seed: decides which images.
 
     Raises:
-        DataError: a class has fewer images than there are folds, or too few to set any aside for validation.
+        DataError: a class has fewer images than there are folds, or too few to set any aside for validation; or there are too
+            few groups.
     """
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = data.train.labels
     counts = data.train.class_counts(len(data.class_names))
@@ -63,11 +68,24 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
         advice = "give 3 folds, or add images" if fewest > 2 else "add images, or remove the class"
         left = f"leave one training image of {which}, which has {fewest}"
         raise DataError(f"{folds} folds {left}, and two are needed: {advice}.")
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
+    groups, images = data.train.groups, np.zeros(len(labels))
+    if groups is None:
+        cut = StratifiedKFold(folds, shuffle=True, random_state=seed).split(images, labels)
+    else:
+        if folds > (count := len(set(groups))):
+            are = f"the images of {data.name} are {count} groups"
+            raise DataError(f"{folds} folds are too many: {are}: give {count} or fewer.")
+        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(images, labels, numbered(groups))
     train, test = list(cut)[fold - 1]
+    if groups is not None and (lost := np.setdiff1d(labels, labels[train])).size:
+        all_of = f"all images of class {data.class_names[lost[0]]!r} of {data.name} are in fold {fold} of {folds}"
+        raise DataError(
+            f"{all_of}, as they are one group or few: add groups of it, give fewer folds, or remove the class."
+        )
     part, whole = f"fold {fold} of {folds}", data.train
     share = f"its {len(test):,} of {len(labels):,} images are the test split"
-    notes = *data.notes, f"{part}: {share}; the folds were cut class by class with seed {seed}"
+    how = "class by class" if groups is None else "group by group"
+    notes = *data.notes, f"{part}: {share}; the folds were cut {how} with seed {seed}"
     rest = whole.take(train, f"all of {whole.name} but {part}")
     return replace(data, train=rest, test=whole.take(test, f"{part} of {whole.name}"), notes=notes)
 
@@ -76,7 +94,8 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
     """Set ``fraction`` of each class's training images aside, at least one and not all, if there is no validation split.
 
     scikit-learn's stratified split keeps the shares on average only: it may leave a rare class without any image. Where an
-    image may have several labels they are set aside whatever their labels, but never the last training image of one.
+    image may have several labels they are set aside whatever their labels, but never the last training image of one. Where
+    images belong to groups, whole groups are set aside.
 
     Raises:
         DataError: a class has a single image, or there are too few images.
@@ -84,6 +103,7 @@ def with_validation(data: ImageData[Split], fraction: float, seed: int) -> Image
     if data.validation is not None:
         return data
     draw = _class_by_class if data.train.labels.ndim == 1 else _whatever_labels
+    draw = draw if data.train.groups is None else _group_by_group
     aside, how = draw(data, fraction, np.random.default_rng(seed))
     total, names = len(data.train), data.class_names
     train = data.train.take(np.flatnonzero(~aside))
@@ -123,6 +143,28 @@ def _whatever_labels(
     if not labels[aside].any() or not labels[~aside].any():
         raise _too_small(data, fraction, "add images")
     return aside, ", whatever their labels"
+
+
+def _group_by_group(data: ImageData[Split], fraction: float, rng: np.random.Generator) -> tuple[NDArray[np.bool_], str]:
+    """Choose whole groups, each that brings every class nearer to its share, never the last training group of a class."""
+    train = data.train
+    assert train.groups is not None
+    names, group = np.unique(train.groups.astype(str), return_inverse=True)
+    rows = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    counts = data.train.class_counts(len(data.class_names))
+    total, there = counts[counts > 0].astype(float), counts > 0
+    aside, taken = np.zeros(len(train), bool), np.zeros(len(total))
+    # The large ones first, as the small ones can make up for what they leave; of equal ones a random order.
+    order = rng.permutation(len(names))
+    for k in order[np.argsort([-len(rows[k]) for k in order], kind="stable")]:
+        more = taken + train.take(rows[k]).class_counts(len(counts))[there]
+        nearer = np.square(more / total - fraction).sum() < np.square(taken / total - fraction).sum()
+        if nearer and (more < total).all():
+            aside[rows[k]], taken = True, more
+    if not aside.any():
+        raise _too_small(data, fraction, f"its images are {len(names)} groups, and none can be spared. Add groups")
+    chosen = len(np.unique(group[aside]))
+    return aside, f" wanted, {aside.mean():.0%} by whole groups: {chosen} of {len(names)}"
 
 
 def _too_small(data: ImageData[Split], fraction: float, why: str) -> DataError:

@@ -53,7 +53,7 @@ ROUNDED = 0.001
 NAMES = {task.headline.measure for task in TASKS}
 """The checks of figures."""
 
-DATA_OPTIONS = ("image_column", "label_column", "label_separator", "val_fraction", "split_seed", "fold")
+DATA_OPTIONS = ("image_column", "label_column", "label_separator", "group", "val_fraction", "split_seed", "fold")
 """Those of a recipe that say which images were evaluated; ``labels`` and the seed, in no group, are others."""
 
 Outcome = Literal["agrees", "differs", "unknown"]

@@ -34,6 +34,7 @@ class Start:
     license: str | None = None  # of the weights, if known
     prepared: str = "as ImageNet's"  # where mean, std and interpolation come from
     doubt: str | None = None  # why they may not be those of the weights
+    notes: tuple[str, ...] = ()  # what was made of the file's names and classifier, for the plan
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def create_model(
     Args:
         name: a name, name.tag, ``hf-hub:owner/name`` or ``local-dir:PATH``.
         num_classes: K >= 2; None for as many as the weights have.
-        pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own.
+        pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file, with ``@PREFIX`` behind it
+            where it holds the network more than once; None for the name's own.
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
@@ -97,7 +99,7 @@ def create_model(
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
         start = Start("random weights", prepared=f"as timm has it for {model.pretrained_cfg['architecture']}")
     elif weights_from is not None:
-        report = loading.load_what_fits(model, tensors, weights_from)
+        report, notes = loading.load_what_fits(model, tensors, weights_from)
         # images are prepared as for these weights, at their size unless the network fixes its own
         keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
         keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
@@ -106,7 +108,8 @@ def create_model(
         stated = given.get("mean") is not None and given.get("std") is not None
         silent = f"as timm has it for {model.pretrained_cfg['architecture']}, since {weights_from} says nothing of it"
         prepared = f"as config.json of {weights_from} says" if stated else silent
-        start = Start(weights_from, report, hub_id, given.get("license"), prepared, doubt(model, weights_from, given))
+        doubtful = doubt(model, weights_from, given)
+        start = Start(weights_from, report, hub_id, given.get("license"), prepared, doubtful, notes)
     else:  # timm has loaded and checked them itself; the classifier is new where its size differs
         cfg: dict[str, Any] = model.pretrained_cfg
         names, head = tuple(model.state_dict()), set(head_names(model))
@@ -208,7 +211,7 @@ def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str
         name = f"local-dir:{Path(name.removeprefix('local-dir:')).expanduser()}"
     if pretrained is None or scratch:
         return name, None
-    if ":" in pretrained or pretrained.endswith(".safetensors"):
+    if ":" in pretrained or loading.is_file_of_weights(pretrained):
         return name, pretrained
     if Path(pretrained).expanduser().exists():
         instead = f"local-dir:{pretrained} for a model folder, or a .safetensors file"
@@ -223,6 +226,9 @@ def check_name(name: str, *, pretrained: bool = False) -> None:
     base, _, tag = name.partition(".")
     if not timm.is_model(name):
         folder = f"It is a folder: give local-dir:{name}. " if Path(name).is_dir() else ""
+        folder = (
+            f"It is a file of weights: give --pretrained {name} beside --model. " if Path(name).is_file() else folder
+        )
         cure = f"{folder}Ours: botzoo list; or give hf-hub:owner/name or local-dir:PATH."
         raise ModelError(f"There is no network {name!r}.", value=base, accepted=timm.list_models(), cure=cure)
     tags = [tagged.split(".", 1)[1] for tagged in timm.list_models(f"{base}.*", pretrained=True)]

@@ -5,11 +5,13 @@ value is checked, and the network is made on the meta device first, where tensor
 larger than the weights in the file justify.
 """
 
+import json
 import math
 import re
+import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -191,6 +193,8 @@ def read_file(path: Path, read: Callable[[Path], T]) -> T:
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}: check the path.") from error
     except (SafetensorError, OSError, ValueError) as error:
+        if is_pickle(path):
+            raise pickled(path) from error
         raise CheckpointError(
             f"{path} is not a complete safetensors file ({brief(error)}): fetch or copy it again."
         ) from error
@@ -282,13 +286,47 @@ def _no_larger_than(shapes: Shapes | None, where: str) -> Iterator[None]:
             hook.remove()
 
 
+def is_pickle(path: Path) -> bool:
+    """Tell whether a file begins as what torch.save writes, today (a zip archive) or before 2020 (a bare pickle)."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04"))
+    return False
+
+
+CONVERT = """import torch; from safetensors.torch import save_file
+w = torch.load(OLD, "cpu", weights_only=False); w = w.get("state_dict", w.get("model", w))
+save_file({k: v.clone().contiguous() for k, v in w.items() if torch.is_tensor(v)}, NEW)"""
+"""The Python that makes safetensors of a pickle; ``clone`` parts tensors that share memory, which safetensors refuses."""
+
+
+def _conversion(path: Path, new: Path) -> str:
+    """Return the command that makes safetensors of a pickle, and writes over nothing."""
+    new = new if not new.exists() else path.with_name(f"{path.name}.safetensors")
+    old, made = (json.dumps(str(file), ensure_ascii=False) for file in (path, new))
+    code = "; ".join(CONVERT.splitlines()).replace("OLD", old, 1).replace("NEW", made, 1)
+    return f"python -c {shlex.quote(code)}"
+
+
+def pickled(path: Path) -> CheckpointError:
+    """Return the error for a file of weights that is a pickle, with the Python that turns it into safetensors."""
+    if not path.exists():
+        return CheckpointError(f"There is no file {path}: check the path.")
+    why = "is a pickle, which can run any code when it is read, so it never is"
+    command = _conversion(path, path.with_suffix(".safetensors"))
+    cure = f"give safetensors; if you trust its source, this makes them of it: {command}"
+    return CheckpointError(f"{path} {why}: {cure}")
+
+
 def no_model(place: str, files: list[str]) -> CheckpointError:
     """Return the error for a folder or repository of these ``files`` that lacks config.json or model.safetensors."""
     pickles = sorted(name for name in files if name.lower().endswith(PICKLES))
     if pickles and "config.json" in files:
         why = f"as a pickle only ({shortened(pickles[0])[1:-1]}), which can run any code when it is read"
-        cure = "ask its owner for safetensors, or convert it where you trust it"
-        return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}.")
+        cure = "ask its owner for safetensors"
+        if (file := Path(place) / pickles[0]).is_file():
+            command = _conversion(file, file.with_name("model.safetensors"))
+            cure += f", or, if you trust its source, make them of it: {command}"
+        return CheckpointError(f"{place} has no model.safetensors, but its weights {why}, so it is refused: {cure}")
     wanted = ("config.json", "model.safetensors")
     missing = " and no ".join(name for name in wanted if name not in files) or "file that timm asks for"
     cure = f"give a folder or a repository with {' and '.join(wanted)}, such as the folder model of a finished run"

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError
-from botzoo.models.foreign import no_model, read_config, read_file
-from botzoo.models.layers import head_names
-from botzoo.models.pretrained import EMBEDDED, KeyReport, compare_keys, work_offline
+from botzoo.models.foreign import PICKLES, no_model, pickled, read_config, read_file
+from botzoo.models.matching import match
+from botzoo.models.pretrained import EMBEDDED, KeyReport, work_offline
 from botzoo.util.cache import cached_file
 from botzoo.util.hub import reading, refusal, the_hub, unanswered
 from botzoo.util.text import brief
@@ -127,7 +127,7 @@ def explain(address: str, error: Exception) -> BotzooError:
 
 
 def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file.
+    """Read ``hf-hub:owner/name``, ``local-dir:PATH`` or ``FILE.safetensors``, which may have ``@PREFIX`` behind it.
 
     Returns:
         The tensors, and their entry in timm's schema, empty for a bare file.
@@ -138,24 +138,41 @@ def read_weights(source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         config = read_config(folder / "config.json")
         entry = {"architecture": config.get("architecture")} | (config.get("pretrained_cfg") or config)
         return read_file(folder / "model.safetensors", load_file), entry
-    if colon and not source.endswith(".safetensors"):
+    file, _ = file_and_prefix(source)
+    if file.suffix in PICKLES:
+        raise pickled(file)
+    if colon and file.suffix != ".safetensors":
         kinds = "a tag, hf-hub:owner/name, local-dir:PATH or a .safetensors file"
         raise ModelError(f"--pretrained {source!r} is of no known kind: give {kinds}.")
-    return read_file(Path(source).expanduser(), load_file), {}
+    return read_file(file, load_file), {}
 
 
-def load_what_fits(model: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> KeyReport:
-    """Load the tensors of ``state_dict`` whose name and shape are the network's, in place, and report on all of them.
+def file_and_prefix(source: str) -> tuple[Path, str | None]:
+    """Return the path in ``FILE.safetensors`` or ``FILE.safetensors@PREFIX``, and the prefix of the names in it, if given."""
+    named = re.fullmatch(r"(.+\.safetensors)@([^@/]*)", source)
+    if named is None or Path(source).expanduser().is_file():
+        return Path(source).expanduser(), None
+    return Path(named[1]).expanduser(), named[2]
+
+
+def is_file_of_weights(source: str) -> bool:
+    """Tell whether ``source`` names a file of weights, which may be of a kind that is refused, and not a tag."""
+    file, _ = file_and_prefix(source)
+    return file.suffix in (".safetensors", *PICKLES)
+
+
+def load_what_fits(
+    model: nn.Module, state_dict: Mapping[str, Tensor], source: str
+) -> tuple[KeyReport, tuple[str, ...]]:
+    """Load the tensors of ``state_dict`` that are the network's, in place; return a report on all of them, and notes on it.
+
+    Their names may have a prefix before those of the network; see ``botzoo.models.matching``.
 
     Raises:
-        CheckpointError: less than half of the tensors besides the classifier fit, so it was made for another network.
+        CheckpointError: less than half of the tensors besides the classifier fit, so it was made for another network; or
+            the network is in it more than once.
     """
-    report = compare_keys(model, state_dict)
-    backbone = set(model.state_dict()) - set(head_names(model))
-    fits = len(backbone & set(report.loaded))
-    if 2 * fits < len(backbone):
-        first, own = next(iter(state_dict), "nothing"), next(iter(model.state_dict()))
-        why = f"{fits} of {len(backbone)} tensors fit (it starts with {first!r}, this model with {own!r})"
-        raise CheckpointError(f"{source} was made for another network: {why}. Give the --model that it was made for.")
-    model.load_state_dict({name: state_dict[name] for name in report.loaded}, strict=False)
-    return report
+    _, prefix = file_and_prefix(source)
+    found = match(model, state_dict, source, prefix)
+    model.load_state_dict({name: found.tensors[name] for name in found.report.loaded}, strict=False)
+    return found.report, found.notes

@@ -4,6 +4,7 @@ A value means the same behind a flag, in a file and in Python: ``freeze: 2`` is 
 is imported here, so that help and refusals come at once.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
@@ -246,16 +247,28 @@ def _print_and_exit(command: Command[Any], name: str) -> None:
     raise SystemExit(0)
 
 
+def train_on(run: Path, *, python: bool = False) -> str:
+    """Return how to train on from a run's result with other options, behind a semicolon; "" where it has no model yet."""
+    if not (run / "model" / "model.safetensors").is_file():
+        return ""
+    address = f"local-dir:{run / 'model'}"
+    way = f"model={address!r} in place of resume" if python else f"--model {shlex.quote(address)} in place of --resume"
+    return f"; to train on from its result with other options, give {way}"
+
+
 def _resumed(folder: str, names: list[str], config_class: type[ConfigT], address: str) -> tuple[ConfigT, Path]:
-    alone = "--resume goes on with a run as it was configured: leave {} out."
-    if others := [name for name in names if name not in ("resume", "debug", "dataset")]:
-        raise ConfigError(alone.format(flag(others[0])))
     path = Path(folder).expanduser()
+
+    def refused(option: str) -> ConfigError:
+        return ConfigError(f"--resume goes on with a run as it was configured: leave {option} out{train_on(path)}.")
+
+    if others := [name for name in names if name not in ("resume", "debug", "dataset")]:
+        raise refused(flag(others[0]))
     file = path / "config.yaml"
     if not file.is_file() and not any(path.glob("checkpoints/step-*/config.yaml")):
         cure = "give the folder of a run, or, where one was killed as it began, its command once more"
         raise ConfigError(f"--resume {folder}: there is no run in it (no config.yaml); {cure}.")
     config = load_config(file, config_class, address)
     if "dataset" in names and not secret_left_out(without_secrets(config.dataset)):
-        raise ConfigError(alone.format("--dataset"))
+        raise refused("--dataset")
     return config, path

@@ -37,6 +37,10 @@ class DataConfig:
         "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",
         unset="that of --seed", accepts=_SEED)
+    group: str | None = option(None, "What tells which images belong together and stay in one split and one fold, such as "
+        "those of one patient. A column of the table; a number of folders, 1 for the folder that the image lies in; or a "
+        "regular expression for its path.", "Data", metavar="COLUMN|LEVEL|REGEX", unset="every image by itself",
+        accepts=_something("a column, a number of folders or a regular expression"), presumes={Need.READ_WHOLE})
     fold: str | None = option(None, "Cut training and validation images into N stratified folds, test on the K-th and "
         "train on the others. Of those --data.val-fraction is set aside; a test split of the data set stays unread. "
         "See botzoo-finetune --folds.", "Data", metavar="K/N", accepts=FOLD,
@@ -171,7 +175,8 @@ class TrainConfig(Configuration):
     model: str = option("resnet10d_bot", "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names "
         "its weights too.", "Model", common=True, metavar="NAME", stated=True)
     pretrained: str | None = option(None, "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a "
-        ".safetensors file.", "Model", metavar="WEIGHTS", unset="the model's own")
+        ".safetensors file. FILE.safetensors@PREFIX names one network of several in a file.", "Model", metavar="WEIGHTS",
+        unset="the model's own")
     scratch: bool = option(False, "Start from random weights instead of pretrained ones.", "Model", common=True,
         excludes={When("pretrained"): "each say what weights to start from"}, stated=True)
     output: str | None = option(None, "Folder of the run.", "Output", common=True, metavar="PATH",

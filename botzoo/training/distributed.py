@@ -21,6 +21,7 @@ from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.autotune.precision import cpu_name, kept_speedup
+from botzoo.training.launcher import asks_for_cpu, cannot_start, check_launcher, not_followed
 from botzoo.tricks.mixed_precision import Precision, mixed_precision
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
@@ -48,8 +49,12 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     Raises:
         ConfigError: the device is not there, the precision not sound on it, or the tracker unknown or not installed.
     """
-    device = choose_device(config.engine.device)
-    PartialState(cpu=device.type == "cpu", timeout=WAIT)
+    check_launcher()
+    device = _device(config.engine.device)
+    try:
+        PartialState(cpu=device.type == "cpu", timeout=WAIT)
+    except Exception as error:  # of a wrong variable in almost any of them
+        raise cannot_start(error) from error
     # Where the precision is measured, the main process measures for all: a busy machine must not part them.
     mine = config.mixed_precision != "auto" or PartialState(cpu=device.type == "cpu").is_main_process
     agreed = [mixed_precision(config.mixed_precision, device, kept_speedup) if mine else None]
@@ -68,12 +73,18 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
     else:
         keep_freed_memory()
     reset_precision()  # a second run in this process, as in a notebook, may choose another precision
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision=precision.accelerate_name,
-        log_with=config.tracker,
-        project_dir="runs" if config.tracker else None,  # some trackers want one now; start_tracker names the real one
-    )
+    try:
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=precision.accelerate_name,
+            dynamo_backend="no",
+            log_with=config.tracker,
+            project_dir="runs"
+            if config.tracker
+            else None,  # some trackers want one now; start_tracker names the real one
+        )
+    except Exception as error:
+        raise cannot_start(error) from error
     # A launcher's own settings would change what is computed.
     if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise ConfigError(
@@ -81,7 +92,21 @@ def make_accelerator(config: TrainConfig) -> tuple[Accelerator, Precision]:
         )
     if accelerator.gradient_accumulation_steps != 1:
         raise ConfigError("The launcher sets gradient accumulation: give --engine.micro-batch instead.")
+    if accelerator.device.type != device.type:
+        asked = os.environ.get("ACCELERATE_TORCH_DEVICE")
+        raise ConfigError(f"ACCELERATE_TORCH_DEVICE is {asked!r} and the device of the run {device.type}: unset it.")
+    for line in not_followed(precision.accelerate_name) if accelerator.is_main_process else ():
+        log.warning("%s", line)
     return accelerator, precision
+
+
+def _device(wanted: str) -> torch.device:
+    """Return what --engine.device chooses, "auto" by the word of the launcher, if it has one."""
+    if asks_for_cpu() and wanted not in ("auto", "cpu"):
+        raise ConfigError(
+            f"--engine.device is {wanted!r} and ACCELERATE_USE_CPU asks for the CPU: give one of the two."
+        )
+    return choose_device("cpu" if asks_for_cpu() else wanted)
 
 
 def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
@@ -94,7 +119,9 @@ def choose_device(wanted: str, flag: str = "--engine.device") -> torch.device:
     if wanted == "auto":
         return torch.device(next(name for name, found in there.items() if found))
     if not there[wanted]:
-        raise ConfigError(f"{flag} is {wanted!r}, and there is none here: use auto or cpu.")
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = f" (CUDA_VISIBLE_DEVICES is {seen!r})" if wanted == "cuda" and seen is not None else ""
+        raise ConfigError(f"{flag} is {wanted!r}, and there is none here{hidden}: use auto or cpu.")
     return torch.device(wanted)
 
 

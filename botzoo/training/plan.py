@@ -89,6 +89,7 @@ def model_lines(network: Network) -> Iterator[str]:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
         yield f"tensors: {len(report.loaded)} loaded, {named}"
+    yield from start.notes
 
 
 def input_lines(network: Network) -> Iterator[str]:

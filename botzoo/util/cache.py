@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from xxhash import xxh3_128
 
+from botzoo.util.environment import number
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -43,9 +45,7 @@ def cache_folder() -> Path:
 
 def cache_limit() -> float:
     """Return how many bytes all files of one kind may take: ``$BOTZOO_CACHE_GIB``, by default 20 GiB."""
-    with suppress(ValueError):
-        return float(os.environ.get("BOTZOO_CACHE_GIB", "20")) * (1 << 30)
-    return 20.0 * (1 << 30)
+    return number("BOTZOO_CACHE_GIB") * (1 << 30)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 from botzoo.errors import BotzooError, StoppedError
+from botzoo.util.environment import check_environment
 from botzoo.util.outgoing import say
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
 """The signals that ask a process to end: Ctrl-C, a scheduler, a terminal that is closed, Ctrl-\\."""
+
+HELP = {"-h", "--help", "--help-all", "--version"}
+"""What is answered in any environment."""
 
 
 def guarded(
@@ -29,6 +33,8 @@ def guarded(
     """
     with _ending() as pressed:
         try:
+            if HELP.isdisjoint(argv):
+                check_environment()
             main(argv)
             return 0
         except SystemExit:

@@ -6,7 +6,6 @@ And the watch on its storage for large files, whose own client retries for minut
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from urllib.error import URLError
 
 from huggingface_hub import constants, errors
 
-from botzoo.errors import BotzooError, ConfigError, ModelError, NetworkError, PublishError
+from botzoo.errors import BotzooError, ModelError, NetworkError, PublishError
+from botzoo.util.environment import number
 from botzoo.util.private import watched_client
 from botzoo.util.text import brief
 
@@ -106,13 +106,7 @@ def patience() -> float:
     Raises:
         ConfigError: it is no number above 0.
     """
-    text = os.environ.get("BOTZOO_HUB_SECONDS", "100")
-    try:
-        if 0 < (seconds := float(text)) < float("inf"):
-            return seconds
-    except ValueError:
-        pass
-    raise ConfigError(f"BOTZOO_HUB_SECONDS is {text!r}: it must be a number of seconds above 0, such as 100.")
+    return number("BOTZOO_HUB_SECONDS")
 
 
 def wait_asked(response: Any) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def forget_prepared(accelerator: Accelerator, model: nn.Module | None = None) -> None:
@@ -108,3 +109,19 @@ def watched_client(seconds: float, watch: Watching) -> Iterator[Callable[[], Non
         reporting.XetUploadProgressReporter, reporting.XetDownloadProgressReporter = bars, loading
         utils.are_progress_bars_disabled = disabled
         huggingface_hub.set_client_factory(usual)
+
+
+def timms_filter(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """Return ``tensors`` by timm's names and shapes, of a checkpoint that others made of the same network.
+
+    timm passes each checkpoint of its table through a function of the network's module; of a file it is not asked to. None
+    where there is no such function, or it makes nothing of these tensors.
+    """
+    module = sys.modules.get(type(model).__module__)
+    translate = getattr(module, "checkpoint_filter_fn", None)
+    if translate is None:
+        return None
+    try:
+        return {name: value for name, value in translate(dict(tensors), model).items() if hasattr(value, "shape")}
+    except Exception:  # of names that it does not expect almost any
+        return None

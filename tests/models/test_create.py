@@ -319,6 +319,7 @@ def _from(flag: str, folder: Path) -> dict[str, str]:
         ("resnet50a_bot", None, "no pretrained weights for resnet50a_bot.*--scratch"),
         ("timm/resnet50", None, "no network 'timm/resnet50'.*hf-hub:owner/name"),
         ("tests", None, "It is a folder: give local-dir:tests"),
+        ("README.md", None, "It is a file of weights: give --pretrained README.md beside --model"),
         ("test_resnet", "s3:bucket", "'s3:bucket' is of no known kind"),
         ("local-dir:tests", "gluon_in1k", "gluon_in1k is a tag, and local-dir:tests has no tags"),
     ],

@@ -193,6 +193,16 @@ def test_a_wrong_flag_is_refused_in_one_readable_line(line: str) -> None:
     assert refusal(*line.split()).startswith(REFUSED_FLAGS[line])
 
 
+def test_other_options_beside_resume_are_shown_the_way_to_train_on(tmp_path: Path) -> None:
+    (model := tmp_path / "my run" / "model").mkdir(parents=True)
+    (model / "model.safetensors").touch()
+    said = refusal("--resume", str(model.parent), "--lr", "0.1")
+    assert said.startswith(
+        "--resume goes on with a run as it was configured: leave --lr out; to train on from its result"
+    )
+    assert f"give --model 'local-dir:{model}' in place of --resume." in said
+
+
 REFUSED_FILES: dict[str | bytes, str] = {
     "epoch: 3": "There is no option 'epoch'. Did you mean 'epochs'?",
     "batch-size: 3": "There is no option 'batch-size'. Did you mean 'batch_size'?",

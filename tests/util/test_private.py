@@ -4,13 +4,14 @@ import socket
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from torch import nn
 
 from botzoo.util.hub import Watch
-from botzoo.util.private import forget_prepared, has_matrix_unit, reset_precision, watched_client
+from botzoo.util.private import forget_prepared, has_matrix_unit, reset_precision, timms_filter, watched_client
 
 
 @pytest.fixture
@@ -41,6 +42,14 @@ def test_the_next_accelerator_has_a_precision_of_its_own(accelerator: Accelerato
     reset_precision()
     assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
     assert AcceleratorState().mixed_precision == "no"
+
+
+def test_timm_translates_other_peoples_names_where_it_has_a_function_for_it() -> None:
+    vit, resnet = (timm.create_model(name, num_classes=3) for name in ("test_vit", "test_resnet"))
+    tensors = dict(vit.state_dict())
+    assert set(timms_filter(vit, {"model": tensors}) or ()) == set(tensors)  # which timm unpacks
+    assert timms_filter(vit, {"model": torch.ones(1)}) is None
+    assert timms_filter(resnet, tensors) is None
 
 
 def test_whether_there_is_a_matrix_unit_can_be_asked() -> None:

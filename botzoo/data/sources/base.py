@@ -36,6 +36,9 @@ SPLIT_NAMES = {
 Columns = Mapping[str, NDArray[np.object_]]
 """What else a table says of N images, by the names of its columns: cells as they stand, shape (N,), None for an empty one."""
 
+Groups = NDArray[np.object_]
+"""The names of the groups of N images, shape (N,), all text."""
+
 OwnNames = dict[str, list[str]]
 """The names of the classes that a split has itself, by its role."""
 
@@ -59,6 +62,7 @@ class Split:
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
         root: how ``describe`` begins for every image: the data set's folder.
         columns: of the table that the labels stand in, all but those of images and labels.
+        groups: of images that belong together, see ``botzoo.data.groups``; None where nobody named any.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Split:
     rows: NDArray[np.int64] | None = None
     root: str = ""
     columns: Columns = field(default_factory=dict)
+    groups: Groups | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,7 +81,8 @@ class Split:
         """Return the split of the images ``rows``, in that order."""
         read, describe = partial(_at_row, self.read, rows), partial(_at_row, self.describe, rows)
         columns = {column: cells[rows] for column, cells in self.columns.items()}
-        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root, columns)
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root, columns, groups)
 
     def class_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each of the classes has, shape (classes,)."""
@@ -143,6 +149,7 @@ class SourceOptions:
     Attributes:
         image_column, label_column: columns of a table to use where types and names leave a choice.
         labels: the table that the labels stand in: a path, a DataFrame, or a dict of DataFrames by split.
+        group: what tells which images belong together, see ``botzoo.data.groups.grouped``.
         label_separator: what stands between several labels in a cell of text; ``space``, and ``none`` for nothing.
     """
 
@@ -150,6 +157,7 @@ class SourceOptions:
     label_column: str | None = None
     labels: Any = None
     label_separator: str | None = None
+    group: str | None = None
 
 
 NOTHING_SAID = SourceOptions()

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from botzoo.data.groups import grouped
 from botzoo.data.sources.annotated import Annotated
 from botzoo.data.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.digits import Digits
@@ -41,6 +42,11 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
         DataError: it does not exist, is empty, has fewer than two classes, labels out of range, or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
+    data = _find(dataset, options)
+    return data if options.group is None else grouped(data, options.group)
+
+
+def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
     if not isinstance(dataset, str | os.PathLike):
         return in_memory(dataset, options)
     name = os.fspath(dataset)

@@ -11,6 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from botzoo.data.sources.base import SPLIT_NAMES, UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.data.sources.cards import check_card
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
@@ -49,7 +52,7 @@ class Tables(Source):
                 feature, cells = table.features[label], table.with_format(None)[label][:]
                 if element(feature) is not None:
                     cells = [value for cell in cells for value in cell or ()]
-                named[role] = _declared_names(feature) or sorted({str(value) for value in cells if value is not None})
+                named[role] = _declared_names(feature) or sorted({str(_as_text(v)) for v in cells if v is not None})
         return named
 
     def _tables(self, name: str, path: Path) -> tuple[dict[str, Any], list[str], list[Path]]:
@@ -86,9 +89,7 @@ class Loaded(NamedTuple):
     """What the library has read."""
 
     tables: Any  # a DatasetDict
-    folders: list[
-        Path
-    ]  # where files may lie besides those of the data set, which the library has taken out of archives
+    folders: list[Path]  # where files lie that it has taken out of archives
 
 
 def load_dataset(
@@ -234,6 +235,9 @@ def open_tables(
 
     features = tables["train"].features
     image, label = pick_columns(name, features, options, first_cells(tables["train"]))
+    if options.group is not None and options.group not in features:
+        has = f"{name} has no column {options.group!r}: it has {', '.join(features)}"
+        raise DataError(f"{has}.{did_you_mean(options.group, features)} Give one of them with --data.group.")
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
@@ -262,9 +266,18 @@ def open_tables(
         # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
         encoded, describe = _as_images(encoded, image), f"row {{}} of the {role} split".format
-        splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe)
+        wanted = [column for column in tables[role].features if column == options.group]
+        columns = {column: _cells(tables[role], column) for column in wanted}
+        splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe, columns=columns)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
+
+
+def _cells(table: Any, column: str) -> NDArray[np.object_]:
+    """Return the cells of a column as they stand, shape (N,)."""
+    cells = np.empty(len(table), np.object_)  # filled one by one, as NumPy would make lists of equal lengths an axis
+    cells[:] = table.with_format(None)[column][:]
+    return cells
 
 
 def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Callable[[int], str], i: int) -> Encoded:

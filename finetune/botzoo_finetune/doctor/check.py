@@ -128,8 +128,11 @@ def named_once(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def quick_findings(roll: Roll) -> list[Finding]:
-    """Return what can be found without looking at a single pixel: of names, counts and equal files."""
-    return names_and_counts(roll.class_names, roll.counts) + duplicates.check_duplicates(roll)
+    """Return what can be found without looking at a single pixel: of names, counts, series and equal files."""
+    found = names_and_counts(roll.class_names, roll.counts) + duplicates.check_duplicates(roll)
+    if all(images.split.groups is None for images in roll.splits.values()):
+        found += quick.check_groups(roll.paths, len(roll.class_names))
+    return found
 
 
 def names_and_counts(class_names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[Finding]:

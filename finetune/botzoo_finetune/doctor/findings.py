@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from botzoo.data.groups import paths_of
 from botzoo.data.images import Images
 
 Check = Literal[
     "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "placeholder", "tiny",
-    "aspect", "sizes",
+    "aspect", "sizes", "groups",
 ]  # fmt: skip
 
 
@@ -87,6 +88,11 @@ class Roll:
     def shapes(self) -> NDArray[np.int32]:
         """Height and width of each readable image in pixels, int32 (N, 2)."""
         return np.concatenate([images.shapes for images in self.splits.values()])
+
+    @property
+    def paths(self) -> dict[str, list[str]]:
+        """Of the readable images inside the data set, with ``/`` between folders, by role."""
+        return {role: paths_of(images.split) for role, images in self.splits.items()}
 
     @property
     def counts(self) -> dict[str, NDArray[np.int64]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from botzoo.data.groups import SERIES
 from botzoo.errors import DataError, printable
 from botzoo.util.outgoing import as_html, one_line
 from botzoo.util.text import counted, under
@@ -18,6 +19,7 @@ ADVICE: dict[Check, str] = {
     "names": "give a class one name, in every split",
     "counts": "gather more images of the rare classes, and read their recall beside the accuracy",
     "corrupt": "mend or remove them, or train with --skip-corrupt",
+    "groups": f"where they are of one patient, place or video, keep them together: --data.group '{SERIES}'",
     "duplicates": "keep one of each; what is in two splits makes the figures too good",
     "near duplicates": "keep one of each; what is in two splits makes the figures too good",
     "labels": "look at them, the worst first, and move those that are wrong",

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.data.groups import SERIES, searched
 from botzoo.util.text import counted, listing
 from botzoo_finetune.doctor.findings import Finding, Sizes
 
 FEW = 5  # a class with fewer training images can hardly be learned
 IMBALANCE = 10.0  # from this ratio of the largest class to the smallest on, accuracy says little of the smallest
 TINY = 32  # shorter side in pixels below which an image shows little, where most of the others are twice as large
+SERIES_A_CLASS = 3
+STRADDLING = 0.2  # share of a split's images that make one ask whether they belong to those in training
 LONG = 4.0
 """Longer side over shorter side, from which on a centre crop shows a small part, where most others are half as long."""
 REDUCED = 4.0  # from this factor on, what is shown to the network has lost much of what is in the images
@@ -68,6 +72,35 @@ def check_counts(trained: NDArray[np.int64], class_names: Sequence[str]) -> list
             sizes = f"{counted(trained[most], 'training image')}, {class_names[least]!r} {trained[least]:,}"
             found.append(f"the classes are out of balance, {ratio:.0f} to 1: {class_names[most]!r} has {sizes}")
     return [Finding("counts", text) for text in found]
+
+
+def check_groups(paths: Mapping[str, Sequence[str]], classes: int) -> list[Finding]:
+    """Look for series of images, by their files' names, that are in training and in another split too.
+
+    A series is what is left of several names without the number at their ends, such as ``patient12`` of ``patient12_003.png``.
+    Where classes have one series each or so, that is how the files were numbered.
+
+    Args:
+        paths: of the images of each split inside the data set, by role.
+        classes: their number.
+    """
+    names = {role: np.array(searched(SERIES, list(found)), str) for role, found in paths.items()}
+    every = np.concatenate(list(names.values()))
+    stems = [
+        PurePosixPath(path).stem for found in paths.values() for path in found
+    ]  # 1.png in every folder is no series
+    numbered = [name for name, stem in set(zip(every.tolist(), stems, strict=True)) if name != stem]
+    series, counts = np.unique(np.array(numbered, str), return_counts=True)
+    several = series[counts > 1]
+    if len(several) < SERIES_A_CLASS * classes or np.isin(every, several).mean() < 0.5:
+        return []
+    found = []
+    for role, own in names.items():
+        both = np.intersect1d(own, np.intersect1d(names["train"], several))
+        if role != "train" and (share := float(np.isin(own, both).mean())) >= STRADDLING:
+            such = f"such as {str(both[0])!r}: {share:.0%} of the {role} images have others of their series in training"
+            found.append(Finding("groups", f"file names suggest {len(several):,} series of images, {such}"))
+    return found
 
 
 def measure(shapes: NDArray[np.int32], side: int) -> Sizes:

@@ -279,7 +279,8 @@ def lines(look: Look) -> Iterator[str]:
         "data", [f"{run.data.name}: {sizes} images in {counted(len(run.data.class_names), 'class', 'classes')}"]
     )
     width = len(probe.linear.weight[0])
-    yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
+    what = f"{network.architecture} from {network.start.source}, frozen: {width:,} features"
+    yield from under("model", [what, *network.start.notes])
     yield from under("input", input_lines(network))
     fit = f"linear classifier of {counted(probe.images, 'training image')} (logistic regression, C {probe.strength:g}, {how})"
     near = f"its {counted(seen.neighbours, 'nearest training image')} alone: {seen.knn_top1:.2f} %"

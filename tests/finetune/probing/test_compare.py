@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from botzoo_finetune.probing.compare import Row, ranking
+from botzoo_finetune.config import FinetuneConfig
+from botzoo_finetune.probing.compare import Row, ranking, with_weights
 from running import command, write_teacher
 
 
@@ -35,6 +36,12 @@ def test_what_cannot_be_compared_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("file", ["w.safetensors", "a/b.safetensors@student.encoder", "w.pth"])
+def test_weights_stand_behind_the_name_of_a_model(file: str) -> None:
+    config = with_weights(FinetuneConfig(), f"resnet18={file}")
+    assert (config.model, config.pretrained) == ("resnet18", file)
 
 
 def test_the_table_names_the_best_and_what_may_be_as_good() -> None:
