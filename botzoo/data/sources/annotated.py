@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.annotations.find import Tables, beside, other_tables, tables_in
-from botzoo.data.annotations.images import ROLES, annotated
-from botzoo.data.annotations.paths import Found
-from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
+from botzoo.annotations.find import Tables, beside, other_tables, tables_in
+from botzoo.annotations.images import ROLES, annotated
+from botzoo.annotations.paths import Found
+from botzoo.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
 from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.data.sources.folders import IMAGE_SUFFIXES, Folders, files_in
 from botzoo.data.sources.tables import as_splits

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from botzoo.data.annotations.table import SUFFIXES, holds_no_pictures
+from botzoo.annotations.table import SUFFIXES, holds_no_pictures
 from botzoo.data.sources.base import SPLIT_NAMES
 from botzoo.data.sources.folders import files_in, subfolders
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.annotations.paths import plain_name
+from botzoo.annotations.paths import plain_name
 from botzoo.data.sources.base import SPLIT_NAMES
 from botzoo.data.sources.tables import LABEL_NAMES, pick_column
 from botzoo.errors import DataError

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.annotations.labels import Answers, read_answers, split_column
-from botzoo.data.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
-from botzoo.data.annotations.table import Table
+from botzoo.annotations.labels import Answers, read_answers, split_column
+from botzoo.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
+from botzoo.annotations.table import Table
 from botzoo.data.sources.base import Columns, Files, ImageData, Labels, SourceOptions, Split
 from botzoo.data.sources.labels import read_labels
 from botzoo.data.sources.tables import pick_column

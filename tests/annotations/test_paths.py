@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from botzoo.data.annotations.paths import Found, file_columns
+from botzoo.annotations.paths import Found, file_columns
 from botzoo.errors import DataError
 
 FILES = [f"{folder}/{i:03}.{suffix}" for folder, suffix in (("cat", "jpg"), ("dog", "png")) for i in range(3)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from botzoo.data.annotations.labels import Answers, read_answers, split_column
+from botzoo.annotations.labels import Answers, read_answers, split_column
 from botzoo.errors import DataError
 
 ANIMALS = ["cat", "dog", "owl", "cat", "dog", "owl"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from botzoo.data.annotations.table import Table, read_frame, read_table, tidy
+from botzoo.annotations.table import Table, read_frame, read_table, tidy
 from botzoo.errors import DataError
 
 FRAME = pandas.DataFrame(
@@ -134,7 +134,7 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
 
 def test_rows_that_a_parquet_file_only_claims_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyarrow.parquet.write_table(pa.table({"x": ["a"] * 100}), tmp_path / "t.parquet")
-    monkeypatch.setattr("botzoo.data.annotations.table.MAX_ROWS", 99)
+    monkeypatch.setattr("botzoo.annotations.table.MAX_ROWS", 99)
     with pytest.raises(DataError, match="100 rows"):
         read_table(tmp_path / "t.parquet")
 
