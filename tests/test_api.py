@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 import botzoo
 import botzoo_finetune
+from botzoo.api import from_python
 from botzoo.errors import BotzooError, ConfigError, StoppedError
 from botzoo.results.view import FinishedRun
 from botzoo.training.callbacks import Callback
+from botzoo_finetune.cli import command as finetune_command
 
 QUICK: dict[str, Any] = {
     "scratch": True,
@@ -212,3 +214,15 @@ def test_a_picture_that_fails_costs_one_line(run: FinishedRun, monkeypatch: pyte
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     describe(run.folder)
     assert [record.levelname for record in caplog.records if "no fonts here" in record.message] == ["WARNING"] * 2
+
+
+@pytest.mark.parametrize("labels", ["labels.csv", Path("labels.csv"), None, {"train": [1]}])
+def test_labels_are_an_option_or_an_object_of_ones_own(labels: Any) -> None:
+    seen: dict[str, Any] = {}
+
+    def execute(config: Any, **asked: Any) -> None:
+        seen.update(asked, config=config)
+
+    from_python(execute, finetune_command(), "photos", {"labels": labels, "epochs": 1})
+    option, own = (None, labels) if isinstance(labels, dict) else (labels and str(labels), None)
+    assert (seen["config"].labels, seen["own"].labels) == (option, own)

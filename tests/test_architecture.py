@@ -19,7 +19,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("botzoo.recipes",),
     ("botzoo.options",),
     ("botzoo.models",),
-    ("botzoo.data",),
+    ("botzoo.data", "botzoo.annotations"),
     ("botzoo.tasks",),
     ("botzoo.training",),
     ("botzoo.results",),

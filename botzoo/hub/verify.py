@@ -191,7 +191,7 @@ def _options(recipe: Path) -> TrainConfig:
     return made(check_options(options, TrainConfig, str(recipe)), TrainConfig)
 
 
-def _own_table(config: TrainConfig) -> str | None:
+def own_table(config: TrainConfig) -> str | None:
     """Return the table of labels that a recipe names: foreign text, which names only what lies in the data set's folder."""
     if config.labels in (None, FOLDERS):
         return config.labels
@@ -203,7 +203,7 @@ def _measure(
 ) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
     accelerator, _ = make_accelerator(config)
-    data = opening.find(config.dataset, config.data, labels=labels or _own_table(config))
+    data = opening.find(config.dataset, config.data, labels=labels or own_table(config))
     here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
         raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -13,10 +14,10 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError, PublishError
+from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, NetworkError, PublishError
 from botzoo.hub.package import pack
 from botzoo.hub.reproduce import reproduction, rerun
-from botzoo.hub.verify import Check, exit_status, run_code, verify
+from botzoo.hub.verify import Check, exit_status, own_table, run_code, verify
 from botzoo.inference.sheet import sheet
 from botzoo.models.foreign import temperature_in
 from botzoo.models.pretrained import EMBEDDED, WEIGHTS
@@ -25,6 +26,7 @@ from botzoo.options.facts import options_of
 from botzoo.results.calibration import write_temperature
 from botzoo.results.card.claim import claim_in_card, claim_in_table
 from botzoo.results.card.usage import HERE, usage_code
+from botzoo.training.recording.facts import table_name
 from botzoo.util.files import sha256_of
 from botzoo.util.nested import nested
 from botzoo_finetune.config import FinetuneConfig
@@ -347,3 +349,25 @@ def test_the_embedded_cards_code_has_the_temperature_of_the_weights() -> None:
     weights = WEIGHTS[EMBEDDED]
     assert weights.temperature is not None
     assert usage_code(EMBEDDED, 100, ours=True, temperature=weights.temperature) in CARD.read_text()
+
+
+@pytest.mark.parametrize("labels", ["../private.csv", "/etc/hostname", "up/private.csv"])
+def test_the_table_that_a_recipe_names_lies_in_the_folder_of_the_images(tmp_path: Path, labels: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "up").symlink_to(tmp_path)
+    config = FinetuneConfig(dataset=str(tmp_path / "photos"), labels=labels)
+    with pytest.raises(DataError, match="The recipe names"):
+        own_table(config)
+    inside = own_table(replace(config, labels="train.csv"))
+    assert inside == str((tmp_path / "photos" / "train.csv").resolve())
+    assert [own_table(replace(config, labels=word)) for word in ("folders", None)] == ["folders", None]
+
+
+def test_a_card_names_a_table_from_the_folder_of_the_images_on(tmp_path: Path) -> None:
+    for name in ("photos/parts/train.csv", "tables/other.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    photos = str(tmp_path / "photos")
+    assert table_name(f"{photos}/parts/train.csv", photos) == "parts/train.csv"
+    assert table_name(str(tmp_path / "tables" / "other.csv"), photos) == "other.csv"
+    assert [table_name(word, photos) for word in ("folders", "train.csv", None)] == ["folders", "train.csv", None]

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.annotations.find import Tables, beside, other_tables, tables_in
-from botzoo.data.annotations.images import ROLES, annotated
-from botzoo.data.annotations.paths import Found
-from botzoo.data.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
-from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
-from botzoo.data.sources.folders import image_files
+from botzoo.annotations.find import Tables, beside, other_tables, tables_in
+from botzoo.annotations.images import ROLES, annotated
+from botzoo.annotations.paths import Found
+from botzoo.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
+from botzoo.data.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
+from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.data.sources.layouts.class_folders import Folders
 from botzoo.data.sources.tables import as_splits
 from botzoo.errors import DataError
@@ -33,7 +33,9 @@ class Annotated(Source):
         if path.is_file():
             suffix = path.suffix.lower()
             return suffix in SUFFIXES and (suffix != ".parquet" or holds_no_pictures(path))
-        return path.is_dir() and bool(tables_in(path) or other_tables(path)) and bool(image_files(path))
+        if not path.is_dir() or not (tables_in(path) or other_tables(path)):
+            return False
+        return any(file.lower().endswith(IMAGE_SUFFIXES) for file in files_in(path))
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         if isinstance(options.labels, str) and options.labels == FOLDERS:
@@ -41,9 +43,7 @@ class Annotated(Source):
         if path.is_file() and options.labels is None:
             return annotated(name, Found(path.parent), _read(beside(path)), options)
         if not path.is_dir():
-            given = (
-                f"--labels {options.labels}" if isinstance(options.labels, str | os.PathLike) else "a table of labels"
-            )
+            given = f"--labels {options.labels}" if isinstance(options.labels, str | os.PathLike) else "a DataFrame"
             raise DataError(f"{name} is no folder, and {given} is of images in one: give it with --dataset.")
         if options.labels is not None:
             data = annotated(name, Found(path), _named(path, options), options)
@@ -51,11 +51,12 @@ class Annotated(Source):
         return _by_itself(name, path, options)
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        data = self.open(name, path, options)
-        return {
-            role: [data.class_names[k] for k in split.class_counts(len(data.class_names)).nonzero()[0]]
-            for role, split in data.splits.items()
-        }
+        try:
+            data = self.open(name, path, options)
+        except DataError:  # as class folders of other names may lead to, and those are what is asked for
+            return Folders().own_names(name, path, options)
+        counts = {role: split.class_counts(len(data.class_names)) for role, split in data.splits.items()}
+        return {role: [data.class_names[k] for k in count.nonzero()[0]] for role, count in counts.items()}
 
 
 def _read(tables: Tables) -> list[Table]:
@@ -68,11 +69,8 @@ def _named(path: Path, options: SourceOptions) -> list[Table]:
     labels = options.labels
     if not isinstance(labels, str | os.PathLike):
         frames: dict[Any, Any] = as_splits("labels", labels, options)[0] if isinstance(labels, dict) else {None: labels}
-        return [
-            read_frame(f"the {role} DataFrame" if role else "the DataFrame", frames[role], role)
-            for role in (None, *ROLES)
-            if role in frames
-        ]
+        called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
+        return [read_frame(called[role], frames[role], role) for role in called if role in frames]
     file = Path(labels).expanduser()
     if not file.exists() and not file.is_absolute() and (path / file).exists():
         file = path / file
@@ -81,35 +79,32 @@ def _named(path: Path, options: SourceOptions) -> list[Table]:
 
 def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
     """Return what class folders say or else the one table that is there; raise DataError where there is a choice."""
-    folders: ImageData[Split] | None = None
-    why = ""
-    try:
-        folders = Folders().open(name, path, options)
-    except DataError as error:
-        why = str(error)
-    found, choices, unfit = Found(path), {}, {}
+    found, choices, unfit = Found(path), dict[Path, ImageData[Split]](), dict[Path, DataError]()
     for tables in tables_in(path):
         first = next(iter(tables.values()))
         try:
             choices[first] = annotated(name, found, _read(tables), options)
         except DataError as error:
             unfit[first] = error
-    if folders is not None and len(folders.class_names) > 1:
+    try:
+        checked(folders := Folders().open(name, path, options))
+    except DataError as error:
+        no_folders = error
+    else:
         return _beside_folders(path, folders, choices, unfit)
     if len(choices) > 1:
         have = f"{name} has several tables of labels, {listing([each.name for each in choices])}"
         raise DataError(f"{have}: name one with {_command(next(iter(choices)))}.")
-    notes = [f"not used: {_inside(path, f'{table}: {error}')}".rstrip(".") for table, error in unfit.items()]
     if choices:
+        notes = [f"not used: {_inside(path, f'{table}: {error}')}".rstrip(".") for table, error in unfit.items()]
         data = next(iter(choices.values()))
         return replace(data, notes=(*data.notes, *notes))
     if unfit:
         raise next(iter(unfit.values()))
-    if (others := other_tables(path)) and why:
-        raise DataError(f"{why} Or, if {others[0].name} has their labels, give {_command(others[0])}.")
-    if folders is None:
-        raise DataError(why)
-    return folders
+    if others := other_tables(path):
+        has = f"Or, if {others[0].name} has the labels of its images, give {_command(others[0])}."
+        raise DataError(f"{no_folders} {has}") from no_folders
+    raise no_folders
 
 
 def _beside_folders(
@@ -123,9 +118,8 @@ def _beside_folders(
                 f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other labels, "
                 f"{listing(data.class_names, 3)}: give {_command(table)}, or --labels {FOLDERS}."
             )
-        notes.append(
-            f"not used: {_inside(path, str(table))}, as the class folders say the same; --labels would read it"
-        )
+        same = "as the class folders say the same; --labels would read it"
+        notes.append(f"not used: {_inside(path, str(table))}, {same}")
     return replace(folders, notes=(*folders.notes, *notes))
 
 

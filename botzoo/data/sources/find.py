@@ -28,14 +28,14 @@ class _Shards(Source):
 
 
 def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
-    if options.labels is not None and not _ARCHIVES.recognises(name, path):
+    if options.labels is not None and not ARCHIVES.recognises(name, path):
         return Annotated()
     return next((source for source in SOURCES if name and source.recognises(name, path)), None)
 
 
-_ARCHIVES = Archives(_source)
+ARCHIVES = Archives(_source)
 
-SOURCES: list[Source] = [Digits(), _ARCHIVES, Annotated(), Tables(), _Shards(), Folders(), Hub()]
+SOURCES: list[Source] = [Digits(), ARCHIVES, Annotated(), Tables(), _Shards(), Folders(), Hub()]
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from botzoo.data.sources.base import ImageData, Source, SourceOptions, Split
-from botzoo.data.sources.tables import as_splits, extracted, load_dataset, open_tables
+from botzoo.data.sources.tables import as_splits, load_dataset, open_tables
 from botzoo.errors import DataError, ModelError, NetworkError, did_you_mean
 from botzoo.util.hub import gated, reading, refusal, the_hub
 from botzoo.util.text import brief
@@ -50,9 +50,9 @@ class Hub(Source):
 
         load = partial(load_dataset, bars=sys.stderr.isatty())
         hub_id, license, loaded = from_hub(name, HUB_NAMES.get(name, name), load)
-        folders = [Path(HF_HUB_CACHE, repo_folder_name(repo_id=hub_id, repo_type="dataset")), *extracted()]
+        folders = [Path(HF_HUB_CACHE, repo_folder_name(repo_id=hub_id, repo_type="dataset")), *loaded.folders]
         options = replace(options, label_column=options.label_column or LABEL_COLUMNS.get(hub_id))
-        tables, notes = as_splits(name, loaded, options)
+        tables, notes = as_splits(name, loaded.tables, options)
         data = open_tables(name, tables, options, folders)
         return replace(data, hub_id=hub_id, license=license, notes=(*data.notes, *notes))
 

@@ -39,11 +39,22 @@ def read_labels(
     known = range(len(declared)) if declared is not None else sorted({v for v in raw["train"] if v is not None})
     index = {value: i for i, value in enumerate(known)}
 
-    def number(value: Any) -> int:  # a number that is no class stays as it is, so that the error can state it
-        return index.get(value, UNLABELLED if declared is None or value is None else value)
-
-    labels: dict[str, Labels] = {role: np.array([*map(number, cells)], np.int64) for role, cells in raw.items()}
+    labels: dict[str, Labels] = {}
+    for role, cells in raw.items():
+        kept_secret = role == "test" and index.keys().isdisjoint(cells)
+        if declared is None and not kept_secret:
+            for i, value in enumerate(cells):
+                if value not in index and value not in (None, UNLABELLED):
+                    raise _unknown_label(f"Row {i} of the {role} split of {name}", value, list(map(str, known)))
+        # a number that is no class stays as it is, so that the error can state it
+        numbers = [index.get(v, UNLABELLED if declared is None or v is None else v) for v in cells]
+        labels[role] = np.array(numbers, np.int64)
     return tuple(declared if declared is not None else map(str, known)), labels
+
+
+def _unknown_label(where: str, label: Any, names: Sequence[str]) -> DataError:
+    none_of = f"which is none of its {len(names)} classes: {listing(names)}"
+    return DataError(f"{where} has label {label!r}, {none_of}. Mend or remove it.")
 
 
 def _read_lists(
@@ -80,8 +91,6 @@ def _read_lists(
         for i, row in enumerate(rows):
             for label in row:
                 if label not in index:
-                    where = f"Row {i} of the {role} split of {name} has label {label!r}"
-                    none_of = f"which is none of its {len(names)} classes: {listing(names)}"
-                    raise DataError(f"{where}, {none_of}. Mend or remove it.")
+                    raise _unknown_label(f"Row {i} of the {role} split of {name}", label, names)
                 found[role][i, index[label]] = 1
     return names, found

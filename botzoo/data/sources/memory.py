@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from botzoo.data.annotations.images import Rows, as_data
-from botzoo.data.annotations.table import is_frame, read_frame
+from botzoo.annotations.images import Rows, as_data
+from botzoo.annotations.table import is_frame, read_frame
 from botzoo.data.decode import to_rgb
 from botzoo.data.sources.base import (
     NOTHING_SAID,

@@ -2,26 +2,35 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from glob import escape
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.data.sources.base import UNLABELLED, Encoded, ImageData, OwnNames, Source, SourceOptions, Split
+from botzoo.data.sources.cards import check_card
 from botzoo.data.sources.files import inside, named, open_file, own_folders, read_text
-from botzoo.data.sources.folders import files_in
+from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.data.sources.labels import element, read_labels
 from botzoo.data.sources.layouts.split_names import assigned, by_role
 from botzoo.errors import DataError, did_you_mean
 from botzoo.util.text import brief
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
+
+TEXT = ("string", "large_string", "string_view")
+BYTES = ("binary", "large_binary", "binary_view")
+"""Names of types of columns, as the library datasets has them."""
+
+MAX_PATH = 4096
+"""Bytes that are more are no name and no path."""
 
 
 class Tables(Source):
@@ -31,31 +40,31 @@ class Tables(Source):
         return path.is_dir() and (_is_saved(path) or bool(shard_files(path, ".parquet")))
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
-        tables, notes = self._tables(name, path, options)
-        data = open_tables(name, tables, options, [*own_folders(path), *extracted()])
+        tables, notes, folders = self._tables(name, path, options)
+        data = open_tables(name, tables, options, [*own_folders(path), *folders])
         return replace(data, notes=(*data.notes, *notes))
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
-        tables, _ = self._tables(name, path, options)
-        label = pick_columns(name, tables["train"].features, options)[1]
+        tables, _, _ = self._tables(name, path, options)
+        label = pick_columns(name, tables["train"].features, options, first_cells(tables["train"]))[1]
         named = {}
         for role, table in tables.items():
             if label in table.features:
                 feature, cells = table.features[label], table.with_format(None)[label][:]
                 if element(feature) is not None:
                     cells = [value for cell in cells for value in cell or ()]
-                named[role] = _declared_names(feature) or sorted({str(value) for value in cells if value is not None})
+                named[role] = _declared_names(feature) or sorted({str(_as_text(v)) for v in cells if v is not None})
         return named
 
-    def _tables(self, name: str, path: Path, options: SourceOptions) -> tuple[dict[str, Any], list[str]]:
-        """Return the tables by role, and notes on files that are not used."""
+    def _tables(self, name: str, path: Path, options: SourceOptions) -> tuple[dict[str, Any], list[str], list[Path]]:
+        """Return the tables by role, notes on files that are not used, and where else files may lie."""
         if _is_saved(path):
             from datasets.load import load_from_disk
 
             with library_errors(str(path), bars=False):
                 _check_saved(path)
                 saved = load_from_disk(str(path))
-            return as_splits(name, saved, options)
+            return *as_splits(name, saved, options), []
         from pyarrow.parquet import read_metadata
 
         files = shard_files(path, ".parquet")
@@ -69,11 +78,19 @@ class Tables(Source):
                     f"{path / file} is damaged or no parquet file ({why}): get it again, or remove it."
                 ) from error
         if has_configurations(path):
-            return as_splits(str(path), load_dataset(str(path)), options)
+            loaded = load_dataset(str(path))
+            return *as_splits(str(path), loaded.tables, options), loaded.folders
         # Named to the library one by one: left to itself, it goes by what most files in the folder are.
         roles, notes = by_role(str(path), files, options.splits)
         escaped = {role: [escape(str((path / file).resolve())) for file in found] for role, found in roles.items()}
-        return dict(load_dataset("parquet", escaped, str(path))), notes
+        return dict(load_dataset("parquet", escaped, str(path)).tables), notes, []
+
+
+class Loaded(NamedTuple):
+    """What the library has read."""
+
+    tables: Any  # a DatasetDict
+    folders: list[Path]  # where files lie that it has taken out of archives
 
 
 def load_dataset(
@@ -83,29 +100,41 @@ def load_dataset(
     *,
     configuration: str | None = None,
     bars: bool = False,
-) -> Any:
+) -> Loaded:
     """Return ``datasets.load_dataset``'s answer, without progress bars unless ``bars``."""
     with library_errors(shown or source, bars):
         builder = open_builder(source, configuration, data_files)
         builder.download_and_prepare()
-        return builder.as_dataset()
+        return Loaded(builder.as_dataset(), _extracted() if builder.name in MAKES_PATHS else [])
 
 
 def open_builder(source: str, configuration: str | None, data_files: dict[str, list[str]] | None = None) -> Any:
-    """Return what the library ``datasets`` reads a data set with; of foreign files only those that are ``data_files``."""
+    """Return what the library ``datasets`` reads a data set with; of foreign files only those that are ``data_files``.
+
+    What a card names lies in the data set's folder, where links are the user's, as in class folders; or in its repository.
+    """
+    if not data_files:
+        check_card(source)
     from datasets.load import load_dataset_builder
 
     builder = load_dataset_builder(source, configuration, data_files=data_files)
     found: Any = {} if data_files else builder.config.data_files or {}
+    folder = Path(source).resolve()
+    there = set(files_in(folder)) if found and folder.is_dir() else set()
     for files in found.values():
-        for file in map(str, files):  # a card may name any path, and any address
+        for file in map(str, files):
             archive = file.rpartition("::")[2]
-            if ".." in archive or not archive.lower().startswith(f"hf://datasets/{source}@".lower()):
-                inside(archive, own_folders(Path(source)) if Path(source).is_dir() else [], f"The card of {source}")
+            own = archive in there or archive.lower().startswith(f"hf://datasets/{source}@".lower())
+            if ".." in archive or not own:
+                inside(archive, own_folders(Path(source)) if there else [], f"The card of {source}")
     return builder
 
 
-def extracted() -> list[Path]:
+MAKES_PATHS = ("imagefolder", "videofolder", "audiofolder")
+"""Kinds of data sets whose cells have paths that the library made itself; elsewhere they are foreign text."""
+
+
+def _extracted() -> list[Path]:
     """Return where the library ``datasets`` keeps what it has taken out of archives."""
     import datasets
 
@@ -194,7 +223,7 @@ def open_tables(
     import datasets
 
     features = tables["train"].features
-    image, label = pick_columns(name, features, options)
+    image, label = pick_columns(name, features, options, first_cells(tables["train"]))
     if options.group is not None and options.group not in features:
         has = f"{name} has no column {options.group!r}: it has {', '.join(features)}"
         raise DataError(f"{has}.{did_you_mean(options.group, features)} Give one of them with --data.group.")
@@ -205,12 +234,18 @@ def open_tables(
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
         kind = table.features[image]
-        if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype == "string"):
+        if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype in TEXT):
             what = f"Column {image!r} of {name} has type {kind}, which holds no images"
             raise DataError(f"{what}: name another one with --data.image-column.")
     declared = _declared_names(features[label])
-    raw = {role: table.with_format(None)[label][:] for role, table in tables.items()}
-    class_names, labels = read_labels(name, raw, declared, lists=element(features[label]) is not None)
+    raw: dict[str, Sequence[Any]] = {
+        role: list(map(_as_text, table.with_format(None)[label][:])) for role, table in tables.items()
+    }
+    lists = element(features[label]) is not None
+    if lists and all(cell is not None and len(cell) == 1 for cells in raw.values() for cell in cells):
+        raw, lists = {role: [cell[0] for cell in cells] for role, cells in raw.items()}, False
+        notes.append(f"each list in {label!r} has one label, so that an image has one")
+    class_names, labels = read_labels(name, raw, declared, lists=lists)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
     if "test" in tables and "test" not in labels:
@@ -219,10 +254,7 @@ def open_tables(
     for role, found in labels.items():
         # Rows are read from the Arrow table itself, which knows nothing of formats, nor of a selection of rows.
         encoded = tables[role].with_format(None).select_columns([image]).flatten_indices()
-        encoded, describe = (
-            encoded.cast_column(image, datasets.Image(decode=False)),
-            f"row {{}} of the {role} split".format,
-        )
+        encoded, describe = _as_images(encoded, image), f"row {{}} of the {role} split".format
         wanted = [column for column in tables[role].features if column == options.group]
         columns = {column: _cells(tables[role], column) for column in wanted}
         splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe, columns=columns)
@@ -246,12 +278,60 @@ def _cell(table: Any, column: str, folders: Sequence[Path] | None, describe: Cal
     return Path(path) if folders is None else inside(path, folders, describe(i).capitalize())
 
 
-def pick_columns(name: str, features: Any, options: SourceOptions) -> tuple[str, str]:
-    """Return the columns of images and labels: those asked for, or the only ones that their types allow; else DataError."""
+def _as_images(table: Any, column: str) -> Any:
+    """Return a table of the library with a column, in whatever type it is stored, as that of encoded images."""
+    import datasets
+
+    dtype = getattr(table.features[column], "dtype", "")
+    if dtype in BYTES and _is_path(first_cells(table).get(column)):
+        table = table.cast_column(column, datasets.Value("large_string"))
+    elif dtype.endswith("_view"):  # which the library cannot read as images
+        table = table.cast_column(column, datasets.Value(f"large_{dtype.removesuffix('_view')}"))
+    return table.cast_column(column, datasets.Image(decode=False))
+
+
+def _is_path(cell: Any) -> bool:
+    return (isinstance(cell, str) or _is_text(cell)) and _as_text(cell).lower().endswith(IMAGE_SUFFIXES)
+
+
+def _is_text(cell: Any) -> bool:
+    if not isinstance(cell, bytes) or len(cell) > MAX_PATH:
+        return False
+    text = _as_text(cell)
+    return "\ufffd" not in text and text.isprintable()
+
+
+def _as_text(cell: Any) -> Any:
+    """Return a label, or a list of them, with text in the place of its bytes."""
+    if isinstance(cell, list):
+        return list(map(_as_text, cell))
+    return cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
+
+
+def first_cells(table: Any) -> dict[str, Any]:
+    """Return a cell of each column of text or bytes, by its name; they tell paths and pictures apart."""
+    texts = [c for c, kind in table.features.items() if getattr(kind, "dtype", None) in (*TEXT, *BYTES)]
+    found = {column: table.data.column(column) for column in texts}
+    cells = {
+        column: next((cell.as_py() for cell in column_ if cell.is_valid), None) for column, column_ in found.items()
+    }
+    return {column: cell for column, cell in cells.items() if cell is not None}
+
+
+def pick_columns(
+    name: str, features: Any, options: SourceOptions, cells: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[str, str]:
+    """Return the columns of images and labels: those asked for, or the only ones that their types allow.
+
+    ``cells`` has one of each column of text or bytes, as far as they are known. Raises DataError where there is a choice.
+    """
     import datasets
 
     images = [c for c in features if isinstance(features[c], datasets.Image)]
     images = images or [c for c in features if _may_hold_images(features[c])]
+    if len(images) > 1:  # bytes may be labels too
+        images = [c for c in images if not _is_text(cells.get(c)) or _is_path(cells[c])] or images
+    images = images or [c for c, cell in cells.items() if _is_path(cell)]
     image = pick_column(name, "image", options.image_column, features, images)
     by_type = [c for c in features if isinstance(features[c], datasets.ClassLabel)]
     by_element = [c for c in features if isinstance(element(features[c]), datasets.ClassLabel)]
@@ -265,7 +345,7 @@ def _may_hold_images(feature: Any) -> bool:
     """Tell whether a column of no declared type holds what an Image column is stored as, or plain bytes."""
     if isinstance(feature, dict):
         return set(feature) == {"bytes", "path"}
-    return getattr(feature, "dtype", None) in ("binary", "large_binary")
+    return getattr(feature, "dtype", None) in BYTES
 
 
 def check_features(name: str, role: str, found: Any, features: Any, image: str, label: str) -> None:
@@ -279,7 +359,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
     if (inner is None) != (trained is None):
         raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
     kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
-    if kind.rstrip("0123456789") not in ("int", "uint", "bool", "string", "large_string"):
+    if kind.rstrip("0123456789") not in ("int", "uint", "bool", *TEXT, *BYTES):
         what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
         raise DataError(f"{what} of these, or of 0 and 1 for each class. Name another one with --data.label-column.")
 
@@ -292,12 +372,13 @@ def _declared_names(feature: Any) -> list[str] | None:
 
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
     """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
+    shown, found_shown = (", ".join(names[:20]) + " ..." * (len(names) > 20) for names in (list(columns), found))
     if asked is not None:
         if asked in columns:
             return asked
-        has = f"it has {', '.join(columns)}.{did_you_mean(asked, columns)}"
+        has = f"it has {shown}.{did_you_mean(asked, columns)}"
         raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
-    which = f"several {kind} columns, {', '.join(found)}" if found else f"no {kind} column among {', '.join(columns)}"
+    which = f"several {kind} columns, {found_shown}" if found else f"no {kind} column among {shown}"
     raise DataError(f"{name} has {which}: name the one to use with --data.{kind}-column.")

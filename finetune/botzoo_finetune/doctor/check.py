@@ -47,7 +47,9 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
     try:
         run = set_up(unmeasured(replace(config, skip_corrupt=True)), callbacks, own=own)
     except DataError as error:
-        if own is not None and own.data is not None:  # unusable() looks for the data by its name, and this has none
+        if own is not None and {"data", "labels"} & {
+            *own.names
+        }:  # unusable() looks for them by name, and these have none
             raise
         report = unusable(config, error)
     else:

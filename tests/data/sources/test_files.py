@@ -13,6 +13,7 @@ import pytest
 from botzoo.data.images import read_images
 from botzoo.data.sources.files import inside, own_folders, read_file
 from botzoo.data.sources.find import find_images
+from botzoo.data.sources.tables import open_builder
 from botzoo.data.streaming.find import find_shards
 from botzoo.errors import DataError, printable
 from botzoo.inference.images import read_image
@@ -178,6 +179,52 @@ def test_a_card_names_only_files_of_the_data_set(tmp_path: Path, name: str) -> N
     (tmp_path / "data" / "README.md").write_text(card)
     for read in (read_all, lambda path: find_shards(str(path))):
         assert "is not in the data set" in refusal(tmp_path / "data", read)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://127.0.0.1/x.parquet",
+        "zip://x.parquet::https://127.0.0.1/x.zip",
+        "https://127.0.0.1/x::train.parquet",
+        "file:///etc/x.parquet",
+        "hf://datasets/another/one/x.parquet",
+        "s3:/bucket/x.parquet",
+        "data/../../x.parquet",
+        "/etc/x.parquet",
+    ],
+)
+def test_what_a_card_names_elsewhere_is_refused_before_it_is_opened(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("datasets.load.load_dataset_builder")
+    parquet(tmp_path / "data")
+    forms = f"{name!r}", f"[train.parquet, {name!r}]", f"[{{split: train, path: [train.parquet, {name!r}]}}]"
+    for form in forms:
+        card = f"---\nconfigs:\n- config_name: default\n  data_files: {form}\n---\n"
+        (tmp_path / "data" / "README.md").write_text(card)
+        assert "is not in the data set" in refusal(tmp_path / "data")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(tmp_path / "data" / "README.md"))
+    with pytest.raises(DataError, match="The card of owner/name names"):
+        open_builder("owner/name", None)
+
+
+def test_a_parquet_file_that_a_card_names_may_be_a_link_of_the_users(tmp_path: Path) -> None:
+    carded(tmp_path / "data")
+    (tmp_path / "data" / "train.parquet").rename(tmp_path / "elsewhere.parquet")
+    (tmp_path / "data" / "train.parquet").symlink_to(tmp_path / "elsewhere.parquet")
+    read_all(tmp_path / "data")
+
+
+def test_cells_name_nothing_that_was_downloaded_for_another_data_set(tmp_path: Path) -> None:
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    (downloads / "private.png").write_bytes(png(1))
+    carded(tmp_path / "data")
+    with_paths(tmp_path / "data", [str(downloads / "private.png")] * 6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", downloads)
+        assert "is not in the data set" in refusal(tmp_path / "data")
 
 
 def test_links_in_the_hubs_cache_lead_beside_the_snapshot(tmp_path: Path) -> None:

@@ -115,6 +115,39 @@ def test_columns_can_be_named() -> None:
     assert find_images(frame, SourceOptions(image_column="image", label_column="kind")).class_names == ("cat", "dog")
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"label": ["a|b", "a", "b", ""]},
+        {"a": [1, 1, 0, None], "b": [1.0, 0.0, 1.0, None]},
+        {"labels": [["a", "b"], ["a"], ["b"], None]},
+    ],
+    ids=["text", "one-hot", "lists"],
+)
+def test_a_frame_says_several_labels_as_any_table(labels: dict[str, Any], folder: Path) -> None:
+    paths = [str(folder / name / f"{i}.png") for i, name in enumerate(NAMES)]
+    data = find_images(pandas.DataFrame({"path": paths, **labels}))
+    assert (data.class_names, data.train.labels.tolist()) == (("a", "b"), [[1, 1], [1, 0], [0, 1]])
+
+
+def test_a_frame_has_splits_and_other_columns(folder: Path) -> None:
+    paths = [str(folder / name / f"{i}.png") for i, name in enumerate(NAMES)]
+    frame = pandas.DataFrame(
+        {"path": [*paths, paths[0]], "label": [*NAMES, "cat"], "split": ["train", "val"] * 2 + ["train"]}
+    )
+    data = find_images(frame.assign(who=[*"wxyz", "w"]))
+    assert {role: list(split.columns["who"]) for role, split in data.splits.items()} == {
+        "train": ["w", "y"],
+        "validation": ["x", "z"],
+    }
+
+
+def test_a_frame_of_paths_that_lead_nowhere_is_refused() -> None:
+    assert "give the folder that they begin at as data" in refusal(
+        pandas.DataFrame({"path": [f"{i}.png" for i in range(4)], "label": NAMES})
+    )
+
+
 def test_numbers_of_declared_classes_may_be_missing() -> None:
     data = find_images(Items(PICTURES, [0, 0, 2, 2], ["cat", "dog", "eel"]))
     assert data.class_names == ("cat", "dog", "eel")

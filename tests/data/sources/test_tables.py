@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from botzoo.data.sources.base import SourceOptions
-from botzoo.data.sources.find import names_by_split
+from botzoo.data.sources.find import find_images, names_by_split
 from data.pictures import open_images
 from data.sources.made import LABELS, refusal, table, write
 
@@ -220,3 +220,47 @@ def test_declared_names_are_those_of_each_split(tmp_path: Path) -> None:
     table(4).to_parquet(tmp_path / "train.parquet")
     assert names_by_split(str(tmp_path), SourceOptions(label_column="label")) == {"train": ["cat", "dog"]}
     assert names_by_split("owner/name") == {}
+
+
+def arrow(kind: str) -> pyarrow.Array:
+    """Four labels in a column of this type."""
+    plain = pyarrow.array(["cat", "dog"] * 2)
+    listed = pyarrow.array([["cat"], ["dog"]] * 2)
+    if kind == "dictionary":
+        return plain.dictionary_encode()
+    return {"list": listed, "large_list": listed.cast(pyarrow.large_list(pyarrow.large_string()))}.get(
+        kind, plain.cast(kind) if not kind.endswith("list") else listed
+    )
+
+
+TEXTS = ["string", "large_string", "string_view", "binary", "large_binary", "dictionary"]
+
+
+@pytest.mark.parametrize("kind", [*TEXTS, "list", "large_list"])
+def test_labels_are_text_in_every_type_of_text_and_lists_of_one(kind: str) -> None:
+    pictures = pyarrow.array([{"bytes": bytes([200 + i]), "path": None} for i in range(4)])
+    data = find_images(datasets.Dataset(pyarrow.table({"image": pictures, "label": arrow(kind)})))
+    assert (data.class_names, data.train.labels.tolist()) == (("cat", "dog"), [0, 1, 0, 1])
+    assert data.notes == (("each list in 'label' has one label, so that an image has one",) if "list" in kind else ())
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_paths_are_text_in_every_type_of_text(kind: str) -> None:
+    paths = pyarrow.array([f"photos/{i}.png" for i in range(4)])
+    cells = paths.dictionary_encode() if kind == "dictionary" else paths.cast(kind)
+    data = find_images(datasets.Dataset(pyarrow.table({"picture": cells, "label": arrow("large_string")})))
+    assert [data.train.read(i) for i in range(4)] == [Path(f"photos/{i}.png") for i in range(4)]
+
+
+@pytest.mark.parametrize("kind", ["binary", "large_binary", "binary_view"])
+def test_pictures_are_bytes_in_every_type_of_bytes(kind: str) -> None:
+    pictures = pyarrow.array([bytes([137, 80, i]) for i in range(4)], kind)
+    for label in ("string", "binary"):
+        data = find_images(datasets.Dataset(pyarrow.table({"x": pictures, "label": arrow(label)})))
+        assert data.train.read(3) == bytes([137, 80, 3])
+
+
+def test_a_list_of_several_labels_in_one_split_is_several_labels_in_all() -> None:
+    one, two = ({"image": [b"\xff", b"\xfe"], "label": cells} for cells in ([["a"], ["b"]], [["a", "b"], ["a"]]))
+    data = find_images({role: datasets.Dataset.from_dict(cells) for role, cells in (("train", one), ("val", two))})
+    assert data.train.labels.tolist() == [[1, 0], [0, 1]]

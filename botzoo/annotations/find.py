@@ -6,9 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from botzoo.data.annotations.table import SUFFIXES, holds_no_pictures
+from botzoo.annotations.table import SUFFIXES, holds_no_pictures
 from botzoo.data.sources.base import SPLIT_NAMES
-from botzoo.data.sources.folders import subfolders
+from botzoo.data.sources.folders import files_in, subfolders
 
 USUAL = ("metadata", "labels", "annotations", "_classes")
 """Names of tables of labels, without suffix; those of splits are others."""
@@ -58,12 +58,11 @@ def beside(path: Path) -> Tables:
         places = {name: folders[name] / path.name for name in names if name in folders}
     else:
         return {None: path}
-    found: Tables = {
-        SPLIT_NAMES[name]: other for name, other in places.items() if other is not None and other.is_file()
-    }
+    found: Tables = {SPLIT_NAMES[name]: other for name, other in places.items() if other and other.is_file()}
     found["train"] = path
     return found if len(found) > 1 else {None: path}
 
 
 def _tables_by_name(folder: Path) -> dict[str, Path]:
-    return {entry.name.lower(): entry for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES}
+    names = (path for path in map(Path, files_in(folder, deep=False)) if path.suffix.lower() in SUFFIXES)
+    return {path.name.lower(): path for path in names}

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botzoo.data.annotations.paths import plain_name
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.annotations.paths import plain_name
 from botzoo.data.sources.base import SPLIT_NAMES
 from botzoo.data.sources.tables import LABEL_NAMES, pick_column
 from botzoo.errors import DataError
@@ -26,6 +29,10 @@ FEW = 100
 SEPARATORS = {"|": "|", ";": ";", ",": ",", " ": "space"}
 """What stands between several labels in one cell, and what each is called in an option; none means that none does."""
 
+MAX_LABEL = 1_000
+"""Letters; a label that has more is none."""
+
+_BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
@@ -74,18 +81,17 @@ def read_answers(
         for part in wanted:
             pick_column(name, "label", part, list(columns), [])
         if wrong := next((part for part in wanted if not _is_binary(columns[part])), None):
-            raise DataError(
-                f"Column {wrong!r} of {name} holds {_shown(columns[wrong])}: several columns need 0 and 1 in each."
-            )
-        return _one_hot(name, {part: columns[part] for part in wanted})
+            holds = f"Column {wrong!r} of {name} holds {_shown(columns[wrong])}"
+            raise DataError(f"{holds}: several columns need 0 and 1 in each.")
+        return _one_hot({part: columns[part] for part in wanted})
     told = {c: cells for c, cells in columns.items() if any(cell is not None for cell in cells)}
     binary = {column: cells for column, cells in told.items() if _is_binary(cells)}
     if all_are_classes and asked is None:
         if wrong := next((column for column in told if column not in binary), None):
             raise DataError(f"Column {wrong!r} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed.")
-        return _one_hot(name, binary)
+        return _one_hot(binary)
     if asked is None and len(binary) >= 2 and _only_one_hot(told, binary):
-        return _one_hot(name, binary)
+        return _one_hot(binary)
     column = pick_column(name, "label", asked, list(columns), _candidates(told, binary) if asked is None else [])
     return _read_column(name, column, columns[column], separator)
 
@@ -110,35 +116,38 @@ def _only_one_hot(told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> b
     others = [column for column in told if column not in binary]
     if any(plain_name(column) in USUAL for column in told):
         return False
-    exclusive = len(binary) > 2 and all(map((1).__eq__, _ones(binary)))
-    return exclusive or not any(_sorts(told[column]) for column in others)
-
-
-def _ones(binary: dict[str, list[Any]]) -> Iterable[int]:
-    for row in zip(*binary.values(), strict=True):
-        if any(cell is not None for cell in row):
-            yield sum(_bit(cell) or 0 for cell in row)
+    bits = _bits(list(binary.values()))
+    exclusive = len(binary) > 2 and (bits[(bits >= 0).any(1)].clip(0).sum(1, np.int64) == 1).all()
+    return bool(exclusive) or not any(_sorts(told[column]) for column in others)
 
 
 def _bit(cell: Any) -> int | None:
     """Return 0 or 1 for a cell that is one of the two, in whatever type."""
     if isinstance(cell, bool | int | float):
         return int(cell) if cell in (0, 1) else None
-    return (
-        {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}.get(cell.lower()) if isinstance(cell, str) else None
-    )
+    return _BITS.get(cell.lower()) if isinstance(cell, str) else None
 
 
 def _is_binary(cells: Sequence[Any]) -> bool:
-    return all(cell is None or _bit(cell) is not None for cell in cells) and any(cell is not None for cell in cells)
+    if not all(isinstance(cell, str | int | float | None) for cell in cells):
+        return False
+    different = set(cells) - {None}
+    return bool(different) and all(_bit(cell) is not None for cell in different)
 
 
-def _one_hot(name: str, columns: dict[str, list[Any]]) -> Answers:
-    names = tuple(columns)
-    rows: list[list[str] | None] = []
-    for row in zip(*columns.values(), strict=True):
-        known = [_bit(cell) for cell in row]
-        rows.append(None if None in known else [label for label, bit in zip(names, known, strict=True) if bit])
+def _bits(columns: Sequence[Sequence[Any]]) -> NDArray[np.int8]:
+    """Return K columns of N cells as 0 and 1, and -1 for an empty cell; shape (N, K)."""
+    bits = np.empty((len(columns[0]), len(columns)), np.int8)
+    for j, cells in enumerate(columns):
+        known = {cell: -1 if (bit := _bit(cell)) is None else bit for cell in set(cells)}
+        bits[:, j] = [known[cell] for cell in cells]
+    return bits
+
+
+def _one_hot(columns: dict[str, list[Any]]) -> Answers:
+    """Read columns of 0 and 1, one for each class; a row with an empty cell says nothing."""
+    names, bits = tuple(columns), _bits(list(columns.values()))
+    rows = [[names[k] for k in np.flatnonzero(row)] if row.min() >= 0 else None for row in bits]
     several = any(row is not None and len(row) != 1 for row in rows)
     words = f"0 or 1 for each of {listing(names)}; " + (
         "several labels to an image" if several else "always a single 1"
@@ -188,13 +197,12 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
     if any(isinstance(cell, list) for cell in cells):
         return _of_lists(where, column, cells)
     known = _names_of(where, cells)
-    mark = _separator(where, column, [cell for cell in known if cell is not None], separator)
+    mark = _separator(where, [cell for cell in known if cell is not None], separator)
     if mark is not None:
-        lists = [
-            None if cell is None else [part for each in cell.split(mark) if (part := each.strip())] for cell in known
-        ]
+        parts = [None if cell is None else map(str.strip, cell.split(mark)) for cell in known]
+        lists = [None if cell is None else [part for part in cell if part] for cell in parts]
         words = f"several in a cell, with {SEPARATORS.get(mark, mark)!r} between them"
-        return Answers(lists, _sorted(lists), True, (column,), words)
+        return Answers(lists, _sorted(where, lists), True, (column,), words)
     single = [None if cell is None else [cell] for cell in known]
     different = len({cell for cell in known if cell is not None})
     if different == len(seen) > 2:
@@ -203,32 +211,22 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
             "Name another one with --data.label-column."
         )
     words = "one to an image" + ("; the numbers are the names of the classes" if _are_numbers(seen) else "")
-    return Answers(single, _sorted(single), False, (column,), words)
+    return Answers(single, _sorted(where, single), False, (column,), words)
 
 
 def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
     """Read lists of names; where each has exactly one, an image has one label."""
     lists = [cell if cell is None or isinstance(cell, list) else [cell] for cell in cells]
     told = [cell for cell in lists if cell is not None]
-    if (
-        len(lengths := {*map(len, told)}) == 1
-        and min(lengths) > 1
-        and all(_bit(bit) is not None for c in told for bit in c)
-    ):
-        classes = tuple(f"class {k}" for k in range(min(lengths)))
-        return replace(
-            _one_hot(where, dict(zip(classes, _turned(lists, len(classes)), strict=True))), columns=(column,)
-        )
+    length = len(told[0]) if len({*map(len, told)}) == 1 else 0
+    if length > 1 and all(_bit(bit) is not None for cell in told for bit in cell):
+        hot = {f"class {k}": [None if cell is None else cell[k] for cell in lists] for k in range(length)}
+        return replace(_one_hot(hot), columns=(column,))
     names = iter(_names_of(where, [label for cell in lists for label in cell or ()]))
     known: list[list[str] | None] = [None if cell is None else [next(names) or "" for _ in cell] for cell in lists]
     if all(cell is None or len(cell) == 1 for cell in known):
-        return Answers(known, _sorted(known), False, (column,), "lists, always of one: one label to an image")
-    return Answers(known, _sorted(known), True, (column,), "lists: several labels to an image")
-
-
-def _turned(lists: Sequence[list[Any] | None], length: int) -> list[list[Any]]:
-    """Return lists of one length, or None, as columns."""
-    return [[None if cell is None else cell[k] for cell in lists] for k in range(length)]
+        return Answers(known, _sorted(where, known), False, (column,), "lists, always of one: one label to an image")
+    return Answers(known, _sorted(where, known), True, (column,), "lists: several labels to an image")
 
 
 def _written_list(where: str, cell: str) -> list[Any]:
@@ -254,9 +252,8 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
     whole = [None if cell is None else _WHOLE.sub(r"\1", cell) for cell in text]
     different = {cell for cell in whole if cell is not None}
     if not _are_classes(different):
-        kind = (
-            "whole numbers" if all(re.fullmatch(r"[+-]?\d+", cell) for cell in different) else "numbers with fractions"
-        )
+        are_whole = all(re.fullmatch(r"[+-]?\d+", cell) for cell in different)
+        kind = "whole numbers" if are_whole else "numbers with fractions"
         raise DataError(
             f"{where} holds {len(different):,} different {kind}, such as {_shown(seen)}: they are taken for measurements, and "
             "only classes are learned. Make classes of them, with words such as 'low' and 'high', or name another column with "
@@ -265,7 +262,7 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
     return whole
 
 
-def _separator(where: str, column: str, cells: Sequence[str], asked: str | None) -> str | None:
+def _separator(where: str, cells: Sequence[str], asked: str | None) -> str | None:
     """Return what stands between the labels in a cell; None where each is one label.
 
     Bars and semicolons always do. Commas and blanks, which names have too, do where each part is also the whole of another
@@ -286,15 +283,17 @@ def _separator(where: str, column: str, cells: Sequence[str], asked: str | None)
         if all(count > 1 or part in different for part, count in parts.items()) and len(composed) > 2:
             word = SEPARATORS[mark]
             raise DataError(
-                f"{where} has {listing(sorted(composed), 3)}, which may be one name or several labels each: say so with "
+                f"{where} has {_shown(sorted(composed))}, which may be one name or several labels each: say so with "
                 f"--data.label-separator {word}, or --data.label-separator none."
             )
     return None
 
 
-def _sorted(cells: Iterable[list[str] | None]) -> tuple[str, ...]:
-    """Return all names, in the order of text, or of numbers where all are."""
+def _sorted(where: str, cells: Iterable[list[str] | None]) -> tuple[str, ...]:
+    """Return all names, in the order of text, or of numbers where all are; raise DataError for one that is too long."""
     names = {name for cell in cells for name in cell or ()}
+    if (most := max(map(len, names), default=0)) > MAX_LABEL:
+        raise DataError(f"{where} holds a label of {most:,} letters, and {MAX_LABEL:,} are the most: shorten it.")
     by_number: Callable[[str], Any] = lambda name: (int(name), name)  # noqa: E731
     return tuple(sorted(names, key=by_number if all(re.fullmatch(r"[+-]?\d{1,18}", name) for name in names) else None))
 
@@ -318,7 +317,5 @@ def split_column(name: str, columns: dict[str, list[Any]], label: str | None) ->
             return column, [None if cell is None else SPLIT_NAMES[str(cell).lower()] for cell in cells]
         if plain_name(column) == "split" and known:
             odd = listing(sorted(seen - known), 3)
-            raise DataError(
-                f"Column {column!r} of {name} has {odd}, which is no split: train, validation or test is needed."
-            )
+            raise DataError(f"Column {column!r} of {name} has {odd}, which is no split: say train, validation or test.")
     return None

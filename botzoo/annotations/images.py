@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.annotations.labels import Answers, read_answers, split_column
-from botzoo.data.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
-from botzoo.data.annotations.table import Table
+from botzoo.annotations.labels import Answers, read_answers, split_column
+from botzoo.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
+from botzoo.annotations.table import Table
 from botzoo.data.sources.base import Columns, Files, ImageData, Labels, SourceOptions, Split
 from botzoo.data.sources.labels import read_labels
 from botzoo.data.sources.tables import pick_column
@@ -180,7 +180,10 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     named = len({*rows.places[before:]} - {None})
     if not named:
         raise _nothing_named(table, image, found)
-    rows.notes.append(f"column {image!r} of {_shown(table, found)} names {named:,} of {len(found.files):,} images")
+    pairs = ((str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None)
+    example = next((f", {cell[:60]!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
+    count = f"{named:,} of {len(found.files):,} images"
+    rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
 
 
 def _file_column(table: Table, found: Found, options: SourceOptions) -> str:
@@ -202,7 +205,7 @@ def _nothing_named(table: Table, image: str, found: Found) -> DataError:
 
 def _say_unused(rows: Rows, found: Found) -> None:
     """Note the rows without a file and the files without a row."""
-    missing = [str(path) for path, place in zip(rows.paths, rows.places, strict=True) if place is None]
+    missing = [str(path)[:60] for path, place in zip(rows.paths, rows.places, strict=True) if place is None]
     if missing:
         count = f"{len(missing):,} of {len(rows.paths):,} rows"
         rows.notes.append(f"not used: {count}, without a file, such as {listing(missing, 2)}")

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import SPLIT_NAMES
 from botzoo.data.sources.folders import IMAGE_SUFFIXES, files_in
+from botzoo.data.sources.layouts.split_names import is_plain, role_of
 from botzoo.errors import DataError
 from botzoo.util.text import listing
 
@@ -57,7 +57,8 @@ class Found:
 
     def role(self, i: int) -> str | None:
         """Return the split whose folder file ``i`` lies in."""
-        return next((SPLIT_NAMES[part] for part in self.names[i].lower().split("/")[:-1] if part in SPLIT_NAMES), None)
+        parts = (part for part in self.names[i].split("/")[:-1] if is_plain(part))
+        return next((role for part in parts if (role := role_of(part)) != "none"), None)
 
     def places(self, cells: Sequence[Any], folder: Path | None, roles: Sequence[str | None]) -> list[int | None]:
         """Return which file each cell names, None where it names none; all cells are read in one way, the one that finds most.
@@ -73,22 +74,18 @@ class Found:
         best: list[Sequence[int]] = [()] * len(cells)
         for lookup in self._ways(cells, folder):
             found = [lookup(cell.replace("\\", "/")) if isinstance(cell, str) else () for cell in map(as_path, cells)]
-            if _count(found) > _count(best):
-                best = found
-            if cells and _count(best) == len(cells):
+            best = max(best, found, key=lambda hits: sum(map(bool, hits)))  # the first of equals
+            if all(best):
                 break
         return [self._one(*each) for each in zip(cells, best, roles, strict=True)]
 
     def _one(self, cell: Any, hits: Sequence[int], role: str | None) -> int | None:
-        if len(hits) > 1:
-            hits = [i for i in hits if self.role(i) == role] if role and self._apart(hits) else hits
+        if len(hits) > 1 and role and any(map(self.role, hits)):
+            hits = [i for i in hits if self.role(i) == role]
         if len(hits) > 1:
             may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
         return hits[0] if hits else None
-
-    def _apart(self, hits: Sequence[int]) -> bool:
-        return any(self.role(i) for i in hits)
 
     def _ways(self, cells: Sequence[Any], folder: Path | None) -> Iterator[Lookup]:
         """Yield how a cell may be meant, the likeliest first."""
@@ -143,9 +140,14 @@ def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | Non
     """
     rows = len(next(iter(columns.values())))
     for step in dict.fromkeys((max(1, rows // SAMPLE), 1)):
-        seen = {column: _sampled(found, cells[::step], folder) for column, cells in columns.items()}
-        if most := max(len({*places} - {None}) for places in seen.values()):
-            best = [column for column, places in seen.items() if len({*places} - {None}) == most]
+        seen: dict[str, list[int | None]] = {}
+        most, different = 0, {column: len(set(map(str, cells[::step]))) for column, cells in columns.items()}
+        for column in sorted(columns, key=different.__getitem__, reverse=True):
+            if different[column] >= most:  # others cannot name as many
+                seen[column] = _sampled(found, columns[column][::step], folder)
+                most = max(most, len({*seen[column]} - {None}))
+        if most:
+            best = [column for column in columns if len({*seen.get(column, ())} - {None}) == most]
             best = [column for column in best if _has_suffixes(columns[column])] or best
             return list({tuple(seen[column]): column for column in reversed(best)}.values())[::-1]
     return []
@@ -154,8 +156,9 @@ def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | Non
 def _sampled(found: Found, cells: list[Any], folder: Path | None) -> list[int | None]:
     try:
         return found.places(cells, folder, [None] * len(cells))
-    except DataError:  # in doubt which files they are, and so files
-        return list(range(len(cells)))
+    except DataError:  # in doubt which files they are, and so files: as many as there are different cells
+        known: dict[str, int] = {}
+        return [known.setdefault(str(cell), len(known)) for cell in cells]
 
 
 def _has_suffixes(cells: list[Any]) -> bool:
@@ -174,7 +177,3 @@ def _places(named: Any) -> dict[str, list[int]]:
     for name, i in named:
         places[name].append(i)
     return dict(places)
-
-
-def _count(found: Sequence[Sequence[int]]) -> int:
-    return sum(map(bool, found))

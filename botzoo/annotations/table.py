@@ -22,6 +22,8 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 MAX_COLUMNS = 20_000
 """More are no table of labels: one column for each of the 18,000 classes of Open Images is the most that is known."""
 
+MAX_NAME = 1_000
+
 MAX_ROWS = 20_000_000
 
 MAX_PARQUET = 1 << 30
@@ -86,7 +88,10 @@ def read_frame(name: str, frame: Any, role: str | None = None) -> Table:
     names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)
     if names is None or not hasattr(frame, "__getitem__"):
         raise DataError(f"The labels of {name} are of type {type(frame).__name__}: give a file or a DataFrame.")
-    return _filled(Table(name, {str(column): [tidy(cell) for cell in frame[column]] for column in names}, role=role))
+    cells = {
+        str(column): values.to_list() if hasattr(values := frame[column], "to_list") else values for column in names
+    }
+    return _filled(Table(name, {column: [*map(tidy, values)] for column, values in cells.items()}, role=role))
 
 
 def _filled(table: Table) -> Table:
@@ -149,14 +154,20 @@ def _read_csv(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
     header = not any(cell.strip().lower().endswith(IMAGE_SUFFIXES) for cell in first)
     names = _names(path, first if header else [""] * len(first))
     rows = rows if header else chain([first], rows)
-    columns: dict[str, list[Any]] = {name: [] for name in names}
+    whole = []
     for row in rows:
         if len(row) != len(names):
             has = f"Line {reader.line_num} of {path} has {len(row)} cells, and its first line {len(names)}"
             raise DataError(f"{has}: mend it, with quotes around cells that have a {delimiter!r} in them.")
-        for cells, cell in zip(columns.values(), row, strict=True):
-            cells.append(tidy(cell))
-    return columns, header
+        whole.append(row)
+    columns = zip(*whole, strict=True) if whole else [()] * len(names)
+    return {name: _each_once(cells) for name, cells in zip(names, columns, strict=True)}, header
+
+
+def _each_once(cells: Sequence[str]) -> list[Any]:
+    """Return cells as ``tidy`` has them, equal ones as one object."""
+    known = {cell: tidy(cell) for cell in set(cells)}
+    return [known[cell] for cell in cells]
 
 
 def _csv_rows(path: Path, reader: Any) -> Iterator[list[str]]:
@@ -175,8 +186,9 @@ def _delimiter(line: str) -> str:
 def _names(path: Path, row: Sequence[str]) -> list[str]:
     """Return the names of columns; one without a name, as pandas writes its index, gets one."""
     names = [name.strip() or f"column {k}" for k, name in enumerate(row, 1)]
-    if len(names) > MAX_COLUMNS:
-        raise DataError(f"{path} has {len(names):,} columns, and {MAX_COLUMNS:,} are the most that are read.")
+    if len(names) > MAX_COLUMNS or max(map(len, names), default=0) > MAX_NAME:
+        most = f"{MAX_COLUMNS:,} with names of {MAX_NAME:,} letters are the most that are read"
+        raise DataError(f"The first line of {path} names {len(names):,} columns: {most}.")
     if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
         raise DataError(f"{path} has several columns with the name {listing(twice)}: give each its own.")
     return names
@@ -190,6 +202,8 @@ def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
             continue
         try:
             row = json.loads(line)
+            if isinstance(row, dict):  # groups in a cell, such as boxes, are no labels
+                row = {name: None if isinstance(cell, dict) else tidy(cell) for name, cell in row.items()}
         except (ValueError, RecursionError) as error:
             raise DataError(f"Line {number} of {path} is no JSON ({brief(error)}): mend it.") from error
         if not isinstance(row, dict):
@@ -201,7 +215,7 @@ def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
         if len(columns) > MAX_COLUMNS or len(columns) * count > 20 * MAX_ROWS:
             raise DataError(f"The lines of {path} have {len(columns):,} different names: too many to be columns.")
         for name, cells in columns.items():
-            cells.append(tidy(row.get(name)))
+            cells.append(row.get(name))
         count += 1
     return columns
 
