@@ -13,7 +13,7 @@ Its digest is checked when it is opened, and it is locked while it is mapped; se
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Index:
         digests: uint8, shape (N, 32), SHA-256 of each encoded image; zeros where there was nothing to read.
         shapes: int32, shape (N, 2), height and width; 0 where the image is unreadable.
         problems: what is wrong with the unreadable ones, by place.
+        kinds: how many images are "transparent", "deep" and so on, see ``botzoo.data.decode.Seen``.
         channels: C of the pixels.
     """
 
@@ -52,6 +53,7 @@ class Index:
     shapes: NDArray[np.int32]
     problems: dict[int, str]
     channels: int = 3
+    kinds: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -119,8 +121,9 @@ def _read_index(content: NDArray[np.uint8]) -> Index:
     index = content[pixels : pixels + size].tobytes()
     digests = np.frombuffer(index, np.uint8, 32 * count).reshape(count, 32)
     shapes = np.frombuffer(index, np.int32, 2 * count, 32 * count).reshape(count, 2)
-    problems = {int(i): str(text) for i, text in json.loads(index[40 * count :]).items()}
-    return Index(digests, shapes, problems, channels)
+    rest = json.loads(index[40 * count :])
+    problems = {int(i): str(text) for i, text in rest["problems"].items()}
+    return Index(digests, shapes, problems, channels, {str(kind): int(n) for kind, n in rest["kinds"].items()})
 
 
 def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
@@ -130,7 +133,8 @@ def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
     """
     if not keep:
         draft.restart()
-    content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(index.problems).encode()
+    rest = json.dumps({"problems": index.problems, "kinds": index.kinds})
+    content = index.digests.tobytes() + index.shapes.tobytes() + rest.encode()
     size = int(index.offsets[-1]) if keep else 0
     draft.write(content + FOOTER.pack(size, len(content), len(index), index.channels))
     draft.key = key_of(index.digests, how)

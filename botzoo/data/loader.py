@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -80,6 +80,9 @@ class LoadedSplit(Protocol):
     order_depends_on_processes: bool  # whether a run has to be resumed with as many processes as it began with
     kept_in: str  # where the pixels are, in words
     decoding: Decoding  # how its images become pixels
+    kinds: (
+        Mapping[str, int] | None
+    )  # how many images, of all that were read, are transparent and so on; None: not known
     evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
 
     def __len__(self) -> int: ...

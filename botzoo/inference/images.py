@@ -20,6 +20,7 @@ from torch import Tensor
 from botzoo import __version__
 from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import Pixels
+from botzoo.data.pixels.bands import Picture
 from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import PLAIN, Decoding
@@ -93,8 +94,8 @@ def name_of(image: AnyImage, place: int) -> str:
 
 
 @contextmanager
-def read_image(image: AnyImage, how: Decoding = PLAIN) -> Iterator[Image.Image]:
-    """Give an image as 8-bit RGB, of whatever kind it is the same pixels, with room for them to the end of the block.
+def read_image(image: AnyImage, how: Decoding = PLAIN) -> Iterator[Picture]:
+    """Give an image as pixels of 8 bits, of whatever kind it is the same pixels, with room for them to the end of the block.
 
     Raises:
         ValueError: there is no such file, the address does not answer, or what is there is no image; the message says which.

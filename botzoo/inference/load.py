@@ -66,8 +66,8 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}") if ":" not in address else None
     task = task_by_type(config.get("problem_type"))
     temperature = weights.temperature if weights is not None else temperature_in(config)
-    channels = network.preprocessing.decoding.channels
-    prepared = replace(network.preprocessing, decoding=decoding_in(config, channels))
+    decoding = replace(decoding_in(config), channels=network.preprocessing.channels)
+    prepared = replace(network.preprocessing, decoding=decoding)
     return Model(name, network.model.eval(), prepared, names, task, temperature)
 
 

@@ -38,7 +38,7 @@ class Preprocessing:
     """How an image becomes the network's input; the same values stand in config.json."""
 
     size: int  # side of the square input in pixels
-    mean: tuple[float, ...]  # of each RGB channel, on the scale 0..1
+    mean: tuple[float, ...]  # of each channel, on the scale 0..1
     std: tuple[float, ...]
     crop_pct: float  # share of the resized image that the centre crop of evaluation keeps, in (0, 1]
     interpolation: str  # "bilinear" or "bicubic"
@@ -51,6 +51,11 @@ class Preprocessing:
         mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         return f"mean {mean}, std {std}, {self.interpolation}"
 
+    @property
+    def channels(self) -> int:
+        """C of the input."""
+        return self.decoding.channels
+
     def train_size(self, scale: float) -> int:
         """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 below 128."""
         if self.fixed_size or scale == 1:
@@ -59,7 +64,7 @@ class Preprocessing:
         return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
+        """Return ``(images / 255 - mean) / std``: uint8 (N, C, H, W) to float32 of the same shape and memory format."""
         width = images.shape[-1]
         mean, std = _on_device(self.mean, width, images.device), _on_device(self.std, width, images.device)
         return images.float().sub_(mean).div_(std)

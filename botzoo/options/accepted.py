@@ -1,6 +1,7 @@
 """The values of options whose text has a form of its own: names on the Hub, folds, durations, seeds."""
 
 import re
+from math import inf
 
 from botzoo.options.facts import Accepted
 
@@ -60,6 +61,9 @@ def _is_colour(text: object) -> bool:
     return isinstance(text, str) and (text in colormap or bool(re.fullmatch("#[0-9a-f]{6}", text)))
 
 
+RANGE = Accepted(
+    "two numbers, the lower one first, such as 0,4095", lambda ends: ends[0] < ends[1] < inf and ends[0] > -inf
+)
 COLOUR = Accepted("a colour's name in CSS, such as white, or #rrggbb", _is_colour)
 REPO = Accepted("owner/name, of letters, digits, '-', '_' and '.', such as me/pets", _is_repo)
 LICENSE = Accepted(

@@ -23,7 +23,7 @@ from botzoo.models.create import Network, adopt, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming
+from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
@@ -96,8 +96,12 @@ def open_parts(
     if not task.one_label:  # a recipe's label smoothing gives way, one that was asked for is refused
         config = giving_way(config, presuming(config, Need.ONE_LABEL), given)
     task.check(config, found)
+    channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
-    network = make_network(config, len(data.class_names), accelerator, own.model)
+    if channels != 3:
+        config = giving_way(config, presuming(config, Need.COLOURS), given)
+        refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")
+    network = make_network(config, len(data.class_names), accelerator, own.model, channels)
     for callback in callbacks:
         callback.on_network(network)
     teacher = make_teacher_of(config, data, network, accelerator)
@@ -155,7 +159,8 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     config = chosen(draft.config, choices)
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
-        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model)
+        channels = draft.network.preprocessing.channels
+        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model, channels)
         network = decoded_as(network, draft.images)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
     return replace(draft, config=config, network=network, teacher=teacher, choices=(*draft.choices, *choices))
@@ -257,12 +262,12 @@ def resolved(
 
 
 def make_network(
-    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None
+    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None, channels: int = 3
 ) -> Network:
     """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
     torch.manual_seed(config.seed)  # here, so that what was drawn before does not matter
     if own is not None:
-        network = adopt(own, num_classes, config.img_size)
+        network = adopt(own, num_classes, config.img_size, channels)
         return replace(network, model=place(network.model, config, accelerator))
     network = create_model(
         config.model,
@@ -270,6 +275,7 @@ def make_network(
         pretrained=config.pretrained,
         scratch=config.scratch,
         img_size=config.img_size,
+        channels=channels,
         zero_gamma=config.zero_gamma,
         xavier_init=config.xavier_init,
         drop_rate=config.drop_rate,

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import decoding
+from botzoo.data.decode import DEEP, decoding
 from botzoo.data.loader import Batch, LoadedSplit, collate, load
 from botzoo.data.loader import Row as Decoded
 from botzoo.data.order import Order, share
@@ -64,6 +64,7 @@ class Stream(LoadedSplit):
     """
 
     labels = None
+    kinds = None
     hashed = "the names, sizes and image counts of its shards"
     order_depends_on_processes = True
 
@@ -244,9 +245,12 @@ class _Prepared(Dataset[Any]):
             return f"{row.source}: it is empty (0 bytes)"
         with ExitStack() as stack:
             try:
-                image = stack.enter_context(decoding(row.encoded, self.how))
+                kinds = set[str]()
+                image = stack.enter_context(decoding(row.encoded, self.how, kinds.add))
             except (ValueError, MemoryError) as error:
                 return f"{row.source}: {error}"
+            if DEEP in kinds and self.how.range is None:
+                return f"{row.source}: it has more than 8 bits, and shards are not read beforehand: give --data.range LOW,HIGH"
             return self.transform(image, row.key), row.label, self.transform.colour(row.key)
 
 
