@@ -106,8 +106,8 @@ def _one_kind_of_error() -> Iterator[None]:
         raise ValueError(str(error).split("\n")[0] or type(error).__name__) from error
 
 
-RAW = Decoding(0)
-"""Whatever channels there are."""
+RAW = Decoding(0, range=(0.0, 1.0))
+"""Whatever channels there are, and all of their bits."""
 
 DOUBTFUL = -4
 """In the place of four channels of which the last may be transparency."""
@@ -154,7 +154,8 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     if _has_sixteen_bit_colour(image) and how.range not in (None, (0.0, 65535.0)):
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
     doubtful = "RGBX" in str(_tiles(image)[:1]) and not {*getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ())} & {1, 2}
-    return _Opened(image.size, lambda: _upright(image), DOUBTFUL if doubtful and image.format == "TIFF" else 3)
+    channels = DOUBTFUL if doubtful and image.format == "TIFF" else 3
+    return _Opened(image.size, lambda: _upright(image), channels, own=image.format == "HEIF")
 
 
 def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opened:

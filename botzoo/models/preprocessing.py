@@ -25,7 +25,8 @@ class Decoding:
 
     def as_json(self) -> dict[str, Any]:
         """Return what stands in config.json, nothing where all is as by default."""
-        kept = {"background": self.background, "range": self.range and list(self.range)}
+        ends = [int(end) if float(end).is_integer() else end for end in self.range or ()]
+        kept = {"background": self.background, "range": ends or None}
         return {key: value for key, value in kept.items() if value is not None}
 
 
