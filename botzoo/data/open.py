@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
@@ -12,7 +11,17 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from botzoo.data.decode import TRANSPARENT, channels_of, is_of_other_channels
-from botzoo.data.images import Images, Progress, Survey, Unreadable, extremes_in, read_images, survey, unreadable
+from botzoo.data.images import (
+    Images,
+    Progress,
+    Survey,
+    Unreadable,
+    extremes_in,
+    of_other_channels,
+    read_images,
+    survey,
+    unreadable,
+)
 from botzoo.data.pixels.values import Extremes, usual_range
 from botzoo.data.sources.base import ImageData, SourceOptions, Split
 from botzoo.data.sources.find import find_images
@@ -51,13 +60,16 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
 def first_channels(split: Split) -> int:
     """Return the channels of the first image that can be read, of a few; 3 where none can, which is said later."""
     for i in range(min(20, len(split))):
-        with suppress(ValueError, OSError, MemoryError):
-            if (channels := channels_of(split.read(i))) is not None:
-                return channels
-            raise DataError(
-                f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
-                "--data.background then, or --data.channels 4 if it is one like the others."
-            )
+        try:
+            channels = channels_of(split.read(i))
+        except (ValueError, OSError, MemoryError):
+            continue
+        if channels is not None:
+            return channels
+        raise DataError(
+            f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
+            "--data.background then, or --data.channels 4 if it is one like the others."
+        )
     return 3
 
 
@@ -202,10 +214,7 @@ def read(
         room -= images[role].cached_bytes
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):
-        whole = next((split for split in images.values() if len(split)), None)
-        like = f" as {whole.describe(0)}" if whole is not None else ""
-        cure = "give images of one kind, or leave it out with --skip-corrupt"
-        raise DataError(f"{odd[0]}{like}: {cure}.")
+        raise of_other_channels(odd[0], images["train"].describe(0))
     if left_out and not skip_corrupt:  # those of all splits are named together
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}
