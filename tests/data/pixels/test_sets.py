@@ -1,6 +1,8 @@
 """What is found of a whole data set: one range, one number of channels; and what its card has to say of it."""
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from botzoo.data import open as opening
 from botzoo.data.decode import DEEP, OWN, TRANSPARENT, decode
 from botzoo.data.images import Images
 from botzoo.data.sources.base import ImageData
+from botzoo.data.streaming.stream import Row, _Prepared
+from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.create import create_model
 from botzoo.models.folder import write_model_folder
 from botzoo.models.foreign import decoding_in, read_config
-from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.models.preprocessing import PLAIN, Decoding, Preprocessing
 from botzoo.options.config import AugmentConfig, DataConfig, TrainConfig
 from botzoo.results.card.usage import Reading, possible_readings, reading_of, usage_code
 from botzoo.training.setup import set_up
@@ -86,7 +90,7 @@ def test_channels_that_differ_are_named_by_two_images(tmp_path: Path) -> None:
         )
     found = opening.find(str(tmp_path), DataConfig())
     with pytest.raises(
-        DataError, match=r"val/b/1.npy: it has 6 channels and not 5 as .*train/a/1.npy: give images of one"
+        DataError, match=r"val/b/1.npy: it has 6 channels and not 5 as .*val/a/1.npy: give images of one"
     ):
         opening.read(found, DataConfig(), split_seed=0, bars=False)
 
@@ -127,7 +131,7 @@ DECODINGS = [PLAIN, Decoding(background="white"), Decoding(background="#102030",
 @pytest.mark.parametrize("how", DECODINGS)
 def test_a_model_folder_keeps_how_images_are_read(how: Decoding, tmp_path: Path) -> None:
     network = create_model("test_resnet", 2, scratch=True, channels=how.channels)
-    prepared = network.preprocessing.__class__(**{**vars(network.preprocessing), "decoding": how})
+    prepared = replace(network.preprocessing, decoding=how)
     write_model_folder(tmp_path, network.model, prepared, ("a", "b"), tag="mine", license=None)
     assert decoding_in(read_config(tmp_path / "config.json")) == how
 
@@ -143,7 +147,7 @@ def test_a_model_folder_keeps_how_images_are_read(how: Decoding, tmp_path: Path)
     ],
 )
 def test_what_no_run_writes_is_refused(said: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(__import__("json").dumps({"architecture": "resnet18", "decoding": said}))
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "decoding": said}))
     with pytest.raises(CheckpointError, match=r"decoding\.(background|range) is"):
         read_config(tmp_path / "config.json")
 
@@ -169,10 +173,9 @@ def stored(kind: str) -> bytes:
     ],
 )
 def test_the_lines_of_a_card_give_the_pixels_of_training(kind: str, how: Decoding) -> None:
-    deep = kind in ("twelve", "float")
-    if deep and how.range is None:
-        pytest.skip("a run on such images has a range")
-    needed = reading_of(how, {TRANSPARENT: 1, DEEP: int(deep)})
+    if kind in ("twelve", "float"):  # of which a run always has the range
+        how = replace(how, range=how.range or (0.0, 4095.0))
+    needed = reading_of(how, {TRANSPARENT: 1, DEEP: int(how.range is not None)})
     names = {"image": ImageOps.exif_transpose(Image.open(io.BytesIO(stored(kind)))), "np": np, "Image": Image}
     exec(needed.lines(), names)
     assert names["image"].tobytes() == decode(stored(kind), how).tobytes()  # type: ignore[attr-defined]
@@ -194,3 +197,10 @@ def test_a_card_of_plain_images_has_the_line_that_everybody_knows() -> None:
 @pytest.mark.parametrize("kinds", [{TRANSPARENT: 1}, {DEEP: 1}, {OWN: 1}])
 def test_a_card_says_what_others_leave_out(kinds: dict[str, int]) -> None:
     assert "alone" in " ".join(reading_of(Decoding(background="white", range=(0, 4095)), kinds).remarks())
+
+
+def test_streamed_images_of_more_than_eight_bits_need_a_range() -> None:
+    deep = Row((0, 0), encode(Image.fromarray(np.full((8, 8), 2048, np.uint16))), 1, "shard 1, image 7")
+    transform = EvalTransform(Preprocessing(8, (0.5,) * 3, (0.5,) * 3, 1.0, "bilinear"))
+    assert "image 7: it has more than 8 bits, and shards" in _Prepared(transform, Decoding())[deep]
+    assert (np.asarray(_Prepared(transform, Decoding(range=(0, 4095)))[deep][0]) == 128).all()
