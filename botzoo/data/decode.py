@@ -77,6 +77,8 @@ def extremes(encoded: Encoded | Image.Image) -> Extremes | None:
     try:
         with _one_kind_of_error():
             opened = _opened(encoded, RAW)
+        if not opened.deep:
+            return None
         with room_for(math.prod(opened.size)), _one_kind_of_error():
             values = opened.load()
             return extremes_of(np.asarray(values)) if is_deep(values) else None
@@ -114,12 +116,13 @@ DOUBTFUL = -4
 
 
 class _Opened(NamedTuple):
-    """An image of which the header is read: its width and height, what decodes it, its channels, and whether Pillow cannot."""
+    """An image of which the header is read."""
 
-    size: tuple[int, int]
-    load: Callable[[], Image.Image | NDArray[Any]]
+    size: tuple[int, int]  # width and height
+    load: Callable[[], Image.Image | NDArray[Any]]  # decodes it
     channels: int = 3  # 1 and 3 are one kind; of pictures of Pillow's, without the transparency
-    own: bool = False
+    own: bool = False  # whether it is not Pillow alone that decodes it
+    deep: bool = True  # whether it may have more than 8 bits
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -155,7 +158,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
     doubtful = "RGBX" in str(_tiles(image)[:1]) and not {*getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ())} & {1, 2}
     channels = DOUBTFUL if doubtful and image.format == "TIFF" else 3
-    return _Opened(image.size, lambda: _upright(image), channels, own=image.format == "HEIF")
+    return _Opened(image.size, lambda: _upright(image), channels, own=image.format == "HEIF", deep=is_deep(image))
 
 
 def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opened:
@@ -166,7 +169,7 @@ def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opene
 
 def _open_file(content: bytes) -> Image.Image:
     """Open a file of one of ``FORMATS`` or, where there is the plugin, HEIC."""
-    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS:
+    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS or b"avif" in content[:64]:
         return Image.open(BytesIO(content), formats=FORMATS)
     try:
         import pillow_heif  # type: ignore[import-not-found, unused-ignore]

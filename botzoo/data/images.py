@@ -246,7 +246,7 @@ def extremes_in(split: Split, found: Survey) -> Extremes | None:
     known = [look for look in looks if look is not None]
     together = reduce(or_, known) if known else None
     with suppress(OSError), EXTREMES.writing(key) as draft:
-        draft.write(json.dumps(together and list(together)).encode())
+        draft.write(json.dumps(list(together or ())).encode())
     return together
 
 

@@ -49,7 +49,8 @@ class Preprocessing:
 
     def __str__(self) -> str:
         """Return mean, std and interpolation in words."""
-        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        more = " ..." if self.channels > 6 else ""
+        mean, std = (" ".join(f"{value:.4g}" for value in values[:6]) + more for values in (self.mean, self.std))
         return f"mean {mean}, std {std}, {self.interpolation}"
 
     @property

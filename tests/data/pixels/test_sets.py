@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from botzoo.data import decode as decode_module
 from botzoo.data import images as images_module
 from botzoo.data import open as opening
 from botzoo.data.decode import DEEP, OWN, TRANSPARENT, decode
@@ -66,9 +67,10 @@ def test_extremes_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read(twelve_bits())[0].notes == first.notes
 
 
-def test_images_of_eight_bits_are_not_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images_module, "extremes", lambda encoded: pytest.fail("looked at"))
-    _, images = read([encode(noise(8, 8, i)) for i in range(6)])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "PPM"])
+def test_images_of_eight_bits_are_not_decoded_for_a_range(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "extremes_of", lambda values: pytest.fail("looked at"))
+    _, images = read([encode(noise(8, 8, i), form) for i in range(6)])
     assert images.decoding == Decoding(background="white")
 
 
