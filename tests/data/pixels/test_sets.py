@@ -15,10 +15,12 @@ from botzoo.data import images as images_module
 from botzoo.data import open as opening
 from botzoo.data.decode import DEEP, OWN, TRANSPARENT, decode
 from botzoo.data.images import Images
+from botzoo.data.pixels.bands import pixels_of
 from botzoo.data.sources.base import ImageData
 from botzoo.data.streaming.stream import Row, _Prepared
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError
+from botzoo.inference.images import check_kind, read_image
 from botzoo.models.create import create_model
 from botzoo.models.folder import write_model_folder
 from botzoo.models.foreign import decoding_in, read_config
@@ -206,3 +208,34 @@ def test_streamed_images_of_more_than_eight_bits_need_a_range() -> None:
     transform = EvalTransform(Preprocessing(8, (0.5,) * 3, (0.5,) * 3, 1.0, "bilinear"))
     assert "image 7: it has more than 8 bits, and shards" in _Prepared(transform, Decoding())[deep]
     assert (np.asarray(_Prepared(transform, Decoding(range=(0, 4095)))[deep][0]) == 128).all()
+
+
+def test_pictures_in_memory_keep_what_their_files_would_hold() -> None:
+    deep = read([Image.fromarray(array) for array in twelve_bits()])
+    assert deep[1].decoding.range == (0, 4095)
+    notes = read([clear(mode) for mode in ("RGBA", "P", "LA", "RGB", "RGBA", "L")])[0].notes
+    assert "6 transparent images lie on white (--data.background)" in notes
+
+
+@pytest.mark.parametrize(
+    ("image", "how"),
+    [
+        (np.arange(60, dtype=np.uint16).reshape(6, 10), Decoding(range=(0, 59))),
+        (np.arange(60, dtype=np.float32).reshape(6, 10), Decoding(1, range=(0, 59))),
+        (np.arange(300, dtype=np.uint8).reshape(6, 10, 5), Decoding(5)),
+        (np.arange(240, dtype=np.uint8).reshape(6, 10, 4), Decoding(background="white")),
+        (np.arange(60, dtype=np.uint8).reshape(6, 10), Decoding(1)),
+    ],
+)
+def test_an_array_is_predicted_on_as_it_was_trained_on(image: np.ndarray, how: Decoding) -> None:
+    check_kind(image, 0, how)
+    with read_image(image, how) as found:
+        assert np.array_equal(pixels_of(found), pixels_of(decode(image, how)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "how"), [((6, 9, 5), "u1", PLAIN), ((6, 9), "u2", PLAIN), ((6, 9), "u1", Decoding(5))]
+)
+def test_an_array_of_another_kind_is_refused(shape: tuple[int, ...], dtype: str, how: Decoding) -> None:
+    with pytest.raises(DataError, match="is an array of shape"):
+        check_kind(np.zeros(shape, dtype), 0, how)
