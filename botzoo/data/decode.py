@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.data.pixels.arrays import NPY, as_picture_shape, open_npy, open_tiff
@@ -150,14 +151,16 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     if math.prod(stated) > most_pixels() and not image.info.get("progressive"):  # which the decoder holds in full
         image.draft(image.mode, (image.width // 2, image.height // 2))  # of JPEG only
     _check(image.size, stated)
-    if _lacks_bands(image, how):
-        return _array(open_tiff(content))
-    if how.channels not in (0, 1, 3) and getattr(image, "n_frames", 1) == how.channels and image.format == "TIFF":
-        return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True)
-    if _has_sixteen_bit_colour(image) and how.range not in (None, (0.0, 65535.0)):
+    channels = 3
+    if isinstance(image, TiffImageFile):
+        bands = _unread_bands(image)
+        if bands > 4 or (bands and bands == how.channels):
+            return _array(open_tiff(content))
+        if how.channels not in (0, 1, 3) and image.n_frames == how.channels:
+            return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True)
+        channels = {2: 2, 4: DOUBTFUL}.get(bands, 3)
+    if how.range not in (None, (0.0, 65535.0)) and _has_sixteen_bit_colour(image):
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
-    doubtful = "RGBX" in str(_tiles(image)[:1]) and not {*getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ())} & {1, 2}
-    channels = DOUBTFUL if doubtful and image.format == "TIFF" else 3
     return _Opened(image.size, lambda: _upright(image), channels, own=image.format == "HEIF", deep=is_deep(image))
 
 
@@ -201,13 +204,12 @@ def _sizes_in_icon(content: bytes) -> Iterator[tuple[int, int]]:
         yield width, height
 
 
-def _lacks_bands(image: Image.Image, how: Decoding) -> bool:
-    """Tell whether Pillow leaves bands of a TIFF out that are wanted: all of more than four, the fourth where asked for."""
-    tags = getattr(image, "tag_v2", {})
-    bands = tags.get(SAMPLES_PER_PIXEL, 1)
-    extra = tags.get(EXTRA_SAMPLES, ())
-    unread = bands > len(image.getbands()) or "RGBX" in str(_tiles(image)[:1])
-    return unread and (bands > 4 or how.channels == bands) and not {*extra} & {1, 2}
+def _unread_bands(image: TiffImageFile) -> int:
+    """Return how many bands a TIFF has, where Pillow leaves some out that are no transparency; else 0."""
+    bands: int = image.tag_v2.get(SAMPLES_PER_PIXEL, 1)
+    if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {1, 2}:
+        return 0
+    return bands if bands > len(image.getbands()) or "RGBX" in str(_tiles(image)[:1]) else 0
 
 
 def _frames(image: Image.Image, count: int) -> NDArray[Any]:
