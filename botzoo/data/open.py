@@ -85,10 +85,11 @@ def range_of(name: str, found: Extremes) -> tuple[float, float]:
     )
 
 
-def range_note(found: Extremes, between: tuple[float, float], count: int) -> str:
+def range_note(found: Extremes) -> str:
     """Return the note on images of more than 8 bits."""
-    (low, high), held = between, f"{found.low:g} to {found.high:g}"
-    return f"{count:,} images of more than 8 bits, of values from {held}: {low:g} becomes black, {high:g} white"
+    low, high = usual_range(found)
+    held = f"{counted(found.images, 'image')} of more than 8 bits, of values from {found.low:g} to {found.high:g}"
+    return f"{held}: {low:g} becomes black, {high:g} white (--data.range)"
 
 
 def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
@@ -187,18 +188,16 @@ def read(
     left_out: list[Unreadable] = []
     surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
 
-    def look() -> tuple[Extremes | None, int]:
+    def look() -> Extremes | None:
         for role, split in found.splits.items():
             surveys[role] = survey(split, bar(f"hashing {role} images"))
         several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
-        return reduce(or_, known) if known else None, sum(len(each.deep) for each in surveys.values())
+        return reduce(or_, known) if known else None
 
-    if looks and how.range is None:
-        between, count = on_each_node(look)
-        if between is not None:
-            how = replace(how, range=range_of(found.name, between))
-            found = replace(found, notes=(*found.notes, range_note(between, usual_range(between), count)))
+    if looks and how.range is None and (values := on_each_node(look)) is not None:
+        how = replace(how, range=range_of(found.name, values))
+        found = replace(found, notes=(*found.notes, range_note(values)))
     room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
     for role, split in found.splits.items():
         images[role], bad = read_images(

@@ -91,7 +91,7 @@ def test_all_bits_of_sixteen_bit_colours_are_read(channels: int) -> None:
     values[:, :, 3:] = 65535
     found = decode(sixteen_bit_png(values), Decoding(range=(0, 4095), background="white"))
     assert np.array_equal(np.asarray(found), np.round(values[:, :, :3] * (255 / 4095)).astype(np.uint8))
-    assert extremes(sixteen_bit_png(values[:, :, :3])) == (values[:, :, :3].min(), values[:, :, :3].max(), True)
+    assert extremes(sixteen_bit_png(values[:, :, :3])) == (values[:, :, :3].min(), values[:, :, :3].max(), True, 1)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])

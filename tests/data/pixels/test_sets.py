@@ -54,7 +54,17 @@ def test_all_images_get_one_range_and_the_plan_says_it() -> None:
     levels = {int(images.pixels(i)[0, 0, 0]) for i in range(len(images))}
     assert levels <= {round(400 * i * 255 / 4095) for i in range(10)}
     assert len(levels) == len(images) > 2
-    assert "10 images of more than 8 bits, of values from 0 to 3600: 0 becomes black, 4095 white" in data.notes
+    assert (
+        "10 images of more than 8 bits, of values from 0 to 3600: 0 becomes black, 4095 white (--data.range)"
+        in data.notes
+    )
+
+
+def test_images_of_eight_bits_beside_deeper_ones_are_not_counted_and_stay() -> None:
+    grey = encode(noise(8, 8).convert("L"), "TIFF")
+    data, images = read([grey, *twelve_bits(), grey])
+    assert data.notes[0].startswith("10 images of more than 8 bits")
+    assert any(np.array_equal(images.pixels(i), np.asarray(decode(grey))) for i in range(len(images)))
 
 
 def test_a_range_that_is_given_is_taken() -> None:
