@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from functools import reduce
+from io import BytesIO
+from operator import or_
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import decode, decoding
+from botzoo.data.decode import RAW, decode, decoding, extremes, is_of_other_channels
 from botzoo.data.decoded import Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order, room_for
+from botzoo.data.pixels.bands import Picture, picture_of, pixels_of
+from botzoo.data.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.data.sources.base import Split
 from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
-from botzoo.util.cache import DECODED
+from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.util.cache import DECODED, EXTREMES
 
 log = logging.getLogger("botzoo")
 
@@ -35,13 +42,14 @@ class Images(LoadedSplit):
     hashed = "its images and labels in order"
     order_depends_on_processes = False
 
-    def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64]) -> None:
-        self.split, self.labels, self.decoded, self.rows = split, split.labels, decoded, rows
+    def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64], how: Decoding = PLAIN) -> None:
+        self.split, self.labels, self.decoded, self.rows, self.decoding = split, split.labels, decoded, rows, how
         sha = hashlib.sha256(split.labels.tobytes())
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
         self.cached = decoded.kept  # in memory or mapped from a file
         folder = f"decoded in {decoded.path.parent}" if decoded.path else "in memory"
+        self.kinds = decoded.index.kinds
         self.kept_in = folder if self.cached else "decoded in every epoch"
 
     def __len__(self) -> int:
@@ -55,7 +63,7 @@ class Images(LoadedSplit):
 
     def only(self, split: Split) -> Images:
         """Return those images that are in ``split``, which was taken from this one's."""
-        return self if split is self.split else Images(split, self.decoded, self.rows[split.rows])
+        return self if split is self.split else Images(split, self.decoded, self.rows[split.rows], self.decoding)
 
     @property
     def shapes(self) -> NDArray[np.int32]:
@@ -65,15 +73,24 @@ class Images(LoadedSplit):
     @property
     def cached_bytes(self) -> int:
         """Size of the decoded images at hand."""
-        return int(3 * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
+        return int(self.decoding.channels * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
 
     def pixels(self, i: int) -> Pixels:
-        """Return image i, uint8 (H, W, 3) in RGB, to be read only; where it is cached, a view."""
-        return self.decoded.pixels(int(self.rows[i])) if self.cached else np.asarray(self._decode(i))
+        """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
+        return self.decoded.pixels(int(self.rows[i])) if self.cached else pixels_of(self._decode(i))
 
-    def image(self, i: int) -> Image.Image:
-        """Return image i, decoded, RGB."""
-        return Image.fromarray(self.pixels(i)) if self.cached else self._decode(i)
+    def image(self, i: int) -> Picture:
+        """Return image i, decoded."""
+        return picture_of(self.pixels(i)) if self.cached else self._decode(i)
+
+    def stored(self, i: int) -> bytes:
+        """Return image i as it is stored; as PNG, which loses nothing, where it is an array."""
+        encoded = self.split.read(i)
+        if isinstance(encoded, np.ndarray):
+            file = BytesIO()
+            self.image(i).convert("RGB").save(file, "PNG")
+            return file.getvalue()
+        return encoded if isinstance(encoded, bytes) else read_file(encoded)
 
     def room(self, i: int) -> AbstractContextManager[None]:
         """Return the wait for room for image i, which is there to the end of the block."""
@@ -98,9 +115,9 @@ class Images(LoadedSplit):
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
 
-    def _decode(self, i: int) -> Image.Image:
+    def _decode(self, i: int) -> Picture:
         try:
-            return decode(self.split.read(i))
+            return decode(self.split.read(i), self.decoding)
         except (OSError, ValueError, MemoryError) as error:
             raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
 
@@ -126,6 +143,8 @@ class Progress(Protocol):
 
 def read_images(
     split: Split,
+    how: Decoding = PLAIN,
+    surveyed: Survey | None = None,
     *,
     skip_corrupt: bool = False,
     cache_bytes: int = 2 << 30,
@@ -138,6 +157,8 @@ def read_images(
     ``botzoo.data.decoded``.
 
     Args:
+        how: images become pixels.
+        surveyed: what was found of them before, by ``survey``.
         skip_corrupt: leave unreadable images out instead of raising.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
         progress: is given the reading and then, where that is needed, the decoding.
@@ -149,12 +170,12 @@ def read_images(
     mine: list[Decoded] = []
 
     def work() -> str | None:
-        mine.append(_decoded(split, cache_bytes, progress))
+        mine.append(_decoded(split, how, cache_bytes, progress, surveyed))
         return mine[0].path.stem if mine[0].path else None
 
     key = first(work)
     # The other processes map what the first wrote; where it could write nothing, each has to decode for itself.
-    decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, cache_bytes, progress)
+    decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, how, cache_bytes, progress)
     index = decoded.index
     if index.offsets[-1] > cache_bytes:  # an earlier run had more room
         decoded = Decoded(index)
@@ -167,8 +188,10 @@ def read_images(
     good = split.take(kept) if bad else split
     before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
     if after < before:
+        if odd := [image for image in bad if is_of_other_channels(image.problem)]:
+            raise of_other_channels(odd[0], split.describe(int(kept[0])))
         raise DataError(f"All {split.name} images of {before - after} class(es) are unreadable, such as {bad[0]}.")
-    return Images(good, decoded, kept), bad
+    return Images(good, decoded, kept, how), bad
 
 
 class Unreadable(NamedTuple):
@@ -188,38 +211,78 @@ def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
     return DataError(f"{named}. Mend or remove them, or leave them out with --skip-corrupt.")
 
 
-def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
-    """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
-    # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
-    read = list(progress(in_order(lambda i: _look(split, i, pixels=False), len(split)), total=len(split)))
+def of_other_channels(odd: Unreadable, like: str) -> DataError:
+    """Return the error on an image of other channels than the image ``like``."""
+    return DataError(f"{odd} as {like}: give images of one kind, or leave it out with --skip-corrupt.")
+
+
+class Survey(NamedTuple):
+    """What is known of encoded images before any is decoded: of each its SHA-256, uint8 (N, 32); what is wrong with those
+    that cannot be read; and which may have more than 8 bits.
+    """
+
+    digests: NDArray[np.uint8]
+    problems: dict[int, str]
+    deep: list[int]
+
+
+def survey(split: Split, progress: Progress = lambda items, *, total: items) -> Survey:
+    """Read and hash every image."""
+    read = list(progress(in_order(lambda i: _look(split, i), len(split)), total=len(split)))
     digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
     problems = {i: image.problem for i, image in enumerate(read) if image.problem}
-    key = key_of(digests)
+    return Survey(digests, problems, [i for i, image in enumerate(read) if image.deep])
+
+
+def extremes_in(split: Split, found: Survey) -> Extremes | None:
+    """Return the extremes of all values of more than 8 bits, by earlier runs or by a look at each; None of none."""
+    if not found.deep:
+        return None
+    key = key_of(found.digests[found.deep], RAW)
+    with suppress(OSError):
+        if (kept := EXTREMES.open(key, lambda content: json.loads(content.tobytes()))) is not None:
+            return Extremes(*kept) if kept else None
+    looks = in_order(lambda k: extremes(split.read(found.deep[k])), len(found.deep))
+    known = [look for look in looks if look is not None]
+    together = reduce(or_, known) if known else None
+    EXTREMES.keep(key, json.dumps(list(together or ())).encode(), logging.DEBUG)
+    return together
+
+
+def _decoded(
+    split: Split, how: Decoding, cache_bytes: int, progress: Progress, surveyed: Survey | None = None
+) -> Decoded:
+    """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
+    # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
+    surveyed = survey(split, progress) if surveyed is None else surveyed
+    problems, key = surveyed.problems, key_of(surveyed.digests, how)
     found = open_decoded(key)
     if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
         return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def look(i: int) -> _Look:
-        return read[i] if i in problems else _look(split, i, pixels=True)
+        return _Look(surveyed.digests[i].tobytes(), problem=problems[i]) if i in problems else _look(split, i, how)
 
     def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
-        left, looks = cache_bytes, []
+        left, looks, kinds = cache_bytes, [], Counter[str]()
         for image in progress(in_order(look, len(split), lambda image: image.pixels.nbytes), total=len(split)):
             left -= image.pixels.nbytes
             if left >= 0:
                 keep(image.pixels)
+            kinds.update(image.kinds)
             looks.append((image.digest, image.pixels.shape[:2], image.problem))
         # The digests are of the bytes decoded now, which may be others than those read before.
         encoded = np.frombuffer(b"".join(digest for digest, _, _ in looks), np.uint8).reshape(-1, 32)
         shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
-        return Index(encoded, shapes, {i: why for i, (_, _, why) in enumerate(looks) if why}), left >= 0
+        problems = {i: why for i, (_, _, why) in enumerate(looks) if why}
+        return Index(encoded, shapes, problems, how.channels, dict(kinds)), left >= 0
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with DECODED.writing(key, is_kept) as draft:
                 index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
-                finish(draft, index, keep=kept)
+                finish(draft, index, how, keep=kept)
             return Decoded(index, path=DECODED.path(draft.key))
         except OSError as error:
             log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", DECODED.folder, error)
@@ -237,21 +300,24 @@ class _Look(NamedTuple):
     digest: bytes = bytes(32)
     pixels: Pixels = np.empty((0, 0, 3), np.uint8)
     problem: str | None = None
+    deep: bool = False  # whether it may have more than 8 bits
+    kinds: frozenset[str] = frozenset()  # what it was seen to be when it was decoded
 
 
-def _look(split: Split, i: int, *, pixels: bool) -> _Look:
-    """Read an image and hash what it is decoded from; decode it too if ``pixels``."""
+def _look(split: Split, i: int, how: Decoding | None = None) -> _Look:
+    """Read an image and hash what it is decoded from; decode it too where it is said ``how``."""
     try:
         raw = split.read(i)
         raw = read_file(raw) if isinstance(raw, Path) else raw
         if isinstance(raw, bytes) and not raw:
             return _Look(problem="it is empty (0 bytes)")
         digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
-        if not pixels:
-            return _Look(digest)
+        if how is None:
+            return _Look(digest, deep=may_be_deep(raw) if isinstance(raw, bytes) else is_deep(raw))
+        kinds = set[str]()
         try:
-            with decoding(raw) as image:
-                return _Look(digest, np.asarray(image))
+            with decoding(raw, how, kinds.add) as image:
+                return _Look(digest, pixels_of(image), kinds=frozenset(kinds))
         except ValueError as error:
             return _Look(digest, problem=str(error))
     except (OSError, MemoryError) as error:

@@ -2,22 +2,37 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from botzoo.data.images import Images, Unreadable, read_images, unreadable
+from botzoo.data.decode import TRANSPARENT, channels_of, is_of_other_channels
+from botzoo.data.images import (
+    Images,
+    Progress,
+    Survey,
+    Unreadable,
+    extremes_in,
+    of_other_channels,
+    read_images,
+    survey,
+    unreadable,
+)
+from botzoo.data.pixels.values import Extremes, usual_range
 from botzoo.data.sources.base import ImageData, SourceOptions, Split
 from botzoo.data.sources.find import find_images
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
+from botzoo.models.preprocessing import Decoding
 from botzoo.options.accepted import fold_of, splits_of
 from botzoo.options.config import DataConfig
+from botzoo.util.text import counted
 
 T = TypeVar("T")
 
@@ -37,6 +52,60 @@ def source_options(config: DataConfig, labels: Any = None) -> SourceOptions:
         label_separator=config.label_separator,
         group=config.group,
     )
+
+
+def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
+    """Return how images become pixels, as far as the options and the header of the first image say.
+
+    Raises:
+        DataError: it has four channels, of which nobody says what the fourth is.
+    """
+    channels = config.channels or (3 if config.streaming else first_channels(found.train))
+    return Decoding(channels, config.background, config.range)
+
+
+def first_channels(split: Split) -> int:
+    """Return the channels of the first image that can be read, of a few; 3 where none can, which is said later."""
+    for i in range(min(20, len(split))):
+        try:
+            channels = channels_of(split.read(i))
+        except (ValueError, OSError, MemoryError):
+            continue
+        if channels is not None:
+            return channels
+        raise DataError(
+            f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
+            "--data.background then, or --data.channels 4 if it is one like the others."
+        )
+    return 3
+
+
+def range_of(name: str, found: Extremes) -> tuple[float, float]:
+    """Return what is black and white in images of these extremes; raise DataError where they are of one value."""
+    low, high = usual_range(found)
+    if low < high:
+        return low, high
+    values = f"the one value {low:g}" if low == high else "no finite value"
+    raise DataError(
+        f"The images of {name} with more than 8 bits hold {values}, so they are all alike: look at the files, or give "
+        "--data.range LOW,HIGH."
+    )
+
+
+def range_note(found: Extremes) -> str:
+    """Return the note on images of more than 8 bits."""
+    low, high = usual_range(found)
+    held = f"{counted(found.images, 'image')} of more than 8 bits, of values from {found.low:g} to {found.high:g}"
+    return f"{held}: {low:g} becomes black, {high:g} white (--data.range)"
+
+
+def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
+    """Yield notes on transparent images and on other channels than three."""
+    if clear := sum(split.kinds.get(TRANSPARENT, 0) for split in images):
+        lie = "lies" if clear == 1 else "lie"
+        yield f"{counted(clear, 'transparent image')} {lie} on {how.background} (--data.background)"
+    if how.channels != 3:
+        yield f"images of {counted(how.channels, 'channel')}, to which the first convolution is fitted"
 
 
 def find(
@@ -86,6 +155,7 @@ def _cuts(config: DataConfig, seed: int) -> Iterator[Callable[[ImageData[Split]]
 def read(
     found: ImageData[Any],
     config: DataConfig,
+    how: Decoding | None = None,
     *,
     split_seed: int,
     skip_corrupt: bool = False,
@@ -99,6 +169,7 @@ def read(
     the folds are drawn from the images that can be read.
 
     Args:
+        how: images become pixels; by default as ``config`` says, with a range that is found from all images.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
         bars: whether to show progress; by default on a terminal.
@@ -111,24 +182,52 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
+    looks, how = how is None, how or decoding_of(found, config)
     if config.streaming:
-        streams = {role: Stream(split, config.shuffle_buffer, skip_corrupt) for role, split in found.splits.items()}
+        streams = {
+            role: Stream(split, config.shuffle_buffer, skip_corrupt, how) for role, split in found.splits.items()
+        }
         same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
         return found, streams, []
     quiet = not (sys.stderr.isatty() if bars is None else bars)
+
+    def bar(doing: str) -> Progress:
+        return partial(tqdm, desc=doing, leave=False, disable=quiet, unit="img")
+
     images: dict[str, Images] = {}
     left_out: list[Unreadable] = []
+    surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
+
+    def look() -> Extremes | None:
+        for role, split in found.splits.items():
+            surveys[role] = survey(split, bar(f"hashing {role} images"))
+        several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
+        known = [each for each in several if each is not None]
+        return reduce(or_, known) if known else None
+
+    if looks and how.range is None and (values := on_each_node(look)) is not None:
+        how = replace(how, range=range_of(found.name, values))
+        found = replace(found, notes=(*found.notes, range_note(values)))
     room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
     for role, split in found.splits.items():
-        bar = partial(tqdm, desc=f"reading {role} images", leave=False, disable=quiet, unit="img")
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=on_each_node)
+        images[role], bad = read_images(
+            split,
+            how,
+            surveys.get(role),
+            skip_corrupt=True,
+            cache_bytes=room,
+            progress=bar(f"reading {role} images"),
+            first=on_each_node,
+        )
         left_out += bad
         room -= images[role].cached_bytes
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
+    if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):
+        raise of_other_channels(odd[0], images["train"].describe(0))
     if left_out and not skip_corrupt:  # those of all splits are named together
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}
-    data = replace(found, **readable)
+    data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), how)))
     for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
         data = each(data)
         images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from botzoo.data.augment import Augment
 from botzoo.data.decoded import Pixels
+from botzoo.data.pixels.bands import Bands, Picture, each_band, pixels_of
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tricks import paper_augment
@@ -30,8 +31,8 @@ AspectRatio = Callable[[random.Random], float]
 class Transform(Protocol):
     """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
 
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3)."""
+    def __call__(self, image: Picture, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, C)."""
 
     def colour(self, key: Key) -> tuple[float, ...]:
         """Return the six colour parameters of ``paper_augment``, or none: colours stay as they are."""
@@ -66,10 +67,10 @@ class TrainTransform(Transform):
         self.aspect_ratio = paper_augment.aspect_ratio if paper else log_uniform_aspect_ratio
         self.resample = Image.Resampling[interpolation.upper()]
 
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+    def __call__(self, image: Picture, key: Key) -> Pixels:
         rng = self._rng(key, 0)
         box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio)
-        pixels: Pixels = np.asarray(image.resize((self.size, self.size), self.resample, box=box))
+        pixels = each_band(image, lambda band: band.resize((self.size, self.size), self.resample, box=box))
         if rng.random() < self.hflip:
             pixels = pixels[:, ::-1]
         return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
@@ -118,7 +119,10 @@ class EvalTransform(Transform):
         self.transform = create_transform((3, p.size, p.size), use_prefetcher=True, **how)
         self.crops_centre = p.crop_mode == "center"
 
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+    def __call__(self, image: Picture, key: Key) -> Pixels:
+        return each_band(image, self._prepared)
+
+    def _prepared(self, image: Image.Image) -> Pixels:
         box = middle_box(*image.size)
         if self.crops_centre and box != (0, 0, *image.size):
             image = image.crop(box)
@@ -146,7 +150,8 @@ class OwnTransform(Transform):
         transform: a callable of a PIL image, as those of torchvision; or of ``image=``, an array uint8 (H, W, 3), as those of
             albumentations, which return a dict with the key "image". The result is a PIL image, a uint8 array
             (size, size, 3), or a tensor (3, size, size), uint8 or floating point in [0, 1]. Normalising is left to the
-            network's preprocessing.
+            network's preprocessing. Where images have C channels and not 1 or 3, a callable of a PIL image is given a tensor
+            uint8 (C, H, W) in its place.
         size: side of the result in pixels.
         seed: the run's seed. Before each call ``random``, NumPy's and torch's global generators on the CPU are seeded with it
             and the key, and they are put back afterwards.
@@ -156,8 +161,8 @@ class OwnTransform(Transform):
         self.transform, self.size, self.seed = transform, size, seed
         self.takes_arrays = _takes_arrays(transform)
 
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3); raise DataError where the callable returns anything else."""
+    def __call__(self, image: Picture, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, C); raise DataError where the callable returns anything else."""
         seed = int(np.random.SeedSequence((self.seed, *key)).generate_state(1)[0])  # 32 bits: NumPy's takes no more
         states = random.getstate(), np.random.get_state()
         try:
@@ -167,28 +172,41 @@ class OwnTransform(Transform):
                 torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
                 if hasattr(self.transform, "set_random_seed"):  # albumentations has generators of its own
                     self.transform.set_random_seed(seed)
-                found = self.transform(image=np.array(image)) if self.takes_arrays else self.transform(image)
+                given = np.array(image) if self.takes_arrays else _for_torchvision(image)
+                found = self.transform(image=given) if self.takes_arrays else self.transform(given)
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])
-        return self._checked(found["image"] if self.takes_arrays and isinstance(found, dict) else found)
+        return self._checked(
+            found["image"] if self.takes_arrays and isinstance(found, dict) else found, pixels_of(image).shape[2]
+        )
 
-    def _checked(self, found: Any) -> Pixels:
+    def _checked(self, found: Any, channels: int) -> Pixels:
         came = f"{tuple(found.shape)} of {found.dtype}" if hasattr(found, "dtype") else printable(repr(found))
         if isinstance(found, Image.Image):
-            came, found = f"a picture of {found.width} x {found.height} pixels", np.asarray(found.convert("RGB"))
+            came, found = (
+                f"a picture of {found.width} x {found.height} pixels",
+                np.asarray(found.convert("RGB" if channels == 3 else "L")),
+            )
         elif isinstance(found, torch.Tensor) and found.ndim == 3:
             if found.is_floating_point() and found.numel():
                 low, high = float(found.min()), float(found.max())
                 came += f" with values from {low:g} to {high:g}"
                 found = (found * 255).round().to(torch.uint8) if 0 <= low <= high <= 1 else found
             found = found.permute(1, 2, 0).numpy()
-        wanted = (self.size, self.size, 3)
+        if isinstance(found, np.ndarray) and found.ndim == 2:
+            found = found[:, :, None]
+        wanted = (self.size, self.size, channels)
         if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != wanted:
-            tensor = f"a tensor (3, {self.size}, {self.size}), uint8 or floating point in [0, 1]"
+            tensor = f"a tensor ({channels}, {self.size}, {self.size}), uint8 or floating point in [0, 1]"
             needed = f"{self.size} x {self.size} pixels are needed: a PIL image, a uint8 array {wanted}, or {tensor}"
             raise DataError(f"The transform returned {came}, and {needed}.")
         return found
+
+
+def _for_torchvision(image: Picture) -> Image.Image | torch.Tensor:
+    """Return what transforms of torchvision take: a picture of Pillow's, or a tensor uint8 (C, H, W) of other channels."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) if isinstance(image, Bands) else image
 
 
 def _takes_arrays(transform: Callable[..., Any]) -> bool:
@@ -209,7 +227,7 @@ class ProgressiveResizing(Transform):
     def __init__(self, first: Transform, epochs: int, then: Transform) -> None:
         self.first, self.epochs, self.then = first, epochs, then
 
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
+    def __call__(self, image: Picture, key: Key) -> Pixels:
         return self._at(key)(image, key)
 
     def colour(self, key: Key) -> tuple[float, ...]:

@@ -14,12 +14,21 @@ from safetensors.torch import load_file, save
 from botzoo.errors import BotzooError, CheckpointError, ModelError, PublishError
 from botzoo.models import fold
 from botzoo.models.create import Network, create_model
-from botzoo.models.foreign import read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
 from botzoo.results.card.sections import OPEN_LICENCE
-from botzoo.results.card.usage import APART, HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, WITHIN, needs_botzoo, usage_code
+from botzoo.results.card.usage import (
+    APART,
+    HERE,
+    HERE_FOR_TRANSFORMERS,
+    HERE_NOTE,
+    WITHIN,
+    needs_botzoo,
+    possible_readings,
+    usage_code,
+)
 from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
@@ -124,12 +133,15 @@ def _folded(
     Raises ModelError: weights or card do not allow it.
     """
     classes, ours, task = len(config["label_names"]), needs_botzoo(config), task_by_type(config.get("problem_type"))
-    code, plain = (usage_code(HERE, classes, ours=ours, task=task, temperature=t) for t in (temperature, None))
-    text = card.content.replace(code, plain).replace(APART, WITHIN)
+    text = card.content.replace(APART, WITHIN)
+    for reading in possible_readings(decoding_in(config)):
+        about: Any = {"ours": ours, "task": task, "reading": reading}
+        code, plain = (usage_code(HERE, classes, temperature=t, **about) for t in (temperature, None))
+        text = text.replace(code, plain)
     if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):
         raise ModelError("the card's code divides by it, and is not what botzoo writes")
     file, size = folder / "model.safetensors", network.preprocessing.size
-    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, network.preprocessing.channels, size, size, generator=torch.Generator().manual_seed(0))
     tensors = load_file(file)
     tensors |= fold.fold_temperature(network.model.eval(), tensors, temperature, image)
     weights = save(tensors, {"format": "pt"})

@@ -11,10 +11,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-from PIL.Image import Image
 
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
@@ -31,7 +30,7 @@ from botzoo.options.command_line import check_options, made
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
-from botzoo.results.card.usage import HERE, needs_botzoo, usage_code
+from botzoo.results.card.usage import HERE, needs_botzoo, possible_readings, usage_code
 from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
@@ -208,12 +207,13 @@ def _measure(
     if here != task:
         raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")
     images: Images
+    how = model.preprocessing.decoding
     if claim.role in data.splits:  # read alone, where the run did not set images aside
         cache = int(DataConfig().cache_gib * 2**30)
-        images, _ = read_images(data.splits[claim.role], skip_corrupt=True, cache_bytes=cache)
+        images, _ = read_images(data.splits[claim.role], how, skip_corrupt=True, cache_bytes=cache)
     else:
         every: Any
-        data, every, _ = opening.read(data, config.data, split_seed=config.split_seed, skip_corrupt=True)
+        data, every, _ = opening.read(data, config.data, how, split_seed=config.split_seed, skip_corrupt=True)
         if claim.role not in every:
             raise DataError(f"{config.dataset} has no {claim.role} split, which the figure is of: {another}.")
         images = every[claim.role]
@@ -276,14 +276,18 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
         # never the address of a folder: its name, which anybody may have chosen, would become code
         on_hub = re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?", subject.address)
         addresses = [HERE, *([subject.address] if on_hub else [])]
-    known = (usage_code(address, ours=ours, temperature=stated, **code) for address in addresses)
-    printed = next((lines for lines in known if subject.folder is None or lines in subject.card), None)
+    printed = None
+    for reading, address in product(possible_readings(model.preprocessing.decoding), addresses):
+        lines = usage_code(address, ours=ours, temperature=stated, reading=reading, **code)
+        if subject.folder is None or lines in subject.card:
+            printed, stated = lines, kept if reading.own else stated  # botzoo.load finds the temperature itself
+            break
     if printed is None:
         return Check("code", "unknown", "the card's is not what botzoo writes, so it is not run")
     if stated != kept:
         one, other = ("none" if t is None else f"{t:g}" for t in (stated, kept))
         return Check("code", "differs", f"its temperature is {one}, that of config.json {other}")
-    answers = run_code(printed, measured.images.image(measured.evaluation.telling()), subject.folder)
+    answers = run_code(printed, measured.images.stored(measured.evaluation.telling()), subject.folder)
     right, expected = measured.evaluation.confirmed(model.label_names, answers)
     if right:
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
@@ -291,13 +295,13 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
     return Check("code", "differs", f"it says {said!r} of an image that the evaluation takes for {expected!r}")
 
 
-def run_code(code: str, image: Image, model: Path | None) -> list[str]:
-    """Return the lines that ``code`` prints of an image in a folder with photo.jpg and ``model``, or its last complaint.
+def run_code(code: str, image: bytes, model: Path | None) -> list[str]:
+    """Return the lines that ``code`` prints in a folder with ``model`` and an encoded image, photo.jpg, or its last complaint.
 
     Nothing but the weights and config.json of ``model`` is there, and no module is imported from it or from that folder.
     """
     with tempfile.TemporaryDirectory() as folder:
-        image.save(Path(folder) / "photo.jpg", format="PNG")  # PNG loses nothing; Pillow looks at the contents
+        Path(folder, "photo.jpg").write_bytes(image)  # Pillow looks at the contents, whatever the name
         for name in ("config.json", "model.safetensors") if model is not None else ():
             shutil.copyfile(Path(str(model), name), Path(folder, name))  # so that local-dir:. is the model
         # -I would be stricter, and would lose packages that the user has installed for themselves alone

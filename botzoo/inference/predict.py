@@ -73,7 +73,7 @@ class Model:
 
     Attributes:
         name: as it was asked for.
-        module: the network, in evaluation mode, float32 on the CPU: takes (N, 3, H, W), normalised as ``preprocessing`` says,
+        module: the network, in evaluation mode, float32 on the CPU: takes (N, C, H, W), normalised as ``preprocessing`` says,
             and returns logits (N, K), K being the number of ``label_names``.
         task: one class for each image, or any number of labels.
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
@@ -118,7 +118,8 @@ class Model:
         Args:
             x: a path, an http(s) address, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 3) or
                 (H, W, 4), a torch tensor (H, W), (3, H, W) or (4, H, W), both uint8 or floating point in [0, 1], RGB; or an
-                iterable of these, which an array or tensor with one more axis in front is too.
+                iterable of these, which an array or tensor with one more axis in front is too. Of a network for other
+                channels, or for values of more than 8 bits, arrays hold these.
             top_k: how many classes to name; by default 5, or of a network that gives an image any number of labels all
                 whose probability is over 0.5.
             device: "auto", "cpu", "cuda", "cuda:1" or "mps".
@@ -142,7 +143,7 @@ class Model:
         except TypeError as error:
             raise DataError(f"{printable(repr(x), 60)} is no image: give {KINDS}, or a list of these.") from error
         for i, image in enumerate(images):
-            check_kind(image, i)
+            check_kind(image, i, self.preprocessing.decoding)
         check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
         predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature)
         answers = list(predictor(images, top_k))
@@ -195,7 +196,9 @@ class Predictor:
         self.batch_size = batch_size or max(1, min(512, pixels // self.size**2))
         few = requested == "auto" and expected is not None and expected <= FEW
         self.precision = Precision("fp32", "for a few images") if few else mixed_precision(requested, device)
-        image = torch.rand(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
+        image = torch.rand(
+            1, self.preprocessing.channels, self.size, self.size, generator=torch.Generator().manual_seed(0)
+        )
         try:
             module, self.folded = fold_batch_norm(model.module, image)  # and how many layers were folded
         except (RuntimeError, AssertionError, ValueError) as error:
@@ -229,16 +232,16 @@ class Predictor:
         yield from waiting
 
     def _read(self, image: AnyImage) -> Pixels | str:
-        """Return the network's input, uint8 (S, S, 3), or what is wrong with the image."""
+        """Return the network's input, uint8 (S, S, C), or what is wrong with the image."""
         try:
-            with read_image(image) as picture:
+            with read_image(image, self.preprocessing.decoding) as picture:
                 return self.transform(picture, (0, 0))
         except (OSError, ValueError, MemoryError) as error:
             return str(error)
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return the probabilities, float32 (N, K), of prepared images, uint8 (N, 3, S, S) on the predictor's device.
+        """Return the probabilities, float32 (N, K), of prepared images, uint8 (N, C, S, S) on the predictor's device.
 
         Where an image may have any number of labels, each has one of its own, and they do not add up to 1.
         """
@@ -295,7 +298,7 @@ def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:
 
 
 def views(images: Tensor, tta: Tta, size: int) -> list[Tensor]:
-    """Return the views of uint8 images (N, 3, S, S), each (N, 3, size, size); the images or their centre first."""
+    """Return the views of uint8 images (N, C, S, S), each (N, C, size, size); the images or their centre first."""
     if tta == "none":
         return [images]
     if tta == "flip":

@@ -55,7 +55,7 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         with on_meta():
             model = timm.create_model(base, num_classes=cfg["num_classes"])
         temperature = WEIGHTS[name].temperature if name in WEIGHTS else None
-    side = int(cfg.get("input_size", (3, 224, 224))[-1])
+    channels, _, side = cfg.get("input_size", (3, 224, 224))
     architecture = str(cfg.get("architecture"))
     lines = [_line("network", name)]
     if folder is not None:
@@ -76,7 +76,7 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         lines.append(_line("recipes", f"{figures} (the paper's top-1 on ImageNet)"))
         command = f"botzoo train --recipe {list(reached)[-1]} --model {base}"
         lines.append(_line("", f"{command}; botzoo recipes explains them"))
-    found, macs = layers(model, side), count_macs(model, side)
+    found, macs = layers(model, side, channels), count_macs(model, side, channels)
     params, rest = sum(p.numel() for p in model.parameters()), macs - sum(layer.macs for layer in found)
     cost = f"{params:,} parameters, {macs:,} multiply-accumulates of one image of {side} px"
     rows = (
@@ -139,13 +139,13 @@ class Layer:
     macs: int  # multiply-accumulates of its convolutions and linear maps, by their formulas
 
 
-def layers(model: nn.Module, size: int) -> list[Layer]:
+def layers(model: nn.Module, size: int, channels: int = 3) -> list[Layer]:
     """Return the modules with weights of their own and the poolings, in the order in which an image passes them.
 
     A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a
     linear map C_in * C_out at each position. Products without a module of their own, as in attention, are not among
     them; see ``botzoo.models.cost.count_macs`` for all. The model is on the meta device and put into evaluation mode;
-    ``size`` is the side of the image in pixels.
+    ``size`` is the side of the image in pixels, ``channels`` are its own.
     """
     found: list[Layer] = []
 
@@ -168,7 +168,7 @@ def layers(model: nn.Module, size: int) -> list[Layer]:
     ]
     try:
         with torch.no_grad():
-            model.eval()(torch.empty(1, 3, size, size, device="meta"))
+            model.eval()(torch.empty(1, channels, size, size, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()

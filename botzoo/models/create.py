@@ -1,5 +1,6 @@
 """The network of a run: created by timm and filled with the weights asked for, or made by a user's own code."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import Any
 import timm
 from huggingface_hub import hf_hub_download
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model_data_config
-from timm.models import resolve_model_input_args
-from torch import nn
+from timm.models import adapt_input_conv, resolve_model_input_args
+from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, ConfigError, ModelError
 from botzoo.models import loading
 from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
@@ -41,7 +42,7 @@ class Start:
 class Network:
     """A network, how its input is prepared, and what its training starts from.
 
-    ``model`` takes float (N, 3, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
+    ``model`` takes float (N, C, H, W), normalised as ``preprocessing`` says, and returns logits (N, K).
     """
 
     model: nn.Module
@@ -62,6 +63,7 @@ def create_model(
     pretrained: str | None = None,
     scratch: bool = False,
     img_size: int | None = None,
+    channels: int | None = None,
     zero_gamma: bool = True,
     xavier_init: bool = False,
     drop_rate: float = 0.0,
@@ -77,6 +79,8 @@ def create_model(
             where it holds the network more than once; None for the name's own.
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
         img_size: side of the input in pixels, None for the weights' own.
+        channels: of the input, for which the weights of the first convolution are repeated or, for one, added up, as timm
+            does; None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
 
     Raises:
@@ -88,18 +92,17 @@ def create_model(
     address, weights_from = _address(name, pretrained, scratch)
     # read before the network is made, as a wrong file is the quicker of the two to find
     tensors, given = loading.read_weights(weights_from) if weights_from is not None else ({}, {})
-    model = _timm_create(address, not scratch and weights_from is None, num_classes, img_size, drop_rate)
-    if (channels := getattr(model, "in_chans", 3)) != 3:
-        raise ModelError(
-            f"{address} takes images of {counted(channels, 'channel')}: give a model for RGB images, of 3."
-        )
+    how = address, not scratch and weights_from is None, num_classes, img_size, drop_rate
+    model = _timm_create(*how, channels if channels != 3 else None)
+    if channels is not None and getattr(model, "in_chans", channels) != channels:
+        model = _timm_create(*how, channels)
     if scratch:  # Xavier sets every gamma to 1, so it comes first
         if xavier_init:
             draw_after_xavier(model)
         set_last_gamma(model, 0.0 if zero_gamma else 1.0)
         start = Start("random weights", prepared=f"as timm has it for {model.pretrained_cfg['architecture']}")
     elif weights_from is not None:
-        report, notes = loading.load_what_fits(model, tensors, weights_from)
+        report, notes = loading.load_what_fits(model, _adapted(tensors, model, given), weights_from)
         # images are prepared as for these weights, at their size unless the network fixes its own
         keys = ["mean", "std", "crop_pct", "crop_mode", "interpolation"]
         keys += [] if model.pretrained_cfg.get("fixed_input_size") else ["input_size"]
@@ -151,14 +154,15 @@ def doubt(model: Any, source: str, given: dict[str, Any]) -> str | None:
     return f"{where} {', and '.join(what)}: {cure}" if what else None
 
 
-def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> Network:
+def adopt(module: nn.Module, num_classes: int, img_size: int | None = None, channels: int = 3) -> Network:
     """Return a module as the network of a run; what timm's networks know of themselves is added where it is missing.
 
     Args:
-        module: takes normalised images, float32 (N, 3, H, W), and returns logits (N, K); its last linear layer is its
+        module: takes normalised images, float32 (N, C, H, W), and returns logits (N, K); its last linear layer is its
             classifier. One of timm's is taken as it is.
         num_classes: K.
         img_size: side of the input in pixels; by default what the module says, or 224.
+        channels: of the images.
 
     Raises:
         ModelError: it has no linear layer, or another number of outputs.
@@ -175,7 +179,7 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
             "num_features": classifier.in_features,
             "pretrained_cfg": {
                 "architecture": kind,
-                "input_size": (3, size, size),
+                "input_size": (channels, size, size),
                 "mean": IMAGENET_DEFAULT_MEAN,
                 "std": IMAGENET_DEFAULT_STD,
                 "crop_pct": 1.0,
@@ -191,18 +195,36 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
     return Network(module, preprocessing_of(module, img_size), Start("a network of the user's own", loaded))
 
 
+def _adapted(tensors: Mapping[str, Tensor], model: Any, given: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Return weights whose first convolution fits the network's channels, by timm's rule; ``given`` says what they are of."""
+    name, own = f"{model.pretrained_cfg.get('first_conv')}.weight", int((given.get("input_size") or (3,))[0])
+    channels = getattr(model, "in_chans", own)
+    if name not in tensors or tensors[name].shape == model.state_dict()[name].shape or channels == own:
+        return tensors
+    return {**tensors, name: adapt_input_conv(channels, tensors[name], own)}
+
+
 def preprocessing_of(model: Any, img_size: int | None = None) -> Preprocessing:
     """Return how a network wants its input, by its own configuration; ``img_size`` is another side, in pixels."""
     cfg = resolve_model_data_config(model)
+    channels = int(getattr(model, "in_chans", 0) or cfg["input_size"][0])
     return Preprocessing(
         img_size or int(cfg["input_size"][-1]),
-        tuple(cfg["mean"]),
-        tuple(cfg["std"]),
+        _of_channels(cfg["mean"], channels),
+        _of_channels(cfg["std"], channels),
         float(cfg["crop_pct"]),
         cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "bicubic") else "bicubic",
         cfg.get("crop_mode") or "center",
         bool(model.pretrained_cfg.get("fixed_input_size", False)),
+        Decoding(channels),
     )
+
+
+def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return a value for each channel, in the order in which timm repeats the weights; for a single one, their mean."""
+    if channels == 1:
+        return (sum(values) / len(values),)
+    return tuple(values[k % len(values)] for k in range(channels))
 
 
 def _address(name: str, pretrained: str | None, scratch: bool) -> tuple[str, str | None]:
@@ -241,7 +263,12 @@ def check_name(name: str, *, pretrained: bool = False) -> None:
 
 
 def _timm_create(
-    address: str, pretrained: bool, num_classes: int | None, img_size: int | None, drop_rate: float
+    address: str,
+    pretrained: bool,
+    num_classes: int | None,
+    img_size: int | None,
+    drop_rate: float,
+    channels: int | None = None,
 ) -> Any:
     is_name = ":" not in address
     if is_name:
@@ -249,6 +276,7 @@ def _timm_create(
     # timm loads weights from a folder or repository strictly only with as many classes as they have
     kwargs: dict[str, Any] = {"num_classes": num_classes} if (is_name or not pretrained) and num_classes else {}
     kwargs |= {"drop_rate": drop_rate} if drop_rate else {}
+    kwargs |= {"in_chans": channels} if channels is not None else {}
     cure = "leave it out, or take another --model"
     no_dropout = ConfigError(f"--drop-rate is {drop_rate:g} and {address} has no dropout: {cure}.")
     try:

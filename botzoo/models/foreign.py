@@ -24,8 +24,9 @@ from torch.nn.modules import module as registration
 
 from botzoo.errors import CheckpointError
 from botzoo.models.cost import on_meta
+from botzoo.models.preprocessing import Decoding
 from botzoo.models.pretrained import compare_keys
-from botzoo.options.accepted import TEMPERATURES
+from botzoo.options.accepted import COLOUR, TEMPERATURES
 from botzoo.util.files import read_json
 from botzoo.util.text import brief
 
@@ -34,6 +35,7 @@ Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]
 
 CLASSES = 1_000_000
+CHANNELS = 256  # most of an input image
 SIDE = 2048  # largest side of an input image in pixels; timm's largest is 1024
 ARGUMENT = 65_536  # largest number among model_args
 ITEMS = 10_000  # most values among model_args, all lists counted through
@@ -95,8 +97,8 @@ Sound = tuple[Callable[[Any], bool], str]
 """A test of a value, and words for what passes it."""
 
 _INPUT: Sound = (
-    lambda v: _is_list(v, 3, _is_side) and len(v) == 3,
-    f"[3, height, width] with sides from 1 to {SIDE} px",
+    lambda v: _is_list(v, 3, _is_side) and len(v) == 3 and v[0] <= CHANNELS,
+    f"[channels, height, width] with up to {CHANNELS} channels and sides from 1 to {SIDE} px",
 )
 _CROP: Sound = (lambda v: _is_number(v, 0.25, 2), "a number from 0.25 to 2")
 _SOUND: dict[str, Sound] = {
@@ -105,9 +107,11 @@ _SOUND: dict[str, Sound] = {
     **dict.fromkeys(("first_conv", "classifier"), (lambda v: _is_text(v) or _is_list(v, 16, _is_text), "text")),
     **dict.fromkeys(("input_size", "test_input_size", "min_input_size"), _INPUT),
     **dict.fromkeys(("crop_pct", "test_crop_pct"), _CROP),
-    # timm writes one number for images of a single channel
-    "mean": (lambda v: _is_list(v, 4, lambda x: _is_number(x, -1000, 1000)), "3 numbers, those of R, G and B"),
-    "std": (lambda v: _is_list(v, 4, lambda x: _is_number(x, 1e-6, 1000)), "3 numbers greater than 0"),
+    "mean": (lambda v: _is_list(v, CHANNELS, lambda x: _is_number(x, -1000, 1000)), "a number for each channel"),
+    "std": (
+        lambda v: _is_list(v, CHANNELS, lambda x: _is_number(x, 1e-6, 1000)),
+        "a number greater than 0 for each channel",
+    ),
     "interpolation": (lambda v: v in INTERPOLATIONS, f"one of {', '.join(INTERPOLATIONS)}"),
     "crop_mode": (lambda v: v in CROP_MODES, f"one of {', '.join(CROP_MODES)}"),
     "num_classes": (lambda v: _is_int(v, 0, CLASSES), f"a whole number from 0 to {CLASSES:,}"),
@@ -120,6 +124,13 @@ _SOUND: dict[str, Sound] = {
 }
 _ARGUMENT: Sound = (_is_argument, f"text, true, false, numbers up to {ARGUMENT:,} or short lists of them")
 _SIZE: Sound = (lambda v: _is_side(v) or _is_list(v, 2, _is_side), f"one or two sides from 1 to {SIDE} px")
+_DECODING: dict[str, Sound] = {
+    "background": (COLOUR.holds, COLOUR.words),
+    "range": (
+        lambda v: _is_list(v, 2, lambda x: _is_number(x, -1e12, 1e12)) and len(v) == 2 and v[0] < v[1],
+        "two numbers, the lower one first",
+    ),
+}
 _TEMPERATURE: Sound = (lambda v: _is_number(v, *TEMPERATURES), "a number from {:g} to {:g}".format(*TEMPERATURES))
 
 
@@ -159,6 +170,8 @@ def read_config(path: Path) -> Config:
     _check(where, args, dict.fromkeys(args, _ARGUMENT) | {"img_size": _SIZE}, "model_args.")
     if isinstance(calibration := config.get("calibration"), dict):
         _check(where, calibration, {"temperature": _TEMPERATURE}, "calibration.")
+    if isinstance(decoding := config.get("decoding"), dict):
+        _check(where, decoding, _DECODING, "decoding.")
     names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
     made_for = args.get("num_classes", classes)
     if made_for != classes:  # timm would load all but the classifier, and leave that random
@@ -174,6 +187,14 @@ def temperature_in(config: Config) -> float | None:
     calibration = config.get("calibration")
     found = calibration.get("temperature") if isinstance(calibration, dict) else None
     return None if found is None else float(found)
+
+
+def decoding_in(config: Config) -> Decoding:
+    """Return how a checked config.json says that stored images become pixels."""
+    found, channels = config.get("decoding"), ((config.get("pretrained_cfg") or config).get("input_size") or (3,))[0]
+    said = found if isinstance(found, dict) else {}
+    bounds = said.get("range")
+    return Decoding(channels, said.get("background"), (bounds[0], bounds[1]) if bounds else None)
 
 
 def shortened(value: Any, longest: int = 60) -> str:

@@ -2,9 +2,36 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a stored image becomes pixels of 8 bits; the default is what Pillow's ``convert("RGB")`` does, as in timm.
+
+    The values stand in config.json, where they differ from these, under "decoding"; ``channels`` in its input_size.
+    """
+
+    channels: int = 3  # of the pixels: 3 are red, green and blue
+    background: str | None = (
+        None  # colour under transparent pixels, a name or #rrggbb; None leaves the transparency out
+    )
+    range: tuple[float, float] | None = (
+        None  # what becomes 0 and 255 of values of more than 8 bits; None: by each image
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what stands in config.json, nothing where all is as by default."""
+        ends = [int(end) if float(end).is_integer() else end for end in self.range or ()]
+        kept = {"background": self.background, "range": ends or None}
+        return {key: value for key, value in kept.items() if value is not None}
+
+
+PLAIN = Decoding()
+"""What timm and transformers do alone, and what a model folder means that says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -12,17 +39,24 @@ class Preprocessing:
     """How an image becomes the network's input; the same values stand in config.json."""
 
     size: int  # side of the square input in pixels
-    mean: tuple[float, ...]  # of each RGB channel, on the scale 0..1
+    mean: tuple[float, ...]  # of each channel, on the scale 0..1
     std: tuple[float, ...]
     crop_pct: float  # share of the resized image that the centre crop of evaluation keeps, in (0, 1]
     interpolation: str  # "bilinear" or "bicubic"
     crop_mode: str = "center"  # how evaluation crops, as timm names it
     fixed_size: bool = False  # whether the network takes images of this size only
+    decoding: Decoding = PLAIN  # how stored images become pixels, before all of this
 
     def __str__(self) -> str:
         """Return mean, std and interpolation in words."""
-        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        more = " ..." if self.channels > 6 else ""
+        mean, std = (" ".join(f"{value:.4g}" for value in values[:6]) + more for values in (self.mean, self.std))
         return f"mean {mean}, std {std}, {self.interpolation}"
+
+    @property
+    def channels(self) -> int:
+        """C of the input."""
+        return self.decoding.channels
 
     def train_size(self, scale: float) -> int:
         """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 below 128."""
@@ -32,7 +66,7 @@ class Preprocessing:
         return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Return ``(images / 255 - mean) / std``: uint8 (N, 3, H, W) to float32 of the same shape and memory format."""
+        """Return ``(images / 255 - mean) / std``: uint8 (N, C, H, W) to float32 of the same shape and memory format."""
         width = images.shape[-1]
         mean, std = _on_device(self.mean, width, images.device), _on_device(self.std, width, images.device)
         return images.float().sub_(mean).div_(std)

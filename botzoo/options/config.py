@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from botzoo.errors import ConfigError
-from botzoo.options.accepted import BUDGET, FOLD, LICENSE, MILESTONES, REPO, SEEDS, SPLITS
+from botzoo.options.accepted import BUDGET, COLOUR, FOLD, LICENSE, MILESTONES, RANGE, REPO, SEEDS, SPLITS
 from botzoo.options.facts import Accepted, Configuration, Need, When, above, at_least, between, check, option, refuse
 
 _SEED = between(0, 2**32, "[)")
@@ -36,6 +36,14 @@ class DataConfig:
     label_separator: str | None = option(None, "What stands between several labels in one cell of a table: |, ;, a comma "
         "or space. none: a cell is one label.", "Data", metavar="TEXT", unset="found out, as far as it is beyond doubt",
         presumes={Need.READ_WHOLE})
+    channels: int | None = option(None, "Channels of the images. 1 keeps grey images grey, and makes colours grey; more "
+        "than 3 are of TIFF and .npy files. The first convolution of the weights is fitted to them.", "Data",
+        unset="3, or as many as the first image has beyond", accepts=between(1, 256))
+    background: str = option("white", "Colour that transparent images lie on, by its name or as #rrggbb.", "Data",
+        metavar="COLOUR", accepts=COLOUR, unsaid="white")
+    range: tuple[float, float] | None = option(None, "Values that become black and white of images of more than 8 bits, "
+        "such as 0,4095. They are the same for all images.", "Data", metavar="LOW,HIGH", unset="found from all of them",
+        accepts=RANGE)
     val_fraction: float = option(0.2, "Share of the images set aside for validation, where no split is. They are drawn "
         "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",
@@ -88,11 +96,11 @@ class AugmentConfig:
         unsaid=False)
     randaugment: int = option(0, "RandAugment: two random operations of this magnitude. 9 of 30 is usual, 0 for none.",
         "Augmentation", common=True, accepts=between(0, 30),
-        excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
+        presumes={Need.COLOURS}, excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
     trivialaugment: bool = option(False, "TrivialAugment: one random operation of random magnitude.", "Augmentation",
-        unsaid=False)
+        presumes={Need.COLOURS}, unsaid=False)
     color_jitter: float = option(0.0, "Scale brightness, contrast and saturation by factors up to this far from 1. 0.4 "
-        "is usual.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+        "is usual.", "Augmentation", accepts=between(0, 1), presumes={Need.COLOURS}, unsaid=0.0)
     blur: float = option(0.0, "Probability of a Gaussian blur. Its sigma is 0.1 to 2 pixels, within a tenth of the "
         "image's side.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
     noise: float = option(0.0, "Standard deviation of Gaussian noise, as a share of the range from black to white. "
@@ -223,7 +231,7 @@ class TrainConfig(Configuration):
         counts_with=When("scratch"))
     paper_augment: bool = option(False, "Crop and colour images as the paper does. Crops from 8 % on, hue, saturation "
         "and brightness scaled by 0.6 to 1.4, PCA noise; with --scratch its mean and std too, else those of the "
-        "weights.", "Tricks", presumes={Need.IMAGES_EACH_STEP},
+        "weights.", "Tricks", presumes={Need.IMAGES_EACH_STEP, Need.COLOURS},
         excludes={When("augment.color_jitter"): "both scale brightness and saturation"})
     no_bias_decay: bool = option(True, "Weight decay on weights only, not on biases, gammas and betas.", "Tricks")
     label_smoothing: float = option(0.0, "Share of the target spread over the other classes. 0.1 in the paper.",

@@ -29,6 +29,7 @@ class Need(Enum):
     IMAGES_EACH_STEP = "images in every step"
     SINGLE_RUN = "a run of its own"
     READ_WHOLE = "all images at once"
+    COLOURS = "images of three channels"
 
 
 class When(NamedTuple):

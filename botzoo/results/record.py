@@ -8,11 +8,12 @@ from typing import Any, Self
 
 from botzoo.errors import CheckpointError
 from botzoo.models.folder import config_sha256
-from botzoo.models.foreign import read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in
 from botzoo.models.licence import combined_license
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
 from botzoo.results.calibration import Calibration, calibrate
+from botzoo.results.card.usage import Reading, reading_of
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
@@ -107,6 +108,11 @@ class RunRecord:
     def size(self) -> int:
         """Side of the network's input, in pixels."""
         return int(self.facts["input"]["size"])
+
+    @property
+    def reading(self) -> Reading:
+        """What its images need of a reader's code."""
+        return reading_of(decoding_in(self.model_config), self.facts["data"].get("kinds", {}))
 
     @property
     def chosen_on_split(self) -> bool:

@@ -83,7 +83,7 @@ def model_lines(network: Network) -> Iterator[str]:
     total, trained = count_parameters(network.model)
     start, size = network.start, network.preprocessing.size
     yield f"{network.architecture}: {total:,} parameters, {trained:,} of them trained; from {start.source}"
-    macs = count_macs(network.model, size) / 1e6
+    macs = count_macs(network.model, size, network.preprocessing.channels) / 1e6
     yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} x {size} px"
     if (report := start.report) is not None:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
@@ -184,7 +184,7 @@ def memory_of(run: Run, micro_batch: int) -> Memory:
     """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
     config, optim, trainer, size = run.config, run.config.optim, run.trainer.whole, run.feed.whole.largest_size
     # Passes over one image and over two are measured; from these follows what more would take.
-    empty = torch.zeros(2, 3, size, size, dtype=torch.uint8, device=run.accelerator.device)
+    empty = torch.zeros(2, run.preprocessing.channels, size, size, dtype=torch.uint8, device=run.accelerator.device)
     return estimate_memory(
         run.model,
         lambda images: trainer.forward(trainer.normalise(empty[:images])),

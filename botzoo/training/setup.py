@@ -4,7 +4,7 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from botzoo.data import open as opening
+from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order, class_sampler
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
@@ -22,7 +23,7 @@ from botzoo.models.create import Network, adopt, create_model
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming
+from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
@@ -98,8 +99,12 @@ def open_parts(
     if not task.one_label:  # a recipe's label smoothing gives way, one that was asked for is refused
         config = giving_way(config, presuming(config, Need.ONE_LABEL), given)
     task.check(config, found)
+    channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
-    network = make_network(config, len(data.class_names), accelerator, own.model)
+    if channels != 3:
+        config = giving_way(config, presuming(config, Need.COLOURS), given)
+        refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")
+    network = make_network(config, len(data.class_names), accelerator, own.model, channels)
     for callback in callbacks:
         callback.on_network(network)
     teacher = make_teacher_of(config, data, network, accelerator)
@@ -134,11 +139,17 @@ def open_draft(
         data,
         images,
         left_out,
-        network,
+        decoded_as(network, images),
         task=task_of(found),
         teacher=teacher,
         own=own,
     )
+
+
+def decoded_as(network: Network, images: Mapping[str, LoadedSplit]) -> Network:
+    """Return the network with the decoding of the run's images, which is known once they are read."""
+    preprocessing = replace(network.preprocessing, decoding=images["train"].decoding)
+    return replace(network, preprocessing=preprocessing)
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
@@ -152,7 +163,9 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     config = chosen(draft.config, choices)
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
-        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model)
+        channels = draft.network.preprocessing.channels
+        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model, channels)
+        network = decoded_as(network, draft.images)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
     return replace(draft, config=config, network=network, teacher=teacher, choices=(*draft.choices, *choices))
 
@@ -256,12 +269,12 @@ def resolved(
 
 
 def make_network(
-    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None
+    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None, channels: int = 3
 ) -> Network:
     """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
     torch.manual_seed(config.seed)  # here, so that what was drawn before does not matter
     if own is not None:
-        network = adopt(own, num_classes, config.img_size)
+        network = adopt(own, num_classes, config.img_size, channels)
         return replace(network, model=place(network.model, config, accelerator))
     network = create_model(
         config.model,
@@ -269,6 +282,7 @@ def make_network(
         pretrained=config.pretrained,
         scratch=config.scratch,
         img_size=config.img_size,
+        channels=channels,
         zero_gamma=config.zero_gamma,
         xavier_init=config.xavier_init,
         drop_rate=config.drop_rate,

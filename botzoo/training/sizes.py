@@ -96,7 +96,9 @@ _TOO_SMALL = (RuntimeError, AssertionError, ValueError)
 
 def _forward(trainer: Trainer, size: int) -> None:
     """Show the network one image ``size`` pixels wide."""
-    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=trainer.accelerator.device)
+    image = torch.zeros(
+        1, trainer.preprocessing.channels, size, size, dtype=torch.uint8, device=trainer.accelerator.device
+    )
     with torch.inference_mode(), trainer.accelerator.autocast():
         trainer.model(trainer.normalise(image))
 

@@ -140,7 +140,10 @@ FEATURES = Store("features", ".npy", "features", "computed", "features of the im
 PROBES = Store("probes", ".probe", "results of a probe", "fitted", "what a probe of such features came to")
 SPEEDS = Store("speeds", ".speed", "speeds of bf16", "measured", "how fast bf16 is on this machine")
 SHARDS = Store("shards", ".json", "counts of shards", "counted", "how many images of each class are in a shard")
-STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS)
+EXTREMES = Store(
+    "extremes", ".extremes", "extremes of images", "looked for", "between which values the images of one split lie"
+)
+STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS, EXTREMES)
 """All there are."""
 
 

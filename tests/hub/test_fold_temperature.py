@@ -130,8 +130,8 @@ def test_what_is_published_is_verified(
 ) -> None:
     folder = unpacked(pack(calibrated, "me/photos", "mit"), tmp_path / "copy")
 
-    def run_here(code: str, image: Image.Image, model: Path) -> list[str]:
-        image.save(model / "photo.jpg", "PNG")
+    def run_here(code: str, image: bytes, model: Path) -> list[str]:
+        (model / "photo.jpg").write_bytes(image)
         with monkeypatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
             patch.chdir(model)
             exec(code, {})

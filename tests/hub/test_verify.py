@@ -11,7 +11,6 @@ import huggingface_hub.constants
 import pytest
 import torch
 import yaml
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, NetworkError, PublishError
@@ -181,7 +180,7 @@ def test_code_sees_weights_and_image_and_imports_nothing_beside_them(
     link.symlink_to(model)
     monkeypatch.setenv("PYTHONPATH", paths.format(model=model, link=link))
     monkeypatch.chdir(model)
-    seen, last = run_code(LOOK, Image.new("RGB", (8, 8)), model)
+    seen, last = run_code(LOOK, b"", model)
     assert (last, str(tmp_path) in seen) == ("none", False)
     assert seen.startswith("['config.json', 'model.safetensors', 'photo.jpg']")
 

@@ -18,7 +18,7 @@ from botzoo.util.text import listing
 T = TypeVar("T")
 SplitT = TypeVar("SplitT", bound="Labelled")
 
-Encoded = bytes | Path | NDArray[np.uint8]
+Encoded = bytes | Path | NDArray[Any]
 
 MultiHot = NDArray[np.uint8]
 """Shape (N, K): whether image n has label k, 0 or 1."""
@@ -61,7 +61,8 @@ class Split:
     Attributes:
         name: in its source.
         labels: int64 (N,), indices into the class names, or uint8 (N, K).
-        read: returns image i as encoded bytes, the path of a file, or uint8 pixels of shape (H, W) or (H, W, 3).
+        read: returns image i as encoded bytes, the path of a file, or pixels of shape (H, W) or
+            (H, W, C); (H, W, 4) of uint8 is RGBA.
         describe: names image i for error messages.
         rows: int64, shape (N,), places of its images in the split that it was taken from; None where it is a whole one.
         root: how ``describe`` begins for every image: the data set's folder.

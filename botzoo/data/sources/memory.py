@@ -11,11 +11,13 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from botzoo.annotations.images import Rows, as_data
 from botzoo.annotations.table import is_frame, read_frame
-from botzoo.data.decode import to_rgb
+from botzoo.data.pixels.arrays import MOST_CHANNELS, as_picture_shape
+from botzoo.data.pixels.values import is_deep
 from botzoo.data.sources.base import (
     NOTHING_SAID,
     Columns,
@@ -37,7 +39,8 @@ KINDS = (
 )
 
 IMAGES = (
-    "a path, bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8 or float in [0, 1]"
+    "a path, bytes, a PIL image, an array of numbers (H, W) or (H, W, C), or a tensor (C, H, W), whole numbers or float in "
+    "[0, 1]"
 )
 
 _ONE_AT_A_TIME = Lock()  # data sets of others need not bear threads
@@ -57,9 +60,10 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
               paths in it begin where the user is;
             - a dict of splits of one of these kinds, by their usual names (train, validation or val, test).
 
-            An image is a path, encoded bytes, a PIL image, a uint8 array (H, W) or (H, W, C), or a tensor (C, H, W), uint8
-            or floating point in [0, 1]. A label is a whole number or text, or a list of these where an image may have
-            several, or of 0 and 1 for each class.
+            An image is a path, encoded bytes, a PIL image, an array (H, W) or (H, W, C), or a tensor (C, H, W), of whole
+            numbers or of floating point in [0, 1]. Numbers that are not uint8 are brought to 8 bits as those of files are,
+            by one range for all images; (H, W, 4) of uint8 is RGBA. A label is a whole number or text, or a list of these
+            where an image may have several, or of 0 and 1 for each class.
         options: what the user says of it.
 
     Raises:
@@ -229,7 +233,7 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
     if isinstance(image, bytes):
         return image
     if isinstance(image, Image.Image):
-        return np.empty(0, np.uint8) if check_only else np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+        return np.empty(0, np.uint8) if check_only else _pixels(ImageOps.exif_transpose(image))
     pixels, torch = image, sys.modules.get("torch")
     if torch is not None and isinstance(image, torch.Tensor):
         if image.is_floating_point():
@@ -239,12 +243,28 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
                 raise DataError(f"{are}: they must be in [0, 1]; leave normalising to the network.")
             image = (image * 255).round().to(torch.uint8)
         pixels = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
+    if (
+        not isinstance(pixels, np.ndarray)
+        or pixels.dtype.kind not in "uif"
+        or pixels.ndim not in (2, 3)
+        or not pixels.size
+    ):
         raise DataError(f"The pixels of {where} are {_shown(image)}: give {IMAGES}.")
-    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4):
+    try:
+        as_picture_shape(pixels.shape)
+    except ValueError as error:
         have = f"The pixels of {where} have shape {tuple(image.shape)}"
-        raise DataError(f"{have}: an array must be (H, W, C), a tensor (C, H, W), with 1, 3 or 4 channels.")
+        most = f"with up to {MOST_CHANNELS} channels"
+        raise DataError(f"{have}: an array must be (H, W, C), a tensor (C, H, W), {most}.") from error
     return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels  # Pillow takes grey as (H, W)
+
+
+def _pixels(image: Image.Image) -> NDArray[Any]:
+    """Return all that a picture of Pillow's holds: its values of more than 8 bits, or its transparency too."""
+    if is_deep(image):
+        return np.asarray(image)
+    clear = image.has_transparency_data
+    return np.asarray(image if image.mode in ("L", "RGB") and not clear else image.convert("RGBA" if clear else "RGB"))
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from botzoo.models.licence import forbids_commerce, inherited_license
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
-from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
+from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, Reading, needs_botzoo, usage_code
 from botzoo.results.per_class import FULL_TABLE, ClassFigures
 from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
@@ -35,9 +35,14 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
     yield f"# {escaped(record.facts['name'])}"
     yield (
         f"{kind}: {code(network['architecture'])} ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
-        f"It takes RGB images at {record.size} x {record.size} pixels and {does}: {some}{rest}."
+        f"It takes {_images(record)} at {record.size} x {record.size} pixels and {does}: {some}{rest}."
     )
     yield f"It is for images like those it learned from, and a start for fine-tuning on others. It is not for {harm}."
+
+
+def _images(record: RunRecord) -> str:
+    channels = record.reading.decoding.channels
+    return {1: "grey images", 3: "RGB images"}.get(channels, f"images of {channels} channels")
 
 
 def use(record: RunRecord) -> Iterator[str]:
@@ -59,13 +64,20 @@ def use(record: RunRecord) -> Iterator[str]:
         given = f" with {code(args)}" if args else ""
         yield f"To timm the network is {code(config['architecture'])}{given}; loading it needs no botzoo."
     classes = len(record.class_names)
-    usage = usage_code(HERE, classes, ours=ours, task=record.task, temperature=record.temperature)
+    reading = record.reading
+    usage = usage_code(HERE, classes, ours=ours, task=record.task, temperature=record.temperature, reading=reading)
     yield f"```python\n{usage}```"
-    yield f"{HERE_NOTE}With transformers:"
-    yield f"""```python
+    if remarks := " ".join(reading.remarks()):
+        yield remarks
+    if reading.own or reading.decoding.channels != 3:
+        yield HERE_NOTE.rstrip()
+    else:
+        given = '"photo.jpg"' if reading == Reading() else "image"
+        yield f"{HERE_NOTE}With transformers{', of the image as above' if given == 'image' else ''}:"
+        yield f"""```python
 {first}from transformers import pipeline
 
-print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})("photo.jpg"))
+print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})({given}))
 ```"""
     yield f"To fine-tune it on your own images: `botzoo-finetune --model {HERE} --dataset FOLDER`."
 

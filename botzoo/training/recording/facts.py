@@ -3,6 +3,8 @@
 import os
 import platform
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import timm
 
 from botzoo import __version__
+from botzoo.data.loader import LoadedSplit
 from botzoo.data.sources.base import ImageData
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
@@ -124,6 +127,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
             "left_out": len(run.left_out),
+            "kinds": kinds_of(run.images),
         },
         "network": {
             "architecture": network.architecture,
@@ -157,6 +161,18 @@ def run_facts(run: Run) -> dict[str, Any]:
     if weights.is_file():
         facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
     return facts
+
+
+def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
+    """Return how many of all images are transparent and so on; None of streams, of which nobody knows."""
+    kinds = Counter[str]()
+    for decoded in {
+        id(split.kinds): split.kinds for split in images.values()
+    }.values():  # parts of one were read together
+        if decoded is None:
+            return None
+        kinds.update(decoded)
+    return dict(kinds)
 
 
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:

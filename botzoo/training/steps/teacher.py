@@ -26,7 +26,7 @@ class Teacher:
     Attributes:
         start: where its weights are from and their licence.
         size: side of its input in pixels; the student's images are brought to it.
-        scale, shift: from the student's normalisation to its own, float32, shape (1, 3, 1, 1).
+        scale, shift: from the student's normalisation to its own, float32, shape (1, C, 1, 1).
         sha256: of its parameters and buffers, in hexadecimal.
     """
 
@@ -40,7 +40,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the logits, (N, K), without a graph, of the student's normalised input, float32 (N, 3, H, W)."""
+        """Return the logits, (N, K), without a graph, of the student's normalised input, float32 (N, C, H, W)."""
         images = images * self.scale + self.shift
         if images.shape[-1] != self.size:
             images = F.interpolate(images, (self.size, self.size), mode="bilinear")
@@ -85,6 +85,11 @@ def make_teacher(
     network = _load(name, address, len(class_names))
     model, preprocessing = network.model, network.preprocessing
     _check_classes(address, model.pretrained_cfg, class_names)  # type: ignore[arg-type]
+    if preprocessing.channels != student.channels:
+        raise ConfigError(
+            f"The teacher {name} takes images of {preprocessing.channels} channels, and the student's have "
+            f"{student.channels}: give a teacher for these."
+        )
     sha256 = fingerprint(model)
     same_everywhere(accelerator, sha256, "teachers", f"--distillation {name}")
     if preprocessing.fixed_size and preprocessing.size < crop:
@@ -171,7 +176,7 @@ def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ..
 def _check_answer(name: str, teacher: Teacher, crop: int, num_classes: int) -> None:
     """Raise unless the teacher answers an image of ``crop`` pixels with finite logits."""
     try:
-        logits = teacher(torch.zeros(1, 3, crop, crop, device=teacher.scale.device))
+        logits = teacher(torch.zeros(1, teacher.scale.shape[1], crop, crop, device=teacher.scale.device))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
             f"The teacher {name} does not take images of {teacher.size} x {teacher.size} px "

@@ -12,6 +12,7 @@ from PIL import Image
 
 from botzoo.data.groups import paths_of
 from botzoo.data.images import Images
+from botzoo.data.pixels.bands import Bands
 
 Check = Literal[
     "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "placeholder", "tiny",
@@ -101,9 +102,10 @@ class Roll:
         return {role: np.bincount(images.labels, minlength=classes) for role, images in self.splits.items()}
 
     def image(self, i: int) -> Image.Image:
-        """Return the readable image i, decoded, RGB."""
+        """Return the readable image i, decoded, to be looked at: of many channels, the first three."""
         images, row = self._at(i)
-        return images.image(row)
+        picture = images.image(row)
+        return picture.convert("RGB") if isinstance(picture, Bands) else picture
 
     def room(self, i: int) -> AbstractContextManager[None]:
         """Return the wait for room for it, see ``Images.room``."""

@@ -100,7 +100,7 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
         seconds=look.seconds,
         images_per_second=from_main(run.accelerator, lambda: Extractor(run).images_per_second()),
         parameters=count_parameters(run.model)[0],
-        macs=count_macs(run.model, size),
+        macs=count_macs(run.model, size, run.preprocessing.channels),
         size=size,
     )
 

@@ -15,13 +15,13 @@ import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
 from botzoo.data.parallel import cores
+from botzoo.data.pixels.bands import Picture
 from botzoo.data.transforms import EvalTransform, Key, Transform
 from botzoo.errors import ConfigError, ModelError
 from botzoo.models.fold import fold_batch_norm
@@ -65,8 +65,8 @@ class View:
     def __init__(self, transform: Transform, number: int, name: str) -> None:
         self.transform, self.number, self.name = transform, number, f"{name} {number}"
 
-    def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, 3)."""
+    def __call__(self, image: Picture, key: Key) -> Pixels:
+        """Return uint8 pixels of shape (size, size, C)."""
         return self.transform(image, (self.number, key[1]))
 
     def colour(self, key: Key) -> tuple[float, ...]:
@@ -156,7 +156,8 @@ class Extractor:
         size = self.network.preprocessing.size
         # Of a copy: folding changes weights, and those of the network are to be trained.
         body = Body(copy.deepcopy(self.network.model)).eval().requires_grad_(False)
-        image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.accelerator.device)
+        channels, device = self.network.preprocessing.channels, self.accelerator.device
+        image = torch.zeros(1, channels, size, size, dtype=torch.uint8, device=device)
         return fold_batch_norm(body, self._normalised(image))[0]
 
     def _normalised(self, images: Tensor) -> Tensor:
@@ -166,7 +167,8 @@ class Extractor:
     def images_per_second(self, batch: int = 32, times: int = 3) -> float:
         """Measure how many images the body takes in a second, on random pixels, the first pass left out."""
         device, size = self.accelerator.device, self.network.preprocessing.size
-        pixels = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
+        shape = batch, self.network.preprocessing.channels, size, size
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
         began = 0.0
         for k in range(times + 1):
             with self._autocast():
@@ -208,7 +210,7 @@ class Extractor:
             done += len(batch)
 
     def _pixels(self, images: Images, view: View | None) -> Iterator[Tensor]:
-        """Yield the images in batches, uint8 (N, 3, size, size), made ready while the network is at work on the last ones."""
+        """Yield the images in batches, uint8 (N, C, size, size), made ready while the network is at work on the last ones."""
         preprocessing, size, pin = self.network.preprocessing, self.batch_size, self.accelerator.device.type == "cuda"
         if view is not None or preprocessing.crop_mode != "center":
             transform = view or EvalTransform(preprocessing)

@@ -171,7 +171,7 @@ def is_last(run: Run, layer: nn.Linear) -> bool:
     """Tell whether the network's answer is its classifier's answer to its pooled features, and nothing comes after."""
     model, size = run.model.eval(), run.preprocessing.size
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=generator)
+    pixels = torch.randint(0, 256, (2, run.preprocessing.channels, size, size), dtype=torch.uint8, generator=generator)
     images = run.trainer.normalise(pixels.to(run.accelerator.device))
     features = Body(model)(images)
     fits: bool = features.shape == (2, layer.in_features)

@@ -25,7 +25,7 @@ TOGETHER = 32 << 20  # bytes of decoded images that are resized together, at mos
 
 
 def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocessing) -> Tensor:
-    """Return images [first, last) resized and cropped as evaluation does: uint8 (N, 3, size, size), channels last in memory.
+    """Return images [first, last) resized and cropped as evaluation does: uint8 (N, C, size, size), channels last in memory.
 
     The ``crop_mode`` of ``preprocessing`` is "center".
 
@@ -33,7 +33,7 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
         DataError: an image can no longer be read.
     """
     shapes = images.decoded.index.shapes[images.rows[first:last]].astype(np.int64)
-    if (shapes == shapes[0]).all() and 3 * shapes.prod(1).sum() <= TOGETHER:
+    if (shapes == shapes[0]).all() and preprocessing.channels * shapes.prod(1).sum() <= TOGETHER:
         return _fitted(np.stack([images.pixels(i) for i in range(first, last)]), preprocessing)
     fitted = []
     for i in range(first, last):
@@ -43,7 +43,7 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
 
 
 def _fitted(pixels: Pixels, preprocessing: Preprocessing) -> Tensor:
-    """Resize images (N, H, W, 3) so that the centre crop is the wanted share of the shorter side, and crop."""
+    """Resize images (N, H, W, C) so that the centre crop is the wanted share of the shorter side, and crop."""
     left, top, right, lower = middle_box(pixels.shape[2], pixels.shape[1])
     batch = torch.from_numpy(pixels[:, top:lower, left:right]).permute(0, 3, 1, 2)
     shorter, size = int(preprocessing.size / preprocessing.crop_pct), preprocessing.size

@@ -185,7 +185,7 @@ def refusal(data: Any) -> str:
         ((PICTURES, ["cat", 1, "cat", 1]), "text and others are numbers"),
         ((PICTURES, ["cat", ["dog"], "cat", "dog"]), "a list of labels and others"),
         ((PICTURES, ["cat"] * 4), "one class, 'cat'"),
-        ((ARRAYS / 255, NAMES), "of float64: give a path"),
+        ((ARRAYS / 255j, NAMES), "of complex128: give a path"),
         ((ARRAYS.transpose(0, 3, 1, 2), NAMES), r"have shape \(3, 10, 12\)"),
         (([3] * 4, NAMES), "are 3: give a path"),
         (([torch.full((3, 4, 4), 2.0)] * 4, NAMES), "floating-point numbers from 2 to 2"),

@@ -1,0 +1,94 @@
+"""Files that hold an array and not a picture of Pillow's: NumPy's .npy, and TIFFs of several bands."""
+
+import math
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+MOST_CHANNELS = 256
+
+NPY = b"\x93NUMPY"
+
+UNPACKED = {1: "none", 8: "deflate", 32946: "deflate"}
+"""Compressions of TIFF that are read here, by their numbers: those whose result is known not to fill the memory."""
+
+NEEDS_TIFFFILE = "it is a TIFF of a kind that Pillow does not read: pip install 'botzoo[bands]' reads it"
+
+Values = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+def open_npy(content: bytes) -> tuple[Shape, Callable[[], Values]]:
+    """Return the shape, (H, W, C), of the array in a .npy file, and what reads it.
+
+    Raises:
+        ValueError: it holds anything but numbers of one picture; a pickle is never read.
+    """
+    file = BytesIO(content)
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"it is a .npy file of version {version[0]}.{version[1]}: save it with numpy.save")
+    header: Callable[[BytesIO], Any] = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = header(file)
+    if dtype.hasobject or dtype.kind not in "buif" or dtype.itemsize > 8:
+        raise ValueError(f"it holds {dtype}: numbers are read, whole or of floating point, up to 64 bits")
+    stated = math.prod(shape) * dtype.itemsize
+    if len(content) - file.tell() != stated:
+        raise ValueError(f"it has {len(content) - file.tell():,} bytes of values and not {stated:,}: it is damaged")
+    checked = as_picture_shape(shape)
+    return checked, lambda: np.asarray(npy.read_array(BytesIO(content), allow_pickle=False)).reshape(checked)
+
+
+def as_picture_shape(shape: Shape) -> Shape:
+    """Return the shape of an array, (H, W) or (H, W, C), with its channels; raise ValueError where it is no picture's."""
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"its shape is {shape}: (H, W) and (H, W, C) are read")
+    height, width, channels = (*shape, 1)[:3]
+    if channels > MOST_CHANNELS or (channels > 4 and height < min(width, channels)):
+        raise ValueError(
+            f"its shape is {shape}, which is not (H, W, C) with C up to {MOST_CHANNELS}: move the channels last"
+        )
+    return height, width, channels
+
+
+def open_tiff(content: bytes) -> tuple[Shape, Callable[[], Values]]:
+    """Return the shape, (H, W, C), of the first picture in a TIFF, and what reads it, by ``tifffile``.
+
+    Raises:
+        ValueError: it is damaged, its shape is no picture's, it is compressed in another way, or tifffile is missing.
+    """
+    try:
+        import tifffile  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise ValueError(NEEDS_TIFFFILE) from error
+    page: Any = tifffile.TiffFile(BytesIO(content)).pages[0]
+    height, width, channels = as_picture_shape((page.imagelength, page.imagewidth, page.samplesperpixel))
+    if page.compression not in UNPACKED or page.dtype is None or page.axes not in ("YX", "YXS", "SYX"):
+        raise ValueError(f"it is a TIFF of {channels} bands, compressed as {page.compression!s}: save it with deflate")
+
+    def read() -> Values:
+        most = 2 * height * width * channels * page.dtype.itemsize + (1 << 20)  # a whole tile may lie beyond the edge
+        parts = zip(page.dataoffsets, page.databytecounts, strict=True)
+        if (
+            UNPACKED[page.compression] == "deflate"
+            and sum(_unpacked(content[at : at + n], most) for at, n in parts) > most
+        ):
+            raise ValueError("it holds more than its size says")
+        values: Values = page.asarray(maxworkers=1)
+        return np.moveaxis(values, 0, -1) if page.axes == "SYX" else values.reshape(height, width, channels)
+
+    return (height, width, channels), read
+
+
+def _unpacked(part: bytes, most: int) -> int:
+    """Return how many bytes a part is, unpacked; one more than ``most`` where it is more."""
+    unpacker, count = zlib.decompressobj(), 0
+    while part and not unpacker.eof and count <= most:
+        count += len(unpacker.decompress(part, 1 << 20))
+        part = unpacker.unconsumed_tail
+    return min(count, most + 1)

@@ -1,0 +1,57 @@
+"""Pictures of any number of channels, for transforms that are made for Pillow's of one or three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+class Bands:
+    """A picture of two channels, or of more than three: Pillow has none without a meaning for the fourth.
+
+    Args:
+        bands: pictures of mode "L" and one size, one for each channel.
+    """
+
+    def __init__(self, bands: list[Image.Image]) -> None:
+        self.bands, self.size = bands, bands[0].size
+        self.width, self.height = self.size
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.uint8]:
+        """Return uint8 (H, W, C)."""
+        return np.stack([np.asarray(band) for band in self.bands], -1)
+
+    def convert(self, mode: str) -> Image.Image:
+        """Return a picture to look at, of the first three channels or, where there are two, of the first alone."""
+        shown = self.bands[:3] if len(self.bands) > 2 else [self.bands[0]] * 3
+        return Image.merge("RGB", shown).convert(mode)
+
+
+Picture = Image.Image | Bands
+"""A decoded image: of mode "L" with one channel, "RGB" with three, else ``Bands``."""
+
+
+def picture_of(pixels: NDArray[np.uint8]) -> Picture:
+    """Return pixels, uint8 (H, W, C), as a picture."""
+    if pixels.shape[2] == 3:
+        return Image.fromarray(pixels)
+    bands = [Image.fromarray(np.ascontiguousarray(pixels[:, :, k])) for k in range(pixels.shape[2])]
+    return bands[0] if len(bands) == 1 else Bands(bands)
+
+
+def pixels_of(picture: Picture) -> NDArray[np.uint8]:
+    """Return a picture's pixels, uint8 (H, W, C), to be read only."""
+    pixels = np.asarray(picture)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def each_band(picture: Picture, change: Callable[[Image.Image], Image.Image | NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return what ``change`` makes of a picture, or of each channel of ``Bands`` as one of mode "L": uint8 (H, W, C)."""
+    if isinstance(picture, Bands):
+        return np.concatenate([each_band(band, change) for band in picture.bands], -1)
+    changed = np.asarray(change(picture))
+    return changed[:, :, None] if changed.ndim == 2 else changed
