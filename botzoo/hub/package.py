@@ -125,8 +125,8 @@ def _folded(
     text = card.content.replace(code, plain).replace(APART, WITHIN)
     if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):
         raise ModelError("the card's code divides by it, and is not what botzoo writes")
-    file, size = folder / "model.safetensors", network.preprocessing.size
-    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    file, size = folder / "model.safetensors", network.preprocessing.shape
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     tensors = load_file(file)
     tensors |= fold.fold_temperature(network.model.eval(), tensors, temperature, image)
     weights = save(tensors, {"format": "pt"})

@@ -15,7 +15,7 @@ from botzoo.errors import BotzooError, ConfigError, ModelError
 from botzoo.models import loading
 from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Side, Size
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
@@ -59,7 +59,7 @@ def create_model(
     *,
     pretrained: str | None = None,
     scratch: bool = False,
-    img_size: int | None = None,
+    img_size: Side | None = None,
     zero_gamma: bool = True,
     xavier_init: bool = False,
     drop_rate: float = 0.0,
@@ -73,7 +73,7 @@ def create_model(
         num_classes: K >= 2; None for as many as the weights have.
         pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file; None for the name's own.
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
-        img_size: side of the input in pixels, None for the weights' own.
+        img_size: of the input in pixels, None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
 
     Raises:
@@ -145,14 +145,14 @@ def doubt(model: Any, source: str, given: dict[str, Any]) -> str | None:
     return f"{where} {', and '.join(what)}: {cure}" if what else None
 
 
-def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> Network:
+def adopt(module: nn.Module, num_classes: int, img_size: Side | None = None) -> Network:
     """Return a module as the network of a run; what timm's networks know of themselves is added where it is missing.
 
     Args:
         module: takes normalised images, float32 (N, 3, H, W), and returns logits (N, K); its last linear layer is its
             classifier. One of timm's is taken as it is.
         num_classes: K.
-        img_size: side of the input in pixels; by default what the module says, or 224.
+        img_size: of the input in pixels; by default what the module says, or 224.
 
     Raises:
         ModelError: it has no linear layer, or another number of outputs.
@@ -162,14 +162,14 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
         linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
         if not linear:
             raise ModelError(f"{kind} has no linear layer: its last one has to be the classifier.")
-        classifier, size = linear[-1], img_size or OWN_SIZE
+        classifier, size = linear[-1], Size.of(img_size or OWN_SIZE)
         facts: dict[str, Any] = {
             "get_classifier": lambda: classifier,
             "num_classes": classifier.out_features,
             "num_features": classifier.in_features,
             "pretrained_cfg": {
                 "architecture": kind,
-                "input_size": (3, size, size),
+                "input_size": (3, *size),
                 "mean": IMAGENET_DEFAULT_MEAN,
                 "std": IMAGENET_DEFAULT_STD,
                 "crop_pct": 1.0,
@@ -185,11 +185,11 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None) -> N
     return Network(module, preprocessing_of(module, img_size), Start("a network of the user's own", loaded))
 
 
-def preprocessing_of(model: Any, img_size: int | None = None) -> Preprocessing:
-    """Return how a network wants its input, by its own configuration; ``img_size`` is another side, in pixels."""
+def preprocessing_of(model: Any, img_size: Side | None = None) -> Preprocessing:
+    """Return how a network wants its input, by its own configuration; ``img_size`` is another, in pixels."""
     cfg = resolve_model_data_config(model)
     return Preprocessing(
-        img_size or int(cfg["input_size"][-1]),
+        Size.of(img_size or cfg["input_size"][-2:]).side,
         tuple(cfg["mean"]),
         tuple(cfg["std"]),
         float(cfg["crop_pct"]),
@@ -232,7 +232,7 @@ def check_name(name: str, *, pretrained: bool = False) -> None:
 
 
 def _timm_create(
-    address: str, pretrained: bool, num_classes: int | None, img_size: int | None, drop_rate: float
+    address: str, pretrained: bool, num_classes: int | None, img_size: Side | None, drop_rate: float
 ) -> Any:
     is_name = ":" not in address
     if is_name:

@@ -82,7 +82,10 @@ def _as(part: Any, written: Any) -> Any:
 
 
 def _as_tuple(parts: tuple[Any, ...], written: Any) -> tuple[Any, ...]:
-    several = parse_yaml(written, as_text=True) if isinstance(written, str) else written
+    several = written
+    if isinstance(written, str):  # 128x512 is a size
+        pair = re.fullmatch(r"(\d+)x(\d+)", written, re.ASCII)
+        several = pair.groups() if pair else parse_yaml(written, as_text=True)
     if not isinstance(several, list | tuple) or (... not in parts and len(several) != len(parts)):
         raise ValueError
     return tuple(_as(parts[0], one) for one in several)

@@ -81,10 +81,10 @@ def class_lines(run: Run) -> Iterator[str]:
 def model_lines(network: Network) -> Iterator[str]:
     """Yield what the network is, costs and starts from."""
     total, trained = count_parameters(network.model)
-    start, size = network.start, network.preprocessing.size
+    start, size = network.start, network.preprocessing.shape
     yield f"{network.architecture}: {total:,} parameters, {trained:,} of them trained; from {start.source}"
     macs = count_macs(network.model, size) / 1e6
-    yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} x {size} px"
+    yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} px"
     if (report := start.report) is not None:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
@@ -106,7 +106,7 @@ def teacher_lines(teacher: Teacher | None) -> Iterator[str]:
     """Yield what the teacher of distillation is."""
     if teacher is not None:
         count = count_parameters(teacher.model)[0]
-        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
+        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} px"
 
 
 def device_line(run: Run) -> str:
@@ -182,7 +182,7 @@ def memory_of(run: Run, micro_batch: int) -> Memory:
     """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
     config, optim, trainer, size = run.config, run.config.optim, run.trainer.whole, run.feed.whole.largest_size
     # Passes over one image and over two are measured; from these follows what more would take.
-    empty = torch.zeros(2, 3, size, size, dtype=torch.uint8, device=run.accelerator.device)
+    empty = torch.zeros(2, 3, *size, dtype=torch.uint8, device=run.accelerator.device)
     return estimate_memory(
         run.model,
         lambda images: trainer.forward(trainer.normalise(empty[:images])),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from botzoo.models.licence import forbids_commerce, inherited_license
+from botzoo.models.preprocessing import Size
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, needs_botzoo, usage_code
@@ -35,7 +36,7 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
     yield f"# {escaped(record.facts['name'])}"
     yield (
         f"{kind}: {code(network['architecture'])} ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
-        f"It takes RGB images at {record.size} x {record.size} pixels and {does}: {some}{rest}."
+        f"It takes RGB images at {record.size} pixels and {does}: {some}{rest}."
     )
     yield f"It is for images like those it learned from, and a start for fine-tuning on others. It is not for {harm}."
 
@@ -101,7 +102,9 @@ def _data_name(record: RunRecord) -> str:
 def conditions(record: RunRecord) -> str:
     """Return how images were prepared for the figures, and in which arithmetic."""
     p = record.facts["input"]
-    crop = f"One {p['crop_mode']} crop at {p['size']} px after resizing ({p['interpolation']}, crop {p['crop_pct']:g})"
+    crop = (
+        f"One {p['crop_mode']} crop at {record.size.px} after resizing ({p['interpolation']}, crop {p['crop_pct']:g})"
+    )
     return f"{crop}, in {record.facts['precision']['name']}"
 
 
@@ -160,7 +163,7 @@ def training(record: RunRecord) -> Iterator[str]:
         yield (
             f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
             f"{code(_short(teacher['name']))} ({teacher['parameters']:,} parameters, {licensed}), which answered to the same "
-            f"images at {teacher['size']} px. SHA-256 of its tensors: `{teacher['sha256']}`."
+            f"images at {Size.of(teacher['size']).px}. SHA-256 of its tensors: `{teacher['sha256']}`."
         )
     if (soup := record.soup) is not None:
         tried = ", ".join(str(trial.epochs[-1]) for trial in soup.trials)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -135,7 +136,7 @@ def facts(draft: Draft) -> auto.Facts:
         smallest=int(counts.min()),
         largest=int(counts.max()),
         side=_side(images),
-        input_side=draft.network.preprocessing.size,
+        input_side=math.sqrt(draft.network.preprocessing.shape.area),
         mirrored=draft.data.mirrored,
         probe=None if several or no_probe(draft) is not None else Look(in_part(draft)).probe.evaluation.top1,
         gpu=draft.accelerator.device.type != "cpu",
@@ -194,10 +195,13 @@ class ChooseForData(Callback):
 
     def _smaller_input(self, draft: Draft) -> Choice | None:
         config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
+        own, smaller = preprocessing.shape, preprocessing.train_size(auto.SMALLER)
         if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
             return None
+        if own.height != own.width:  # somebody chose that for images of such a shape
+            return None
         assert isinstance(images, Images)
-        sizes = _side(images), preprocessing.size, preprocessing.train_size(auto.SMALLER)
+        sizes = _side(images), own.height, smaller.height
         if auto.smaller_input(*sizes, in_time=0) is None:
             return None
         seconds = seconds_of(config.budget)
