@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.data.sources.base import Encoded
 from botzoo.data.sources.files import read_file
+from botzoo.models.preprocessing import PLAIN, Decoding
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels on; ``most_pixels`` takes its place
 
@@ -21,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 """What is tried, the frequent ones first; Pillow reads more, some of it by running other programs."""
 
 
-def decode(encoded: Encoded | Image.Image) -> Image.Image:
+def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Image.Image:
     """Return an image as 8-bit RGB, upright as its EXIF orientation says; the first one of an animation.
 
     What Pillow has opened is left as it is, and comes out as its file would.
@@ -33,12 +34,12 @@ def decode(encoded: Encoded | Image.Image) -> Image.Image:
         ValueError: the image is truncated, corrupt, too large or not an image; the message says which.
         MemoryError: there is no room for it now.
     """
-    with decoding(encoded) as image:
+    with decoding(encoded, how) as image:
         return image
 
 
 @contextmanager
-def decoding(encoded: Encoded | Image.Image) -> Iterator[Image.Image]:
+def decoding(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Iterator[Image.Image]:
     """Give an image as ``decode`` returns it, with room for its pixels to the end of the block."""
     with _one_kind_of_error():
         image = _opened(encoded)
@@ -46,10 +47,10 @@ def decoding(encoded: Encoded | Image.Image) -> Iterator[Image.Image]:
         with _one_kind_of_error():
             image.load()
             if image is encoded:
-                image = to_rgb(ImageOps.exif_transpose(image))
+                image = to_rgb(ImageOps.exif_transpose(image), how)
             else:
                 ImageOps.exif_transpose(image, in_place=True)  # without a copy of the pixels
-                image = to_rgb(image)
+                image = to_rgb(image, how)
         yield image
 
 
@@ -100,7 +101,7 @@ def _sizes_in_icon(content: bytes) -> Iterator[tuple[int, int]]:
         yield width, height
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, how: Decoding = PLAIN) -> Image.Image:
     """Return a decoded image as 8-bit RGB; see ``decode``."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         values = np.asarray(image)

@@ -3,9 +3,9 @@
 A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` in the folder ``decoded`` of
 ``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``). Its parts, one after the other:
 
-    pixels   uint8, (H, W, 3) of each readable image in order; nothing where they were more than the run would keep
+    pixels   uint8, (H, W, C) of each readable image in order; nothing where they were more than the run would keep
     index    SHA-256 of each encoded image, its height and width (int32, 0 where it is unreadable), and JSON: the rest
-    footer   sizes of both, and number of images
+    footer   sizes of both, number of images, and C
 
 Its digest is checked when it is opened, and it is locked while it is mapped; see ``botzoo.util.cache``.
 """
@@ -24,14 +24,15 @@ from numpy.typing import NDArray
 
 from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
+from botzoo.models.preprocessing import Decoding
 from botzoo.util.cache import DIGEST_BYTES, Draft, Store, mapped
 
 Pixels = NDArray[np.uint8]
 
-VERSION = 2
+VERSION = 3
 """Of the file's layout and of how images are decoded; a file of another version is not looked at."""
 
-FOOTER = struct.Struct("<QQQ")
+FOOTER = struct.Struct("<QQQQ")
 
 STORE = Store("decoded", ".pixels", "decoded images", "decoded")
 
@@ -44,11 +45,13 @@ class Index:
         digests: uint8, shape (N, 32), SHA-256 of each encoded image; zeros where there was nothing to read.
         shapes: int32, shape (N, 2), height and width; 0 where the image is unreadable.
         problems: what is wrong with the unreadable ones, by place.
+        channels: C of the pixels.
     """
 
     digests: NDArray[np.uint8]
     shapes: NDArray[np.int32]
     problems: dict[int, str]
+    channels: int = 3
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -56,7 +59,7 @@ class Index:
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Where the pixels of each image begin, shape (N + 1,); the last is the size of all of them."""
-        return np.concatenate([[0], np.cumsum(3 * self.shapes.astype(np.int64).prod(1))])
+        return np.concatenate([[0], np.cumsum(self.channels * self.shapes.astype(np.int64).prod(1))])
 
 
 class Decoded:
@@ -69,7 +72,7 @@ class Decoded:
         self.kept = self._held is not None or self._map is not None
 
     def pixels(self, i: int) -> Pixels:
-        """Return image i, uint8 (H, W, 3), to be read only.
+        """Return image i, uint8 (H, W, C), to be read only.
 
         Raises:
             DataError: this process was sent the images, and their file is gone.
@@ -86,7 +89,7 @@ class Decoded:
                 what = f"The decoded images in {self.path} can no longer be read ({reason})"
                 raise DataError(f"{what}: go on with --resume, which decodes them again.")
         begin, end = self.index.offsets[i : i + 2]
-        return self._map[begin:end].reshape(*self.index.shapes[i], 3)
+        return self._map[begin:end].reshape(*self.index.shapes[i], self.index.channels)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapped file out: a process that is sent this one maps it anew, where its errors are reported."""
@@ -96,13 +99,14 @@ class Decoded:
 def _pixels(index: Index, path: Path) -> Pixels | None:
     """Map the pixels of a file, None where it has none or others."""
     content = mapped(path)[:-DIGEST_BYTES]
-    size, _, _ = FOOTER.unpack(content[-FOOTER.size :].tobytes())
+    size, *_ = FOOTER.unpack(content[-FOOTER.size :].tobytes())
     return content[:size] if size == index.offsets[-1] else None
 
 
-def key_of(digests: NDArray[np.uint8]) -> str:
-    """Return the name of the file for these encoded images: it changes with them, VERSION, Pillow's and the limit."""
-    return hashlib.sha256(f"{VERSION} {PIL.__version__} {most_pixels()} ".encode() + digests.tobytes()).hexdigest()
+def key_of(digests: NDArray[np.uint8], how: Decoding) -> str:
+    """Return the name of the file for these encoded images: it changes with them, ``how``, VERSION, Pillow's and the limit."""
+    about = f"{VERSION} {PIL.__version__} {most_pixels()} {how} "
+    return hashlib.sha256(about.encode() + digests.tobytes()).hexdigest()
 
 
 def open_decoded(key: str) -> Decoded | None:
@@ -111,14 +115,15 @@ def open_decoded(key: str) -> Decoded | None:
 
 
 def _read_index(content: NDArray[np.uint8]) -> Index:
-    pixels, size, count = FOOTER.unpack(content[-FOOTER.size :].tobytes())
+    pixels, size, count, channels = FOOTER.unpack(content[-FOOTER.size :].tobytes())
     index = content[pixels : pixels + size].tobytes()
     digests = np.frombuffer(index, np.uint8, 32 * count).reshape(count, 32)
     shapes = np.frombuffer(index, np.int32, 2 * count, 32 * count).reshape(count, 2)
-    return Index(digests, shapes, {int(i): str(text) for i, text in json.loads(index[40 * count :]).items()})
+    problems = {int(i): str(text) for i, text in json.loads(index[40 * count :]).items()}
+    return Index(digests, shapes, problems, channels)
 
 
-def finish(draft: Draft, index: Index, *, keep: bool) -> None:
+def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
     """Write the index, after the pixels of the images in order or, unless ``keep``, in their place.
 
     The file is named by what was decoded, which may be other images by then than those whose digests were read first.
@@ -127,8 +132,8 @@ def finish(draft: Draft, index: Index, *, keep: bool) -> None:
         draft.restart()
     content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(index.problems).encode()
     size = int(index.offsets[-1]) if keep else 0
-    draft.write(content + FOOTER.pack(size, len(content), len(index)))
-    draft.key = key_of(index.digests)
+    draft.write(content + FOOTER.pack(size, len(content), len(index), index.channels))
+    draft.key = key_of(index.digests, how)
 
 
 def is_kept(key: str) -> bool:

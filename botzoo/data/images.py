@@ -24,6 +24,7 @@ from botzoo.data.sources.base import Split
 from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
+from botzoo.models.preprocessing import PLAIN, Decoding
 
 log = logging.getLogger("botzoo")
 
@@ -34,8 +35,8 @@ class Images(LoadedSplit):
     hashed = "its images and labels in order"
     order_depends_on_processes = False
 
-    def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64]) -> None:
-        self.split, self.labels, self.decoded, self.rows = split, split.labels, decoded, rows
+    def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64], how: Decoding = PLAIN) -> None:
+        self.split, self.labels, self.decoded, self.rows, self.decoding = split, split.labels, decoded, rows, how
         sha = hashlib.sha256(split.labels.tobytes())
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
@@ -54,7 +55,7 @@ class Images(LoadedSplit):
 
     def only(self, split: Split) -> Images:
         """Return those images that are in ``split``, which was taken from this one's."""
-        return self if split is self.split else Images(split, self.decoded, self.rows[split.rows])
+        return self if split is self.split else Images(split, self.decoded, self.rows[split.rows], self.decoding)
 
     @property
     def shapes(self) -> NDArray[np.int32]:
@@ -64,7 +65,7 @@ class Images(LoadedSplit):
     @property
     def cached_bytes(self) -> int:
         """Size of the decoded images at hand."""
-        return int(3 * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
+        return int(self.decoding.channels * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, 3) in RGB, to be read only; where it is cached, a view."""
@@ -99,7 +100,7 @@ class Images(LoadedSplit):
 
     def _decode(self, i: int) -> Image.Image:
         try:
-            return decode(self.split.read(i))
+            return decode(self.split.read(i), self.decoding)
         except (OSError, ValueError, MemoryError) as error:
             raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
 
@@ -125,6 +126,7 @@ class Progress(Protocol):
 
 def read_images(
     split: Split,
+    how: Decoding = PLAIN,
     *,
     skip_corrupt: bool = False,
     cache_bytes: int = 2 << 30,
@@ -137,6 +139,7 @@ def read_images(
     ``botzoo.data.decoded``.
 
     Args:
+        how: images become pixels.
         skip_corrupt: leave unreadable images out instead of raising.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
         progress: is given the reading and then, where that is needed, the decoding.
@@ -148,12 +151,12 @@ def read_images(
     mine: list[Decoded] = []
 
     def work() -> str | None:
-        mine.append(_decoded(split, cache_bytes, progress))
+        mine.append(_decoded(split, how, cache_bytes, progress))
         return mine[0].path.stem if mine[0].path else None
 
     key = first(work)
     # The other processes map what the first wrote; where it could write nothing, each has to decode for itself.
-    decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, cache_bytes, progress)
+    decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, how, cache_bytes, progress)
     index = decoded.index
     if index.offsets[-1] > cache_bytes:  # an earlier run had more room
         decoded = Decoded(index)
@@ -167,7 +170,7 @@ def read_images(
     before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
     if after < before:
         raise DataError(f"All {split.name} images of {before - after} class(es) are unreadable, such as {bad[0]}.")
-    return Images(good, decoded, kept), bad
+    return Images(good, decoded, kept, how), bad
 
 
 class Unreadable(NamedTuple):
@@ -187,19 +190,19 @@ def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
     return DataError(f"{named}. Mend or remove them, or leave them out with --skip-corrupt.")
 
 
-def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
+def _decoded(split: Split, how: Decoding, cache_bytes: int, progress: Progress) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
     # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
-    read = list(progress(in_order(lambda i: _look(split, i, pixels=False), len(split)), total=len(split)))
+    read = list(progress(in_order(lambda i: _look(split, i), len(split)), total=len(split)))
     digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
     problems = {i: image.problem for i, image in enumerate(read) if image.problem}
-    key = key_of(digests)
+    key = key_of(digests, how)
     found = open_decoded(key)
     if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
         return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def look(i: int) -> _Look:
-        return read[i] if i in problems else _look(split, i, pixels=True)
+        return read[i] if i in problems else _look(split, i, how)
 
     def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
@@ -212,13 +215,14 @@ def _decoded(split: Split, cache_bytes: int, progress: Progress) -> Decoded:
         # The digests are of the bytes decoded now, which may be others than those read before.
         encoded = np.frombuffer(b"".join(digest for digest, _, _ in looks), np.uint8).reshape(-1, 32)
         shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
-        return Index(encoded, shapes, {i: why for i, (_, _, why) in enumerate(looks) if why}), left >= 0
+        problems = {i: why for i, (_, _, why) in enumerate(looks) if why}
+        return Index(encoded, shapes, problems, how.channels), left >= 0
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with STORE.writing(key, is_kept) as draft:
                 index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
-                finish(draft, index, keep=kept)
+                finish(draft, index, how, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:
             log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
@@ -238,18 +242,18 @@ class _Look(NamedTuple):
     problem: str | None = None
 
 
-def _look(split: Split, i: int, *, pixels: bool) -> _Look:
-    """Read an image and hash what it is decoded from; decode it too if ``pixels``."""
+def _look(split: Split, i: int, how: Decoding | None = None) -> _Look:
+    """Read an image and hash what it is decoded from; decode it too where it is said ``how``."""
     try:
         raw = split.read(i)
         raw = read_file(raw) if isinstance(raw, Path) else raw
         if isinstance(raw, bytes) and not raw:
             return _Look(problem="it is empty (0 bytes)")
         digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
-        if not pixels:
+        if how is None:
             return _Look(digest)
         try:
-            with decoding(raw) as image:
+            with decoding(raw, how) as image:
                 return _Look(digest, np.asarray(image))
         except ValueError as error:
             return _Look(digest, problem=str(error))

@@ -18,6 +18,7 @@ from botzoo.data.order import Order
 from botzoo.data.parallel import Room, use_room
 from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
+from botzoo.models.preprocessing import Decoding
 from botzoo.util.guard import ENDING
 
 PREFETCH = 4
@@ -78,6 +79,7 @@ class LoadedSplit(Protocol):
     labels: Labels | None  # None where they come with the images only
     order_depends_on_processes: bool  # whether a run has to be resumed with as many processes as it began with
     kept_in: str  # where the pixels are, in words
+    decoding: Decoding  # how its images become pixels
     evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
 
     def __len__(self) -> int: ...

@@ -16,6 +16,7 @@ from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
+from botzoo.models.preprocessing import Decoding
 from botzoo.options.accepted import fold_of
 from botzoo.options.config import DataConfig
 
@@ -30,6 +31,11 @@ def alone(work: Callable[[], T]) -> T:
 def source_options(config: DataConfig) -> SourceOptions:
     """Return what the user says of the data set."""
     return SourceOptions(image_column=config.image_column, label_column=config.label_column)
+
+
+def decoding_of(config: DataConfig) -> Decoding:
+    """Return how images become pixels, as far as the options say."""
+    return Decoding()
 
 
 def find(dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone) -> ImageData[Any]:
@@ -76,6 +82,7 @@ def _cuts(config: DataConfig, seed: int) -> Iterator[Callable[[ImageData[Split]]
 def read(
     found: ImageData[Any],
     config: DataConfig,
+    how: Decoding | None = None,
     *,
     split_seed: int,
     skip_corrupt: bool = False,
@@ -89,6 +96,7 @@ def read(
     the folds are drawn from the images that can be read.
 
     Args:
+        how: images become pixels; by default as ``config`` says and as they are found to be.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
         bars: whether to show progress; by default on a terminal.
@@ -101,8 +109,11 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
+    how = decoding_of(config) if how is None else how
     if config.streaming:
-        streams = {role: Stream(split, config.shuffle_buffer, skip_corrupt) for role, split in found.splits.items()}
+        streams = {
+            role: Stream(split, config.shuffle_buffer, skip_corrupt, how) for role, split in found.splits.items()
+        }
         same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
         return found, streams, []
     quiet = not (sys.stderr.isatty() if bars is None else bars)
@@ -111,7 +122,9 @@ def read(
     room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
     for role, split in found.splits.items():
         bar = partial(tqdm, desc=f"reading {role} images", leave=False, disable=quiet, unit="img")
-        images[role], bad = read_images(split, skip_corrupt=True, cache_bytes=room, progress=bar, first=on_each_node)
+        images[role], bad = read_images(
+            split, how, skip_corrupt=True, cache_bytes=room, progress=bar, first=on_each_node
+        )
         left_out += bad
         room -= images[role].cached_bytes
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")

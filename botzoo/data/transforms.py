@@ -170,7 +170,7 @@ def resized(image: Image.Image, box: Box, size: Size, resample: Image.Resampling
         return image.resize((size.width, size.height), resample, box=box)
     w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
     h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
-    canvas = Image.new("RGB", (size.width, size.height), fill)
+    canvas = Image.new(image.mode, (size.width, size.height), fill if len(fill) > 1 else fill[0])
     canvas.paste(image.resize((w, h), resample, box=inside), (x, y))
     return canvas
 

@@ -170,12 +170,13 @@ def _measure(subject: _Subject, claim: Claim, model: Model, dataset: str | None)
     if here != task:
         raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")
     images: Images
+    how = model.preprocessing.decoding
     if claim.role in data.splits:  # read alone, where the run did not set images aside
         cache = int(DataConfig().cache_gib * 2**30)
-        images, _ = read_images(data.splits[claim.role], skip_corrupt=True, cache_bytes=cache)
+        images, _ = read_images(data.splits[claim.role], how, skip_corrupt=True, cache_bytes=cache)
     else:
         every: Any
-        data, every, _ = opening.read(data, config.data, split_seed=config.split_seed, skip_corrupt=True)
+        data, every, _ = opening.read(data, config.data, how, split_seed=config.split_seed, skip_corrupt=True)
         if claim.role not in every:
             raise DataError(f"{config.dataset} has no {claim.role} split, which the figure is of: {another}.")
         images = every[claim.role]

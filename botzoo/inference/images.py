@@ -22,6 +22,7 @@ from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import Pixels
 from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError, printable
+from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.util.outgoing import without_secrets
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
@@ -92,7 +93,7 @@ def name_of(image: AnyImage, place: int) -> str:
 
 
 @contextmanager
-def read_image(image: AnyImage) -> Iterator[Image.Image]:
+def read_image(image: AnyImage, how: Decoding = PLAIN) -> Iterator[Image.Image]:
     """Give an image as 8-bit RGB, of whatever kind it is the same pixels, with room for them to the end of the block.
 
     Raises:
@@ -100,11 +101,11 @@ def read_image(image: AnyImage) -> Iterator[Image.Image]:
     """
     if isinstance(image, Image.Image):
         with PILLOW:
-            found = decode(image)
+            found = decode(image, how)
         yield found
         return
     encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image
-    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded)) as found:
+    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded), how) as found:
         yield found
 
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
-from botzoo.models.foreign import read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in
 from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.tasks.find import task_by_type
@@ -65,7 +66,9 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}") if ":" not in address else None
     task = task_by_type(config.get("problem_type"))
     temperature = weights.temperature if weights is not None else temperature_in(config)
-    return Model(name, network.model.eval(), network.preprocessing, names, task, temperature)
+    channels = network.preprocessing.decoding.channels
+    prepared = replace(network.preprocessing, decoding=decoding_in(config, channels))
+    return Model(name, network.model.eval(), prepared, names, task, temperature)
 
 
 def address_of(name: str) -> str:

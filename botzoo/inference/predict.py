@@ -231,7 +231,7 @@ class Predictor:
     def _read(self, image: AnyImage) -> Pixels | str:
         """Return the network's input, uint8 (H, W, 3), or what is wrong with the image."""
         try:
-            with read_image(image) as picture:
+            with read_image(image, self.preprocessing.decoding) as picture:
                 return self.transform(picture, (0, 0))
         except (OSError, ValueError, MemoryError) as error:
             return str(error)

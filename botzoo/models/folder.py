@@ -56,11 +56,11 @@ def write_model_folder(
     kept = {key: value for key, value in created.items() if key not in ("num_classes", "drop_rate")}
     p = preprocessing
     # the size of the last features is known for one size of the image only
-    same_size = list(cfg.get("input_size", ())) == [3, *p.shape]
+    same_size = list(cfg.get("input_size", ())) == [p.decoding.channels, *p.shape]
     pretrained_cfg = {
         "tag": tag,
         "custom_load": False,
-        "input_size": [3, *p.shape],
+        "input_size": [p.decoding.channels, *p.shape],
         "fixed_input_size": bool(cfg.get("fixed_input_size", False)),
         "interpolation": p.interpolation,
         "crop_pct": p.crop_pct,
@@ -82,6 +82,8 @@ def write_model_folder(
         "model_args": {**kept, **model_args},
         "pretrained_cfg": {key: value for key, value in pretrained_cfg.items() if value is not None},
     }
+    if decoding := p.decoding.as_json():  # timm and transformers pass over it
+        config["decoding"] = decoding
     if problem_type != "single_label_classification":  # which is what all take for granted
         config["problem_type"] = problem_type
     write_json(file, config, exact=True)

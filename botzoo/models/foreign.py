@@ -23,7 +23,9 @@ from torch.nn.modules import module as registration
 
 from botzoo.errors import CheckpointError
 from botzoo.models.cost import on_meta
+from botzoo.models.preprocessing import Decoding
 from botzoo.models.pretrained import compare_keys
+from botzoo.options.accepted import COLOUR
 from botzoo.util.text import brief
 
 T = TypeVar("T")
@@ -119,6 +121,13 @@ _SOUND: dict[str, Sound] = {
 }
 _ARGUMENT: Sound = (_is_argument, f"text, true, false, numbers up to {ARGUMENT:,} or short lists of them")
 _SIZE: Sound = (lambda v: _is_side(v) or _is_list(v, 2, _is_side), f"one or two sides from 1 to {SIDE} px")
+_DECODING: dict[str, Sound] = {
+    "background": (COLOUR.holds, COLOUR.words),
+    "range": (
+        lambda v: _is_list(v, 2, lambda x: _is_number(x, -1e12, 1e12)) and len(v) == 2 and v[0] < v[1],
+        "two numbers, the lower one first",
+    ),
+}
 _TEMPERATURE: Sound = (lambda v: _is_number(v, *TEMPERATURES), "a number from {:g} to {:g}".format(*TEMPERATURES))
 
 
@@ -164,6 +173,8 @@ def read_config(path: Path) -> Config:
     _check(where, args, dict.fromkeys(args, _ARGUMENT) | {"img_size": _SIZE}, "model_args.")
     if isinstance(calibration := config.get("calibration"), dict):
         _check(where, calibration, {"temperature": _TEMPERATURE}, "calibration.")
+    if isinstance(decoding := config.get("decoding"), dict):
+        _check(where, decoding, _DECODING, "decoding.")
     names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
     made_for = args.get("num_classes", classes)
     if made_for != classes:  # timm would load all but the classifier, and leave that random
@@ -179,6 +190,14 @@ def temperature_in(config: Config) -> float | None:
     calibration = config.get("calibration")
     found = calibration.get("temperature") if isinstance(calibration, dict) else None
     return None if found is None else float(found)
+
+
+def decoding_in(config: Config, channels: int = 3) -> Decoding:
+    """Return how a checked config.json says that stored images become pixels; ``channels`` are its network's."""
+    found = config.get("decoding")
+    said = found if isinstance(found, dict) else {}
+    bounds = said.get("range")
+    return Decoding(channels, said.get("background"), (bounds[0], bounds[1]) if bounds else None)
 
 
 def shortened(value: Any, longest: int = 60) -> str:

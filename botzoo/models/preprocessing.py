@@ -52,6 +52,31 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How a stored image becomes pixels of 8 bits; the default is what Pillow's ``convert("RGB")`` does, as in timm.
+
+    The values stand in config.json, where they differ from these, under "decoding"; ``channels`` in its input_size.
+    """
+
+    channels: int = 3  # of the pixels: 3 are red, green and blue
+    background: str | None = (
+        None  # colour under transparent pixels, a name or #rrggbb; None leaves the transparency out
+    )
+    range: tuple[float, float] | None = (
+        None  # what becomes 0 and 255 of values of more than 8 bits; None: by each image
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what stands in config.json, nothing where all is as by default."""
+        kept = {"background": self.background, "range": self.range and list(self.range)}
+        return {key: value for key, value in kept.items() if value is not None}
+
+
+PLAIN = Decoding()
+"""What timm and transformers do alone, and what a model folder means that says nothing of it."""
+
+
+@dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes the network's input; the same values stand in config.json."""
 
@@ -62,6 +87,7 @@ class Preprocessing:
     interpolation: str  # "bilinear" or "bicubic"
     crop_mode: str = "center"  # how evaluation crops, as timm names it
     fixed_size: bool = False  # whether the network takes images of this size only
+    decoding: Decoding = PLAIN  # how stored images become pixels, before all of this
 
     def __str__(self) -> str:
         """Return mean, std and interpolation in words."""

@@ -54,6 +54,13 @@ def _seeds(text: str) -> list[int]:
     return numbers if len(set(numbers)) == len(numbers) and max(numbers) < 2**32 else []
 
 
+def _is_colour(text: object) -> bool:
+    from PIL.ImageColor import colormap  # only where it is asked for: help has to come at once
+
+    return isinstance(text, str) and (text in colormap or bool(re.fullmatch("#[0-9a-f]{6}", text)))
+
+
+COLOUR = Accepted("a colour's name in CSS, such as white, or #rrggbb", _is_colour)
 REPO = Accepted("owner/name, of letters, digits, '-', '_' and '.', such as me/pets", _is_repo)
 LICENSE = Accepted(
     "a licence's name on the Hub, such as apache-2.0, mit or cc-by-4.0",

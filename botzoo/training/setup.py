@@ -4,7 +4,7 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from botzoo.data import open as opening
+from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order, class_sampler
 from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
@@ -132,11 +133,17 @@ def open_draft(
         data,
         images,
         left_out,
-        network,
+        decoded_as(network, images),
         task=task_of(found),
         teacher=teacher,
         own=own,
     )
+
+
+def decoded_as(network: Network, images: Mapping[str, LoadedSplit]) -> Network:
+    """Return the network with the decoding of the run's images, which is known once they are read."""
+    preprocessing = replace(network.preprocessing, decoding=images["train"].decoding)
+    return replace(network, preprocessing=preprocessing)
 
 
 def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
@@ -150,6 +157,7 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
         network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model)
+        network = decoded_as(network, draft.images)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
     else:
         network = replace(network, preprocessing=network.preprocessing.fitted(config.data.fit))

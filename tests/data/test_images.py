@@ -115,10 +115,10 @@ def test_a_failure_of_disk_or_memory_is_not_kept_for_the_next_run(
 ) -> None:
     split, calls = split_of(pictures(4)), itertools.count(-5 if disk else 0)  # all are read once before any is decoded
 
-    def failing(given: Any) -> Any:
+    def failing(given: Any, *how: Any) -> Any:
         if next(calls) == 1:  # the second image, when it is to be decoded
             raise OSError(5, "broken") if disk else MemoryError
-        return split.read(given) if disk else decoding(given)
+        return split.read(given) if disk else decoding(given, *how)
 
     if not disk:
         monkeypatch.setattr(module, "decoding", failing)
@@ -214,7 +214,7 @@ def test_a_file_in_use_is_neither_removed_nor_replaced(own_cache: Path, monkeypa
     with STORE.writing(path.stem, is_kept) as draft:  # another machine has decoded them too
         for i in range(3):
             draft.write(first.pixels(i).tobytes())
-        finish(draft, first.decoded.index, keep=True)
+        finish(draft, first.decoded.index, first.decoding, keep=True)
     read_images(split_of(pictures(4)))
     assert path.stat().st_ino == inode
     del first

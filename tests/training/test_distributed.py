@@ -104,9 +104,9 @@ def read_and_record(photos: str, folder: str) -> None:
     os.environ["BOTZOO_CACHE"] = folder
     decoding = data.decoding
 
-    def recorded(encoded: Any) -> Any:
+    def recorded(*given: Any) -> Any:
         Path(folder, "by", os.environ["RANK"]).touch()
-        return decoding(encoded)
+        return decoding(*given)
 
     data.decoding = recorded
     images: Any = set_up(made({**OPTIONS, "dataset": photos}, TrainConfig)).images

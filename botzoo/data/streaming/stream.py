@@ -33,6 +33,7 @@ from botzoo.data.order import Order, share
 from botzoo.data.streaming.shards import Shards
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
+from botzoo.models.preprocessing import PLAIN, Decoding
 
 log = logging.getLogger("botzoo")
 
@@ -66,8 +67,8 @@ class Stream(LoadedSplit):
     hashed = "the names, sizes and image counts of its shards"
     order_depends_on_processes = True
 
-    def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False) -> None:
-        self.shards, self.buffer, self.skip_corrupt = shards, buffer, skip_corrupt
+    def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False, how: Decoding = PLAIN) -> None:
+        self.shards, self.buffer, self.skip_corrupt, self.decoding = shards, buffer, skip_corrupt, how
         self.fingerprint = shards.fingerprint()
         self.kept_in = f"streamed from {len(shards.urls):,} shards, shuffled in a buffer of {buffer:,}"
         self.evaluated = None if skip_corrupt else len(shards)
@@ -90,7 +91,9 @@ class Stream(LoadedSplit):
     ) -> Iterator[list[Batch]]:
         """Yield the micro-batches; this process alone reads, however many decode, so that images keep their order."""
         rows = _ahead(self._watch(self.micro_batches(order, first, last), order))
-        batches = iter(load(_Decoding(transform), rows, partial(_collate_readable, fill=True), workers, pin))
+        batches = iter(
+            load(_Prepared(transform, self.decoding), rows, partial(_collate_readable, fill=True), workers, pin)
+        )
         for _ in range(first, last):
             step = [self._readable(next(batches)) for _ in range(order.accumulate)]
             if None in step:
@@ -103,7 +106,9 @@ class Stream(LoadedSplit):
     ) -> Iterator[Batch]:
         rows = self.in_order(rank, world_size)
         batches = _ahead(iter(lambda: list(islice(rows, batch_size)), []))
-        for batch in load(_Decoding(transform), batches, partial(_collate_readable, fill=False), workers, pin):
+        for batch in load(
+            _Prepared(transform, self.decoding), batches, partial(_collate_readable, fill=False), workers, pin
+        ):
             if (tensors := self._readable(batch)) is not None:
                 yield tensors
 
@@ -228,18 +233,18 @@ def _ahead(batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
             yield batch
 
 
-class _Decoding(Dataset[Any]):
+class _Prepared(Dataset[Any]):
     """Rows behind a transform; what is wrong with an image in place of an unreadable one."""
 
-    def __init__(self, transform: Transform) -> None:
-        self.transform = transform
+    def __init__(self, transform: Transform, how: Decoding) -> None:
+        self.transform, self.how = transform, how
 
     def __getitem__(self, row: Row) -> Decoded | str:
         if not row.encoded:
             return f"{row.source}: it is empty (0 bytes)"
         with ExitStack() as stack:
             try:
-                image = stack.enter_context(decoding(row.encoded))
+                image = stack.enter_context(decoding(row.encoded, self.how))
             except (ValueError, MemoryError) as error:
                 return f"{row.source}: {error}"
             return self.transform(image, row.key), row.label, self.transform.colour(row.key)
