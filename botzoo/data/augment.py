@@ -8,7 +8,6 @@ import torch
 from torchvision.transforms import v2
 
 from botzoo.data.decoded import Pixels
-from botzoo.models.preprocessing import Size
 from botzoo.options.config import AugmentConfig
 
 
@@ -31,16 +30,16 @@ class Augment:
         return augmented
 
 
-def make_augment(config: AugmentConfig, size: Size, mean: Sequence[float]) -> Augment | None:
+def make_augment(config: AugmentConfig, size: int, mean: Sequence[float]) -> Augment | None:
     """Return what ``config`` asks for, None where everything is off.
 
     Args:
-        size: of the images in pixels.
+        size: side of the images in pixels, the shorter one.
         mean: of each RGB channel, on the scale 0..1; what is erased or turned out of the image gets this colour.
     """
     fill, jitter = [round(255 * value) for value in mean], config.color_jitter
     policy: dict[str, Any] = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": fill}
-    kernel = max(3, 2 * round((min(size) / 10 - 1) / 2) + 1)  # the odd number nearest to a tenth of the shorter side
+    kernel = max(3, 2 * round((size / 10 - 1) / 2) + 1)  # the odd number nearest to a tenth of the side
     # In their order: geometry, policies, colour, degradation, erasing.
     transforms = [
         config.vflip and v2.RandomVerticalFlip(config.vflip),

@@ -15,6 +15,9 @@ Side = int | tuple[int, int]
 FITS = {"crop": "center", "squash": "squash", "pad": "border"}
 """The names in timm of the ways to fit an image to the input."""
 
+LONG = 1.5
+"""The median quotient of aspect ratios from which on a data set's images are long: the centre crop sees two thirds of such."""
+
 
 class Size(NamedTuple):
     """Height and width of images, in pixels."""

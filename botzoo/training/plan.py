@@ -6,11 +6,14 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from botzoo.data.images import Images
+from botzoo.data.loader import LoadedSplit
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
+from botzoo.models.preprocessing import LONG, Preprocessing
 from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.training.callbacks import Callback
-from botzoo.training.state import Run
+from botzoo.training.state import Draft, Run
 from botzoo.training.steps.optimizer import has_momentum, make_optimizer
 from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
@@ -26,7 +29,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
         "data": [*data_lines(run), *class_lines(run)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
-        "input": [run.feed.describe(), *input_lines(run.network)],
+        "input": [run.feed.describe(), *input_lines(run.network), *fit_lines(run)],
         "device": [device_line(run)],
         "optimizer": list(optimizer_lines(run)),
         "tricks": [tricks_line(run.config, run.network, run.teacher)],
@@ -96,6 +99,26 @@ def input_lines(network: Network) -> Iterator[str]:
     yield f"{network.preprocessing}: {network.start.prepared}"
     if network.start.doubt is not None:
         yield f"warning: {network.start.doubt}"
+
+
+def fit_lines(run: Draft | Run) -> Iterator[str]:
+    """Yield how little of long images the centre crop sees, where that is so and nobody has chosen it."""
+    prepared = run.network.preprocessing
+    stretch = median_stretch(run.images["train"], prepared)
+    if run.config.data.fit is not None or prepared.crop_mode != "center" or stretch < LONG:
+        return
+    square = prepared.shape.height == prepared.shape.width
+    shape = "as long as wide" if square else f"as long or as wide as the input's shape, {prepared.shape},"
+    seen = prepared.crop_pct**2 / stretch
+    yield (
+        f"warning: the median training image is {stretch:.1f} times {shape} and evaluation's centre crop sees {seen:.0%} of "
+        "it: --data.fit squash or pad shows all"
+    )
+
+
+def median_stretch(images: LoadedSplit, preprocessing: Preprocessing) -> float:
+    """Return the median of how far images are from the input's shape, 1 or more; 1 of a stream, whose shapes are not known."""
+    return float(np.median(preprocessing.stretch(*images.shapes.T))) if isinstance(images, Images) else 1.0
 
 
 def _named(names: tuple[str, ...]) -> str:

@@ -85,7 +85,7 @@ class ImageFeed:
             self.hflip,
             self.seed,
             paper=self.paper,
-            augment=make_augment(self.augment, size, p.mean),
+            augment=make_augment(self.augment, min(size), p.mean),
             crop_mode=p.crop_mode,
             fill=p.fill,
         )

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from botzoo.results.summary import class_table
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
-from botzoo.training.plan import input_lines
+from botzoo.training.plan import fit_lines, input_lines
 from botzoo.training.recording.folder import check_output
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
@@ -161,10 +161,10 @@ def _has_batch_norm(model: nn.Module) -> bool:
 RunT = TypeVar("RunT", Draft, Run)
 
 
-def in_part(run: RunT) -> RunT:
+def in_part(run: RunT, looked_at: Mapping[str, int] = LOOKED_AT) -> RunT:
     """Return a run on some of its images, those of each class in proportion: enough for a first look, and soon seen."""
     images = {}
-    for role, most in LOOKED_AT.items():
+    for role, most in looked_at.items():
         whole = run.images[role]
         assert isinstance(whole, Images)
         labels: Any = whole.labels
@@ -263,7 +263,7 @@ def lines(look: Look) -> Iterator[str]:
     yield from under("data", [f"{run.data.name}: {sizes} images in {len(run.data.class_names)} classes"])
     width = len(probe.linear.weight[0])
     yield from under("model", [f"{network.architecture} from {network.start.source}, frozen: {width:,} features"])
-    yield from under("input", input_lines(network))
+    yield from under("input", [*input_lines(network), *fit_lines(run)])
     fit = f"linear classifier of {probe.images:,} training images (logistic regression, C {probe.strength:g}, {how})"
     near = f"its {seen.neighbours} nearest training images alone name {seen.knn_top1:.2f} % right"
     error = f"expected calibration error {100 * probe.calibration_error:.1f} %"
