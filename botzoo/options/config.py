@@ -280,7 +280,7 @@ class TrainConfig(Configuration):
         if optim.decay == "plateau" and self.patience is not None and self.patience <= optim.decay_patience:
             falls = f"which takes --optim.decay-patience {optim.decay_patience} epochs: give a longer --patience"
             raise ConfigError(f"--patience {self.patience} stops before the learning rate falls, {falls}.")
-        if self.augment.rotate90 and isinstance(self.img_size, tuple) and len({*self.img_size}) > 1:
+        if self.augment.rotate90 and not isinstance(self.img_size, int | None) and len({*self.img_size}) > 1:
             turned = "--augment.rotate90 turns images on their side"
             size = "{} {}".format(*self.img_size)
             raise ConfigError(f"{turned}, and --img-size {size} is no square: leave one of the two out.")
