@@ -193,14 +193,15 @@ class EvalTransform(Transform):
         self.preprocessing = p
 
     def __call__(self, image: Image.Image, key: Key) -> Pixels:
-        p, box = self.preprocessing, (0, 0, *image.size)
-        if p.crop_mode == "center":
-            box = middle_box(*image.size, p.shape)
-        elif p.crop_mode == "border":
-            box = thick_box(*image.size, p.shape)
-        if box != (0, 0, *image.size):
-            size = Size(box[3] - box[1], box[2] - box[0])
-            image = resized(image, box, size, Image.Resampling.NEAREST, p.fill)
+        p, (width, height) = self.preprocessing, image.size
+        if p.crop_mode == "center" and (box := middle_box(width, height, p.shape)) != (0, 0, width, height):
+            image = image.crop(box)
+        if p.crop_mode == "border" and min(width, height) < max(width / p.shape.width, height / p.shape.height):
+            frame = frame_of(
+                width, height, p.shape, "border"
+            )  # timm fails where less than a pixel would be left of a side
+            box = _centred(width, height, frame.width, frame.height)
+            return np.asarray(resized(image, box, p.shape, Image.Resampling[p.interpolation.upper()], p.fill))
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
 
@@ -212,13 +213,6 @@ def middle_box(width: int, height: int, size: Size, ratio: int = 8) -> Box:
     """
     longest = math.ceil(ratio * max(size) / min(size))
     return _centred(width, height, min(width, longest * height), min(height, longest * width))
-
-
-def thick_box(width: int, height: int, size: Size) -> Box:
-    """Return the box of an image, with something beside it where it would be reduced to less than a pixel in ``size``."""
-    reduced = max(width / size.width, height / size.height)
-    least = math.ceil(reduced) if round(min(width, height) / reduced) < 1 else 1
-    return _centred(width, height, max(width, least), max(height, least))
 
 
 def _centred(width: int, height: int, w: int, h: int) -> Box:

@@ -261,6 +261,9 @@ def _timm_create(
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
         if isinstance(error, TypeError) and "'drop_rate'" in str(error):  # Python names the argument nowhere else
             raise no_dropout from error
+        if img_size is not None and Size.of(img_size).oblong and "square" in str(error):
+            square = f"--img-size {Size.of(img_size).typed} is no square, and {address} takes squares only"
+            raise ConfigError(f"{square}: give one side, or another --model.") from error
         raise loading.explain(address, error) from error
     if drop_rate and not drops_out(model, drop_rate):
         raise no_dropout

@@ -33,7 +33,12 @@ class Size(NamedTuple):
     @property
     def side(self) -> Side:
         """The size as options and files have it."""
-        return self.height if self.height == self.width else (self.height, self.width)
+        return (self.height, self.width) if self.oblong else self.height
+
+    @property
+    def oblong(self) -> bool:
+        """Whether it is no square."""
+        return self.height != self.width
 
     @property
     def area(self) -> int:
@@ -43,12 +48,12 @@ class Size(NamedTuple):
     @property
     def px(self) -> str:
         """In words: "64 px", or "128 x 512 px", the height first."""
-        return f"{self.height} px" if self.height == self.width else f"{self} px"
+        return f"{self} px" if self.oblong else f"{self.height} px"
 
     @property
     def typed(self) -> str:
         """As it stands behind --img-size: "64", or "128 512"."""
-        return str(self.height) if self.height == self.width else f"{self.height} {self.width}"
+        return f"{self.height} {self.width}" if self.oblong else str(self.height)
 
     def __str__(self) -> str:
         return f"{self.height} x {self.width}"

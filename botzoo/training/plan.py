@@ -107,12 +107,16 @@ def fit_lines(run: Draft | Run) -> Iterator[str]:
     stretch = median_stretch(run.images["train"], prepared)
     if run.config.data.fit is not None or prepared.crop_mode != "center" or stretch < LONG:
         return
-    square = prepared.shape.height == prepared.shape.width
-    shape = "as long as wide" if square else f"as long or as wide as the input's shape, {prepared.shape},"
-    seen = prepared.crop_pct**2 / stretch
-    yield (
-        f"warning: the median training image is {stretch:.1f} times {shape} and evaluation's centre crop sees {seen:.0%} of "
-        "it: --data.fit squash or pad shows all"
+    yield f"warning: {long_words(stretch, prepared)}: --data.fit squash or pad shows all, and --img-size may be of their shape"
+
+
+def long_words(stretch: float, preprocessing: Preprocessing) -> str:
+    """Return what a centre crop sees of images that are a median of ``stretch`` from the input's shape."""
+    shape = f"times off the input's shape of {preprocessing.shape}"
+    shape = shape if preprocessing.shape.oblong else "times as long as wide"
+    seen = preprocessing.crop_pct**2 / stretch
+    return (
+        f"the median training image is {stretch:.1f} {shape}, and the centre crop of evaluation sees {seen:.0%} of it"
     )
 
 

@@ -76,7 +76,8 @@ def check_sizes(trainer: Trainer, sizes: Iterable[Size]) -> None:
         except _TOO_SMALL as error:
             raise ConfigError(
                 f"{type(trainer.model).__name__} does not take images of {size} px{_but_of(trainer, size)} "
-                f"({next(iter(str(error).splitlines()), 'it fails')}): give another --img-size, or --data.train-scale 1."
+                f"({next(iter(str(error).splitlines()), 'it fails')}): give {'a square' if size.oblong else 'another'} "
+                "--img-size, or --data.train-scale 1."
             ) from error
         if single and accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
             raise ConfigError(

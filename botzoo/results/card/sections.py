@@ -102,9 +102,8 @@ def _data_name(record: RunRecord) -> str:
 def conditions(record: RunRecord) -> str:
     """Return how images were prepared for the figures, and in which arithmetic."""
     p = record.facts["input"]
-    crop = (
-        f"One {p['crop_mode']} crop at {record.size.px} after resizing ({p['interpolation']}, crop {p['crop_pct']:g})"
-    )
+    seen = {"squash": "squashed image", "border": "padded image"}.get(p["crop_mode"], "center crop")
+    crop = f"One {seen} at {record.size.px} after resizing ({p['interpolation']}, crop {p['crop_pct']:g})"
     return f"{crop}, in {record.facts['precision']['name']}"
 
 

@@ -90,7 +90,8 @@ class Look:
         pairs = [(self._extract(role), self.run.images[role]) for role in LOOKED_AT]
         if probes.all_alike(pairs[0][0]):
             seen = f"the {len(pairs[0][0]):,} training images that {self.run.network.architecture} has looked at"
-            why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones."
+            why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones"
+            why += "".join(f" ({line.partition(': ')[2]})" for line in fit_lines(self.run)) + "."
             raise DataError(f"{self.run.data.name}: {seen} {why}")
         return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[return-value]
 
@@ -198,7 +199,7 @@ class ChooseForData(Callback):
         own, smaller = preprocessing.shape, preprocessing.train_size(auto.SMALLER)
         if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
             return None
-        if own.height != own.width:  # somebody chose that for images of such a shape
+        if own.oblong:  # somebody chose that for images of such a shape
             return None
         assert isinstance(images, Images)
         sizes = _side(images), own.height, smaller.height

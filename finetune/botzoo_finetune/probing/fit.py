@@ -7,7 +7,7 @@ from botzoo.errors import DataError
 from botzoo.models.preprocessing import FITS, LONG
 from botzoo.options.choices import Choice
 from botzoo.training.callbacks import Callback
-from botzoo.training.plan import median_stretch
+from botzoo.training.plan import long_words, median_stretch
 from botzoo.training.state import Draft
 from botzoo_finetune import auto
 from botzoo_finetune.probing.first_look import Look, in_part, no_probe
@@ -30,9 +30,8 @@ class ChooseFit(Callback):
         scores = {fit: probed(sample, fit) for fit in FITS}
         best = max(scores, key=lambda fit: scores[fit])
         figures = ", ".join(f"{fit} {score:.1f} %" for fit, score in scores.items())
-        seen, of = prepared.crop_pct**2 / stretch, len(sample.images["validation"])
-        long = f"the median image is {stretch:.1f} times longer than the input's shape, of which crop sees {seen:.0%}"
-        yield Choice("data.fit", best, f"{long}; a probe of {of:,} validation images: {figures}", "measured here")
+        tried = f"a probe is right on {figures} of {len(sample.images['validation']):,} validation images"
+        yield Choice("data.fit", best, f"{long_words(stretch, prepared)}; {tried}", "measured here")
 
 
 def probed(draft: Draft, fit: str) -> float:
