@@ -69,6 +69,8 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
     lines.append(_line("classes", f"{classes}: {shown}{' ...' if classes > 5 else ''}"))
     mean, std = (" ".join(f"{value:.3f}" for value in cfg.get(key) or ()) for key in ("mean", "std"))
     crop = f"crop_pct {cfg.get('crop_pct')}, {cfg.get('interpolation')}"
+    if (mode := cfg.get("crop_mode") or "center") != "center":
+        crop += f", crop_mode {mode}"
     lines += [_line("input", f"{size.px}, {crop}, mean {mean}, std {std}"), *_weights(name, folder, cfg, temperature)]
     ladder = {recipe: recipes.load(recipe).paper for recipe in recipes.names() if folder is None}
     base = name.split(".")[0]

@@ -17,6 +17,7 @@ from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import fit
 from botzoo_finetune.probing.first_look import Look
 from botzoo_finetune.probing.fit import ChooseFit
+from botzoo_finetune.transfer.features import Extractor
 from running import write_teacher
 
 Opened = Callable[[int], Draft]
@@ -97,6 +98,14 @@ def test_only_a_part_of_many_images_is_probed(opened: Opened, monkeypatch: pytes
     monkeypatch.setattr(fit, "probed", lambda draft, way: seen.append([len(i) for i in draft.images.values()]) or 1.0)
     (choice,) = ChooseFit().on_resolve(opened(80))
     assert (choice.value, seen) == ("crop", [[8, 2]] * 3)  # the first of equal ones
+
+
+def test_features_of_one_way_are_not_taken_for_those_of_another(opened: Opened) -> None:
+    draft, keys = opened(80), set()
+    for way in (None, "squash", "pad"):
+        prepared = draft.network.preprocessing.fitted(way)
+        keys.add(Extractor(replace(draft, network=replace(draft.network, preprocessing=prepared))).key("train"))
+    assert len(keys) == 3
 
 
 def test_where_the_crop_sees_nothing_the_error_says_what_shows_more(opened: Opened) -> None:
