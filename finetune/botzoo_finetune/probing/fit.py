@@ -30,7 +30,7 @@ class ChooseFit(Callback):
         scores = {fit: probed(sample, fit) for fit in FITS}
         best = max(scores, key=lambda fit: scores[fit])
         figures = ", ".join(f"{fit} {score:.1f} %" for fit, score in scores.items())
-        tried = f"a probe is right on {figures} of {len(sample.images['validation']):,} validation images"
+        tried = f"a probe comes to {figures} on {len(sample.images['validation']):,} validation images"
         yield Choice("data.fit", best, f"{long_words(stretch, prepared)}; {tried}", "measured here")
 
 

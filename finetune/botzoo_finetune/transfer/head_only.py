@@ -21,7 +21,7 @@ from botzoo.options.config import AugmentConfig
 from botzoo.options.facts import Need, in_use
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
-from botzoo.training.steps.feed import ImageFeed
+from botzoo.training.steps.feed import FITTED, ImageFeed
 from botzoo.training.steps.trainer import Trainer
 from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
@@ -86,7 +86,8 @@ class FeatureFeed:
     def describe(self) -> str:
         """Say what the classifier is trained on, for the plan."""
         size, others = self.whole.preprocessing.shape, f", {self.views - 1} augmented view(s)" if self.views > 1 else ""
-        return f"features of each image at {size} px{others}, computed once and kept (--views)"
+        fitted = FITTED[self.whole.preprocessing.crop_mode]
+        return f"features of each image at {size} px{fitted}{others}, computed once and kept (--views)"
 
     def features(self, role: str, number: int = 0) -> Features:
         """Return the features of a view of a split; held, or each epoch would compute those that the disk does not keep."""
