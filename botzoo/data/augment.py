@@ -34,7 +34,7 @@ def make_augment(config: AugmentConfig, size: int, mean: Sequence[float]) -> Aug
     """Return what ``config`` asks for, None where everything is off.
 
     Args:
-        size: side of the images in pixels.
+        size: side of the images in pixels, the shorter one.
         mean: of each RGB channel, on the scale 0..1; what is erased or turned out of the image gets this colour.
     """
     fill, jitter = [round(255 * value) for value in mean], config.color_jitter

@@ -1,10 +1,24 @@
-"""From a decoded image to pixels of one size, in training and in evaluation."""
+"""From a decoded image to pixels of one size, in training and in evaluation.
+
+An image of w x h pixels fits an input of W x H in one of three ways, which timm and transformers know as crop modes. In
+evaluation, with c for crop_pct:
+
+- center (``--data.fit crop``): it is resized by max(W / w, H / h) / c, both sides alike, and the middle is cut out.
+- squash: its width is resized by W / w and its height by H / h, over c, and the middle is cut out; with c = 1 that is all.
+- border (``--data.fit pad``): it is resized by min(W / w, H / h) / c; what is missing then gets the mean colour.
+
+In training a part of the same frame is resized to W x H: of the image itself, and for border of the smallest box of the
+input's shape around it, fw x fh = max(w, h W / H) x max(h, w H / W). The part has a share a of the frame's area, and
+width over height r k: r is drawn near 1, and k is what evaluation resizes to the input's shape without cutting it, W / H
+or, squashed, w / h. So r is how much longer things look than in evaluation, whatever the shape of the image. For square
+images and a square input k = 1, and the three ways are one.
+"""
 
 import inspect
 import math
 import random
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +28,7 @@ from botzoo.data.augment import Augment
 from botzoo.data.decoded import Pixels
 from botzoo.data.pixels.bands import Bands, Picture, each_band, pixels_of
 from botzoo.errors import DataError, printable
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Side, Size
 from botzoo.tricks import paper_augment
 
 Key = tuple[int, ...]
@@ -32,7 +46,7 @@ class Transform(Protocol):
     """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
 
     def __call__(self, image: Picture, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, C)."""
+        """Return uint8 pixels of shape (H, W, C), the same for all images."""
 
     def colour(self, key: Key) -> tuple[float, ...]:
         """Return the six colour parameters of ``paper_augment``, or none: colours stay as they are."""
@@ -43,17 +57,20 @@ class TrainTransform(Transform):
     """Random resized crop, horizontal flip and what ``augment`` adds, drawn from (seed, epoch, index) alone.
 
     Args:
-        size: side of the square result in pixels.
+        size: of the result in pixels.
         interpolation: "bilinear" or "bicubic".
-        crop_min: smallest area of the crop as a share of the image, in (0, 1]. With 1 the whole image is resized.
+        crop_min: smallest area of the crop as a share of the image, or of the box that it is padded to, in (0, 1]. With 1
+            the whole image is resized, and squashed unless it is padded.
         hflip: probability of a flip.
         paper: crop with the paper's aspect ratios and draw its colours, which the training device applies to batches.
         augment: what else is done to the pixels, given a seed of theirs.
+        crop_mode: how evaluation makes images fit: "center", "squash" or "border".
+        fill: RGB colour of what is padded, 0 to 255.
     """
 
     def __init__(
         self,
-        size: int,
+        size: Side,
         interpolation: str,
         crop_min: float,
         hflip: float,
@@ -61,16 +78,19 @@ class TrainTransform(Transform):
         *,
         paper: bool = False,
         augment: Augment | None = None,
+        crop_mode: str = "center",
+        fill: Sequence[int] = (0, 0, 0),
     ) -> None:
-        self.size, self.crop_min, self.hflip, self.seed = size, crop_min, hflip, seed
-        self.paper, self.augment = paper, augment
+        self.size, self.crop_min, self.hflip, self.seed = Size.of(size), crop_min, hflip, seed
+        self.paper, self.augment, self.crop_mode, self.fill = paper, augment, crop_mode, tuple(fill)
         self.aspect_ratio = paper_augment.aspect_ratio if paper else log_uniform_aspect_ratio
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: Picture, key: Key) -> Pixels:
         rng = self._rng(key, 0)
-        box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio)
-        pixels = each_band(image, lambda band: band.resize((self.size, self.size), self.resample, box=box))
+        frame = frame_of(image.width, image.height, self.size, self.crop_mode)
+        box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio, frame)
+        pixels = each_band(image, lambda band, k: resized(band, box, self.size, self.resample, of_band(self.fill, k)))
         if rng.random() < self.hflip:
             pixels = pixels[:, ::-1]
         return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
@@ -89,23 +109,82 @@ def log_uniform_aspect_ratio(rng: random.Random) -> float:
     return math.exp(rng.uniform(-bound, bound))
 
 
-def random_crop_box(
-    rng: random.Random, width: int, height: int, crop_min: float, aspect_ratio: AspectRatio = log_uniform_aspect_ratio
-) -> Box:
-    """Return the box of a crop with area U[crop_min, 1] and an aspect ratio drawn from [3/4, 4/3].
+class Frame(NamedTuple):
+    """What crops are taken of: a box around the middle of an image, in its pixels, no smaller than the image."""
 
-    Ten tries, then the largest centred crop within those ratios, as torchvision does.
+    width: int
+    height: int
+    ratio: float  # width over height of crops that look as in evaluation, k above
+
+
+def frame_of(width: int, height: int, size: Size, crop_mode: str) -> Frame:
+    """Return the frame of an image of ``width`` x ``height`` pixels that is to fit ``size``."""
+    if crop_mode == "squash":
+        return Frame(width, height, width / height)
+    ratio = size.width / size.height
+    if crop_mode == "border":
+        return Frame(max(width, round(height * ratio)), max(height, round(width / ratio)), ratio)
+    return Frame(width, height, ratio)
+
+
+def random_crop_box(
+    rng: random.Random,
+    width: int,
+    height: int,
+    crop_min: float,
+    aspect_ratio: AspectRatio = log_uniform_aspect_ratio,
+    frame: Frame | None = None,
+) -> Box:
+    """Return the box of a crop with area U[crop_min, 1] and an aspect ratio drawn from [3/4, 4/3], both of the ``frame``.
+
+    Ten tries, then the largest centred crop within those ratios, as torchvision does. By default the frame is the image.
     """
+    full_width, full_height, k = frame or Frame(width, height, 1.0)
     if crop_min >= 1:
-        return 0, 0, width, height
-    for _ in range(10):  # the box drawn may be longer than one side of the image
-        area = width * height * rng.uniform(crop_min, 1)
-        ratio = aspect_ratio(rng)
+        return _centred(width, height, full_width, full_height)
+    for _ in range(10):  # the box drawn may be longer than one side of the frame
+        area = full_width * full_height * rng.uniform(crop_min, 1)
+        ratio = aspect_ratio(rng) * k
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+        if 0 < w <= full_width and 0 < h <= full_height:
+            left, top = _drawn(rng, width, w, full_width), _drawn(rng, height, h, full_height)
             return left, top, left + w, top + h
-    return _centred(width, height, max(1, min(width, round(height * 4 / 3))), max(1, min(height, round(width * 4 / 3))))
+    w, h = round(full_height * 4 / 3 * k), round(full_width * 4 / 3 / k)
+    return _centred(width, height, max(1, min(full_width, w)), max(1, min(full_height, h)))
+
+
+def _drawn(rng: random.Random, whole: int, part: int, full: int) -> int:
+    """Draw where a crop of ``part`` pixels begins along an image of ``whole`` in the middle of a frame of ``full``.
+
+    Where it is longer than the image it has all of it, else it lies within: a crop of mere padding teaches nothing.
+    """
+    before = (full - whole) // 2
+    first, last = min(0, whole - part), max(0, whole - part)
+    return rng.randint(max(first, -before), min(last, full - before - part))
+
+
+def resized(image: Image.Image, box: Box, size: Size, resample: Image.Resampling, fill: tuple[int, ...]) -> Image.Image:
+    """Return what is in ``box``, resized to ``size``; what of it lies outside of the image gets the colour ``fill``."""
+    left, top, right, lower = box
+    inside = max(0, left), max(0, top), min(image.width, right), min(image.height, lower)
+    if inside == box:
+        return image.resize((size.width, size.height), resample, box=box)
+    w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
+    h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
+    canvas = Image.new(image.mode, (size.width, size.height), fill if len(fill) > 1 else fill[0])
+    canvas.paste(image.resize((w, h), resample, box=inside), (x, y))
+    return canvas
+
+
+def of_band(fill: tuple[int, ...], channel: int | None) -> tuple[int, ...]:
+    """Return the colour of one of several bands, by its channel, or of a picture that is none."""
+    return fill if channel is None else fill[channel : channel + 1]
+
+
+def _placed(before: int, length: int, full: int, side: int) -> tuple[int, int]:
+    """Return how long ``length`` of ``full`` pixels get on a ``side``, and where they begin after so many ``before``."""
+    scaled = max(1, round(length * side / full))
+    return scaled, before * (side - scaled) // (full - length) if full > length else 0
 
 
 class EvalTransform(Transform):
@@ -116,26 +195,34 @@ class EvalTransform(Transform):
 
         p = preprocessing
         how: dict[str, Any] = {"interpolation": p.interpolation, "crop_pct": p.crop_pct, "crop_mode": p.crop_mode}
-        self.transform = create_transform((3, p.size, p.size), use_prefetcher=True, **how)
-        self.crops_centre = p.crop_mode == "center"
+        self.transform = create_transform((3, *p.shape), use_prefetcher=True, mean=p.mean, **how)
+        self.preprocessing = p
 
     def __call__(self, image: Picture, key: Key) -> Pixels:
         return each_band(image, self._prepared)
 
-    def _prepared(self, image: Image.Image) -> Pixels:
-        box = middle_box(*image.size)
-        if self.crops_centre and box != (0, 0, *image.size):
+    def _prepared(self, image: Image.Image, channel: int | None) -> Image.Image | Pixels:
+        p, (width, height) = self.preprocessing, image.size
+        if p.crop_mode == "center" and (box := middle_box(width, height, p.shape)) != (0, 0, width, height):
             image = image.crop(box)
+        thin = min(width, height) < max(width / p.shape.width, height / p.shape.height)
+        if p.crop_mode == "border" and (thin or image.mode != "RGB"):
+            # timm fails where less than a pixel would be left of a side, and pads with three channels only
+            frame = frame_of(width, height, p.shape, "border")
+            box = _centred(width, height, frame.width, frame.height)
+            resample = Image.Resampling[p.interpolation.upper()]
+            return resized(image, box, p.shape, resample, of_band(p.fill, channel))
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
 
 
-def middle_box(width: int, height: int, ratio: int = 8) -> Box:
-    """Return the box of the middle of an image, at most ``ratio`` times as long as its shorter side.
+def middle_box(width: int, height: int, size: Size, ratio: int = 8) -> Box:
+    """Return the box of the middle of an image, at most ``ratio`` times as long as what a centre crop of ``size`` keeps.
 
-    Only a square of it is kept after resizing, and resizing a line of 1 x 20,000 pixels whole takes gigabytes.
+    What lies outside is not kept after resizing, and resizing a line of 1 x 20,000 pixels whole takes gigabytes.
     """
-    return _centred(width, height, min(width, ratio * height), min(height, ratio * width))
+    longest = math.ceil(ratio * max(size) / min(size))
+    return _centred(width, height, min(width, longest * height), min(height, longest * width))
 
 
 def _centred(width: int, height: int, w: int, h: int) -> Box:
@@ -149,20 +236,20 @@ class OwnTransform(Transform):
     Args:
         transform: a callable of a PIL image, as those of torchvision; or of ``image=``, an array uint8 (H, W, 3), as those of
             albumentations, which return a dict with the key "image". The result is a PIL image, a uint8 array
-            (size, size, 3), or a tensor (3, size, size), uint8 or floating point in [0, 1]. Normalising is left to the
-            network's preprocessing. Where images have C channels and not 1 or 3, a callable of a PIL image is given a tensor
-            uint8 (C, H, W) in its place.
-        size: side of the result in pixels.
+            (H, W, 3), or a tensor (3, H, W), uint8 or floating point in [0, 1]. Normalising is left to the network's
+            preprocessing. Where images have C channels and not 1 or 3, a callable of a PIL image is given a tensor uint8
+            (C, H, W) in its place.
+        size: of the result in pixels.
         seed: the run's seed. Before each call ``random``, NumPy's and torch's global generators on the CPU are seeded with it
             and the key, and they are put back afterwards.
     """
 
-    def __init__(self, transform: Callable[..., Any], size: int, seed: int) -> None:
-        self.transform, self.size, self.seed = transform, size, seed
+    def __init__(self, transform: Callable[..., Any], size: Side, seed: int) -> None:
+        self.transform, self.size, self.seed = transform, Size.of(size), seed
         self.takes_arrays = _takes_arrays(transform)
 
     def __call__(self, image: Picture, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, C); raise DataError where the callable returns anything else."""
+        """Return uint8 pixels of shape (H, W, C); raise DataError where the callable returns anything else."""
         seed = int(np.random.SeedSequence((self.seed, *key)).generate_state(1)[0])  # 32 bits: NumPy's takes no more
         states = random.getstate(), np.random.get_state()
         try:
@@ -196,10 +283,10 @@ class OwnTransform(Transform):
             found = found.permute(1, 2, 0).numpy()
         if isinstance(found, np.ndarray) and found.ndim == 2:
             found = found[:, :, None]
-        wanted = (self.size, self.size, channels)
+        wanted = (*self.size, channels)
         if not isinstance(found, np.ndarray) or found.dtype != np.uint8 or found.shape != wanted:
-            tensor = f"a tensor ({channels}, {self.size}, {self.size}), uint8 or floating point in [0, 1]"
-            needed = f"{self.size} x {self.size} pixels are needed: a PIL image, a uint8 array {wanted}, or {tensor}"
+            tensor = f"a tensor ({channels}, {self.size.height}, {self.size.width}), uint8 or floating point in [0, 1]"
+            needed = f"{self.size} pixels are needed: a PIL image, a uint8 array {wanted}, or {tensor}"
             raise DataError(f"The transform returned {came}, and {needed}.")
         return found
 

@@ -140,8 +140,8 @@ def _folded(
         text = text.replace(code, plain)
     if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):
         raise ModelError("the card's code divides by it, and is not what botzoo writes")
-    file, size = folder / "model.safetensors", network.preprocessing.size
-    image = torch.rand(1, network.preprocessing.channels, size, size, generator=torch.Generator().manual_seed(0))
+    file, size = folder / "model.safetensors", network.preprocessing.shape
+    image = torch.rand(1, network.preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
     tensors = load_file(file)
     tensors |= fold.fold_temperature(network.model.eval(), tensors, temperature, image)
     weights = save(tensors, {"format": "pt"})

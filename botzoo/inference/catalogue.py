@@ -98,6 +98,7 @@ def made() -> list[Entry]:
     import timm
 
     from botzoo.models.cost import count_macs, on_meta
+    from botzoo.models.preprocessing import Size
     from botzoo.models.pretrained import WEIGHTS
 
     @cache  # several weights may be of one network
@@ -106,7 +107,11 @@ def made() -> list[Entry]:
         with on_meta():
             model = timm.create_model(architecture, num_classes=classes)
         tensors = model.state_dict().values()
-        return sum(p.numel() for p in model.parameters()), count_macs(model, side), sum(t.nbytes for t in tensors)
+        return (
+            sum(p.numel() for p in model.parameters()),
+            count_macs(model, Size(side, side)),
+            sum(t.nbytes for t in tensors),
+        )
 
     found = []
     for name, w in WEIGHTS.items():

@@ -21,7 +21,7 @@ from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, p
 from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
 from botzoo.models.fold import fold_batch_norm
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import choose_device
@@ -189,20 +189,18 @@ class Predictor:
         temperature: float | None = None,
     ) -> None:
         self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
-        self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.size
+        self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.shape
         self.temperature = temperature or model.temperature or 1.0
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
         pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
-        self.batch_size = batch_size or max(1, min(512, pixels // self.size**2))
+        self.batch_size = batch_size or max(1, min(512, pixels // self.size.area))
         few = requested == "auto" and expected is not None and expected <= FEW
         self.precision = Precision("fp32", "for a few images") if few else mixed_precision(requested, device)
-        image = torch.rand(
-            1, self.preprocessing.channels, self.size, self.size, generator=torch.Generator().manual_seed(0)
-        )
+        image = torch.rand(1, self.preprocessing.channels, *self.size, generator=torch.Generator().manual_seed(0))
         try:
             module, self.folded = fold_batch_norm(model.module, image)  # and how many layers were folded
         except (RuntimeError, AssertionError, ValueError) as error:
-            reason = f"images of {self.size} x {self.size} px ({brief(error)})"
+            reason = f"images of {self.size} px ({brief(error)})"
             raise ModelError(f"{model.name} does not take {reason}.") from error
         module = copy.deepcopy(module) if module is model.module else module  # the model's own stays as it is
         self.module: nn.Module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -232,7 +230,7 @@ class Predictor:
         yield from waiting
 
     def _read(self, image: AnyImage) -> Pixels | str:
-        """Return the network's input, uint8 (S, S, C), or what is wrong with the image."""
+        """Return the network's input, uint8 (H, W, C), or what is wrong with the image."""
         try:
             with read_image(image, self.preprocessing.decoding) as picture:
                 return self.transform(picture, (0, 0))
@@ -241,7 +239,7 @@ class Predictor:
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return the probabilities, float32 (N, K), of prepared images, uint8 (N, C, S, S) on the predictor's device.
+        """Return the probabilities, float32 (N, K), of prepared images, uint8 (N, C, H, W) on the predictor's device.
 
         Where an image may have any number of labels, each has one of its own, and they do not add up to 1.
         """
@@ -288,20 +286,20 @@ def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:
     """
     if tta in ("none", "flip"):
         return preprocessing
-    side = math.floor(preprocessing.size / preprocessing.crop_pct)
-    if side <= preprocessing.size or preprocessing.crop_mode != "center":
+    height, width = (math.floor(side / preprocessing.crop_pct) for side in preprocessing.shape)
+    if height <= preprocessing.shape.height or preprocessing.crop_mode != "center":
         raise ConfigError(
             f"--tta {tta} takes crops from the corners, and this network's evaluation sees the whole image (crop_pct "
             f"{preprocessing.crop_pct:g}): use --tta flip."
         )
-    return replace(preprocessing, size=side, crop_pct=1.0)
+    return replace(preprocessing, size=Size(height, width).side, crop_pct=1.0)
 
 
-def views(images: Tensor, tta: Tta, size: int) -> list[Tensor]:
-    """Return the views of uint8 images (N, C, S, S), each (N, C, size, size); the images or their centre first."""
+def views(images: Tensor, tta: Tta, size: Size) -> list[Tensor]:
+    """Return the views of uint8 images (N, C, H, W), each (N, C, *size); the images or their centre first."""
     if tta == "none":
         return [images]
     if tta == "flip":
         return [images, images.flip(-1)]
-    corners = F.five_crop(images, [size, size]) if tta == "five-crop" else F.ten_crop(images, [size, size])
+    corners = F.five_crop(images, [*size]) if tta == "five-crop" else F.ten_crop(images, [*size])
     return [corners[4], *corners[:4], *corners[5:]]  # torchvision's centre is the fifth

@@ -22,6 +22,7 @@ from botzoo.models.create import check_name
 from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
 from botzoo.models.loading import model_folder
+from botzoo.models.preprocessing import Size
 from botzoo.models.pretrained import CARDS, WEIGHTS
 from botzoo.util.hub import hub_page
 from botzoo.util.text import HEADING, table, under
@@ -55,7 +56,8 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         with on_meta():
             model = timm.create_model(base, num_classes=cfg["num_classes"])
         temperature = WEIGHTS[name].temperature if name in WEIGHTS else None
-    channels, _, side = cfg.get("input_size", (3, 224, 224))
+    channels, *sides = cfg.get("input_size", (3, 224, 224))
+    size = Size(*sides)
     architecture = str(cfg.get("architecture"))
     lines = [_line("network", name)]
     if folder is not None:
@@ -68,7 +70,9 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
     lines.append(_line("classes", f"{classes}: {shown}{' ...' if classes > 5 else ''}"))
     mean, std = (" ".join(f"{value:.3f}" for value in cfg.get(key) or ()) for key in ("mean", "std"))
     crop = f"crop_pct {cfg.get('crop_pct')}, {cfg.get('interpolation')}"
-    lines += [_line("input", f"{side} px, {crop}, mean {mean}, std {std}"), *_weights(name, folder, cfg, temperature)]
+    if (mode := cfg.get("crop_mode") or "center") != "center":
+        crop += f", crop_mode {mode}"
+    lines += [_line("input", f"{size.px}, {crop}, mean {mean}, std {std}"), *_weights(name, folder, cfg, temperature)]
     ladder = {recipe: recipes.load(recipe).paper for recipe in recipes.names() if folder is None}
     base = name.split(".")[0]
     if reached := {recipe: figures[base][0] for recipe, figures in ladder.items() if base in figures}:
@@ -76,9 +80,9 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         lines.append(_line("recipes", f"{figures} (the paper's top-1 on ImageNet)"))
         command = f"botzoo train --recipe {list(reached)[-1]} --model {base}"
         lines.append(_line("", f"{command}; botzoo recipes explains them"))
-    found, macs = layers(model, side, channels), count_macs(model, side, channels)
+    found, macs = layers(model, size, channels), count_macs(model, size, channels)
     params, rest = sum(p.numel() for p in model.parameters()), macs - sum(layer.macs for layer in found)
-    cost = f"{params:,} parameters, {macs:,} multiply-accumulates of one image of {side} px"
+    cost = f"{params:,} parameters, {macs:,} multiply-accumulates of one image of {size.px}"
     rows = (
         (r.name, " x ".join(map(str, r.shape)), f"{r.params:,}", f"{r.macs:,}", r.kind)
         for r in (found if every_layer else blocks(found))
@@ -139,13 +143,13 @@ class Layer:
     macs: int  # multiply-accumulates of its convolutions and linear maps, by their formulas
 
 
-def layers(model: nn.Module, size: int, channels: int = 3) -> list[Layer]:
+def layers(model: nn.Module, size: Size, channels: int = 3) -> list[Layer]:
     """Return the modules with weights of their own and the poolings, in the order in which an image passes them.
 
     A convolution of k x k from C_in to C_out channels in g groups costs k * k * C_in / g * C_out * H_out * W_out, a
     linear map C_in * C_out at each position. Products without a module of their own, as in attention, are not among
     them; see ``botzoo.models.cost.count_macs`` for all. The model is on the meta device and put into evaluation mode;
-    ``size`` is the side of the image in pixels, ``channels`` are its own.
+    ``size`` is that of the image in pixels, ``channels`` are its own.
     """
     found: list[Layer] = []
 
@@ -168,7 +172,7 @@ def layers(model: nn.Module, size: int, channels: int = 3) -> list[Layer]:
     ]
     try:
         with torch.no_grad():
-            model.eval()(torch.empty(1, channels, size, size, device="meta"))
+            model.eval()(torch.empty(1, channels, *size, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()

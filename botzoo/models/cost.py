@@ -11,6 +11,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from botzoo.models.preprocessing import Size
+
 Forward = Callable[[int], Tensor]
 """Runs the network on so many images, as in training."""
 
@@ -24,8 +26,8 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
-def count_macs(model: nn.Module, size: int, channels: int = 3) -> int:
-    """Return the multiply-accumulates of one image of ``size`` x ``size`` pixels and so many channels.
+def count_macs(model: nn.Module, size: Size, channels: int = 3) -> int:
+    """Return the multiply-accumulates of one image of this ``size`` and so many channels.
 
     Convolutions and matrix products only, as papers count. Nothing is computed: the network runs on tensors without
     contents and is left as it was. BatchNorm, which takes half the time on such tensors, is passed by.
@@ -34,7 +36,7 @@ def count_macs(model: nn.Module, size: int, channels: int = 3) -> int:
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     with modes_kept(model), _NoBatchNorm(), FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()
-        torch.func.functional_call(model, empty, (torch.empty(1, channels, size, size, device="meta"),))
+        torch.func.functional_call(model, empty, (torch.empty(1, channels, *size, device="meta"),))
     return int(counter.get_total_flops()) // 2  # FLOPs count the multiplication and the addition
 
 

@@ -16,7 +16,7 @@ from botzoo.errors import BotzooError, ConfigError, ModelError
 from botzoo.models import loading
 from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
-from botzoo.models.preprocessing import Decoding, Preprocessing
+from botzoo.models.preprocessing import Decoding, Preprocessing, Side, Size
 from botzoo.models.pretrained import KeyReport
 from botzoo.tricks.xavier_init import xavier_init as draw_after_xavier
 from botzoo.tricks.zero_gamma import zero_gamma as set_last_gamma
@@ -62,7 +62,7 @@ def create_model(
     *,
     pretrained: str | None = None,
     scratch: bool = False,
-    img_size: int | None = None,
+    img_size: Side | None = None,
     channels: int | None = None,
     zero_gamma: bool = True,
     xavier_init: bool = False,
@@ -78,7 +78,7 @@ def create_model(
         pretrained: a tag, ``hf-hub:owner/name``, ``local-dir:PATH`` or a safetensors file, with ``@PREFIX`` behind it
             where it holds the network more than once; None for the name's own.
         scratch: start from random weights; ``xavier_init`` and ``zero_gamma`` then say how.
-        img_size: side of the input in pixels, None for the weights' own.
+        img_size: of the input in pixels, None for the weights' own.
         channels: of the input, for which the weights of the first convolution are repeated or, for one, added up, as timm
             does; None for the weights' own.
         drop_rate: share of the classifier's inputs that dropout sets to 0 in training, in [0, 1); 0 leaves it to timm.
@@ -154,14 +154,14 @@ def doubt(model: Any, source: str, given: dict[str, Any]) -> str | None:
     return f"{where} {', and '.join(what)}: {cure}" if what else None
 
 
-def adopt(module: nn.Module, num_classes: int, img_size: int | None = None, channels: int = 3) -> Network:
+def adopt(module: nn.Module, num_classes: int, img_size: Side | None = None, channels: int = 3) -> Network:
     """Return a module as the network of a run; what timm's networks know of themselves is added where it is missing.
 
     Args:
         module: takes normalised images, float32 (N, C, H, W), and returns logits (N, K); its last linear layer is its
             classifier. One of timm's is taken as it is.
         num_classes: K.
-        img_size: side of the input in pixels; by default what the module says, or 224.
+        img_size: of the input in pixels; by default what the module says, or 224.
         channels: of the images.
 
     Raises:
@@ -172,14 +172,14 @@ def adopt(module: nn.Module, num_classes: int, img_size: int | None = None, chan
         linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
         if not linear:
             raise ModelError(f"{kind} has no linear layer: its last one has to be the classifier.")
-        classifier, size = linear[-1], img_size or OWN_SIZE
+        classifier, size = linear[-1], Size.of(img_size or OWN_SIZE)
         facts: dict[str, Any] = {
             "get_classifier": lambda: classifier,
             "num_classes": classifier.out_features,
             "num_features": classifier.in_features,
             "pretrained_cfg": {
                 "architecture": kind,
-                "input_size": (channels, size, size),
+                "input_size": (channels, *size),
                 "mean": IMAGENET_DEFAULT_MEAN,
                 "std": IMAGENET_DEFAULT_STD,
                 "crop_pct": 1.0,
@@ -204,12 +204,12 @@ def _adapted(tensors: Mapping[str, Tensor], model: Any, given: Mapping[str, Any]
     return {**tensors, name: adapt_input_conv(channels, tensors[name], own)}
 
 
-def preprocessing_of(model: Any, img_size: int | None = None) -> Preprocessing:
-    """Return how a network wants its input, by its own configuration; ``img_size`` is another side, in pixels."""
+def preprocessing_of(model: Any, img_size: Side | None = None) -> Preprocessing:
+    """Return how a network wants its input, by its own configuration; ``img_size`` is another, in pixels."""
     cfg = resolve_model_data_config(model)
     channels = int(getattr(model, "in_chans", 0) or cfg["input_size"][0])
     return Preprocessing(
-        img_size or int(cfg["input_size"][-1]),
+        Size.of(img_size or cfg["input_size"][-2:]).side,
         _of_channels(cfg["mean"], channels),
         _of_channels(cfg["std"], channels),
         float(cfg["crop_pct"]),
@@ -266,7 +266,7 @@ def _timm_create(
     address: str,
     pretrained: bool,
     num_classes: int | None,
-    img_size: int | None,
+    img_size: Side | None,
     drop_rate: float,
     channels: int | None = None,
 ) -> Any:
@@ -298,6 +298,9 @@ def _timm_create(
     except Exception as error:  # a damaged folder or a failing network can end in almost any of them
         if isinstance(error, TypeError) and "'drop_rate'" in str(error):  # Python names the argument nowhere else
             raise no_dropout from error
+        if img_size is not None and Size.of(img_size).oblong and "square" in str(error):
+            square = f"--img-size {Size.of(img_size).typed} is no square, and {address} takes squares only"
+            raise ConfigError(f"{square}: give one side, or another --model.") from error
         raise loading.explain(address, error) from error
     if drop_rate and not drops_out(model, drop_rate):
         raise no_dropout

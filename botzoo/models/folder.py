@@ -70,11 +70,11 @@ def write_model_folder(
     kept = {key: value for key, value in created.items() if key not in ("num_classes", "drop_rate")}
     p = preprocessing
     # the size of the last features is known for one size of the image only
-    same_size = list(cfg.get("input_size", ())) == [p.channels, p.size, p.size]
+    same_size = list(cfg.get("input_size", ())) == [p.channels, *p.shape]
     pretrained_cfg = {
         "tag": tag,
         "custom_load": False,
-        "input_size": [p.channels, p.size, p.size],
+        "input_size": [p.channels, *p.shape],
         "fixed_input_size": bool(cfg.get("fixed_input_size", False)),
         "interpolation": p.interpolation,
         "crop_pct": p.crop_pct,

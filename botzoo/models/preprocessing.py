@@ -1,11 +1,62 @@
 """How an image becomes the input of a network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Side = int | tuple[int, int]
+"""Pixels of an image as options and files have them: its side where it is a square, else height and width."""
+
+FITS = {"crop": "center", "squash": "squash", "pad": "border"}
+"""The names in timm of the ways to fit an image to the input."""
+
+LONG = 1.5
+"""The median quotient of aspect ratios from which on a data set's images are long: the centre crop sees two thirds of such."""
+
+
+class Size(NamedTuple):
+    """Height and width of images, in pixels."""
+
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, side: Side) -> "Size":
+        """Return the size that is written as ``side``."""
+        return cls(side, side) if isinstance(side, int) else cls(*side)
+
+    @property
+    def side(self) -> Side:
+        """The size as options and files have it."""
+        return (self.height, self.width) if self.oblong else self.height
+
+    @property
+    def oblong(self) -> bool:
+        """Whether it is no square."""
+        return self.height != self.width
+
+    @property
+    def area(self) -> int:
+        """Pixels of an image."""
+        return self.height * self.width
+
+    @property
+    def px(self) -> str:
+        """In words: "64 px", or "128 x 512 px", the height first."""
+        return f"{self} px" if self.oblong else f"{self.height} px"
+
+    @property
+    def typed(self) -> str:
+        """As it stands behind --img-size: "64", or "128 512"."""
+        return f"{self.height} {self.width}" if self.oblong else str(self.height)
+
+    def __str__(self) -> str:
+        return f"{self.height} x {self.width}"
 
 
 @dataclass(frozen=True)
@@ -38,7 +89,7 @@ PLAIN = Decoding()
 class Preprocessing:
     """How an image becomes the network's input; the same values stand in config.json."""
 
-    size: int  # side of the square input in pixels
+    size: Side  # of the input in pixels
     mean: tuple[float, ...]  # of each channel, on the scale 0..1
     std: tuple[float, ...]
     crop_pct: float  # share of the resized image that the centre crop of evaluation keeps, in (0, 1]
@@ -58,18 +109,51 @@ class Preprocessing:
         """C of the input."""
         return self.decoding.channels
 
-    def train_size(self, scale: float) -> int:
-        """Return the side of training crops: ``scale`` times the input's, to the nearest 32 pixels, 16 below 128."""
+    @property
+    def shape(self) -> Size:
+        """Height and width of the input in pixels."""
+        return Size.of(self.size)
+
+    @property
+    def fill(self) -> tuple[int, ...]:
+        """The mean colour, each channel from 0 to 255, as timm rounds it for what it pads."""
+        return tuple(round(255 * value) for value in self.mean)
+
+    def fitted(self, fit: str | None) -> "Preprocessing":
+        """Return this for images that are fitted as ``FITS`` names it; None leaves it to the weights.
+
+        Of squashed and padded images evaluation sees all: it crops none of what was fitted.
+        """
+        if fit is None:
+            return self
+        return replace(self, crop_mode=FITS[fit], crop_pct=self.crop_pct if fit == "crop" else 1.0)
+
+    def stretch(self, height: NDArray[Any], width: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far images of such shapes, in pixels, are from the input's: the quotient of the two aspect ratios.
+
+        It is 1 or more, and for a square input the long side over the short one. The centre crop of evaluation sees
+        crop_pct ** 2 / stretch of an image, since it is taken once the image covers the input by 1 / crop_pct.
+        """
+        ratio = (width * self.shape.height) / (height * self.shape.width)
+        return np.asarray(np.maximum(ratio, 1 / ratio))
+
+    def train_size(self, scale: float) -> Size:
+        """Return the size of training crops: sides ``scale`` times the input's, to the nearest 32 pixels, 16 below 128."""
         if self.fixed_size or scale == 1:
-            return self.size
-        multiple = 32 if self.size >= 128 else 16  # 32 is the stride of the last features
-        return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
+            return self.shape
+        height, width = (_scaled(side, scale) for side in self.shape)
+        return Size(height, width)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, C, H, W) to float32 of the same shape and memory format."""
         width = images.shape[-1]
         mean, std = _on_device(self.mean, width, images.device), _on_device(self.std, width, images.device)
         return images.float().sub_(mean).div_(std)
+
+
+def _scaled(side: int, scale: float) -> int:
+    multiple = 32 if side >= 128 else 16  # 32 is the stride of the last features
+    return max(multiple, int(side * scale / multiple + 0.5) * multiple)
 
 
 @cache

@@ -95,6 +95,10 @@ COMMIT = Accepted(
     "a commit's 40 hexadecimal digits, as the Hub shows them", lambda name: bool(re.fullmatch("[0-9a-f]{40}", name))
 )
 FOLD = Accepted("K/N, the K-th of N folds, N 2 or more, such as 2/5", lambda text: fold_of(text) != (0, 0))
+IMG_SIZE = Accepted(
+    "8 or more pixels, or a height and a width of so many, such as 128 512",
+    lambda size: min([size] if isinstance(size, int) else size) >= 8,
+)
 BUDGET = Accepted("a duration such as 90s, 10m, 1.5h or 2h30m", lambda text: seconds_of(text) > 0)
 SEEDS = Accepted(
     f"a count such as 3, up to {MOST_RUNS:,}, or different whole numbers such as 0,1,5", lambda text: bool(_seeds(text))

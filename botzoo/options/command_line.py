@@ -4,12 +4,13 @@ A value means the same behind a flag, in a file and in Python: ``freeze: 2`` is 
 is imported here, so that help and refusals come at once.
 """
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, get_origin
 
 import yaml
 
@@ -17,12 +18,14 @@ from botzoo import __version__
 from botzoo.errors import ConfigError
 from botzoo.options.command import WORDS, Command, ConfigT, help_text
 from botzoo.options.facts import Option, fitted_to, flag, options_of
-from botzoo.options.values import SWITCH, in_words, read
+from botzoo.options.values import SWITCH, in_words, parts_of, read
 from botzoo.util.files import read_or_copy
 from botzoo.util.nested import flat, nested
 from botzoo.util.outgoing import HIDDEN, public, say, secret_left_out, without_secrets
 from botzoo.util.text import brief
 from botzoo.util.yaml_files import mapping_in, read_yaml
+
+_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 
 
 class Asked(NamedTuple, Generic[ConfigT]):
@@ -204,7 +207,19 @@ def _words(command: Command[Any], argv: list[str]) -> Iterator[tuple[str, str]]:
             kind = in_words(known[name]) if name in known else "text"
             raise ConfigError(f"{flag(name)} needs a value after it: {kind}.")
         else:
-            yield name, next(words)[0]  # which takes it away from the loop
+            yield name, _value(known.get(name), words)
+
+
+def _value(own: Option | None, words: Iterator[tuple[str, str]]) -> str:
+    """Return the value that comes next, taken away from ``words``; of an option that takes several numbers, all of them."""
+    text, after = next(words)
+    if own is None or not any(get_origin(part) is tuple for part in parts_of(own.kind)):
+        return text
+    numbers = [text]
+    while _NUMBER.fullmatch(text) and _NUMBER.fullmatch(after):
+        text, after = next(words)
+        numbers.append(text)
+    return f"[{','.join(numbers)}]" if len(numbers) > 1 else text
 
 
 def _from_file(file: Path, command: Command[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from botzoo.errors import ConfigError
-from botzoo.options.accepted import BUDGET, COLOUR, FOLD, LICENSE, MILESTONES, RANGE, REPO, SEEDS, SPLITS
+from botzoo.options.accepted import BUDGET, COLOUR, FOLD, IMG_SIZE, LICENSE, MILESTONES, RANGE, REPO, SEEDS, SPLITS
 from botzoo.options.facts import Accepted, Configuration, Need, When, above, at_least, between, check, option, refuse
 
 _SEED = between(0, 2**32, "[)")
@@ -69,6 +69,10 @@ class DataConfig:
         "--data.train-scale holds for. The rest are trained on crops of the input's own size, from which the network "
         "learns what objects look like at that size.", "Model", unset="all of them", accepts=at_least(1),
         needs=When("data.train_scale"), shrinks=lambda epochs: None)
+    fit: Literal["crop", "squash", "pad"] | None = option(None, "How images of another shape than the input's are made "
+        "to fit it. crop: the middle is cut out, and what lies outside is never evaluated; squash: all of the image, "
+        "its sides resized apart; pad: all of the image, with the mean colour beside it. Training crops follow.",
+        "Model", unset="the weights' own, mostly crop; botzoo-finetune tries the three on long images")
     hflip: float | None = option(None, "Probability of a horizontal flip.", "Augmentation",
         unset="0.5, and 0 for data sets of characters", accepts=between(0, 1))
     sampling: Literal["uniform", "balanced", "sqrt"] = option("uniform",
@@ -213,8 +217,9 @@ class TrainConfig(Configuration):
         "Optimizer", common=True, accepts=between(0, 100, "()"))
     optimizer: str = option("sgd", "Any optimizer of timm by its name. sgd has Nesterov momentum.", "Optimizer",
         common=True, metavar="NAME")
-    img_size: int | None = option(None, "Side of the square input in pixels.", "Model", common=True,
-        unset="the model's own", accepts=at_least(8), instead={"data.train_scale"})
+    img_size: int | tuple[int, int] | None = option(None, "Side of the square input in pixels, or height and width. "
+        "128 512, 128x512 and [128,512] are images four times as wide as high.", "Model", common=True, metavar="N|H W",
+        unset="the model's own", accepts=IMG_SIZE, instead={"data.train_scale"})
     seed: int = option(0, "Seed of everything random. It is that of split, order, augmentation, new layers, mixup and "
         "dropout.", "Output", common=True, accepts=_SEED)
     linear_scaling: bool = option(True, "Trick: multiply the learning rate by batch size / 256.", "Optimizer")
@@ -298,6 +303,10 @@ class TrainConfig(Configuration):
         if optim.decay == "plateau" and self.patience is not None and self.patience <= optim.decay_patience:
             falls = f"which takes --optim.decay-patience {optim.decay_patience} epochs: give a longer --patience"
             raise ConfigError(f"--patience {self.patience} stops before the learning rate falls, {falls}.")
+        if self.augment.rotate90 and not isinstance(self.img_size, int | None) and len({*self.img_size}) > 1:
+            turned = "--augment.rotate90 turns images on their side"
+            size = "{} {}".format(*self.img_size)
+            raise ConfigError(f"{turned}, and --img-size {size} is no square: leave one of the two out.")
 
 
 @dataclass(frozen=True)

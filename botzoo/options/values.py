@@ -88,6 +88,8 @@ def _as(part: Any, written: Any) -> Any:
 
 
 def _as_tuple(parts: tuple[Any, ...], written: Any) -> tuple[Any, ...]:
+    if isinstance(written, str) and (pair := re.fullmatch(r"(\d+)x(\d+)", written, re.ASCII)):  # 128x512 is a size
+        written = list(pair.groups())
     if isinstance(written, str) and "," in written and not written.lstrip().startswith("["):
         written = f"[{written}]"
     several = parse_yaml(written, as_text=True) if isinstance(written, str) else written

@@ -10,6 +10,7 @@ from botzoo.errors import CheckpointError
 from botzoo.models.folder import config_sha256
 from botzoo.models.foreign import decoding_in, read_config, temperature_in
 from botzoo.models.licence import combined_license
+from botzoo.models.preprocessing import Size
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
 from botzoo.results.calibration import Calibration, calibrate
@@ -105,9 +106,9 @@ class RunRecord:
         return str(self.facts["split"])
 
     @property
-    def size(self) -> int:
-        """Side of the network's input, in pixels."""
-        return int(self.facts["input"]["size"])
+    def size(self) -> Size:
+        """Of the network's input, in pixels."""
+        return Size.of(self.facts["input"]["size"])
 
     @property
     def reading(self) -> Reading:
@@ -194,10 +195,15 @@ NEEDED: dict[str, Any] = {
     **dict.fromkeys(("precision.name", "precision.reason", "data.title", "data.hashed", "network.architecture"), str),
     **dict.fromkeys(("network.source", "input.crop_mode", "input.interpolation"), str),
     **dict.fromkeys(("data.hub_id", "data.license", "network.base_model", "network.license"), str | None),
-    **dict.fromkeys(("steps", "best_epoch", "network.parameters", "input.size"), int),
+    **dict.fromkeys(("steps", "best_epoch", "network.parameters"), int),
     **dict.fromkeys(("schedule.total_steps", "schedule.warmup_steps", "schedule.steps_per_epoch"), int),
     **dict.fromkeys(("seconds", "input.crop_pct", "schedule.peak", "schedule.epochs"), int | float),
-    **{"network.loaded": int | None, "data.class_counts": list | None, "data.set_aside": bool},
+    **{
+        "input.size": int | list,
+        "network.loaded": int | None,
+        "data.class_counts": list | None,
+        "data.set_aside": bool,
+    },
     **dict.fromkeys(("data.class_names", "data.notes"), list),
 }
 """What run.json says of a finished run, and of which type."""

@@ -6,11 +6,14 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from botzoo.data.images import Images
+from botzoo.data.loader import LoadedSplit
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
+from botzoo.models.preprocessing import LONG, Preprocessing
 from botzoo.options.config import OptimConfig, TrainConfig
 from botzoo.training.callbacks import Callback
-from botzoo.training.state import Run
+from botzoo.training.state import Draft, Run
 from botzoo.training.steps.optimizer import has_momentum, make_optimizer
 from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
@@ -26,7 +29,7 @@ def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
         "data": [*data_lines(run), *class_lines(run)],
         "model": [*model_lines(run.network), *teacher_lines(run.teacher)],
         "chosen": [str(choice) for choice in run.choices if choice.reason],
-        "input": [run.feed.describe(), *input_lines(run.network)],
+        "input": [run.feed.describe(), *input_lines(run.network), *fit_lines(run)],
         "device": [device_line(run)],
         "optimizer": list(optimizer_lines(run)),
         "tricks": [tricks_line(run.config, run.network, run.teacher)],
@@ -81,10 +84,10 @@ def class_lines(run: Run) -> Iterator[str]:
 def model_lines(network: Network) -> Iterator[str]:
     """Yield what the network is, costs and starts from."""
     total, trained = count_parameters(network.model)
-    start, size = network.start, network.preprocessing.size
+    start, size = network.start, network.preprocessing.shape
     yield f"{network.architecture}: {total:,} parameters, {trained:,} of them trained; from {start.source}"
     macs = count_macs(network.model, size, network.preprocessing.channels) / 1e6
-    yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} x {size} px"
+    yield f"{macs:,.0f} million multiply-adds in convolutions and matrix products for an image of {size} px"
     if (report := start.report) is not None:
         parts = {"missing": report.missing, "mismatched": report.mismatched, "unexpected": report.unexpected}
         named = ", ".join(f"{_named(names)} {what}" for what, names in parts.items())
@@ -99,6 +102,30 @@ def input_lines(network: Network) -> Iterator[str]:
         yield f"warning: {network.start.doubt}"
 
 
+def fit_lines(run: Draft | Run) -> Iterator[str]:
+    """Yield how little of long images the centre crop sees, where that is so and nobody has chosen it."""
+    prepared = run.network.preprocessing
+    stretch = median_stretch(run.images["train"], prepared)
+    if run.config.data.fit is not None or prepared.crop_mode != "center" or stretch < LONG:
+        return
+    yield f"warning: {long_words(stretch, prepared)}: --data.fit squash or pad shows all, and --img-size may be of their shape"
+
+
+def long_words(stretch: float, preprocessing: Preprocessing) -> str:
+    """Return what a centre crop sees of images that are a median of ``stretch`` from the input's shape."""
+    shape = f"times off the input's shape of {preprocessing.shape}"
+    shape = shape if preprocessing.shape.oblong else "times as long as wide"
+    seen = preprocessing.crop_pct**2 / stretch
+    return (
+        f"the median training image is {stretch:.1f} {shape}, and the centre crop of evaluation sees {seen:.0%} of it"
+    )
+
+
+def median_stretch(images: LoadedSplit, preprocessing: Preprocessing) -> float:
+    """Return the median of how far images are from the input's shape, 1 or more; 1 of a stream, whose shapes are not known."""
+    return float(np.median(preprocessing.stretch(*images.shapes.T))) if isinstance(images, Images) else 1.0
+
+
 def _named(names: tuple[str, ...]) -> str:
     return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else "0"
 
@@ -107,7 +134,7 @@ def teacher_lines(teacher: Teacher | None) -> Iterator[str]:
     """Yield what the teacher of distillation is."""
     if teacher is not None:
         count = count_parameters(teacher.model)[0]
-        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} x {teacher.size} px"
+        yield f"teacher: {teacher.start.source}, {count:,} parameters, sees {teacher.size} px"
 
 
 def device_line(run: Run) -> str:
@@ -184,7 +211,7 @@ def memory_of(run: Run, micro_batch: int) -> Memory:
     """Estimate the memory that a process takes in a step with so many images at once, trained as the network now is."""
     config, optim, trainer, size = run.config, run.config.optim, run.trainer.whole, run.feed.whole.largest_size
     # Passes over one image and over two are measured; from these follows what more would take.
-    empty = torch.zeros(2, run.preprocessing.channels, size, size, dtype=torch.uint8, device=run.accelerator.device)
+    empty = torch.zeros(2, run.preprocessing.channels, *size, dtype=torch.uint8, device=run.accelerator.device)
     return estimate_memory(
         run.model,
         lambda images: trainer.forward(trainer.normalise(empty[:images])),

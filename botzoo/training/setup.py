@@ -20,6 +20,7 @@ from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.create import Network, adopt, create_model
+from botzoo.models.preprocessing import Side
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
@@ -167,6 +168,8 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
         network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model, channels)
         network = decoded_as(network, draft.images)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
+    else:
+        network = replace(network, preprocessing=network.preprocessing.fitted(config.data.fit))
     return replace(draft, config=config, network=network, teacher=teacher, choices=(*draft.choices, *choices))
 
 
@@ -192,7 +195,7 @@ def build(draft: Draft) -> Run:
         draft.images,
         preprocessing,
         train_size=train_size,
-        later_size=preprocessing.size if small_epochs is not None else train_size,
+        later_size=preprocessing.shape if small_epochs is not None else train_size,
         small_epochs=small_epochs,
         crop_min=config.data.crop_min or 1.0,  # not known as long as a budget has still to set the length
         hflip=config.data.hflip or 0.0,
@@ -200,9 +203,9 @@ def build(draft: Draft) -> Run:
         augment=config.augment,
         paper=config.paper_augment,
         # the next training batches wait while an evaluation goes on, in batches of twice as many images
-        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing.size),
+        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing.shape),
         pin=accelerator.device.type == "cuda",
-        own_transform=OwnTransform(own, preprocessing.size, config.seed) if own is not None else None,
+        own_transform=OwnTransform(own, preprocessing.shape, config.seed) if own is not None else None,
     )
     objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
     if draft.own.loss is not None:
@@ -221,7 +224,7 @@ def build(draft: Draft) -> Run:
         teacher=draft.teacher,
         tricks=batch_tricks(config),
     )
-    check_sizes(trainer, {preprocessing.size, train_size})  # with the trainer, whose precision the network runs in
+    check_sizes(trainer, {preprocessing.shape, train_size})  # with the trainer, whose precision the network runs in
     return Run(
         config,
         accelerator,
@@ -240,7 +243,7 @@ def build(draft: Draft) -> Run:
 
 
 def resolved(
-    config: TrainConfig, given: Collection[str], order: Order, mirrored: bool, size: int | None = None
+    config: TrainConfig, given: Collection[str], order: Order, mirrored: bool, size: Side | None = None
 ) -> tuple[TrainConfig, list[Choice]]:
     """Return the options with numbers in the place of what was left open, and what had to give way, with reasons.
 
@@ -275,7 +278,8 @@ def make_network(
     torch.manual_seed(config.seed)  # here, so that what was drawn before does not matter
     if own is not None:
         network = adopt(own, num_classes, config.img_size, channels)
-        return replace(network, model=place(network.model, config, accelerator))
+        prepared = network.preprocessing.fitted(config.data.fit)
+        return replace(network, model=place(network.model, config, accelerator), preprocessing=prepared)
     network = create_model(
         config.model,
         num_classes,
@@ -289,7 +293,7 @@ def make_network(
     )
     for draw, value in tricks_in_use(config, "init").values() if config.scratch else ():
         draw(network.model, value)
-    preprocessing = network.preprocessing
+    preprocessing = network.preprocessing.fitted(config.data.fit)
     if config.paper_augment and config.scratch:
         preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
         network = replace(network, start=replace(network.start, prepared="mean and std as in the paper"))
@@ -304,10 +308,11 @@ def make_teacher_of(
         return None
     memory_format = torch.channels_last if config.engine.channels_last else torch.contiguous_format
     student, scale = network.preprocessing, config.data.train_scale
-    later = student.size if config.data.train_scale_epochs is not None else 0  # progressive resizing ends at full size
-    crop = max(student.train_size(scale), later)
+    crops = [student.train_size(scale)]
+    if config.data.train_scale_epochs is not None:  # progressive resizing ends at full size
+        crops.append(student.shape)
     try:
-        return make_teacher(config.distillation, data.class_names, student, crop, accelerator, memory_format)
+        return make_teacher(config.distillation, data.class_names, student, max(crops), accelerator, memory_format)
     except BotzooError as error:
         error.value = config.distillation  # by which an ablation knows that it is of the teacher
         raise

@@ -10,6 +10,7 @@ from torch import nn
 
 from botzoo.data.order import Order
 from botzoo.errors import ConfigError
+from botzoo.models.preprocessing import Size
 from botzoo.options.config import TrainConfig
 from botzoo.training.steps.trainer import Trainer
 from botzoo.util.text import counted
@@ -64,8 +65,8 @@ def largest_batch(images: int, world_size: int) -> int:
     return world_size * (1 << (each.bit_length() - 1))
 
 
-def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
-    """Raise ConfigError unless the network takes square images of all these ``sizes``, in pixels."""
+def check_sizes(trainer: Trainer, sizes: Iterable[Size]) -> None:
+    """Raise ConfigError unless the network takes images of all these ``sizes``."""
     trainer.model.eval()
     accelerator, single = trainer.accelerator, []  # strided convolutions whose input is a single pixel
 
@@ -79,12 +80,13 @@ def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
             _forward(trainer, size)
         except _TOO_SMALL as error:
             raise ConfigError(
-                f"{type(trainer.model).__name__} does not take images of {size} x {size} px{_but_of(trainer, size)} "
-                f"({next(iter(str(error).splitlines()), 'it fails')}): give another --img-size, or --data.train-scale 1."
+                f"{type(trainer.model).__name__} does not take images of {size} px{_but_of(trainer, size)} "
+                f"({next(iter(str(error).splitlines()), 'it fails')}): give {'a square' if size.oblong else 'another'} "
+                "--img-size, or --data.train-scale 1."
             ) from error
         if single and accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16":
             raise ConfigError(
-                f"At {size} px a strided convolution sees a single pixel, whose gradients are wrong in bf16 on CPUs: give a "
+                f"At {size.px} a strided convolution sees a single pixel, whose gradients are wrong in bf16 on CPUs: give a "
                 "larger --img-size, or --mixed-precision fp32."
             )
     for hook in hooks:
@@ -94,20 +96,19 @@ def check_sizes(trainer: Trainer, sizes: Iterable[int]) -> None:
 _TOO_SMALL = (RuntimeError, AssertionError, ValueError)
 
 
-def _forward(trainer: Trainer, size: int) -> None:
-    """Show the network one image ``size`` pixels wide."""
-    image = torch.zeros(
-        1, trainer.preprocessing.channels, size, size, dtype=torch.uint8, device=trainer.accelerator.device
-    )
+def _forward(trainer: Trainer, size: Size) -> None:
+    """Show the network one image of this ``size``."""
+    channels, device = trainer.preprocessing.channels, trainer.accelerator.device
+    image = torch.zeros(1, channels, *size, dtype=torch.uint8, device=device)
     with torch.inference_mode(), trainer.accelerator.autocast():
         trainer.model(trainer.normalise(image))
 
 
-def _but_of(trainer: Trainer, size: int) -> str:
-    """Name the first of the next four multiples of 32 that the network takes, nothing where it takes none."""
-    first = size // 32 * 32 + 32  # most networks halve their input five times
-    for larger in range(first, first + 128, 32):
+def _but_of(trainer: Trainer, size: Size) -> str:
+    """Name the first of the next four sizes, of multiples of 32, that the network takes, nothing where it takes none."""
+    for more in range(32, 160, 32):
+        larger = Size(*(side // 32 * 32 + more for side in size))  # most networks halve their input five times
         with suppress(*_TOO_SMALL):
             _forward(trainer, larger)
-            return f" but of {larger} x {larger}"
+            return f" but of {larger}"
     return ""

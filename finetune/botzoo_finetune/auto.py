@@ -24,7 +24,7 @@ class Facts:
     smallest: int  # training images of the smallest class
     largest: int  # of the largest
     side: float  # median side of the training images in pixels, the root of width times height
-    input_side: int  # of the network, in pixels
+    input_side: float  # of the network, the root of height times width, in pixels
     mirrored: bool = True  # whether images may be flipped: not those of characters
     probe: float | None = None  # validation accuracy of a linear classifier on the frozen network, in per cent
     gpu: bool = False  # whether the network is trained on one
@@ -121,9 +121,10 @@ def weight_decay_for(optimizer: str) -> Choice:
 
 def train_scale_for(facts: Facts) -> Choice:
     """Choose the size of training crops beside the input's."""
-    why, source = f"training crops are as large as the input, {facts.input_side} px", "as in timm's own recipes"
+    own = f"{facts.input_side:.0f} px"
+    why, source = f"training crops are as large as the input, {own}", "as in timm's own recipes"
     if facts.side < facts.input_side:
-        why = f"crops below the input's {facts.input_side} px cost more than they save, though images have {facts.side:.0f} px"
+        why = f"crops below the input's {own} cost more than they save, though images have {facts.side:.0f} px"
         source = MEASURED
     return Choice("data.train_scale", 1.0, why, source)
 

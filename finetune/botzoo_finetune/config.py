@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from botzoo.options.accepted import IMG_SIZE
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Accepted, When, above, at_least, between, option
 
@@ -28,9 +29,10 @@ class FinetuneConfig(TrainConfig):
         "Optimizer", common=True, metavar="NAME")
     lr: float = option(0.004, "Peak learning rate, at a batch of 256. With --no-linear-scaling it is taken as it is.",
         "Optimizer", common=True, accepts=between(0, 100, "()"))
-    img_size: int | None = option(None, "Side of the square input in pixels. Where --budget is short and images are "
-        "no larger, it is three quarters of the model's own if it is not given.", "Model", common=True,
-        unset="the model's own", accepts=at_least(8), instead=frozenset({"data.train_scale"}))
+    img_size: int | tuple[int, int] | None = option(None, "Side of the square input in pixels, or height and width. "
+        "128 512, 128x512 and [128,512] are images four times as wide as high. Where --budget is short and images are no "
+        "larger, it is three quarters of the model's own if it is not given.", "Model", common=True, metavar="N|H W",
+        unset="the model's own", accepts=IMG_SIZE, instead=frozenset({"data.train_scale"}))
     auto: bool = option(True, "Choose what is not given to suit the data, and say why. It looks at number and size of "
         "the images, classes, and what a linear probe on the frozen network comes to. --no-auto keeps the defaults as "
         "they are; so does --scratch.", "Transfer")

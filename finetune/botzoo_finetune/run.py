@@ -15,6 +15,7 @@ from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.doctor.check import QuickCheck, check
 from botzoo_finetune.probing.compare import compare
 from botzoo_finetune.probing.first_look import ChooseForData, probe_images
+from botzoo_finetune.probing.fit import ChooseFit
 from botzoo_finetune.probing.start import StartFromProbe
 from botzoo_finetune.transfer.head_only import FrozenFeatures
 from botzoo_finetune.transfer.layers import Freeze, KeepStatistics, LayerDecay
@@ -24,8 +25,9 @@ def transfer(config: FinetuneConfig, given: Collection[str] = (), mode: str | No
     """Return the callbacks of transfer learning, in the order in which they act; arguments as of ``execute``."""
     frozen = config.freeze == "backbone"
     freeze = Freeze(config.freeze, config.unfreeze_every)
-    choosing = config.auto and not (config.scratch or config.data.streaming or frozen)
-    callbacks: list[Callback] = [ChooseForData([freeze])] if choosing else []
+    choosing = config.auto and not (config.scratch or config.data.streaming)
+    callbacks: list[Callback] = [ChooseFit()] if choosing else []
+    callbacks += [ChooseForData([freeze])] if choosing and not frozen else []
     callbacks += [freeze, LayerDecay(), *([FrozenFeatures(config.views)] if frozen else [])]
     callbacks += [KeepStatistics()] if not (frozen or config.scratch) else []
     probed = [StartFromProbe(frozen, evaluates=mode is None)] if config.lp_ft and not config.scratch else []

@@ -102,7 +102,7 @@ def extraction(run: Run, rounds: int, *, half: bool) -> list[tuple[float, float]
     extract, images = Extractor(run), len(run.images["train"])
     vars(extract)["_half"] = half
     body, size = extract._body, extract.batch_size
-    pixels = torch.randint(0, 256, (size, *[run.preprocessing.size] * 2, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (size, *run.preprocessing.shape, 3), dtype=torch.uint8)
     batch = extract._normalised(pixels.permute(0, 3, 1, 2).to(run.accelerator.device))
 
     @torch.no_grad()

@@ -41,7 +41,7 @@ from botzoo.data.sources.base import Split
 from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import TrainTransform
 from botzoo.models.create import Start
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.tasks.objective import Objective
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
@@ -171,7 +171,7 @@ def distillation(rounds: int, steps: int) -> None:
     network = timm.create_model("resnet34d_bot", num_classes=CLASSES).eval().requires_grad_(False)
     network = place(network, device, torch.channels_last)
     one, zero = torch.ones(1, 3, 1, 1, device=device), torch.zeros(1, 3, 1, 1, device=device)
-    teacher = Teacher(network, Start("random weights"), SIZE, one, zero, "", trainer.accelerator)
+    teacher = Teacher(network, Start("random weights"), Size.of(SIZE), one, zero, "", trainer.accelerator)
     pixels = torch.randint(0, 256, (BATCH, SIZE, SIZE, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     batch = pixels, torch.randint(0, CLASSES, (BATCH,))
     x = torch.randn(BATCH, 3, SIZE, SIZE, device=device).to(memory_format=torch.channels_last)

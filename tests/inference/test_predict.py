@@ -19,7 +19,7 @@ from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError,
 from botzoo.inference.load import label_names, load, to_fetch
 from botzoo.inference.options import TTA
 from botzoo.inference.predict import Predictor, prepared_for, views
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.results.calibration import write_temperature
 from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tricks.mixed_precision import Precision
@@ -137,7 +137,7 @@ def test_the_first_view_is_the_evaluations(tta: str) -> None:
     preprocessing = Preprocessing(56, (0.5,) * 3, (0.5,) * 3, 0.875, "bicubic")
     prepared = prepared_for(tta, preprocessing)
     images = torch.randint(0, 256, (1, 3, prepared.size, prepared.size), dtype=torch.uint8)
-    found = views(images, tta, 56)
+    found = views(images, tta, Size.of(56))
     assert len(found) == {"none": 1, "flip": 2, "five-crop": 5, "ten-crop": 10}[tta]
     margin = (prepared.size - 56) // 2
     assert torch.equal(found[0], images[..., margin : margin + 56, margin : margin + 56])

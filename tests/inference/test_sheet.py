@@ -10,6 +10,7 @@ import botzoo  # noqa: F401  (registers the models)
 from botzoo.errors import ModelError
 from botzoo.inference.sheet import blocks, layers, sheet, structure
 from botzoo.models.cost import count_macs, on_meta
+from botzoo.models.preprocessing import Size
 from botzoo.results.calibration import write_temperature
 from running import write_teacher
 
@@ -24,14 +25,14 @@ def made(name: str) -> nn.Module:
 )
 def test_the_layers_add_up(name: str) -> None:
     model = made(name)
-    found = layers(model, 224)
-    assert sum(layer.macs for layer in found) == count_macs(model, 224)
+    found = layers(model, Size.of(224))
+    assert sum(layer.macs for layer in found) == count_macs(model, Size.of(224))
     assert sum(layer.params for layer in found) == sum(p.numel() for p in model.parameters())
-    assert sum(block.macs for block in blocks(found)) == count_macs(model, 224)
+    assert sum(block.macs for block in blocks(found)) == count_macs(model, Size.of(224))
 
 
 def test_a_layer_by_its_formula() -> None:
-    first = layers(made("resnet50b_bot"), 224)[0]
+    first = layers(made("resnet50b_bot"), Size.of(224))[0]
     assert (first.name, first.kind, first.shape) == ("conv1", "Conv2d 7x7 / 2", (64, 112, 112))
     assert (first.params, first.macs) == (7 * 7 * 3 * 64, 7 * 7 * 3 * 64 * 112 * 112)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, ResNet18_Weights, ResNet50_Weights
 
 from botzoo.models.cost import Memory, count_macs, estimate_memory, saved_bytes, state_per_weight
+from botzoo.models.preprocessing import Size
 from botzoo.training.steps.optimizer import make_optimizer
 
 
@@ -18,7 +19,7 @@ from botzoo.training.steps.optimizer import make_optimizer
 )
 def test_macs_are_those_of_torchvisions_table(name: str, weights: Any) -> None:
     model = timm.create_model(name, device="meta")
-    assert count_macs(model, 224) / 1e9 == pytest.approx(weights.IMAGENET1K_V1.meta["_ops"], abs=5e-4)
+    assert count_macs(model, Size.of(224)) / 1e9 == pytest.approx(weights.IMAGENET1K_V1.meta["_ops"], abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -26,14 +27,14 @@ def test_macs_are_those_of_torchvisions_table(name: str, weights: Any) -> None:
     [("resnet50a_bot", 3.86), ("resnet50b_bot", 4.09), ("resnet50c_bot", 4.33), ("resnet50d_bot", 4.33)],
 )
 def test_macs_of_the_papers_networks_without_their_batch_norms(name: str, gmacs: float) -> None:
-    assert count_macs(timm.create_model(name, device="meta"), 224) / 1e9 == pytest.approx(gmacs, abs=0.01)
+    assert count_macs(timm.create_model(name, device="meta"), Size.of(224)) / 1e9 == pytest.approx(gmacs, abs=0.01)
 
 
 def test_attention_counts_as_matrix_products() -> None:
     model = timm.create_model("vit_tiny_patch16_224", device="meta")
     tokens, width, depth = 197, 192, 12
     blocks = depth * (12 * tokens * width**2 + 2 * tokens**2 * width)
-    assert count_macs(model, 224) == blocks + 196 * 3 * 16 * 16 * width + width * 1000
+    assert count_macs(model, Size.of(224)) == blocks + 196 * 3 * 16 * 16 * width + width * 1000
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:
@@ -41,7 +42,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     model.bn1.eval()  # as where it is frozen
     modes = [module.training for module in model.modules()]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    count_macs(model, 32)
+    count_macs(model, Size.of(32))
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
@@ -125,6 +126,6 @@ def test_estimating_leaves_batch_norm_and_modes_as_they_were() -> None:
     model.bn1.eval()  # as where it is frozen
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     saved_bytes(model, of(model, 32), 2)
-    count_macs(model, 32)
+    count_macs(model, Size.of(32))
     assert (model.bn1.training, model.layer1.training) == (False, True)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 import timm
 import torch
@@ -22,7 +23,7 @@ from botzoo.models.create import create_model, drops_out
 from botzoo.models.folder import write_model_folder
 from botzoo.models.layers import head_names
 from botzoo.models.loading import load_what_fits
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Side
 
 NAMES = ("cat", "dog", "Käuzchen", "a|b", "x")
 
@@ -120,6 +121,27 @@ def test_transformers_gives_the_same_label_and_score(folders: dict[str, Any], tm
             shares = model(preprocessing.normalise(seen[None])).softmax(1)[0]
         assert answer["label"] == NAMES[int(shares.argmax())]
         assert answer["score"] == pytest.approx(float(shares.max()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("side", "fit"), [((32, 96), "crop"), (48, "squash"), ((64, 32), "pad")])
+def test_timm_and_transformers_fit_images_as_we_do(side: Side, fit: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    model, preprocessing = scratch("test_resnet", img_size=side)
+    preprocessing = preprocessing.fitted(fit)
+    write_model_folder(tmp_path, model, preprocessing, NAMES, tag="mine", license=None)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 130, 3), dtype=np.uint8))
+    ours = torch.from_numpy(EvalTransform(preprocessing)(image, (0, 0)).copy()).permute(2, 0, 1)[None]
+    theirs = timm.create_model(f"local-dir:{tmp_path}", pretrained=True)
+    shown = timm.data.create_transform(**timm.data.resolve_model_data_config(theirs))(image)[None]
+    torch.testing.assert_close(preprocessing.normalise(ours), shown, rtol=0, atol=2e-6)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    torch.testing.assert_close(processor(image)["pixel_values"], shown)
+    assert create_model(f"local-dir:{tmp_path}", len(NAMES)).preprocessing == preprocessing
+
+
+def test_a_network_of_squares_refuses_another_shape_in_a_line() -> None:
+    with pytest.raises(ConfigError, match="--img-size 96 192 is no square, and nest_tiny takes squares only: give one"):
+        create_model("nest_tiny", 3, scratch=True, img_size=(96, 192))
 
 
 def test_config_json_holds_names_and_the_true_input(folders: dict[str, Any]) -> None:

@@ -31,4 +31,4 @@ def test_normalising_first_in_inference_leaves_nothing_that_training_cannot_use(
 )
 def test_training_crops_are_smaller_unless_the_size_is_fixed(size: int, fixed: bool, trained: int) -> None:
     preprocessing = Preprocessing(size, (0.5,) * 3, (0.5,) * 3, 1.0, "bilinear", fixed_size=fixed)
-    assert preprocessing.train_size(0.75) == trained
+    assert preprocessing.train_size(0.75).side == trained

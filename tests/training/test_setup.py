@@ -126,5 +126,5 @@ class Smaller(Callback):
 
 def test_a_size_that_is_chosen_makes_the_network_anew(photos: Path) -> None:
     run = built(photos, Smaller(), epochs=1)
-    assert run.preprocessing.size == run.config.img_size == run.feed.whole.train_size == 24
+    assert run.preprocessing.size == run.config.img_size == run.feed.whole.train_size.side == 24
     assert [str(choice) for choice in run.choices] == ["--img-size 24: so (a test)"]

@@ -6,6 +6,7 @@ import pytest
 from accelerate import Accelerator
 
 from botzoo.data.loader import PREFETCH
+from botzoo.models.preprocessing import Size
 from botzoo.options.config import EngineConfig, TrainConfig
 from botzoo.training.distributed import SHARED_MEMORY, worker_count
 
@@ -20,6 +21,6 @@ BATCH = 96 * 224 * 224 * 3
 def test_workers_never_fill_the_shared_memory(free: int, ranks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
-    workers = worker_count(TrainConfig(engine=EngineConfig(workers=8)), Accelerator(cpu=True), 96, 224)
+    workers = worker_count(TrainConfig(engine=EngineConfig(workers=8)), Accelerator(cpu=True), 96, Size.of(224))
     assert ranks * workers * PREFETCH * BATCH <= free
     assert workers == 8 or ranks * (workers + 1) * (PREFETCH + 2) * BATCH > free

@@ -49,9 +49,15 @@ def pixels_of(picture: Picture) -> NDArray[np.uint8]:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def each_band(picture: Picture, change: Callable[[Image.Image], Image.Image | NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return what ``change`` makes of a picture, or of each channel of ``Bands`` as one of mode "L": uint8 (H, W, C)."""
+def each_band(
+    picture: Picture, change: Callable[[Image.Image, int | None], Image.Image | NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Return what ``change`` makes of a picture, or of each channel of ``Bands`` as one of mode "L": uint8 (H, W, C).
+
+    It is also given the channel, None for a whole picture.
+    """
     if isinstance(picture, Bands):
-        return np.concatenate([each_band(band, change) for band in picture.bands], -1)
-    changed = np.asarray(change(picture))
+        changed_bands = [np.asarray(change(band, k)) for k, band in enumerate(picture.bands)]
+        return np.concatenate([band[:, :, None] if band.ndim == 2 else band for band in changed_bands], -1)
+    changed = np.asarray(change(picture, None))
     return changed[:, :, None] if changed.ndim == 2 else changed

@@ -92,7 +92,7 @@ def eval_result(record: RunRecord, metric: str, name: str, value: float, interva
         dataset_name=data["title"],
         dataset_split=data["split_names"][split],
         metric_type=metric,
-        metric_name=f"{name} at {record.size} px",  # else the Hub would merge those of several sizes
+        metric_name=f"{name} at {record.size.px}",  # else the Hub would merge those of several sizes
         metric_value=round(value, 3),
         metric_args={
             "images": len(record.evaluation),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from botzoo.models.licence import forbids_commerce, inherited_license
+from botzoo.models.preprocessing import Size
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, Reading, needs_botzoo, usage_code
@@ -35,7 +36,7 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
     yield f"# {escaped(record.facts['name'])}"
     yield (
         f"{kind}: {code(network['architecture'])} ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
-        f"It takes {_images(record)} at {record.size} x {record.size} pixels and {does}: {some}{rest}."
+        f"It takes {_images(record)} at {record.size} pixels and {does}: {some}{rest}."
     )
     yield f"It is for images like those it learned from, and a start for fine-tuning on others. It is not for {harm}."
 
@@ -113,7 +114,8 @@ def _data_name(record: RunRecord) -> str:
 def conditions(record: RunRecord) -> str:
     """Return how images were prepared for the figures, and in which arithmetic."""
     p = record.facts["input"]
-    crop = f"One {p['crop_mode']} crop at {p['size']} px after resizing ({p['interpolation']}, crop {p['crop_pct']:g})"
+    seen = {"squash": "squashed image", "border": "padded image"}.get(p["crop_mode"], "center crop")
+    crop = f"One {seen} at {record.size.px} after resizing ({p['interpolation']}, crop {p['crop_pct']:g})"
     return f"{crop}, in {record.facts['precision']['name']}"
 
 
@@ -172,7 +174,7 @@ def training(record: RunRecord) -> Iterator[str]:
         yield (
             f"It learned from a teacher too (distillation, T = {constants.temperature:g}, weight {constants.weight:g}): "
             f"{code(_short(teacher['name']))} ({teacher['parameters']:,} parameters, {licensed}), which answered to the same "
-            f"images at {teacher['size']} px. SHA-256 of its tensors: `{teacher['sha256']}`."
+            f"images at {Size.of(teacher['size']).px}. SHA-256 of its tensors: `{teacher['sha256']}`."
         )
     if (soup := record.soup) is not None:
         tried = ", ".join(str(trial.epochs[-1]) for trial in soup.trials)

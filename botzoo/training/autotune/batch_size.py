@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 
 from botzoo.data.order import Order
 from botzoo.errors import ConfigError
+from botzoo.models.preprocessing import Size
 from botzoo.options.choices import Choice
 from botzoo.training.autotune.memory import available_memory
 from botzoo.training.callbacks import Callback
@@ -95,19 +96,19 @@ def largest_fitting(limit: int, needed: Callable[[int], int], room: int) -> int:
     return images
 
 
-def fit_memory(trainer: Trainer, order: Order, size: int) -> Order:
-    """On a GPU, halve the micro-batch until one of images ``size`` pixels wide fits on all; elsewhere leave it."""
+def fit_memory(trainer: Trainer, order: Order, size: Size) -> Order:
+    """On a GPU, halve the micro-batch until one of images of this ``size`` fits on all; elsewhere leave it."""
     if trainer.accelerator.device.type != "cuda":
         return order
     fits = largest_micro_batch(trainer, order.micro_batch, size, partial(log.info, "%-10s %s", "memory"))
     return replace(order, accumulate=order.batch_size // (order.world_size * fits))
 
 
-def largest_micro_batch(trainer: Trainer, largest: int, size: int, say: Callable[[str], None]) -> int:
+def largest_micro_batch(trainer: Trainer, largest: int, size: Size, say: Callable[[str], None]) -> int:
     """Return the largest divisor of ``largest``, at each try at most half the last, that all GPUs have the memory for.
 
     Args:
-        trainer: runs one pass over so many images, ``size`` pixels wide, which leaves no trace.
+        trainer: runs one pass over so many images of this ``size``, which leaves no trace.
         largest: micro-batch to begin with, >= 1.
         say: is told of each halving.
 
@@ -117,7 +118,7 @@ def largest_micro_batch(trainer: Trainer, largest: int, size: int, say: Callable
     accelerator, generator = trainer.accelerator, torch.Generator().manual_seed(0)
 
     def fits(micro: int) -> bool:
-        pixels = torch.randint(0, 256, (micro, size, size, 3), dtype=torch.uint8, generator=generator)
+        pixels = torch.randint(0, 256, (micro, *size, 3), dtype=torch.uint8, generator=generator)
         try:
             trainer.probe((pixels.permute(0, 3, 1, 2), trainer.objective.labels_of(micro)))
         except torch.OutOfMemoryError:

@@ -155,7 +155,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     }
     if (teacher := run.teacher) is not None:
         parameters, license = count_parameters(teacher.model)[0], teacher.start.license
-        facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size}
+        facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size.side}
     written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
     facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():

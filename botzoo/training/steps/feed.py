@@ -10,9 +10,12 @@ from botzoo.data.augment import make_augment
 from botzoo.data.loader import Batch, LoadedSplit
 from botzoo.data.order import Order
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform, Transform
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.options.config import AugmentConfig
 from botzoo.util.text import epochs_words
+
+FITTED = {"center": "", "squash": ", images squashed to it", "border": ", images padded to its shape"}
+"""What is done to images of another shape than the input's, by the crop mode."""
 
 
 class Feed(Protocol):
@@ -39,7 +42,7 @@ class ImageFeed:
     Attributes:
         images: by role.
         preprocessing: how the network wants its input.
-        train_size, later_size: sides of the training crops of the first and the last epochs, in pixels.
+        train_size, later_size: of the training crops of the first and the last epochs.
         small_epochs: how many epochs are of ``train_size`` (progressive resizing), None for all.
         crop_min: smallest area of the random crop, as a share of the image.
         hflip: probability of a horizontal flip.
@@ -52,8 +55,8 @@ class ImageFeed:
 
     images: Mapping[str, LoadedSplit]
     preprocessing: Preprocessing
-    train_size: int
-    later_size: int
+    train_size: Size
+    later_size: Size
     small_epochs: int | None
     crop_min: float
     hflip: float
@@ -70,18 +73,25 @@ class ImageFeed:
         return self
 
     @property
-    def largest_size(self) -> int:
-        """Side of the largest training crops of any epoch, in pixels."""
+    def largest_size(self) -> Size:
+        """Of the largest training crops of any epoch."""
         return max(self.train_size, self.later_size)
 
-    def transform(self, size: int) -> Transform:
-        """Return the augmentation of training images, which end ``size`` pixels wide."""
+    def transform(self, size: Size) -> Transform:
+        """Return the augmentation of training images, which end in this ``size``."""
         if self.own_transform is not None:
             return self.own_transform
-        augment = make_augment(self.augment, size, self.preprocessing.mean)
-        interpolation = self.preprocessing.interpolation
+        p = self.preprocessing
         return TrainTransform(
-            size, interpolation, self.crop_min, self.hflip, self.seed, paper=self.paper, augment=augment
+            size.side,
+            p.interpolation,
+            self.crop_min,
+            self.hflip,
+            self.seed,
+            paper=self.paper,
+            augment=make_augment(self.augment, min(size), p.mean),
+            crop_mode=p.crop_mode,
+            fill=p.fill,
         )
 
     def train_batches(self, order: Order, first: int, last: int) -> Iterator[list[Batch]]:
@@ -104,11 +114,12 @@ class ImageFeed:
 
     def describe(self) -> str:
         """Say how images are prepared, for the plan."""
-        size = self.preprocessing.size
+        size = self.preprocessing.shape
+        shown = f"{size} px{FITTED[self.preprocessing.crop_mode]}"
         if self.own_transform is not None:
-            return f"{size} x {size} px; training images pass a transform of one's own"
+            return f"{shown}; training images pass a transform of one's own"
         when = f" in the first {epochs_words(self.small_epochs)}" if self.small_epochs is not None else ""
-        smaller = f", trained at {self.train_size} px{when}" if self.train_size != size else ""
+        smaller = f", trained at {self.train_size.px}{when}" if self.train_size != size else ""
         crop = f"random crops of {self.crop_min:.0%} to 100%" if self.crop_min < 1 else "whole images"
         more = [name if value is True else f"{name} {value:g}" for name, value in vars(self.augment).items() if value]
-        return ", ".join([f"{size} x {size} px{smaller}; {crop}", f"flipped with probability {self.hflip:g}", *more])
+        return ", ".join([f"{shown}{smaller}; {crop}", f"flipped with probability {self.hflip:g}", *more])

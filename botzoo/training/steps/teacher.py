@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
 from botzoo.models.create import Network, Start, create_model
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.training.distributed import same_everywhere
 from botzoo.util.hub import the_hub
 from botzoo.util.text import counted
@@ -25,14 +25,14 @@ class Teacher:
 
     Attributes:
         start: where its weights are from and their licence.
-        size: side of its input in pixels; the student's images are brought to it.
+        size: of its input in pixels; the student's images are brought to it.
         scale, shift: from the student's normalisation to its own, float32, shape (1, C, 1, 1).
         sha256: of its parameters and buffers, in hexadecimal.
     """
 
     model: nn.Module
     start: Start
-    size: int
+    size: Size
     scale: Tensor
     shift: Tensor
     sha256: str
@@ -42,8 +42,8 @@ class Teacher:
     def __call__(self, images: Tensor) -> Tensor:
         """Return the logits, (N, K), without a graph, of the student's normalised input, float32 (N, C, H, W)."""
         images = images * self.scale + self.shift
-        if images.shape[-1] != self.size:
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear")
+        if tuple(images.shape[-2:]) != self.size:
+            images = F.interpolate(images, tuple(self.size), mode="bilinear")
         with self.accelerator.autocast():
             logits: Tensor = self.model(images)
         return logits
@@ -58,20 +58,21 @@ def make_teacher(
     name: str,
     class_names: tuple[str, ...],
     student: Preprocessing,
-    crop: int,
+    crop: Size,
     accelerator: Accelerator,
     memory_format: torch.memory_format = torch.channels_last,
 ) -> Teacher:
     """Create the teacher ``name`` with its own weights, all of which must fit.
 
-    It sees the student's images at its own input's size where that is larger than the training crops, enlarged; else as
-    they are. Normalisation is affine, and so commutes with mixing: the student's mixed images need only be normalised anew.
+    It sees the student's images at its own input's size where that is larger than the training crops and of their shape,
+    enlarged; else as they are. Normalisation is affine, and so commutes with mixing: the student's mixed images need only be
+    normalised anew.
 
     Args:
         name: a name or name.tag of timm, ``hf-hub:owner/name``, ``local-dir:PATH`` or the folder of a finished run.
         class_names: the student's classes, which must be the teacher's, in their order.
         student: how the student's images are normalised.
-        crop: side of its training crops in pixels.
+        crop: size of its training crops.
 
     Raises:
         ConfigError: its classes or the size of its input are not the student's.
@@ -92,10 +93,13 @@ def make_teacher(
         )
     sha256 = fingerprint(model)
     same_everywhere(accelerator, sha256, "teachers", f"--distillation {name}")
-    if preprocessing.fixed_size and preprocessing.size < crop:
+    own = preprocessing.shape
+    same_shape = own.height * crop.width == own.width * crop.height
+    size = own if same_shape and own.area > crop.area else crop
+    if preprocessing.fixed_size and size != own:
         raise ConfigError(
-            f"The teacher {name} takes images of {preprocessing.size} px only, and the student trains on {crop} px: give a "
-            f"teacher for {crop} px or more, or --img-size {preprocessing.size}."
+            f"The teacher {name} takes images of {own.px} only, and the student trains on {crop.px}: give a "
+            f"teacher for {crop.px} or more, or --img-size {own.typed}."
         )
     model = model.eval().requires_grad_(False)
     model = model.to(accelerator.device, memory_format=memory_format)  # type: ignore[call-overload]
@@ -105,7 +109,7 @@ def make_teacher(
         for values in (student.mean, student.std, preprocessing.mean, preprocessing.std)
     )
     scale, shift = ((x / to_std).float().to(accelerator.device) for x in (std, mean - to_mean))
-    teacher = Teacher(model, network.start, max(preprocessing.size, crop), scale, shift, sha256, accelerator)
+    teacher = Teacher(model, network.start, size, scale, shift, sha256, accelerator)
     _check_answer(name, teacher, crop, len(class_names))
     return teacher
 
@@ -173,13 +177,13 @@ def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ..
             raise ConfigError(f"{differs}; names and order must be the same: {how}.")
 
 
-def _check_answer(name: str, teacher: Teacher, crop: int, num_classes: int) -> None:
+def _check_answer(name: str, teacher: Teacher, crop: Size, num_classes: int) -> None:
     """Raise unless the teacher answers an image of ``crop`` pixels with finite logits."""
     try:
-        logits = teacher(torch.zeros(1, teacher.scale.shape[1], crop, crop, device=teacher.scale.device))
+        logits = teacher(torch.zeros(1, teacher.scale.shape[1], *crop, device=teacher.scale.device))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
-            f"The teacher {name} does not take images of {teacher.size} x {teacher.size} px "
+            f"The teacher {name} does not take images of {teacher.size} px "
             f"({next(iter(str(error).splitlines()), 'it fails')}): give another teacher, or another --img-size."
         ) from error
     # Now, or hours of distillation would follow a teacher that answers NaN.

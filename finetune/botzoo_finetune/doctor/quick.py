@@ -114,7 +114,7 @@ def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
 
     Args:
         shapes: (N, 2), height and width in pixels, all > 0.
-        side: of the network's square input.
+        side: the shorter one of the network's input.
     """
     if not len(shapes):
         return []

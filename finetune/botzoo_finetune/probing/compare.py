@@ -9,6 +9,7 @@ from accelerate import PartialState
 
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.cost import count_macs, count_parameters
+from botzoo.models.preprocessing import Side, Size
 from botzoo.training.distributed import from_main
 from botzoo.training.setup import set_up
 from botzoo.training.state import Own
@@ -33,7 +34,7 @@ class Row:
         images_per_second: that the network without its classifier takes here, one process, in evaluation mode.
         parameters: of the whole network, with a classifier for these classes.
         macs: multiply-adds for one image.
-        size: side of its input in pixels.
+        size: side of its input in pixels, or height and width.
     """
 
     model: str
@@ -44,7 +45,7 @@ class Row:
     images_per_second: float
     parameters: int
     macs: int
-    size: int
+    size: Side
 
 
 def compare(config: FinetuneConfig, models: str, own: Own | None = None) -> list[Row]:
@@ -91,7 +92,7 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     """Probe one network, and measure what it costs."""
     run = set_up(unmeasured(config), own=own)
     look = reported(run)
-    seen, size = look.probe.evaluation, run.preprocessing.size
+    seen, size = look.probe.evaluation, run.preprocessing.shape
     return Row(
         config.model,
         top1=seen.top1,
@@ -101,7 +102,7 @@ def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
         images_per_second=from_main(run.accelerator, lambda: Extractor(run).images_per_second()),
         parameters=count_parameters(run.model)[0],
         macs=count_macs(run.model, size, run.preprocessing.channels),
-        size=size,
+        size=size.side,
     )
 
 
@@ -111,7 +112,7 @@ def ranking(rows: Sequence[Row]) -> Iterator[str]:
     cells = []
     for row in rows:
         figures = row.model, f"{row.top1:.2f} %", "{:.2f} to {:.2f}".format(*row.interval), f"{row.seconds:.1f}"
-        size = f"{row.parameters / 1e6:.1f} M", f"{row.macs / 1e9:.2f} G", f"{row.size} px"
+        size = f"{row.parameters / 1e6:.1f} M", f"{row.macs / 1e9:.2f} G", Size.of(row.size).px
         cells.append((*figures, f"{row.images_per_second:.0f}", *size))
     yield from under("ranking", table([head, *cells]))
     best, others = rows[0], [row.model for row in rows[1:] if row.interval[1] >= rows[0].top1]

@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
+import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from botzoo.results.summary import class_table
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
-from botzoo.training.plan import input_lines
+from botzoo.training.plan import fit_lines, input_lines
 from botzoo.training.recording.folder import check_output
 from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
@@ -102,7 +103,8 @@ class Look:
         pairs = [(self._extract(role), self.run.images[role]) for role in LOOKED_AT]
         if probes.all_alike(pairs[0][0]):
             seen = f"the {len(pairs[0][0]):,} training images that {self.run.network.architecture} has looked at"
-            why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones."
+            why = "are all alike to it, so it cannot learn to tell them apart: look at the files; --check lists equal ones"
+            why += "".join(f" ({line.partition(': ')[2]})" for line in fit_lines(self.run)) + "."
             raise DataError(f"{self.run.data.name}: {seen} {why}")
         return tuple(part for rows, images in pairs for part in (rows, images.labels))  # type: ignore[return-value]
 
@@ -148,7 +150,7 @@ def facts(draft: Draft) -> auto.Facts:
         smallest=int(counts.min()),
         largest=int(counts.max()),
         side=_side(images),
-        input_side=draft.network.preprocessing.size,
+        input_side=math.sqrt(draft.network.preprocessing.shape.area),
         mirrored=draft.data.mirrored,
         probe=None if several or no_probe(draft) is not None else Look(in_part(draft)).probe.evaluation.top1,
         gpu=draft.accelerator.device.type != "cpu",
@@ -173,10 +175,10 @@ def _has_batch_norm(model: nn.Module) -> bool:
 RunT = TypeVar("RunT", Draft, Run)
 
 
-def in_part(run: RunT) -> RunT:
+def in_part(run: RunT, looked_at: Mapping[str, int] = LOOKED_AT) -> RunT:
     """Return a run on some of its images, those of each class in proportion: enough for a first look, and soon seen."""
     images = {}
-    for role, most in LOOKED_AT.items():
+    for role, most in looked_at.items():
         whole = run.images[role]
         assert isinstance(whole, Images)
         labels: Any = whole.labels
@@ -207,10 +209,13 @@ class ChooseForData(Callback):
 
     def _smaller_input(self, draft: Draft) -> Choice | None:
         config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
+        own, smaller = preprocessing.shape, preprocessing.train_size(auto.SMALLER)
         if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
             return None
+        if own.oblong:  # somebody chose that for images of such a shape
+            return None
         assert isinstance(images, Images)
-        sizes = _side(images), preprocessing.size, preprocessing.train_size(auto.SMALLER)
+        sizes = _side(images), own.height, smaller.height
         if auto.smaller_input(*sizes, in_time=0) is None:
             return None
         seconds = seconds_of(config.budget)
@@ -281,7 +286,7 @@ def lines(look: Look) -> Iterator[str]:
     width = len(probe.linear.weight[0])
     what = f"{network.architecture} from {network.start.source}, frozen: {width:,} features"
     yield from under("model", [what, *network.start.notes])
-    yield from under("input", input_lines(network))
+    yield from under("input", [*input_lines(network), *fit_lines(run)])
     fit = f"linear classifier of {counted(probe.images, 'training image')} (logistic regression, C {probe.strength:g}, {how})"
     near = f"its {counted(seen.neighbours, 'nearest training image')} alone: {seen.knn_top1:.2f} %"
     error = f"expected calibration error {100 * probe.calibration_error:.1f} %"

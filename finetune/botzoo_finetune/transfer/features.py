@@ -66,7 +66,7 @@ class View:
         self.transform, self.number, self.name = transform, number, f"{name} {number}"
 
     def __call__(self, image: Picture, key: Key) -> Pixels:
-        """Return uint8 pixels of shape (size, size, C)."""
+        """Return uint8 pixels of shape (H, W, C), those of the input."""
         return self.transform(image, (self.number, key[1]))
 
     def colour(self, key: Key) -> tuple[float, ...]:
@@ -85,7 +85,7 @@ class Extractor:
         self.memory_format = torch.channels_last if run.config.engine.channels_last else torch.contiguous_format
         # Images at a time on a GPU: evaluation takes twice those of training, which a draft does not know yet.
         self.most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
-        self.workers = worker_count(run.config, run.accelerator, self.batch_size, run.network.preprocessing.size)
+        self.workers = worker_count(run.config, run.accelerator, self.batch_size, run.network.preprocessing.shape)
 
     def __call__(self, role: str, view: View | None = None) -> Features:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.
@@ -153,11 +153,11 @@ class Extractor:
     @cached_property
     def _body(self) -> nn.Module:
         """The network without its classifier, in evaluation mode, BatchNorm folded where that leaves it as it is."""
-        size = self.network.preprocessing.size
+        size = self.network.preprocessing.shape
         # Of a copy: folding changes weights, and those of the network are to be trained.
         body = Body(copy.deepcopy(self.network.model)).eval().requires_grad_(False)
         channels, device = self.network.preprocessing.channels, self.accelerator.device
-        image = torch.zeros(1, channels, size, size, dtype=torch.uint8, device=device)
+        image = torch.zeros(1, channels, *size, dtype=torch.uint8, device=device)
         return fold_batch_norm(body, self._normalised(image))[0]
 
     def _normalised(self, images: Tensor) -> Tensor:
@@ -166,8 +166,8 @@ class Extractor:
     @torch.no_grad()
     def images_per_second(self, batch: int = 32, times: int = 3) -> float:
         """Measure how many images the body takes in a second, on random pixels, the first pass left out."""
-        device, size = self.accelerator.device, self.network.preprocessing.size
-        shape = batch, self.network.preprocessing.channels, size, size
+        device, size = self.accelerator.device, self.network.preprocessing.shape
+        shape = batch, self.network.preprocessing.channels, *size
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
         began = 0.0
         for k in range(times + 1):
@@ -188,7 +188,7 @@ class Extractor:
     @property
     def batch_size(self) -> int:
         """Images that pass the network together, at least 32: on a GPU twice as many as in training, or ``PIXELS_ON_GPU``."""
-        area = self.network.preprocessing.size**2
+        area = self.network.preprocessing.shape.area
         if self.accelerator.device.type == "cpu":
             return min(max(32, PIXELS // area), 128)
         return max(32, min(self.most, PIXELS_ON_GPU // area))
@@ -210,7 +210,7 @@ class Extractor:
             done += len(batch)
 
     def _pixels(self, images: Images, view: View | None) -> Iterator[Tensor]:
-        """Yield the images in batches, uint8 (N, C, size, size), made ready while the network is at work on the last ones."""
+        """Yield the images in batches, uint8 (N, C, H, W), made ready while the network is at work on the last ones."""
         preprocessing, size, pin = self.network.preprocessing, self.batch_size, self.accelerator.device.type == "cuda"
         if view is not None or preprocessing.crop_mode != "center":
             transform = view or EvalTransform(preprocessing)

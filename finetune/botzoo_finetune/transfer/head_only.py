@@ -21,7 +21,7 @@ from botzoo.options.config import AugmentConfig
 from botzoo.options.facts import Need, in_use
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
-from botzoo.training.steps.feed import ImageFeed
+from botzoo.training.steps.feed import FITTED, ImageFeed
 from botzoo.training.steps.trainer import Trainer
 from botzoo.util.text import counted
 from botzoo_finetune.probing.probe import linear_classifier
@@ -86,17 +86,15 @@ class FeatureFeed:
 
     def describe(self) -> str:
         """Say what the classifier is trained on, for the plan."""
-        size, others = (
-            self.whole.preprocessing.size,
-            f", {counted(self.views - 1, 'augmented view')}" if self.views > 1 else "",
-        )
-        return f"features of each image at {size} x {size} px{others}, computed once and kept (--views)"
+        others = f", {counted(self.views - 1, 'augmented view')}" if self.views > 1 else ""
+        size, fitted = self.whole.preprocessing.shape, FITTED[self.whole.preprocessing.crop_mode]
+        return f"features of each image at {size} px{fitted}{others}, computed once and kept (--views)"
 
     def features(self, role: str, number: int = 0) -> Features:
         """Return the features of a view of a split; held, or each epoch would compute those that the disk does not keep."""
         if (role, number) not in self._held:
-            feed, size = self.whole, self.whole.preprocessing.size
-            name = f"{size} {feed.crop_min} {feed.hflip} {feed.seed} {feed.augment}"
+            feed, size = self.whole, self.whole.preprocessing.shape
+            name = f"{size.side} {feed.crop_min} {feed.hflip} {feed.seed} {feed.augment}"
             view = View(feed.transform(size), number, name) if number else None
             self._held[role, number] = self.extract(role, view)
         return self._held[role, number]
@@ -169,9 +167,9 @@ def in_parts(order: Order, most: int) -> Order:
 @torch.no_grad()
 def is_last(run: Run, layer: nn.Linear) -> bool:
     """Tell whether the network's answer is its classifier's answer to its pooled features, and nothing comes after."""
-    model, size = run.model.eval(), run.preprocessing.size
+    model, size = run.model.eval(), run.preprocessing.shape
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2, run.preprocessing.channels, size, size), dtype=torch.uint8, generator=generator)
+    pixels = torch.randint(0, 256, (2, run.preprocessing.channels, *size), dtype=torch.uint8, generator=generator)
     images = run.trainer.normalise(pixels.to(run.accelerator.device))
     features = Body(model)(images)
     fits: bool = features.shape == (2, layer.in_features)

@@ -25,7 +25,7 @@ TOGETHER = 32 << 20  # bytes of decoded images that are resized together, at mos
 
 
 def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocessing) -> Tensor:
-    """Return images [first, last) resized and cropped as evaluation does: uint8 (N, C, size, size), channels last in memory.
+    """Return images [first, last) resized and cropped as evaluation does: uint8 (N, C, H, W), channels last in memory.
 
     The ``crop_mode`` of ``preprocessing`` is "center".
 
@@ -44,14 +44,22 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
 
 def _fitted(pixels: Pixels, preprocessing: Preprocessing) -> Tensor:
     """Resize images (N, H, W, C) so that the centre crop is the wanted share of the shorter side, and crop."""
-    left, top, right, lower = middle_box(pixels.shape[2], pixels.shape[1])
+    left, top, right, lower = middle_box(pixels.shape[2], pixels.shape[1], preprocessing.shape)
     batch = torch.from_numpy(pixels[:, top:lower, left:right]).permute(0, 3, 1, 2)
-    shorter, size = int(preprocessing.size / preprocessing.crop_pct), preprocessing.size
-    height, width = (int(shorter * side / min(batch.shape[2:])) for side in batch.shape[2:])
+    height, width = covering(batch.shape[2], batch.shape[3], preprocessing)
     if (height, width) != batch.shape[2:]:
         mode = preprocessing.interpolation
         batch = interpolate(batch, (height, width), mode=mode, align_corners=False, antialias=True)
-    return center_crop(batch, [size, size]).contiguous(memory_format=torch.channels_last)
+    return center_crop(batch, [*preprocessing.shape]).contiguous(memory_format=torch.channels_last)
+
+
+def covering(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return what timm resizes an image to before it takes the centre crop, (height, width) in pixels."""
+    frame = [int(side / preprocessing.crop_pct) for side in preprocessing.shape]
+    if frame[0] == frame[1]:  # as torchvision rounds it
+        return int(frame[0] * height / min(height, width)), int(frame[0] * width / min(height, width))
+    ratio = min(height / frame[0], width / frame[1])
+    return round(height / ratio), round(width / ratio)
 
 
 def ahead(work: Callable[[int], T], count: int, threads: int) -> Iterator[T]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from botzoo.data.order import Order
 from botzoo.errors import ConfigError
+from botzoo.models.preprocessing import Size
 from botzoo.options.facts import with_values
 from botzoo.training.autotune import speed
 from botzoo.training.setup import set_up
@@ -89,7 +90,7 @@ def test_the_whole_network_is_evaluated_on_no_more_images_at_once_than_gave_feat
 
 def feed_of(extract: Callable[..., Any], views: int, labels: Any) -> FeatureFeed:
     """Return a feed whose images have nothing but a size."""
-    size = SimpleNamespace(size=32)
+    size = SimpleNamespace(shape=Size.of(32))
     images = SimpleNamespace(preprocessing=size, transform=str, crop_min=1.0, hflip=0.5, seed=0, augment=None)
     return FeatureFeed(images, extract, {"train": labels, "validation": labels}, views)  # type: ignore[arg-type]
 

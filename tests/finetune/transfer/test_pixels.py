@@ -12,7 +12,7 @@ from PIL import Image
 from botzoo.data.images import Images, read_images
 from botzoo.data.sources.base import Split
 from botzoo.data.transforms import EvalTransform
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Side
 from botzoo_finetune.transfer import pixels
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
@@ -29,10 +29,11 @@ def read(shapes: list[tuple[int, int]]) -> Images:
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crop_pct", [1.0, 0.875])
 @pytest.mark.parametrize("shapes", [SHAPES, [(32, 32)] * 5, [(90, 50)] * 5], ids=["mixed", "small", "large"])
+@pytest.mark.parametrize("side", [40, (24, 80)])
 def test_pixels_are_those_of_timms_transform(
-    shapes: list[tuple[int, int]], crop_pct: float, interpolation: str
+    side: Side, shapes: list[tuple[int, int]], crop_pct: float, interpolation: str
 ) -> None:
-    images, preprocessing = read(shapes), Preprocessing(40, (0.5,) * 3, (0.2,) * 3, crop_pct, interpolation)
+    images, preprocessing = read(shapes), Preprocessing(side, (0.5,) * 3, (0.2,) * 3, crop_pct, interpolation)
     transform = EvalTransform(preprocessing)
     expected = np.stack([transform(images.image(i), (0, i)) for i in range(len(images))]).astype(int)
     found = eval_pixels(images, 0, len(images), preprocessing)

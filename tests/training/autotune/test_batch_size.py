@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from botzoo.errors import ConfigError
+from botzoo.models.preprocessing import Size
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import AblateConfig, TrainConfig
 from botzoo.training.autotune import batch_size
@@ -88,7 +89,7 @@ def test_on_a_gpu_a_step_of_each_size_is_tried(many: Path, monkeypatch: pytest.M
             raise torch.OutOfMemoryError
 
     monkeypatch.setattr(Trainer, "probe", probe)
-    assert largest_micro_batch(run.trainer, 32, 64, lambda text: None) == 4
+    assert largest_micro_batch(run.trainer, 32, Size.of(64), lambda text: None) == 4
     assert tried == [32, 16, 8, 4]
 
 

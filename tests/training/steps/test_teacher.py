@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.tasks.objective import mix
 from botzoo.training.steps.teacher import Teacher, fingerprint, make_teacher
 from botzoo.util.private import reset_precision
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(name: str | Path, crop: int = 32, names: tuple[str, ...] = NAMES, student: Preprocessing = STUDENT) -> Teacher:
     name = name if isinstance(name, str) else f"local-dir:{name}"
     reset_precision()  # a run before this one may have chosen another precision
-    return make_teacher(name, names, student, crop, Accelerator(cpu=True, mixed_precision="no"))
+    return make_teacher(name, names, student, Size.of(crop), Accelerator(cpu=True, mixed_precision="no"))
 
 
 def pixels(size: int = 32, n: int = 4) -> Tensor:
@@ -89,7 +89,7 @@ def test_smaller_crops_are_enlarged_to_its_own_size(folder: Path) -> None:
     teacher.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     grey = torch.full((2, 3, 16, 16), 100, dtype=torch.uint8)
     teacher(STUDENT.normalise(grey))
-    assert (teacher.size, seen[0].shape) == (32, (2, 3, 32, 32))
+    assert (teacher.size.side, seen[0].shape) == (32, (2, 3, 32, 32))
     expected = own(folder).normalise(torch.full((2, 3, 32, 32), 100, dtype=torch.uint8))
     torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-4)
 
@@ -97,7 +97,7 @@ def test_smaller_crops_are_enlarged_to_its_own_size(folder: Path) -> None:
 def test_larger_crops_are_seen_as_they_are(folder: Path) -> None:
     teacher = make(folder, crop=64)
     expected = answers(folder, own(folder).normalise(pixels(64)))
-    assert teacher.size == 64
+    assert teacher.size.side == 64
     torch.testing.assert_close(teacher(STUDENT.normalise(pixels(64))), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -150,7 +150,7 @@ def test_the_packaged_weights_can_teach() -> None:
     from botzoo.models.pretrained import EMBEDDED, WEIGHTS
 
     teacher = make(EMBEDDED, 64, tuple(WEIGHTS[EMBEDDED].beside["label_names"]))
-    assert (teacher.start.source, teacher.start.license, teacher.size) == (EMBEDDED, "apache-2.0", 64)
+    assert (teacher.start.source, teacher.start.license, teacher.size.side) == (EMBEDDED, "apache-2.0", 64)
 
 
 def test_a_folder_of_a_run_is_the_model_in_it(folder: Path, tmp_path: Path) -> None:
@@ -199,12 +199,12 @@ def test_other_classes_or_another_order_are_refused(names: tuple[str, ...], said
 
 def test_classes_without_names_are_taken_on_trust(folder: Path, tmp_path: Path) -> None:
     nameless = edited(folder, tmp_path / "nameless", lambda config: config.pop("label_names"))
-    assert make(nameless, names=("ant", "bee", "cat")).size == 32
+    assert make(nameless, names=("ant", "bee", "cat")).size.side == 32
 
 
 def test_a_smaller_fixed_input_is_refused(tmp_path: Path) -> None:
     vit = write_teacher(tmp_path, "test_vit")
-    assert make(vit, crop=16).size == 32
+    assert make(vit, crop=16).size.side == 32
     refused(ConfigError, "takes images of 32 px only", "trains on 48 px", "--img-size 32", name=vit, crop=48)
 
 

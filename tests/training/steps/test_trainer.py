@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from botzoo.errors import ConfigError
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.tasks.classification import Evaluation
 from botzoo.tasks.objective import Objective
 from botzoo.training.autotune.batch_size import largest_micro_batch
@@ -178,7 +178,7 @@ def micro_batch_for(room: int, largest: int, say: Callable[[str], None] = lambda
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     trainer.probe = probe  # type: ignore[method-assign]
-    return largest_micro_batch(trainer, largest, 8, say)
+    return largest_micro_batch(trainer, largest, Size.of(8), say)
 
 
 def test_micro_batches_are_halved_until_they_fit() -> None:
