@@ -52,7 +52,7 @@ def train(
     Args:
         data: what --dataset takes (a folder, a Hub id, a short name), or the data itself: a ``datasets.Dataset`` or
             ``DatasetDict``, a torch Dataset of (image, label), a pair (images, labels), a pandas DataFrame, or a dict of
-            splits of these; see ``botzoo.data.sources.memory.in_memory``.
+            splits of these; see ``botzoo.sources.memory.in_memory``.
         recipe: name of a recipe, or a YAML file; it sets the defaults of the other options.
         model: what --model takes, or a network of your own that returns logits (N, K).
         callbacks: see ``botzoo.training.callbacks.Callback``.

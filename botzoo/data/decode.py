@@ -15,12 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
-from botzoo.data.pixels.arrays import NPY, as_picture_shape, open_npy, open_tiff
-from botzoo.data.pixels.bands import Bands, Picture
-from botzoo.data.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
-from botzoo.data.sources.base import Encoded
-from botzoo.data.sources.files import read_file
 from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.pixels.arrays import NPY, as_picture_shape, open_npy, open_tiff
+from botzoo.pixels.bands import Bands, Picture
+from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
+from botzoo.sources.base import Encoded
+from botzoo.sources.files import read_file
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit warns from 89 million pixels on; ``most_pixels`` takes its place
 

@@ -24,13 +24,13 @@ from botzoo.data.decoded import Decoded, Index, Pixels, finish, is_kept, key_of,
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order, room_for
-from botzoo.data.pixels.bands import Picture, picture_of, pixels_of
-from botzoo.data.pixels.values import Extremes, is_deep, may_be_deep
-from botzoo.data.sources.base import Split
-from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.pixels.bands import Picture, picture_of, pixels_of
+from botzoo.pixels.values import Extremes, is_deep, may_be_deep
+from botzoo.sources.base import Split
+from botzoo.sources.files import read_file
 from botzoo.util.cache import DECODED, EXTREMES
 
 log = logging.getLogger("botzoo")

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
 from botzoo.data.parallel import Room, use_room
-from botzoo.data.sources.base import Labels
 from botzoo.data.transforms import Transform
 from botzoo.models.preprocessing import Decoding
+from botzoo.sources.base import Labels
 from botzoo.util.guard import ENDING
 
 PREFETCH = 4

@@ -22,9 +22,6 @@ from botzoo.data.images import (
     survey,
     unreadable,
 )
-from botzoo.data.pixels.values import Extremes, usual_range
-from botzoo.data.sources.base import ImageData, SourceOptions, Split
-from botzoo.data.sources.find import find_images
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
@@ -32,6 +29,9 @@ from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
 from botzoo.options.accepted import fold_of, splits_of
 from botzoo.options.config import DataConfig
+from botzoo.pixels.values import Extremes, usual_range
+from botzoo.sources.base import ImageData, SourceOptions, Split
+from botzoo.sources.find import find_images
 from botzoo.util.text import counted
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.groups import numbered
-from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import DataError
+from botzoo.sources.base import ImageData, Split
+from botzoo.sources.groups import numbered
 from botzoo.util.text import listing
 
 T = TypeVar("T")

@@ -26,9 +26,9 @@ from PIL import Image
 
 from botzoo.data.augment import Augment
 from botzoo.data.decoded import Pixels
-from botzoo.data.pixels.bands import Bands, Picture, each_band, pixels_of
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing, Side, Size
+from botzoo.pixels.bands import Bands, Picture, each_band, pixels_of
 from botzoo.tricks import paper_augment
 
 Key = tuple[int, ...]

@@ -11,7 +11,6 @@ from typing import Any
 import timm
 import yaml
 
-from botzoo.data.sources.hub import HUB_NAMES
 from botzoo.errors import CheckpointError, ConfigError, ModelError
 from botzoo.inference.load import address_of, advice_offline
 from botzoo.models.loading import model_folder
@@ -20,6 +19,7 @@ from botzoo.options.command import WORDS
 from botzoo.options.facts import without_machine
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
+from botzoo.sources.hub import HUB_NAMES
 from botzoo.util.files import free_name
 from botzoo.util.nested import flat
 

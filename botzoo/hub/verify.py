@@ -17,8 +17,6 @@ from typing import Any, Literal, NamedTuple
 
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
-from botzoo.data.sources.annotated import FOLDERS
-from botzoo.data.sources.files import inside
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
@@ -32,6 +30,8 @@ from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
 from botzoo.results.card.usage import HERE, needs_botzoo, possible_readings, usage_code
 from botzoo.results.report import checked, not_as_written, run_of
+from botzoo.sources.annotated import FOLDERS
+from botzoo.sources.files import inside
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from botzoo import __version__
 from botzoo.data.decode import decode, decoding
-from botzoo.data.pixels.bands import Picture
-from botzoo.data.sources.folders import files_in, is_image
-from botzoo.data.sources.layouts.archives import place_of
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.pixels.bands import Picture
+from botzoo.sources.folders import files_in, is_image
+from botzoo.sources.layouts.archives import place_of
 from botzoo.util.outgoing import squeezed, without_secrets
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
+from botzoo.sources.base import ImageData
 from botzoo.tasks.objective import Objective
 from botzoo.tasks.task import Answers, Headline
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import CheckpointError
+from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tasks.task import Task

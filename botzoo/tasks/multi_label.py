@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from botzoo.data.sources.base import ImageData, MultiHot
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
+from botzoo.sources.base import ImageData, MultiHot
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.tasks.task import Answers, Headline
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from botzoo.data.sources.base import ImageData
 from botzoo.options.config import TrainConfig
+from botzoo.sources.base import ImageData
 from botzoo.tasks.objective import Objective
 
 Answers = dict[str, NDArray[Any]]

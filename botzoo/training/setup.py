@@ -16,7 +16,6 @@ from torch import nn
 from botzoo.data import open as opening
 from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order, class_sampler
-from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import OwnTransform
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.create import Network, adopt, create_model
@@ -25,6 +24,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
+from botzoo.sources.base import ImageData
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from botzoo.data.images import Unreadable
 from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order
-from botzoo.data.sources.base import ImageData
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
+from botzoo.sources.base import ImageData
 from botzoo.tasks.task import Evaluation, Task
 from botzoo.training.recording.checkpoint import Progress
 from botzoo.training.recording.history import History
@@ -46,7 +46,7 @@ class Own:
     """Objects of a user's own, in the place of what options name; a run with them cannot be repeated from its folder alone.
 
     Attributes:
-        data: images in memory, of any kind that ``botzoo.data.sources.memory.in_memory`` takes.
+        data: images in memory, of any kind that ``botzoo.sources.memory.in_memory`` takes.
         labels: a DataFrame of the labels of images in a folder, or a dict of them by split.
         model: a network that returns logits (N, K).
         transform: makes pixels of a PIL image in training.

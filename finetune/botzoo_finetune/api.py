@@ -31,7 +31,7 @@ def finetune(
     Args:
         data: what --dataset takes (a folder, a Hub id, a short name), or the data itself: a ``datasets.Dataset`` or
             ``DatasetDict``, a torch Dataset of (image, label), a pair (images, labels), a pandas DataFrame, or a dict of
-            splits of these; see ``botzoo.data.sources.memory.in_memory``.
+            splits of these; see ``botzoo.sources.memory.in_memory``.
         model: what --model takes, or a network of your own that returns logits (N, K).
         callbacks: see ``botzoo.training.callbacks.Callback``.
         transform: makes pixels of a PIL image in training, in place of crop, flip and augmentation; see

@@ -30,8 +30,8 @@ from typing import Any
 from PIL import Image
 
 from botzoo.data.decode import decode
-from botzoo.data.sources.base import Split
-from botzoo.data.sources.find import find_images
+from botzoo.sources.base import Split
+from botzoo.sources.find import find_images
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 

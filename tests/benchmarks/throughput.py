@@ -37,11 +37,11 @@ from torch import nn
 import botzoo  # noqa: F401  (registers resnet18d_bot)
 from botzoo.data.images import read_images
 from botzoo.data.order import Order
-from botzoo.data.sources.base import Split
-from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import TrainTransform
 from botzoo.models.create import Start
 from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.sources.base import Split
+from botzoo.sources.find import find_images
 from botzoo.tasks.objective import Objective
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.steps.optimizer import make_optimizer, param_groups

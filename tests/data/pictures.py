@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.sources.base import Encoded, ImageData, SourceOptions, Split
-from botzoo.data.sources.find import find_images
 from botzoo.data.splits import with_validation
+from botzoo.sources.base import Encoded, ImageData, SourceOptions, Split
+from botzoo.sources.find import find_images
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -17,10 +17,10 @@ from torchvision.transforms import v2
 from botzoo.data.augment import Augment, Pixels, make_augment
 from botzoo.data.images import Images, read_images
 from botzoo.data.order import Order
-from botzoo.data.sources.base import Encoded, Split
 from botzoo.data.transforms import EvalTransform, TrainTransform, random_crop_box
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import AugmentConfig
+from botzoo.sources.base import Encoded, Split
 from botzoo.tricks.paper_augment import aspect_ratio
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
 

@@ -19,8 +19,8 @@ from botzoo.data import parallel
 from botzoo.data.decode import decode, decoding
 from botzoo.data.decoded import finish, is_kept
 from botzoo.data.images import read_images
-from botzoo.data.sources.base import Encoded
 from botzoo.errors import DataError
+from botzoo.sources.base import Encoded
 from botzoo.util.cache import DECODED
 from data.pictures import RED, encode, noise, open_images, pictures, split_of
 

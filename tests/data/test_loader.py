@@ -7,9 +7,9 @@ from torch import Tensor
 
 from botzoo.data.images import read_images
 from botzoo.data.order import Order
-from botzoo.data.sources.base import Encoded
 from botzoo.data.transforms import EvalTransform, ProgressiveResizing, TrainTransform
 from botzoo.models.preprocessing import Preprocessing
+from botzoo.sources.base import Encoded
 from data.pictures import IMAGENET, images, split_of
 
 

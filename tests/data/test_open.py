@@ -8,11 +8,11 @@ import pytest
 
 from botzoo.data.loader import LoadedSplit
 from botzoo.data.open import cut, find, read
-from botzoo.data.sources.base import ImageData
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import DataConfig
+from botzoo.sources.base import ImageData
 from data.pictures import IMAGENET, noise
 from data.streaming.made import write_tars
 

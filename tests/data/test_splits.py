@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.pictures import open_images
-from data.sources.made import refusal, write
+from sources.made import refusal, write
 
 
 def test_setting_aside_loses_and_doubles_no_image_and_depends_on_the_seed(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def followed(tmp_path: Path) -> Path:
         assert not (root / path).exists()
         (root / path).write_text(text, encoding="utf-8")
     edit(root / "botzoo/options/config.py", "    no_bias_decay: bool", f"{block('    cutout')}    no_bias_decay: bool")
-    find = root / "botzoo/data/sources/find.py"
-    edit(find, "\nSOURCES", "\nfrom botzoo.data.sources.array_files import ArrayFiles\nSOURCES")
+    find = root / "botzoo/sources/find.py"
+    edit(find, "\nSOURCES", "\nfrom botzoo.sources.array_files import ArrayFiles\nSOURCES")
     find.write_text(re.sub(r"SOURCES: list.*", block("SOURCES").strip(), find.read_text()), encoding="utf-8")
     beside = root / "botzoo/results/card/beside.py"
     edit(beside, "\nimport ", "\nimport numpy as np\nimport ")

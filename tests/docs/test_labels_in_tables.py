@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from botzoo.data.sources.base import ImageData, Split
-from botzoo.data.sources.find import find_images
 from botzoo.errors import DataError
+from botzoo.sources.base import ImageData, Split
+from botzoo.sources.find import find_images
 
 PAGE = (
     (Path(__file__).parents[2] / "docs" / "your-data.md").read_text(encoding="utf-8").split("## Labels in a table")[1]

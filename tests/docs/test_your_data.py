@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from botzoo.data.sources.base import SourceOptions
-from botzoo.data.sources.find import find_images
 from botzoo.errors import DataError
 from botzoo.options.accepted import splits_of
+from botzoo.sources.base import SourceOptions
+from botzoo.sources.find import find_images
 from data.pictures import RED, encode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your-data.md").read_text(encoding="utf-8")

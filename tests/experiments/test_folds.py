@@ -11,13 +11,13 @@ import pytest
 import timm
 from sklearn.model_selection import StratifiedKFold
 
-from botzoo.data.sources.base import ImageData, Split
 from botzoo.data.splits import in_fold, joined
 from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.estimate import spread
 from botzoo.hub.verify import verify
 from botzoo.options.accepted import fold_of
 from botzoo.options.config import DataConfig
+from botzoo.sources.base import ImageData, Split
 from botzoo.util.guard import guarded
 from botzoo_finetune import cli
 from botzoo_finetune.config import FinetuneConfig

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from botzoo.data.images import read_images
-from botzoo.data.sources.find import find_images
 from botzoo.errors import ConfigError
 from botzoo.options.choices import Choice, with_choices
 from botzoo.options.facts import differing
+from botzoo.sources.find import find_images
 from botzoo.training.setup import open_draft
 from botzoo.training.state import Draft
 from botzoo.util.nested import flat

@@ -6,12 +6,12 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from botzoo.data.sources.find import find_images
 from botzoo.errors import BotzooError
 from botzoo.hub.reproduce import reproduction
 from botzoo.hub.verify import verify
 from botzoo.inference.load import load
 from botzoo.inference.sheet import sheet
+from botzoo.sources.find import find_images
 from hub_double import HubDouble, hub_double
 
 pytestmark = pytest.mark.slow  # all of them together

@@ -10,13 +10,13 @@ import huggingface_hub
 import pytest
 from PIL import Image
 
-from botzoo.data.sources.find import find_images
 from botzoo.errors import NetworkError
 from botzoo.hub.package import pack
 from botzoo.hub.publish import check_place, publish
 from botzoo.hub.verify import verify
 from botzoo.inference.load import load
 from botzoo.models.loading import model_folder
+from botzoo.sources.find import find_images
 from hub_double import HubDouble, hub_double
 from running import write_teacher
 

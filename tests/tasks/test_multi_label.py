@@ -17,13 +17,13 @@ from sklearn.metrics import average_precision_score
 from timm.loss import BinaryCrossEntropy
 from torch import nn
 
-from botzoo.data.sources.base import ImageData, Split
 from botzoo.errors import ConfigError
 from botzoo.inference.load import load
 from botzoo.inference.output import as_json, as_table
 from botzoo.inference.predict import Predictor
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
+from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation, Ranked
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.training.callbacks import Callback

@@ -8,7 +8,10 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from botzoo.data.sources.base import (
+from botzoo.data.streaming.forms import ParquetForm, form_of
+from botzoo.data.streaming.shards import Shards, count, file_of, is_remote, opened
+from botzoo.errors import DataError, did_you_mean
+from botzoo.sources.base import (
     CHARACTERS,
     NOTHING_SAID,
     UNLABELLED,
@@ -16,13 +19,10 @@ from botzoo.data.sources.base import (
     SourceOptions,
     missing_classes,
 )
-from botzoo.data.sources.files import MAX_TEXT, read_file
-from botzoo.data.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
-from botzoo.data.sources.layouts.split_names import Said, assigned, by_role
-from botzoo.data.sources.tables import has_configurations, library_errors, open_builder, shard_files
-from botzoo.data.streaming.forms import ParquetForm, form_of
-from botzoo.data.streaming.shards import Shards, count, file_of, is_remote, opened
-from botzoo.errors import DataError, did_you_mean
+from botzoo.sources.files import MAX_TEXT, read_file
+from botzoo.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
+from botzoo.sources.layouts.split_names import Said, assigned, by_role
+from botzoo.sources.tables import has_configurations, library_errors, open_builder, shard_files
 from botzoo.util.outgoing import without_secrets
 from botzoo.util.text import brief, listing
 

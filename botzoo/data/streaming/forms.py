@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from os import SEEK_END
 from typing import Any, BinaryIO, cast
 
-from botzoo.data.sources.base import SourceOptions
-from botzoo.data.sources.files import MAX_TEXT
-from botzoo.data.sources.folders import IMAGE_SUFFIXES
-from botzoo.data.sources.labels import element
-from botzoo.data.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
 from botzoo.errors import DataError
+from botzoo.sources.base import SourceOptions
+from botzoo.sources.files import MAX_TEXT
+from botzoo.sources.folders import IMAGE_SUFFIXES
+from botzoo.sources.labels import element
+from botzoo.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
 
 MAX_LABEL = 1000  # characters of a label that is text
 MAX_LABELS = 1_000_000  # different ones in a shard

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.sources.files import MAX_TEXT, open_file
 from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
 from botzoo.errors import DataError
+from botzoo.sources.files import MAX_TEXT, open_file
 from botzoo.util.cache import SHARDS
 from botzoo.util.outgoing import without_secrets
 from botzoo.util.text import brief

@@ -14,11 +14,11 @@ import timm
 
 from botzoo import __version__
 from botzoo.data.loader import LoadedSplit
-from botzoo.data.sources.base import ImageData
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
 from botzoo.models.folder import config_sha256
 from botzoo.models.layers import trained_norms
+from botzoo.sources.base import ImageData
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.task import Evaluation
 from botzoo.training.distributed import hardware

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from botzoo.data.images import Images
 from botzoo.data.open import source_options
 from botzoo.data.parallel import in_order
-from botzoo.data.sources.find import find_images, names_by_split
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, printable
+from botzoo.sources.find import find_images, names_by_split
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.folder import check_output
 from botzoo.training.setup import set_up

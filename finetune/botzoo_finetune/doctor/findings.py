@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from botzoo.data.groups import paths_of
 from botzoo.data.images import Images
-from botzoo.data.pixels.bands import Bands
+from botzoo.pixels.bands import Bands
+from botzoo.sources.groups import paths_of
 
 Check = Literal[
     "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "placeholder", "tiny",

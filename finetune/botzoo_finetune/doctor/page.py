@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from botzoo.data.groups import SERIES
 from botzoo.errors import DataError, printable
+from botzoo.sources.groups import SERIES
 from botzoo.util.outgoing import as_html, one_line
 from botzoo.util.text import counted, under
 from botzoo_finetune.doctor.findings import Check, Finding, Report

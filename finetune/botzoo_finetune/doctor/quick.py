@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.data.groups import SERIES, searched
+from botzoo.sources.groups import SERIES, searched
 from botzoo.util.text import counted, listing
 from botzoo_finetune.doctor.findings import Finding, Sizes
 

@@ -21,12 +21,12 @@ from tqdm import tqdm
 from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
 from botzoo.data.parallel import cores
-from botzoo.data.pixels.bands import Picture
 from botzoo.data.transforms import EvalTransform, Key, Transform
 from botzoo.errors import ConfigError, ModelError
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
+from botzoo.pixels.bands import Picture
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
 from botzoo.training.state import Draft, Run
 from botzoo.util.cache import FEATURES

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from botzoo.data.order import Order
-from botzoo.data.sources.base import ImageData, SourceOptions
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.shards import Shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.data.transforms import TrainTransform
 from botzoo.errors import BotzooError
+from botzoo.sources.base import ImageData, SourceOptions
 
 GREY = 30
 

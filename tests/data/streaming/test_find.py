@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from botzoo.data.order import Order
-from botzoo.data.sources.base import SourceOptions
 from botzoo.data.streaming import forms, shards
 from botzoo.data.streaming.find import find_shards
+from botzoo.sources.base import SourceOptions
 from data.streaming.made import (
     find,
     numbers,

@@ -15,11 +15,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.sources.find import find_images
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, ModelError
 from botzoo.models.create import Network, create_model
 from botzoo.options.config import TrainConfig
+from botzoo.sources.find import find_images
 from botzoo.util.cache import FEATURES, prune
 from botzoo.util.private import reset_precision
 from botzoo_finetune.transfer import features

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from botzoo.data.images import Images, read_images
-from botzoo.data.sources.base import Split
 from botzoo.data.transforms import EvalTransform
 from botzoo.models.preprocessing import Preprocessing, Side
+from botzoo.sources.base import Split
 from botzoo_finetune.transfer import pixels
 from botzoo_finetune.transfer.pixels import ahead, eval_pixels
 
@@ -51,7 +51,7 @@ def test_large_images_are_resized_one_by_one_to_the_same(monkeypatch: pytest.Mon
 
 
 def test_images_that_are_read_from_files_anew_are_the_same(photos: Path) -> None:
-    from botzoo.data.sources.find import find_images
+    from botzoo.sources.find import find_images
 
     split, preprocessing = find_images(str(photos)).train, Preprocessing(32, (0.5,) * 3, (0.2,) * 3, 1.0, "bilinear")
     kept, unkept = read_images(split)[0], read_images(split, cache_bytes=0)[0]

@@ -1,0 +1,4 @@
+"""What stored images hold besides 8-bit RGB: more bits, other channels, transparency; and how it becomes pixels of 8 bits.
+
+Files are opened in ``botzoo.data.decode``, which calls what is here; imports from ``botzoo.models`` and below only.
+"""

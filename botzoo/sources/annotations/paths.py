@@ -1,0 +1,179 @@
+"""The files that a table's cells name: looked up among those that were found in the data set's folder, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from botzoo.errors import DataError
+from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
+from botzoo.sources.layouts.split_names import is_plain, role_of
+from botzoo.util.text import listing
+
+_FILES = "file files filename filepath path paths image images img imagepath imagename imageid id name uri"
+
+PATH_NAMES = frozenset(_FILES.split())
+"""Usual names of the column of files, without blanks, dashes and underscores."""
+
+SAMPLE = 2_000
+"""Rows that are looked at to find the column of files."""
+
+DEPTH = 6
+"""Folders before a file's name that may be another machine's."""
+
+Lookup = Callable[[str], Sequence[int]]
+
+
+class Found:
+    """The images in a folder, links followed as in class folders, by all that they may be called in a table.
+
+    Attributes:
+        root: the folder.
+        files: their paths, beginning with ``root``; one without a suffix may be an image.
+        names: the same from ``root`` on, with slashes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        found = (file for file in files_in(root) if file.lower().endswith(IMAGE_SUFFIXES) or not Path(file).suffix)
+        self.files = list(found)
+        self.names = [os.path.relpath(file, root).replace(os.sep, "/") for file in self.files]
+        self._roots = {os.path.abspath(root), os.path.realpath(root)}  # noqa: PTH100
+        self._at = {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[int]]:
+        return _places((_stem(name), i) for i, name in enumerate(self.names))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        tails = [name.rpartition("/")[2] for name in self.names]
+        stems = ((stem, i) for i, tail in enumerate(tails) if (stem := _stem(tail)) != tail)
+        return _places([*((tail, i) for i, tail in enumerate(tails)), *stems])
+
+    def role(self, i: int) -> str | None:
+        """Return the split whose folder file ``i`` lies in."""
+        parts = (part for part in self.names[i].split("/")[:-1] if is_plain(part))
+        return next((role for part in parts if (role := role_of(part)) != "none"), None)
+
+    def places(self, cells: Sequence[Any], folder: Path | None, roles: Sequence[str | None]) -> list[int | None]:
+        """Return which file each cell names, None where it names none; all cells are read in one way, the one that finds most.
+
+        Args:
+            cells: paths from the table's ``folder``, from the data set's or from where the user is, absolute ones in the data
+                set's folder, or the ends of paths; with or without suffix.
+            roles: the split of each row, as far as it is known: of several files with one name it takes that in its folder.
+
+        Raises:
+            DataError: a cell may be any of several files.
+        """
+        best: list[Sequence[int]] = [()] * len(cells)
+        for lookup in self._ways(cells, folder):
+            found = [lookup(cell.replace("\\", "/")) if isinstance(cell, str) else () for cell in map(as_path, cells)]
+            best = max(best, found, key=lambda hits: sum(map(bool, hits)))  # the first of equals
+            if all(best):
+                break
+        return [self._one(*each) for each in zip(cells, best, roles, strict=True)]
+
+    def _one(self, cell: Any, hits: Sequence[int], role: str | None) -> int | None:
+        if len(hits) > 1 and role and any(map(self.role, hits)):
+            hits = [i for i in hits if self.role(i) == role]
+        if len(hits) > 1:
+            may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
+            raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
+        return hits[0] if hits else None
+
+    def _ways(self, cells: Sequence[Any], folder: Path | None) -> Iterator[Lookup]:
+        """Yield how a cell may be meant, the likeliest first."""
+        bases = dict.fromkeys(os.path.abspath(base) for base in (folder or self.root, self.root, ""))  # noqa: PTH100
+        yield from (self._from(base) for base in bases)
+        yield self._by_end
+        deepest = max((str(cell).count("/") for cell in cells[:SAMPLE]), default=0)
+        yield from (self._without(k) for k in range(1, min(DEPTH, deepest) + 1))
+
+    def _from(self, base: str) -> Lookup:
+        def lookup(cell: str) -> Sequence[int]:
+            whole = os.path.normpath(os.path.join(base, cell))  # noqa: PTH118 (text only: no file is asked for)
+            ends = (whole[len(root) + 1 :] for root in self._roots if whole.startswith(root + os.sep))
+            return next((hits for end in ends if (hits := self._named(end))), ())
+
+        return lookup
+
+    def _named(self, name: str) -> Sequence[int]:
+        return [self._at[name]] if name in self._at else self._by_stem.get(name, ())
+
+    def _by_end(self, cell: str) -> Sequence[int]:
+        if hits := self._named(cell):
+            return hits
+        hits = self._by_name.get(cell.rpartition("/")[2], ())
+        end = f"/{cell}"
+        return [i for i in hits if any(f"/{name}".endswith(end) for name in (self.names[i], _stem(self.names[i])))]
+
+    def _without(self, folders: int) -> Lookup:
+        """Look a path up without its first folders, as those of another machine are not here."""
+        return lambda cell: () if cell.startswith("/") else self._named("/".join(cell.split("/")[folders:]))
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]  # noqa: PTH122 (of a great many)
+
+
+def as_path(cell: Any) -> Any:
+    """Return a cell as the text of a path: numbers may be ids."""
+    return str(cell) if isinstance(cell, int | os.PathLike) and not isinstance(cell, bool) else cell
+
+
+def plain_name(column: str) -> str:
+    """Return a column's name as ``PATH_NAMES`` and the like have it."""
+    return "".join(c for c in column.lower() if c not in " _-")
+
+
+def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | None) -> list[str]:
+    """Return the columns that name the most different files, by a sample of their rows or, where that names none, by all.
+
+    Of several those with suffixes are files and the others ids or numbers of rows; and of those that name the same files row
+    by row one is enough.
+    """
+    rows = len(next(iter(columns.values())))
+    for step in dict.fromkeys((max(1, rows // SAMPLE), 1)):
+        seen: dict[str, list[int | None]] = {}
+        most, different = 0, {column: len(set(map(str, cells[::step]))) for column, cells in columns.items()}
+        for column in sorted(columns, key=different.__getitem__, reverse=True):
+            if different[column] >= most:  # others cannot name as many
+                seen[column] = _sampled(found, columns[column][::step], folder)
+                most = max(most, len({*seen[column]} - {None}))
+        if most:
+            best = [column for column in columns if len({*seen.get(column, ())} - {None}) == most]
+            best = [column for column in best if _has_suffixes(columns[column])] or best
+            return list({tuple(seen[column]): column for column in reversed(best)}.values())[::-1]
+    return []
+
+
+def _sampled(found: Found, cells: list[Any], folder: Path | None) -> list[int | None]:
+    try:
+        return found.places(cells, folder, [None] * len(cells))
+    except DataError:  # in doubt which files they are, and so files: as many as there are different cells
+        known: dict[str, int] = {}
+        return [known.setdefault(str(cell), len(known)) for cell in cells]
+
+
+def _has_suffixes(cells: list[Any]) -> bool:
+    return str(next((cell for cell in cells if cell is not None), "")).lower().endswith(IMAGE_SUFFIXES)
+
+
+def likely_files(columns: dict[str, list[Any]]) -> str:
+    """Return the column that is meant to name files, though it names none here."""
+    named = [column for column in columns if plain_name(column) in PATH_NAMES]
+    ends = [column for column, cells in columns.items() if _has_suffixes(cells)]
+    return next(iter((*ends, *named, *columns)))
+
+
+def _places(named: Any) -> dict[str, list[int]]:
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for name, i in named:
+        places[name].append(i)
+    return dict(places)

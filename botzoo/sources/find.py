@@ -1,0 +1,94 @@
+"""Finding a data set by what the user calls it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from botzoo.errors import DataError, did_you_mean
+from botzoo.sources.annotated import Annotated
+from botzoo.sources.base import NOTHING_SAID, ImageData, OwnNames, Source, SourceOptions, Split, checked
+from botzoo.sources.digits import Digits
+from botzoo.sources.folders import has_images
+from botzoo.sources.groups import grouped
+from botzoo.sources.hub import HUB_NAMES, Hub
+from botzoo.sources.layouts.archives import SUFFIXES, Archives
+from botzoo.sources.layouts.class_folders import Folders
+from botzoo.sources.memory import in_memory
+from botzoo.sources.tables import Tables, shard_files
+
+
+class _Shards(Source):
+    """Folders of tar files, which only ``botzoo.data.streaming`` reads."""
+
+    def recognises(self, name: str, path: Path) -> bool:
+        return path.is_dir() and bool(shard_files(path, ".tar")) and not has_images(path)
+
+    def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
+        raise DataError(f"{name} holds .tar shards: read them with --data.streaming.")
+
+
+def _source(name: str, path: Path, options: SourceOptions) -> Source | None:
+    if options.labels is not None and not ARCHIVES.recognises(name, path):
+        return Annotated()
+    return next((source for source in SOURCES if name and source.recognises(name, path)), None)
+
+
+ARCHIVES = Archives(_source)
+
+SOURCES: list[Source] = [Digits(), ARCHIVES, Annotated(), Tables(), _Shards(), Folders(), Hub()]
+"""The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
+
+
+def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Split]:
+    """Find a data set and return its splits as they are.
+
+    Args:
+        dataset: ``digits``, a key of ``HUB_NAMES``, a Hub id (``owner/name``, or ``owner/name:configuration`` where there
+            are several), or the path of a folder (of class folders, of parquet files, or written by
+            ``datasets.save_to_disk``), or of a zip or tar file of one; or the data itself, see ``in_memory``.
+        options: what the user says of it.
+
+    Raises:
+        DataError: it does not exist, is empty, has fewer than two classes, labels out of range, or ambiguous columns.
+        NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
+    """
+    data = _find(dataset, options)
+    return data if options.group is None else grouped(data, options.group)
+
+
+def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
+    if not isinstance(dataset, str | os.PathLike):
+        return in_memory(dataset, options)
+    name = os.fspath(dataset)
+    path = Path(name).expanduser()
+    if (source := _source(name, path, options)) is not None:
+        return checked(source.open(name, path, options))
+    if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
+        short = ["digits", *HUB_NAMES]
+        missing = f"There is no data set {name!r}: no folder here has that name, and it is no short name."
+        raise DataError(
+            f"{missing}{did_you_mean(name, short)} Give a folder, a Hub id (owner/name) or one of {', '.join(short)}."
+        )
+    if not path.exists():
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+        raise DataError(f"There is no folder {name}: check the path.{did_you_mean(path.name, beside)}")
+    if path.is_dir():
+        raise DataError(f"The folder {name} is empty: it needs one folder of images for each class.")
+    kinds = ", ".join((*SUFFIXES, ".csv"))
+    raise DataError(
+        f"{name} is a file: give the folder that holds the images, an archive or a table of labels ({kinds})."
+    )
+
+
+def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames:
+    """Return the names of the classes that each split has itself, by role, also where they do not agree.
+
+    Nothing is returned of data sets that declare their classes for all splits, such as those on the Hub.
+
+    Raises:
+        DataError: the data set cannot be read, or has no training split.
+    """
+    path = Path(name).expanduser()
+    source = _source(name, path, options)
+    named = source.own_names(name, path, options) if source else {}
+    return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}

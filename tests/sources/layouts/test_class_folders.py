@@ -1,0 +1,116 @@
+"""Which folders are splits and which are classes, and what is asked where that is in doubt."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from botzoo.errors import DataError
+from botzoo.options.accepted import splits_of
+from botzoo.sources.base import SourceOptions
+from botzoo.sources.find import find_images
+from sources.made import write
+
+UNDERSTOOD = {
+    "train/a train/b validate/a validate/b": "a b: train 6, validation 6",
+    "train/a train/b eval/a holdout/b": "a b: train 6, validation 3, test 3",
+    "training_set/a training_set/b test_set/a": "a b: train 6, test 3",
+    "my_train/a my_train/b val-2024/a test1": "a b: train 6, validation 3",
+    "train/a train/b unlabeled": "a b: train 6",
+    "train/a train/b test/images": "a b: train 6",
+    "train/train/a train/train/b test/test/a": "a b: train 6, test 3",
+    "train/a/images train/b/images": "a b: train 6",
+    "a/images b/images": "a b: train 6",
+    "a b unlabeled": "a b: train 6",
+    "training-shoes boots": "boots training-shoes: train 6",
+    "training-shoes/red training-shoes/blue eval+board/x eval+board/y boots": "boots eval board training-shoes: train 15",
+    "training-shoes/x training-shoes/y eval-board/x": "x y: train 6, validation 3",
+}
+ASKED = {
+    "train/a train/b vaild/a": {"validation=vaild": "a b: train 6, validation 3"},
+    "train/a train/b vaild": {"none=vaild": "a b: train 6"},
+    "train/a train/b x/b": {"validation=x": "a b: train 6, validation 3", "none=x": "a b: train 6"},
+    "train/a train/b val1/a val2/b": {"validation=val1+val2": "a b: train 6, validation 6"},
+    "train/a train/b train-old/a": {"none=train-old": "a b: train 6", "train=train+train-old": "a b: train 9"},
+    "trian/a trian/b test/a test/b": {"train=trian,test=test": "a b: train 6, test 6"},
+    "train/a train/b car": {"none=car": "a b: train 6", "train=.": "car train: train 9"},
+    "a b test": {"none=test": "a b: train 6", "train=.": "a b test: train 9"},
+    "a b val/a val/b": {"validation=val": "a b: train 6, validation 6"},
+    "color/a color/b gray/a gray/b": {"train=.": "color gray: train 12", "train=color,none=gray": "a b: train 6"},
+    "a/train a/val b/train b/val": {"train=.": "a b: train 12"},
+    "images/train/a images/train/b images/val/a notes": {"train=images/train,none=notes": "a b: train 6"},
+    "train/a train/b unlabeled/a": {"none=unlabeled": "a b: train 6"},
+    "train test control": {"train=.": "control test train: train 9"},
+    "data/train/a data/train/b data/vaild/a": {"validation=vaild": "a b: train 6, validation 3"},
+}
+
+
+def read(folder: Path, said: str = "") -> str:
+    """The classes and the images of each split."""
+    data = find_images(str(folder), SourceOptions(splits=splits_of(said) if said else {}))
+    return f"{' '.join(data.class_names)}: {', '.join(f'{role} {len(s)}' for role, s in data.splits.items())}"
+
+
+@pytest.mark.parametrize("folders", UNDERSTOOD)
+def test_a_layout_that_is_clear_is_understood(folders: str, tmp_path: Path) -> None:
+    assert read(write(tmp_path, folders)) == UNDERSTOOD[folders]
+
+
+@pytest.mark.parametrize("folders", ASKED)
+def test_a_layout_in_doubt_is_asked_about_in_one_line_and_what_is_said_settles_it(folders: str, tmp_path: Path) -> None:
+    write(tmp_path, folders)
+    with pytest.raises(DataError, match=r"--data\.splits|--dataset") as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+    for said, expected in ASKED[folders].items():
+        assert read(tmp_path, said) == expected
+
+
+@pytest.mark.parametrize("folders", ASKED)
+def test_the_command_that_is_shown_can_be_given(folders: str, tmp_path: Path) -> None:
+    write(tmp_path, folders)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    for flag, value in re.findall(
+        r"(--data\.splits|--dataset) ('[^']*'|[^\s;,]+(?:,\w+=[^\s;,]+)*)", str(caught.value)
+    ):
+        value = shlex.split(value)[0]
+        assert read(tmp_path, value) if flag == "--data.splits" else read(Path(value))
+
+
+def test_what_was_said_is_kept_in_the_next_question(tmp_path: Path) -> None:
+    write(tmp_path, "train/a train/b val1/a val2/b vaild/a car test")
+    first, second = "validation=val1+val2", "validation=val1+val2,none=vaild"
+    for said, asked in [("", first), (first, second)]:
+        with pytest.raises(DataError, match=f"--data.splits {re.escape(asked)};"):
+            read(tmp_path, said)
+    assert read(tmp_path, second) == "a b: train 6, validation 6"
+
+
+@pytest.mark.parametrize("folder", ["test", "unlabeled", "test1"])
+def test_images_without_labels_are_left_to_predict(folder: str, tmp_path: Path) -> None:
+    notes = find_images(str(write(tmp_path, f"train/a train/b {folder}"))).notes
+    command = f"what is in its 3 image(s), the trained network says with botzoo predict {tmp_path / folder} --model RUN"
+    assert any(note.endswith(command) for note in notes)
+
+
+@pytest.mark.parametrize("word", ["vaild", "../data", "/etc", "a/../../b"])
+def test_only_folders_of_the_data_set_are_named(word: str, tmp_path: Path) -> None:
+    write(tmp_path / "data", "train/a train/b valid/a")
+    with pytest.raises(DataError, match=f"no folder '{word}', which --data.splits names: it has 'train', 'valid'"):
+        read(tmp_path / "data", f"validation={word}")
+
+
+@pytest.mark.parametrize("name", ["IMG_1", "a.jpeg_large", "b.JPG.1", "photo.txt"])
+def test_what_a_file_is_its_content_says_where_its_name_does_not(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "cat dog")
+    shutil.move(tmp_path / "cat" / "0.png", tmp_path / "cat" / name)
+    (tmp_path / "cat" / "text").write_text("no picture")
+    data = find_images(str(tmp_path))
+    assert len(data.train) == 6
+    assert data.notes == (
+        f"not used: 1 file(s) in {tmp_path} that are no images, such as {tmp_path / 'cat' / 'text'}",
+        f"1 file(s) in {tmp_path} are images by their content, not by their names, such as {tmp_path / 'cat' / name}",
+    )
