@@ -32,9 +32,9 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 
 SAMPLES_PER_PIXEL, EXTRA_SAMPLES = 277, 338  # tags of TIFF
 
-TRANSPARENT, DEEP, OWN = "transparent", "deep", "own"
+TRANSPARENT, DEEP, OWN, REDUCED = "transparent", "deep", "own", "reduced"
 """What an image may be seen to be: in part transparent; of more than 8 bits; read in a way that no line of Pillow's does, as
-arrays, bands, and colours of more than 8 bits are."""
+arrays, bands, and colours of more than 8 bits are; reduced to ``Decoding.side``."""
 
 Seen = Callable[[str], object]
 """Is told which of these an image is."""
@@ -48,6 +48,10 @@ def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     Greyscale, palette and CMYK are converted as Pillow does. Transparent images lie on ``how.background``; without one
     their transparency is left out, as Pillow does. Values of more than 8 bits are scaled from ``how.range``; without one,
     grey ones by a range that each image suggests. A JPEG of more than ``most_pixels`` comes at half its size.
+
+    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, bicubic with
+    antialiasing, to sides that timm's resize would give it. A JPEG is decoded at the half, quarter or eighth of its size
+    that is no smaller, which takes a quarter of the time (libjpeg's scaling); what Pillow has opened already is not.
 
     Raises:
         ValueError: the image is truncated, corrupt, too large, of other channels or not an image; the message says which.
@@ -64,12 +68,27 @@ def decoding(
     """Give an image as ``decode`` returns it, with room for its pixels to the end of the block."""
     with _one_kind_of_error():
         opened = _opened(encoded, how)
-    with room_for(math.ceil(math.prod(opened.size) * max(1, how.channels / 3))):
+    with room_for(math.ceil(math.prod(opened.held or opened.size) * max(1, how.channels / 3))):
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
-            picture = to_pixels(opened.load(), how, seen)
+            if how.side is not None and min(opened.stated or opened.size) > how.side:
+                seen(REDUCED)
+            picture = reduced(to_pixels(opened.load(), how, seen), how.side)
         yield picture
+
+
+def reduced(picture: Picture, side: int | None) -> Picture:
+    """Return a picture with a shorter side of ``side`` pixels, as it is where that has no more or ``side`` is None."""
+    if side is None or min(picture.size) <= side:
+        return picture
+    shorter = min(picture.size)
+    width, height = (side * length // shorter for length in picture.size)
+
+    def resized(band: Image.Image) -> Image.Image:
+        return band.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+    return Bands([resized(band) for band in picture.bands]) if isinstance(picture, Bands) else resized(picture)
 
 
 def extremes(encoded: Encoded | Image.Image) -> Extremes | None:
@@ -120,6 +139,8 @@ class _Opened(NamedTuple):
     load: Callable[[], Image.Image | NDArray[Any]]
     channels: int = 3  # 1 and 3 are one kind; of pictures of Pillow's, without the transparency
     own: bool = False
+    held: tuple[int, int] | None = None  # width and height of what is in memory on the way, where that is more
+    stated: tuple[int, int] | None = None  # width and height in the file, where they are others
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -144,9 +165,8 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
             return _array(open_tiff(content))
         raise
     stated = image.size
-    if math.prod(stated) > most_pixels() and not image.info.get("progressive"):  # which the decoder holds in full
-        image.draft(image.mode, (image.width // 2, image.height // 2))  # of JPEG only
-    _check(image.size, stated)
+    held = _scale(image, how.side)
+    _check(held, stated)
     if _lacks_bands(image, how):
         return _array(open_tiff(content))
     if how.channels not in (0, 1, 3) and getattr(image, "n_frames", 1) == how.channels and image.format == "TIFF":
@@ -154,7 +174,19 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     if _has_sixteen_bit_colour(image) and how.range not in (None, (0.0, 65535.0)):
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
     doubtful = "RGBX" in str(_tiles(image)[:1]) and not {*getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ())} & {1, 2}
-    return _Opened(image.size, lambda: _upright(image), DOUBTFUL if doubtful and image.format == "TIFF" else 3)
+    channels = DOUBTFUL if doubtful and image.format == "TIFF" else 3
+    return _Opened(image.size, lambda: _upright(image), channels, held=held, stated=stated)
+
+
+def _scale(image: Image.Image, side: int | None) -> tuple[int, int]:
+    """Have a JPEG decoded at a part of its size where no more is needed or fits; return the size that memory must hold."""
+    stated, shorter = image.size, min(image.size)
+    progressive = image.info.get("progressive")  # which the decoder holds in full
+    too_large = math.prod(stated) > most_pixels()
+    wanted = min(shorter // 2 if too_large else shorter, side or shorter)
+    if wanted < shorter and not (too_large and progressive):
+        image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
+    return stated if progressive else image.size
 
 
 def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opened:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import reduce
 from io import BytesIO
@@ -19,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import RAW, decode, decoding, extremes
+from botzoo.data.decode import RAW, REDUCED, decoding, extremes
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
-from botzoo.data.parallel import in_order, room_for
+from botzoo.data.parallel import in_order
 from botzoo.data.pixels.bands import Picture, picture_of, pixels_of
 from botzoo.data.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.data.sources.base import Split
@@ -48,9 +49,8 @@ class Images(LoadedSplit):
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
         self.cached = decoded.kept  # in memory or mapped from a file
-        folder = f"decoded in {decoded.path.parent}" if decoded.path else "in memory"
         self.kinds = decoded.index.kinds
-        self.kept_in = folder if self.cached else "decoded in every epoch"
+        self.kept_in = self._kept_in()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,13 +75,40 @@ class Images(LoadedSplit):
         """Size of the decoded images at hand."""
         return int(self.decoding.channels * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
 
+    def _kept_in(self) -> str:
+        """Return where the pixels are and what they take, for the plan."""
+        index = self.decoded.index
+        size = int(index.offsets[-1])
+        shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
+        if not self.cached:
+            return f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
+        folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
+        return f"{folder} ({size / 1e9:.2g} GB, {shorter})"
+
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
-        return self.decoded.pixels(int(self.rows[i])) if self.cached else pixels_of(self._decode(i))
+        if self.cached:
+            return self.decoded.pixels(int(self.rows[i]))
+        with self.opened(i) as picture:
+            return pixels_of(picture)
 
     def image(self, i: int) -> Picture:
         """Return image i, decoded."""
-        return picture_of(self.pixels(i)) if self.cached else self._decode(i)
+        with self.opened(i) as picture:
+            return picture
+
+    @contextmanager
+    def opened(self, i: int) -> Iterator[Picture]:
+        """Give image i, decoded; where it is not cached, with room for its pixels to the end of the block."""
+        with ExitStack() as room:
+            if self.cached:
+                picture = picture_of(self.pixels(i))
+            else:
+                try:
+                    picture = room.enter_context(decoding(self.split.read(i), self.decoding))
+                except (OSError, ValueError, MemoryError) as error:
+                    raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
+            yield picture
 
     def stored(self, i: int) -> bytes:
         """Return image i as it is stored; as PNG, which loses nothing, where it is an array."""
@@ -91,10 +118,6 @@ class Images(LoadedSplit):
             self.image(i).convert("RGB").save(file, "PNG")
             return file.getvalue()
         return encoded if isinstance(encoded, bytes) else read_file(encoded)
-
-    def room(self, i: int) -> AbstractContextManager[None]:
-        """Return the wait for room for image i, which is there to the end of the block."""
-        return room_for(int(self.decoded.index.shapes[self.rows[i]].astype(np.int64).prod()))
 
     def train_batches(
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
@@ -115,12 +138,6 @@ class Images(LoadedSplit):
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
 
-    def _decode(self, i: int) -> Picture:
-        try:
-            return decode(self.split.read(i), self.decoding)
-        except (OSError, ValueError, MemoryError) as error:
-            raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
-
 
 class _Keyed(Dataset[Row]):
     """Images behind a transform, addressed by their keys."""
@@ -130,8 +147,8 @@ class _Keyed(Dataset[Row]):
 
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
-        with self.images.room(index):
-            pixels = self.transform(self.images.image(index), key)
+        with self.images.opened(index) as picture:
+            pixels = self.transform(picture, key)
         return pixels, self.images.labels[index], self.transform.colour(key)
 
 

@@ -45,7 +45,7 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
         DataError: it has four channels, of which nobody says what the fourth is.
     """
     channels = config.channels or (3 if config.streaming else first_channels(found.train))
-    return Decoding(channels, config.background, config.range)
+    return Decoding(channels, config.background, config.range, config.side or None)
 
 
 def first_channels(split: Split) -> int:

@@ -1,9 +1,11 @@
 """How an image becomes the input of a network."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +24,11 @@ class Decoding:
     range: tuple[float, float] | None = (
         None  # what becomes 0 and 255 of values of more than 8 bits; None: by each image
     )
+    side: int | None = None  # an image whose shorter side has more pixels is reduced to so many; None: never
 
     def as_json(self) -> dict[str, Any]:
         """Return what stands in config.json, nothing where all is as by default."""
-        kept = {"background": self.background, "range": self.range and list(self.range)}
+        kept = {"background": self.background, "range": self.range and list(self.range), "side": self.side}
         return {key: value for key, value in kept.items() if value is not None}
 
 
@@ -62,6 +65,19 @@ class Preprocessing:
             return self.size
         multiple = 32 if self.size >= 128 else 16  # 32 is the stride of the last features
         return max(multiple, int(self.size * scale / multiple + 0.5) * multiple)
+
+    def needed_side(self, train_size: int, crop_min: float) -> int:
+        """Return the shorter side, in pixels, from which on more of an image is of no use to training and evaluation.
+
+        A crop of the share ``crop_min`` of an image's area is resized to ``train_size`` (one side, or height and width). Of an
+        image of the sides s <= l with the aspect ratio 3/4 its shorter side is sqrt(3/4 crop_min s l): of a photo of
+        4 : 3, s sqrt(crop_min), of a longer one more. So with s = train_size / sqrt(crop_min) no crop is enlarged (of square
+        images those of less than 4/3 crop_min are, by a seventh at most). Evaluation resizes the shorter side to
+        size / crop_pct. The larger of both is enough however images are made to fit: where all of an image is seen,
+        less would do.
+        """
+        evaluated = int(np.max(self.size)) / self.crop_pct
+        return math.ceil(max(evaluated, int(np.max(train_size)) / math.sqrt(crop_min)) - 1e-9)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, C, H, W) to float32 of the same shape and memory format."""

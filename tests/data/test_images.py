@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
     (tmp_path / "file").touch()
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "file"))
     found, _ = read_images(split_of(pictures(5)))
-    assert found.kept_in == "in memory"
+    assert found.kept_in.startswith("in memory")
     assert found.image(4).tobytes() == decode(pictures(5)[4]).tobytes()
     assert "are held in memory: they cannot be kept in" in caplog.text
 
@@ -189,7 +189,7 @@ def test_beyond_the_budget_only_the_checks_are_kept(own_cache: Path, monkeypatch
 
 
 def test_pixels_at_hand_are_not_decoded_to_disk(own_cache: Path) -> None:
-    assert read_images(split_of([np.zeros((4, 4), np.uint8)] * 2))[0].kept_in == "in memory"
+    assert read_images(split_of([np.zeros((4, 4), np.uint8)] * 2))[0].kept_in.startswith("in memory")
     assert not own_cache.exists()
 
 

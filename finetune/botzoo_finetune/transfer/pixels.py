@@ -17,6 +17,7 @@ from torchvision.transforms.functional import center_crop
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
+from botzoo.data.pixels.bands import pixels_of
 from botzoo.data.transforms import middle_box
 from botzoo.models.preprocessing import Preprocessing
 
@@ -34,8 +35,8 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
         return _fitted(np.stack([images.pixels(i) for i in range(first, last)]), preprocessing)
     fitted = []
     for i in range(first, last):
-        with images.room(i):
-            fitted.append(_fitted(images.pixels(i)[None].copy(), preprocessing))
+        with images.opened(i) as picture:
+            fitted.append(_fitted(pixels_of(picture)[None].copy(), preprocessing))
     return torch.cat(fitted)
 
 
