@@ -21,18 +21,20 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from botzoo.data.decode import RAW, REDUCED, decoding, extremes
-from botzoo.data.decoded import STORE, Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.decoded import STORE, Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.pixels.bands import Picture, picture_of, pixels_of
 from botzoo.data.pixels.values import Extremes, is_deep, may_be_deep
+from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered
 from botzoo.data.sources.base import Split
 from botzoo.data.sources.files import read_file
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.util.cache import Store
+from botzoo.util.text import in_megabytes
 
 log = logging.getLogger("botzoo")
 
@@ -83,7 +85,7 @@ class Images(LoadedSplit):
         if not self.cached:
             return f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
         folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
-        return f"{folder} ({size / 1e9:.2g} GB, {shorter})"
+        return f"{folder} ({in_megabytes(size)}, {shorter})"
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
@@ -236,12 +238,35 @@ class Survey(NamedTuple):
     deep: list[int]
 
 
-def survey(split: Split, progress: Progress = lambda items, *, total: items) -> Survey:
-    """Read and hash every image."""
-    read = list(progress(in_order(lambda i: _look(split, i), len(split)), total=len(split)))
-    digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
-    problems = {i: image.problem for i, image in enumerate(read) if image.problem}
-    return Survey(digests, problems, [i for i, image in enumerate(read) if image.deep])
+MOSTLY = 0.9
+"""Share of files from which on they count as known: the others are read and hashed, and decoded only if they have to be."""
+
+
+def survey(split: Split, progress: Progress = lambda items, *, total: items, *, whole: bool = True) -> Survey | None:
+    """Read and hash the images, but for files that have not changed since that was done last.
+
+    Unless the ``whole`` survey is asked for, it is None of files that are new and not of more than 8 bits, as far as a look
+    at a few says: decoding reads and hashes them in one go.
+    """
+    known = remembered(split)
+    unknown = known.unknown
+    if not whole and in_files(split) and len(unknown) > (1 - MOSTLY) * len(split) and not _some_deep(split):
+        return None
+    problems = dict[int, str]()
+    looks = progress(in_order(lambda k: _look(split, int(unknown[k])), len(unknown)), total=len(unknown))
+    for i, image in zip(unknown.tolist(), looks, strict=True):
+        image.note(known, i)
+        if image.problem:
+            problems[i] = image.problem
+    if known.marks[unknown].any():
+        remember(split, known)
+    return Survey(known.digests, problems, np.flatnonzero(known.deep).tolist())
+
+
+def _some_deep(split: Split) -> bool:
+    """Tell whether any of a few images may have more than 8 bits."""
+    few = np.linspace(0, len(split) - 1, min(20, len(split))).astype(int).tolist()
+    return any(_look(split, i).deep for i in few)
 
 
 def extremes_in(split: Split, found: Survey) -> Extremes | None:
@@ -267,30 +292,40 @@ def _decoded(
     split: Split, how: Decoding, cache_bytes: int, progress: Progress, surveyed: Survey | None = None
 ) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
-    # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
-    surveyed = survey(split, progress) if surveyed is None else surveyed
-    problems, key = surveyed.problems, key_of(surveyed.digests, how)
-    found = open_decoded(key)
-    if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
-        return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
+    # Hashing is much faster than decoding, so that it comes first and alone where pixels may be there already: of what is
+    # read anew in every run, and of files that are known. New files are read once, hashed and decoded.
+    surveyed = surveyed or survey(split, progress, whole=False)
+    if surveyed is None:
+        key, problems = key_of(np.zeros(0, np.uint8), how), dict[int, str]()
+    else:
+        key, problems = key_of(surveyed.digests, how), surveyed.problems
+        found = find_decoded(surveyed.digests, how)
+        if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
+            return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def look(i: int) -> _Look:
-        return _Look(surveyed.digests[i].tobytes(), problem=problems[i]) if i in problems else _look(split, i, how)
+        if surveyed is not None and i in problems:
+            return _Look(surveyed.digests[i].tobytes(), problem=problems[i])
+        return _look(split, i, how)
 
     def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
-        left, looks, kinds = cache_bytes, [], Counter[str]()
-        for image in progress(in_order(look, len(split), lambda image: image.pixels.nbytes), total=len(split)):
+        left, kinds, problems, count = cache_bytes, Counter[str](), dict[int, str](), len(split)
+        # The digests are of the bytes decoded now, which may be others than those read before.
+        found, shapes = Remembered.nothing(count), np.zeros((count, 2), np.int32)
+        looks = progress(in_order(look, count, lambda image: image.pixels.nbytes), total=count)
+        for i, image in enumerate(looks):
             left -= image.pixels.nbytes
             if left >= 0:
                 keep(image.pixels)
             kinds.update(image.kinds)
-            looks.append((image.digest, image.pixels.shape[:2], image.problem))
-        # The digests are of the bytes decoded now, which may be others than those read before.
-        encoded = np.frombuffer(b"".join(digest for digest, _, _ in looks), np.uint8).reshape(-1, 32)
-        shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
-        problems = {i: why for i, (_, _, why) in enumerate(looks) if why}
-        return Index(encoded, shapes, problems, how.channels, dict(kinds)), left >= 0
+            image.note(found, i)
+            shapes[i] = image.pixels.shape[:2]
+            if image.problem:
+                problems[i] = image.problem
+        if surveyed is None:
+            remember(split, found)
+        return Index(found.digests, shapes, problems, how.channels, dict(kinds)), left >= 0
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
@@ -316,24 +351,32 @@ class _Look(NamedTuple):
     problem: str | None = None
     deep: bool = False  # whether it may have more than 8 bits
     kinds: frozenset[str] = frozenset()  # what it was seen to be when it was decoded
+    mark: int = 0  # of its file, see ``botzoo.data.remembered``
+
+    def note(self, found: Remembered, i: int) -> None:
+        """Write down what is to be remembered of image i."""
+        found.digests[i], found.deep[i], found.marks[i] = np.frombuffer(self.digest, np.uint8), self.deep, self.mark
 
 
 def _look(split: Split, i: int, how: Decoding | None = None) -> _Look:
     """Read an image and hash what it is decoded from; decode it too where it is said ``how``."""
     try:
         raw = split.read(i)
-        raw = read_file(raw) if isinstance(raw, Path) else raw
+        mark = 0
+        if isinstance(raw, Path):
+            mark, raw = mark_of(raw), read_file(raw)  # in this order: a change in between is seen by the next run
         if isinstance(raw, bytes) and not raw:
             return _Look(problem="it is empty (0 bytes)")
         digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
+        deep = may_be_deep(raw) if isinstance(raw, bytes) else is_deep(raw)
         if how is None:
-            return _Look(digest, deep=may_be_deep(raw) if isinstance(raw, bytes) else is_deep(raw))
+            return _Look(digest, deep=deep, mark=mark)
         kinds = set[str]()
         try:
             with decoding(raw, how, kinds.add) as image:
-                return _Look(digest, pixels_of(image), kinds=frozenset(kinds))
+                return _Look(digest, pixels_of(image), deep=deep, kinds=frozenset(kinds), mark=mark)
         except ValueError as error:
-            return _Look(digest, problem=str(error))
+            return _Look(digest, problem=str(error), deep=deep, mark=mark)
     except (OSError, MemoryError) as error:
         return _Look(problem=_reason(error))
 

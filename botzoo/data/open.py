@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from botzoo.data.decode import TRANSPARENT, channels_of, is_of_other_channels
+from botzoo.data.decode import DEEP, TRANSPARENT, channels_of, is_of_other_channels
 from botzoo.data.images import Images, Progress, Survey, Unreadable, extremes_in, read_images, survey, unreadable
 from botzoo.data.pixels.values import Extremes, usual_range
 from botzoo.data.sources.base import ImageData, SourceOptions, Split
@@ -159,10 +159,10 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
-    looks, how = how is None, how or decoding_of(found, config)
+    unknown, decoding = how is None and config.range is None, how or decoding_of(found, config)
     if config.streaming:
         streams = {
-            role: Stream(split, config.shuffle_buffer, skip_corrupt, how) for role, split in found.splits.items()
+            role: Stream(split, config.shuffle_buffer, skip_corrupt, decoding) for role, split in found.splits.items()
         }
         same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
         return found, streams, []
@@ -171,35 +171,49 @@ def read(
     def bar(doing: str) -> Progress:
         return partial(tqdm, desc=doing, leave=False, disable=quiet, unit="img")
 
-    images: dict[str, Images] = {}
-    left_out: list[Unreadable] = []
     surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
 
-    def look() -> tuple[Extremes | None, int]:
+    def look(*, whole: bool) -> tuple[Extremes | None, int]:
         for role, split in found.splits.items():
-            surveys[role] = survey(split, bar(f"hashing {role} images"))
+            if (seen := survey(split, bar(f"hashing {role} images"), whole=whole)) is not None:
+                surveys[role] = seen
         several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
         return reduce(or_, known) if known else None, sum(len(each.deep) for each in surveys.values())
 
-    if looks and how.range is None:
-        between, count = on_each_node(look)
-        if between is not None:
-            how = replace(how, range=range_of(found.name, between))
-            found = replace(found, notes=(*found.notes, range_note(between, usual_range(between), count)))
-    room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
-    for role, split in found.splits.items():
-        images[role], bad = read_images(
-            split,
-            how,
-            surveys.get(role),
-            skip_corrupt=True,
-            cache_bytes=room,
-            progress=bar(f"reading {role} images"),
-            first=on_each_node,
-        )
-        left_out += bad
-        room -= images[role].cached_bytes
+    def looked(whole: bool) -> tuple[ImageData[Any], Decoding]:
+        """Return data and decoding with the range of all values of more than 8 bits, where any are known of."""
+        between, count = on_each_node(partial(look, whole=whole))
+        if between is None:
+            return found, decoding
+        note = range_note(between, usual_range(between), count)
+        return replace(found, notes=(*found.notes, note)), replace(decoding, range=range_of(found.name, between))
+
+    def read_all() -> Iterator[tuple[str, Images, list[Unreadable]]]:
+        room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
+        for role, split in found.splits.items():
+            split_images, bad = read_images(
+                split,
+                decoding,
+                surveys.get(role),
+                skip_corrupt=True,
+                cache_bytes=room,
+                progress=bar(f"reading {role} images"),
+                first=on_each_node,
+            )
+            yield role, split_images, bad
+            room -= split_images.cached_bytes
+
+    if unknown:
+        found, decoding = looked(whole=False)
+    every = list(read_all())
+    if (
+        unknown and decoding.range is None and any(part.kinds.get(DEEP) for _, part, _ in every)
+    ):  # which a few did not show
+        found, decoding = looked(whole=True)
+        every = list(read_all())
+    images = {role: part for role, part, _ in every}
+    left_out = [bad for _, _, several in every for bad in several]
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):
         whole = next((split for split in images.values() if len(split)), None)
@@ -209,7 +223,7 @@ def read(
     if left_out and not skip_corrupt:  # those of all splits are named together
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}
-    data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), how)))
+    data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), decoding)))
     for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
         data = each(data)
         images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}

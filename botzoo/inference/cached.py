@@ -11,9 +11,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from botzoo.errors import ConfigError
-from botzoo.inference.catalogue import entries, in_megabytes
+from botzoo.inference.catalogue import entries
 from botzoo.util.cache import cache_folder, cache_limit, made_here
-from botzoo.util.text import table
+from botzoo.util.text import in_megabytes, table
 
 CONFIG_BYTES = 16 << 20
 

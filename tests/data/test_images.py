@@ -113,7 +113,7 @@ def test_other_bytes_are_decoded_anew(own_cache: Path) -> None:
 def test_a_failure_of_disk_or_memory_is_not_kept_for_the_next_run(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, disk: bool
 ) -> None:
-    split, calls = split_of(pictures(4)), itertools.count(-5 if disk else 0)  # all are read once before any is decoded
+    split, calls = split_of(pictures(4)), itertools.count(-7 if disk else 0)  # all are read before any is decoded
 
     def failing(given: Any, *how: Any) -> Any:
         if next(calls) == 1:  # the second image, when it is to be decoded
