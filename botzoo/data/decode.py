@@ -82,13 +82,24 @@ def reduced(picture: Picture, side: int | None) -> Picture:
     """Return a picture with a shorter side of ``side`` pixels, as it is where that has no more or ``side`` is None."""
     if side is None or min(picture.size) <= side:
         return picture
-    shorter = min(picture.size)
-    width, height = (side * length // shorter for length in picture.size)
+    width, height = _reduced(picture.size, side)
 
     def resized(band: Image.Image) -> Image.Image:
         return band.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
     return Bands([resized(band) for band in picture.bands]) if isinstance(picture, Bands) else resized(picture)
+
+
+def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
+    """Return the sides of an image as ``decode`` gives it, in either order, by its header; raises as ``decode`` does."""
+    with _one_kind_of_error():
+        opened = _opened(encoded, how)
+    return _reduced(opened.size, how.side)
+
+
+def _reduced(size: tuple[int, int], side: int | None) -> tuple[int, int]:
+    shorter = min(size)
+    return size if side is None or shorter <= side else (side * size[0] // shorter, side * size[1] // shorter)
 
 
 def extremes(encoded: Encoded | Image.Image) -> Extremes | None:

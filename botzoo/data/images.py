@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import RAW, REDUCED, decoding, extremes
+from botzoo.data.decode import RAW, REDUCED, decoding, extremes, size_of
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
@@ -300,7 +301,7 @@ def _decoded(
     else:
         key, problems = key_of(surveyed.digests, how), surveyed.problems
         found = find_decoded(surveyed.digests, how)
-        if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
+        if found is not None and (found.kept or found.index.offsets[-1] > min(cache_bytes, disk_room())):
             return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def look(i: int) -> _Look:
@@ -308,9 +309,11 @@ def _decoded(
             return _Look(surveyed.digests[i].tobytes(), problem=problems[i])
         return _look(split, i, how)
 
-    def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
+    def decode_all(keep: Callable[[Pixels], object], room: int) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
-        left, kinds, problems, count = cache_bytes, Counter[str](), dict[int, str](), len(split)
+        left, kinds, problems, count = min(room, cache_bytes), Counter[str](), dict[int, str](), len(split)
+        if _expected_bytes(split, how) > SURELY * left:
+            left = -1
         # The digests are of the bytes decoded now, which may be others than those read before.
         found, shapes = Remembered.nothing(count), np.zeros((count, 2), np.int32)
         looks = progress(in_order(look, count, lambda image: image.pixels.nbytes), total=count)
@@ -330,14 +333,39 @@ def _decoded(
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with STORE.writing(key, is_kept) as draft:
-                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
+                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)), disk_room())
                 finish(draft, index, how, keep=kept)
             return Decoded(index, path=STORE.path(draft.key))
         except OSError as error:
             log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", STORE.folder, error)
     pixels: list[Pixels] = []
-    index, kept = decode_all(pixels.append)
+    index, kept = decode_all(pixels.append, IN_MEMORY)
     return Decoded(index, pixels if kept else None)
+
+
+IN_MEMORY = 2 << 30
+"""Bytes of decoded images that are held in memory where they cannot be on the disk, at most."""
+
+SURELY = 1.5
+"""How many times the room a few images must seem to need before none are written that would be thrown away."""
+
+
+def disk_room() -> int:
+    """Return how many bytes of decoded images the disk of the cache may take: half of what is free."""
+    folder = STORE.folder.absolute()
+    with suppress(OSError):
+        return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.is_dir())).free // 2
+    return IN_MEMORY
+
+
+def _expected_bytes(split: Split, how: Decoding) -> float:
+    """Return about how many bytes the decoded images of a split take, by the headers of a few; 0 where none can be read."""
+    few = np.linspace(0, len(split) - 1, min(50, len(split))).astype(int).tolist()
+    sizes = []
+    for i in few:
+        with suppress(OSError, ValueError, MemoryError):
+            sizes.append(math.prod(size_of(split.read(i), how)))
+    return how.channels * float(np.mean(sizes)) * len(split) if sizes else 0.0
 
 
 class _Look(NamedTuple):
