@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.data.pixels.arrays import NPY, as_picture_shape, open_npy, open_tiff
@@ -107,6 +108,8 @@ def extremes(encoded: Encoded | Image.Image) -> Extremes | None:
     try:
         with _one_kind_of_error():
             opened = _opened(encoded, RAW)
+        if not opened.deep:
+            return None
         with room_for(math.prod(opened.size)), _one_kind_of_error():
             values = opened.load()
             return extremes_of(np.asarray(values)) if is_deep(values) else None
@@ -136,20 +139,21 @@ def _one_kind_of_error() -> Iterator[None]:
         raise ValueError(str(error).split("\n")[0] or type(error).__name__) from error
 
 
-RAW = Decoding(0)
-"""Whatever channels there are."""
+RAW = Decoding(0, range=(0.0, 1.0))
+"""Whatever channels there are, and all of their bits."""
 
 DOUBTFUL = -4
 """In the place of four channels of which the last may be transparency."""
 
 
 class _Opened(NamedTuple):
-    """An image of which the header is read: its width and height, what decodes it, its channels, and whether Pillow cannot."""
+    """An image of which the header is read."""
 
-    size: tuple[int, int]
-    load: Callable[[], Image.Image | NDArray[Any]]
+    size: tuple[int, int]  # width and height
+    load: Callable[[], Image.Image | NDArray[Any]]  # decodes it
     channels: int = 3  # 1 and 3 are one kind; of pictures of Pillow's, without the transparency
-    own: bool = False
+    own: bool = False  # whether it is not Pillow alone that decodes it
+    deep: bool = True  # whether it may have more than 8 bits
     held: tuple[int, int] | None = None  # width and height of what is in memory on the way, where that is more
     stated: tuple[int, int] | None = None  # width and height in the file, where they are others
 
@@ -178,15 +182,18 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     stated = image.size
     held = _scale(image, how.side)
     _check(held, stated)
-    if _lacks_bands(image, how):
-        return _array(open_tiff(content))
-    if how.channels not in (0, 1, 3) and getattr(image, "n_frames", 1) == how.channels and image.format == "TIFF":
-        return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True)
-    if _has_sixteen_bit_colour(image) and how.range not in (None, (0.0, 65535.0)):
+    channels = 3
+    if isinstance(image, TiffImageFile):
+        bands = _unread_bands(image)
+        if bands > 4 or (bands and bands == how.channels):
+            return _array(open_tiff(content))
+        if how.channels not in (0, 1, 3) and image.n_frames == how.channels:
+            return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True)
+        channels = {2: 2, 4: DOUBTFUL}.get(bands, 3)
+    if how.range not in (None, (0.0, 65535.0)) and _has_sixteen_bit_colour(image):
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
-    doubtful = "RGBX" in str(_tiles(image)[:1]) and not {*getattr(image, "tag_v2", {}).get(EXTRA_SAMPLES, ())} & {1, 2}
-    channels = DOUBTFUL if doubtful and image.format == "TIFF" else 3
-    return _Opened(image.size, lambda: _upright(image), channels, held=held, stated=stated)
+    own, deep = image.format == "HEIF", is_deep(image)
+    return _Opened(image.size, lambda: _upright(image), channels, own=own, deep=deep, held=held, stated=stated)
 
 
 def _scale(image: Image.Image, side: int | None) -> tuple[int, int]:
@@ -208,7 +215,7 @@ def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opene
 
 def _open_file(content: bytes) -> Image.Image:
     """Open a file of one of ``FORMATS`` or, where there is the plugin, HEIC."""
-    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS:
+    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS or b"avif" in content[:64]:
         return Image.open(BytesIO(content), formats=FORMATS)
     try:
         import pillow_heif  # type: ignore[import-not-found, unused-ignore]
@@ -240,13 +247,12 @@ def _sizes_in_icon(content: bytes) -> Iterator[tuple[int, int]]:
         yield width, height
 
 
-def _lacks_bands(image: Image.Image, how: Decoding) -> bool:
-    """Tell whether Pillow leaves bands of a TIFF out that are wanted: all of more than four, the fourth where asked for."""
-    tags = getattr(image, "tag_v2", {})
-    bands = tags.get(SAMPLES_PER_PIXEL, 1)
-    extra = tags.get(EXTRA_SAMPLES, ())
-    unread = bands > len(image.getbands()) or "RGBX" in str(_tiles(image)[:1])
-    return unread and (bands > 4 or how.channels == bands) and not {*extra} & {1, 2}
+def _unread_bands(image: TiffImageFile) -> int:
+    """Return how many bands a TIFF has, where Pillow leaves some out that are no transparency; else 0."""
+    bands: int = image.tag_v2.get(SAMPLES_PER_PIXEL, 1)
+    if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {1, 2}:
+        return 0
+    return bands if bands > len(image.getbands()) or "RGBX" in str(_tiles(image)[:1]) else 0
 
 
 def _frames(image: Image.Image, count: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import RAW, REDUCED, decoding, extremes, size_of
+from botzoo.data.decode import RAW, REDUCED, decoding, extremes, is_of_other_channels, size_of
 from botzoo.data.decoded import STORE, Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
@@ -208,6 +208,8 @@ def read_images(
     good = split.take(kept) if bad else split
     before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
     if after < before:
+        if odd := [image for image in bad if is_of_other_channels(image.problem)]:
+            raise of_other_channels(odd[0], split.describe(int(kept[0])))
         raise DataError(f"All {split.name} images of {before - after} class(es) are unreadable, such as {bad[0]}.")
     return Images(good, decoded, kept, how), bad
 
@@ -227,6 +229,11 @@ def unreadable(bad: Sequence[Unreadable], total: int) -> DataError:
     more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
     named = f"{len(bad)} of {total} images cannot be read: {'; '.join(map(str, bad[:10]))}{more}"
     return DataError(f"{named}. Mend or remove them, or leave them out with --skip-corrupt.")
+
+
+def of_other_channels(odd: Unreadable, like: str) -> DataError:
+    """Return the error on an image of other channels than the image ``like``."""
+    return DataError(f"{odd} as {like}: give images of one kind, or leave it out with --skip-corrupt.")
 
 
 class Survey(NamedTuple):
@@ -282,7 +289,7 @@ def extremes_in(split: Split, found: Survey) -> Extremes | None:
     known = [look for look in looks if look is not None]
     together = reduce(or_, known) if known else None
     with suppress(OSError), EXTREMES.writing(key) as draft:
-        draft.write(json.dumps(together and list(together)).encode())
+        draft.write(json.dumps(list(together or ())).encode())
     return together
 
 

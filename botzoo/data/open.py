@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
@@ -12,7 +11,17 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from botzoo.data.decode import DEEP, TRANSPARENT, channels_of, is_of_other_channels
-from botzoo.data.images import Images, Progress, Survey, Unreadable, extremes_in, read_images, survey, unreadable
+from botzoo.data.images import (
+    Images,
+    Progress,
+    Survey,
+    Unreadable,
+    extremes_in,
+    of_other_channels,
+    read_images,
+    survey,
+    unreadable,
+)
 from botzoo.data.pixels.values import Extremes, usual_range
 from botzoo.data.sources.base import ImageData, SourceOptions, Split
 from botzoo.data.sources.find import find_images
@@ -51,13 +60,16 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
 def first_channels(split: Split) -> int:
     """Return the channels of the first image that can be read, of a few; 3 where none can, which is said later."""
     for i in range(min(20, len(split))):
-        with suppress(ValueError, OSError, MemoryError):
-            if (channels := channels_of(split.read(i))) is not None:
-                return channels
-            raise DataError(
-                f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
-                "--data.background then, or --data.channels 4 if it is one like the others."
-            )
+        try:
+            channels = channels_of(split.read(i))
+        except (ValueError, OSError, MemoryError):
+            continue
+        if channels is not None:
+            return channels
+        raise DataError(
+            f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
+            "--data.background then, or --data.channels 4 if it is one like the others."
+        )
     return 3
 
 
@@ -73,10 +85,11 @@ def range_of(name: str, found: Extremes) -> tuple[float, float]:
     )
 
 
-def range_note(found: Extremes, between: tuple[float, float], count: int) -> str:
+def range_note(found: Extremes) -> str:
     """Return the note on images of more than 8 bits."""
-    (low, high), held = between, f"{found.low:g} to {found.high:g}"
-    return f"{count:,} images of more than 8 bits, of values from {held}: {low:g} becomes black, {high:g} white"
+    low, high = usual_range(found)
+    held = f"{counted(found.images, 'image')} of more than 8 bits, of values from {found.low:g} to {found.high:g}"
+    return f"{held}: {low:g} becomes black, {high:g} white (--data.range)"
 
 
 def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
@@ -173,21 +186,21 @@ def read(
 
     surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
 
-    def look(*, whole: bool) -> tuple[Extremes | None, int]:
+    def look(*, whole: bool) -> Extremes | None:
         for role, split in found.splits.items():
             if (seen := survey(split, bar(f"hashing {role} images"), whole=whole)) is not None:
                 surveys[role] = seen
         several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
-        return reduce(or_, known) if known else None, sum(len(each.deep) for each in surveys.values())
+        return reduce(or_, known) if known else None
 
     def looked(whole: bool) -> tuple[ImageData[Any], Decoding]:
         """Return data and decoding with the range of all values of more than 8 bits, where any are known of."""
-        between, count = on_each_node(partial(look, whole=whole))
-        if between is None:
+        values = on_each_node(partial(look, whole=whole))
+        if values is None:
             return found, decoding
-        note = range_note(between, usual_range(between), count)
-        return replace(found, notes=(*found.notes, note)), replace(decoding, range=range_of(found.name, between))
+        noted = replace(found, notes=(*found.notes, range_note(values)))
+        return noted, replace(decoding, range=range_of(found.name, values))
 
     def read_all() -> Iterator[tuple[str, Images, list[Unreadable]]]:
         room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
@@ -207,19 +220,15 @@ def read(
     if unknown:
         found, decoding = looked(whole=False)
     every = list(read_all())
-    if (
-        unknown and decoding.range is None and any(part.kinds.get(DEEP) for _, part, _ in every)
-    ):  # which a few did not show
+    deep = any(part.kinds.get(DEEP) for _, part, _ in every)  # which the few that were looked at did not show
+    if unknown and decoding.range is None and deep:
         found, decoding = looked(whole=True)
         every = list(read_all())
     images = {role: part for role, part, _ in every}
     left_out = [bad for _, _, several in every for bad in several]
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):
-        whole = next((split for split in images.values() if len(split)), None)
-        like = f" as {whole.describe(0)}" if whole is not None else ""
-        cure = "give images of one kind, or leave it out with --skip-corrupt"
-        raise DataError(f"{odd[0]}{like}: {cure}.")
+        raise of_other_channels(odd[0], images["train"].describe(0))
     if left_out and not skip_corrupt:  # those of all splits are named together
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}

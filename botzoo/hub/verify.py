@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -237,12 +238,12 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
         # never the address of a folder: its name, which anybody may have chosen, would become code
         on_hub = re.fullmatch(r"hf-hub:[\w.-]+/[\w.-]+(@[\w./-]+)?", subject.address)
         addresses = [HERE, *([subject.address] if on_hub else [])]
-    known = (
-        usage_code(address, ours=ours, temperature=stated, reading=reading, **code)
-        for address in addresses
-        for reading in possible_readings(model.preprocessing.decoding)
-    )
-    printed = next((lines for lines in known if subject.folder is None or lines in subject.card), None)
+    printed = None
+    for reading, address in product(possible_readings(model.preprocessing.decoding), addresses):
+        lines = usage_code(address, ours=ours, temperature=stated, reading=reading, **code)
+        if subject.folder is None or lines in subject.card:
+            printed, stated = lines, kept if reading.own else stated  # botzoo.load finds the temperature itself
+            break
     if printed is None:
         return Check("code", "unknown", "the card's is not what botzoo writes, so it is not run")
     if stated != kept:

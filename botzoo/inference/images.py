@@ -19,7 +19,6 @@ from torch import Tensor
 
 from botzoo import __version__
 from botzoo.data.decode import decode, decoding
-from botzoo.data.decoded import Pixels
 from botzoo.data.pixels.bands import Picture
 from botzoo.data.sources.folders import image_files
 from botzoo.errors import DataError, printable
@@ -30,7 +29,7 @@ AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
 KINDS = (
     "a path, an http(s) address, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 3) or (H, W, 4), or a "
-    "tensor (3, H, W), of uint8 or of floating point in [0, 1]"
+    "tensor (3, H, W), of uint8 or of floating point in [0, 1]; of a network for other images, of their channels and values"
 )
 
 URL_BYTES = 64 << 20  # most that are taken from an address
@@ -73,7 +72,7 @@ def is_one_image(x: object) -> bool:
     return isinstance(x, str | Path | bytes | Image.Image) or (isinstance(x, np.ndarray | Tensor) and x.ndim < 4)
 
 
-def check_kind(image: object, place: int) -> None:
+def check_kind(image: object, place: int, how: Decoding = PLAIN) -> None:
     """Raise DataError unless ``image``, the one at ``place``, is of a kind that ``read_image`` knows."""
     if isinstance(image, str | Path | bytes | Image.Image):
         return
@@ -81,8 +80,9 @@ def check_kind(image: object, place: int) -> None:
         raise DataError(f"Image {place} is {printable(repr(image), 60)}: give {KINDS}.")
     shape, kind = tuple(image.shape), str(image.dtype).removeprefix("torch.")
     channels = shape[2:] if isinstance(image, np.ndarray) else shape[:-2]
-    pixels = kind == "uint8" or "float" in kind
-    if len(shape) not in (2, 3) or 0 in shape or channels not in ((), (1,), (3,), (4,)) or not pixels:
+    pixels = kind == "uint8" or "float" in kind or (how.range is not None and "int" in kind)
+    wanted = ((), (1,), (3,), (4,)) if how.channels in (1, 3) else ((how.channels,),)
+    if len(shape) not in (2, 3) or 0 in shape or channels not in wanted or not pixels:
         raise DataError(f"Image {place} is an array of shape {shape} and type {kind}: give {KINDS}.")
 
 
@@ -106,17 +106,17 @@ def read_image(image: AnyImage, how: Decoding = PLAIN) -> Iterator[Picture]:
         yield found
         return
     encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image
-    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded), how) as found:
+    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how), how) as found:
         yield found
 
 
-def _pixels(image: NDArray[Any] | Tensor) -> Pixels:
-    """Return an array or tensor as uint8 (H, W) or (H, W, C)."""
+def _pixels(image: NDArray[Any] | Tensor, how: Decoding) -> NDArray[Any]:
+    """Return an array or tensor as uint8, or as the values of a file where ``how`` has their range: (H, W) or (H, W, C)."""
     if isinstance(image, Tensor):
         image = image.detach().cpu()
         image = (image.float() if image.is_floating_point() else image).numpy()
         image = np.moveaxis(image, 0, -1) if image.ndim == 3 else image
-    if image.dtype != np.uint8:
+    if image.dtype != np.uint8 and how.range is None:
         low, high = float(image.min()), float(image.max())
         if not (low >= 0 and high <= 1):  # NaN is in no order
             raise ValueError(f"its values go from {low:g} to {high:g}, and those of floating point must lie in [0, 1]")

@@ -118,7 +118,8 @@ class Model:
         Args:
             x: a path, an http(s) address, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 3) or
                 (H, W, 4), a torch tensor (H, W), (3, H, W) or (4, H, W), both uint8 or floating point in [0, 1], RGB; or an
-                iterable of these, which an array or tensor with one more axis in front is too.
+                iterable of these, which an array or tensor with one more axis in front is too. Of a network for other
+                channels, or for values of more than 8 bits, arrays hold these.
             top_k: how many classes to name; by default 5, or of a network that gives an image any number of labels all
                 whose probability is over 0.5.
             device: "auto", "cpu", "cuda", "cuda:1" or "mps".
@@ -142,7 +143,7 @@ class Model:
         except TypeError as error:
             raise DataError(f"{printable(repr(x), 60)} is no image: give {KINDS}, or a list of these.") from error
         for i, image in enumerate(images):
-            check_kind(image, i)
+            check_kind(image, i, self.preprocessing.decoding)
         check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
         predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature)
         answers = list(predictor(images, top_k))

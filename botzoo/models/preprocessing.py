@@ -28,7 +28,8 @@ class Decoding:
 
     def as_json(self) -> dict[str, Any]:
         """Return what stands in config.json, nothing where all is as by default."""
-        kept = {"background": self.background, "range": self.range and list(self.range), "side": self.side}
+        ends = [int(end) if float(end).is_integer() else end for end in self.range or ()]
+        kept = {"background": self.background, "range": ends or None, "side": self.side}
         return {key: value for key, value in kept.items() if value is not None}
 
 
@@ -51,7 +52,8 @@ class Preprocessing:
 
     def __str__(self) -> str:
         """Return mean, std and interpolation in words."""
-        mean, std = (" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        more = " ..." if self.channels > 6 else ""
+        mean, std = (" ".join(f"{value:.4g}" for value in values[:6]) + more for values in (self.mean, self.std))
         return f"mean {mean}, std {std}, {self.interpolation}"
 
     @property

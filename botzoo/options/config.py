@@ -36,7 +36,8 @@ class DataConfig:
     background: str = option("white", "Colour that transparent images lie on, by its name or as #rrggbb.", "Data",
         metavar="COLOUR", accepts=COLOUR, unsaid="white")
     range: tuple[float, float] | None = option(None, "Values that become black and white of images of more than 8 bits, "
-        "such as 0,4095. They are the same for all images.", "Data", metavar="LOW,HIGH", unset="found from all of them", accepts=RANGE)
+        "such as 0,4095. They are the same for all images.", "Data", metavar="LOW,HIGH", unset="found from all of them",
+        accepts=RANGE)
     val_fraction: float = option(0.2, "Share of the images set aside for validation, where no split is. They are drawn "
         "at random, class by class.", "Data", common=True, accepts=between(0, 1, "()"))
     split_seed: int | None = option(None, "Seed of what is set aside, and of the folds.", "Data",

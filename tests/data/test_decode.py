@@ -3,6 +3,8 @@
 import contextlib
 import io
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import PIL
 import pytest
 from PIL import Image
 
-from botzoo.data.decode import decode
+from botzoo.data import decode as module
+from botzoo.data.decode import TRANSPARENT, decode, decoding, extremes
+from botzoo.models.preprocessing import Decoding
 from data.pictures import RED, encode, noise
 
 YCBCR = ["YCbCr"] if int(PIL.__version__.split(".")[0]) >= 13 else []
@@ -37,6 +41,76 @@ def test_every_mode_becomes_eight_bit_rgb(form: str, mode: str) -> None:
 def test_common_modes_are_converted_as_pillow_does(mode: str) -> None:
     image = noise(9, 7).convert(mode)
     assert decode(encode(image)).tobytes() == image.convert("RGB").tobytes()
+
+
+def clear(mode: str) -> Image.Image:
+    """A picture of which some is transparent, in a mode of Pillow's or, as "RGB", by a colour that is."""
+    image = noise(9, 7).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    if mode in ("RGB", "L", "P", "1"):
+        image = image.convert("RGB").convert(mode)
+        image.info["transparency"] = image.getpixel((0, 0))
+        return image
+    return image.convert("RGBA").convert("LA") if mode == "LA" else image
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGB", "L", "P", "1"])
+@pytest.mark.parametrize("background", ["white", "#102030"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_transparent_images_lie_on_the_background(mode: str, background: str, stored: bool) -> None:
+    image, seen = clear(mode), set[str]()
+    ground = Image.new("RGBA", image.size, background)
+    with decoding(encode(image) if stored else image, Decoding(background=background), seen.add) as found:
+        assert found.tobytes() == Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB").tobytes()
+    assert seen == {TRANSPARENT}
+
+
+def test_an_opaque_image_is_the_same_on_every_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", 18)  # two rows at a time
+    image, seen = noise(9, 7).convert("RGBA"), set[str]()
+    with decoding(encode(image), Decoding(background="red"), seen.add) as found:
+        assert found.tobytes() == image.convert("RGB").tobytes()
+    assert not seen
+    assert decode(encode(clear("RGBA")), Decoding(background="red")).size == (9, 7)
+
+
+def sixteen_bit_png(values: np.ndarray) -> bytes:
+    """A PNG of uint16 (H, W, 3) or (H, W, 4), which Pillow does not write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, {3: 2, 4: 6}[values.shape[2]], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_all_bits_of_sixteen_bit_colours_are_read(channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (5, 6, channels)).astype(np.uint16)
+    values[:, :, 3:] = 65535
+    found = decode(sixteen_bit_png(values), Decoding(range=(0, 4095), background="white"))
+    assert np.array_equal(np.asarray(found), np.round(values[:, :, :3] * (255 / 4095)).astype(np.uint8))
+    assert extremes(sixteen_bit_png(values[:, :, :3])) == (values[:, :, :3].min(), values[:, :, :3].max(), True, 1)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_range_holds_for_every_image(mode: str, channels: int) -> None:
+    values = np.array([[0, 1024, 4095]], {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode])
+    found = np.asarray(decode(encode(Image.fromarray(values), "TIFF"), Decoding(channels, range=(0, 2048))))
+    assert found.reshape(3, -1)[:, 0].tolist() == [0, 128, 255]
+    assert found.shape == ((1, 3) if channels == 1 else (1, 3, 3))
+
+
+def test_heic_is_read_by_its_plugin_or_named() -> None:
+    heic = b"\0\0\0\x1cftypheic" + bytes(40)
+    with pytest.raises(ValueError, match=r"pip install 'botzoo\[heif\]'|not an image|[Ii]nvalid"):
+        decode(heic)
+    plugin = pytest.importorskip("pillow_heif")
+    plugin.register_heif_opener()
+    found = np.asarray(decode(encode(noise(64, 48), "HEIF", quality=100)), np.float32)
+    assert np.abs(found - np.asarray(noise(64, 48), np.float32)).mean() < 8
 
 
 def test_cmyk_is_converted_as_pillow_does() -> None:

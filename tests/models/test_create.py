@@ -13,6 +13,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from botzoo.data.transforms import EvalTransform
@@ -331,13 +332,26 @@ def test_a_wrong_name_is_answered_with_the_right_ones(
         create_model(name, 3, pretrained=pretrained)
 
 
-def test_another_number_of_channels_is_refused(tmp_path: Path) -> None:
-    model, preprocessing = scratch("test_resnet")
-    write_model_folder(tmp_path, model, preprocessing, NAMES, tag="mine", license=None)
-    gray = config(tmp_path) | {"model_args": {"in_chans": 1}}
-    (tmp_path / "config.json").write_text(json.dumps(gray))
-    with pytest.raises(ModelError, match="images of 1 channel"):
-        create_model(f"local-dir:{tmp_path}", 3, scratch=True)
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_weights_are_fitted_to_other_channels_as_timm_does(channels: int) -> None:
+    name = "resnet10d_bot"
+    made, plain = create_model(name, 3, channels=channels), create_model(name, 3)
+    weights = [network.model.state_dict()["conv1.0.weight"] for network in (made, plain)]
+    assert torch.allclose(weights[0], adapt_input_conv(channels, weights[1]), atol=1e-3)  # kept in half precision
+    assert made.preprocessing.channels == len(made.preprocessing.mean) == channels
+
+
+def test_a_folder_for_other_channels_is_found_again_and_fitted_to_three(tmp_path: Path) -> None:
+    made = create_model("test_resnet", len(NAMES), scratch=True, channels=5)
+    write_model_folder(tmp_path, made.model, made.preprocessing, NAMES, tag="mine", license=None)
+    assert create_model(f"local-dir:{tmp_path}", None).preprocessing == made.preprocessing
+    assert create_model(f"local-dir:{tmp_path}", None, channels=3).model(torch.zeros(1, 3, 64, 64)).shape == (
+        1,
+        len(NAMES),
+    )
+    bare = create_model("test_resnet", len(NAMES), pretrained=f"local-dir:{tmp_path}", channels=5)
+    assert bare.start.report is not None
+    assert not bare.start.report.mismatched
 
 
 @pytest.mark.parametrize(

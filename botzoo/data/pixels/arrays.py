@@ -49,7 +49,7 @@ def as_picture_shape(shape: Shape) -> Shape:
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"its shape is {shape}: (H, W) and (H, W, C) are read")
     height, width, channels = (*shape, 1)[:3]
-    if channels > MOST_CHANNELS or height < min(width, channels):
+    if channels > MOST_CHANNELS or (channels > 4 and height < min(width, channels)):
         raise ValueError(
             f"its shape is {shape}, which is not (H, W, C) with C up to {MOST_CHANNELS}: move the channels last"
         )

@@ -20,14 +20,16 @@ Range = tuple[float, float]
 
 
 class Extremes(NamedTuple):
-    """The least and the greatest finite value of images, and whether all are whole numbers."""
+    """The least and the greatest finite value of images, whether all are whole numbers, and how many images they are of."""
 
     low: float
     high: float
     whole: bool
+    images: int = 1
 
     def __or__(self, other: Any) -> "Extremes":
-        return Extremes(min(self.low, other.low), max(self.high, other.high), self.whole and other.whole)
+        low, high, whole, images = other
+        return Extremes(min(self.low, low), max(self.high, high), self.whole and whole, self.images + images)
 
 
 def may_be_deep(content: bytes) -> bool:
@@ -62,7 +64,7 @@ def usual_range(found: Extremes) -> Range:
     Whole numbers of 0 and more: 0 and the greatest of the fewest ``BITS`` that hold them; fractions from 0 to 1: 0 and 1.
     Other values, and those that fill less than a tenth of that, are spread: their least is black, their greatest white.
     """
-    low, high, whole = found
+    low, high, whole, _ = found
     top = next((float((1 << bits) - 1) for bits in BITS if high < 1 << bits), high) if whole else 1.0
     if low >= 0 and high <= top and high - low >= FILLED * top:
         return 0.0, top

@@ -13,9 +13,7 @@ from botzoo.util.text import listing
 JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 """What operating systems leave in folders; passed over like names that begin with a dot."""
 
-_KINDS = (
-    "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl"
-)
+_KINDS = "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl npy"
 
 IMAGE_SUFFIXES = tuple(f".{kind}" for kind in _KINDS.split())
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
