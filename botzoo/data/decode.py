@@ -180,7 +180,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
             return _array(open_tiff(content))
         raise
     stated = image.size
-    held = _scale(image, how.side)
+    held, load = _scale(image, how.side)
     _check(held, stated)
     channels = 3
     if isinstance(image, TiffImageFile):
@@ -193,18 +193,27 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     if how.range not in (None, (0.0, 65535.0)) and _has_sixteen_bit_colour(image):
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
     own, deep = image.format == "HEIF", is_deep(image)
-    return _Opened(image.size, lambda: _upright(image), channels, own=own, deep=deep, held=held, stated=stated)
+    return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated)
 
 
-def _scale(image: Image.Image, side: int | None) -> tuple[int, int]:
-    """Have a JPEG decoded at a part of its size where no more is needed or fits; return the size that memory must hold."""
+def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Callable[[], Image.Image]]:
+    """Have a JPEG decoded at a part of its size where no more is needed or fits.
+
+    Returns:
+        The size that memory must hold, and what decodes the image.
+    """
     stated, shorter = image.size, min(image.size)
     progressive = image.info.get("progressive")  # which the decoder holds in full
     too_large = math.prod(stated) > most_pixels()
     wanted = min(shorter // 2 if too_large else shorter, side or shorter)
+    drafted = None
     if wanted < shorter and not (too_large and progressive):
-        image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
-    return stated if progressive else image.size
+        drafted = image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
+    if drafted is None or side is None or shorter <= side:
+        return stated if progressive else image.size, lambda: _upright(image)
+    size, (_, box) = _reduced(stated, side), drafted  # the box ends where the picture does, within its last pixels
+    resample = Image.Resampling.BICUBIC
+    return stated if progressive else image.size, lambda: _upright(image.resize(size, resample, box))
 
 
 def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opened:
