@@ -51,7 +51,7 @@ def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     grey ones by a range that each image suggests. A JPEG of more than ``most_pixels`` comes at half its size.
 
     An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, bicubic with
-    antialiasing, to sides that timm's resize would give it. A JPEG is decoded at the half, quarter or eighth of its size
+    antialiasing, the longer side to the nearest pixel. A JPEG is decoded at the half, quarter or eighth of its size
     that is no smaller, which takes a quarter of the time (libjpeg's scaling); what Pillow has opened already is not.
 
     Raises:
@@ -100,7 +100,9 @@ def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
 
 def _reduced(size: tuple[int, int], side: int | None) -> tuple[int, int]:
     shorter = min(size)
-    return size if side is None or shorter <= side else (side * size[0] // shorter, side * size[1] // shorter)
+    return (
+        size if side is None or shorter <= side else (round(side * size[0] / shorter), round(side * size[1] / shorter))
+    )
 
 
 def extremes(encoded: Encoded | Image.Image) -> Extremes | None:
