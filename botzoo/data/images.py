@@ -293,7 +293,7 @@ def extremes_in(split: Split, found: Survey) -> Extremes | None:
     return together
 
 
-EXTREMES = Store("decoded", ".extremes", "extremes of images", "looked for")
+EXTREMES = Store("extremes", ".extremes", "extremes of images", "looked for")
 
 
 def _decoded(
