@@ -4,8 +4,8 @@ A file is known by its path, size, inode, device, and the times of its last chan
 ctime, in nanoseconds): whoever writes into it changes one of them. One that was changed within ``SETTLING`` of being looked
 at is not remembered, since clocks of file systems tick slowly and a second change might leave no mark.
 
-There is a file for each split of a data set in ``decoded`` of the cache: marks (uint64, ascending), SHA-256 of the contents
-(32 bytes each), and whether they may have more than 8 bits (one byte each).
+There is a file for each split of a data set in the folder ``files`` of the cache: marks (uint64, ascending), SHA-256 of the
+contents (32 bytes each), and whether they may have more than 8 bits (one byte each).
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from botzoo.data.parallel import in_order
 from botzoo.data.sources.base import Split
 from botzoo.util.cache import Store
 
-STORE = Store("decoded", ".files", "digests of files", "hashed")
+STORE = Store("files", ".files", "digests of files", "hashed")
 
 SETTLING = 2.0
 """Seconds."""

@@ -65,6 +65,7 @@ def cached_images() -> list[Cached]:
         "probes": "what a probe of such features came to",
         "speeds": "how fast bf16 is on this machine",
         "extremes": "between which values the images of one split lie",
+        "files": "what the files of one split held",
         "shards": "how many images of each class are in a shard",
     }
     files = [path for folder in about for path in filter(made_here, (cache_folder() / folder).glob("[!.]*"))]
