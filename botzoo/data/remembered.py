@@ -89,8 +89,8 @@ def remembered(split: Split) -> Remembered:
     for k, marks in enumerate(in_order(block, -(-len(split) // TOGETHER))):
         places = np.minimum(np.searchsorted(known, marks), len(known) - 1)
         rows = np.flatnonzero((known[places] == marks) & (marks != 0))
-        for ours, theirs in zip(found, (digests, deep, known), strict=True):
-            ours[k * TOGETHER + rows] = theirs[places[rows]]
+        here, there = k * TOGETHER + rows, places[rows]
+        found.digests[here], found.deep[here], found.marks[here] = digests[there], deep[there], known[there]
     return found
 
 
