@@ -33,9 +33,9 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 
 SAMPLES_PER_PIXEL, EXTRA_SAMPLES = 277, 338  # tags of TIFF
 
-TRANSPARENT, DEEP, OWN = "transparent", "deep", "own"
+TRANSPARENT, DEEP, OWN, REDUCED = "transparent", "deep", "own", "reduced"
 """What an image may be seen to be: in part transparent; of more than 8 bits; read in a way that no line of Pillow's does, as
-arrays, bands, and colours of more than 8 bits are."""
+arrays, bands, and colours of more than 8 bits are; reduced to ``Decoding.side``."""
 
 Seen = Callable[[str], object]
 """Is told which of these an image is."""
@@ -49,6 +49,10 @@ def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     Greyscale, palette and CMYK are converted as Pillow does. Transparent images lie on ``how.background``; without one
     their transparency is left out, as Pillow does. Values of more than 8 bits are scaled from ``how.range``; without one,
     grey ones by a range that each image suggests. A JPEG of more than ``most_pixels`` comes at half its size.
+
+    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, bicubic with
+    antialiasing, the longer side to the nearest pixel. A JPEG is decoded at the half, quarter or eighth of its size
+    that is no smaller, which takes a quarter of the time (libjpeg's scaling); what Pillow has opened already is not.
 
     Raises:
         ValueError: the image is truncated, corrupt, too large, of other channels or not an image; the message says which.
@@ -65,12 +69,40 @@ def decoding(
     """Give an image as ``decode`` returns it, with room for its pixels to the end of the block."""
     with _one_kind_of_error():
         opened = _opened(encoded, how)
-    with room_for(math.ceil(math.prod(opened.size) * max(1, how.channels / 3))):
+    with room_for(math.ceil(math.prod(opened.held or opened.size) * max(1, how.channels / 3))):
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
-            picture = to_pixels(opened.load(), how, seen)
+            if how.side is not None and min(opened.stated or opened.size) > how.side:
+                seen(REDUCED)
+            picture = reduced(to_pixels(opened.load(), how, seen), how.side)
         yield picture
+
+
+def reduced(picture: Picture, side: int | None) -> Picture:
+    """Return a picture with a shorter side of ``side`` pixels, as it is where that has no more or ``side`` is None."""
+    if side is None or min(picture.size) <= side:
+        return picture
+    width, height = _reduced(picture.size, side)
+
+    def resized(band: Image.Image) -> Image.Image:
+        return band.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+    return Bands([resized(band) for band in picture.bands]) if isinstance(picture, Bands) else resized(picture)
+
+
+def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
+    """Return the sides of an image as ``decode`` gives it, in either order, by its header; raises as ``decode`` does."""
+    with _one_kind_of_error():
+        opened = _opened(encoded, how)
+    return _reduced(opened.size, how.side)
+
+
+def _reduced(size: tuple[int, int], side: int | None) -> tuple[int, int]:
+    shorter = min(size)
+    return (
+        size if side is None or shorter <= side else (round(side * size[0] / shorter), round(side * size[1] / shorter))
+    )
 
 
 def extremes(encoded: Encoded | Image.Image) -> Extremes | None:
@@ -124,6 +156,8 @@ class _Opened(NamedTuple):
     channels: int = 3  # 1 and 3 are one kind; of pictures of Pillow's, without the transparency
     own: bool = False  # whether it is not Pillow alone that decodes it
     deep: bool = True  # whether it may have more than 8 bits
+    held: tuple[int, int] | None = None  # width and height of what is in memory on the way, where that is more
+    stated: tuple[int, int] | None = None  # width and height in the file, where they are others
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -148,9 +182,8 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
             return _array(open_tiff(content))
         raise
     stated = image.size
-    if math.prod(stated) > most_pixels() and not image.info.get("progressive"):  # which the decoder holds in full
-        image.draft(image.mode, (image.width // 2, image.height // 2))  # of JPEG only
-    _check(image.size, stated)
+    held, load = _scale(image, how.side)
+    _check(held, stated)
     channels = 3
     if isinstance(image, TiffImageFile):
         bands = _unread_bands(image)
@@ -161,7 +194,28 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         channels = {2: 2, 4: DOUBTFUL}.get(bands, 3)
     if how.range not in (None, (0.0, 65535.0)) and _has_sixteen_bit_colour(image):
         return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
-    return _Opened(image.size, lambda: _upright(image), channels, own=image.format == "HEIF", deep=is_deep(image))
+    own, deep = image.format == "HEIF", is_deep(image)
+    return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated)
+
+
+def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Callable[[], Image.Image]]:
+    """Have a JPEG decoded at a part of its size where no more is needed or fits.
+
+    Returns:
+        The size that memory must hold, and what decodes the image.
+    """
+    stated, shorter = image.size, min(image.size)
+    progressive = image.info.get("progressive")  # which the decoder holds in full
+    too_large = math.prod(stated) > most_pixels()
+    wanted = min(shorter // 2 if too_large else shorter, side or shorter)
+    drafted = None
+    if wanted < shorter and not (too_large and progressive):
+        drafted = image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
+    if drafted is None or side is None or shorter <= side:
+        return stated if progressive else image.size, lambda: _upright(image)
+    size, (_, box) = _reduced(stated, side), drafted  # the box ends where the picture does, within its last pixels
+    resample = Image.Resampling.BICUBIC
+    return stated if progressive else image.size, lambda: _upright(image.resize(size, resample, box))
 
 
 def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opened:

@@ -13,7 +13,7 @@ Its digest is checked when it is opened, and it is locked while it is mapped; se
 import hashlib
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from botzoo.data.decode import REDUCED
 from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
@@ -114,6 +115,14 @@ def open_decoded(key: str) -> Decoded | None:
     return DECODED.open(key, lambda content: Decoded(_read_index(content), path=DECODED.path(key)))
 
 
+def find_decoded(digests: NDArray[np.uint8], how: Decoding) -> Decoded | None:
+    """Return what was decoded before of these encoded images, if any; small ones are the same for every ``how.side``."""
+    whole = open_decoded(key_of(digests, replace(how, side=None)))
+    if whole is not None and (how.side is None or whole.index.shapes.min(1).max(initial=0) <= how.side):
+        return whole
+    return open_decoded(key_of(digests, how)) if how.side is not None else None
+
+
 def _read_index(content: NDArray[np.uint8]) -> Index:
     pixels, size, count, channels = FOOTER.unpack(content[-FOOTER.size :].tobytes())
     index = content[pixels : pixels + size].tobytes()
@@ -135,7 +144,7 @@ def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
     content = index.digests.tobytes() + index.shapes.tobytes() + rest.encode()
     size = int(index.offsets[-1]) if keep else 0
     draft.write(content + FOOTER.pack(size, len(content), len(index), index.channels))
-    draft.key = key_of(index.digests, how)
+    draft.key = key_of(index.digests, how if REDUCED in index.kinds else replace(how, side=None))
 
 
 def is_kept(key: str) -> bool:

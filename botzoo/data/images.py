@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import reduce
 from io import BytesIO
@@ -19,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import RAW, decode, decoding, extremes, is_of_other_channels
-from botzoo.data.decoded import Decoded, Index, Pixels, finish, is_kept, key_of, open_decoded
+from botzoo.data.decode import RAW, REDUCED, decoding, extremes, is_of_other_channels, size_of
+from botzoo.data.decoded import Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
-from botzoo.data.parallel import in_order, room_for
+from botzoo.data.parallel import in_order
+from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
@@ -32,6 +35,7 @@ from botzoo.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.sources.base import Split
 from botzoo.sources.files import read_file
 from botzoo.util.cache import DECODED, EXTREMES
+from botzoo.util.text import in_megabytes
 
 log = logging.getLogger("botzoo")
 
@@ -48,9 +52,8 @@ class Images(LoadedSplit):
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
         self.cached = decoded.kept  # in memory or mapped from a file
-        folder = f"decoded in {decoded.path.parent}" if decoded.path else "in memory"
         self.kinds = decoded.index.kinds
-        self.kept_in = folder if self.cached else "decoded in every epoch"
+        self.kept_in = self._kept_in()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,13 +78,40 @@ class Images(LoadedSplit):
         """Size of the decoded images at hand."""
         return int(self.decoding.channels * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
 
+    def _kept_in(self) -> str:
+        """Return where the pixels are and what they take, for the plan."""
+        index = self.decoded.index
+        size = int(index.offsets[-1])
+        shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
+        if not self.cached:
+            return f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
+        folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
+        return f"{folder} ({in_megabytes(size)}, {shorter})"
+
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
-        return self.decoded.pixels(int(self.rows[i])) if self.cached else pixels_of(self._decode(i))
+        if self.cached:
+            return self.decoded.pixels(int(self.rows[i]))
+        with self.opened(i) as picture:
+            return pixels_of(picture)
 
     def image(self, i: int) -> Picture:
         """Return image i, decoded."""
-        return picture_of(self.pixels(i)) if self.cached else self._decode(i)
+        with self.opened(i) as picture:
+            return picture
+
+    @contextmanager
+    def opened(self, i: int) -> Iterator[Picture]:
+        """Give image i, decoded; where it is not cached, with room for its pixels to the end of the block."""
+        with ExitStack() as room:
+            if self.cached:
+                picture = picture_of(self.pixels(i))
+            else:
+                try:
+                    picture = room.enter_context(decoding(self.split.read(i), self.decoding))
+                except (OSError, ValueError, MemoryError) as error:
+                    raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
+            yield picture
 
     def stored(self, i: int) -> bytes:
         """Return image i as it is stored; as PNG, which loses nothing, where it is an array."""
@@ -91,10 +121,6 @@ class Images(LoadedSplit):
             self.image(i).convert("RGB").save(file, "PNG")
             return file.getvalue()
         return encoded if isinstance(encoded, bytes) else read_file(encoded)
-
-    def room(self, i: int) -> AbstractContextManager[None]:
-        """Return the wait for room for image i, which is there to the end of the block."""
-        return room_for(int(self.decoded.index.shapes[self.rows[i]].astype(np.int64).prod()))
 
     def train_batches(
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
@@ -115,12 +141,6 @@ class Images(LoadedSplit):
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
 
-    def _decode(self, i: int) -> Picture:
-        try:
-            return decode(self.split.read(i), self.decoding)
-        except (OSError, ValueError, MemoryError) as error:
-            raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
-
 
 class _Keyed(Dataset[Row]):
     """Images behind a transform, addressed by their keys."""
@@ -130,8 +150,8 @@ class _Keyed(Dataset[Row]):
 
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
-        with self.images.room(index):
-            pixels = self.transform(self.images.image(index), key)
+        with self.images.opened(index) as picture:
+            pixels = self.transform(picture, key)
         return pixels, self.images.labels[index], self.transform.colour(key)
 
 
@@ -226,12 +246,35 @@ class Survey(NamedTuple):
     deep: list[int]
 
 
-def survey(split: Split, progress: Progress = lambda items, *, total: items) -> Survey:
-    """Read and hash every image."""
-    read = list(progress(in_order(lambda i: _look(split, i), len(split)), total=len(split)))
-    digests = np.frombuffer(b"".join(image.digest for image in read), np.uint8).reshape(-1, 32)
-    problems = {i: image.problem for i, image in enumerate(read) if image.problem}
-    return Survey(digests, problems, [i for i, image in enumerate(read) if image.deep])
+MOSTLY = 0.9
+"""Share of files from which on they count as known: the others are read and hashed, and decoded only if they have to be."""
+
+
+def survey(split: Split, progress: Progress = lambda items, *, total: items, *, whole: bool = True) -> Survey | None:
+    """Read and hash the images, but for files that have not changed since that was done last.
+
+    Unless the ``whole`` survey is asked for, it is None of files that are new and not of more than 8 bits, as far as a look
+    at a few says: decoding reads and hashes them in one go.
+    """
+    known = remembered(split)
+    unknown = known.unknown
+    if not whole and in_files(split) and len(unknown) > (1 - MOSTLY) * len(split) and not _some_deep(split):
+        return None
+    problems = dict[int, str]()
+    looks = progress(in_order(lambda k: _look(split, int(unknown[k])), len(unknown)), total=len(unknown))
+    for i, image in zip(unknown.tolist(), looks, strict=True):
+        image.note(known, i)
+        if image.problem:
+            problems[i] = image.problem
+    if known.marks[unknown].any():
+        remember(split, known)
+    return Survey(known.digests, problems, np.flatnonzero(known.deep).tolist())
+
+
+def _some_deep(split: Split) -> bool:
+    """Tell whether any of a few images may have more than 8 bits."""
+    few = np.linspace(0, len(split) - 1, min(20, len(split))).astype(int).tolist()
+    return any(_look(split, i).deep for i in few)
 
 
 def extremes_in(split: Split, found: Survey) -> Extremes | None:
@@ -253,42 +296,79 @@ def _decoded(
     split: Split, how: Decoding, cache_bytes: int, progress: Progress, surveyed: Survey | None = None
 ) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
-    # Hashing is much faster than decoding, so that it comes first and alone: most runs find the pixels decoded already.
-    surveyed = survey(split, progress) if surveyed is None else surveyed
-    problems, key = surveyed.problems, key_of(surveyed.digests, how)
-    found = open_decoded(key)
-    if found is not None and (found.kept or found.index.offsets[-1] > cache_bytes):
-        return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
+    # Hashing is much faster than decoding, so that it comes first and alone where pixels may be there already: of what is
+    # read anew in every run, and of files that are known. New files are read once, hashed and decoded.
+    surveyed = surveyed or survey(split, progress, whole=False)
+    if surveyed is None:
+        key, problems = key_of(np.zeros(0, np.uint8), how), dict[int, str]()
+    else:
+        key, problems = key_of(surveyed.digests, how), surveyed.problems
+        found = find_decoded(surveyed.digests, how)
+        if found is not None and (found.kept or found.index.offsets[-1] > min(cache_bytes, disk_room())):
+            return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
     def look(i: int) -> _Look:
-        return _Look(surveyed.digests[i].tobytes(), problem=problems[i]) if i in problems else _look(split, i, how)
+        if surveyed is not None and i in problems:
+            return _Look(surveyed.digests[i].tobytes(), problem=problems[i])
+        return _look(split, i, how)
 
-    def decode_all(keep: Callable[[Pixels], object]) -> tuple[Index, bool]:
+    def decode_all(keep: Callable[[Pixels], object], room: int) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
-        left, looks, kinds = cache_bytes, [], Counter[str]()
-        for image in progress(in_order(look, len(split), lambda image: image.pixels.nbytes), total=len(split)):
+        left, kinds, problems, count = min(room, cache_bytes), Counter[str](), dict[int, str](), len(split)
+        if _expected_bytes(split, how) > SURELY * left:
+            left = -1
+        # The digests are of the bytes decoded now, which may be others than those read before.
+        found, shapes = Remembered.nothing(count), np.zeros((count, 2), np.int32)
+        looks = progress(in_order(look, count, lambda image: image.pixels.nbytes), total=count)
+        for i, image in enumerate(looks):
             left -= image.pixels.nbytes
             if left >= 0:
                 keep(image.pixels)
             kinds.update(image.kinds)
-            looks.append((image.digest, image.pixels.shape[:2], image.problem))
-        # The digests are of the bytes decoded now, which may be others than those read before.
-        encoded = np.frombuffer(b"".join(digest for digest, _, _ in looks), np.uint8).reshape(-1, 32)
-        shapes = np.array([shape for _, shape, _ in looks], np.int32).reshape(-1, 2)
-        problems = {i: why for i, (_, _, why) in enumerate(looks) if why}
-        return Index(encoded, shapes, problems, how.channels, dict(kinds)), left >= 0
+            image.note(found, i)
+            shapes[i] = image.pixels.shape[:2]
+            if image.problem:
+                problems[i] = image.problem
+        if surveyed is None:
+            remember(split, found)
+        return Index(found.digests, shapes, problems, how.channels, dict(kinds)), left >= 0
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
             with DECODED.writing(key, is_kept) as draft:
-                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)))
+                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)), disk_room())
                 finish(draft, index, how, keep=kept)
             return Decoded(index, path=DECODED.path(draft.key))
         except OSError as error:
             log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", DECODED.folder, error)
     pixels: list[Pixels] = []
-    index, kept = decode_all(pixels.append)
+    index, kept = decode_all(pixels.append, IN_MEMORY)
     return Decoded(index, pixels if kept else None)
+
+
+IN_MEMORY = 2 << 30
+"""Bytes of decoded images that are held in memory where they cannot be on the disk, at most."""
+
+SURELY = 1.5
+"""How many times the room a few images must seem to need before none are written that would be thrown away."""
+
+
+def disk_room() -> int:
+    """Return how many bytes of decoded images the disk of the cache may take: half of what is free."""
+    folder = DECODED.folder.absolute()
+    with suppress(OSError):
+        return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.is_dir())).free // 2
+    return IN_MEMORY
+
+
+def _expected_bytes(split: Split, how: Decoding) -> float:
+    """Return about how many bytes the decoded images of a split take, by the headers of a few; 0 where none can be read."""
+    few = np.linspace(0, len(split) - 1, min(50, len(split))).astype(int).tolist()
+    sizes = []
+    for i in few:
+        with suppress(OSError, ValueError, MemoryError):
+            sizes.append(math.prod(size_of(split.read(i), how)))
+    return how.channels * float(np.mean(sizes)) * len(split) if sizes else 0.0
 
 
 class _Look(NamedTuple):
@@ -302,24 +382,32 @@ class _Look(NamedTuple):
     problem: str | None = None
     deep: bool = False  # whether it may have more than 8 bits
     kinds: frozenset[str] = frozenset()  # what it was seen to be when it was decoded
+    mark: int = 0  # of its file, see ``botzoo.data.remembered``
+
+    def note(self, found: Remembered, i: int) -> None:
+        """Write down what is to be remembered of image i."""
+        found.digests[i], found.deep[i], found.marks[i] = np.frombuffer(self.digest, np.uint8), self.deep, self.mark
 
 
 def _look(split: Split, i: int, how: Decoding | None = None) -> _Look:
     """Read an image and hash what it is decoded from; decode it too where it is said ``how``."""
     try:
         raw = split.read(i)
-        raw = read_file(raw) if isinstance(raw, Path) else raw
+        mark = 0
+        if isinstance(raw, Path):
+            mark, raw = mark_of(raw), read_file(raw)  # in this order: a change in between is seen by the next run
         if isinstance(raw, bytes) and not raw:
             return _Look(problem="it is empty (0 bytes)")
         digest = hashlib.sha256(raw if isinstance(raw, bytes) else raw.tobytes()).digest()
+        deep = may_be_deep(raw) if isinstance(raw, bytes) else is_deep(raw)
         if how is None:
-            return _Look(digest, deep=may_be_deep(raw) if isinstance(raw, bytes) else is_deep(raw))
+            return _Look(digest, deep=deep, mark=mark)
         kinds = set[str]()
         try:
             with decoding(raw, how, kinds.add) as image:
-                return _Look(digest, pixels_of(image), kinds=frozenset(kinds))
+                return _Look(digest, pixels_of(image), deep=deep, kinds=frozenset(kinds), mark=mark)
         except ValueError as error:
-            return _Look(digest, problem=str(error))
+            return _Look(digest, problem=str(error), deep=deep, mark=mark)
     except (OSError, MemoryError) as error:
         return _Look(problem=_reason(error))
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
-from botzoo.data.parallel import Room, use_room
+from botzoo.data.parallel import SharedRoom, use_room
 from botzoo.data.transforms import Transform
 from botzoo.models.preprocessing import Decoding
 from botzoo.sources.base import Labels
@@ -38,7 +38,7 @@ def collate(rows: Sequence[Row]) -> Batch:
     return (*batch, torch.tensor(colours)) if any(colours) else batch
 
 
-def _set_up_worker(room: Room, worker: int) -> None:
+def _set_up_worker(room: SharedRoom, worker: int) -> None:
     use_room(room)  # one for all of them
     warnings.filterwarnings("ignore", module=r"PIL\.")
     torch.set_num_threads(1)  # the processes share the cores among them already
@@ -56,7 +56,7 @@ def load(
         collate_fn=collate,
         num_workers=workers,
         pin_memory=pin,
-        worker_init_fn=partial(_set_up_worker, Room(started)) if workers else None,
+        worker_init_fn=partial(_set_up_worker, SharedRoom(started)) if workers else None,
         multiprocessing_context=started if workers else None,
         prefetch_factor=PREFETCH if workers else None,
     )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from botzoo.data.decode import TRANSPARENT, channels_of, is_of_other_channels
+from botzoo.data.decode import DEEP, TRANSPARENT, channels_of, is_of_other_channels
 from botzoo.data.images import (
     Images,
     Progress,
@@ -61,7 +61,7 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
         DataError: it has four channels, of which nobody says what the fourth is.
     """
     channels = config.channels or (3 if config.streaming else first_channels(found.train))
-    return Decoding(channels, config.background, config.range)
+    return Decoding(channels, config.background, config.range, config.side or None)
 
 
 def first_channels(split: Split) -> int:
@@ -182,10 +182,10 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
-    looks, how = how is None, how or decoding_of(found, config)
+    unknown, decoding = how is None and config.range is None, how or decoding_of(found, config)
     if config.streaming:
         streams = {
-            role: Stream(split, config.shuffle_buffer, skip_corrupt, how) for role, split in found.splits.items()
+            role: Stream(split, config.shuffle_buffer, skip_corrupt, decoding) for role, split in found.splits.items()
         }
         same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
         return found, streams, []
@@ -194,40 +194,55 @@ def read(
     def bar(doing: str) -> Progress:
         return partial(tqdm, desc=doing, leave=False, disable=quiet, unit="img")
 
-    images: dict[str, Images] = {}
-    left_out: list[Unreadable] = []
     surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
 
-    def look() -> Extremes | None:
+    def look(*, whole: bool) -> Extremes | None:
         for role, split in found.splits.items():
-            surveys[role] = survey(split, bar(f"hashing {role} images"))
+            if (seen := survey(split, bar(f"hashing {role} images"), whole=whole)) is not None:
+                surveys[role] = seen
         several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
         return reduce(or_, known) if known else None
 
-    if looks and how.range is None and (values := on_each_node(look)) is not None:
-        how = replace(how, range=range_of(found.name, values))
-        found = replace(found, notes=(*found.notes, range_note(values)))
-    room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
-    for role, split in found.splits.items():
-        images[role], bad = read_images(
-            split,
-            how,
-            surveys.get(role),
-            skip_corrupt=True,
-            cache_bytes=room,
-            progress=bar(f"reading {role} images"),
-            first=on_each_node,
-        )
-        left_out += bad
-        room -= images[role].cached_bytes
+    def looked(whole: bool) -> tuple[ImageData[Any], Decoding]:
+        """Return data and decoding with the range of all values of more than 8 bits, where any are known of."""
+        values = on_each_node(partial(look, whole=whole))
+        if values is None:
+            return found, decoding
+        noted = replace(found, notes=(*found.notes, range_note(values)))
+        return noted, replace(decoding, range=range_of(found.name, values))
+
+    def read_all() -> Iterator[tuple[str, Images, list[Unreadable]]]:
+        room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
+        for role, split in found.splits.items():
+            split_images, bad = read_images(
+                split,
+                decoding,
+                surveys.get(role),
+                skip_corrupt=True,
+                cache_bytes=room,
+                progress=bar(f"reading {role} images"),
+                first=on_each_node,
+            )
+            yield role, split_images, bad
+            room -= split_images.cached_bytes
+
+    if unknown:
+        found, decoding = looked(whole=False)
+    every = list(read_all())
+    deep = any(part.kinds.get(DEEP) for _, part, _ in every)  # which the few that were looked at did not show
+    if unknown and decoding.range is None and deep:
+        found, decoding = looked(whole=True)
+        every = list(read_all())
+    images = {role: part for role, part, _ in every}
+    left_out = [bad for _, _, several in every for bad in several]
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):
         raise of_other_channels(odd[0], images["train"].describe(0))
     if left_out and not skip_corrupt:  # those of all splits are named together
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}
-    data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), how)))
+    data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), decoding)))
     for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
         data = each(data)
         images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}

@@ -3,13 +3,13 @@
 import math
 import os
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from botzoo.util.environment import number
@@ -22,6 +22,12 @@ AHEAD_BYTES = 256 << 20
 WAIT_SECONDS = 60.0
 """Longest wait for room: a process that was killed gives none back."""
 
+AGAIN_SECONDS = 0.01
+"""Time after which a process asks again for room that it shares with others."""
+
+DEAD_SECONDS = 5.0
+"""Time for which the count of shared pixels is held only by a process that was killed."""
+
 
 def most_pixels() -> int:
     """Return how many pixels an image may have, and all at once: ``$BOTZOO_MAX_MEGAPIXELS`` million, by default 100."""
@@ -29,11 +35,10 @@ def most_pixels() -> int:
 
 
 class Room:
-    """The pixels that are decoded now, counted for the threads of one process or, given its ``context``, for its children."""
+    """The pixels that are decoded now, counted for the threads of this process."""
 
-    def __init__(self, context: Any = None) -> None:
-        self.changed = context.Condition() if context else threading.Condition()
-        self.used = context.Value("q", 0, lock=False) if context else SimpleNamespace(value=0)
+    def __init__(self) -> None:
+        self.changed, self.used = threading.Condition(), 0
 
     @contextmanager
     def of(self, pixels: int) -> Iterator[None]:
@@ -44,18 +49,62 @@ class Room:
         if getattr(_THIS_THREAD, "has_room", False):
             yield
             return
-        pixels, may_begin = min(pixels, most := most_pixels()), getattr(_THIS_THREAD, "may_begin", lambda: True)
-        with self.changed:
-            self.changed.wait_for(lambda: self.used.value + pixels <= most and may_begin(), WAIT_SECONDS)
-            self.used.value += pixels
+        most = most_pixels()
+        pixels = min(pixels, most)
+        self.take(pixels, most)
         _THIS_THREAD.has_room = True
         try:
             yield
         finally:
             _THIS_THREAD.has_room = False
-            with self.changed:
-                self.used.value -= pixels
-                self.changed.notify_all()
+            self.give(pixels)
+
+    def take(self, pixels: int, most: int) -> None:
+        """Count so many pixels, as soon as all are ``most`` or fewer or after the longest wait."""
+        may_begin = getattr(_THIS_THREAD, "may_begin", lambda: True)
+        with self.changed:
+            self.changed.wait_for(lambda: self.used + pixels <= most and may_begin(), WAIT_SECONDS)
+            self.used += pixels
+
+    def give(self, pixels: int) -> None:
+        """Count so many no longer."""
+        with self.changed:
+            self.used -= pixels
+            self.changed.notify_all()
+
+
+class SharedRoom(Room):
+    """One for all processes that ``context`` starts, of which any may be killed at any moment, even while it counts.
+
+    So nobody waits for another without an end: one asks again after a while, and counts for itself alone once the count
+    itself, which takes microseconds, is held for seconds.
+    """
+
+    def __init__(self, context: Any) -> None:
+        super().__init__()
+        self.lock, self.together = context.Lock(), context.Value("q", 0, lock=False)
+
+    def take(self, pixels: int, most: int) -> None:
+        end = time.monotonic() + WAIT_SECONDS
+        while not self._count(pixels, most if time.monotonic() < end else math.inf):
+            time.sleep(AGAIN_SECONDS)
+
+    def give(self, pixels: int) -> None:
+        self._count(-pixels, math.inf)
+
+    def _count(self, pixels: int, most: float) -> bool:
+        """Count so many pixels unless all would be more than ``most`` then; tell whether they are counted, or need not be."""
+        if not self.lock.acquire(timeout=DEAD_SECONDS):
+            if _ROOMS[0] is self:
+                use_room()
+            return True
+        try:
+            if self.together.value + pixels > most:
+                return False
+            self.together.value += pixels
+            return True
+        finally:
+            self.lock.release()
 
 
 _THIS_THREAD = threading.local()

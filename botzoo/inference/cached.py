@@ -10,10 +10,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from botzoo.errors import ConfigError
-from botzoo.inference.catalogue import entries, in_megabytes
+from botzoo.inference.catalogue import entries
 from botzoo.util.cache import STORES, cache_folder, cache_limit, made_here, remove_tree, trees
 from botzoo.util.files import read_json
-from botzoo.util.text import table
+from botzoo.util.text import in_megabytes, table
 
 
 @dataclass(frozen=True)

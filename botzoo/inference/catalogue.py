@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from botzoo.errors import ModelError
 from botzoo.util.cache import cached_file
-from botzoo.util.text import table
+from botzoo.util.text import in_megabytes, table
 
 FILE = Path(__file__).parents[1] / "models" / "catalogue.json"
 
@@ -86,11 +86,6 @@ def as_table(rows: list[Entry]) -> str:
         costs = (f"{e.params / 1e6:.2f} M", f"{e.macs / 1e9:.2f} G", size)
         lines.append((e.name, top1, str(e.classes), str(e.side), *costs, e.license or "-", where))
     return "\n".join(table(lines, left=(0, 7, 8)))
-
-
-def in_megabytes(size: float) -> str:
-    """Return a number of bytes as megabytes or gigabytes, of a thousand each."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def made() -> list[Entry]:

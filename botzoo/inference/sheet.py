@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from botzoo import recipes
 from botzoo.errors import printable
-from botzoo.inference.catalogue import in_megabytes
 from botzoo.inference.load import address_of, advice_offline, label_names
 from botzoo.models.cost import count_macs, on_meta
 from botzoo.models.create import check_name
@@ -25,7 +24,7 @@ from botzoo.models.loading import model_folder
 from botzoo.models.preprocessing import Size
 from botzoo.models.pretrained import CARDS, WEIGHTS
 from botzoo.util.hub import hub_page
-from botzoo.util.text import HEADING, table, under
+from botzoo.util.text import HEADING, in_megabytes, table, under
 
 
 def sheet(name: str, *, every_layer: bool = False) -> list[str]:

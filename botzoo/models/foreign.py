@@ -130,6 +130,7 @@ _DECODING: dict[str, Sound] = {
         lambda v: _is_list(v, 2, lambda x: _is_number(x, -1e12, 1e12)) and len(v) == 2 and v[0] < v[1],
         "two numbers, the lower one first",
     ),
+    "side": (_is_side, f"a side from 1 to {SIDE} px"),
 }
 _TEMPERATURE: Sound = (lambda v: _is_number(v, *TEMPERATURES), "a number from {:g} to {:g}".format(*TEMPERATURES))
 
@@ -194,7 +195,7 @@ def decoding_in(config: Config) -> Decoding:
     found, channels = config.get("decoding"), ((config.get("pretrained_cfg") or config).get("input_size") or (3,))[0]
     said = found if isinstance(found, dict) else {}
     bounds = said.get("range")
-    return Decoding(channels, said.get("background"), (bounds[0], bounds[1]) if bounds else None)
+    return Decoding(channels, said.get("background"), (bounds[0], bounds[1]) if bounds else None, said.get("side"))
 
 
 def shortened(value: Any, longest: int = 60) -> str:

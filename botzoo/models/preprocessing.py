@@ -1,5 +1,6 @@
 """How an image becomes the input of a network."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -73,11 +74,12 @@ class Decoding:
     range: tuple[float, float] | None = (
         None  # what becomes 0 and 255 of values of more than 8 bits; None: by each image
     )
+    side: int | None = None  # an image whose shorter side has more pixels is reduced to so many; None: never
 
     def as_json(self) -> dict[str, Any]:
         """Return what stands in config.json, nothing where all is as by default."""
         ends = [int(end) if float(end).is_integer() else end for end in self.range or ()]
-        kept = {"background": self.background, "range": ends or None}
+        kept = {"background": self.background, "range": ends or None, "side": self.side}
         return {key: value for key, value in kept.items() if value is not None}
 
 
@@ -143,6 +145,19 @@ class Preprocessing:
             return self.shape
         height, width = (_scaled(side, scale) for side in self.shape)
         return Size(height, width)
+
+    def needed_side(self, train_size: Side, crop_min: float) -> int:
+        """Return the shorter side, in pixels, from which on more of an image is of no use to training and evaluation.
+
+        A crop of the share ``crop_min`` of an image's area is resized to ``train_size``. Of an
+        image of the sides s <= l with the aspect ratio 3/4 its shorter side is sqrt(3/4 crop_min s l): of a photo of
+        4 : 3, s sqrt(crop_min), of a longer one more. So with s = train_size / sqrt(crop_min) no crop is enlarged (of square
+        images those of less than 4/3 crop_min are, by a seventh at most). Evaluation resizes the shorter side to
+        size / crop_pct. The larger of both is enough however images are made to fit: where all of an image is seen,
+        less would do.
+        """
+        evaluated = max(self.shape) / self.crop_pct
+        return math.ceil(max(evaluated, max(Size.of(train_size)) / math.sqrt(crop_min)) - 1e-9)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, C, H, W) to float32 of the same shape and memory format."""

@@ -79,8 +79,12 @@ class DataConfig:
         "How often images come in an epoch. uniform: each once; balanced: every class as often; sqrt: each class in "
         "proportion to the square root of its images. The epoch is as long either way.", "Data",
         presumes={Need.ONE_LABEL, Need.READ_WHOLE})
-    cache_gib: float = option(2.0, "Size in GiB up to which decoded images are kept. They are mapped from the disk; "
-        "beyond it images are decoded every epoch.", "Engine", accepts=at_least(0), machine=True)
+    cache_gib: float = option(20.0, "Size in GiB up to which decoded images are kept, on half of the free disk at most. "
+        "They are mapped from the disk; beyond it images are decoded every epoch.", "Engine", accepts=at_least(0),
+        machine=True)
+    side: int | None = option(None, "Shorter side in pixels that larger images are reduced to when they are decoded. 0 "
+        "never reduces them.", "Data", metavar="PX", unset="what evaluation and the smallest crop need",
+        accepts=at_least(0))
     streaming: bool = option(False, "Read .tar or .parquet shards from front to back. They lie in a folder or on the "
         "Hub, and the data set is not loaded.", "Data", presumes={Need.IMAGES_EACH_STEP}, rules_out=Need.READ_WHOLE)
     shuffle_buffer: int = option(2048, "Streaming: images from which each process draws the next one at random. They "

@@ -19,7 +19,7 @@ from botzoo.data.order import Order, class_sampler
 from botzoo.data.transforms import OwnTransform
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.create import Network, adopt, create_model
-from botzoo.models.preprocessing import Side
+from botzoo.models.preprocessing import Preprocessing, Side
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
@@ -123,6 +123,8 @@ def open_draft(
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     config, found, network, teacher = open_parts(config, accelerator, callbacks, given, own)
+    side = needed_side(config, network.preprocessing, found.mirrored, own)
+    config = replace(config, data=replace(config.data, side=side))  # before a crop is chosen: resumed, it is the same
     data, images, left_out = opening.read(
         found,
         config.data,
@@ -145,6 +147,18 @@ def open_draft(
         teacher=teacher,
         own=own,
     )
+
+
+def needed_side(config: TrainConfig, preprocessing: Preprocessing, mirrored: bool, own: Own) -> int:
+    """Return the side that images are reduced to, of a run whose crops may still be chosen; 0 for images of full size.
+
+    A user's own transform may cut out any part of an image, and gets all of it.
+    """
+    if config.data.side is not None or own.transform is not None:
+        return config.data.side or 0
+    size = preprocessing.train_size(config.data.train_scale)
+    later = preprocessing.shape if config.data.train_scale_epochs is not None else size
+    return preprocessing.needed_side(max(size, later), config.data.crop_min or usual_crop(config, mirrored, math.inf))
 
 
 def decoded_as(network: Network, images: Mapping[str, LoadedSplit]) -> Network:

@@ -143,7 +143,8 @@ SHARDS = Store("shards", ".json", "counts of shards", "counted", "how many image
 EXTREMES = Store(
     "extremes", ".extremes", "extremes of images", "looked for", "between which values the images of one split lie"
 )
-STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS, EXTREMES)
+FILES = Store("files", ".files", "digests of files", "hashed", "what the files of one split held")
+STORES = (DECODED, FEATURES, PROBES, SPEEDS, SHARDS, EXTREMES, FILES)
 """All there are."""
 
 

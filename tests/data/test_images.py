@@ -1,7 +1,6 @@
 """Reading every image once, and the decoded pixels that are kept on the disk."""
 
 import io
-import itertools
 import os
 import pickle
 from collections import Counter
@@ -114,10 +113,12 @@ def test_other_bytes_are_decoded_anew(own_cache: Path) -> None:
 def test_a_failure_of_disk_or_memory_is_not_kept_for_the_next_run(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, disk: bool
 ) -> None:
-    split, calls = split_of(pictures(4)), itertools.count(-5 if disk else 0)  # all are read once before any is decoded
+    split, calls = split_of(pictures(4)), Counter[Any]()
 
     def failing(given: Any, *how: Any) -> Any:
-        if next(calls) == 1:  # the second image, when it is to be decoded
+        calls[given if disk else "decoded"] += 1
+        # the second image, when it is to be decoded: it was read twice before, to be hashed and for its size
+        if calls == Counter({"decoded": 2}) or (given == 1 and calls[1] == 3):
             raise OSError(5, "broken") if disk else MemoryError
         return split.read(given) if disk else decoding(given, *how)
 
@@ -173,7 +174,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
     (tmp_path / "file").touch()
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "file"))
     found, _ = read_images(split_of(pictures(5)))
-    assert found.kept_in == "in memory"
+    assert found.kept_in.startswith("in memory")
     assert found.image(4).tobytes() == decode(pictures(5)[4]).tobytes()
     assert "are held in memory: they cannot be kept in" in caplog.text
 
@@ -190,7 +191,7 @@ def test_beyond_the_budget_only_the_checks_are_kept(own_cache: Path, monkeypatch
 
 
 def test_pixels_at_hand_are_not_decoded_to_disk(own_cache: Path) -> None:
-    assert read_images(split_of([np.zeros((4, 4), np.uint8)] * 2))[0].kept_in == "in memory"
+    assert read_images(split_of([np.zeros((4, 4), np.uint8)] * 2))[0].kept_in.startswith("in memory")
     assert not own_cache.exists()
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from botzoo.data.decode import decode, decoding
 from botzoo.data.images import read_images
 from botzoo.data.order import Order
-from botzoo.data.parallel import Room, room_for
+from botzoo.data.parallel import Room, SharedRoom, room_for
 from botzoo.inference.images import read_image
 from data.pictures import encode, noise, split_of
 from data.streaming.made import TRANSFORM, stream, write_tar
@@ -155,7 +155,7 @@ def hold(room: Room, now: Any, most: Any, pixels: int) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="loader processes are forked on Linux only")
 def test_loader_processes_share_one_room(limit: None) -> None:
     context = multiprocessing.get_context("fork")
-    room, now, most = Room(context), context.Value("q", 0), context.Value("q", 0)
+    room, now, most = SharedRoom(context), context.Value("q", 0), context.Value("q", 0)
     processes = [context.Process(target=hold, args=(room, now, most, pixels)) for pixels in (900, 400, 700)]
     for process in processes:
         process.start()

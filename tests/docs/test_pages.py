@@ -103,7 +103,14 @@ def test_every_option_that_a_sentence_names_exists() -> None:
         for f in re.findall(r"(?<!\S)--\w[\w.-]*[\w-]", span)
     }
     measuring = {"--data", "--rounds", "--steps", "--images", "--only", "--seeds", "--full", "--target", "--seed"}
-    measuring |= {"--cifar10", "--tinyimagenet100", "--flowers", "--weather"}  # of tests/benchmarks
+    measuring |= {
+        "--cifar10",
+        "--tinyimagenet100",
+        "--flowers",
+        "--weather",
+        "--photos",
+        "--accuracy",
+    }  # of tests/benchmarks
     shown_as_wrong_or_new = {"--no-", "--cutout"}
     assert named - flags() - small - measuring - shown_as_wrong_or_new == set()
 

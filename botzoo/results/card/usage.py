@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
     def lines(self) -> str:
         """Return the lines that make pixels of the picture ``image``, as ``botzoo.data.decode`` does."""
-        written, (channels, background, between) = "", astuple(self.decoding)
+        written, (channels, background, between, _) = "", astuple(self.decoding)
         if between is not None:
             low, high = (f"{end!r}".removesuffix(".0") for end in between)
             levels = f"(np.asarray(image, float) - {low}) * (255 / ({high} - {low}))".replace("- -", "+ ")
@@ -56,7 +56,7 @@ class Reading(NamedTuple):
 
     def remarks(self) -> Iterator[str]:
         """Yield sentences on what programs that prepare images by themselves get wrong."""
-        channels, background, between = astuple(self.decoding)
+        channels, background, between, _ = astuple(self.decoding)
         if self.own:
             yield "Its images are of a kind that botzoo reads and timm and transformers alone do not."
         if between is not None:
@@ -75,7 +75,10 @@ class Reading(NamedTuple):
 
 
 def reading_of(decoding: Decoding, kinds: Mapping[str, int] | None) -> Reading:
-    """Return what has to be done to images of these ``kinds``, as ``Images`` counts them; None where nobody knows."""
+    """Return what has to be done to images of these ``kinds``, as ``Images`` counts them; None where nobody knows.
+
+    That large images are reduced at first is none of it: answers are those of whole images but for a rounding.
+    """
     seen = {TRANSPARENT, DEEP} if kinds is None else {kind for kind, count in kinds.items() if count}
     needed = Decoding(
         decoding.channels,

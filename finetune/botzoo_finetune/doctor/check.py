@@ -155,8 +155,7 @@ def look_at_pixels(roll: Roll) -> tuple[list[Finding], list[str]]:
     """Look at the pixels of every image once; return what is found, and remarks on what is not."""
 
     def look(i: int) -> tuple[np.uint64, np.uint8, float]:
-        with roll.room(i):
-            image = roll.image(i)
+        with roll.opened(i) as image:
             return duplicates.difference_hash(image), duplicates.contrast(image), placeholders.flatness(image)
 
     seen, quiet = in_order(look, len(roll)), not sys.stderr.isatty()

@@ -1,7 +1,7 @@
 """The images of a data set in one line, so that checks can speak of them by number, and what checks say of them."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -103,14 +103,15 @@ class Roll:
 
     def image(self, i: int) -> Image.Image:
         """Return the readable image i, decoded, to be looked at: of many channels, the first three."""
-        images, row = self._at(i)
-        picture = images.image(row)
-        return picture.convert("RGB") if isinstance(picture, Bands) else picture
+        with self.opened(i) as image:
+            return image
 
-    def room(self, i: int) -> AbstractContextManager[None]:
-        """Return the wait for room for it, see ``Images.room``."""
+    @contextmanager
+    def opened(self, i: int) -> Iterator[Image.Image]:
+        """Give the same with room for its pixels to the end of the block."""
         images, row = self._at(i)
-        return images.room(row)
+        with images.opened(row) as picture:
+            yield picture.convert("RGB") if isinstance(picture, Bands) else picture
 
     def entry(self, i: int) -> Entry:
         """Return who image i is, readable or not."""

@@ -19,6 +19,7 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.images import Images
 from botzoo.data.transforms import middle_box
 from botzoo.models.preprocessing import Preprocessing
+from botzoo.pixels.bands import pixels_of
 
 T = TypeVar("T")
 TOGETHER = 32 << 20  # bytes of decoded images that are resized together, at most; larger ones one by one
@@ -37,8 +38,8 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
         return _fitted(np.stack([images.pixels(i) for i in range(first, last)]), preprocessing)
     fitted = []
     for i in range(first, last):
-        with images.room(i):
-            fitted.append(_fitted(images.pixels(i)[None].copy(), preprocessing))
+        with images.opened(i) as picture:
+            fitted.append(_fitted(pixels_of(picture)[None].copy(), preprocessing))
     return torch.cat(fitted)
 
 

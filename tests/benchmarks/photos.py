@@ -1,0 +1,158 @@
+"""Photos of 12 megapixels at the speed of small ones: time as ratios within one run, and accuracy against full resolution.
+
+    python tests/benchmarks/photos.py --photos FOLDER                # of JPEGs, read at any depth; a hundred are used
+    python tests/benchmarks/photos.py --accuracy FOLDER [FOLDER ...]  # of class folders
+
+The photos are enlarged to a shorter side of 3000 pixels and reduced to one of 256, and written as JPEGs into a temporary
+folder. Times are of the processor, in one thread, the median of the rounds, which take turns; so other work on the machine
+changes them little.
+
+- second epoch: crops of 224 px of the kept large photos against those of the kept small ones. 1 is the aim.
+- first pass: decoding and reducing a large photo against decoding it whole with Pillow. 0.33 is the aim.
+- images a second, decoded in every epoch: our decoding and crop against the data set classes of timm and fastai with their
+  random resized crop, on the photos as they are. What is not installed is left out. 1.4 is the aim.
+- accuracy: top-1 of a network of --side px trained on reduced images less that of the same training on whole ones, paired by
+  seed. Each run is evaluated as it trains. The side is so small that the images are really reduced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from botzoo.data.decode import decode
+from botzoo.data.images import Images, read_images
+from botzoo.data.transforms import TrainTransform
+from botzoo.models.preprocessing import Decoding, Preprocessing
+from botzoo.sources.base import Files, Split
+
+SIZE, CROP_MIN = 224, 0.35
+PREPARED = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875, "bicubic")
+HOW = Decoding(side=PREPARED.needed_side(SIZE, CROP_MIN))
+TRANSFORM = TrainTransform(SIZE, "bicubic", CROP_MIN, 0.5, 0)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the processor's time for ``work``."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def by_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """Return the median time of each of ``works``, which take turns, after one round that does not count."""
+    measured = [[seconds(work) for work in works] for _ in range(rounds + 1)][1:]
+    return [statistics.median(times) for times in zip(*measured, strict=True)]
+
+
+def resized(files: Sequence[Path], side: int, folder: Path) -> Split:
+    """Write photos with a shorter side of ``side`` pixels."""
+    folder.mkdir()
+    for i, file in enumerate(files):
+        image = Image.open(file).convert("RGB")
+        width, height = (round(length * side / min(image.size)) for length in image.size)
+        image.resize((width, height), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=88)
+    return split_of([folder / f"{i}.jpg" for i in range(len(files))])
+
+
+def split_of(files: Sequence[Path]) -> Split:
+    paths = Files([str(file) for file in files])
+    return Split("train", np.zeros(len(files), np.int64), paths.read, paths.describe)
+
+
+def epoch(images: Images) -> None:
+    """Make a crop of each image, as a training process does."""
+    for i in range(len(images)):
+        with images.opened(i) as picture:
+            TRANSFORM(picture, (0, i))
+
+
+def times(folder: Path, rounds: int) -> None:
+    """Print the ratios of times."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))[:100]
+    with tempfile.TemporaryDirectory() as place:
+        large, small = (resized(files, side, Path(place, str(side))) for side in (3000, 256))
+        kept = [read_images(split, HOW)[0] for split in (large, small)]
+        few = [Path(str(large.read(i))) for i in range(0, len(large), 5)]
+        ours, theirs = by_turns(rounds, lambda: epoch(kept[0]), lambda: epoch(kept[1]))
+        print(f"second epoch, large against small photos: {ours / theirs:.2f}", flush=True)
+        ours, theirs = by_turns(
+            rounds,
+            lambda: [decode(file, HOW) for file in few],
+            lambda: [Image.open(file).convert("RGB") for file in few],
+        )
+        print(f"first pass, a large photo against Pillow's whole decoding: {ours / theirs:.2f}", flush=True)
+    again, _ = read_images(split_of(files), HOW, cache_bytes=0)
+    for name, make in {"timm": timm_data, "fastai": fastai_data}.items():
+        if importlib.util.find_spec(name) is None:
+            print(f"images a second against {name}: left out, it is not installed")
+            continue
+        read = make(files)
+        ours, theirs = by_turns(rounds, lambda: epoch(again), lambda read=read: [read(i) for i in range(len(files))])
+        rate = f"{len(files) / ours:.0f} against {len(files) / theirs:.0f}"
+        print(f"images a second of a core against {name}: {theirs / ours:.2f} ({rate})", flush=True)
+
+
+def timm_data(files: Sequence[Path]) -> Callable[[int], Any]:
+    """Return what reads and crops a photo with timm."""
+    from timm.data import ImageDataset, create_transform
+
+    transform = create_transform(SIZE, is_training=True, scale=(CROP_MIN, 1), color_jitter=None, use_prefetcher=True)
+    data = ImageDataset(str(files[0].parent), transform=transform)  # type: ignore[no-untyped-call]
+    return data.__getitem__
+
+
+def fastai_data(files: Sequence[Path]) -> Callable[[int], Any]:
+    """Return what reads and crops a photo with fastai."""
+    from fastai.vision.all import PILImage, Pipeline, RandomResizedCrop, ToTensor  # type: ignore[import-not-found]
+
+    read = Pipeline([PILImage.create, RandomResizedCrop(SIZE, min_scale=CROP_MIN), ToTensor()])
+    return lambda i: read(files[i])
+
+
+def accuracy(folders: Sequence[str], seeds: int, side: int) -> None:
+    """Print the differences of top-1, in percentage points."""
+    from botzoo_finetune import finetune
+
+    for folder in folders:
+        differences = []
+        for seed in range(seeds):
+            top1 = []
+            for data_side in (None, 0):
+                with tempfile.TemporaryDirectory() as place:
+                    options: dict[str, Any] = {
+                        "img_size": side,
+                        "epochs": 5,
+                        "data__side": data_side,
+                        "data__crop_min": CROP_MIN,
+                    }
+                    run = finetune(folder, model="resnet10d_bot", seed=seed, output=str(Path(place, "run")), **options)
+                    top1.append(run.record.evaluation.top1)
+            differences.append(top1[0] - top1[1])
+            print(f"{folder}, seed {seed}: {top1[0]:.2f} of reduced, {top1[1]:.2f} of whole images", flush=True)
+        mean, spread = statistics.mean(differences), statistics.stdev(differences)
+        print(f"{folder}: {mean:+.2f} points, n = {seeds}, standard error {spread / seeds**0.5:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--accuracy", nargs="+", default=[])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--side", type=int, default=64)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.photos is not None:
+        times(given.photos, given.rounds)
+    accuracy(given.accuracy, given.seeds, given.side)
