@@ -107,7 +107,9 @@ def timm_data(files: Sequence[Path]) -> Callable[[int], Any]:
     """Return what reads and crops a photo with timm."""
     from timm.data import ImageDataset, create_transform
 
-    transform = create_transform(SIZE, is_training=True, scale=(CROP_MIN, 1), color_jitter=None, use_prefetcher=True)
+    transform = create_transform(
+        SIZE, is_training=True, scale=(CROP_MIN, 1), color_jitter=None, interpolation="bicubic", use_prefetcher=True
+    )
     data = ImageDataset(str(files[0].parent), transform=transform)  # type: ignore[no-untyped-call]
     return data.__getitem__
 
