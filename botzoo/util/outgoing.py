@@ -16,9 +16,10 @@ from typing import Any, TextIO
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-# A ``Path`` of an address has one slash left; of word:/path#x, which is none, nothing behind the path is a secret.
+# A ``Path`` of an address has one slash left. So has word:/path#x, which is none: of an unknown scheme it takes a query.
 _REMOTE = r"https?|ftps?|sftp|s3[an]?|gc?s|abfss?|az|adl|oss|r2|hf|hdfs|webhdfs|webdav|smb"
-_ADDRESS = re.compile(rf"([a-z][a-z0-9+.-]{{0,20}}://|(?<![\w.-])(?:{_REMOTE}):/)(\S*)", re.I)
+_ONE_SLASH = rf"(?<![\w.-])(?:(?:{_REMOTE}):/|[a-z][a-z0-9+.-]{{1,20}}:/(?=[^\s/]\S*\?\S+=))"
+_ADDRESS = re.compile(rf"([a-z][a-z0-9+.-]{{0,20}}://|{_ONE_SLASH})(\S*)", re.I)
 # What user:password@ may stand behind; a drive such as C:/ has one letter, and local-dir: is before a path.
 _WORD = re.compile(r"(?<![\w+./@-])(hf-hub|(?!local-dir:)[a-z_][\w+.-]*)(:(?![/\\])|(?<=\w\w):/(?!/))", re.I)
 _AFTER = "'\")]}>,.;:"  # what may stand behind an address and is no part of it

@@ -17,7 +17,7 @@ from botzoo.hub.verify import Check, exit_status, verify
 from botzoo.results.card.claim import claim_in_card
 from conftest import write_pictures
 
-CHECKS = ("weights", "classes", "images", "mAP", "code")
+CHECKS = ("weights", "run", "classes", "images", "mAP", "code")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
 from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.answers import read_answers
+from botzoo.util.files import write_json
 from data.streaming.made import GREY, TRANSFORM, numbers, samples, stream, table, write_tar
 from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
 
@@ -258,8 +259,7 @@ def test_changed_shards_are_not_resumed(tars: Path, uninterrupted: Path, tmp_pat
 def test_another_number_of_processes_does_not_go_on(tars: Path, uninterrupted: Path, tmp_path: Path) -> None:
     output = unfinished(uninterrupted, tmp_path / "run")
     facts = json.loads((output / "run.json").read_text())
-    (output / "run.json").write_text(
-        json.dumps({k: v for k, v in facts.items() if k != "sha256"} | {"processes": 2 * facts["processes"]})
-    )
-    with pytest.raises(ConfigError, match=r"began with 2 process\(es\), .* resume it with as many"):
+    facts = {k: v for k, v in facts.items() if k != "sha256"} | {"processes": 2 * facts["processes"]}
+    write_json(output / "run.json", facts, seal=True)
+    with pytest.raises(ConfigError, match="began with 2 processes, .* resume it with as many"):
         finetune({}, str(output))
