@@ -261,5 +261,5 @@ def test_another_number_of_processes_does_not_go_on(tars: Path, uninterrupted: P
     facts = json.loads((output / "run.json").read_text())
     facts = {k: v for k, v in facts.items() if k != "sha256"} | {"processes": 2 * facts["processes"]}
     write_json(output / "run.json", facts, seal=True)
-    with pytest.raises(ConfigError, match="began with 2 processes, .* resume it with as many"):
+    with pytest.raises(ConfigError, match=r"began with 2 processes, .* resume it with as many"):
         finetune({}, str(output))
