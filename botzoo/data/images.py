@@ -8,14 +8,14 @@ import logging
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import reduce
 from io import BytesIO
 from operator import or_
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from botzoo.data.decoded import Decoded, Index, Pixels, find_decoded, finish, is
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
+from botzoo.data.progress import Progress
 from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
@@ -153,12 +154,6 @@ class _Keyed(Dataset[Row]):
         with self.images.opened(index) as picture:
             pixels = self.transform(picture, key)
         return pixels, self.images.labels[index], self.transform.colour(key)
-
-
-class Progress(Protocol):
-    """Wraps the iterator over all images, given their number."""
-
-    def __call__(self, items: Iterator[Any], /, *, total: int) -> Iterable[Any]: ...
 
 
 def read_images(

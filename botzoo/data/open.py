@@ -1,19 +1,15 @@
 """From a data set's name to the images of a run's splits: found, cut, read and checked."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial, reduce
 from operator import or_
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from botzoo.data.decode import DEEP, TRANSPARENT, channels_of, is_of_other_channels
 from botzoo.data.images import (
     Images,
-    Progress,
     Survey,
     Unreadable,
     extremes_in,
@@ -22,6 +18,7 @@ from botzoo.data.images import (
     survey,
     unreadable,
 )
+from botzoo.data.progress import progress_of
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
 from botzoo.data.streaming.stream import Stream
@@ -172,7 +169,7 @@ def read(
         how: images become pixels; by default as ``config`` says, with a range that is found from all images.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
-        bars: whether to show progress; by default on a terminal.
+        bars: whether to show progress, see ``progress_of``.
         on_each_node: does work on one process of each machine and gives its answer to the others there.
         same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
 
@@ -189,16 +186,11 @@ def read(
         }
         same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
         return found, streams, []
-    quiet = not (sys.stderr.isatty() if bars is None else bars)
-
-    def bar(doing: str) -> Progress:
-        return partial(tqdm, desc=doing, leave=False, disable=quiet, unit="img")
-
     surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
 
     def look(*, whole: bool) -> Extremes | None:
         for role, split in found.splits.items():
-            if (seen := survey(split, bar(f"hashing {role} images"), whole=whole)) is not None:
+            if (seen := survey(split, progress_of(f"hashing {role} images", bars), whole=whole)) is not None:
                 surveys[role] = seen
         several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
@@ -221,7 +213,7 @@ def read(
                 surveys.get(role),
                 skip_corrupt=True,
                 cache_bytes=room,
-                progress=bar(f"reading {role} images"),
+                progress=progress_of(f"reading {role} images", bars),
                 first=on_each_node,
             )
             yield role, split_images, bad
