@@ -18,8 +18,9 @@ HIDDEN = "***"
 
 # A ``Path`` of an address has one slash left. So has word:/path#x, which is none: of an unknown scheme it takes a query.
 _REMOTE = r"https?|ftps?|sftp|s3[an]?|gc?s|abfss?|az|adl|oss|r2|hf|hdfs|webhdfs|webdav|smb"
-_ONE_SLASH = rf"(?<![\w.-])(?:(?:{_REMOTE}):/|[a-z][a-z0-9+.-]{{1,20}}:/(?=[^\s/]\S*\?\S+=))"
-_ADDRESS = re.compile(rf"([a-z][a-z0-9+.-]{{0,20}}://|{_ONE_SLASH})(\S*)", re.I)
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{0,20}://|(?<![\w.-])[a-z][a-z0-9+.-]{1,20}:/(?!/))(\S*)", re.I)
+_KNOWN = re.compile(rf".*://|(?:{_REMOTE}):/", re.I)
+_WITHIN = re.compile(rf"([a-z][a-z0-9+.-]{{0,20}}://|(?<![\w.-])(?:{_REMOTE}):/)(\S*)", re.I)
 # What user:password@ may stand behind; a drive such as C:/ has one letter, and local-dir: is before a path.
 _WORD = re.compile(r"(?<![\w+./@-])(hf-hub|(?!local-dir:)[a-z_][\w+.-]*)(:(?![/\\])|(?<=\w\w):/(?!/))", re.I)
 _AFTER = "'\")]}>,.;:"  # what may stand behind an address and is no part of it
@@ -57,6 +58,8 @@ def _without_login(text: str, mark: str) -> str:
 
 def _public(found: re.Match[str], mark: str) -> str:
     scheme, whole = found.groups()
+    if not (_KNOWN.fullmatch(scheme) or "=" in whole.partition("?")[2]):  # a path, in which an address may stand
+        return scheme + _WITHIN.sub(lambda inner: _public(inner, mark), whole)
     rest = whole[_user_ends(whole) :]
     place = re.split(r"[?#]", rest, maxsplit=1)[0]
     query = rest[len(place) :].rstrip(_AFTER)
