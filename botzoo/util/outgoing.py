@@ -19,7 +19,7 @@ HIDDEN = "***"
 # A ``Path`` of an address has one slash left. So has word:/path#x, which is none: of an unknown scheme it takes a query.
 _REMOTE = r"https?|ftps?|sftp|s3[an]?|gc?s|abfss?|az|adl|oss|r2|hf|hdfs|webhdfs|webdav|smb"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]{0,20}://|(?<![\w.-])[a-z][a-z0-9+.-]{1,20}:/(?!/))(\S*)", re.I)
-_KNOWN = re.compile(rf".*://|(?:{_REMOTE}):/", re.I)
+_KNOWN = re.compile(rf".*://|(?:.*\+)?(?:{_REMOTE}):/", re.I)
 _WITHIN = re.compile(rf"([a-z][a-z0-9+.-]{{0,20}}://|(?<![\w.-])(?:{_REMOTE}):/)(\S*)", re.I)
 # What user:password@ may stand behind; a drive such as C:/ has one letter, and local-dir: is before a path.
 _WORD = re.compile(r"(?<![\w+./@-])(hf-hub|(?!local-dir:)[a-z_][\w+.-]*)(:(?![/\\])|(?<=\w\w):/(?!/))", re.I)
