@@ -110,6 +110,7 @@ def test_the_card_says_that_the_data_were_in_memory(run: FinishedRun) -> None:
     assert "cannot be repeated from this folder alone" in card
 
 
+@pytest.mark.slow
 def test_without_the_data_it_does_not_resume(tmp_path: Path, data: Data) -> None:
     class Stop(Callback):
         def on_epoch_end(self, run: Any, evaluation: Any) -> None:
@@ -123,6 +124,7 @@ def test_without_the_data_it_does_not_resume(tmp_path: Path, data: Data) -> None
     assert botzoo_finetune.finetune(data, resume=output).record.facts["steps"] == 6
 
 
+@pytest.mark.slow
 def test_a_stopped_run_with_own_objects_names_the_call_to_go_on(tmp_path: Path, data: Data) -> None:
     class Interrupt(Callback):
         def on_train_end(self, run: Any) -> None:
@@ -176,6 +178,7 @@ def test_a_probe_returns_what_it_found(data: Data) -> None:
     assert look.probe.evaluation.top1 > 90
 
 
+@pytest.mark.slow
 def test_networks_are_compared(data: Data) -> None:
     rows = botzoo_finetune.compare(data, ["resnet10d_bot", "resnet10d_bot.bot_r64_tin100"], mixed_precision="fp32")
     assert {row.model for row in rows} == {"resnet10d_bot", "resnet10d_bot.bot_r64_tin100"}

@@ -108,6 +108,7 @@ def test_a_printed_recipe_is_a_recipe(
     assert recipes.load(str(tmp_path / "mine.yaml")).resolved() == recipes.load("mixup").resolved()
 
 
+@pytest.mark.slow
 def test_train_trains_by_a_recipe(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path
 ) -> None:

@@ -31,12 +31,14 @@ def test_evaluation_sees_what_timm_shows(size: int, crop_pct: float, mode: str, 
         torch.testing.assert_close(ours, theirs(noise(width, height)), rtol=0, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (1, 1)])
 def test_extreme_shapes_are_evaluated_without_extreme_memory(shape: tuple[int, int]) -> None:
     p = Preprocessing(224, *IMAGENET, 0.875, "bicubic")
     assert EvalTransform(p)(Image.new("RGB", shape, (9, 9, 9)), (0, 0)).tolist() == np.full((224, 224, 3), 9).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(60, 40), (40, 90), (500, 20)])
 def test_random_crops_are_distributed_as_torchvision_s(width: int, height: int) -> None:
     torch.manual_seed(0)

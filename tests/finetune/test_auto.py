@@ -218,6 +218,7 @@ def test_from_python_what_differs_from_the_defaults_is_given() -> None:
     assert differing(FinetuneConfig(lr=0.3, dataset="photos")) == {"lr", "dataset"}
 
 
+@pytest.mark.slow
 def test_the_command_chooses_says_why_and_records_it(photos: Path, pretrained: str, tmp_path: Path) -> None:
     words = ("--dataset", photos, "--model", pretrained, "--mixed-precision", "fp32")
     assert command(*words, "--epochs", 2, "--output", tmp_path / "run") == 0

@@ -73,6 +73,7 @@ def test_resuming_a_complete_run_says_so_and_changes_nothing(folder: Path) -> No
     assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_safetensors_file_that_fits_partly_is_reported(folder: Path, photos: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -88,6 +89,7 @@ def test_a_safetensors_file_that_fits_partly_is_reported(folder: Path, photos: P
     assert "1 (extra) unexpected" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [["--freeze", "1"], ["--unfreeze-every", "1"], ["--ema", "0.9", "--mixup", "0.2"]], ids=" ".join
 )
@@ -98,6 +100,7 @@ def test_ways_to_transfer_from_a_model_folder_run_to_their_end(
     assert command("--dataset", photos, *start, *options, "--output", tmp_path / "run") == 0
 
 
+@pytest.mark.slow
 def test_a_run_is_the_teacher_of_the_next_and_its_card_says_so(folder: Path, photos: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert command("--dataset", photos, *TINY, "--distillation", folder, "--output", run) == 0
@@ -108,6 +111,7 @@ def test_a_run_is_the_teacher_of_the_next_and_its_card_says_so(folder: Path, pho
     assert f"distillation from local-dir:{folder}/model" in (run / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_is_the_one_it_started_from(folder: Path, photos: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 

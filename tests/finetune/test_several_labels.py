@@ -7,6 +7,7 @@ import pytest
 from running import command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", ["none", "backbone"])
 def test_the_classifier_starts_from_a_probe_of_all_labels(
     pictures: Path, pretrained: str, cache: Path, tmp_path: Path, freeze: str

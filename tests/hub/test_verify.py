@@ -77,6 +77,7 @@ TAMPERED = {  # what verify says of it in the line "run"
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", TAMPERED)
 def test_a_run_whose_files_were_tampered_with_is_told(what: str, run: Path, photos: Path) -> None:
     name, before, after, outcome = TAMPERED[what]

@@ -33,6 +33,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_table_holds_the_truth() -> None:
     truth = [asdict(entry) for entry in made()]
     assert json.loads(FILE.read_text()) == truth, "python -m botzoo.inference.catalogue makes it anew"

@@ -104,6 +104,7 @@ def test_what_is_asked_of_half_precision_leaves_the_network_as_it_is(tmp_path: P
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.module.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tta", ["none", "flip"])
 @pytest.mark.parametrize("model", ["run", "resnet10d_bot"])
 def test_the_probabilities_are_those_of_timm(model: str, tta: str, run: Path, photos: Path) -> None:

@@ -20,6 +20,7 @@ def made(name: str) -> nn.Module:
         return timm.create_model(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["resnet50a_bot", "resnet18d_bot", "resnet101c_bot", "inception_v3_bot", "mobilenet_v1_bot"]
 )
@@ -55,6 +56,7 @@ def test_each_tweak_is_where_the_paper_has_it(name: str, letter: str, residual: 
     assert all(residual in line and shortcut in line for line in down)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet10d_bot", "resnet50a_bot", "mobilenet_v1_bot.ra4_e3600_r224_in1k", "test_vit"])
 def test_every_network_has_a_sheet(name: str) -> None:
     lines = sheet(name)

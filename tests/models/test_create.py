@@ -110,6 +110,7 @@ def test_timm_alone_loads_the_folder_and_gives_the_same_logits(folders: dict[str
         torch.testing.assert_close(torch.tensor(row), folders[place][1], msg=place)
 
 
+@pytest.mark.slow
 def test_transformers_gives_the_same_label_and_score(folders: dict[str, Any], tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     noise = torch.randint(0, 256, (90, 120, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -445,6 +446,7 @@ def drops(model: nn.Module, size: int) -> bool:
     return not torch.equal(model.forward_head(features), model.forward_head(features))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet10d_bot", "mobilenet_v1_bot", "inception_v3_bot", "test_vit", "test_convnext"])
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_drop_rate_reaches_the_classifier(name: str, rate: float) -> None:
@@ -453,6 +455,7 @@ def test_drop_rate_reaches_the_classifier(name: str, rate: float) -> None:
     assert drops(model, 96) is (rate > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["basic", "inception"])
 def test_a_result_can_be_trained_on_with_dropout_and_other_classes(place: str, folders: dict[str, Any]) -> None:
     path, _, _, preprocessing = folders[place]

@@ -21,6 +21,7 @@ def used(model: nn.Module, size: int) -> tuple[nn.Module, Tensor]:
     return model.eval(), torch.randn(2, 3, size, size, generator=generator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["resnet10d_bot", "resnet10b_bot", "mobilenet_v1_bot", "inception_v3_bot", "test_resnet", "test_efficientnet"],

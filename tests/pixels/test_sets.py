@@ -119,6 +119,7 @@ def test_a_fourth_channel_in_doubt_is_asked_for(tmp_path: Path) -> None:
     assert opening.decoding_of(found, DataConfig(channels=4)).channels == 4
 
 
+@pytest.mark.slow
 def test_augmentations_of_colours_are_refused_for_other_channels(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -44,6 +44,7 @@ def test_a_record_that_is_read_is_the_one_that_was_written(tmp_path: Path) -> No
     assert [len(read.evaluation), read.evaluation.top1, read.held_out.top1] == [120, 80.0, 60.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["finished_run", "finished_multi_label_run"])
 def test_a_card_written_anew_is_equal_to_the_byte(
     kind: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -150,6 +151,7 @@ def test_half_a_picture_is_never_left(tmp_path: Path) -> None:
     assert [path.read_bytes(), list(tmp_path.iterdir())] == [before, [path]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "agg"])
 def test_a_notebooks_backend_does_not_matter(backend: str) -> None:
     """In a process of its own: the variable is read when matplotlib is imported."""

@@ -77,6 +77,7 @@ print(time.perf_counter() - began)
 """
 
 
+@pytest.mark.slow
 def test_without_a_network_the_cache_works_and_the_rest_is_refused_at_once(tmp_path: Path) -> None:
     cached = tmp_path / "datasets" / "someone___cats" / "default" / "0.0.0"
     table().to_parquet(tmp_path / "train.parquet")

@@ -202,6 +202,7 @@ def trained(skewed: Path, folder: Path, **options: Any) -> tuple[list[str], str]
     return lines, (folder / "model" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_weights_and_balanced_accuracy_are_told(skewed: Path, tmp_path: Path) -> None:
     lines, card = trained(skewed, tmp_path / "run", class_weights="balanced", label_smoothing=0.1)
     sizes = "4 ('class2') to 24 ('class0') training images of a class; class weights balanced, 0.528 to 3.17"

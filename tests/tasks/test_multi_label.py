@@ -137,6 +137,7 @@ def test_it_learns_and_its_figures_are_in_the_log(finished: Path) -> None:
     assert "F1 of labels over 50 %: micro " in log
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_gain_says_so_of_its_map(pictures: Path, tmp_path: Path) -> None:
     plateau = {"cosine": False, "optim": {"decay": "plateau", "decay_patience": 1}, "warmup": 0.0}
     folder = train_briefly(

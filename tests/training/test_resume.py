@@ -64,14 +64,15 @@ CASES = {
         },
         (15,),
     ),
-    "patience": Case({"epochs": 3, "patience": 2, "min_delta": 1000.0}, (9,)),
-    "part of an epoch": Case({"epochs": None, "steps": 9}, (8,)),
+    "patience, and sampling by class": Case(
+        {"epochs": 3, "patience": 2, "min_delta": 1000.0, **UNEVEN}, (9,), "uneven"
+    ),
+    "part of an epoch, class weights and lamb": Case(
+        {"epochs": None, "steps": 9, "class_weights": "balanced", "optimizer": "lamb", "ema": None}, (8,)
+    ),
     "budget that was made longer": Case({"epochs": None, "budget": "10s"}, (10,)),
-    "sampling by class": Case(UNEVEN, data="uneven"),
-    "class weights and lamb": Case({"class_weights": "balanced", "optimizer": "lamb", "ema": None}),
     "workers and augmentation": Case({"engine": {"workers": 2}, "paper_augment": True, "augment": ALL}),
     "streaming": Case({"data": {"streaming": True, "shuffle_buffer": 5}, "engine": {"workers": 2}}, data="shards"),
-    "frozen features": Case({**FROZEN, "views": 1}),
     "two views of frozen features": Case({**FROZEN, "views": 2}),
     "gradual unfreezing": Case({**PRETRAINED, "unfreeze_every": 1, "layer_decay": 0.8, "ema": None}),
     "several labels": Case({}, data="pictures"),

@@ -193,6 +193,7 @@ def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return cooked(photos, tmp_path_factory.mktemp("soup") / "run", 3, epochs=6, lr=0.1)
 
 
+@pytest.mark.slow
 def test_the_best_epochs_are_kept_and_no_others(result: Run) -> None:
     every = [Ingredient(r["epoch"], r["top1"], r["loss"]) for r in records(result.folder, "validation")]
     kept = soup_of(result).ingredients
@@ -226,6 +227,7 @@ def same_weights(a: Path, b: Path) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_where_no_average_is_better_the_best_epoch_is_kept_to_the_bit(photos: Path, tmp_path: Path) -> None:
     result = cooked(photos, tmp_path / "run", 2, lr=1e-9, warmup=0, epochs=2)
     assert not soup_of(result).taken
@@ -254,6 +256,7 @@ class ThawAfterTheEnd(Callback):
             parameter.requires_grad_(epoch >= 4 or name.startswith(("fc", "layer4")))
 
 
+@pytest.mark.slow
 def test_an_end_that_is_done_again_is_the_same_to_the_bit(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

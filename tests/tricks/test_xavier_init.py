@@ -66,6 +66,7 @@ def test_a_norm_without_gamma_is_left_alone() -> None:
     assert xavier_init(nn.BatchNorm2d(3, affine=False)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layers"), [("resnet50d_bot", 56), ("mobilenet_v1_bot", 28), ("inception_v3_bot", 95), ("test_vit", 26)]
 )

@@ -51,6 +51,7 @@ def test_the_second_probe_takes_everything_from_the_first(
     assert not found[0]["kept_from_before"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_and_comparing_take_the_probe_from_before(
     photos: Path, pretrained: str, tmp_path: Path, no_work: Callable[[], None]
 ) -> None:
@@ -66,6 +67,7 @@ def test_fine_tuning_and_comparing_take_the_probe_from_before(
     assert command(*options, "--compare", models, "--output", tmp_path / "look") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["--seed", "1"], ["--img-size", "64"], ["--data.val-fraction", "0.3"]], ids=" ".join)
 def test_another_question_gets_another_probe(photos: Path, pretrained: str, cache: Path, more: list[str]) -> None:
     options = ["--dataset", photos, "--model", pretrained, *OPTIONS, "--probe"]

@@ -25,6 +25,7 @@ def facts(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [("--lr", 0.3), ("--freeze", "backbone"), ("--ema", 0.9, "--soup", 2)],

@@ -54,6 +54,7 @@ def changed(one: Path, other: Path) -> list[str]:
     return sorted(name for name in ours if not torch.equal(ours[name], theirs[name]))
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_through_the_network(finetuned: Finetuned, kept: Path) -> None:
     ours, through = final_weights(kept), final_weights(finetuned(*WHOLE))
     assert set(ours) == set(through)
@@ -70,10 +71,12 @@ def test_every_epoch_is_evaluated_on_all_images(kept: Path) -> None:
     assert [line["images"] for line in lines if line["split"] == "validation"] == [12, 12]
 
 
+@pytest.mark.slow
 def test_the_average_of_the_classifier_is_kept(finetuned: Finetuned, kept: Path) -> None:
     assert changed(finetuned("--ema", 0.9), kept) == ["fc.bias", "fc.weight"]
 
 
+@pytest.mark.slow
 def test_epochs_of_the_classifier_are_averaged(finetuned: Finetuned, kept: Path) -> None:
     soup = finetuned("--soup", 2)
     lines = [json.loads(line) for line in (soup / "metrics.jsonl").read_text().splitlines()]

@@ -50,6 +50,7 @@ def test_timm_architecture() -> None:
     assert timm_architecture(f"{NAME}.gluon_in1k") == ("inception_v3", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kwargs", [{}, {"num_classes": 0}, {"in_chans": 1}, {"features_only": True}, {"aux_logits": True}], ids=str
 )
@@ -57,6 +58,7 @@ def test_state_dict_is_timms(kwargs: dict[str, Any]) -> None:
     assert shapes(meta(**kwargs)) == shapes(meta("inception_v3", **kwargs))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_outputs_are_timms() -> None:
     theirs = timm.create_model("inception_v3", num_classes=5).eval()
@@ -138,6 +140,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path), "num_classes": 5}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kwargs", [{"num_classes": 5}, {"num_classes": 3}, {"features_only": True}], ids=str)
 def test_weights_are_loaded(kwargs: dict[str, Any], file: dict[str, Any]) -> None:
     last = "Mixed_7c.branch_pool.bn.weight"

@@ -82,12 +82,14 @@ def test_timm_architecture_hands_out_copies() -> None:
     assert timm_architecture("resnet10d_bot")[1]["layers"] == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_TIMM)
 def test_state_dict_is_timms(name: str) -> None:
     timm_name, model_args = timm_architecture(name)
     assert shapes(full(name, num_classes=1000)) == shapes(full(timm_name, num_classes=1000, **model_args))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_TIMM)
 def test_outputs_are_timms(name: str) -> None:
     ours, theirs = model(name), in_timm(name)
@@ -127,6 +129,7 @@ def in_transformers(key: str) -> str:
     return f"encoder.stages.{int(stage[-1]) - 1}.layers.{block}.{place}.{kind}.{parameter}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "expected"), [("a", (2, 1, 1)), ("b", (1, 2, 1)), ("c", (1, 2, 1)), ("d", (1, 2, 1))]
 )
@@ -231,6 +234,7 @@ def test_a_user_may_override_any_argument() -> None:
     assert [len(model("resnet18d_bot", layers=(1, 2, 1, 1)).layer2)] == [2]
 
 
+@pytest.mark.slow
 def test_a_exports() -> None:
     net = model("resnet50a_bot", layers=(1, 1, 1, 1))
     torch.testing.assert_close(torch.export.export(net, (images(),)).module()(images()), net(images()))

@@ -148,6 +148,7 @@ def real_card(finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return ModelCard.load(finished_run / "model" / "README.md")
 
 
+@pytest.mark.slow
 def test_the_code_for_timm_runs_as_printed(real_card: ModelCard, capsys: pytest.CaptureFixture[str]) -> None:
     exec(block(real_card, "create_model"), {})
     lines = capsys.readouterr().out.splitlines()
@@ -155,6 +156,7 @@ def test_the_code_for_timm_runs_as_printed(real_card: ModelCard, capsys: pytest.
     assert all(re.fullmatch(r"class[012]: \d+\.\d%", line) for line in lines)
 
 
+@pytest.mark.slow
 def test_the_code_for_transformers_runs_as_printed(real_card: ModelCard, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("transformers")
     exec(block(real_card, "pipeline"), {})

@@ -221,6 +221,7 @@ def result(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return within(photos, tmp_path_factory.mktemp("run") / "run", SLOW, warmup=5.0)
 
 
+@pytest.mark.slow
 def test_the_run_ends_in_the_middle_of_an_epoch_at_the_end_of_its_cosine(result: Run) -> None:
     assert result.progress.step == result.schedule.total_steps == 17
     assert result.schedule.lr(17) == pytest.approx(0)
@@ -254,6 +255,7 @@ def test_a_budget_for_no_step_names_the_least_that_would_do(photos: Path, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [8, 23])
 def test_a_run_takes_as_many_steps_as_it_is_found_to_have_time_for(photos: Path, tmp_path: Path, steps: int) -> None:
     result = within(photos, tmp_path / "run", SLOW, {6: steps})
@@ -272,6 +274,7 @@ def train_for(steps: int, options: dict[str, Any]) -> None:
         bare({**options, "epochs": None, "budget": "5s"})
 
 
+@pytest.mark.slow
 def test_measuring_does_not_change_the_run(photos: Path, tmp_path: Path) -> None:
     options = {**TINY, "dataset": str(photos), "drop_rate": 0.2, "optimizer": "lamb", "warmup": 0.1}
     options |= {"data": {"crop_min": 0.5}}

@@ -101,6 +101,7 @@ def try_out(photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **optio
     return lines
 
 
+@pytest.mark.slow
 def test_it_leaves_one_picture_and_one_suggestion(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
