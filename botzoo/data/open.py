@@ -192,7 +192,7 @@ def read(
         for role, split in found.splits.items():
             if (seen := survey(split, progress_of(f"hashing {role} images", bars), whole=whole)) is not None:
                 surveys[role] = seen
-        several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
+        several = [extremes_in(found.splits[role], each, decoding.channels) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
         return reduce(or_, known) if known else None
 

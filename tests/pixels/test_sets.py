@@ -75,7 +75,7 @@ def test_a_range_that_is_given_is_taken() -> None:
 def test_extremes_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path))
     first, _ = read(twelve_bits())
-    monkeypatch.setattr(images_module, "extremes", lambda encoded: pytest.fail("looked again"))
+    monkeypatch.setattr(images_module, "extremes", lambda *given: pytest.fail("looked again"))
     assert read(twelve_bits())[0].notes == first.notes
 
 
