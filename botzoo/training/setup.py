@@ -217,7 +217,7 @@ def build(draft: Draft) -> Run:
         augment=config.augment,
         paper=config.paper_augment,
         # the next training batches wait while an evaluation goes on, in batches of twice as many images
-        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing.shape),
+        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing),
         pin=accelerator.device.type == "cuda",
         own_transform=OwnTransform(own, preprocessing.shape, config.seed) if own is not None else None,
     )
