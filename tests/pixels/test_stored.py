@@ -163,10 +163,11 @@ def test_bands_and_pages_are_turned_as_pillow_turns_pictures(orientation: int) -
         assert np.array_equal(pixels_of(decode(content, Decoding(5))), expected)
 
 
-def test_truth_values_are_black_and_white() -> None:
-    mask = np.array([[True, False, True]])
-    for how in (Decoding(1), Decoding(1, range=ALL), PLAIN):
-        assert (pixels_of(decode(npy(mask), how)) == 255 * mask[:, :, None]).all()
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_truth_values_are_black_and_white(channels: int) -> None:
+    mask = values(channels) > 30_000
+    found = decode(npy(mask), Decoding(channels, range=ALL))
+    assert np.array_equal(pixels_of(found), 255 * mask)
 
 
 def test_portable_maps_as_text_are_looked_at() -> None:
