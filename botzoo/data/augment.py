@@ -15,14 +15,14 @@ class Augment:
     """Transforms of torchvision as a pure function of pixels and seed.
 
     Args:
-        transforms: take and return uint8 tensors of shape (3, H, W); torch's CPU generator is all they draw from.
+        transforms: take and return uint8 tensors of shape (C, H, W); torch's CPU generator is all they draw from.
     """
 
     def __init__(self, transforms: Sequence[v2.Transform]) -> None:
         self.transform = v2.Compose(transforms)
 
     def __call__(self, pixels: Pixels, seed: int) -> Pixels:
-        """Return the augmented pixels, uint8 (H, W, 3) like ``pixels``; ``seed`` is in [0, 2**63)."""
+        """Return the augmented pixels, uint8 (H, W, C) like ``pixels``; ``seed`` is in [0, 2**63)."""
         image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
@@ -35,7 +35,7 @@ def make_augment(config: AugmentConfig, size: int, mean: Sequence[float]) -> Aug
 
     Args:
         size: side of the images in pixels, the shorter one.
-        mean: of each RGB channel, on the scale 0..1; what is erased or turned out of the image gets this colour.
+        mean: of each of the C channels, on the scale 0..1; what is erased or turned out of the image gets this colour.
     """
     fill, jitter = [round(255 * value) for value in mean], config.color_jitter
     policy: dict[str, Any] = {"interpolation": v2.InterpolationMode.BILINEAR, "fill": fill}

@@ -3,9 +3,11 @@
 import math
 import re
 import struct
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -16,8 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.models.preprocessing import PLAIN, Decoding
-from botzoo.pixels.arrays import NPY, as_picture_shape, open_npy, open_tiff
+from botzoo.pixels.arrays import NPY, Stored, as_picture_shape, open_npy, open_tiff
 from botzoo.pixels.bands import Bands, Picture
+from botzoo.pixels.colours import file_of, has_sixteen_bit_colour, retell, sixteen_bit_colour, tiles, upright
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
@@ -31,7 +34,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """What a file of HEVC says that it is; AVIF, which Pillow reads, has others."""
 
-SAMPLES_PER_PIXEL, EXTRA_SAMPLES = 277, 338  # tags of TIFF
+BITS, SAMPLES_PER_PIXEL, PLANAR, EXTRA_SAMPLES = 258, 277, 284, 338  # tags of TIFF
 
 TRANSPARENT, DEEP, OWN, REDUCED = "transparent", "deep", "own", "reduced"
 """What an image may be seen to be: in part transparent; of more than 8 bits; read in a way that no line of Pillow's does, as
@@ -44,11 +47,13 @@ Seen = Callable[[str], object]
 def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     """Return an image as 8-bit pixels of ``how.channels``, upright as its EXIF orientation says; the first of an animation.
 
-    What Pillow has opened is left as it is, and comes out as its file would.
+    What Pillow has opened is left as it is, and comes out as its file would; only of colours of 16 bits that Pillow has
+    decoded already no more than 8 are there: give the path of such a file.
 
     Greyscale, palette and CMYK are converted as Pillow does. Transparent images lie on ``how.background``; without one
     their transparency is left out, as Pillow does. Values of more than 8 bits are scaled from ``how.range``; without one,
-    grey ones by a range that each image suggests. A JPEG of more than ``most_pixels`` comes at half its size.
+    grey ones by a range that each image suggests, and colours by their upper 8 of 16 bits, which may be a level less than
+    their share of 65,535. A JPEG of more than ``most_pixels`` comes at half its size.
 
     An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, bicubic with
     antialiasing, the longer side to the nearest pixel. A JPEG is decoded at the half, quarter or eighth of its size
@@ -69,7 +74,7 @@ def decoding(
     """Give an image as ``decode`` returns it, with room for its pixels to the end of the block."""
     with _one_kind_of_error():
         opened = _opened(encoded, how)
-    with room_for(math.ceil(math.prod(opened.held or opened.size) * max(1, how.channels / 3))):
+    with room_for(math.ceil(math.prod(opened.held or opened.size) * max(opened.weight, how.channels / 3))):
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
@@ -105,17 +110,29 @@ def _reduced(size: tuple[int, int], side: int | None) -> tuple[int, int]:
     )
 
 
-def extremes(encoded: Encoded | Image.Image) -> Extremes | None:
-    """Return the extremes of an image's values, None where they have 8 bits or cannot be read, which is said elsewhere."""
+def extremes(encoded: Encoded | Image.Image, channels: int = 3) -> Extremes | None:
+    """Return the extremes of the values of an image of so many channels; 1 and 3 are one kind, without the transparency.
+
+    None where they have 8 bits, the channels are others, or it cannot be read, which is said elsewhere.
+
+    Raises:
+        MemoryError: there is no room for it now.
+    """
     try:
         with _one_kind_of_error():
-            opened = _opened(encoded, RAW)
+            opened = _opened(encoded, replace(RAW, channels=channels))
         if not opened.deep:
             return None
-        with room_for(math.prod(opened.size)), _one_kind_of_error():
-            values = opened.load()
-            return extremes_of(np.asarray(values)) if is_deep(values) else None
-    except (ValueError, MemoryError):
+        with room_for(math.ceil(math.prod(opened.size) * opened.weight)), _one_kind_of_error():
+            found = opened.load()
+            if not is_deep(found):
+                return None
+            values = np.asarray(found)
+            there = (*values.shape, 1)[2]
+            if channels in (1, 3):
+                return extremes_of(values if values.ndim == 2 else values[:, :, :3]) if there in (1, 3, 4) else None
+            return extremes_of(values) if there == channels else None
+    except ValueError:
         return None
 
 
@@ -144,6 +161,21 @@ def _one_kind_of_error() -> Iterator[None]:
 RAW = Decoding(0, range=(0.0, 1.0))
 """Whatever channels there are, and all of their bits."""
 
+READERS = ("pillow", "pillow-heif", "tifffile")
+
+
+def readers() -> str:
+    """Return the versions of what decodes images: one that is not there yet may read what nothing reads now."""
+    return " ".join(f"{name} {_version(name)}" for name in READERS)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
 DOUBTFUL = -4
 """In the place of four channels of which the last may be transparency."""
 
@@ -158,6 +190,7 @@ class _Opened(NamedTuple):
     deep: bool = True  # whether it may have more than 8 bits
     held: tuple[int, int] | None = None  # width and height of what is in memory on the way, where that is more
     stated: tuple[int, int] | None = None  # width and height in the file, where they are others
+    weight: float = 1  # memory that the values of a pixel take, 1 of RGB
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -167,10 +200,13 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         return _Opened((width, height), lambda: encoded, 3 if channels == 4 else channels, own=is_deep(encoded))
     if isinstance(encoded, Image.Image):
         _check(encoded.size, encoded.size)
+        in_part = has_sixteen_bit_colour(encoded) or (isinstance(encoded, TiffImageFile) and _unread_bands(encoded))
+        if in_part and (file := file_of(encoded)) is not None:
+            return _opened(file, how)
         return _Opened(encoded.size, lambda: ImageOps.exif_transpose(encoded))
     content = encoded if isinstance(encoded, bytes) else read_file(encoded)
     if content.startswith(NPY):
-        opened = _array(open_npy(content))
+        opened = _array(open_npy(content), how)
         return opened._replace(channels=DOUBTFUL) if opened.channels == 4 else opened
     if content.startswith(b"\0\0\1\0"):  # Pillow decodes icons when it opens them
         for size in _sizes_in_icon(content):
@@ -179,7 +215,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         image = _open_file(content)
     except UnidentifiedImageError:
         if content.startswith((b"II*\0", b"MM\0*")):
-            return _array(open_tiff(content))
+            return _array(open_tiff(content), how)
         raise
     stated = image.size
     held, load = _scale(image, how.side)
@@ -187,13 +223,18 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     channels = 3
     if isinstance(image, TiffImageFile):
         bands = _unread_bands(image)
-        if bands > 4 or (bands and bands == how.channels):
-            return _array(open_tiff(content))
+        if bands > 4 or (bands and bands == how.channels) or _is_planar_and_deep(image):
+            return _array(open_tiff(content), how)
         if how.channels not in (0, 1, 3) and image.n_frames == how.channels:
-            return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True)
+            weight = max(1, image.n_frames * (4 if is_deep(image) else 1) / 3)
+            _check(stated, stated, weight)
+            return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True, weight=weight)
         channels = {2: 2, 4: DOUBTFUL}.get(bands, 3)
-    if how.range not in (None, (0.0, 65535.0)) and _has_sixteen_bit_colour(image):
-        return _Opened(image.size, lambda: _sixteen_bit_colour(image, content), own=True)
+        # Who wants three channels of four has said that the last is transparency.
+        if bands == 4 and how.channels in (1, 3) and not _take_for_transparency(image):
+            return _array(open_tiff(content), how)
+    if how.range is not None and has_sixteen_bit_colour(image):
+        return _Opened(image.size, lambda: sixteen_bit_colour(image, partial(_open_file, content)), own=True, weight=2)
     own, deep = image.format == "HEIF", is_deep(image)
     return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated)
 
@@ -212,16 +253,20 @@ def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Calla
     if wanted < shorter and not (too_large and progressive):
         drafted = image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
     if drafted is None or side is None or shorter <= side:
-        return stated if progressive else image.size, lambda: _upright(image)
+        return stated if progressive else image.size, lambda: upright(image)
     size, (_, box) = _reduced(stated, side), drafted  # the box ends where the picture does, within its last pixels
     resample = Image.Resampling.BICUBIC
-    return stated if progressive else image.size, lambda: _upright(image.resize(size, resample, box))
+    return stated if progressive else image.size, lambda: upright(image.resize(size, resample, box))
 
 
-def _array(opened: tuple[tuple[int, ...], Callable[[], NDArray[Any]]]) -> _Opened:
-    (height, width, channels), load = opened
-    _check((width, height), (width, height))
-    return _Opened((width, height), load, channels, own=True)
+def _array(found: Stored, how: Decoding) -> _Opened:
+    """Return a file with an array of which the header is read; raise ValueError of other channels than those wanted."""
+    (height, width, channels), itemsize, load = found
+    if how.channels and channels not in ((1, 3, 4) if how.channels in (1, 3) else (how.channels,)):
+        raise ValueError(_CHANNELS.format(channels, how.channels))
+    weight = max(1, channels * itemsize / 3)
+    _check((width, height), (width, height), weight)
+    return _Opened((width, height), load, channels, own=True, weight=weight)
 
 
 def _open_file(content: bytes) -> Image.Image:
@@ -236,17 +281,15 @@ def _open_file(content: bytes) -> Image.Image:
     return Image.open(BytesIO(content), formats=("HEIF",))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)  # without a copy of the pixels
-    return image
+def _check(size: tuple[int, int], stated: tuple[int, int], weight: float = 1) -> None:
+    """Raise ValueError where images of this ``size`` in memory, and of the ``stated`` size in the file, are too large.
 
-
-def _check(size: tuple[int, int], stated: tuple[int, int]) -> None:
-    """Raise ValueError where images of this ``size`` in memory, and of the ``stated`` size in the file, are too large."""
-    if math.prod(size) > (most := most_pixels()):
-        cure = f"make it smaller, or set BOTZOO_MAX_MEGAPIXELS={math.ceil(math.prod(size) / 1e6)}"
-        raise ValueError(f"it has {stated[0]:,} x {stated[1]:,} pixels, more than {most:,}: {cure}")
+    So are those of a ``weight`` with as many values as too many pixels of RGB.
+    """
+    if (count := math.ceil(math.prod(size) * weight)) > (most := most_pixels()):
+        cure = f"make it smaller, or set BOTZOO_MAX_MEGAPIXELS={math.ceil(count / 1e6)}"
+        held = f", which take the memory of {count:,} of RGB" if weight > 1 else ""
+        raise ValueError(f"it has {stated[0]:,} x {stated[1]:,} pixels{held}, more than {most:,}: {cure}")
 
 
 def _sizes_in_icon(content: bytes) -> Iterator[tuple[int, int]]:
@@ -263,44 +306,34 @@ def _unread_bands(image: TiffImageFile) -> int:
     bands: int = image.tag_v2.get(SAMPLES_PER_PIXEL, 1)
     if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {1, 2}:
         return 0
-    return bands if bands > len(image.getbands()) or "RGBX" in str(_tiles(image)[:1]) else 0
+    return bands if bands > len(image.getbands()) or "RGBX" in str(tiles(image)[:1]) else 0
+
+
+def _is_planar_and_deep(image: TiffImageFile) -> bool:
+    """Tell whether a TIFF has colours of more than 8 bits in planes of their own, of which Pillow makes others."""
+    tags = image.tag_v2
+    return tags.get(PLANAR, 1) == 2 and tags.get(SAMPLES_PER_PIXEL, 1) > 1 and bool(max(tags.get(BITS, (8,))) > 8)
+
+
+def _take_for_transparency(image: TiffImageFile) -> bool:
+    """Have Pillow read a fourth band that it would leave out; tell whether it can."""
+    if not all("RGBX" in str(tile.args) for tile in tiles(image)):
+        return False
+    image._mode = "RGBA"
+    retell(image, tiles(image), lambda args: (args[0].replace("RGBX", "RGBA"), *args[1:]))
+    return True
 
 
 def _frames(image: Image.Image, count: int) -> NDArray[Any]:
     """Return the first pages of a TIFF as channels, (H, W, C); raise ValueError where their sizes differ."""
-    pages = []
+    pages, size = [], image.size
     for k in range(count):
         image.seek(k)
-        _check(image.size, image.size)
-        pages.append(np.array(image if is_deep(image) else image.convert("L")))
+        if image.size != size:
+            raise ValueError(f"page {k + 1} has {image.width} x {image.height} pixels and page 1 {size[0]} x {size[1]}")
+        page = ImageOps.exif_transpose(image)
+        pages.append(np.array(page if is_deep(page) else page.convert("L")))
     return np.stack(pages, -1)
-
-
-def _has_sixteen_bit_colour(image: Image.Image) -> bool:
-    """Tell whether Pillow would leave the lower 8 of 16 bits out, as it does of colours."""
-    return image.mode in ("RGB", "RGBA") and ";16" in str(_tiles(image)[:1])
-
-
-def _sixteen_bit_colour(image: Image.Image, content: bytes) -> NDArray[np.uint16]:
-    """Return all 16 bits of a picture, uint16 (H, W, C): Pillow gives the upper ones and, told of another order, the lower."""
-    lower = Image.open(BytesIO(content), formats=FORMATS)
-    lower.tile = [tile._replace(args=_other_order(tile.args)) for tile in _tiles(lower)]
-    high, low = (np.asarray(_upright(half)).astype(np.uint16) for half in (image, lower))
-    return np.asarray(256 * high + low)
-
-
-def _tiles(image: Image.Image) -> list[Any]:
-    """Return what Pillow is to decode, and how: of pictures that are not of a file, nothing."""
-    tiles: list[Any] = getattr(image, "tile", [])
-    return tiles
-
-
-def _other_order(args: Any) -> Any:
-    """Return a decoder's arguments with the first, the order of the bytes, the other way round."""
-    if not isinstance(args, str):
-        return _other_order(args[0]), *args[1:]
-    other = "B" if sys.byteorder == "little" else "L"
-    return args[:-1] + {"L": "B", "B": "L", "N": other}[args[-1]]
 
 
 def to_pixels(found: Image.Image | NDArray[Any], how: Decoding, seen: Seen = lambda kind: None) -> Picture:
@@ -308,6 +341,8 @@ def to_pixels(found: Image.Image | NDArray[Any], how: Decoding, seen: Seen = lam
     if is_deep(found):
         seen(DEEP)
         found = _eight_bits(found, how)
+    elif isinstance(found, np.ndarray) and found.dtype == np.bool_:
+        found = 255 * found.astype(np.uint8)
     if how.channels not in (1, 3):
         return _bands(found, how.channels)
     if isinstance(found, np.ndarray):

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 from numpy.typing import NDArray
 
-from botzoo.data.decode import REDUCED
+from botzoo.data.decode import REDUCED, readers
 from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
@@ -30,7 +29,7 @@ from botzoo.util.cache import DECODED, DIGEST_BYTES, Draft, mapped
 
 Pixels = NDArray[np.uint8]
 
-VERSION = 3
+VERSION = 4
 """Of the file's layout and of how images are decoded; a file of another version is not looked at."""
 
 FOOTER = struct.Struct("<QQQQ")
@@ -105,8 +104,8 @@ def _pixels(index: Index, path: Path) -> Pixels | None:
 
 
 def key_of(digests: NDArray[np.uint8], how: Decoding) -> str:
-    """Return the name of the file for these encoded images: it changes with them, ``how``, VERSION, Pillow's and the limit."""
-    about = f"{VERSION} {PIL.__version__} {most_pixels()} {how} "
+    """Return the name of the file for these encoded images: it changes with them, ``how``, the readers and the limit."""
+    about = f"{VERSION} {readers()} {most_pixels()} {how} "
     return hashlib.sha256(about.encode() + digests.tobytes()).hexdigest()
 
 

@@ -272,18 +272,31 @@ def _some_deep(split: Split) -> bool:
     return any(_look(split, i).deep for i in few)
 
 
-def extremes_in(split: Split, found: Survey) -> Extremes | None:
-    """Return the extremes of all values of more than 8 bits, by earlier runs or by a look at each; None of none."""
+def extremes_in(split: Split, found: Survey, channels: int = 3) -> Extremes | None:
+    """Return the extremes of all values of more than 8 bits, by earlier runs or by a look at each; None of none.
+
+    Images of other ``channels`` do not count. What could not be looked at for want of memory is not kept as looked at.
+    """
     if not found.deep:
         return None
-    key = key_of(found.digests[found.deep], RAW)
+    key = key_of(found.digests[found.deep], replace(RAW, channels=channels))
     with suppress(OSError):
         if (kept := EXTREMES.open(key, lambda content: json.loads(content.tobytes()))) is not None:
             return Extremes(*kept) if kept else None
-    looks = in_order(lambda k: extremes(split.read(found.deep[k])), len(found.deep))
-    known = [look for look in looks if look is not None]
+    missed = []
+
+    def look(k: int) -> Extremes | None:
+        try:
+            raw = split.read(found.deep[k])
+            return extremes(read_file(raw) if isinstance(raw, Path) else raw, channels)
+        except (OSError, MemoryError):  # which is said of it when it is decoded
+            missed.append(k)
+            return None
+
+    known = [seen for seen in in_order(look, len(found.deep)) if seen is not None]
     together = reduce(or_, known) if known else None
-    EXTREMES.keep(key, json.dumps(list(together or ())).encode(), logging.DEBUG)
+    if not missed:
+        EXTREMES.keep(key, json.dumps(list(together or ())).encode(), logging.DEBUG)
     return together
 
 

@@ -28,7 +28,7 @@ Row = tuple[Pixels, Any, tuple[float, ...]]
 """Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
 
 Batch = tuple[Tensor, ...]
-"""Images uint8 (N, 3, H, W), labels int64 (N,) or uint8 (N, K), and, with paper_augment, colour parameters float32 (N, 6)."""
+"""Images uint8 (N, C, H, W), labels int64 (N,) or uint8 (N, K), and, with paper_augment, colour parameters float32 (N, 6)."""
 
 
 def collate(rows: Sequence[Row]) -> Batch:

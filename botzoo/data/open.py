@@ -192,7 +192,7 @@ def read(
         for role, split in found.splits.items():
             if (seen := survey(split, progress_of(f"hashing {role} images", bars), whole=whole)) is not None:
                 surveys[role] = seen
-        several = [extremes_in(found.splits[role], each) for role, each in surveys.items()]
+        several = [extremes_in(found.splits[role], each, decoding.channels) for role, each in surveys.items()]
         known = [each for each in several if each is not None]
         return reduce(or_, known) if known else None
 
@@ -227,6 +227,13 @@ def read(
         found, decoding = looked(whole=True)
         every = list(read_all())
     images = {role: part for role, part, _ in every}
+    if how is None and config.range is not None and not deep:  # else predictions would scale floating point by it
+        decoding, needless = replace(decoding, range=None), "{:g},{:g}".format(*config.range)
+        found = replace(
+            found, notes=(*found.notes, f"--data.range {needless} has no effect: no image has more than 8 bits")
+        )
+        for part in images.values():
+            part.decoding = decoding
     left_out = [bad for _, _, several in every for bad in several]
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):

@@ -65,7 +65,7 @@ class TrainTransform(Transform):
         paper: crop with the paper's aspect ratios and draw its colours, which the training device applies to batches.
         augment: what else is done to the pixels, given a seed of theirs.
         crop_mode: how evaluation makes images fit: "center", "squash" or "border".
-        fill: RGB colour of what is padded, 0 to 255.
+        fill: colour of what is padded, a value from 0 to 255 for each of the C channels.
     """
 
     def __init__(
@@ -201,6 +201,14 @@ class EvalTransform(Transform):
     def __call__(self, image: Picture, key: Key) -> Pixels:
         return each_band(image, self._prepared)
 
+    def _framed(self, width: int, height: int) -> Box:
+        """Return the box that a padded image is taken in; timm resizes it by whole pixels, and keeps the middle of that."""
+        p = self.preprocessing
+        frame = frame_of(width, height, p.shape, "border")
+        sides = zip(frame[:2], (p.shape.width, p.shape.height), strict=True)
+        w, h = (full * side / max(1, math.floor(side / p.crop_pct)) for full, side in sides)
+        return _centred(width, height, max(1, round(w)), max(1, round(h)))
+
     def _prepared(self, image: Image.Image, channel: int | None) -> Image.Image | Pixels:
         p, (width, height) = self.preprocessing, image.size
         if p.crop_mode == "center" and (box := middle_box(width, height, p.shape)) != (0, 0, width, height):
@@ -208,10 +216,8 @@ class EvalTransform(Transform):
         thin = min(width, height) < max(width / p.shape.width, height / p.shape.height)
         if p.crop_mode == "border" and (thin or image.mode != "RGB"):
             # timm fails where less than a pixel would be left of a side, and pads with three channels only
-            frame = frame_of(width, height, p.shape, "border")
-            box = _centred(width, height, frame.width, frame.height)
             resample = Image.Resampling[p.interpolation.upper()]
-            return resized(image, box, p.shape, resample, of_band(p.fill, channel))
+            return resized(image, self._framed(width, height), p.shape, resample, of_band(p.fill, channel))
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
 

@@ -220,7 +220,7 @@ def _measure(
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
     preparation = model.preprocessing
-    workers, pin = worker_count(config, accelerator, BATCH, preparation.shape), accelerator.device.type == "cuda"
+    workers, pin = worker_count(config, accelerator, BATCH, preparation), accelerator.device.type == "cuda"
     batches = images.eval_batches(EvalTransform(preparation), BATCH, rank=0, world_size=1, workers=workers, pin=pin)
     network = model.module.to(accelerator.device)
     found = evaluate(accelerator, network, batches, preparation.normalise, len(images), task)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub import hf_hub_download
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model_data_config
 from timm.models import adapt_input_conv, resolve_model_input_args
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, ConfigError, ModelError
 from botzoo.models import loading
+from botzoo.models.cost import modes_kept
 from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
 from botzoo.models.preprocessing import Decoding, Preprocessing, Side, Size
@@ -165,7 +167,7 @@ def adopt(module: nn.Module, num_classes: int, img_size: Side | None = None, cha
         channels: of the images.
 
     Raises:
-        ModelError: it has no linear layer, or another number of outputs.
+        ModelError: it has no linear layer, another number of outputs, or takes images of other channels.
     """
     kind = type(module).__name__
     if not hasattr(module, "get_classifier"):
@@ -191,8 +193,26 @@ def adopt(module: nn.Module, num_classes: int, img_size: Side | None = None, cha
     if module.num_classes != num_classes:
         outputs = f"{module.num_classes} outputs and the data {counted(num_classes, 'class', 'classes')}"
         raise ModelError(f"{kind} has {outputs}: make it with {num_classes}.")
+    preprocessing = preprocessing_of(module, img_size)
+    first = next((layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)), channels)
+    taken = int(getattr(module, "in_chans", first))
+    if taken != channels and not _answers(module, channels, preprocessing.shape):
+        has = f"takes images of {counted(taken, 'channel')} and the data's have {channels}"
+        raise ModelError(f"{kind} {has}: make it for {channels}, or set data.channels to {taken}.")
     loaded = KeyReport(tuple(module.state_dict()), (), (), ())
-    return Network(module, preprocessing_of(module, img_size), Start("a network of the user's own", loaded))
+    return Network(module, preprocessing, Start("a network of the user's own", loaded))
+
+
+def _answers(module: nn.Module, channels: int, size: Size) -> bool:
+    """Tell whether a network takes images of so many channels, whatever its layers look like."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with modes_kept(module), torch.no_grad():
+        module.eval()
+        try:
+            module(torch.zeros(1, channels, *size, device=device))
+        except Exception:  # a user's code may raise any of them
+            return False
+    return True
 
 
 def _adapted(tensors: Mapping[str, Tensor], model: Any, given: Mapping[str, Any]) -> Mapping[str, Tensor]:

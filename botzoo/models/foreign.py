@@ -195,7 +195,8 @@ def decoding_in(config: Config) -> Decoding:
     found, channels = config.get("decoding"), ((config.get("pretrained_cfg") or config).get("input_size") or (3,))[0]
     said = found if isinstance(found, dict) else {}
     bounds = said.get("range")
-    return Decoding(channels, said.get("background"), (bounds[0], bounds[1]) if bounds else None, said.get("side"))
+    ends = (float(bounds[0]), float(bounds[1])) if bounds else None  # as in a run, by which decoded images are found
+    return Decoding(channels, said.get("background"), ends, said.get("side"))
 
 
 def shortened(value: Any, longest: int = 60) -> str:

@@ -64,7 +64,7 @@ def measure_norms(
     Args:
         norms: BatchNorm layers of the network.
         network: passes images through the whole of it, which is in evaluation mode.
-        batches: this process's images as the network takes them, float32 (N, 3, H, W), on its device.
+        batches: this process's images as the network takes them, float32 (N, C, H, W), on its device.
     """
     measured: list[Any] = list(norms)
     momenta = [norm.momentum for norm in measured]

@@ -3,14 +3,17 @@
 import math
 import zlib
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 MOST_CHANNELS = 256
+
+ORIENTATION = 274  # a tag of TIFF
 
 NPY = b"\x93NUMPY"
 
@@ -23,8 +26,16 @@ Values = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-def open_npy(content: bytes) -> tuple[Shape, Callable[[], Values]]:
-    """Return the shape, (H, W, C), of the array in a .npy file, and what reads it.
+class Stored(NamedTuple):
+    """An array in a file, of which the header is read."""
+
+    shape: Shape  # (H, W, C)
+    itemsize: int  # bytes of each value
+    read: Callable[[], Values]
+
+
+def open_npy(content: bytes) -> Stored:
+    """Return the array in a .npy file.
 
     Raises:
         ValueError: it holds anything but numbers of one picture; a pickle is never read.
@@ -41,23 +52,27 @@ def open_npy(content: bytes) -> tuple[Shape, Callable[[], Values]]:
     if len(content) - file.tell() != stated:
         raise ValueError(f"it has {len(content) - file.tell():,} bytes of values and not {stated:,}: it is damaged")
     checked = as_picture_shape(shape)
-    return checked, lambda: np.asarray(npy.read_array(BytesIO(content), allow_pickle=False)).reshape(checked)
+    read = partial(npy.read_array, allow_pickle=False)
+    return Stored(checked, dtype.itemsize, lambda: np.asarray(read(BytesIO(content))).reshape(checked))
 
 
-def as_picture_shape(shape: Shape) -> Shape:
-    """Return the shape of an array, (H, W) or (H, W, C), with its channels; raise ValueError where it is no picture's."""
+def as_picture_shape(shape: Shape, *, in_order: bool = False) -> Shape:
+    """Return the shape of an array, (H, W) or (H, W, C), with its channels; raise ValueError where it is no picture's.
+
+    Where it is ``in_order`` for sure, a picture may have fewer rows than channels.
+    """
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"its shape is {shape}: (H, W) and (H, W, C) are read")
     height, width, channels = (*shape, 1)[:3]
-    if channels > MOST_CHANNELS or (channels > 4 and height < min(width, channels)):
+    if channels > MOST_CHANNELS or (channels > 4 and height < min(width, channels) and not in_order):
         raise ValueError(
             f"its shape is {shape}, which is not (H, W, C) with C up to {MOST_CHANNELS}: move the channels last"
         )
     return height, width, channels
 
 
-def open_tiff(content: bytes) -> tuple[Shape, Callable[[], Values]]:
-    """Return the shape, (H, W, C), of the first picture in a TIFF, and what reads it, by ``tifffile``.
+def open_tiff(content: bytes) -> Stored:
+    """Return the first picture in a TIFF, upright, by ``tifffile``.
 
     Raises:
         ValueError: it is damaged, its shape is no picture's, it is compressed in another way, or tifffile is missing.
@@ -67,7 +82,9 @@ def open_tiff(content: bytes) -> tuple[Shape, Callable[[], Values]]:
     except ImportError as error:
         raise ValueError(NEEDS_TIFFFILE) from error
     page: Any = tifffile.TiffFile(BytesIO(content)).pages[0]
-    height, width, channels = as_picture_shape((page.imagelength, page.imagewidth, page.samplesperpixel))
+    shape = page.imagelength, page.imagewidth, page.samplesperpixel
+    height, width, channels = as_picture_shape(shape, in_order=True)
+    orientation = page.tags.valueof(ORIENTATION, 1)
     if page.compression not in UNPACKED or page.dtype is None or page.axes not in ("YX", "YXS", "SYX"):
         raise ValueError(f"it is a TIFF of {channels} bands, compressed as {page.compression!s}: save it with deflate")
 
@@ -80,9 +97,19 @@ def open_tiff(content: bytes) -> tuple[Shape, Callable[[], Values]]:
         ):
             raise ValueError("it holds more than its size says")
         values: Values = page.asarray(maxworkers=1)
-        return np.moveaxis(values, 0, -1) if page.axes == "SYX" else values.reshape(height, width, channels)
+        values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values.reshape(height, width, channels)
+        return turned(values, orientation)
 
-    return (height, width, channels), read
+    sides = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    return Stored((*sides, channels), page.dtype.itemsize, read)
+
+
+def turned(values: Values, orientation: int) -> Values:
+    """Return an array (H, W, C) upright, of the orientation that EXIF and TIFF number; an unknown number is upright."""
+    if orientation in (5, 6, 7, 8):  # rows of the picture are columns of the file
+        values = values.swapaxes(0, 1)
+    rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    return values[::rows, ::columns]
 
 
 def _unpacked(part: bytes, most: int) -> int:

@@ -38,7 +38,9 @@ def may_be_deep(content: bytes) -> bool:
         return content[24:25] == b"\x10"
     if content.startswith((b"\xff\xd8", b"GIF8", b"BM")):
         return False
-    return content.startswith((b"II", b"MM", b"\x93NUMPY", b"P5", b"P6", b"Pf", b"PF", b"\0\0\0\x0cjP", b"\xffO\xffQ"))
+    return content.startswith(
+        (b"II", b"MM", b"\x93NUMPY", b"P2", b"P3", b"P5", b"P6", b"Pf", b"PF", b"\0\0\0\x0cjP", b"\xffO\xffQ")
+    )
 
 
 def is_deep(values: Image.Image | NDArray[Any]) -> bool:
@@ -73,17 +75,19 @@ def usual_range(found: Extremes) -> Range:
 
 def scaled(values: NDArray[Any], between: Range) -> NDArray[np.uint8]:
     """Return values as uint8 of the same shape, the lower bound and all below it 0, the upper one and all above it 255."""
-    low, high = between
+    shrunk = 1.0 if math.isfinite(between[1] - between[0]) else 0.25  # the largest numbers have no difference
+    low, high = (shrunk * end for end in between)
     factor = 255 / (high - low)
-    parts = [_to_bytes((part.astype(np.float64) - low) * factor) for part in _parts(values)]
+    within = (np.clip(part.astype(np.float64), *between) for part in _parts(values))
+    parts = [_to_bytes((shrunk * part - low) * factor) for part in within]
     return np.concatenate(parts) if parts else np.empty(values.shape, np.uint8)
 
 
 def range_of_one(values: NDArray[Any], sixteen: bool) -> Range:
-    """Return a range that the values of one image suggest, where none is known; ``sixteen`` says that their type does."""
+    """Return a range that the finite values of one image suggest, where none is known; ``sixteen`` says their type does."""
     if sixteen:
         return 0.0, 65535.0
-    top = max((float(np.nan_to_num(part.astype(np.float64)).max(initial=0)) for part in _parts(values)), default=0.0)
+    top = max(0.0, extremes_of(values).high)
     if values.dtype.kind == "f" and top <= 1:
         return 0.0, 1.0
     return 0.0, 255.0 if top <= 255 else max(65535.0, top)

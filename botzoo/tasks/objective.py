@@ -52,7 +52,7 @@ class Objective:
     class_weights: tuple[float, ...] | None = None
 
     def prepare(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images to train on, float (N, 3, H, W), and their targets, float32 (N, K).
+        """Return the images to train on, float (N, C, H, W), and their targets, float32 (N, K).
 
         The targets are probabilities, times the weight of the image's class where classes have one.
         """

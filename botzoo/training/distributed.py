@@ -18,7 +18,7 @@ from torch import nn
 from botzoo.data.loader import PREFETCH
 from botzoo.data.parallel import cores
 from botzoo.errors import BotzooError, ConfigError, DataError, did_you_mean
-from botzoo.models.preprocessing import Size
+from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.memory import keep_freed_memory
 from botzoo.training.autotune.precision import cpu_name, kept_speedup
@@ -225,7 +225,7 @@ def same_everywhere(accelerator: Accelerator, value: Any, what: str, where: str)
         )
 
 
-def worker_count(config: TrainConfig, accelerator: Accelerator, images: int, size: Size) -> int:
+def worker_count(config: TrainConfig, accelerator: Accelerator, images: int, preprocessing: Preprocessing) -> int:
     """Return how many processes decode for this one: none beside a CPU, which has its hands full, else up to 8.
 
     Fewer are returned, and that is said, where they could fill the shared memory: containers often have 64 MiB of it, and
@@ -233,7 +233,7 @@ def worker_count(config: TrainConfig, accelerator: Accelerator, images: int, siz
 
     Args:
         images: of the batches that are under way at the same time, which lie in shared memory.
-        size: of an image in pixels, three bytes each.
+        preprocessing: whose size and channels they have, a byte for each value.
     """
     wanted = config.engine.workers
     if wanted is None:  # one core is left to the process that feeds the GPU
@@ -242,7 +242,7 @@ def worker_count(config: TrainConfig, accelerator: Accelerator, images: int, siz
         return wanted
     free = shutil.disk_usage(SHARED_MEMORY).free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     # The worker at rest has one batch more in the making; queues and locks lie there as well.
-    each = (PREFETCH + 1) * images * size.area * 3 + LOCKS
+    each = (PREFETCH + 1) * images * preprocessing.shape.area * preprocessing.channels + LOCKS
     if (fit := min(wanted, free // each)) < wanted:
         log.warning(
             "%s has %s MiB free for each process and a worker may fill %s, so %d of %d workers are used: enlarge it (docker "

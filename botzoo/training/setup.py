@@ -34,7 +34,7 @@ from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import make_schedule
-from botzoo.training.steps.teacher import Teacher, make_teacher
+from botzoo.training.steps.teacher import Teacher, decoding_notes, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
 from botzoo.tricks import paper_augment
@@ -134,12 +134,13 @@ def open_draft(
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),
     )
+    notes = decoding_notes(teacher, images["train"].decoding, images["train"].kinds or {})
     return Draft(
         config,
         frozenset(given),
         accelerator,
         precision,
-        data,
+        replace(data, notes=(*data.notes, *notes)),
         images,
         left_out,
         decoded_as(network, images),
@@ -217,7 +218,7 @@ def build(draft: Draft) -> Run:
         augment=config.augment,
         paper=config.paper_augment,
         # the next training batches wait while an evaluation goes on, in batches of twice as many images
-        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing.shape),
+        workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing),
         pin=accelerator.device.type == "cuda",
         own_transform=OwnTransform(own, preprocessing.shape, config.seed) if own is not None else None,
     )

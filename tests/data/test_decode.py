@@ -74,15 +74,18 @@ def test_an_opaque_image_is_the_same_on_every_background(monkeypatch: pytest.Mon
     assert decode(encode(clear("RGBA")), Decoding(background="red")).size == (9, 7)
 
 
-def sixteen_bit_png(values: np.ndarray) -> bytes:
-    """A PNG of uint16 (H, W, 3) or (H, W, 4), which Pillow does not write."""
+def sixteen_bit_png(values: np.ndarray, clear: np.ndarray | None = None) -> bytes:
+    """A PNG of uint16 (H, W, C), C from 2 to 4, which Pillow does not write; the colour ``clear`` is transparent."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, {3: 2, 4: 6}[values.shape[2]], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, {2: 4, 3: 2, 4: 6}[values.shape[2]], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    head_and_clear = chunk(b"IHDR", head) + (
+        chunk(b"tRNS", clear.astype(">u2").tobytes()) if clear is not None else b""
+    )
+    return b"\x89PNG\r\n\x1a\n" + head_and_clear + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("channels", [3, 4])

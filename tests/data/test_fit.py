@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,19 @@ def test_evaluation_sees_what_timm_shows(side: Side, fit: str) -> None:
         pixels = EvalTransform(p)(noise(width, height), (0, 0))
         ours = p.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
         torch.testing.assert_close(ours, theirs(noise(width, height)), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("crop_pct", [1.0, 0.875, 0.7])
+@pytest.mark.parametrize("side", [64, (96, 64)])
+@pytest.mark.parametrize("shape", [(640, 640), (300, 600), (900, 500), (2000, 90)])
+def test_padded_images_of_other_channels_are_cropped_as_timm_crops_padded_rgb(
+    side: Side, shape: tuple[int, int], crop_pct: float
+) -> None:
+    p = Preprocessing(side, (0.3,) * 3, (0.5,) * 3, crop_pct, "bilinear", "border")
+    grey = noise(*shape).convert("L")
+    ours, theirs = EvalTransform(replace(p, mean=(0.3,), std=(0.5,))), EvalTransform(p)
+    difference = ours(grey, (0, 0)).astype(int) - theirs(grey.convert("RGB"), (0, 0))
+    assert np.abs(difference).mean() < 5  # timm crops at whole pixels, half a pixel beside the middle
 
 
 @pytest.mark.parametrize("fit", FITS)

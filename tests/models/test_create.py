@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, ModelError, NetworkError
-from botzoo.models.create import create_model, drops_out
+from botzoo.models.create import adopt, create_model, drops_out
 from botzoo.models.folder import write_model_folder
 from botzoo.models.layers import head_names
 from botzoo.models.loading import load_what_fits
@@ -489,3 +489,23 @@ def test_a_fixed_size_network_is_made_for_the_size_asked_for() -> None:
     model, preprocessing = network.model, network.preprocessing
     assert (model.patch_embed.img_size, preprocessing.size) == ((64, 64), 64)
     assert logits(model, 64).shape == (2, 3)
+
+
+def sees(channels: int, *before: nn.Module) -> nn.Module:
+    layers = nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    return nn.Sequential(*before, *layers)
+
+
+@pytest.mark.parametrize("timms", [True, False])
+def test_a_network_of_one_s_own_for_other_channels_is_refused(timms: bool) -> None:
+    network = timm.create_model("test_resnet", num_classes=2) if timms else sees(3)
+    with pytest.raises(ModelError, match=r"takes images of 3 channels and the data's have 5: make it for 5"):
+        adopt(network, 2, 32, channels=5)
+
+
+def test_a_network_of_one_s_own_that_makes_its_channels_is_taken() -> None:
+    class Thrice(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.expand(-1, 3, -1, -1)
+
+    assert adopt(sees(3, Thrice()), 2, 32, channels=1).preprocessing.channels == 1

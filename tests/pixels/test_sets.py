@@ -72,10 +72,16 @@ def test_a_range_that_is_given_is_taken() -> None:
     assert {int(images.pixels(i)[0, 0, 0]) for i in range(len(images))} == {0, 255}
 
 
+def test_a_range_that_no_image_needs_is_dropped_and_that_is_said() -> None:
+    data, images = read([encode(noise(8, 8, i)) for i in range(6)], range=(0.0, 4095.0))
+    assert images.decoding.range is None
+    assert "--data.range 0,4095 has no effect: no image has more than 8 bits" in data.notes
+
+
 def test_extremes_are_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path))
     first, _ = read(twelve_bits())
-    monkeypatch.setattr(images_module, "extremes", lambda encoded: pytest.fail("looked again"))
+    monkeypatch.setattr(images_module, "extremes", lambda *given: pytest.fail("looked again"))
     assert read(twelve_bits())[0].notes == first.notes
 
 
@@ -148,7 +154,10 @@ def test_a_model_folder_keeps_how_images_are_read(how: Decoding, tmp_path: Path)
     network = create_model("test_resnet", 2, scratch=True, channels=how.channels)
     prepared = replace(network.preprocessing, decoding=how)
     write_model_folder(tmp_path, network.model, prepared, ("a", "b"), tag="mine", license=None)
-    assert decoding_in(read_config(tmp_path / "config.json")) == how
+    found = decoding_in(read_config(tmp_path / "config.json"))
+    assert found == how
+    if found.range is not None:  # by their text decoded images are found again
+        assert str(found.range) == str(tuple(map(float, how.range or ())))
 
 
 @pytest.mark.parametrize(

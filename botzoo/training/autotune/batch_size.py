@@ -116,9 +116,10 @@ def largest_micro_batch(trainer: Trainer, largest: int, size: Size, say: Callabl
         ConfigError: not even one image fits.
     """
     accelerator, generator = trainer.accelerator, torch.Generator().manual_seed(0)
+    channels = trainer.preprocessing.channels
 
     def fits(micro: int) -> bool:
-        pixels = torch.randint(0, 256, (micro, *size, 3), dtype=torch.uint8, generator=generator)
+        pixels = torch.randint(0, 256, (micro, *size, channels), dtype=torch.uint8, generator=generator)
         try:
             trainer.probe((pixels.permute(0, 3, 1, 2), trainer.objective.labels_of(micro)))
         except torch.OutOfMemoryError:

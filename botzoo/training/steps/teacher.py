@@ -1,6 +1,7 @@
 """The teacher of distillation: a trained network that answers to the images that the student sees, and learns nothing."""
 
 import hashlib
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from botzoo.data.decode import TRANSPARENT
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
 from botzoo.models.create import Network, Start, create_model
-from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.models.foreign import decoding_in, read_config
+from botzoo.models.loading import model_folder
+from botzoo.models.preprocessing import Decoding, Preprocessing, Size
 from botzoo.training.distributed import same_everywhere
 from botzoo.util.hub import the_hub
 from botzoo.util.text import counted
@@ -28,6 +32,7 @@ class Teacher:
         size: of its input in pixels; the student's images are brought to it.
         scale, shift: from the student's normalisation to its own, float32, shape (1, C, 1, 1).
         sha256: of its parameters and buffers, in hexadecimal.
+        decoding: how the images became pixels that it was trained on; None where nothing says so.
     """
 
     model: nn.Module
@@ -37,6 +42,7 @@ class Teacher:
     shift: Tensor
     sha256: str
     accelerator: Accelerator
+    decoding: Decoding | None = None
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -109,9 +115,27 @@ def make_teacher(
         for values in (student.mean, student.std, preprocessing.mean, preprocessing.std)
     )
     scale, shift = ((x / to_std).float().to(accelerator.device) for x in (std, mean - to_mean))
-    teacher = Teacher(model, network.start, size, scale, shift, sha256, accelerator)
+    decoding = decoding_in(read_config(model_folder(address) / "config.json")) if ":" in address else None
+    teacher = Teacher(model, network.start, size, scale, shift, sha256, accelerator, decoding)
     _check_answer(name, teacher, crop, len(class_names))
     return teacher
+
+
+def decoding_notes(teacher: Teacher | None, student: Decoding, kinds: Container[str]) -> Iterator[str]:
+    """Yield a warning where the teacher was trained on other pixels than the student sees of the same stored images.
+
+    Args:
+        student: how its images become pixels, with a range where any have more than 8 bits.
+        kinds: what its images were seen to be, see ``botzoo.data.decode.Seen``.
+    """
+    if teacher is None or (theirs := teacher.decoding) is None:
+        return
+    if student.range is not None and student.range != theirs.range:
+        was, now = ("{:g},{:g}".format(*ends) if ends else "none" for ends in (theirs.range, student.range))
+        yield f"warning: the teacher was trained with --data.range {was}, and the student's images have {now}"
+    if TRANSPARENT in kinds and student.background != theirs.background:
+        laid = f"with transparent images on {theirs.background or 'no background'}"
+        yield f"warning: the teacher was trained {laid}, and the student's lie on {student.background}"
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -132,7 +132,7 @@ class Trainer:
         return images, targets
 
     def normalise(self, images: Tensor, colour: Tensor | None = None) -> Tensor:
-        """Return the network's input, float32, of uint8 images (N, 3, H, W) on the device, coloured where ``colour`` says."""
+        """Return the network's input, float32, of uint8 images (N, C, H, W) on the device, coloured where ``colour`` says."""
         p = self.preprocessing
         plain = p.normalise(images) if colour is None else paper_augment(images, colour, p.mean, p.std)
         return plain.contiguous(memory_format=self.memory_format)

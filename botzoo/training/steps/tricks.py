@@ -35,7 +35,7 @@ class BatchTrick:
 
     Attributes:
         name, value: of its option.
-        apply: given images, float32 (N, 3, H, W) normalised, targets, float32 (N, K), the option's value and a generator on
+        apply: given images, float32 (N, C, H, W) normalised, targets, float32 (N, K), the option's value and a generator on
             the CPU, returns both.
     """
 

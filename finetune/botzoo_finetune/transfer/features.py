@@ -85,7 +85,7 @@ class Extractor:
         self.memory_format = torch.channels_last if run.config.engine.channels_last else torch.contiguous_format
         # Images at a time on a GPU: evaluation takes twice those of training, which a draft does not know yet.
         self.most = 2 * run.order.micro_batch if isinstance(run, Run) else 64
-        self.workers = worker_count(run.config, run.accelerator, self.batch_size, run.network.preprocessing.shape)
+        self.workers = worker_count(run.config, run.accelerator, self.batch_size, run.network.preprocessing)
 
     def __call__(self, role: str, view: View | None = None) -> Features:
         """Return the features of the split ``role``, the same on every process; one of each machine computes them.

@@ -1,13 +1,15 @@
 """--batch-size auto: its limits, the memory that is tried or estimated, and what a run keeps of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from botzoo.errors import ConfigError
-from botzoo.models.preprocessing import Size
+from botzoo.models.preprocessing import Decoding, Preprocessing, Size
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import AblateConfig, TrainConfig
 from botzoo.training.autotune import batch_size
@@ -23,6 +25,17 @@ from botzoo.training.steps.trainer import Trainer
 from conftest import write_photos
 
 AUTO = {"model": "test_resnet", "scratch": True, "img_size": 32, "batch_size": "auto", "mixed_precision": "fp32"}
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_images_of_the_network_s_channels_are_tried(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[torch.Size] = []
+    monkeypatch.setattr(Trainer, "probe", lambda self, batch: tried.append(batch[0].shape))
+    trainer = object.__new__(Trainer)
+    trainer.preprocessing = Preprocessing(8, (0.5,), (0.5,), 1.0, "bilinear", decoding=Decoding(channels))
+    trainer.objective, trainer.accelerator = SimpleNamespace(labels_of=torch.zeros), Accelerator(cpu=True)  # type: ignore[assignment]
+    assert largest_micro_batch(trainer, 4, Size(6, 8), lambda text: None) == 4
+    assert tried == [(4, channels, 6, 8)]
 
 
 @pytest.mark.parametrize("images", [2, 3, 8, 100, 321, 5_000, 20_480, 10**6])

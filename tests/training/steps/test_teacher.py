@@ -14,10 +14,11 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from botzoo.data.decode import TRANSPARENT
 from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError, NetworkError
-from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.models.preprocessing import Decoding, Preprocessing, Size
 from botzoo.tasks.objective import mix
-from botzoo.training.steps.teacher import Teacher, fingerprint, make_teacher
+from botzoo.training.steps.teacher import Teacher, decoding_notes, fingerprint, make_teacher
 from botzoo.util.private import reset_precision
 from running import write_teacher
 
@@ -273,3 +274,12 @@ def test_a_repository_without_safetensors_is_refused(
     monkeypatch.setattr(model, "hf_hub_download", download)
     monkeypatch.setattr(model.HfApi, "list_repo_files", files)
     refused(CheckpointError, words, name="hf-hub:owner/name")
+
+
+@pytest.mark.parametrize("said", [{}, {"background": "white", "range": [0, 4095]}])
+def test_a_teacher_of_other_pixels_is_told_of(said: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    teacher = make(edited(folder, tmp_path, lambda config: config.update(decoding=said)))
+    same, other = Decoding(background="white", range=(0.0, 4095.0)), Decoding(background="black", range=(0.0, 1.0))
+    found = [list(decoding_notes(teacher, how, {TRANSPARENT})) for how in (same, other)]
+    assert list(map(len, found)) == ([0, 2] if said else [2, 2])
+    assert not list(decoding_notes(teacher, Decoding(background="black", side=9), {}))
