@@ -55,7 +55,7 @@ def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     grey ones by a range that each image suggests, and colours by their upper 8 of 16 bits, which may be a level less than
     their share of 65,535. A JPEG of more than ``most_pixels`` comes at half its size.
 
-    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, bicubic with
+    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, Lanczos with
     antialiasing, the longer side to the nearest pixel. A JPEG is decoded at the half, quarter or eighth of its size
     that is no smaller, which takes a quarter of the time (libjpeg's scaling); what Pillow has opened already is not.
 
@@ -91,7 +91,7 @@ def reduced(picture: Picture, side: int | None) -> Picture:
     width, height = _reduced(picture.size, side)
 
     def resized(band: Image.Image) -> Image.Image:
-        return band.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return band.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
     return Bands([resized(band) for band in picture.bands]) if isinstance(picture, Bands) else resized(picture)
 
@@ -255,7 +255,7 @@ def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Calla
     if drafted is None or side is None or shorter <= side:
         return stated if progressive else image.size, lambda: upright(image)
     size, (_, box) = _reduced(stated, side), drafted  # the box ends where the picture does, within its last pixels
-    resample = Image.Resampling.BICUBIC
+    resample = Image.Resampling.LANCZOS
     return stated if progressive else image.size, lambda: upright(image.resize(size, resample, box))
 
 
