@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from botzoo.errors import DataError, did_you_mean
+from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
 from botzoo.sources.layouts.split_names import (
@@ -41,6 +41,10 @@ class Folders(Source):
         return path.is_dir() and any(path.iterdir())
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
+        for kind, column in (("image", options.image_column), ("label", options.label_column)):
+            if column is not None:
+                is_of = f"--data.{kind}-column {printable(column)} is of a table, and no table of {name} is read"
+                raise DataError(f"{is_of}: give one with --labels FILE, or leave it out.")
         roots, notes = split_roots(name, path, options.splits, options.group is not None)
         classes = sorted({each for root in roots["train"] for each in root.classes})
         if not classes:
