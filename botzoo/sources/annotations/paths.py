@@ -58,7 +58,7 @@ class Found:
         """The same images by their names in small letters."""
         other = Found.__new__(Found)
         other.root, other.files, other.names = self.root, self.files, [name.casefold() for name in self.names]
-        other._roots, other._at = set(), {}
+        other._roots, other._at = {root.casefold() for root in self._roots}, {}
         return other
 
     @cached_property
