@@ -26,6 +26,7 @@ from botzoo.experiments.register import Register
 from botzoo.experiments.series import ConfigT, MakeCallbacks, Series, fingerprints
 from botzoo.options import facts
 from botzoo.options.accepted import MOST_RUNS, seed_list
+from botzoo.options.config import TrainConfig
 from botzoo.recipes import Options
 from botzoo.tasks.classification import wilson
 from botzoo.training.distributed import make_accelerator
@@ -185,11 +186,16 @@ def _folds_lines(runs: Series[ConfigT], folds: int) -> Iterator[str]:
     )
     yield f"over the folds: {spread_words([outcome.top1 for outcome in runs.outcomes.values()])}"
     yield "folds share training images, so their interval is somewhat too narrow"
-    share = f"{runs.config.data.val_fraction:.0%}"
-    chose = f"{share} of each class in the {counted(folds - 1, 'other fold')} chose the epoch"
-    yield f"{chose}; a test split of the data is left unread"
+    yield how_chosen(runs.config, folds)
     for name in runs.failures:
         yield f"{name} diverged: its images are not among those evaluated"
+
+
+def how_chosen(config: TrainConfig, folds: int) -> str:
+    """Return what chose the epoch of each fold's run."""
+    how = "of each class" if config.data.group is None else "by whole groups"
+    chose = f"{config.data.val_fraction:.0%} {how} in the {counted(folds - 1, 'other fold')} chose the epoch"
+    return f"{chose}; a test split of the data is left unread"
 
 
 def train_seeds(

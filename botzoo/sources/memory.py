@@ -70,7 +70,14 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
     name = "data in memory"  # in messages and on the card
-    (splits, notes), library = as_splits(name, data, options), sys.modules.get("datasets")
+    if type(data).__name__ == "Series":
+        raise DataError(
+            f"{name} is a Series, which has images or labels, not both: give a DataFrame, or (images, labels)."
+        )
+    library = sys.modules.get("datasets")
+    one = is_frame(data) and not isinstance(data, dict)  # whose column of splits may have the user's words
+    splits, notes = ({"train": data}, []) if one else as_splits(name, data, options)
+    options = options if one else replace(options, splits={})
     # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
@@ -120,14 +127,14 @@ def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> Ima
         for i, cell in enumerate(given, len(images)):  # a path that comes twice is one image
             places.append(paths.setdefault(os.fspath(cell), i) if isinstance(cell, str | os.PathLike) else i)
         images += given
-        rows.add(table, image, lambda _, found=places: found, options.label_column)  # type: ignore[misc]
+        rows.add(table, image, lambda _, found=places: found, options)  # type: ignore[misc]
     part = _Part(images, [], "train")
 
     def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
         whole = Split(role, np.zeros(len(images), np.int64), part.read, part.describe)
         return replace(whole.take(np.array(places, np.int64)), labels=labels, rows=None, columns=columns)
 
-    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, "the DataFrame")
+    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, lambda _: "the DataFrame")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from botzoo.data.splits import in_fold, joined
 from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.estimate import spread
+from botzoo.experiments.repeats import how_chosen
 from botzoo.hub.verify import verify
 from botzoo.options.accepted import fold_of
 from botzoo.options.config import DataConfig
@@ -166,3 +167,9 @@ def test_what_cannot_be_cross_validated_is_one_line(
 def test_the_seed_of_the_split_may_be_another_than_that_of_the_run() -> None:
     config = FinetuneConfig(seed=3)
     assert (config.split_seed, replace(config, data=DataConfig(split_seed=1)).split_seed) == (3, 1)
+
+
+@pytest.mark.parametrize(("group", "share"), [(None, "20% of each class in"), ("1", "20% by whole groups in")])
+def test_the_last_line_says_how_the_epoch_was_chosen(group: str | None, share: str) -> None:
+    config = replace(FinetuneConfig(), data=DataConfig(group=group))
+    assert share in how_chosen(config, 3)

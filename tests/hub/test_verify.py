@@ -100,6 +100,12 @@ def test_an_honest_model_agrees_in_everything(run: Path, photos: Path) -> None:
     assert exit_status(checks) == 0
 
 
+def test_the_interval_is_shown_with_the_digits_it_is_published_with(run: Path, photos: Path) -> None:
+    claim = claim_in_card(run / "model" / "README.md")
+    assert claim is not None
+    assert f"interval {claim.low:.3f} to {claim.high:.3f})" in checked("accuracy", run, photos).words
+
+
 def test_other_weights_differ(run: Path, photos: Path) -> None:
     file = run / "model" / "model.safetensors"
     save_file({name: torch.zeros_like(tensor) for name, tensor in load_file(file).items()}, file)

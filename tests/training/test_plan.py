@@ -175,6 +175,7 @@ class Says(Callback):
 
 def test_lines_of_callbacks_stand_under_their_headings(photos: Path) -> None:
     lines = [*plan(built(photos), [Says()])]
+    assert lines[0].endswith(" classes (class0, class1, class2)")
     assert section(lines, "tricks").endswith("| one more")
     assert section(lines, "own") == "a heading of its own"
 

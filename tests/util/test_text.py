@@ -1,10 +1,14 @@
 """Words for people."""
 
+from pathlib import Path
+
 import pytest
 
-from botzoo.errors import printable
+from botzoo.errors import CheckpointError, printable
+from botzoo.models.foreign import no_model
+from botzoo.results.record import RunRecord
 from botzoo.util.nested import flat, nested
-from botzoo.util.text import and_list, counted, duration, epochs_words, listing, table, under
+from botzoo.util.text import and_list, counted, duration, epochs_words, few, listing, one_fold, table, under
 
 
 def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
@@ -47,3 +51,18 @@ def test_flat_options_nest_again() -> None:
     options = {"lr": 0.1, "data": {"hflip": 0.5, "fold": None}}
     assert flat(options) == {"lr": 0.1, "data.hflip": 0.5, "data.fold": None}
     assert nested(flat(options)) == options
+
+
+def test_the_first_names_are_shown_and_made_harmless() -> None:
+    assert few(["daisy", "roses", "tulips"]) == "daisy, roses, tulips"
+    assert few(["a\x1b[2J\n", *"bcdefg"]) == "a [2J, b, c, d, e and 2 more"
+    assert len(few(["a" * 1_000])) == 40
+
+
+def test_a_folder_of_folds_names_a_run_in_it(tmp_path: Path) -> None:
+    assert one_fold(tmp_path) == ""
+    (tmp_path / "fold-1").mkdir()
+    assert one_fold(tmp_path).endswith(f"give one, such as {tmp_path / 'fold-1'}.")
+    assert f"such as {tmp_path / 'fold-1'}." in str(no_model(str(tmp_path), []))
+    with pytest.raises(CheckpointError, match=r"such as .*fold-1"):
+        RunRecord.load(tmp_path)

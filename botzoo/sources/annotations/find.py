@@ -9,12 +9,17 @@ from pathlib import Path
 from botzoo.sources.annotations.table import SUFFIXES, holds_no_pictures
 from botzoo.sources.base import SPLIT_NAMES
 from botzoo.sources.folders import files_in, subfolders
+from botzoo.sources.layouts.split_names import Said
 
 USUAL = ("metadata", "labels", "annotations", "_classes")
 """Names of tables of labels, without suffix; those of splits are others."""
 
 Tables = dict[str | None, Path]
 """Tables that belong together, by the split that each is of; None for one of all."""
+
+
+Chosen = list[tuple[str | None, Path]]
+"""The same, of which several may be of one split."""
 
 
 def tables_in(folder: Path) -> list[Tables]:
@@ -32,6 +37,46 @@ def tables_in(folder: Path) -> list[Tables]:
         if os.path.splitext(name)[0] in USUAL:  # noqa: PTH122
             found.append({role: tables[name] for role, tables in parts.items() if name in tables})
     return found
+
+
+def chosen(folder: Path, said: Said) -> list[tuple[Chosen, Said]]:
+    """Return ``with_said`` of each of ``tables_in``, or of the tables that the user names for training."""
+    known = tables_in(folder)
+    trained = any(_called(path, word, folder) for word in said.get("train", ()) for path in _tables(folder).values())
+    if trained:
+        known = [tables for tables in known if "train" in tables][:1] or [{}]
+    return [(tables, rest) for tables, rest in (with_said(each, folder, said) for each in known) if tables]
+
+
+def with_said(tables: Tables, folder: Path, said: Said) -> tuple[Chosen, Said]:
+    """Return tables with the splits that the user says, that of training first, and what he says of other things.
+
+    What he calls none is left out; what he says of a split replaces what names tell of it.
+    """
+    there = list(dict.fromkeys((*tables.values(), *_tables(folder).values())))
+    found = {
+        word: (role, path)
+        for role, words in said.items()
+        for word in words
+        if (path := next((each for each in there if _called(each, word, folder)), None))
+    }
+    named = {path for _, path in found.values()}
+    replaced = {role for role, _ in found.values()} | (
+        {None} if any(r == "train" for r, _ in found.values()) else set()
+    )
+    left = [(role, path) for role, path in tables.items() if path not in named and role not in replaced]
+    mine = [(role, path) for role, path in found.values() if role != "none"]
+    order = (None, "train", "validation", "test")
+    rest = {role: [word for word in words if word not in found] for role, words in said.items()}
+    return sorted([*left, *mine], key=lambda pair: order.index(pair[0])), {
+        r: words for r, words in rest.items() if words
+    }
+
+
+def _called(table: Path, word: str, folder: Path) -> bool:
+    """Tell whether the user's word is the name of a table, with or without suffix, or of the split's folder it lies in."""
+    names = [table.name, table.stem, *([table.parent.name] if table.parent != folder else [])]
+    return word.lower() in map(str.lower, names)
 
 
 def other_tables(folder: Path) -> list[Path]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.errors import DataError
-from botzoo.sources.annotations.labels import Answers, read_answers, split_column
-from botzoo.sources.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
-from botzoo.sources.annotations.table import Table
+from botzoo.errors import DataError, printable
+from botzoo.sources.annotations.labels import Answers, read_answers
+from botzoo.sources.annotations.paths import PATH_NAMES, Found, differs_in_case, file_columns, likely_files, plain_name
+from botzoo.sources.annotations.splits import check_said, roles_of, split_column
+from botzoo.sources.annotations.table import NoLabelsError, Table
 from botzoo.sources.base import Columns, Files, ImageData, Labels, SourceOptions, Split
 from botzoo.sources.labels import read_labels
+from botzoo.sources.layouts.split_names import Said
 from botzoo.sources.tables import pick_column
 from botzoo.util.text import and_list, listing
 
@@ -36,6 +39,7 @@ class Rows:
         roles: the split of each, where something tells it.
         columns: all others, but those of splits.
         notes: what was decided.
+        words: what the user says of splits, as far as it was found.
     """
 
     tables: list[Table] = field(default_factory=list)
@@ -44,6 +48,7 @@ class Rows:
     roles: list[str | None] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -57,16 +62,25 @@ class Rows:
         return place
 
     def add(
-        self, table: Table, image: str, places: Callable[[list[str | None]], list[int | None]], asked: str | None
+        self,
+        table: Table,
+        image: str,
+        places: Callable[[list[str | None]], list[int | None]],
+        options: SourceOptions,
     ) -> None:
         """Add the rows of a table; ``places`` are found, given the split of each row. Raises DataError for odd splits."""
         before, known = len(self.paths), {c: cells for c, cells in table.columns.items() if c != image}
-        split, roles = split_column(table.name, known, asked) or (None, [table.role] * len(table))
+        split, roles = split_column(table.name, known, options.label_column, options.splits) or (
+            None,
+            [table.role] * len(table),
+        )
         if split and (missing := sum(role is None for role in roles)):
             say = f"{missing:,} of {len(roles):,} rows of {table.name} say nothing in {split!r}"
             raise DataError(f"{say}: mend or remove them.")
         if split:
             self.notes.append(f"splits are those in column {split!r}")
+            values = {str(cell).lower() for cell in known[split]}
+            self.words |= {word for word in roles_of(options.splits) if word.lower() in values}
         self.places += places(roles)
         self.tables.append(table)
         self.paths += table.columns[image]
@@ -100,18 +114,21 @@ def annotated(name: str, found: Found, tables: Sequence[Table], options: SourceO
                 raise
             rows.notes.append(f"not used: {_shown(table, found)}, of the test split: {error}".rstrip("."))
     _say_unused(rows, found)
-    _by_folder(rows, found)
+    _by_folder(rows, found, options.splits)
+
+    used: set[int] = set()
 
     def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
+        used.update(places)
         files = Files([found.files[place] for place in places])
         return Split(role, labels, files.read, files.describe, root=root, columns=columns)
 
-    shown = and_list([_shown(table, found) for table in rows.tables])
-    return as_data(name, rows, found.names, make, options, shown)
+    data = as_data(name, rows, found.names, make, options, lambda table: _shown(table, found))
+    return replace(data, notes=(*data.notes, *_unlabelled(found, used)))
 
 
 def as_data(
-    name: str, rows: Rows, images: Sequence[str], make: MakeSplit, options: SourceOptions, shown: str
+    name: str, rows: Rows, images: Sequence[str], make: MakeSplit, options: SourceOptions, shown: Callable[[Table], str]
 ) -> ImageData[Split]:
     """Return a data set of the rows that have an image and a label, each image once.
 
@@ -121,18 +138,20 @@ def as_data(
         images: names of the images, for messages.
         make: makes a split.
         options: what the user says of it.
-        shown: what the tables are called in notes.
+        shown: tells what a table is called in notes.
 
     Raises:
         DataError: as ``annotated``.
     """
+    check_said(rows.name, options.splits, rows.words, list(images))
     classes_only = all(os.path.basename(table.name).lower() == "_classes.csv" for table in rows.tables)  # noqa: PTH119
     training = {column: cells for column, cells in rows.columns.items() if column in rows.tables[0].columns}
     answers = read_answers(
         rows.name, training, options.label_column, options.label_separator, all_are_classes=classes_only
     )
     where = f"column {answers.columns[0]!r}" if len(answers.columns) == 1 else f"{len(answers.columns)} columns"
-    rows.notes.insert(0, f"labels are those in {where} of {shown}, {answers.words}")
+    of = dict.fromkeys(shown(table) for table in rows.tables if answers.columns[0] in table.columns)
+    rows.notes.insert(0, f"labels are those in {where} of {and_list([*of])}, {answers.words}")
     kept = _kept(rows, images, answers)
     if not kept.get("train"):
         raise DataError(f"{rows.name} has no row for training with an image and a label: add some.")
@@ -149,6 +168,8 @@ def as_data(
     }
     class_names, labels = read_labels(name, raw, names, lists=answers.several)
     others = {column: cells for column, cells in rows.columns.items() if column not in answers.columns}
+    if unused := [column for column in others if column not in (options.group, options.label_column)]:
+        rows.notes.append(f"not used: column(s) {listing(unused)}")
     splits = {}
     for role, of_images in labels.items():
         columns = {column: _picked(cells, kept[role]) for column, cells in others.items()}
@@ -176,14 +197,16 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
         rows.notes.append(f"{_shown(table, found)} has no line that names its columns, which are called {called}")
     cells = table.columns[image]
     before = len(rows.places)
-    rows.add(table, image, lambda roles: found.places(cells, table.folder, roles), options.label_column)
+    rows.add(table, image, lambda roles: found.places(cells, table.folder, roles), options)
     named = len({*rows.places[before:]} - {None})
     if not named:
         raise _nothing_named(table, image, found)
-    pairs = ((str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None)
-    example = next((f", {cell[:60]!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
+    pairs = [(str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None]
+    example = next((f", '{printable(cell, 60)}' for one is {name!r}" for cell, name in pairs if cell != name), "")
     count = f"{named:,} of {len(found.files):,} images"
     rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
+    if odd := [cell for cell, name in pairs if differs_in_case(cell, name)]:
+        rows.notes.append(f"{len(odd):,} of them differ in capitals only, such as {printable(odd[0], 60)}")
 
 
 def _file_column(table: Table, found: Found, options: SourceOptions) -> str:
@@ -197,7 +220,7 @@ def _file_column(table: Table, found: Found, options: SourceOptions) -> str:
 def _nothing_named(table: Table, image: str, found: Found) -> DataError:
     cells = listing([str(cell)[:60] for cell in table.columns[image] if cell is not None], 2) or "nothing"
     files = listing(found.names, 2) or "no images"
-    return DataError(
+    return NoLabelsError(
         f"{table.name} names no image in {found.root}: its column {image!r} has {cells}, and the folder {files}. "
         "Give the folder of the images with --dataset, or another column with --data.image-column."
     )
@@ -214,9 +237,28 @@ def _say_unused(rows: Rows, found: Found) -> None:
         rows.notes.append(f"not used: {len(others):,} image(s) without a row, such as {listing(others, 2)}")
 
 
-def _by_folder(rows: Rows, found: Found) -> None:
-    """Take the splits from folders called train, test and the like, where nothing else tells and all files lie in them."""
+def _unlabelled(found: Found, used: set[int]) -> Iterator[str]:
+    """Yield how a trained network is asked of folders in which no image is used."""
+    folders = {i: name.rpartition("/")[0] for i, name in enumerate(found.names) if "." in name.rpartition("/")[2]}
+    left = set(folders.values()) - {folder for i, folder in folders.items() if i in used} - {""}
+    for folder in sorted(left)[:3]:
+        command = f"botzoo predict {shlex.quote(os.path.join(found.root, folder))} --model RUN"  # noqa: PTH118
+        yield f"what is in the images of {folder}, the trained network says with {command}"
+
+
+def _by_folder(rows: Rows, found: Found, said: Said) -> None:
+    """Take the splits from folders called train, test and the like, where nothing else tells and all files lie in them.
+
+    Where the user names folders, files in others are for training unless their folder tells something else.
+    """
     if any(rows.roles):
+        return
+    words = {word: role for word, role in roles_of(said).items() if any(f"/{word}/" in f"/{n}" for n in found.names)}
+    if words:
+        own = [next((words[word] for word in words if f"/{word}/" in f"/{name}"), None) for name in found.names]
+        rows.roles = [None if i is None else own[i] or found.role(i) or "train" for i in rows.places]
+        rows.words |= words.keys()
+        rows.notes.append("splits are the folders that the files lie in, as --data.splits says")
         return
     there = [None if place is None else found.role(place) for place in rows.places]
     known = {role for role, place in zip(there, rows.places, strict=True) if place is not None}
@@ -233,7 +275,7 @@ def _kept(rows: Rows, images: Sequence[str], answers: Answers) -> dict[str, list
     again = 0
     for row, (place, known, labels) in enumerate(zip(rows.places, rows.roles, answers.cells, strict=True)):
         role = known or "train"
-        if place is None:
+        if place is None or role == "none":
             continue
         if labels is None:
             without[role] += 1
@@ -242,6 +284,8 @@ def _kept(rows: Rows, images: Sequence[str], answers: Answers) -> dict[str, list
             again += 1
         else:
             kept.setdefault(role, []).append(row)
+    if left := rows.roles.count("none"):
+        rows.notes.append(f"not used: {left:,} row(s) that --data.splits leaves out")
     if again:
         rows.notes.append(f"{again:,} row(s) say once more what others do, and are counted once")
     for role, count in without.items():

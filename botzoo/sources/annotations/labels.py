@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import plain_name
-from botzoo.sources.base import SPLIT_NAMES
+from botzoo.sources.annotations.splits import BITS
+from botzoo.sources.annotations.table import NoLabelsError
 from botzoo.sources.tables import LABEL_NAMES, pick_column
-from botzoo.util.text import listing
+from botzoo.util.text import and_list, counted, listing
 
 _MORE = "classname labelname category categories tag tags classes species breed diagnosis y"
 
@@ -32,7 +33,9 @@ SEPARATORS = {"|": "|", ";": ";", ",": ",", " ": "space"}
 MAX_LABEL = 1_000
 """Letters; a label that has more is none."""
 
-_BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
+_UNSAID = frozenset(("NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "null", "None", "none"))
+"""What other programs write for an empty cell, and what may as well be a class."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
@@ -90,9 +93,17 @@ def read_answers(
         if wrong := next((column for column in told if column not in binary), None):
             raise DataError(f"Column {wrong!r} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed.")
         return _one_hot(binary)
-    if asked is None and len(binary) >= 2 and _only_one_hot(told, binary):
-        return _one_hot(binary)
-    column = pick_column(name, "label", asked, list(columns), _candidates(told, binary) if asked is None else [])
+    marked = {column: cells for column, cells in told.items() if column in binary or _are_marks(cells)}
+    if asked is None and len(marked) >= 2 and _only_one_hot(told, marked):
+        _check_whole(name, marked)
+        return _one_hot(marked)
+    found = _candidates(told, binary) if asked is None else []
+    try:
+        column = pick_column(name, "label", asked, list(columns), found)
+    except DataError as error:
+        if asked is None and not found:
+            raise NoLabelsError(str(error)) from error
+        raise
     return _read_column(name, column, columns[column], separator)
 
 
@@ -121,11 +132,33 @@ def _only_one_hot(told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> b
     return bool(exclusive) or not any(_sorts(told[column]) for column in others)
 
 
+def _check_whole(name: str, columns: dict[str, list[Any]]) -> None:
+    """Raise DataError where a column has -1 besides 0 and 1, or an empty cell in a row that says something of another."""
+    bits = _bits(list(columns.values()))
+    empty = np.array([[cell is None for cell in cells] for cells in columns.values()]).T
+    some = ~empty.all(1, keepdims=True)
+    unclear = np.asarray(((bits < 0) & some).any(0))
+    clean = [column for column, doubtful in zip(columns, unclear.tolist(), strict=True) if not doubtful]
+    for what, where in (("-1", (bits < 0) & ~empty), ("empty cells", empty & some)):
+        if where.any():
+            has = [f"{column!r} ({n:,})" for column, n in zip(columns, where.sum(0), strict=True) if n]
+            others = f"; the others are {','.join(clean)}" if clean else ""
+            shown = f"{and_list(has[:5])}{', and more' * (len(has) > 5)}"
+            cure = "put 0 or 1 there, or name the columns that are labels with --data.label-column A,B"
+            raise DataError(f"{name} has {what} in columns of 0 and 1, {shown}: {cure}{others[:200]}.")
+
+
+def _are_marks(cells: Sequence[Any]) -> bool:
+    """Tell whether all cells are 0, 1 or, for what is not certain, -1."""
+    seen = {cell for cell in cells if isinstance(cell, str | int | float)}
+    return len(seen) > 1 and _are_numbers(cells) and {float(cell) for cell in seen} <= {-1.0, 0.0, 1.0}
+
+
 def _bit(cell: Any) -> int | None:
     """Return 0 or 1 for a cell that is one of the two, in whatever type."""
     if isinstance(cell, bool | int | float):
         return int(cell) if cell in (0, 1) else None
-    return _BITS.get(cell.lower()) if isinstance(cell, str) else None
+    return BITS.get(cell.lower()) if isinstance(cell, str) else None
 
 
 def _is_binary(cells: Sequence[Any]) -> bool:
@@ -211,6 +244,9 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
             "Name another one with --data.label-column."
         )
     words = "one to an image" + ("; the numbers are the names of the classes" if _are_numbers(seen) else "")
+    if unsaid := Counter(cell for cell in known if cell in _UNSAID):
+        shown = and_list([f"{cell!r} in {counted(count, 'row')}" for cell, count in unsaid.items()])
+        words += f"; {shown} is a class as any other: leave those cells empty if it means that nothing is known"
     return Answers(single, _sorted(where, single), False, (column,), words)
 
 
@@ -299,23 +335,5 @@ def _sorted(where: str, cells: Iterable[list[str] | None]) -> tuple[str, ...]:
 
 
 def _shown(cells: Iterable[Any]) -> str:
-    return listing([str(cell)[:40] for cell in dict.fromkeys(map(str, cells))][:3])
-
-
-def split_column(name: str, columns: dict[str, list[Any]], label: str | None) -> tuple[str, list[str | None]] | None:
-    """Return the column that says which split each row is of, and what it says, by role; None where there is none.
-
-    Raises:
-        DataError: a column is called split and holds something else too.
-    """
-    for column, cells in columns.items():
-        seen = {str(cell).lower() for cell in cells if cell is not None}
-        known = seen & SPLIT_NAMES.keys()
-        if column == label or not seen:
-            continue
-        if seen == known:
-            return column, [None if cell is None else SPLIT_NAMES[str(cell).lower()] for cell in cells]
-        if plain_name(column) == "split" and known:
-            odd = listing(sorted(seen - known), 3)
-            raise DataError(f"Column {column!r} of {name} has {odd}, which is no split: say train, validation or test.")
-    return None
+    seen = dict.fromkeys("empty cells" if cell is None else repr(str(cell)[:40]) for cell in cells)
+    return ", ".join([*seen][:3])

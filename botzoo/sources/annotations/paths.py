@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -24,6 +25,9 @@ SAMPLE = 2_000
 
 DEPTH = 6
 """Folders before a file's name that may be another machine's."""
+
+ENDS = 12
+"""Names at the end of an absolute path that are looked at."""
 
 Lookup = Callable[[str], Sequence[int]]
 
@@ -50,6 +54,14 @@ class Found:
         return _places((_stem(name), i) for i, name in enumerate(self.names))
 
     @cached_property
+    def _folded(self) -> Found:
+        """The same images by their names in small letters."""
+        other = Found.__new__(Found)
+        other.root, other.files, other.names = self.root, self.files, [name.casefold() for name in self.names]
+        other._roots, other._at = {root.casefold() for root in self._roots}, {}
+        return other
+
+    @cached_property
     def _by_name(self) -> dict[str, list[int]]:
         tails = [name.rpartition("/")[2] for name in self.names]
         stems = ((stem, i) for i, tail in enumerate(tails) if (stem := _stem(tail)) != tail)
@@ -65,7 +77,7 @@ class Found:
 
         Args:
             cells: paths from the table's ``folder``, from the data set's or from where the user is, absolute ones in the data
-                set's folder, or the ends of paths; with or without suffix.
+                set's folder or on another machine, or the ends of paths; with or without suffix, capitals or not.
             roles: the split of each row, as far as it is known: of several files with one name it takes that in its folder.
 
         Raises:
@@ -94,6 +106,8 @@ class Found:
         yield self._by_end
         deepest = max((str(cell).count("/") for cell in cells[:SAMPLE]), default=0)
         yield from (self._without(k) for k in range(1, min(DEPTH, deepest) + 1))
+        yield self._by_longest_end
+        yield lambda cell: self._folded._by_longest_end(cell.casefold())
 
     def _from(self, base: str) -> Lookup:
         def lookup(cell: str) -> Sequence[int]:
@@ -113,6 +127,14 @@ class Found:
         end = f"/{cell}"
         return [i for i in hits if any(f"/{name}".endswith(end) for name in (self.names[i], _stem(self.names[i])))]
 
+    def _by_longest_end(self, cell: str) -> Sequence[int]:
+        """Look a path up by as much of its end as there is here, where it is an absolute one of another machine."""
+        parts, ends = cell.split("/"), [cell]
+        own = any(cell.startswith(f"{root}/") for root in self._roots)
+        if not own and (not parts[0] or re.fullmatch("[A-Za-z]:", parts[0])):
+            ends = ["/".join(parts[k:]) for k in range(max(1, len(parts) - ENDS), len(parts)) if ".." not in parts]
+        return next((hits for end in ends if (hits := self._by_end(end))), ())
+
     def _without(self, folders: int) -> Lookup:
         """Look a path up without its first folders, as those of another machine are not here."""
         return lambda cell: () if cell.startswith("/") else self._named("/".join(cell.split("/")[folders:]))
@@ -120,6 +142,12 @@ class Found:
 
 def _stem(name: str) -> str:
     return os.path.splitext(name)[0]  # noqa: PTH122 (of a great many)
+
+
+def differs_in_case(cell: str, name: str) -> bool:
+    """Tell whether a table's cell names a file in capitals where it has small letters, or the other way."""
+    tail = cell.replace("\\", "/").rpartition("/")[2]
+    return tail not in name and tail.casefold() in name.casefold()
 
 
 def as_path(cell: Any) -> Any:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from botzoo.errors import DataError, did_you_mean
+from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
+from botzoo.sources.layouts.archives import is_archive
 from botzoo.sources.layouts.split_names import (
     Said,
     asking,
@@ -41,9 +42,14 @@ class Folders(Source):
         return path.is_dir() and any(path.iterdir())
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
+        for kind, column in (("image", options.image_column), ("label", options.label_column)):
+            if column is not None:
+                is_of = f"--data.{kind}-column {printable(column)} is of a table, and no table of {name} is read"
+                raise DataError(f"{is_of}: give one with --labels FILE, or leave it out.")
         roots, notes = split_roots(name, path, options.splits, options.group is not None)
         classes = sorted({each for root in roots["train"] for each in root.classes})
         if not classes:
+            _refuse_packed(name, path)
             raise DataError(f"{name} has no class folders: {_LAYOUT} {path.name}/cat/1.jpg and {path.name}/dog/2.jpg.")
         if len(classes) == 1 and len(inner := subfolders(roots["train"][0].path / classes[0])) > 1:
             has = f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}"
@@ -62,6 +68,22 @@ class Folders(Source):
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
         roots, _ = split_roots(name, path, options.splits, options.group is not None)
         return {role: sorted({each for root in parts for each in root.classes}) for role, parts in roots.items()}
+
+
+def _refuse_packed(name: str, path: Path) -> None:
+    """Raise where a folder without class folders has archives in it, which are data sets of their own."""
+    files = [Path(file) for file in files_in(path, deep=False)]
+    packed = sorted((file for file in files if is_archive(file)), key=lambda file: role_of(file.stem) != "train")
+    if not packed:
+        return
+    tables = [file for file in files if file.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")]
+    tables.sort(key=lambda file: role_of(file.stem) != "train")
+    labels = f" --labels {shlex.quote(str(tables[0]))}" if tables else ""
+    command = f"--dataset {shlex.quote(str(packed[0]))}{labels}"
+    there = listing([file.name for file in (*packed, *tables)])
+    raise DataError(
+        f"{name} has no class folders but {there}: give one of the archives, such as {command}, or unpack them."
+    )
 
 
 class Root(NamedTuple):
@@ -110,6 +132,7 @@ class _Place(NamedTuple):
     folders: set[str]  # those in it
     root: Root  # what its class folders would be, were it a split
     loose: bool  # whether it holds images itself, besides folders
+    wraps: bool = False  # whether it holds one folder and nothing else, and that folders
 
     @property
     def inner(self) -> set[str]:
@@ -181,7 +204,8 @@ def _place(path: Path) -> _Place:
     inner = subfolders(path)
     top = around(path, within=True) if len(inner) == 1 else path
     root = Root(top, inner if top == path else subfolders(top))
-    return _Place(set(inner), root, bool(inner) and has_images(path, deep=False))
+    loose = bool(inner) and has_images(path, deep=False)
+    return _Place(set(inner), root, loose, len(inner) == 1 and not loose and bool(subfolders(path / inner[0])))
 
 
 def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
@@ -278,8 +302,21 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
     return {"train": [Root(data.top, sorted(free))]}, notes
 
 
+def _refuse_wrapped(data: _Asked, free: Mapping[str, _Place]) -> None:
+    """Raise where each folder holds one of the same name, and that further folders: years or places, each with all classes."""
+    inner = {next(iter(place.folders)) if len(place.folders) == 1 else "" for place in free.values()}
+    if len(free) < 2 or len(inner) > 1 or "" in inner or not all(place.wraps for place in free.values()):
+        return
+    within = inner.pop()
+    has = f"{data.name} has the folders {listing(list(free))}, which each hold {within!r} alone, with folders in it"
+    one = f"give one of them, such as --dataset {shlex.quote(str(data.top / next(iter(free)) / within))}"
+    joined = option(with_said(data.said, {"train": [f"{each}/{within}" for each in free]}))
+    raise DataError(f"{has}: {one}; {joined} joins them; {data.all_classes()}.")
+
+
 def _refuse_versions(data: _Asked, free: Mapping[str, _Place]) -> None:
     """Raise where folders hold no images but folders of the same names: splits by other names, or the same pictures anew."""
+    _refuse_wrapped(data, free)
     folders = {each: place.folders for each, place in free.items() if not place.loose}
     counts = Counter(inner for folder in folders.values() for inner in folder)
     repeated = {inner for inner, count in counts.items() if count > 1}

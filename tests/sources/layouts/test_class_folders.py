@@ -41,6 +41,8 @@ ASKED = {
     "color/a color/b gray/a gray/b": {"train=.": "color gray: train 12", "train=color,none=gray": "a b: train 6"},
     "a/train a/val b/train b/val": {"train=.": "a b: train 12"},
     "images/train/a images/train/b images/val/a notes": {"train=images/train,none=notes": "a b: train 6"},
+    "x/train/a x/train/b y/train/a": {"train=x/train+y/train": "a b: train 9", "train=.": "x y: train 9"},
+    "x/p/a x/p/b y/p/a y/p/b": {"train=x/p+y/p": "a b: train 12", "train=.": "x y: train 12"},
     "train/a train/b unlabeled/a": {"none=unlabeled": "a b: train 6"},
     "train test control": {"train=.": "control test train: train 9"},
     "data/train/a data/train/b data/vaild/a": {"validation=vaild": "a b: train 6, validation 3"},
@@ -114,3 +116,18 @@ def test_what_a_file_is_its_content_says_where_its_name_does_not(name: str, tmp_
         f"not used: 1 file(s) in {tmp_path} that are no images, such as {tmp_path / 'cat' / 'text'}",
         f"1 file(s) in {tmp_path} are images by their content, not by their names, such as {tmp_path / 'cat' / name}",
     )
+
+
+def test_a_column_is_of_a_table_and_never_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "cat dog")
+    for options in (SourceOptions(label_column="kind"), SourceOptions(image_column="kind")):
+        with pytest.raises(DataError, match=r"-column kind is of a table, .* --labels FILE"):
+            find_images(str(tmp_path), options)
+
+
+def test_archives_without_class_folders_beside_them_are_named(tmp_path: Path) -> None:
+    for name in ("test.zip", "train.zip", "train.csv"):
+        (tmp_path / name).write_text("a")
+    command = f"--dataset {tmp_path / 'train.zip'} --labels {tmp_path / 'train.csv'}"
+    with pytest.raises(DataError, match=f"such as {re.escape(command)}"):
+        find_images(str(tmp_path))
