@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.errors import DataError
-from botzoo.sources.annotations.find import Tables, beside, other_tables, tables_in
+from botzoo.sources.annotations.find import Tables, beside, check_once, other_tables, tables_in
 from botzoo.sources.annotations.images import ROLES, annotated
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
@@ -61,6 +61,7 @@ class Annotated(Source):
 
 def _read(tables: Tables) -> list[Table]:
     """Read tables that belong together, that of the training split first."""
+    check_once(tables)
     return [read_table(tables[role], role) for role in (None, *ROLES) if role in tables]
 
 
@@ -113,10 +114,10 @@ def _beside_folders(
     """Return the data set of class folders, with a note on each table; raise DataError where one says otherwise."""
     notes = [f"not used: {_inside(path, str(table))}, as there are class folders" for table in unfit]
     for table, data in tables.items():
-        if not _agree(folders, data):
+        if other := _differs(folders, data):
             raise DataError(
-                f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other labels, "
-                f"{listing(data.class_names, 3)}: give {_command(table)}, or --labels {FOLDERS}."
+                f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other {other}: "
+                f"give {_command(table)}, or --labels {FOLDERS}."
             )
         same = "as the class folders say the same; --labels would read it"
         notes.append(f"not used: {_inside(path, str(table))}, {same}")
@@ -128,16 +129,21 @@ def _inside(path: Path, text: str) -> str:
     return text.replace(os.path.join(path, ""), "")  # noqa: PTH118
 
 
-def _agree(folders: ImageData[Split], table: ImageData[Split]) -> bool:
-    """Tell whether the labels of a table are those of the class folders, in whatever words."""
+def _differs(folders: ImageData[Split], table: ImageData[Split]) -> str:
+    """Return what a table says otherwise than the class folders, in whatever words: labels or splits; nothing if none."""
+    other = f"labels, {listing(table.class_names, 3)}"
     if any(split.labels.ndim > 1 for split in table.splits.values()):
-        return False
+        return other
     classes, labels = (
-        {split.describe(i): int(k) for split in data.splits.values() for i, k in enumerate(split.labels)}
+        {split.describe(i): (role, int(k)) for role, split in data.splits.items() for i, k in enumerate(split.labels)}
         for data in (folders, table)
     )
-    pairs = {(classes[file], label) for file, label in labels.items() if file in classes}
-    return len(pairs) == len({k for k, _ in pairs}) == len({label for _, label in pairs})
+    pairs = {(classes[file][1], k) for file, (_, k) in labels.items() if file in classes}
+    if not len(pairs) == len({k for k, _ in pairs}) == len({label for _, label in pairs}):
+        return other
+    told = len(table.splits) > 1  # one split alone is what a table has that says nothing of splits
+    apart = told and any(classes[file][0] != role for file, (role, _) in labels.items() if file in classes)
+    return f"splits, {listing(list(table.splits))}" if apart else ""
 
 
 def _command(table: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from botzoo.errors import DataError
 from botzoo.sources.annotations.table import SUFFIXES, holds_no_pictures
 from botzoo.sources.base import SPLIT_NAMES
 from botzoo.sources.folders import files_in, subfolders
@@ -58,9 +59,25 @@ def beside(path: Path) -> Tables:
         places = {name: folders[name] / path.name for name in names if name in folders}
     else:
         return {None: path}
-    found: Tables = {SPLIT_NAMES[name]: other for name, other in places.items() if other and other.is_file()}
-    found["train"] = path
+    there = [(name, other) for name, other in places.items() if other and other.is_file() and other != path]
+    found: Tables = {"train": path}
+    for name, other in there:
+        if found.setdefault(SPLIT_NAMES[name], other) != other:
+            raise _twice(SPLIT_NAMES[name], found[SPLIT_NAMES[name]], other)
     return found if len(found) > 1 else {None: path}
+
+
+def check_once(tables: Tables) -> None:
+    """Raise DataError where another table beside these is of the same split: val.csv and dev.csv."""
+    for role, path in tables.items():
+        if SPLIT_NAMES.get(path.stem.lower()) == role:
+            for other in sorted(_tables_by_name(path.parent).values()):
+                if other != path and (other.suffix, SPLIT_NAMES.get(other.stem.lower())) == (path.suffix, role):
+                    raise _twice(role, *sorted((path, other)))
+
+
+def _twice(role: str | None, one: Path, other: Path) -> DataError:
+    return DataError(f"{one} and {other.name} are both tables of the {role} split: rename or remove one.")
 
 
 def _tables_by_name(folder: Path) -> dict[str, Path]:

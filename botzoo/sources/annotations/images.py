@@ -215,12 +215,21 @@ def _say_unused(rows: Rows, found: Found) -> None:
 
 
 def _by_folder(rows: Rows, found: Found) -> None:
-    """Take the splits from folders called train, test and the like, where nothing else tells and all files lie in them."""
+    """Take the splits from folders called train, test and the like, where nothing else tells.
+
+    Raises:
+        DataError: some files lie in those of several splits, or in that of another one than training, and some in none.
+    """
     if any(rows.roles):
         return
     there = [None if place is None else found.role(place) for place in rows.places]
     known = {role for role, place in zip(there, rows.places, strict=True) if place is not None}
-    if "train" in known and None not in known and len(known) > 1:
+    if len(known) > 1 and None in known and known != {None, "train"}:
+        lost = next(p for p, own in zip(rows.places, there, strict=True) if p is not None and own is None)
+        lie = f"{rows.name} names images in folders of the splits {listing(sorted(filter(None, known)))}, and others outside"
+        cure = "put all into such folders, or add a column 'split' with train, validation or test"
+        raise DataError(f"{lie}, such as {found.names[lost]!r}: {cure}.")
+    if "train" in known and len(known) > 1 and None not in known:
         rows.roles = there
         rows.notes.append("splits are the folders that the files lie in")
 

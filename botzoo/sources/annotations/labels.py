@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import plain_name
-from botzoo.sources.base import SPLIT_NAMES
+from botzoo.sources.layouts.split_names import is_plain, role_of
 from botzoo.sources.tables import LABEL_NAMES, pick_column
 from botzoo.util.text import listing
 
@@ -249,7 +249,7 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
         return [None if cell is None else str(cell) for cell in cells]
     text = [None if cell is None else str(int(cell) if isinstance(cell, bool) else cell) for cell in cells]
     # 3.0 is what a column of whole numbers becomes where one of them was missing
-    whole = [None if cell is None else _WHOLE.sub(r"\1", cell) for cell in text]
+    whole = [None if cell is None else _without_zeros(cell) for cell in text]
     different = {cell for cell in whole if cell is not None}
     if not _are_classes(different):
         are_whole = all(re.fullmatch(r"[+-]?\d+", cell) for cell in different)
@@ -260,6 +260,11 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
             "--data.label-column."
         )
     return whole
+
+
+def _without_zeros(number: str) -> str:
+    found = _WHOLE.fullmatch(number)
+    return found[1] if found else number
 
 
 def _separator(where: str, cells: Sequence[str], asked: str | None) -> str | None:
@@ -302,20 +307,29 @@ def _shown(cells: Iterable[Any]) -> str:
     return listing([str(cell)[:40] for cell in dict.fromkeys(map(str, cells))][:3])
 
 
+SPLIT_COLUMNS = frozenset("split splits set subset usage partition phase".split())
+"""Usual names of the column that says which split a row is of, as ``plain_name`` has them."""
+
+MOST_SPLITS = 100
+"""Different cells of a column of splits."""
+
+
 def split_column(name: str, columns: dict[str, list[Any]], label: str | None) -> tuple[str, list[str | None]] | None:
     """Return the column that says which split each row is of, and what it says, by role; None where there is none.
 
     Raises:
-        DataError: a column is called split and holds something else too.
+        DataError: a column tells splits, by its name or as it has training rows and others, and holds something else too.
     """
     for column, cells in columns.items():
-        seen = {str(cell).lower() for cell in cells if cell is not None}
-        known = seen & SPLIT_NAMES.keys()
-        if column == label or not seen:
+        seen = {str(cell) for cell in cells if cell is not None}
+        if column == label or not seen or len(seen) > MOST_SPLITS:
             continue
-        if seen == known:
-            return column, [None if cell is None else SPLIT_NAMES[str(cell).lower()] for cell in cells]
-        if plain_name(column) == "split" and known:
-            odd = listing(sorted(seen - known), 3)
-            raise DataError(f"Column {column!r} of {name} has {odd}, which is no split: say train, validation or test.")
+        usual = plain_name(column) in SPLIT_COLUMNS
+        known = {word: role for word in seen if (usual or is_plain(word)) and (role := role_of(word)) not in (None, "none")}
+        if len(known) == len(seen):
+            return column, [None if cell is None else known[str(cell)] for cell in cells]
+        if (usual and known) or ("train" in known.values() and len({*known.values()}) > 1):
+            odd = listing(sorted(seen - known.keys()), 3)
+            cure = f"say train, validation or test, or --data.label-column {column} if it has the labels"
+            raise DataError(f"Column {column!r} of {name} has {odd}, which is no split: {cure}.")
     return None
