@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from botzoo.errors import DataError
-from botzoo.sources.annotations.find import Tables, beside, check_once, other_tables, tables_in
+from botzoo.sources.annotations.find import Chosen, beside, chosen, other_tables, tables_in, with_said
 from botzoo.sources.annotations.images import ROLES, annotated
 from botzoo.sources.annotations.paths import Found
-from botzoo.sources.annotations.table import SUFFIXES, Table, holds_no_pictures, read_frame, read_table
+from botzoo.sources.annotations.table import SUFFIXES, NoLabelsError, Table, holds_no_pictures, read_frame, read_table
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
-from botzoo.sources.layouts.class_folders import Folders
+from botzoo.sources.layouts.class_folders import HERE, Folders
 from botzoo.sources.tables import as_splits
 from botzoo.util.text import listing
 
 FOLDERS = "folders"
 """What --labels takes for the class folders, where a table says otherwise."""
+
+MOST_LOOKED_AT = 5
+"""Tables of other names that are read, to learn whether they are of labels."""
 
 
 class Annotated(Source):
@@ -41,12 +46,12 @@ class Annotated(Source):
         if isinstance(options.labels, str) and options.labels == FOLDERS:
             return Folders().open(name, path, options)
         if path.is_file() and options.labels is None:
-            return annotated(name, Found(path.parent), _read(beside(path)), options)
+            return _of_file(name, Found(path.parent), path, options)
         if not path.is_dir():
             given = f"--labels {options.labels}" if isinstance(options.labels, str | os.PathLike) else "a DataFrame"
             raise DataError(f"{name} is no folder, and {given} is of images in one: give it with --dataset.")
         if options.labels is not None:
-            data = annotated(name, Found(path), _named(path, options), options)
+            data = _named(name, path, options)
             return replace(data, in_memory=not isinstance(options.labels, str | os.PathLike))
         return _by_itself(name, path, options)
 
@@ -59,40 +64,61 @@ class Annotated(Source):
         return {role: [data.class_names[k] for k in count.nonzero()[0]] for role, count in counts.items()}
 
 
-def _read(tables: Tables) -> list[Table]:
-    """Read tables that belong together, that of the training split first."""
-    check_once(tables)
-    return [read_table(tables[role], role) for role in (None, *ROLES) if role in tables]
+def _read(tables: Chosen) -> list[Table]:
+    return [read_table(path, role) for role, path in tables]
 
 
-def _named(path: Path, options: SourceOptions) -> list[Table]:
-    """Return the tables that the user gave: the path of one, from where he is or in ``path``, or DataFrames."""
+def _of_file(name: str, found: Found, file: Path, options: SourceOptions) -> ImageData[Split]:
+    """Return the images that a table names, and those beside it of other splits."""
+    if not file.is_file():
+        read_table(file)  # which says what is wrong with it
+    tables, rest = with_said(beside(file), file.parent, options.splits)
+    if not tables:
+        raise DataError(f"--data.splits leaves {file} out, and no other table is there: leave it in.")
+    return annotated(name, found, _read(tables), replace(options, splits=rest))
+
+
+def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
+    """Return the images of a folder by the tables that the user gave.
+
+    They are the path of one, from where he is or in the folder, or DataFrames.
+    """
     labels = options.labels
-    if not isinstance(labels, str | os.PathLike):
-        frames: dict[Any, Any] = as_splits("labels", labels, options)[0] if isinstance(labels, dict) else {None: labels}
-        called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
-        return [read_frame(called[role], frames[role], role) for role in called if role in frames]
-    file = Path(labels).expanduser()
-    if not file.exists() and not file.is_absolute() and (path / file).exists():
-        file = path / file
-    return _read(beside(file) if file.is_file() else {None: file})
+    if isinstance(labels, str | os.PathLike):
+        file = Path(labels).expanduser()
+        if not file.exists() and not file.is_absolute() and (path / file).exists():
+            file = path / file
+        return _of_file(name, Found(path), file, options)
+    frames: dict[Any, Any] = {None: labels}
+    if isinstance(labels, dict):
+        frames, options = as_splits("labels", labels, options)[0], replace(options, splits={})
+    called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
+    tables = [read_frame(called[role], frames[role], role) for role in called if role in frames]
+    return annotated(name, Found(path), tables, options)
 
 
 def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
     """Return what class folders say or else the one table that is there; raise DataError where there is a choice."""
     found, choices, unfit = Found(path), dict[Path, ImageData[Split]](), dict[Path, DataError]()
-    for tables in tables_in(path):
-        first = next(iter(tables.values()))
+    for tables, rest in [] if HERE in options.splits.get("train", ()) else chosen(path, options.splits):
+        first = tables[0][1]
         try:
-            choices[first] = annotated(name, found, _read(tables), options)
+            read = _read(tables)
+        except DataError as error:
+            unfit[first] = NoLabelsError(str(error))
+            continue
+        try:
+            choices[first] = annotated(name, found, read, replace(options, splits=rest))
         except DataError as error:
             unfit[first] = error
+    of_table = options.image_column or options.label_column or options.group in _columns_of(choices)
     try:
         checked(folders := Folders().open(name, path, options))
     except DataError as error:
         no_folders = error
     else:
-        return _beside_folders(path, folders, choices, unfit)
+        if not (of_table and choices):
+            return _beside_folders(path, found, folders, choices, unfit, options)
     if len(choices) > 1:
         have = f"{name} has several tables of labels, {listing([each.name for each in choices])}"
         raise DataError(f"{have}: name one with {_command(next(iter(choices)))}.")
@@ -108,20 +134,60 @@ def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split
     raise no_folders
 
 
+def _columns_of(choices: dict[Path, ImageData[Split]]) -> set[str]:
+    return {column for data in choices.values() for column in data.train.columns}
+
+
 def _beside_folders(
-    path: Path, folders: ImageData[Split], tables: dict[Path, ImageData[Split]], unfit: dict[Path, DataError]
+    path: Path,
+    found: Found,
+    folders: ImageData[Split],
+    choices: dict[Path, ImageData[Split]],
+    unfit: dict[Path, DataError],
+    options: SourceOptions,
 ) -> ImageData[Split]:
-    """Return the data set of class folders, with a note on each table; raise DataError where one says otherwise."""
-    notes = [f"not used: {_inside(path, str(table))}, as there are class folders" for table in unfit]
-    for table, data in tables.items():
+    """Return the data set of class folders, with a note on each table; raise DataError where one may say otherwise."""
+    have = f"{folders.name} has the class folders {listing(folders.class_names, 3)}"
+    for table, data in choices.items():
         if other := _differs(folders, data):
-            raise DataError(
-                f"{folders.name} has the class folders {listing(folders.class_names, 3)}, and {table} has other {other}: "
-                f"give {_command(table)}, or --labels {FOLDERS}."
-            )
-        same = "as the class folders say the same; --labels would read it"
-        notes.append(f"not used: {_inside(path, str(table))}, {same}")
+            raise DataError(f"{have}, and {table} has other {other}: give {_command(table)}, or --labels {FOLDERS}.")
+    for table, error in unfit.items():
+        if not isinstance(error, NoLabelsError):
+            raise DataError(f"{have}, and {table} is in doubt: {error} Or give --labels {FOLDERS}.") from error
+    same = "as the class folders say the same; --labels would read it"
+    notes = [f"not used: {_inside(path, str(table))}, as there are class folders" for table in unfit]
+    notes += [f"not used: {_inside(path, str(table))}, {same}" for table in choices]
+    others = other_tables(path)
+    for table in others[:MOST_LOOKED_AT]:
+        if _says_else(table, found, folders, options):
+            raise DataError(f"{have}, and {table} may hold the labels: give {_command(table)}, or --labels {FOLDERS}.")
+    if others:
+        notes.append(f"not used: {listing([table.name for table in others])}, as there are class folders")
     return replace(folders, notes=(*folders.notes, *notes))
+
+
+def _says_else(table: Path, found: Found, folders: ImageData[Split], options: SourceOptions) -> bool:
+    """Tell whether a table of any name has labels of the images that are not those of the class folders.
+
+    Where the folders are called as parts, it is enough that it names images.
+    """
+    try:
+        read = read_table(table)
+    except DataError:
+        return False
+    try:
+        data = annotated(folders.name, found, [read], replace(options, splits={}))
+    except NoLabelsError:
+        return False
+    except DataError:
+        return _are_parts(folders.class_names)
+    return bool(_differs(folders, data))
+
+
+def _are_parts(names: Sequence[str]) -> bool:
+    """Tell whether folders are called as the parts of one: part_1, part_2; images-a, images-b; batch1, batch2."""
+    ends = [re.fullmatch(r"(.*?)[\W_]*(\d+|(?<![^\W_])[A-Za-z])", name) for name in names]
+    return all(ends) and len({end[1].lower() for end in ends if end}) == 1
 
 
 def _inside(path: Path, text: str) -> str:

@@ -70,7 +70,10 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
     name = "data in memory"  # in messages and on the card
-    (splits, notes), library = as_splits(name, data, options), sys.modules.get("datasets")
+    library = sys.modules.get("datasets")
+    one = is_frame(data) and not isinstance(data, dict)  # whose column of splits may have the user's words
+    splits, notes = ({"train": data}, []) if one else as_splits(name, data, options)
+    options = options if one else replace(options, splits={})
     # Where the library was not imported, nothing is of its kind, and an import would take seconds.
     tables = [library is not None and isinstance(split, library.Dataset) for split in splits.values()]
     if any(tables):
@@ -121,7 +124,7 @@ def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> Ima
         for i, cell in enumerate(given, len(images)):  # a path that comes twice is one image
             places.append(paths.setdefault(os.fspath(cell), i) if isinstance(cell, str | os.PathLike) else i)
         images += given
-        rows.add(table, image, lambda _, found=places: found, options.label_column)  # type: ignore[misc]
+        rows.add(table, image, lambda _, found=places: found, options)  # type: ignore[misc]
     part = _Part(images, [], "train")
 
     def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
@@ -201,7 +204,9 @@ def _by_names_of(train: _Part, part: _Part, where: str) -> _Part:
         return part
     number = {each: k for k, each in enumerate(train.names)}
     if unknown := sorted({*part.names} - number.keys()):
-        raise DataError(f"The {where} has the class {unknown[0]!r}, which the training split has not: add images of it.")
+        raise DataError(
+            f"The {where} has the class {unknown[0]!r}, which the training split has not: add images of it."
+        )
     if wrong := next((label for label in part.labels if not 0 <= label < len(part.names)), None):
         raise DataError(f"The {where} has the label {wrong}, and its classes are {len(part.names)}: mend it.")
     return replace(part, labels=[number[part.names[label]] for label in part.labels], names=train.names)

@@ -320,7 +320,7 @@ def _is_current(held: int, whole: Path) -> bool:
 
 
 def _fill(whole: Path, fill: Callable[[Path], None], held: int) -> None:
-    """Fill a tree beside its place and put it there, unless another process did so meanwhile; close the lock where it fails."""
+    """Fill a tree beside its place and put it there, unless another process did so meanwhile; close the lock on failure."""
     part = whole.with_name(f".{whole.name}.{platform.node()}-{os.getpid()}-{get_ident()}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
-from botzoo.sources.annotations.labels import Answers, read_answers, split_column
+from botzoo.sources.annotations.labels import Answers, read_answers
 from botzoo.sources.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
-from botzoo.sources.annotations.table import Table
+from botzoo.sources.annotations.splits import check_said, roles_of, split_column
+from botzoo.sources.annotations.table import NoLabelsError, Table
 from botzoo.sources.base import Columns, Files, ImageData, Labels, SourceOptions, Split
 from botzoo.sources.labels import read_labels
+from botzoo.sources.layouts.split_names import Said, option
 from botzoo.sources.tables import pick_column
 from botzoo.util.text import and_list, listing
 
@@ -36,6 +38,7 @@ class Rows:
         roles: the split of each, where something tells it.
         columns: all others, but those of splits.
         notes: what was decided.
+        words: what the user says of splits, as far as it was found.
     """
 
     tables: list[Table] = field(default_factory=list)
@@ -44,6 +47,7 @@ class Rows:
     roles: list[str | None] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -57,16 +61,25 @@ class Rows:
         return place
 
     def add(
-        self, table: Table, image: str, places: Callable[[list[str | None]], list[int | None]], asked: str | None
+        self,
+        table: Table,
+        image: str,
+        places: Callable[[list[str | None]], list[int | None]],
+        options: SourceOptions,
     ) -> None:
         """Add the rows of a table; ``places`` are found, given the split of each row. Raises DataError for odd splits."""
         before, known = len(self.paths), {c: cells for c, cells in table.columns.items() if c != image}
-        split, roles = split_column(table.name, known, asked) or (None, [table.role] * len(table))
+        split, roles = split_column(table.name, known, options.label_column, options.splits) or (
+            None,
+            [table.role] * len(table),
+        )
         if split and (missing := sum(role is None for role in roles)):
             say = f"{missing:,} of {len(roles):,} rows of {table.name} say nothing in {split!r}"
             raise DataError(f"{say}: mend or remove them.")
         if split:
             self.notes.append(f"splits are those in column {split!r}")
+            values = {str(cell).lower() for cell in known[split]}
+            self.words |= {word for word in roles_of(options.splits) if word.lower() in values}
         self.places += places(roles)
         self.tables.append(table)
         self.paths += table.columns[image]
@@ -100,7 +113,7 @@ def annotated(name: str, found: Found, tables: Sequence[Table], options: SourceO
                 raise
             rows.notes.append(f"not used: {_shown(table, found)}, of the test split: {error}".rstrip("."))
     _say_unused(rows, found)
-    _by_folder(rows, found)
+    _by_folder(rows, found, options.splits)
 
     def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
         files = Files([found.files[place] for place in places])
@@ -126,6 +139,7 @@ def as_data(
     Raises:
         DataError: as ``annotated``.
     """
+    check_said(rows.name, options.splits, rows.words, list(images))
     classes_only = all(os.path.basename(table.name).lower() == "_classes.csv" for table in rows.tables)  # noqa: PTH119
     training = {column: cells for column, cells in rows.columns.items() if column in rows.tables[0].columns}
     answers = read_answers(
@@ -149,6 +163,8 @@ def as_data(
     }
     class_names, labels = read_labels(name, raw, names, lists=answers.several)
     others = {column: cells for column, cells in rows.columns.items() if column not in answers.columns}
+    if unused := [column for column in others if column not in (options.group, options.label_column)]:
+        rows.notes.append(f"not used: column(s) {listing(unused)}")
     splits = {}
     for role, of_images in labels.items():
         columns = {column: _picked(cells, kept[role]) for column, cells in others.items()}
@@ -176,7 +192,7 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
         rows.notes.append(f"{_shown(table, found)} has no line that names its columns, which are called {called}")
     cells = table.columns[image]
     before = len(rows.places)
-    rows.add(table, image, lambda roles: found.places(cells, table.folder, roles), options.label_column)
+    rows.add(table, image, lambda roles: found.places(cells, table.folder, roles), options)
     named = len({*rows.places[before:]} - {None})
     if not named:
         raise _nothing_named(table, image, found)
@@ -197,7 +213,7 @@ def _file_column(table: Table, found: Found, options: SourceOptions) -> str:
 def _nothing_named(table: Table, image: str, found: Found) -> DataError:
     cells = listing([str(cell)[:60] for cell in table.columns[image] if cell is not None], 2) or "nothing"
     files = listing(found.names, 2) or "no images"
-    return DataError(
+    return NoLabelsError(
         f"{table.name} names no image in {found.root}: its column {image!r} has {cells}, and the folder {files}. "
         "Give the folder of the images with --dataset, or another column with --data.image-column."
     )
@@ -214,21 +230,32 @@ def _say_unused(rows: Rows, found: Found) -> None:
         rows.notes.append(f"not used: {len(others):,} image(s) without a row, such as {listing(others, 2)}")
 
 
-def _by_folder(rows: Rows, found: Found) -> None:
-    """Take the splits from folders called train, test and the like, where nothing else tells.
+def _by_folder(rows: Rows, found: Found, said: Said) -> None:
+    """Take the splits from folders called train, test and the like, where nothing else tells and all files lie in them.
+
+    Where the user names folders, files in others are for training unless their folder tells something else.
 
     Raises:
-        DataError: some files lie in those of several splits, or in that of another one than training, and some in none.
+        DataError: some files lie in the folder of another split than training, and some in none.
     """
     if any(rows.roles):
+        return
+    words = {word: role for word, role in roles_of(said).items() if any(f"/{word}/" in f"/{n}" for n in found.names)}
+    if words:
+        own = [next((words[word] for word in words if f"/{word}/" in f"/{name}"), None) for name in found.names]
+        rows.roles = [None if i is None else own[i] or found.role(i) or "train" for i in rows.places]
+        rows.words |= words.keys()
+        rows.notes.append("splits are the folders that the files lie in, as --data.splits says")
         return
     there = [None if place is None else found.role(place) for place in rows.places]
     known = {role for role, place in zip(there, rows.places, strict=True) if place is not None}
     if len(known) > 1 and None in known and known != {None, "train"}:
-        lost = next(p for p, own in zip(rows.places, there, strict=True) if p is not None and own is None)
+        lost = next(found.names[p] for p, own in zip(rows.places, there, strict=True) if p is not None and own is None)
         lie = f"{rows.name} names images in folders of the splits {listing(sorted(filter(None, known)))}, and others outside"
-        cure = "put all into such folders, or add a column 'split' with train, validation or test"
-        raise DataError(f"{lie}, such as {found.names[lost]!r}: {cure}.")
+        folder = lost.rpartition("/")[0]
+        say = f", or say what is what, such as {option({'none': [folder]})}" if folder else ""
+        cure = f"add a column 'split' with train, validation or test{say}"
+        raise DataError(f"{lie}, such as {lost!r}: {cure}.")
     if "train" in known and len(known) > 1 and None not in known:
         rows.roles = there
         rows.notes.append("splits are the folders that the files lie in")
@@ -242,7 +269,7 @@ def _kept(rows: Rows, images: Sequence[str], answers: Answers) -> dict[str, list
     again = 0
     for row, (place, known, labels) in enumerate(zip(rows.places, rows.roles, answers.cells, strict=True)):
         role = known or "train"
-        if place is None:
+        if place is None or role == "none":
             continue
         if labels is None:
             without[role] += 1
@@ -251,6 +278,8 @@ def _kept(rows: Rows, images: Sequence[str], answers: Answers) -> dict[str, list
             again += 1
         else:
             kept.setdefault(role, []).append(row)
+    if left := rows.roles.count("none"):
+        rows.notes.append(f"not used: {left:,} row(s) that --data.splits leaves out")
     if again:
         rows.notes.append(f"{again:,} row(s) say once more what others do, and are counted once")
     for role, count in without.items():

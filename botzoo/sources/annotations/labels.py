@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import plain_name
-from botzoo.sources.layouts.split_names import is_plain, role_of
+from botzoo.sources.annotations.splits import BITS
+from botzoo.sources.annotations.table import NoLabelsError
 from botzoo.sources.tables import LABEL_NAMES, pick_column
-from botzoo.util.text import listing
+from botzoo.util.text import counted, listing
 
 _MORE = "classname labelname category categories tag tags classes species breed diagnosis y"
 
@@ -32,7 +33,6 @@ SEPARATORS = {"|": "|", ";": ";", ",": ",", " ": "space"}
 MAX_LABEL = 1_000
 """Letters; a label that has more is none."""
 
-_BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
@@ -91,8 +91,15 @@ def read_answers(
             raise DataError(f"Column {wrong!r} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed.")
         return _one_hot(binary)
     if asked is None and len(binary) >= 2 and _only_one_hot(told, binary):
+        _check_whole(name, told, binary)
         return _one_hot(binary)
-    column = pick_column(name, "label", asked, list(columns), _candidates(told, binary) if asked is None else [])
+    found = _candidates(told, binary) if asked is None else []
+    try:
+        column = pick_column(name, "label", asked, list(columns), found)
+    except DataError as error:
+        if asked is None and not found:
+            raise NoLabelsError(str(error)) from error
+        raise
     return _read_column(name, column, columns[column], separator)
 
 
@@ -121,11 +128,33 @@ def _only_one_hot(told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> b
     return bool(exclusive) or not any(_sorts(told[column]) for column in others)
 
 
+def _check_whole(name: str, told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> None:
+    """Raise where a column beside those of 0 and 1 has -1 too, or one of them has empty cells in rows that say something."""
+    ask = f"mend it, or name the columns that are labels with --data.label-column {','.join(list(binary)[:3])}"
+    for column, cells in told.items():
+        if column not in binary and _are_marks(cells):
+            count = sum(float(cell) < 0 for cell in cells if cell is not None)
+            has = f"Column {column!r} of {name} has -1 in {counted(count, 'row')} besides 0 and 1"
+            raise DataError(f"{has}: {ask}; rows with an empty cell there are not used.")
+    bits = _bits(list(binary.values()))
+    gaps = ((bits < 0) & (bits >= 0).any(1, keepdims=True)).sum(0)
+    if gaps.any():
+        empty = [f"{column!r} ({count:,})" for column, count in zip(binary, gaps, strict=True) if count]
+        has = f"{name} has empty cells in columns of 0 and 1, {', '.join(empty[:5])}{' and others' * (len(empty) > 5)}"
+        raise DataError(f"{has}: {ask}; rows with an empty cell there are not used.")
+
+
+def _are_marks(cells: Sequence[Any]) -> bool:
+    """Tell whether all cells are 0, 1 or, for what is not certain, -1."""
+    seen = {cell for cell in cells if isinstance(cell, str | int | float)}
+    return len(seen) > 1 and _are_numbers(cells) and {float(cell) for cell in seen} <= {-1.0, 0.0, 1.0}
+
+
 def _bit(cell: Any) -> int | None:
     """Return 0 or 1 for a cell that is one of the two, in whatever type."""
     if isinstance(cell, bool | int | float):
         return int(cell) if cell in (0, 1) else None
-    return _BITS.get(cell.lower()) if isinstance(cell, str) else None
+    return BITS.get(cell.lower()) if isinstance(cell, str) else None
 
 
 def _is_binary(cells: Sequence[Any]) -> bool:
@@ -304,32 +333,5 @@ def _sorted(where: str, cells: Iterable[list[str] | None]) -> tuple[str, ...]:
 
 
 def _shown(cells: Iterable[Any]) -> str:
-    return listing([str(cell)[:40] for cell in dict.fromkeys(map(str, cells))][:3])
-
-
-SPLIT_COLUMNS = frozenset("split splits set subset usage partition phase".split())
-"""Usual names of the column that says which split a row is of, as ``plain_name`` has them."""
-
-MOST_SPLITS = 100
-"""Different cells of a column of splits."""
-
-
-def split_column(name: str, columns: dict[str, list[Any]], label: str | None) -> tuple[str, list[str | None]] | None:
-    """Return the column that says which split each row is of, and what it says, by role; None where there is none.
-
-    Raises:
-        DataError: a column tells splits, by its name or as it has training rows and others, and holds something else too.
-    """
-    for column, cells in columns.items():
-        seen = {str(cell) for cell in cells if cell is not None}
-        if column == label or not seen or len(seen) > MOST_SPLITS:
-            continue
-        usual = plain_name(column) in SPLIT_COLUMNS
-        known = {word: role for word in seen if (usual or is_plain(word)) and (role := role_of(word)) not in (None, "none")}
-        if len(known) == len(seen):
-            return column, [None if cell is None else known[str(cell)] for cell in cells]
-        if (usual and known) or ("train" in known.values() and len({*known.values()}) > 1):
-            odd = listing(sorted(seen - known.keys()), 3)
-            cure = f"say train, validation or test, or --data.label-column {column} if it has the labels"
-            raise DataError(f"Column {column!r} of {name} has {odd}, which is no split: {cure}.")
-    return None
+    seen = dict.fromkeys("empty cells" if cell is None else repr(str(cell)[:40]) for cell in cells)
+    return ", ".join([*seen][:3])

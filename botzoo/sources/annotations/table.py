@@ -34,6 +34,10 @@ SHORT = 64
 """Most bytes in a cell, on average, that are taken for text: fewer than those of the smallest PNG."""
 
 
+class NoLabelsError(DataError):
+    """A table is none of labels: it cannot be read, names no image of the data set, or has no column of classes."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns of cells, all of one length: text without blanks around it, numbers, truth values, lists of these, or None.

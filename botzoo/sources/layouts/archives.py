@@ -261,7 +261,9 @@ def _place(archive: Path, name: str) -> PurePosixPath | None:
     if outside or "\0" in name or (os.name == "nt" and ":" in name):  # which is a drive, or a stream of a file
         raise DataError(f"{archive} names {printable(name)!r}, which does not lie in it: nothing of it is used.")
     if len(on_windows.parts) > MOST_PARTS:
-        raise DataError(f"{archive} names {printable(name, 60)!r}, and {MOST_PARTS} folders in each other are the most: {_CURE}.")
+        raise DataError(
+            f"{archive} names {printable(name, 60)!r}, and {MOST_PARTS} folders in each other are the most: {_CURE}."
+        )
     return None if not place.parts or any(map(is_junk, place.parts)) else place
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from botzoo.errors import DataError, did_you_mean
+from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
 from botzoo.sources.layouts.split_names import (
@@ -41,6 +41,10 @@ class Folders(Source):
         return path.is_dir() and any(path.iterdir())
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
+        for kind, column in (("image", options.image_column), ("label", options.label_column)):
+            if column is not None:
+                is_of = f"--data.{kind}-column {printable(column)} is of a table, and no table of {name} is read"
+                raise DataError(f"{is_of}: give one with --labels FILE, or leave it out.")
         roots, notes = split_roots(name, path, options.splits, options.group is not None)
         classes = sorted({each for root in roots["train"] for each in root.classes})
         if not classes:
@@ -194,7 +198,9 @@ def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
             raise DataError(f"{has}.{did_you_mean(word, there)}")
     for word in words:
         if inner := next((each for each in words if each != word and PurePath(each).is_relative_to(word)), None):
-            lies = f"--data.splits of {name} names {inner!r}, which lies in {word!r}, so that its images would be in both"
+            lies = (
+                f"--data.splits of {name} names {inner!r}, which lies in {word!r}, so that its images would be in both"
+            )
             raise DataError(f"{lies}: give folders that lie beside each other.")
 
 
@@ -292,7 +298,9 @@ def _refuse_inner_splits(data: _Asked, free: Mapping[str, _Place]) -> None:
     alike = [each for each, place in free.items() if len(place.folders & repeated) > 1]
     same = sorted({inner for each in alike for inner in free[each].folders & repeated})
     if len(alike) > 1 and all(map(role_of, same)) and len({*map(role_of, same)}) > 1:
-        has = f"{data.name} has the folders {listing(alike)}, which all hold {listing(same)}, as splits inside of classes"
+        has = (
+            f"{data.name} has the folders {listing(alike)}, which all hold {listing(same)}, as splits inside of classes"
+        )
         above = f"{data.top.name}/{same[0]}/{alike[0]}/1.jpg"
         raise DataError(f"{has}: {_LAYOUT} {above}; {data.all_classes()}, and joins the splits.")
 

@@ -7,7 +7,8 @@ import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from botzoo.errors import DataError
-from botzoo.sources.annotations.labels import Answers, read_answers, split_column
+from botzoo.sources.annotations.labels import Answers, read_answers
+from botzoo.sources.annotations.splits import split_column
 
 ANIMALS = ["cat", "dog", "owl", "cat", "dog", "owl"]
 
