@@ -159,11 +159,20 @@ def _beside_folders(
     notes += [f"not used: {_inside(path, str(table))}, {same}" for table in choices]
     others = other_tables(path)
     for table in others[:MOST_LOOKED_AT]:
+        if options.group is not None and _has_column(table, options.group):
+            raise DataError(f"--data.group {options.group} is a column of {table}: give {_command(table)} too.")
         if _says_else(table, found, folders, options):
             raise DataError(f"{have}, and {table} may hold the labels: give {_command(table)}, or --labels {FOLDERS}.")
     if others:
         notes.append(f"not used: {listing([table.name for table in others])}, as there are class folders")
     return replace(folders, notes=(*folders.notes, *notes))
+
+
+def _has_column(table: Path, column: str) -> bool:
+    try:
+        return column in read_table(table).columns
+    except DataError:
+        return False
 
 
 def _says_else(table: Path, found: Found, folders: ImageData[Split], options: SourceOptions) -> bool:

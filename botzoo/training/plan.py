@@ -19,7 +19,7 @@ from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
 from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
-from botzoo.util.text import HEADING, counted, epochs_words, mib, under
+from botzoo.util.text import HEADING, counted, epochs_words, few, mib, under
 
 
 def plan(run: Run, callbacks: Sequence[Callback] = ()) -> Iterator[str]:
@@ -51,7 +51,8 @@ def data_lines(run: Run) -> Iterator[str]:
     data, task = run.data, run.task
     sizes = ", ".join(f"{len(split):,} {role}" for role, split in run.images.items())
     several = "" if task.one_label else f", {task.labels}"
-    yield f"{data.name}: {sizes} images in {counted(len(data.class_names), 'class', 'classes')}{several}"
+    classes = counted(len(data.class_names), "class", "classes")
+    yield f"{data.name}: {sizes} images in {classes}{several} ({few(data.class_names)})"
     yield from data.notes
     if run.left_out:
         yield f"left out: {counted(len(run.left_out), 'unreadable image')}"

@@ -22,6 +22,12 @@ def listing(names: Sequence[str], limit: int = 5) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
+def few(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names as people write them, each shortened: daisy, roses and 3 more."""
+    shown = ", ".join(printable(name, 40) for name in names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
 def counted(number: int, noun: str, nouns: str | None = None) -> str:
     """Return a number with its noun: 1 image, 1,200 images, 2 classes where ``nouns`` says so."""
     return f"{number:,} {_form(number, noun, nouns)}"

@@ -137,7 +137,7 @@ def _alone(role: str | None, path: Path, named: Collection[Path], said: Said) ->
 
 
 def _of_one_role(path: Path) -> list[Path]:
-    """Return a table and those beside it of the same split, which are called like it but for the word, or their folders are."""
+    """Return a table and those beside it of the same split: their names, or those of their folders, tell nothing else."""
     if word := _split_word(path):
         start, end = path.name[: word.start()], path.name[word.end() :]
         alike = {

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.errors import DataError
+from botzoo.errors import DataError, printable
 from botzoo.sources.annotations.labels import Answers, read_answers
-from botzoo.sources.annotations.paths import PATH_NAMES, Found, file_columns, likely_files, plain_name
+from botzoo.sources.annotations.paths import PATH_NAMES, Found, differs_in_case, file_columns, likely_files, plain_name
 from botzoo.sources.annotations.splits import check_said, roles_of, split_column
 from botzoo.sources.annotations.table import NoLabelsError, Table
 from botzoo.sources.base import Columns, Files, ImageData, Labels, SourceOptions, Split
@@ -196,10 +196,12 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     named = len({*rows.places[before:]} - {None})
     if not named:
         raise _nothing_named(table, image, found)
-    pairs = ((str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None)
+    pairs = [(str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None]
     example = next((f", {cell[:60]!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
     count = f"{named:,} of {len(found.files):,} images"
     rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
+    if odd := [cell for cell, name in pairs if differs_in_case(cell, name)]:
+        rows.notes.append(f"{len(odd):,} of them differ in capitals only, such as {printable(odd[0], 60)}")
 
 
 def _file_column(table: Table, found: Found, options: SourceOptions) -> str:

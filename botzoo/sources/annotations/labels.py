@@ -17,7 +17,7 @@ from botzoo.sources.annotations.paths import plain_name
 from botzoo.sources.annotations.splits import BITS
 from botzoo.sources.annotations.table import NoLabelsError
 from botzoo.sources.tables import LABEL_NAMES, pick_column
-from botzoo.util.text import counted, listing
+from botzoo.util.text import and_list, listing
 
 _MORE = "classname labelname category categories tag tags classes species breed diagnosis y"
 
@@ -90,9 +90,10 @@ def read_answers(
         if wrong := next((column for column in told if column not in binary), None):
             raise DataError(f"Column {wrong!r} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed.")
         return _one_hot(binary)
-    if asked is None and len(binary) >= 2 and _only_one_hot(told, binary):
-        _check_whole(name, told, binary)
-        return _one_hot(binary)
+    marked = {column: cells for column, cells in told.items() if column in binary or _are_marks(cells)}
+    if asked is None and len(marked) >= 2 and _only_one_hot(told, marked):
+        _check_whole(name, marked)
+        return _one_hot(marked)
     found = _candidates(told, binary) if asked is None else []
     try:
         column = pick_column(name, "label", asked, list(columns), found)
@@ -128,20 +129,19 @@ def _only_one_hot(told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> b
     return bool(exclusive) or not any(_sorts(told[column]) for column in others)
 
 
-def _check_whole(name: str, told: dict[str, list[Any]], binary: dict[str, list[Any]]) -> None:
-    """Raise where a column beside those of 0 and 1 has -1 too, or one of them has empty cells in rows that say something."""
-    ask = f"mend it, or name the columns that are labels with --data.label-column {','.join(list(binary)[:3])}"
-    for column, cells in told.items():
-        if column not in binary and _are_marks(cells):
-            count = sum(float(cell) < 0 for cell in cells if cell is not None)
-            has = f"Column {column!r} of {name} has -1 in {counted(count, 'row')} besides 0 and 1"
-            raise DataError(f"{has}: {ask}; rows with an empty cell there are not used.")
-    bits = _bits(list(binary.values()))
-    gaps = ((bits < 0) & (bits >= 0).any(1, keepdims=True)).sum(0)
-    if gaps.any():
-        empty = [f"{column!r} ({count:,})" for column, count in zip(binary, gaps, strict=True) if count]
-        has = f"{name} has empty cells in columns of 0 and 1, {', '.join(empty[:5])}{' and others' * (len(empty) > 5)}"
-        raise DataError(f"{has}: {ask}; rows with an empty cell there are not used.")
+def _check_whole(name: str, columns: dict[str, list[Any]]) -> None:
+    """Raise DataError where a column has -1 besides 0 and 1, or an empty cell in a row that says something of another."""
+    bits = _bits(list(columns.values()))
+    empty = np.array([[cell is None for cell in cells] for cells in columns.values()]).T
+    some = ~empty.all(1, keepdims=True)
+    clean = [column for column, unclear in zip(columns, ((bits < 0) & some).any(0), strict=True) if not unclear]
+    for what, where in (("-1", (bits < 0) & ~empty), ("empty cells", empty & some)):
+        if where.any():
+            has = [f"{column!r} ({n:,})" for column, n in zip(columns, where.sum(0), strict=True) if n]
+            others = f"; the others are {','.join(clean)}" if clean else ""
+            shown = f"{and_list(has[:5])}{', and more' * (len(has) > 5)}"
+            cure = "put 0 or 1 there, or name the columns that are labels with --data.label-column A,B"
+            raise DataError(f"{name} has {what} in columns of 0 and 1, {shown}: {cure}{others[:200]}.")
 
 
 def _are_marks(cells: Sequence[Any]) -> bool:

@@ -6,7 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ WEAK_NAMES = frozenset(["id", "name"])
 
 DEPTH = 6
 """Folders before a file's name that may be another machine's."""
+
+ENDS = 12
+"""Names at the end of an absolute path that are looked at."""
 
 Lookup = Callable[[str], Sequence[int]]
 
@@ -55,6 +58,15 @@ class Found:
     def _by_stem(self) -> dict[str, list[int]]:
         return _places((_stem(name), i) for i, name in enumerate(self.names))
 
+    @cached_property
+    def _folded(self) -> Found:
+        """The same images by their names in small letters."""
+        other = Found.__new__(Found)
+        other.root, other.files, other.names = self.root, self.files, [name.casefold() for name in self.names]
+        other._roots, other._at = {root.casefold() for root in self._roots}, {}
+        other._ends, other._deepest = {}, self._deepest
+        return other
+
     def _ending(self, parts: int) -> dict[str, list[int]]:
         """Return the files by the last ``parts`` of their paths, with and without suffix."""
         if parts not in self._ends:
@@ -70,9 +82,7 @@ class Found:
 
     @cached_property
     def _roles(self) -> list[str | None]:
-        known: dict[str, str | None] = {}
-        folders = [name.rpartition("/")[0] for name in self.names]
-        return [known[each] if each in known else known.setdefault(each, _role_in(each)) for each in folders]
+        return [_role_in(name.rpartition("/")[0]) for name in self.names]
 
     @cached_property
     def _known_roles(self) -> set[str | None]:
@@ -83,7 +93,7 @@ class Found:
 
         Args:
             cells: paths from the table's ``folder``, from the data set's or from where the user is, absolute ones in the data
-                set's folder, or the ends of paths; with or without suffix.
+                set's folder or on another machine, or the ends of paths; with or without suffix, capitals or not.
             roles: the split of each row, as far as it is known: of several files with one name it takes that in its folder,
                 and none from another's that the cell does not name itself.
 
@@ -99,10 +109,12 @@ class Found:
         return [self._one(*each) for each in zip(cells, best, roles, strict=True)]
 
     def _one(self, cell: Any, hits: Sequence[int], role: str | None) -> int | None:
+        told = _role_in(_folder_of(cell)) if hits and self._known_roles else None
+        role = role or told
         if len(hits) > 1 and role and any(map(self.role, hits)):
             hits = [i for i in hits if self.role(i) == role]
-        elif hits and role in self._known_roles and (own := self.role(hits[0])) not in (None, role):
-            return hits[0] if own == _role_in(_folder_of(cell)) else None
+        elif hits and role in self._known_roles and self.role(hits[0]) not in (None, role, told):
+            return None
         if len(hits) > 1:
             may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
@@ -115,6 +127,8 @@ class Found:
         yield self._by_end
         deepest = max((str(cell).count("/") for cell in cells[:SAMPLE]), default=0)
         yield from (self._without(k) for k in range(1, min(DEPTH, deepest) + 1))
+        yield self._by_longest_end
+        yield lambda cell: self._folded._by_longest_end(cell.casefold())
 
     def _from(self, base: str) -> Lookup:
         def lookup(cell: str) -> Sequence[int]:
@@ -133,11 +147,20 @@ class Found:
         parts = cell.count("/") + 1
         return self._ending(parts).get(cell, ()) if parts <= self._deepest + 1 else ()
 
+    def _by_longest_end(self, cell: str) -> Sequence[int]:
+        """Look a path up by as much of its end as there is here, where it is an absolute one of another machine."""
+        parts, ends = cell.split("/"), [cell]
+        own = any(cell.startswith(f"{root}/") for root in self._roots)
+        if not own and (not parts[0] or re.fullmatch("[A-Za-z]:", parts[0])):
+            ends = ["/".join(parts[k:]) for k in range(max(1, len(parts) - ENDS), len(parts)) if ".." not in parts]
+        return next((hits for end in ends if (hits := self._by_end(end))), ())
+
     def _without(self, folders: int) -> Lookup:
         """Look a path up without its first folders, as those of another machine are not here."""
         return lambda cell: () if cell.startswith("/") else self._named("/".join(cell.split("/")[folders:]))
 
 
+@lru_cache(1 << 16)
 def _role_in(folder: str) -> str | None:
     """Return the split that the first part of a folder's path tells that tells one."""
     parts = (part for part in folder.split("/") if is_plain(part))
@@ -150,6 +173,12 @@ def _folder_of(cell: Any) -> str:
 
 def _stem(name: str) -> str:
     return os.path.splitext(name)[0]  # noqa: PTH122 (of a great many)
+
+
+def differs_in_case(cell: str, name: str) -> bool:
+    """Tell whether a table's cell names a file in capitals where it has small letters, or the other way."""
+    tail = cell.replace("\\", "/").rpartition("/")[2]
+    return tail not in name and tail.casefold() in name.casefold()
 
 
 def as_path(cell: Any) -> Any:

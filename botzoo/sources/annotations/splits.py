@@ -102,7 +102,6 @@ def check_said(name: str, said: Said, used: set[str], images: list[str]) -> None
     if unknown := [word for word in roles_of(said) if word not in used]:
         folders = sorted({image.split("/")[0] for image in images if "/" in image[1:]})
         among = f"; its images lie in {listing(folders)}" if folders else ""
-        has = (
-            f"{name} has no table, no split in a column and no folder {unknown[0]!r}, which --data.splits names{among}"
-        )
+        is_none = f"which is no table, no split in a column of {name} and no folder"
+        has = f"--data.splits names {unknown[0]!r}, {is_none}{among}"
         raise DataError(f"{has}.{did_you_mean(unknown[0], folders)} Give names that are there, or leave it out.")

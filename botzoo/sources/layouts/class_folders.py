@@ -114,6 +114,7 @@ class _Place(NamedTuple):
     folders: set[str]  # those in it
     root: Root  # what its class folders would be, were it a split
     loose: bool  # whether it holds images itself, besides folders
+    wraps: bool = False  # whether it holds one folder and nothing else, and that folders
 
     @property
     def inner(self) -> set[str]:
@@ -187,7 +188,8 @@ def _place(path: Path) -> _Place:
     inner = subfolders(path)
     top = around(path, within=True) if len(inner) == 1 else path
     root = Root(top, inner if top == path else subfolders(top))
-    return _Place(set(inner), root, bool(inner) and has_images(path, deep=False))
+    loose = bool(inner) and has_images(path, deep=False)
+    return _Place(set(inner), root, loose, len(inner) == 1 and not loose and bool(subfolders(path / inner[0])))
 
 
 def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
@@ -305,8 +307,22 @@ def _refuse_inner_splits(data: _Asked, free: Mapping[str, _Place]) -> None:
         raise DataError(f"{has}: {_LAYOUT} {above}; {data.all_classes()}, and joins the splits.")
 
 
+def _refuse_wrapped(data: _Asked, free: Mapping[str, _Place]) -> None:
+    """Raise where each folder holds one of the same name, and that further folders: years or places, each with all classes."""
+    inner = {next(iter(place.folders)) if len(place.folders) == 1 else "" for place in free.values()}
+    if len(free) < 2 or len(inner) > 1 or "" in inner or not all(place.wraps for place in free.values()):
+        return
+    has = (
+        f"{data.name} has the folders {listing(list(free))}, which each hold {inner.pop()!r} alone, with folders in it"
+    )
+    one = f"give one of them, such as --dataset {shlex.quote(str(data.top / next(iter(free))))}"
+    joined = option(with_said(data.said, {"train": [*free]}))
+    raise DataError(f"{has}: {one}; {joined} joins them; {data.all_classes()}.")
+
+
 def _refuse_versions(data: _Asked, free: Mapping[str, _Place]) -> None:
     """Raise where folders hold no images but folders of the same names: splits by other names, or the same pictures anew."""
+    _refuse_wrapped(data, free)
     folders = {each: place.folders for each, place in free.items() if not place.loose}
     counts = Counter(inner for folder in folders.values() for inner in folder)
     repeated = {inner for inner, count in counts.items() if count > 1}
