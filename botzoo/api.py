@@ -103,6 +103,8 @@ def from_python(
     check_environment()
     if data is None and resume is None:
         raise ConfigError("data is None: give the name of a data set, its folder, or the images themselves.")
+    if "dataset" in options:
+        raise ConfigError("dataset is called data in Python, and is the first argument: give data in place of dataset.")
     in_memory = not isinstance(data, str | os.PathLike)
     options, labels = dict(options), None
     if not isinstance(options.get("labels"), str | os.PathLike | None):

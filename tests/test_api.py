@@ -73,6 +73,12 @@ def test_no_data_is_refused_and_not_looked_for_by_a_name(ask: Callable[..., obje
         ask(None)
 
 
+@pytest.mark.parametrize("ask", [botzoo.train, botzoo_finetune.finetune, botzoo_finetune.probe, botzoo_finetune.check])
+def test_dataset_is_no_option_beside_data(ask: Callable[..., object]) -> None:
+    with pytest.raises(ConfigError, match=r"^dataset is called data in Python"):
+        ask(dataset="photos.zip")
+
+
 def test_the_classes_are_those_of_the_labels(run: FinishedRun) -> None:
     assert list(run.record.class_names) == ["blue", "green", "red"]
 

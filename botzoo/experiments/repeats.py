@@ -185,8 +185,8 @@ def _folds_lines(runs: Series[ConfigT], folds: int) -> Iterator[str]:
     )
     yield f"over the folds: {spread_words([outcome.top1 for outcome in runs.outcomes.values()])}"
     yield "folds share training images, so their interval is somewhat too narrow"
-    share = f"{runs.config.data.val_fraction:.0%}"
-    chose = f"{share} of each class in the {counted(folds - 1, 'other fold')} chose the epoch"
+    share = f"{runs.config.data.val_fraction:.0%} {'of each class' if runs.config.data.group is None else 'by whole groups'}"
+    chose = f"{share} in the {counted(folds - 1, 'other fold')} chose the epoch"
     yield f"{chose}; a test split of the data is left unread"
     for name in runs.failures:
         yield f"{name} diverged: its images are not among those evaluated"

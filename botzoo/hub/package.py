@@ -34,7 +34,7 @@ from botzoo.tasks.find import task_by_type
 from botzoo.util.files import sha256_of
 from botzoo.util.markdown import code
 from botzoo.util.outgoing import public, squeezed
-from botzoo.util.text import and_list
+from botzoo.util.text import and_list, one_fold
 
 NEEDED = ("model.safetensors", "config.json", "README.md")
 
@@ -158,7 +158,8 @@ def _find_model(path: Path) -> Path:
             raise PublishError(f"{folder} is no whole model folder (no {', no '.join(missing)}): give a whole one.")
     if (path / "config.yaml").is_file():
         raise PublishError(f"The run in {path} has not ended: go on with it by --resume {path}, then publish it.")
-    raise PublishError(f"There is no model in {path}: give a finished run, or a folder with {', '.join(NEEDED)} in it.")
+    cure = f"give a finished run, or a folder with {', '.join(NEEDED)} in it"
+    raise PublishError(f"There is no model in {path}: {cure}.{one_fold(path)}")
 
 
 def _read_config(file: Path) -> dict[str, Any]:

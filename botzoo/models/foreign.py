@@ -28,7 +28,7 @@ from botzoo.models.preprocessing import Decoding
 from botzoo.models.pretrained import compare_keys
 from botzoo.options.accepted import COLOUR, TEMPERATURES
 from botzoo.util.files import read_json
-from botzoo.util.text import brief
+from botzoo.util.text import brief, one_fold
 
 T = TypeVar("T")
 Config = dict[str, Any]
@@ -352,4 +352,4 @@ def no_model(place: str, files: list[str]) -> CheckpointError:
     wanted = ("config.json", "model.safetensors")
     missing = " and no ".join(name for name in wanted if name not in files) or "file that timm asks for"
     cure = f"give a folder or a repository with {' and '.join(wanted)}, such as the folder model of a finished run"
-    return CheckpointError(f"There is no model in {place} (no {missing}): {cure}.")
+    return CheckpointError(f"There is no model in {place} (no {missing}): {cure}.{one_fold(Path(place))}")

@@ -56,7 +56,8 @@ def _words(part: Any) -> list[str]:
         return list(get_args(part))
     if get_origin(part) is tuple:
         each = [inner for inner in get_args(part) if inner is not ...]
-        return [f"{'a list of' if len(each) == 1 else len(each)} {IN_WORDS[each[0]].removeprefix('a ')}s in brackets"]
+        what = f"{IN_WORDS[each[0]].removeprefix('a ')}s"
+        return [f"a list of {what} in brackets" if len(each) == 1 else f"{len(each)} {what} with a comma between them"]
     return [IN_WORDS[part]]
 
 

@@ -22,7 +22,7 @@ from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
-from botzoo.util.text import and_list, brief, counted, program
+from botzoo.util.text import and_list, brief, counted, one_fold, program
 from botzoo.util.yaml_files import parse_yaml
 
 
@@ -48,7 +48,7 @@ class RunRecord:
             ConfigError: an option in config.yaml is out of its range.
         """
         if not (folder / "config.yaml").is_file():
-            raise CheckpointError(f"{folder} is not the folder of a run: it has no config.yaml.")
+            raise CheckpointError(f"{folder} is not the folder of a run: it has no config.yaml.{one_fold(folder)}")
         if not (folder / "model" / "config.json").is_file():
             raise CheckpointError(f"The run in {folder} has not finished: go on with it by --resume {folder}.")
         options = _read(folder / "config.yaml", parse_yaml)

@@ -17,6 +17,7 @@ from botzoo.sources.annotations.paths import Found
 from botzoo.sources.annotations.table import SUFFIXES, NoLabelsError, Table, holds_no_pictures, read_frame, read_table
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
+from botzoo.sources.layouts.archives import place_of
 from botzoo.sources.layouts.class_folders import HERE, Folders
 from botzoo.sources.tables import as_splits
 from botzoo.util.text import listing
@@ -88,6 +89,7 @@ def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         file = Path(labels).expanduser()
         if not file.exists() and not file.is_absolute() and (path / file).exists():
             file = path / file
+        file = place_of(file) if not file.exists() else file
         return _of_file(name, Found(path), file, options)
     frames: dict[Any, Any] = {None: labels}
     if isinstance(labels, dict):

@@ -49,7 +49,7 @@ def grouped(data: ImageData[Split], said: str) -> ImageData[Split]:
         hint = did_you_mean(said, columns)
         raise DataError(f"{data.name} has no column {said!r} for --data.group: it has {listing(columns)}.{hint}")
     else:
-        groups, where = _of_paths(data, said), f"{printable(said)!r} in the path"
+        groups, where = _of_paths(data, said), f"'{printable(said)}' in the path"
     every, train = set(np.concatenate(list(groups.values()))), set(groups["train"])
     if len(every) < 2:
         one = f"all images of {data.name} are one group, {printable(str(next(iter(every))))!r}"
@@ -115,7 +115,7 @@ def _of_paths(data: ImageData[Split], expression: str) -> dict[str, Groups]:
         names = searched(expression, paths)
         if lost := [path for path, name in zip(paths, names, strict=True) if name is None]:
             told = f"{len(lost)} of {len(paths)} paths, such as {listing([printable(path) for path in lost], 2)}"
-            raise DataError(f"--data.group {printable(expression)!r} finds nothing in {told}: make it fit all images.")
+            raise DataError(f"--data.group '{printable(expression)}' finds nothing in {told}: make it fit all images.")
         found[role] = np.array(names, np.object_)
     return found
 
@@ -139,7 +139,7 @@ def searched(expression: str, texts: list[str]) -> list[str | None]:
         why = printable(str(error)).removeprefix("Invalid regular expression: ")
         shown = printable(expression, 60)
         raise DataError(
-            f"--data.group {shown!r} is no regular expression ({why}): give one of RE2's, a column, or a number of folders."
+            f"--data.group '{shown}' is no regular expression ({why}): give one of RE2's, a column, or a number of folders."
         ) from error
     return [next(iter(each.values())) or None if each is not None else None for each in found]
 

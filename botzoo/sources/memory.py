@@ -70,6 +70,10 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         DataError: it is of another kind, shape, dtype or length, has fewer than two classes, or ambiguous columns.
     """
     name = "data in memory"  # in messages and on the card
+    if type(data).__name__ == "Series":
+        raise DataError(
+            f"{name} is a Series, which has images or labels, not both: give a DataFrame, or (images, labels)."
+        )
     library = sys.modules.get("datasets")
     one = is_frame(data) and not isinstance(data, dict)  # whose column of splits may have the user's words
     splits, notes = ({"train": data}, []) if one else as_splits(name, data, options)
@@ -131,7 +135,7 @@ def _of_frames(name: str, frames: dict[str, Any], options: SourceOptions) -> Ima
         whole = Split(role, np.zeros(len(images), np.int64), part.read, part.describe)
         return replace(whole.take(np.array(places, np.int64)), labels=labels, rows=None, columns=columns)
 
-    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, "the DataFrame")
+    return as_data(name, rows, [part.describe(i) for i in range(len(images))], make, options, lambda _: "the DataFrame")
 
 
 @dataclass(frozen=True)

@@ -380,5 +380,7 @@ def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str],
         raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
+    if not columns:
+        raise DataError(f"{name} has no {kind} column, and no columns but those that are used: add one.")
     which = f"several {kind} columns, {found_shown}" if found else f"no {kind} column among {shown}"
     raise DataError(f"{name} has {which}: name the one to use with --data.{kind}-column.")

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
+from pathlib import Path
 
 from botzoo.errors import printable
 from botzoo.util.outgoing import one_line
@@ -26,6 +27,12 @@ def few(names: Sequence[str], limit: int = 5) -> str:
     """Return the first names as people write them, each shortened: daisy, roses and 3 more."""
     shown = ", ".join(printable(name, 40) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+
+
+def one_fold(folder: Path) -> str:
+    """Return a sentence that names the first run in a folder of folds; "" where it is none."""
+    first = folder / "fold-1"
+    return f" It holds a run for each fold: give one, such as {first}." if first.is_dir() else ""
 
 
 def counted(number: int, noun: str, nouns: str | None = None) -> str:

@@ -179,12 +179,13 @@ REFUSED_FLAGS = {
     "--optim.momentum x": "--optim.momentum is 'x': it must be a number.",
     "--img-size 4": "--img-size is 4: it must be 8 or more pixels, or a height and a width of so many, such as 128 512.",
     "--img-size 4x512": "--img-size is [4, 512]: it must be 8 or more pixels, or a height and a width",
-    "--img-size 64 64 64": "--img-size is '[64,64,64]': it must be a whole number, 2 whole numbers in brackets or null.",
-    "--img-size 64xx": "--img-size is '64xx': it must be a whole number, 2 whole numbers in brackets or null.",
+    "--img-size 64 64 64": "--img-size is '[64,64,64]': "
+    "it must be a whole number, 2 whole numbers with a comma between them or null.",
+    "--img-size 64xx": "--img-size is '64xx': it must be a whole number, 2 whole numbers with a comma between them or null.",
     "--img-size 32 64 --augment.rotate90": "--augment.rotate90 turns images on their side, and --img-size 32 64 is no",
     "--data.fit sqash": "--data.fit is 'sqash': it must be crop, squash, pad or null. Did you mean 'squash'?",
     "--optim.milestones 30": "--optim.milestones is '30': it must be a list of whole numbers in brackets or null.",
-    "--optim.betas [0.9]": "--optim.betas is '[0.9]': it must be 2 numbers in brackets or null.",
+    "--optim.betas [0.9]": "--optim.betas is '[0.9]': it must be 2 numbers with a comma between them or null.",
     "--optim.decay stp": "--optim.decay is 'stp': it must be constant, step, exponential or plateau. Did you mean 'step'?",
     "--dryrun": "There is no option --dryrun. Did you mean '--dry-run'?",
     "--resume nowhere --dry-run": "--resume goes on with a run as it was configured: leave --dry-run out.",
@@ -336,7 +337,10 @@ def test_a_path_is_the_name_of_a_data_set() -> None:
         ({"scratch": 3}, "--scratch is 3: it must be true or false."),
         ({"model": None}, "--model is None: it must be text."),
         ({"lr": -1}, "--lr is -1.0: it must be greater than 0"),
-        ({"optim": {"betas": [0.9]}}, "--optim.betas is [0.9]: it must be 2 numbers in brackets or null."),
+        (
+            {"optim": {"betas": [0.9]}},
+            "--optim.betas is [0.9]: it must be 2 numbers with a comma between them or null.",
+        ),
     ],
     ids=str,
 )

@@ -336,3 +336,55 @@ def test_two_tables_of_one_split_are_asked_about(tmp_path: Path, names: str) -> 
     kept, left = ("val", "dev") if up else ("val.csv", "dev.csv")
     data = opened(folder, splits={"validation": [kept], "none": [left]})
     assert [*said(data)] == [f"train: {n}" for n in NAMES[:4]] + [f"validation: {n}" for n in NAMES[4:8]]
+
+
+def in_classes(root: Path, columns: list[str], *cells: Any, name: str = "labels.csv") -> Path:
+    """Images in class folders, and a table of them with these columns; each of ``cells`` goes round and round."""
+    folder = images(root / "photos", *(f"{label}/{file}" for file, label in ROWS))
+    rows = [(file, *(each[i % len(each)] for each in cells)) for i, (file, _) in enumerate(ROWS)]
+    (folder / name).write_text(csv(*rows, head=",".join(["file", *columns])))
+    return folder
+
+
+def test_a_table_in_doubt_beside_class_folders_is_a_question(tmp_path: Path) -> None:
+    folder = in_classes(tmp_path, ["Edema", "Mass", "Sex"], ["1", "", "-1"], "01", "MF")
+    assert "labels.csv is in doubt: " in (asked := refusal(folder))
+    assert asked.endswith("Or give --labels folders.")
+    assert "holds '1', empty cells, '-1'" in refusal(folder, label_column="Edema,Mass")
+    assert opened(folder, labels="folders").class_names == ("cat", "dog", "owl")
+
+
+@pytest.mark.parametrize(("label", "classes"), [(None, ("cat", "dog", "owl")), ("size", ("big", "small"))])
+def test_columns_that_are_asked_for_are_those_of_the_table(
+    tmp_path: Path, label: str | None, classes: tuple[str, ...]
+) -> None:
+    folder = in_classes(tmp_path, ["label", "size", "patient"], LABELS, ["big", "small"], "aabbc")
+    data = opened(folder, label_column=label, group="patient")
+    assert data.class_names == classes
+    assert data.train.groups is not None
+    assert set(data.train.groups) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("name", ["metadata_of_all.csv", "GroundTruth.csv"])
+def test_a_table_of_any_name_that_says_otherwise_is_a_question(tmp_path: Path, name: str) -> None:
+    folder = in_classes(tmp_path, ["dx"], ["a", "b"], name=name)
+    assert f"may hold the labels: give --labels {folder / name}, or --labels folders" in refusal(folder)
+    in_classes(tmp_path, ["dx"], LABELS, name=name)
+    assert opened(folder).notes == (f"not used: '{name}', as there are class folders",)
+    assert f"--data.group dx is a column of {folder / name}: give --labels" in refusal(folder, group="dx")
+
+
+def test_parts_beside_a_table_that_names_their_images_are_asked_about(tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", *(f"HAM_part_{i % 2 + 1}/{name}" for i, name in enumerate(NAMES)))
+    rows = [(name, "xyz"[i % 3], "ab"[i // 6]) for i, name in enumerate(NAMES)]
+    (folder / "HAM.csv").write_text(csv(*rows, head="file,site,dx"))
+    assert f"give --labels {folder / 'HAM.csv'}" in refusal(folder)
+
+
+def test_only_tables_with_labels_are_said_to_have_them_and_predict_is_shown(tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", *(f"train/{name}" for name in NAMES), "test/20.jpg")
+    (folder / "train.csv").write_text(csv(*ROWS))
+    (folder / "test.csv").write_text("file\n20.jpg\n")
+    notes = opened(folder).notes
+    assert notes[0] == "labels are those in column 'label' of train.csv, one to an image"
+    assert notes[-1].endswith(f"says with botzoo predict {folder / 'test'} --model RUN")

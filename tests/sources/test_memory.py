@@ -175,6 +175,8 @@ def refusal(data: Any) -> str:
     ("data", "message"),
     [
         (7, "is of type int: give a datasets.Dataset"),
+        (pandas.Series(["a.jpg"]), "is a Series, which has images or labels, not both"),
+        (pandas.DataFrame({"image": PICTURES}), "has no label column, and no columns but those that are used"),
         ({"test": (PICTURES, NAMES)}, "has no training split, only 'test'"),
         ({"image": PICTURES, "label": NAMES}, "has no training split"),
         (ARRAYS, r"Item 0 .* is ndarray \(10, 12, 3\) of uint8, and \(image, label\) is needed"),

@@ -93,10 +93,10 @@ def eval_result(record: RunRecord, metric: str, name: str, value: float, interva
         dataset_split=data["split_names"][split],
         metric_type=metric,
         metric_name=f"{name} at {record.size.px}",  # else the Hub would merge those of several sizes
-        metric_value=round(value, 3),
+        metric_value=round(value, 2),  # as all that is printed: a figure of more digits would be rounded twice
         metric_args={
             "images": len(record.evaluation),
-            "interval_95": [round(bound, 3) for bound in interval],
+            "interval_95": [round(bound, 2) for bound in interval],
             "split": split,
             "images_sha256": record.facts["fingerprints"][split],
             "weights_sha256": record.facts["weights_sha256"],

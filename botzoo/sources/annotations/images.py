@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -115,16 +116,19 @@ def annotated(name: str, found: Found, tables: Sequence[Table], options: SourceO
     _say_unused(rows, found)
     _by_folder(rows, found, options.splits)
 
+    used: set[int] = set()
+
     def make(role: str, places: list[int], labels: Labels, columns: Columns) -> Split:
+        used.update(places)
         files = Files([found.files[place] for place in places])
         return Split(role, labels, files.read, files.describe, root=root, columns=columns)
 
-    shown = and_list([_shown(table, found) for table in rows.tables])
-    return as_data(name, rows, found.names, make, options, shown)
+    data = as_data(name, rows, found.names, make, options, lambda table: _shown(table, found))
+    return replace(data, notes=(*data.notes, *_unlabelled(found, used)))
 
 
 def as_data(
-    name: str, rows: Rows, images: Sequence[str], make: MakeSplit, options: SourceOptions, shown: str
+    name: str, rows: Rows, images: Sequence[str], make: MakeSplit, options: SourceOptions, shown: Callable[[Table], str]
 ) -> ImageData[Split]:
     """Return a data set of the rows that have an image and a label, each image once.
 
@@ -134,7 +138,7 @@ def as_data(
         images: names of the images, for messages.
         make: makes a split.
         options: what the user says of it.
-        shown: what the tables are called in notes.
+        shown: tells what a table is called in notes.
 
     Raises:
         DataError: as ``annotated``.
@@ -146,7 +150,8 @@ def as_data(
         rows.name, training, options.label_column, options.label_separator, all_are_classes=classes_only
     )
     where = f"column {answers.columns[0]!r}" if len(answers.columns) == 1 else f"{len(answers.columns)} columns"
-    rows.notes.insert(0, f"labels are those in {where} of {shown}, {answers.words}")
+    of = dict.fromkeys(shown(table) for table in rows.tables if answers.columns[0] in table.columns)
+    rows.notes.insert(0, f"labels are those in {where} of {and_list([*of])}, {answers.words}")
     kept = _kept(rows, images, answers)
     if not kept.get("train"):
         raise DataError(f"{rows.name} has no row for training with an image and a label: add some.")
@@ -197,7 +202,7 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     if not named:
         raise _nothing_named(table, image, found)
     pairs = [(str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None]
-    example = next((f", {cell[:60]!r} for one is {name!r}" for cell, name in pairs if cell != name), "")
+    example = next((f", '{printable(cell, 60)}' for one is {name!r}" for cell, name in pairs if cell != name), "")
     count = f"{named:,} of {len(found.files):,} images"
     rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
     if odd := [cell for cell, name in pairs if differs_in_case(cell, name)]:
@@ -230,6 +235,15 @@ def _say_unused(rows: Rows, found: Found) -> None:
     named = {place for place in rows.places if place is not None}
     if others := [name for i, name in enumerate(found.names) if i not in named and "." in os.path.basename(name)]:  # noqa: PTH119
         rows.notes.append(f"not used: {len(others):,} image(s) without a row, such as {listing(others, 2)}")
+
+
+def _unlabelled(found: Found, used: set[int]) -> Iterator[str]:
+    """Yield how a trained network is asked of folders in which no image is used."""
+    folders = {i: name.rpartition("/")[0] for i, name in enumerate(found.names) if "." in name.rpartition("/")[2]}
+    left = set(folders.values()) - {folder for i, folder in folders.items() if i in used} - {""}
+    for folder in sorted(left)[:3]:
+        command = f"botzoo predict {shlex.quote(os.path.join(found.root, folder))} --model RUN"  # noqa: PTH118
+        yield f"what is in the images of {folder}, the trained network says with {command}"
 
 
 def _by_folder(rows: Rows, found: Found, said: Said) -> None:

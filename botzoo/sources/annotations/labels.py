@@ -17,7 +17,7 @@ from botzoo.sources.annotations.paths import plain_name
 from botzoo.sources.annotations.splits import BITS
 from botzoo.sources.annotations.table import NoLabelsError
 from botzoo.sources.tables import LABEL_NAMES, pick_column
-from botzoo.util.text import and_list, listing
+from botzoo.util.text import and_list, counted, listing
 
 _MORE = "classname labelname category categories tag tags classes species breed diagnosis y"
 
@@ -32,6 +32,9 @@ SEPARATORS = {"|": "|", ";": ";", ",": ",", " ": "space"}
 
 MAX_LABEL = 1_000
 """Letters; a label that has more is none."""
+
+_UNSAID = frozenset(("NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "null", "None", "none"))
+"""What other programs write for an empty cell, and what may as well be a class."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -134,7 +137,8 @@ def _check_whole(name: str, columns: dict[str, list[Any]]) -> None:
     bits = _bits(list(columns.values()))
     empty = np.array([[cell is None for cell in cells] for cells in columns.values()]).T
     some = ~empty.all(1, keepdims=True)
-    clean = [column for column, unclear in zip(columns, ((bits < 0) & some).any(0), strict=True) if not unclear]
+    unclear = np.asarray(((bits < 0) & some).any(0))
+    clean = [column for column, doubtful in zip(columns, unclear.tolist(), strict=True) if not doubtful]
     for what, where in (("-1", (bits < 0) & ~empty), ("empty cells", empty & some)):
         if where.any():
             has = [f"{column!r} ({n:,})" for column, n in zip(columns, where.sum(0), strict=True) if n]
@@ -240,6 +244,9 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
             "Name another one with --data.label-column."
         )
     words = "one to an image" + ("; the numbers are the names of the classes" if _are_numbers(seen) else "")
+    if unsaid := Counter(cell for cell in known if cell in _UNSAID):
+        shown = and_list([f"{cell!r} in {counted(count, 'row')}" for cell, count in unsaid.items()])
+        words += f"; {shown} is a class as any other: leave those cells empty if it means that nothing is known"
     return Answers(single, _sorted(where, single), False, (column,), words)
 
 

@@ -26,18 +26,26 @@ from typing import IO, Any, BinaryIO, cast
 from botzoo.errors import DataError, printable
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.files import open_file
-from botzoo.sources.folders import IMAGE_SUFFIXES, begins_as_image, files_in, is_image, is_junk
+from botzoo.sources.folders import IMAGE_SUFFIXES, begins_as_image, files_in, is_image, is_junk, subfolders
 from botzoo.util.cache import cache_folder, cache_limit, tree, user
-from botzoo.util.text import brief
+from botzoo.util.text import brief, listing
+
+
+def _plain(file: Any) -> Any:
+    return file
+
 
 PACKED: dict[str, Callable[[Any], Any] | None] = {
     ".zip": None,
-    ".tar": None,
+    ".tar": _plain,
     **dict.fromkeys((".tar.gz", ".tgz"), gzip.open),
     **dict.fromkeys((".tar.bz2", ".tbz2", ".tbz"), bz2.open),
     **dict.fromkeys((".tar.xz", ".txz"), lzma.open),
 }
-"""How what is in a file is unpacked, by the end of its name."""
+"""How what is in a file is unpacked, by the end of its name; None for a zip file."""
+
+_STARTS = {b"PK\3\4": None, b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""The same by its first bytes, which count where the name says something else."""
 
 SUFFIXES = tuple(PACKED)
 
@@ -70,7 +78,7 @@ class Archives(Source):
         self.source_of = source_of
 
     def recognises(self, name: str, path: Path) -> bool:
-        return _archive(path) is not None
+        return _archive(path) is not None or _folder_in(path) is not None
 
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         with self._inside(name, path, options) as (source, folder, shown):
@@ -86,13 +94,17 @@ class Archives(Source):
     @contextmanager
     def _inside(self, name: str, path: Path, options: SourceOptions) -> Iterator[tuple[Source, Path, str]]:
         """Give what reads an unpacked archive, its folder, and what that is called instead, in errors too."""
-        archive = _archive(path)
-        assert archive is not None  # it was recognised
-        shown = str(archive)
+        archive, inner = _archive(path) or _folder_in(path) or path, PurePosixPath()
+        if _archive(path) is None:
+            inner = PurePosixPath(path.relative_to(archive))
         if _is_shard(archive):
             raise DataError(f"{name} is a .tar shard: read it with --data.streaming.")
-        folder = _around_tables(unpacked(archive))
-        shown = str(archive / folder.relative_to(unpacked(archive)))
+        whole = unpacked(archive)
+        if ".." in inner.parts or not (whole / inner).is_dir():
+            there = listing(subfolders(whole))
+            raise DataError(f"There is no folder {inner} in {archive}, which has {there}: give one of these.")
+        folder = whole / inner if inner.parts else _around_tables(whole)
+        shown = str(archive / folder.relative_to(whole))
         source = self.source_of(name, folder, options)
         if source is None or isinstance(source, Archives):
             raise DataError(f"{shown} holds no images: give one with a folder of images for each class.")
@@ -130,6 +142,17 @@ def _archive(path: Path) -> Path | None:
             there = list(islice((Path(entry.path) for entry in entries if not is_junk(entry.name)), 2))
         return there[0] if len(there) == 1 and is_archive(there[0]) and not _is_shard(there[0]) else None
     return path if is_archive(path) else None
+
+
+def _folder_in(path: Path) -> Path | None:
+    """Return the archive of a folder that is named as if the archive were one: photos.zip/train."""
+    return None if path.exists() else next((above for above in path.parents if is_archive(above)), None)
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder that is read where a data set is an archive, or a folder in one; else ``path``."""
+    archive = _archive(path)
+    return _around_tables(unpacked(archive)) if archive and not _is_shard(archive) else place_of(path)
 
 
 def place_of(path: Path) -> Path:
@@ -270,7 +293,14 @@ def _place(archive: Path, name: str) -> PurePosixPath | None:
 def _members(archive: Path, most: int) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield the name and the opened content of each file in an archive; of a tar no more than ``most`` bytes are read."""
     with open_file(archive) as file:
-        yield from _of_zip(archive, file) if archive.suffix.lower() == ".zip" else _of_tar(archive, file, most)
+        start = file.read(6)
+        file.seek(0)
+        packed = next((unpack for mark, unpack in _STARTS.items() if start.startswith(mark)), _by_name(archive))
+        yield from _of_zip(archive, file) if packed is None else _of_tar(archive, packed(file), most)
+
+
+def _by_name(archive: Path) -> Callable[[Any], Any] | None:
+    return next(unpack for end, unpack in reversed(PACKED.items()) if archive.name.lower().endswith(end))
 
 
 def _of_zip(archive: Path, file: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
@@ -296,9 +326,8 @@ def _spelt(member: zipfile.ZipInfo) -> str:
     return name if "/" in name else name.replace("\\", "/")
 
 
-def _of_tar(archive: Path, file: BinaryIO, most: int) -> Iterator[tuple[str, IO[bytes]]]:
-    unpack = next(unpack for end, unpack in reversed(PACKED.items()) if archive.name.lower().endswith(end))
-    stream = _Bounded(unpack(file) if unpack else file, archive, most)
+def _of_tar(archive: Path, file: Any, most: int) -> Iterator[tuple[str, IO[bytes]]]:
+    stream = _Bounded(file, archive, most)
     with _tar(stream) as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them

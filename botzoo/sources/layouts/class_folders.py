@@ -12,6 +12,7 @@ import numpy as np
 from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
+from botzoo.sources.layouts.archives import is_archive
 from botzoo.sources.layouts.split_names import (
     Said,
     asking,
@@ -48,6 +49,7 @@ class Folders(Source):
         roots, notes = split_roots(name, path, options.splits, options.group is not None)
         classes = sorted({each for root in roots["train"] for each in root.classes})
         if not classes:
+            _refuse_packed(name, path)
             raise DataError(f"{name} has no class folders: {_LAYOUT} {path.name}/cat/1.jpg and {path.name}/dog/2.jpg.")
         if len(classes) == 1 and len(inner := subfolders(roots["train"][0].path / classes[0])) > 1:
             has = f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}"
@@ -66,6 +68,22 @@ class Folders(Source):
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
         roots, _ = split_roots(name, path, options.splits, options.group is not None)
         return {role: sorted({each for root in parts for each in root.classes}) for role, parts in roots.items()}
+
+
+def _refuse_packed(name: str, path: Path) -> None:
+    """Raise where a folder without class folders has archives in it, which are data sets of their own."""
+    files = [Path(file) for file in files_in(path, deep=False)]
+    packed = sorted((file for file in files if is_archive(file)), key=lambda file: role_of(file.stem) != "train")
+    if not packed:
+        return
+    tables = [file for file in files if file.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson")]
+    tables.sort(key=lambda file: role_of(file.stem) != "train")
+    labels = f" --labels {shlex.quote(str(tables[0]))}" if tables else ""
+    command = f"--dataset {shlex.quote(str(packed[0]))}{labels}"
+    there = listing([file.name for file in (*packed, *tables)])
+    raise DataError(
+        f"{name} has no class folders but {there}: give one of the archives, such as {command}, or unpack them."
+    )
 
 
 class Root(NamedTuple):

@@ -169,3 +169,19 @@ def test_words_that_hold_the_name_of_a_split_are_understood() -> None:
     words = ["Training", "PublicTest", "PrivateTest"]
     assert split_column("t.csv", {"Usage": words}, None) == ("Usage", ["train", "test", "test"])
     assert split_column("t.csv", {"what": ["training shoes", "test tube"]}, None) is None
+
+
+def test_columns_of_0_and_1_with_other_marks_or_gaps_are_never_left_out_in_silence() -> None:
+    bits = ["0", "1", "0", "1", "0", "1"]
+    for cells in (["-1.0", *bits[1:]], ["-1", *bits[1:]]):
+        assert "has -1 in columns of 0 and 1, 'Edema' (1): " in (
+            asked := refusal(Mass=bits, Edema=cells, Nodule=bits[::-1])
+        )
+        assert asked.endswith("A,B; the others are Mass,Nodule.")
+    assert "has empty cells in columns of 0 and 1, 'Edema' (1)" in refusal(Mass=bits, Edema=[None, *bits[1:]])
+    assert read("Mass,Edema", Mass=bits, Edema=[None, *bits[1:]]).cells[0] is None
+    assert read(Mass=[None, *bits[1:]], Edema=[None, *bits[1:]]).cells[0] is None
+
+
+def test_what_may_stand_for_an_empty_cell_is_said() -> None:
+    assert "; 'NA' in 2 rows is a class as any other: leave" in read(label=["cat", "dog", "NA"] * 2).words

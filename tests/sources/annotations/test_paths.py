@@ -27,6 +27,9 @@ WAYS: dict[str, Callable[[Path, str], str]] = {
     "without suffix": lambda root, file: file.partition(".")[0],
     "backslashes": lambda root, file: file.replace("/", "\\"),
     "of another machine": lambda root, file: f"data/set/{file}",
+    "from another machine's root": lambda root, file: f"/kaggle/input/{file}",
+    "of a drive": lambda root, file: f"C:\\Users\\joe\\{file}".replace("/", "\\"),
+    "in capitals": lambda root, file: file.upper(),
     "with detours": lambda root, file: f"cat/../{file}",
 }
 

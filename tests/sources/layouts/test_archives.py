@@ -277,3 +277,20 @@ def test_predict_reads_what_is_in_an_archive(tmp_path: Path) -> None:
     assert Path(read_encoded(found[0])).read_bytes() == (tmp_path / "photos/test/0.png").read_bytes()  # type: ignore[arg-type]
     assert len(find_places([str(archive)])) == 9
     assert not said
+
+
+def test_the_folder_in_an_archive_that_is_suggested_is_taken(tmp_path: Path) -> None:
+    archive = pack(write(tmp_path / "both", "color/cat color/dog gray/cat gray/dog"))
+    assert f"--dataset {archive / 'color'};" in refusal(archive)
+    data = find_images(str(archive / "color"))
+    assert (len(data.train), data.train.describe(0)) == (6, str(archive / "color" / "cat" / "0.png"))
+    for outside in ("nosuch", "color/../../x"):
+        assert "which has 'color', 'gray': give one of these" in refusal(archive / outside)
+
+
+@pytest.mark.parametrize("kind", ["gztar", "bztar", "xztar"])
+def test_what_an_archive_is_its_content_says(tmp_path: Path, kind: str) -> None:
+    packed = pack(write(tmp_path / "photos", "cat dog"), kind)
+    assert len(find_images(str(packed.rename(tmp_path / "named.zip"))).train) == 6
+    zipped = pack(tmp_path / "photos")
+    assert len(find_images(str(zipped.rename(tmp_path / "named.tar.gz"))).train) == 6

@@ -42,6 +42,8 @@ ASKED = {
     "color/a color/b gray/a gray/b": {"train=.": "color gray: train 12", "train=color,none=gray": "a b: train 6"},
     "a/train a/val b/train b/val": {"train=.": "a b: train 12"},
     "images/train/a images/train/b images/val/a notes": {"train=images/train,none=notes": "a b: train 6"},
+    "x/train/a x/train/b y/train/a": {"train=x+y": "a b: train 9", "train=.": "x y: train 9"},
+    "x/images/a y/images/b": {"train=x+y": "a b: train 6", "train=.": "x y: train 6"},
     "train/a train/b unlabeled/a": {"none=unlabeled": "a b: train 6"},
     "train test control": {"train=.": "control test train: train 9"},
     "data/train/a data/train/b data/vaild/a": {"validation=vaild": "a b: train 6, validation 3"},
@@ -142,3 +144,18 @@ def test_folders_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(folders, "MOST_DEEP", 35)
     with pytest.raises(DataError, match="lies in more than 35 folders"):
         find_images(str(tmp_path), SourceOptions())
+
+
+def test_a_column_is_of_a_table_and_never_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "cat dog")
+    for options in (SourceOptions(label_column="kind"), SourceOptions(image_column="kind")):
+        with pytest.raises(DataError, match=r"-column kind is of a table, .* --labels FILE"):
+            find_images(str(tmp_path), options)
+
+
+def test_archives_without_class_folders_beside_them_are_named(tmp_path: Path) -> None:
+    for name in ("test.zip", "train.zip", "train.csv"):
+        (tmp_path / name).write_text("a")
+    command = f"--dataset {tmp_path / 'train.zip'} --labels {tmp_path / 'train.csv'}"
+    with pytest.raises(DataError, match=f"such as {re.escape(command)}"):
+        find_images(str(tmp_path))
