@@ -330,11 +330,10 @@ def _refuse_wrapped(data: _Asked, free: Mapping[str, _Place]) -> None:
     inner = {next(iter(place.folders)) if len(place.folders) == 1 else "" for place in free.values()}
     if len(free) < 2 or len(inner) > 1 or "" in inner or not all(place.wraps for place in free.values()):
         return
-    has = (
-        f"{data.name} has the folders {listing(list(free))}, which each hold {inner.pop()!r} alone, with folders in it"
-    )
-    one = f"give one of them, such as --dataset {shlex.quote(str(data.top / next(iter(free))))}"
-    joined = option(with_said(data.said, {"train": [*free]}))
+    within = inner.pop()
+    has = f"{data.name} has the folders {listing(list(free))}, which each hold {within!r} alone, with folders in it"
+    one = f"give one of them, such as --dataset {shlex.quote(str(data.top / next(iter(free)) / within))}"
+    joined = option(with_said(data.said, {"train": [f"{each}/{within}" for each in free]}))
     raise DataError(f"{has}: {one}; {joined} joins them; {data.all_classes()}.")
 
 

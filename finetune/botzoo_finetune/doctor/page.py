@@ -11,7 +11,7 @@ from PIL import Image
 from botzoo.errors import DataError, printable
 from botzoo.sources.groups import SERIES
 from botzoo.util.outgoing import as_html, one_line
-from botzoo.util.text import counted, under
+from botzoo.util.text import counted, few, under
 from botzoo_finetune.doctor.findings import Check, Finding, Report
 
 ADVICE: dict[Check, str] = {
@@ -61,7 +61,8 @@ def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
 def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
     sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
-    several = f": {sizes} images in {counted(len(report.roll.class_names), 'class', 'classes')}" if sizes else ""
+    names = report.roll.class_names
+    several = f": {sizes} images in {counted(len(names), 'class', 'classes')} ({few(names)})" if sizes else ""
     remarks = (printable(remark, 500) for remark in report.remarks)
     yield from under("data", [f"{report.dataset}{several}", *remarks, *facts(report)], WIDTH)
     for check, findings in by_check(report):

@@ -28,7 +28,7 @@ from botzoo.training.sizes import make_order
 from botzoo.training.state import Draft, Own, Run
 from botzoo.util.files import write_json
 from botzoo.util.private import forget_prepared
-from botzoo.util.text import counted, under
+from botzoo.util.text import counted, few, under
 from botzoo_finetune import auto
 from botzoo_finetune.config import FinetuneConfig
 from botzoo_finetune.probing import outcomes
@@ -280,9 +280,9 @@ def lines(look: Look) -> Iterator[str]:
     how = f"{probe.folds}-fold cross-validation" if probe.folds else one_each
     share = f"top-1 {evaluation.top1:.2f} % on {counted(len(evaluation), 'validation image')}"
     more = seen.with_twice_the_images
-    yield from under(
-        "data", [f"{run.data.name}: {sizes} images in {counted(len(run.data.class_names), 'class', 'classes')}"]
-    )
+    names = run.data.class_names
+    classes = f"{counted(len(names), 'class', 'classes')} ({few(names)})"
+    yield from under("data", [f"{run.data.name}: {sizes} images in {classes}"])
     width = len(probe.linear.weight[0])
     what = f"{network.architecture} from {network.start.source}, frozen: {width:,} features"
     yield from under("model", [what, *network.start.notes])
