@@ -388,3 +388,12 @@ def test_only_tables_with_labels_are_said_to_have_them_and_predict_is_shown(tmp_
     notes = opened(folder).notes
     assert notes[0] == "labels are those in column 'label' of train.csv, one to an image"
     assert notes[-1].endswith(f"says with botzoo predict {folder / 'test'} --model RUN")
+
+
+def test_words_of_one_split_are_said(tmp_path: Path) -> None:
+    folder = images(tmp_path, *NAMES)
+    rows = [(*row, ["Training", "PublicTest", "PrivateTest"][i // 4]) for i, row in enumerate(ROWS)]
+    (folder / "labels.csv").write_text(csv(*rows, head="file,label,Usage"))
+    data = opened(folder)
+    assert (len(data.train), len(data.splits["test"])) == (4, 8)
+    assert "splits are those in column 'Usage'; PrivateTest and PublicTest are test" in data.notes

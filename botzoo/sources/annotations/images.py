@@ -78,7 +78,7 @@ class Rows:
             say = f"{missing:,} of {len(roles):,} rows of {table.name} say nothing in {split!r}"
             raise DataError(f"{say}: mend or remove them.")
         if split:
-            self.notes.append(f"splits are those in column {split!r}")
+            self.notes.append(f"splits are those in column {split!r}{_joined(known[split], roles)}")
             values = {str(cell).lower() for cell in known[split]}
             self.words |= {word for word in roles_of(options.splits) if word.lower() in values}
         self.places += places(roles)
@@ -90,6 +90,12 @@ class Rows:
                 self.columns.setdefault(column, [None] * before).extend(cells)
         for cells in self.columns.values():
             cells += [None] * (len(self.paths) - len(cells))
+
+
+def _joined(cells: Sequence[Any], roles: Sequence[str | None]) -> str:
+    """Return which words are one split, where there are several, for a note."""
+    words = {role: sorted({str(cell) for cell, own in zip(cells, roles, strict=True) if own == role}) for role in ROLES}
+    return "".join(f"; {and_list(each)} are {role}" for role, each in words.items() if len({*map(str.lower, each)}) > 1)
 
 
 def annotated(name: str, found: Found, tables: Sequence[Table], options: SourceOptions) -> ImageData[Split]:
