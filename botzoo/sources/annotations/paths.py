@@ -232,8 +232,10 @@ def _naming_most(found: Found, columns: dict[str, list[Any]], folder: Path | Non
 
 
 def _sampled(found: Found, cells: list[Any], folder: Path | None) -> list[int | None]:
+    different = {str(cell): cell for cell in cells}
     try:
-        return found.places(cells, folder, [None] * len(cells))
+        places = dict(zip(different, found.places([*different.values()], folder, [None] * len(different)), strict=True))
+        return [places[str(cell)] for cell in cells]
     except DataError:  # in doubt which files they are, and so files: as many as there are different cells
         known: dict[str, int] = {}
         return [known.setdefault(str(cell), len(known)) for cell in cells]

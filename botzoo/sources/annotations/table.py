@@ -240,8 +240,9 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
     with named(path), open_file(path) as file:
         try:
             facts = ParquetFile(file)
-            _check_once(str(path), facts.schema_arrow.names)
-            if (count := len(facts.schema_arrow.names)) > MAX_COLUMNS:
+            schema = facts.schema_arrow  # made anew each time that it is asked for
+            _check_once(str(path), schema.names)
+            if (count := len(schema.names)) > MAX_COLUMNS:
                 raise DataError(f"{path} has {count:,} columns: {MAX_COLUMNS:,} are the most that are read.")
             kept, rows = plain_columns(facts), facts.metadata.num_rows
             sizes = _bytes_by_column(facts)
@@ -249,9 +250,11 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
             if size > MAX_PARQUET or rows > MAX_ROWS:
                 most = f"{MAX_ROWS:,} and {MAX_PARQUET:,} are the most that is read"
                 raise DataError(f"{path} has {rows:,} rows and {size:,} bytes: {most}.")
-            texts = [name for name in kept if _is_text(facts.schema_arrow.field(name).type)]
+            kinds = dict(zip(schema.names, schema.types, strict=True))
+            texts = [name for name in kept if _is_text(kinds[name])]
             read = ParquetFile(file, read_dictionary=texts).read(kept)  # a text of a million rows is held once
-            return {name: [tidy(cell) for cell in _cells(read.column(name))] for name in kept}
+            columns = dict(zip(read.column_names, read.columns, strict=True))
+            return {name: [tidy(cell) for cell in _cells(columns[name])] for name in kept}
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
