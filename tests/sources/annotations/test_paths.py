@@ -91,7 +91,7 @@ def test_the_column_of_files_is_found_by_what_it_names(tmp_path: Path) -> None:
     [("column 1", "file"), ("id", "file"), ("row", "file"), ("column 1", "photo"), ("row", "filename")],
 )
 def test_numbers_of_rows_are_not_the_files_where_one_file_is_missing(tmp_path: Path, index: str, files: str) -> None:
-    images = found(tmp_path, [f"{i}.jpg" for i in range(19)])
+    images = found(tmp_path, [f"{i}.jpg" for i in range(19) if i != 14])
     end = "" if files in ("photo", "filename") else ".jpg"
     columns = {index: list(range(20)), files: [f"{7 * i % 20}{end}" for i in range(20)]}
     assert file_columns(images, {c: cells[:10] for c, cells in columns.items()} | {"label": [*"ab"] * 5}, tmp_path) == [
@@ -100,7 +100,7 @@ def test_numbers_of_rows_are_not_the_files_where_one_file_is_missing(tmp_path: P
 
 
 def test_of_two_columns_without_suffix_and_usual_name_both_are_a_choice(tmp_path: Path) -> None:
-    images = found(tmp_path, [f"{i}.jpg" for i in range(19)])
+    images = found(tmp_path, [f"{i}.jpg" for i in range(19) if i != 14])
     columns = {"row": [*range(20)], "photo": [str(7 * i % 20) for i in range(20)]}
     assert file_columns(images, {c: cells[:10] for c, cells in columns.items()}, tmp_path) == ["row", "photo"]
 
