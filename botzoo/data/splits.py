@@ -149,22 +149,22 @@ def _group_by_group(data: ImageData[Split], fraction: float, rng: np.random.Gene
     """Choose whole groups, each that brings every class nearer to its share, never the last training group of a class."""
     train = data.train
     assert train.groups is not None
-    names, group = np.unique(train.groups.astype(str), return_inverse=True)
+    group = numbered(train.groups)
     rows = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
     counts = data.train.class_counts(len(data.class_names))
     total, there = counts[counts > 0].astype(float), counts > 0
     aside, taken = np.zeros(len(train), bool), np.zeros(len(total))
     # The large ones first, as the small ones can make up for what they leave; of equal ones a random order.
-    order = rng.permutation(len(names))
+    order = rng.permutation(len(rows))
     for k in order[np.argsort([-len(rows[k]) for k in order], kind="stable")]:
         more = taken + train.take(rows[k]).class_counts(len(counts))[there]
         nearer = np.square(more / total - fraction).sum() < np.square(taken / total - fraction).sum()
         if nearer and (more < total).all():
             aside[rows[k]], taken = True, more
     if not aside.any():
-        raise _too_small(data, fraction, f"its images are {len(names)} groups, and none can be spared. Add groups")
+        raise _too_small(data, fraction, f"its images are {len(rows)} groups, and none can be spared. Add groups")
     chosen = len(np.unique(group[aside]))
-    return aside, f" wanted, {aside.mean():.0%} by whole groups: {chosen} of {len(names)}"
+    return aside, f" wanted, {aside.mean():.0%} by whole groups: {chosen} of {len(rows)}"
 
 
 def _too_small(data: ImageData[Split], fraction: float, why: str) -> DataError:

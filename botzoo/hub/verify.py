@@ -32,6 +32,7 @@ from botzoo.results.card.usage import HERE, needs_botzoo, possible_readings, usa
 from botzoo.results.report import checked, not_as_written, run_of
 from botzoo.sources.annotated import FOLDERS
 from botzoo.sources.files import inside
+from botzoo.sources.layouts.archives import folder_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
@@ -194,7 +195,7 @@ def own_table(config: TrainConfig) -> str | None:
     """Return the table of labels that a recipe names: foreign text, which names only what lies in the data set's folder."""
     if config.labels in (None, FOLDERS):
         return config.labels
-    return str(inside(config.labels, [Path(config.dataset).expanduser()], "The recipe"))
+    return str(inside(config.labels, [folder_of(Path(config.dataset).expanduser())], "The recipe"))
 
 
 def _measure(

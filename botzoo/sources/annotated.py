@@ -151,9 +151,8 @@ def _beside_folders(
     """Return the data set of class folders, with a note on each table; raise DataError where one may say otherwise."""
     have = f"{folders.name} has the class folders {listing(folders.class_names, 3)}"
     for table, data in choices.items():
-        if not _agree(folders, data):
-            says = f"{table} has other labels, {listing(data.class_names, 3)}"
-            raise DataError(f"{have}, and {says}: give {_command(table)}, or --labels {FOLDERS}.")
+        if other := _differs(folders, data):
+            raise DataError(f"{have}, and {table} has other {other}: give {_command(table)}, or --labels {FOLDERS}.")
     for table, error in unfit.items():
         if not isinstance(error, NoLabelsError):
             raise DataError(f"{have}, and {table} is in doubt: {error} Or give --labels {FOLDERS}.") from error
@@ -193,7 +192,7 @@ def _says_else(table: Path, found: Found, folders: ImageData[Split], options: So
         return False
     except DataError:
         return _are_parts(folders.class_names)
-    return not _agree(folders, data)
+    return bool(_differs(folders, data))
 
 
 def _are_parts(names: Sequence[str]) -> bool:
@@ -207,16 +206,21 @@ def _inside(path: Path, text: str) -> str:
     return text.replace(os.path.join(path, ""), "")  # noqa: PTH118
 
 
-def _agree(folders: ImageData[Split], table: ImageData[Split]) -> bool:
-    """Tell whether the labels of a table are those of the class folders, in whatever words."""
+def _differs(folders: ImageData[Split], table: ImageData[Split]) -> str:
+    """Return what a table says otherwise than the class folders, in whatever words: labels or splits; nothing if none."""
+    other = f"labels, {listing(table.class_names, 3)}"
     if any(split.labels.ndim > 1 for split in table.splits.values()):
-        return False
+        return other
     classes, labels = (
-        {split.describe(i): int(k) for split in data.splits.values() for i, k in enumerate(split.labels)}
+        {split.describe(i): (role, int(k)) for role, split in data.splits.items() for i, k in enumerate(split.labels)}
         for data in (folders, table)
     )
-    pairs = {(classes[file], label) for file, label in labels.items() if file in classes}
-    return len(pairs) == len({k for k, _ in pairs}) == len({label for _, label in pairs})
+    pairs = {(classes[file][1], k) for file, (_, k) in labels.items() if file in classes}
+    if not len(pairs) == len({k for k, _ in pairs}) == len({label for _, label in pairs}):
+        return other
+    told = len(table.splits) > 1  # one split alone is what a table has that says nothing of splits
+    apart = told and any(classes[file][0] != role for file, (role, _) in labels.items() if file in classes)
+    return f"splits, {listing(list(table.splits))}" if apart else ""
 
 
 def _command(table: Path) -> str:

@@ -10,6 +10,9 @@ from botzoo.sources.files import open_file
 JUNK = ("thumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir")
 """What operating systems leave in folders; passed over like names that begin with a dot."""
 
+MOST_DEEP = 200
+"""Folders in each other that are looked into."""
+
 _KINDS = "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm jp2 j2k jpf jpx avif ico tga heic heif jxl npy"
 
 IMAGE_SUFFIXES = tuple(f".{kind}" for kind in _KINDS.split())
@@ -69,7 +72,10 @@ def files_in(root: Path, deep: bool = True) -> Iterable[str]:
     def is_new(folder: str) -> bool:
         return (identity := _identity(folder)) not in seen and not seen.add(identity)  # type: ignore[func-returns-value]
 
+    above = os.fspath(root).count(os.sep)
     for folder, inner, files in os.walk(root, onerror=refuse, followlinks=True):
+        if folder.count(os.sep) - above > MOST_DEEP:
+            raise DataError(f"What is in {root} lies in more than {MOST_DEEP} folders, each in the next: move it up.")
         names = sorted(name for name in inner if not is_junk(name)) if deep else []
         inner[:] = [name for name in names if is_new(os.path.join(folder, name))]  # noqa: PTH118
         yield from (os.path.join(folder, name) for name in sorted(files) if not is_junk(name))  # noqa: PTH118

@@ -3,6 +3,7 @@
 Otherwise a network is evaluated on patients that it was trained on, and its figure says little about new ones.
 """
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -74,9 +75,18 @@ def _of_column(data: ImageData[Split], column: str) -> dict[str, Groups]:
             raise DataError(f"The {role} split of {data.name} has no column {column!r} for --data.group: add it.")
         cells = split.columns[column]
         alone = [f"image {i} of the {role} split" for i in range(len(cells))]
-        names = (name if cell is None else str(cell) for cell, name in zip(cells, alone, strict=True))
+        names = (name if _is_empty(cell) else _plain(cell) for cell, name in zip(cells, alone, strict=True))
         found[role] = np.array([*names], np.object_)
     return found
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+
+
+def _plain(cell: Any) -> str:
+    """Return the name of a group, 1 for 1.0: such a column of whole numbers becomes where one of them is missing."""
+    return re.sub(r"\A([+-]?\d+)\.0+\Z", r"\1", str(cell))
 
 
 def paths_of(split: Split) -> list[str]:
@@ -131,7 +141,7 @@ def searched(expression: str, texts: list[str]) -> list[str | None]:
         raise DataError(
             f"--data.group '{shown}' is no regular expression ({why}): give one of RE2's, a column, or a number of folders."
         ) from error
-    return [next(iter(each.values())) if each is not None else None for each in found]
+    return [next(iter(each.values())) or None if each is not None else None for each in found]
 
 
 def _with_one_group(expression: str) -> str:
@@ -147,5 +157,7 @@ def _with_one_group(expression: str) -> str:
 
 
 def numbered(groups: Groups) -> NDArray[np.int64]:
-    """Return the groups of N images as numbers from 0 on, int64 (N,)."""
-    return np.unique(groups.astype(str), return_inverse=True)[1].astype(np.int64)
+    """Return the groups of N images as numbers from 0 on, in the order of their names, int64 (N,)."""
+    # An array of text would have the width of the longest name in each row.
+    number = {name: k for k, name in enumerate(sorted(set(groups)))}
+    return np.array([number[name] for name in groups], np.int64)

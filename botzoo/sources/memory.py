@@ -93,6 +93,7 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         framed = _of_frames(name, splits, options)
         return checked(replace(framed, notes=(*framed.notes, *notes), in_memory=True))
     parts = {role: _part(name, role, split, options) for role, split in splits.items()}
+    parts = {role: _by_names_of(parts["train"], part, f"{role} split of {name}") for role, part in parts.items()}
     labels = [label for part in parts.values() for label in part.labels]
     lists = [label for label in labels if isinstance(label, list)]
     if lists and len(lists) < len(labels):
@@ -199,6 +200,20 @@ def _part(name: str, role: str, split: Any, options: SourceOptions) -> _Part:
             dataset = dataset.dataset
         names = getattr(dataset, "classes", None)
     return _Part(images, labels, role, list(map(str, names)) if isinstance(names, list | tuple) else None)
+
+
+def _by_names_of(train: _Part, part: _Part, where: str) -> _Part:
+    """Return a part with its labels as numbers of the training classes, where its own are numbered in another way."""
+    if train.names is None or part.names is None or list(part.names) == list(train.names):
+        return part
+    number = {each: k for k, each in enumerate(train.names)}
+    if unknown := sorted({*part.names} - number.keys()):
+        raise DataError(
+            f"The {where} has the class {unknown[0]!r}, which the training split has not: add images of it."
+        )
+    if wrong := next((label for label in part.labels if not 0 <= label < len(part.names)), None):
+        raise DataError(f"The {where} has the label {wrong}, and its classes are {len(part.names)}: mend it.")
+    return replace(part, labels=[number[part.names[label]] for label in part.labels], names=train.names)
 
 
 def _check_images(where: str, images: list[Any]) -> None:

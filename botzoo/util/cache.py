@@ -18,10 +18,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from xxhash import xxh3_128
 
+from botzoo.errors import ConfigError
 from botzoo.util.environment import number
 
 if TYPE_CHECKING:
@@ -39,9 +41,16 @@ STALE_SECONDS = 24 * 3600
 
 
 def cache_folder() -> Path:
-    """Return ``$BOTZOO_CACHE``, or ``botzoo`` in ``$XDG_CACHE_HOME``, or ``~/.cache/botzoo``."""
+    """Return ``$BOTZOO_CACHE``, or ``botzoo`` in ``$XDG_CACHE_HOME``, or ``~/.cache/botzoo``.
+
+    Raises:
+        ConfigError: the user has no home folder.
+    """
     own, shared = os.environ.get("BOTZOO_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "botzoo"
+    try:
+        return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "botzoo"
+    except RuntimeError as error:
+        raise ConfigError("The cache has no folder, as there is no home folder: set BOTZOO_CACHE to one.") from error
 
 
 def cache_limit() -> float:
@@ -240,50 +249,101 @@ _CONTENTS = ".contents"
 def tree(name: str, key: str, fill: Callable[[Path], None]) -> Path:
     """Return the folder ``name/key`` of the cache, which ``fill`` fills where it is not there, whole and as it was.
 
-    Other processes wait meanwhile. It is not removed while a process that asked for it lives; ``key`` is a SHA-256. What
-    ``fill`` raises is passed on, and nothing is left behind.
+    Other processes wait while it is filled, and read it together then. It is not removed while a process that asked for it
+    lives; ``key`` is a SHA-256. What ``fill`` raises is passed on, and nothing is left behind.
+
+    Raises:
+        OSError: it cannot be written, or is a link or another user's.
     """
     folder, whole = cache_folder() / name, cache_folder() / name / key
     if whole in _IN_USE and whole.is_dir():
         return whole
     folder.mkdir(parents=True, exist_ok=True)
-    held = _locked(folder / f"{key}.lock")
-    if not _is_whole(whole):
-        part = folder / f".{key}.{platform.node()}-{os.getpid()}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(mode=0o700)
-            fill(part)
-            (part / _CONTENTS).write_text(" ".join(map(str, _extent(part))))
-            if whole.exists():
-                log.warning("The files in %s are not what was unpacked: they are unpacked again.", whole)
-                shutil.rmtree(whole)
-            part.rename(whole)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            with suppress(OSError):
-                (folder / f"{key}.lock").unlink()
-            os.close(held)
-            raise
+    held = _held(whole, fill)
     os.utime(whole)  # the last to be removed
-    lock(held, shared=True)
     _IN_USE[whole] = held
     _prune_trees(folder, cache_limit(), spare=whole)
     return whole
 
 
-def _locked(path: Path) -> int:
-    """Open a file and lock it for this process alone, however long another one has it; without, where there are no locks."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        with suppress(ImportError, OSError):
-            import fcntl
+def _held(whole: Path, fill: Callable[[Path], None]) -> int:
+    """Return a shared lock of a tree that is whole: as it was found, or filled under a lock for this process alone.
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+    Nobody waits for that lock, which no process gets while others read.
+    """
+    seconds, said = 0.1, False
+    while True:
+        held = _own_lock(whole)
+        if lock(held, shared=True) and _is_current(held, whole):
+            if _is_whole(whole):
+                return held
+            if lock(held, shared=False):
+                _fill(whole, fill, held)
+                lock(held, shared=True)
+                return held
+        os.close(held)
+        if not said:
+            log.warning("Another process writes or reads %s: this one waits for it.", whole)
+        said, seconds = True, min(1.5 * seconds, 5)
+        time.sleep(seconds)
+
+
+def _own_lock(whole: Path) -> int:
+    """Open the file that a tree is locked by; raise OSError where it is a link or another user's, as where the tree is."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    held = os.open(whole.with_name(f"{whole.name}.lock"), flags, 0o600)
+    try:
+        found = [os.fstat(held), *([whole.lstat()] if os.path.lexists(whole) else [])]
+        if whole.is_symlink() or not all(map(_is_own, found)):
+            raise OSError(f"{whole} is a link or another user's: set BOTZOO_CACHE to a folder of your own")
+    except BaseException:
+        os.close(held)
+        raise
+    return held
+
+
+def user() -> int:
+    """Return the number of the user that this process works for; 0 where users have none."""
+    return int(getattr(os, "geteuid", int)())
+
+
+def _is_own(facts: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or facts.st_uid == user()
+
+
+def _is_current(held: int, whole: Path) -> bool:
+    """Tell whether an open lock is still the one of that name, which a process removes that fails to fill its tree."""
+    try:
+        return os.path.samestat(os.fstat(held), whole.with_name(f"{whole.name}.lock").lstat())
+    except OSError:
+        return False
+
+
+def _fill(whole: Path, fill: Callable[[Path], None], held: int) -> None:
+    """Fill a tree beside its place and put it there, unless another process did so meanwhile; close the lock on failure."""
+    part = whole.with_name(f".{whole.name}.{platform.node()}-{os.getpid()}-{get_ident()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        if not _is_whole(whole):
+            part.mkdir(mode=0o700)
+            fill(part)
+            (part / _CONTENTS).write_text(" ".join(map(str, _extent(part))))
+        if not _is_whole(whole):  # asked again, as where there are no locks others fill it too, and read theirs
+            if whole.exists():
+                log.warning("The files in %s are not what was unpacked: they are unpacked again.", whole)
+                shutil.rmtree(whole)
+            try:
+                part.rename(whole)
+            except OSError:
+                if not _is_whole(whole):
+                    raise
+    except BaseException:
         with suppress(OSError):
-            if os.path.samestat(os.fstat(file), path.stat()):  # else it was removed meanwhile
-                return file
-        os.close(file)
+            whole.with_name(f"{whole.name}.lock").unlink()
+        os.close(held)
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _extent(folder: Path) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from botzoo.options.facts import options_of
 from botzoo.results.calibration import write_temperature
 from botzoo.results.card.claim import claim_in_card, claim_in_table
 from botzoo.results.card.usage import HERE, usage_code
+from botzoo.sources.base import SourceOptions
+from botzoo.sources.find import find_images
 from botzoo.training.recording.facts import table_name
 from botzoo.util.files import sha256_of
 from botzoo.util.nested import nested
@@ -67,7 +70,7 @@ def edit(file: Path, before: str, after: str) -> None:
 
 
 TAMPERED = {  # what verify says of it in the line "run"
-    "a figure that is claimed": ("model/README.md", "value: 66.667", "value: 66.668", "differs"),
+    "a figure that is claimed": ("model/README.md", "value: 66.67", "value: 66.68", "differs"),
     "a word of the card": ("model/README.md", "It is for images", "It is the best for images", "unknown"),
     "the recipe": ("model/recipe.yaml", "epochs: 1", "epochs: 2", "differs"),
     "the published history": ("model/metrics.jsonl", '"split": "train"', '"split": "trains"', "differs"),
@@ -367,6 +370,23 @@ def test_the_table_that_a_recipe_names_lies_in_the_folder_of_the_images(tmp_path
     inside = own_table(replace(config, labels="train.csv"))
     assert inside == str((tmp_path / "photos" / "train.csv").resolve())
     assert [own_table(replace(config, labels=word)) for word in ("folders", None)] == ["folders", None]
+
+
+@pytest.mark.parametrize("inside", ["", "photos/"])
+def test_the_table_that_a_recipe_names_may_lie_in_an_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "cache"))
+    rows = [(f"{i}.png", "ab"[i % 2]) for i in range(4)]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(f"{inside}mine.csv", "\n".join(["file,label", *map(",".join, rows)]))
+        for name, _ in rows:
+            archive.writestr(f"{inside}{name}", b"an image")
+    config = FinetuneConfig(dataset=str(tmp_path / "a.zip"), labels="mine.csv")
+    found = find_images(config.dataset, SourceOptions(labels=own_table(config)))
+    assert [found.train.labels[i] for i in range(4)] == [0, 1, 0, 1]
+    with pytest.raises(DataError, match="The recipe names"):
+        own_table(replace(config, labels="../../mine.csv"))
 
 
 def test_a_card_names_a_table_from_the_folder_of_the_images_on(tmp_path: Path) -> None:

@@ -299,6 +299,45 @@ def test_rows_of_json_may_hold_anything_else(tmp_path: Path) -> None:
     assert said(opened(folder)) == ALL
 
 
+def test_class_folders_agree_with_a_table_only_if_the_splits_do_too(tmp_path: Path) -> None:
+    rows = [(f"{kind}/{i}.jpg", kind, "test" if i > 3 else "train") for kind in ("cat", "dog") for i in range(6)]
+    folder = images(tmp_path, *(name for name, _, _ in rows))
+    (folder / "metadata.csv").write_text(csv(*rows, head="file,label,split"))
+    with pytest.raises(DataError, match="has other splits, 'train', 'test'"):
+        opened(folder)
+    assert len(opened(folder, labels=str(folder / "metadata.csv")).splits["test"]) == 4
+    (folder / "metadata.csv").write_text(csv(*(row[:2] for row in rows)))
+    assert len(opened(folder).train) == 12
+
+
+@pytest.mark.parametrize("odd", ["12.jpg", "extra/12.jpg"])
+def test_images_outside_the_folders_of_splits_are_asked_about(tmp_path: Path, odd: str) -> None:
+    names = [f"{'test' if i % 3 else 'train'}/{name}" for i, (name, _) in enumerate(ROWS)]
+    folder = images(tmp_path, *names, odd)
+    (folder / "labels.csv").write_text(csv(*zip([*names, odd], [*"ab"] * 6 + ["a"], strict=True)))
+    with pytest.raises(DataError, match=f"others outside, such as '{odd}'"):
+        opened(folder)
+    if "/" in odd:
+        assert {role: len(split) for role, split in opened(folder, splits={"none": ["extra"]}).splits.items()} == {
+            "train": 4,
+            "test": 8,
+        }
+
+
+@pytest.mark.parametrize("names", ["train.csv val.csv dev.csv", "train/labels.csv val/labels.csv dev/labels.csv"])
+def test_two_tables_of_one_split_are_asked_about(tmp_path: Path, names: str) -> None:
+    folder = images(tmp_path, *NAMES)
+    up = "../" if "/" in names else ""
+    for k, name in enumerate(names.split()):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(csv(*[(f"{up}{NAMES[i]}", "ab"[i % 2]) for i in range(4 * k, 4 * k + 4)]))
+    with pytest.raises(DataError, match="all tables of the validation split"):
+        opened(folder)
+    kept, left = ("val", "dev") if up else ("val.csv", "dev.csv")
+    data = opened(folder, splits={"validation": [kept], "none": [left]})
+    assert [*said(data)] == [f"train: {n}" for n in NAMES[:4]] + [f"validation: {n}" for n in NAMES[4:8]]
+
+
 def in_classes(root: Path, columns: list[str], *cells: Any, name: str = "labels.csv") -> Path:
     """Images in class folders, and a table of them with these columns; each of ``cells`` goes round and round."""
     folder = images(root / "photos", *(f"{label}/{file}" for file, label in ROWS))
@@ -349,3 +388,12 @@ def test_only_tables_with_labels_are_said_to_have_them_and_predict_is_shown(tmp_
     notes = opened(folder).notes
     assert notes[0] == "labels are those in column 'label' of train.csv, one to an image"
     assert notes[-1].endswith(f"says with botzoo predict {folder / 'test'} --model RUN")
+
+
+def test_words_of_one_split_are_said(tmp_path: Path) -> None:
+    folder = images(tmp_path, *NAMES)
+    rows = [(*row, ["Training", "PublicTest", "PrivateTest"][i // 4]) for i, row in enumerate(ROWS)]
+    (folder / "labels.csv").write_text(csv(*rows, head="file,label,Usage"))
+    data = opened(folder)
+    assert (len(data.train), len(data.splits["test"])) == (4, 8)
+    assert "splits are those in column 'Usage'; PrivateTest and PublicTest are test" in data.notes

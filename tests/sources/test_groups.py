@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
@@ -11,7 +12,7 @@ from botzoo.data.splits import in_fold, joined, with_validation
 from botzoo.errors import DataError
 from botzoo.sources.base import ImageData, SourceOptions, Split
 from botzoo.sources.find import find_images
-from botzoo.sources.groups import SERIES, searched
+from botzoo.sources.groups import SERIES, numbered, searched
 from data.pictures import open_images
 
 PATIENTS = 15
@@ -141,3 +142,22 @@ def test_the_page_is_true(tmp_path: Path) -> None:
         Image.new("L", (8, 8)).save(tmp_path / path)
     for group, first in re.findall(r"^\| `'?([^|]*?)'?` \|[^|]*\| `(.*)` \|$", table, re.MULTILINE):
         assert first in of(find_images(str(tmp_path), SourceOptions(group=group)))["train"]
+
+
+def test_a_whole_number_is_one_group_however_it_is_written(tmp_path: Path) -> None:
+    images = [np.zeros((4, 4), np.uint8)] * 4
+    ones = pandas.DataFrame({"image": images, "label": [*"abab"], "patient": [1, 1, 2, 3]})
+    floats = pandas.DataFrame({"image": images[:2], "label": [*"ab"], "patient": [1.0, None]})
+    data = find_images({"train": ones, "val": floats}, SourceOptions(group="patient"))
+    assert of(data) == {"train": {"1", "2", "3"}, "validation": {"1", "image 1 of the validation split"}}
+
+
+def test_what_is_found_empty_is_not_found() -> None:
+    assert searched(r"p(\d*)", ["p1", "p", "x"]) == ["1", None, None]
+
+
+def test_groups_are_numbered_as_by_numpy() -> None:
+    names = np.random.default_rng(0).choice(["b", "a10", "a9", "\u00e9", "Z", ""], 50).astype(object)
+    assert (numbered(names) == np.unique(names.astype(str), return_inverse=True)[1]).all()
+    long = np.array(["x" * 1_000_000] + ["y"] * 20_000, object)  # as fixed-width text they would take 80 GB
+    assert numbered(long).tolist() == [0] + [1] * 20_000

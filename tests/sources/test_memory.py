@@ -200,3 +200,12 @@ def refusal(data: Any) -> str:
 )
 def test_what_cannot_be_data_is_refused_in_one_line(data: Any, message: str) -> None:
     assert re.search(message, refusal(data)), refusal(data)
+
+
+def test_labels_of_another_numbering_are_those_of_the_training_classes() -> None:
+    train = Items(ARRAYS[:3], [0, 1, 2], ["cat", "dog", "owl"])
+    found = find_images({"train": train, "val": Items(ARRAYS[2:], [0, 1], ["cat", "owl"])})
+    assert found.validation is not None
+    assert [found.class_names[k] for k in found.validation.labels] == ["cat", "owl"]
+    with pytest.raises(DataError, match="class 'eel', which the training split has not"):
+        find_images({"train": train, "val": Items(ARRAYS[2:], [0, 1], ["cat", "eel"])})

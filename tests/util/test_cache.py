@@ -1,14 +1,22 @@
 """The files of a cache, against what can happen to them."""
 
 import json
+import multiprocessing
 import os
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from botzoo.util.cache import Store
+from botzoo.errors import ConfigError
+from botzoo.util import cache as cache_module
+from botzoo.util.cache import Store, tree
 
 STORE = Store("things", ".json", "things", "made")
 
@@ -96,3 +104,80 @@ def test_a_link_in_the_cache_is_left_alone_with_what_it_leads_to(
     write("b" * 64, b"[3]")
     assert (target.read_text(), target.stat().st_mtime) == (content, 0)
     assert STORE.path("a" * 64).is_symlink()
+
+
+KEY = "0" * 64
+
+
+def a_tree(folder: Path) -> None:
+    (folder / "file").write_bytes(b"whole")
+
+
+def a_slow_tree(folder: Path) -> None:
+    time.sleep(0.3)
+    a_tree(folder)
+
+
+def hold(pipe: Connection, fill: Callable[[Path], None]) -> None:
+    pipe.send(tree("trees", KEY, fill))
+    pipe.recv()
+
+
+@pytest.fixture
+def others() -> Iterator[Callable[[Callable[[Path], None]], Connection]]:
+    """Start other processes that read a tree until they are told to end."""
+    started: list[tuple[Connection, BaseProcess]] = []
+
+    def start(fill: Callable[[Path], None]) -> Connection:
+        here, there = multiprocessing.Pipe()
+        started.append((here, multiprocessing.get_context("fork").Process(target=hold, args=(there, fill))))
+        started[-1][1].start()
+        return here
+
+    yield start
+    for pipe, process in started:
+        pipe.send("end")
+        process.join(5)
+        process.kill()
+
+
+def test_processes_read_a_tree_together(others: Callable[[Callable[[Path], None]], Connection]) -> None:
+    pipes = [others(a_slow_tree) for _ in range(3)]
+    assert all(pipe.poll(10) for pipe in pipes)
+    found = {pipe.recv() for pipe in pipes}
+    assert len(found) == 1
+    assert (found.pop() / "file").read_bytes() == b"whole"
+
+
+def test_a_tree_that_another_process_has_made_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no locks."""
+    monkeypatch.setattr(cache_module, "lock", lambda file, shared: True)
+
+    def late(folder: Path) -> None:
+        (other := Thread(target=lambda: first.append((tree("trees", KEY, a_tree) / "file").stat().st_ino))).start()
+        other.join()
+        a_tree(folder)
+
+    first: list[int] = []
+    assert (tree("trees", KEY, late) / "file").stat().st_ino == first[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users have no numbers")
+def test_a_tree_of_another_user_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.close(cache_module._IN_USE.pop(tree("trees", KEY, a_tree)))
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(OSError, match="another user's"):
+        tree("trees", KEY, a_tree)
+
+
+def test_a_link_is_no_tree(tmp_path: Path) -> None:
+    (tmp_path / "trees").mkdir()
+    (tmp_path / "trees" / KEY).symlink_to(tmp_path)
+    with pytest.raises(OSError, match="link"):
+        tree("trees", KEY, a_tree)
+
+
+def test_without_a_home_folder_the_cache_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTZOO_CACHE", "~no-such-user/cache")
+    with pytest.raises(ConfigError, match="set BOTZOO_CACHE"):
+        STORE.path("a")

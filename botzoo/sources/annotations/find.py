@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from botzoo.sources.annotations.table import SUFFIXES, holds_no_pictures
 from botzoo.sources.base import SPLIT_NAMES
 from botzoo.sources.folders import files_in, subfolders
-from botzoo.sources.layouts.split_names import Said
+from botzoo.sources.layouts.split_names import Said, asking
 
 USUAL = ("metadata", "labels", "annotations", "_classes")
 """Names of tables of labels, without suffix; those of splits are others."""
@@ -53,7 +54,8 @@ def with_said(tables: Tables, folder: Path, said: Said) -> tuple[Chosen, Said]:
 
     What he calls none is left out; what he says of a split replaces what names tell of it.
     """
-    there = list(dict.fromkeys((*tables.values(), *_tables(folder).values())))
+    twins = (each for role, path in tables.items() if role for each in _of_one_role(path))
+    there = list(dict.fromkeys((*tables.values(), *twins, *_tables(folder).values())))
     found = {
         word: (role, path)
         for role, words in said.items()
@@ -64,7 +66,8 @@ def with_said(tables: Tables, folder: Path, said: Said) -> tuple[Chosen, Said]:
     replaced = {role for role, _ in found.values()} | (
         {None} if any(r == "train" for r, _ in found.values()) else set()
     )
-    left = [(role, path) for role, path in tables.items() if path not in named and role not in replaced]
+    alone = {role: _alone(role, path, named, said) for role, path in tables.items() if role not in replaced}
+    left = [(role, path) for role, path in alone.items() if path]
     mine = [(role, path) for role, path in found.values() if role != "none"]
     order = (None, "train", "validation", "test")
     rest = {role: [word for word in words if word not in found] for role, words in said.items()}
@@ -94,7 +97,7 @@ def _tables(folder: Path) -> dict[str, Path]:
 def beside(path: Path) -> Tables:
     """Return a table that the user named and those of the other splits beside it: test_x.csv goes with train_x.csv."""
     names = sorted(SPLIT_NAMES, key=len, reverse=True)
-    word = re.search(rf"(?i)(?<![a-z])({'|'.join(names)})(?![a-z])", path.stem)
+    word = _split_word(path)
     if word and SPLIT_NAMES[word[1].lower()] == "train":
         known, start, end = _tables_by_name(path.parent), path.name[: word.start()], path.name[word.end() :]
         places = {name: known.get(f"{start}{name}{end}".lower()) for name in names}
@@ -106,6 +109,44 @@ def beside(path: Path) -> Tables:
     found: Tables = {SPLIT_NAMES[name]: other for name, other in places.items() if other and other.is_file()}
     found["train"] = path
     return found if len(found) > 1 else {None: path}
+
+
+def _split_word(path: Path) -> re.Match[str] | None:
+    names = sorted(SPLIT_NAMES, key=len, reverse=True)
+    return re.search(rf"(?i)(?<![a-z])({'|'.join(names)})(?![a-z])", path.stem)
+
+
+def _alone(role: str | None, path: Path, named: Collection[Path], said: Said) -> Path | None:
+    """Return the table of a split, of all of one role those that the user does not name: there may be val.csv and dev.csv.
+
+    Raises:
+        DataError: several are left.
+    """
+    left = [each for each in (_of_one_role(path) if role else [path]) if each not in named]
+    if len(left) > 1:
+        in_folders = left[0].parent != left[1].parent
+        words = [each.parent.name if in_folders else each.name for each in left]
+        likely = {str(role): words[:1], "none": words[1:]}
+        raise asking(
+            str(path.parent.parent if in_folders else path.parent),
+            f"which are all tables of the {role} split",
+            likely,
+            said,
+        )
+    return left[0] if left else None
+
+
+def _of_one_role(path: Path) -> list[Path]:
+    """Return a table and those beside it of the same split: their names, or those of their folders, tell nothing else."""
+    if word := _split_word(path):
+        start, end = path.name[: word.start()], path.name[word.end() :]
+        alike = {
+            f"{start}{each}{end}".lower() for each, role in SPLIT_NAMES.items() if role == SPLIT_NAMES[word[1].lower()]
+        }
+        return [other for name, other in sorted(_tables_by_name(path.parent).items()) if name in alike]
+    role, above = SPLIT_NAMES.get(path.parent.name.lower()), path.parent.parent
+    folders = [each for each in subfolders(above) if SPLIT_NAMES.get(each.lower()) == role] if role else []
+    return [other for each in folders if (other := above / each / path.name).is_file()] or [path]
 
 
 def _tables_by_name(folder: Path) -> dict[str, Path]:

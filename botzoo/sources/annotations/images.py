@@ -18,7 +18,7 @@ from botzoo.sources.annotations.splits import check_said, roles_of, split_column
 from botzoo.sources.annotations.table import NoLabelsError, Table
 from botzoo.sources.base import Columns, Files, ImageData, Labels, SourceOptions, Split
 from botzoo.sources.labels import read_labels
-from botzoo.sources.layouts.split_names import Said
+from botzoo.sources.layouts.split_names import Said, option
 from botzoo.sources.tables import pick_column
 from botzoo.util.text import and_list, listing
 
@@ -78,7 +78,7 @@ class Rows:
             say = f"{missing:,} of {len(roles):,} rows of {table.name} say nothing in {split!r}"
             raise DataError(f"{say}: mend or remove them.")
         if split:
-            self.notes.append(f"splits are those in column {split!r}")
+            self.notes.append(f"splits are those in column {split!r}{_joined(known[split], roles)}")
             values = {str(cell).lower() for cell in known[split]}
             self.words |= {word for word in roles_of(options.splits) if word.lower() in values}
         self.places += places(roles)
@@ -90,6 +90,12 @@ class Rows:
                 self.columns.setdefault(column, [None] * before).extend(cells)
         for cells in self.columns.values():
             cells += [None] * (len(self.paths) - len(cells))
+
+
+def _joined(cells: Sequence[Any], roles: Sequence[str | None]) -> str:
+    """Return which words are one split, where there are several, for a note."""
+    words = {role: sorted({str(cell) for cell, own in zip(cells, roles, strict=True) if own == role}) for role in ROLES}
+    return "".join(f"; {and_list(each)} are {role}" for role, each in words.items() if len({*map(str.lower, each)}) > 1)
 
 
 def annotated(name: str, found: Found, tables: Sequence[Table], options: SourceOptions) -> ImageData[Split]:
@@ -250,6 +256,9 @@ def _by_folder(rows: Rows, found: Found, said: Said) -> None:
     """Take the splits from folders called train, test and the like, where nothing else tells and all files lie in them.
 
     Where the user names folders, files in others are for training unless their folder tells something else.
+
+    Raises:
+        DataError: some files lie in the folder of another split than training, and some in none.
     """
     if any(rows.roles):
         return
@@ -262,7 +271,14 @@ def _by_folder(rows: Rows, found: Found, said: Said) -> None:
         return
     there = [None if place is None else found.role(place) for place in rows.places]
     known = {role for role, place in zip(there, rows.places, strict=True) if place is not None}
-    if "train" in known and None not in known and len(known) > 1:
+    if len(known) > 1 and None in known and known != {None, "train"}:
+        lost = next(found.names[p] for p, own in zip(rows.places, there, strict=True) if p is not None and own is None)
+        lie = f"{rows.name} names images in folders of the splits {listing(sorted(filter(None, known)))}, and others outside"
+        folder = lost.rpartition("/")[0]
+        say = f", or say what is what, such as {option({'none': [folder]})}" if folder else ""
+        cure = f"add a column 'split' with train, validation or test{say}"
+        raise DataError(f"{lie}, such as {lost!r}: {cure}.")
+    if "train" in known and len(known) > 1 and None not in known:
         rows.roles = there
         rows.notes.append("splits are the folders that the files lie in")
 

@@ -285,7 +285,7 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
         return [None if cell is None else str(cell) for cell in cells]
     text = [None if cell is None else str(int(cell) if isinstance(cell, bool) else cell) for cell in cells]
     # 3.0 is what a column of whole numbers becomes where one of them was missing
-    whole = [None if cell is None else _WHOLE.sub(r"\1", cell) for cell in text]
+    whole = [None if cell is None else _without_zeros(cell) for cell in text]
     different = {cell for cell in whole if cell is not None}
     if not _are_classes(different):
         are_whole = all(re.fullmatch(r"[+-]?\d+", cell) for cell in different)
@@ -296,6 +296,11 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
             "--data.label-column."
         )
     return whole
+
+
+def _without_zeros(number: str) -> str:
+    found = _WHOLE.fullmatch(number)
+    return found[1] if found else number
 
 
 def _separator(where: str, cells: Sequence[str], asked: str | None) -> str | None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ PATH_NAMES = frozenset(_FILES.split())
 
 SAMPLE = 2_000
 """Rows that are looked at to find the column of files."""
+
+WEAK_NAMES = frozenset(["id", "name"])
+"""Those of them that numbers and other texts have too."""
 
 DEPTH = 6
 """Folders before a file's name that may be another machine's."""
@@ -48,6 +51,8 @@ class Found:
         self.names = [os.path.relpath(file, root).replace(os.sep, "/") for file in self.files]
         self._roots = {os.path.abspath(root), os.path.realpath(root)}  # noqa: PTH100
         self._at = {name: i for i, name in enumerate(self.names)}
+        self._ends: dict[int, dict[str, list[int]]] = {}
+        self._deepest = max((name.count("/") for name in self.names), default=0)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[int]]:
@@ -59,18 +64,29 @@ class Found:
         other = Found.__new__(Found)
         other.root, other.files, other.names = self.root, self.files, [name.casefold() for name in self.names]
         other._roots, other._at = {root.casefold() for root in self._roots}, {}
+        other._ends, other._deepest = {}, self._deepest
         return other
 
-    @cached_property
-    def _by_name(self) -> dict[str, list[int]]:
-        tails = [name.rpartition("/")[2] for name in self.names]
-        stems = ((stem, i) for i, tail in enumerate(tails) if (stem := _stem(tail)) != tail)
-        return _places([*((tail, i) for i, tail in enumerate(tails)), *stems])
+    def _ending(self, parts: int) -> dict[str, list[int]]:
+        """Return the files by the last ``parts`` of their paths, with and without suffix."""
+        if parts not in self._ends:
+            split = ((i, name.split("/")) for i, name in enumerate(self.names) if name.count("/") >= parts - 1)
+            ends = [(i, "/".join(each[-parts:])) for i, each in split]
+            stems = ((stem, i) for i, end in ends if (stem := _stem(end)) != end)
+            self._ends[parts] = _places([*((end, i) for i, end in ends), *stems])
+        return self._ends[parts]
 
     def role(self, i: int) -> str | None:
         """Return the split whose folder file ``i`` lies in."""
-        parts = (part for part in self.names[i].split("/")[:-1] if is_plain(part))
-        return next((role for part in parts if (role := role_of(part)) != "none"), None)
+        return self._roles[i]
+
+    @cached_property
+    def _roles(self) -> list[str | None]:
+        return [_role_in(name.rpartition("/")[0]) for name in self.names]
+
+    @cached_property
+    def _known_roles(self) -> set[str | None]:
+        return {*self._roles} - {None}
 
     def places(self, cells: Sequence[Any], folder: Path | None, roles: Sequence[str | None]) -> list[int | None]:
         """Return which file each cell names, None where it names none; all cells are read in one way, the one that finds most.
@@ -78,7 +94,8 @@ class Found:
         Args:
             cells: paths from the table's ``folder``, from the data set's or from where the user is, absolute ones in the data
                 set's folder or on another machine, or the ends of paths; with or without suffix, capitals or not.
-            roles: the split of each row, as far as it is known: of several files with one name it takes that in its folder.
+            roles: the split of each row, as far as it is known: of several files with one name it takes that in its folder,
+                and none from another's that the cell does not name itself.
 
         Raises:
             DataError: a cell may be any of several files.
@@ -92,8 +109,12 @@ class Found:
         return [self._one(*each) for each in zip(cells, best, roles, strict=True)]
 
     def _one(self, cell: Any, hits: Sequence[int], role: str | None) -> int | None:
+        told = _role_in(_folder_of(cell)) if hits and self._known_roles else None
+        role = role or told
         if len(hits) > 1 and role and any(map(self.role, hits)):
             hits = [i for i in hits if self.role(i) == role]
+        elif hits and role in self._known_roles and self.role(hits[0]) not in (None, role, told):
+            return None
         if len(hits) > 1:
             may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
@@ -123,9 +144,8 @@ class Found:
     def _by_end(self, cell: str) -> Sequence[int]:
         if hits := self._named(cell):
             return hits
-        hits = self._by_name.get(cell.rpartition("/")[2], ())
-        end = f"/{cell}"
-        return [i for i in hits if any(f"/{name}".endswith(end) for name in (self.names[i], _stem(self.names[i])))]
+        parts = cell.count("/") + 1
+        return self._ending(parts).get(cell, ()) if parts <= self._deepest + 1 else ()
 
     def _by_longest_end(self, cell: str) -> Sequence[int]:
         """Look a path up by as much of its end as there is here, where it is an absolute one of another machine."""
@@ -138,6 +158,17 @@ class Found:
     def _without(self, folders: int) -> Lookup:
         """Look a path up without its first folders, as those of another machine are not here."""
         return lambda cell: () if cell.startswith("/") else self._named("/".join(cell.split("/")[folders:]))
+
+
+@lru_cache(1 << 16)
+def _role_in(folder: str) -> str | None:
+    """Return the split that the first part of a folder's path tells that tells one."""
+    parts = (part for part in folder.split("/") if is_plain(part))
+    return next((role for part in parts if (role := role_of(part)) != "none"), None)
+
+
+def _folder_of(cell: Any) -> str:
+    return str(as_path(cell)).replace("\\", "/").rpartition("/")[0]
 
 
 def _stem(name: str) -> str:
@@ -161,29 +192,50 @@ def plain_name(column: str) -> str:
 
 
 def file_columns(found: Found, columns: dict[str, list[Any]], folder: Path | None) -> list[str]:
-    """Return the columns that name the most different files, by a sample of their rows or, where that names none, by all.
+    """Return the columns that name files, by a sample of their rows or, where that names none, by all.
 
-    Of several those with suffixes are files and the others ids or numbers of rows; and of those that name the same files row
-    by row one is enough.
+    Those come first whose cells have the suffix of an image, then those of a usual name, then all others that have a name, as
+    numbers of rows may name files too. Of several in one class it is that which names the most different files. Of those
+    without suffix or usual name each is a choice that names half as many; of those that name the same files row by row one
+    is enough.
     """
     rows = len(next(iter(columns.values())))
     for step in dict.fromkeys((max(1, rows // SAMPLE), 1)):
-        seen: dict[str, list[int | None]] = {}
-        most, different = 0, {column: len(set(map(str, cells[::step]))) for column, cells in columns.items()}
-        for column in sorted(columns, key=different.__getitem__, reverse=True):
-            if different[column] >= most:  # others cannot name as many
-                seen[column] = _sampled(found, columns[column][::step], folder)
-                most = max(most, len({*seen[column]} - {None}))
-        if most:
-            best = [column for column in columns if len({*seen.get(column, ())} - {None}) == most]
-            best = [column for column in best if _has_suffixes(columns[column])] or best
-            return list({tuple(seen[column]): column for column in reversed(best)}.values())[::-1]
+        sampled = {column: cells[::step] for column, cells in columns.items()}
+        for kind in range(4):
+            own = {column: cells for column, cells in sampled.items() if _kind(column, cells) == kind}
+            if best := _naming_most(found, own, folder, share=1 if kind < 2 else 0.5):
+                return best
     return []
 
 
+def _kind(column: str, cells: list[Any]) -> int:
+    """Return how likely a column is that of the files, 0 for the likeliest."""
+    if any(isinstance(cell, str) and cell.lower().endswith(IMAGE_SUFFIXES) for cell in cells):
+        return 0
+    if plain_name(column) in PATH_NAMES - WEAK_NAMES:
+        return 1
+    return 3 if re.fullmatch(r"column \d+|Unnamed: \d+", column) else 2
+
+
+def _naming_most(found: Found, columns: dict[str, list[Any]], folder: Path | None, share: float) -> list[str]:
+    """Return the columns that name at least ``share`` of as many different files as the one that names most."""
+    different = {column: len(set(map(str, cells))) for column, cells in columns.items()}
+    seen: dict[str, list[int | None]] = {}
+    most = 0
+    for column in sorted(columns, key=different.__getitem__, reverse=True):
+        if different[column] >= share * most:  # others cannot name as many
+            seen[column] = _sampled(found, columns[column], folder)
+            most = max(most, len({*seen[column]} - {None}))
+    best = [column for column in columns if most and len({*seen.get(column, ())} - {None}) >= share * most]
+    return list({tuple(seen[column]): column for column in reversed(best)}.values())[::-1]
+
+
 def _sampled(found: Found, cells: list[Any], folder: Path | None) -> list[int | None]:
+    different = {str(cell): cell for cell in cells}
     try:
-        return found.places(cells, folder, [None] * len(cells))
+        places = dict(zip(different, found.places([*different.values()], folder, [None] * len(different)), strict=True))
+        return [places[str(cell)] for cell in cells]
     except DataError:  # in doubt which files they are, and so files: as many as there are different cells
         known: dict[str, int] = {}
         return [known.setdefault(str(cell), len(known)) for cell in cells]

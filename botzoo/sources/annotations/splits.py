@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.sources.annotations.paths import plain_name
-from botzoo.sources.base import SPLIT_NAMES
-from botzoo.sources.layouts.split_names import Said, grouped, guess, option, with_said
+from botzoo.sources.layouts.split_names import Said, grouped, guess, is_plain, option, role_of, with_said
 from botzoo.util.text import listing
 
 NOTHING_SAID: Said = {}
@@ -16,7 +16,10 @@ NOTHING_SAID: Said = {}
 BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 """What a cell says that is yes or no, as text in lower case."""
 
-_USUAL = frozenset(["split", "splits", "set", "subset", "partition", "phase", "fold"])
+_USUAL = frozenset(["split", "splits", "set", "subset", "usage", "partition", "phase", "fold"])
+
+MOST_WORDS = 100
+"""Different cells of a column of splits."""
 
 _FLAGS = {**dict.fromkeys(("isvalid", "isval", "isvalidation"), "validation"), "istest": "test"}
 """Names of columns, as ``plain_name`` has them, that say of each row whether it is of a split; the others are for training."""
@@ -43,44 +46,55 @@ def split_column(
     Raises:
         DataError: a column is called split, or has a word of the user's, and holds something else too.
     """
-    words = roles_of(said)
-    known = {**SPLIT_NAMES, **{word.lower(): role for word, role in words.items()}}
+    words = {word.lower(): role for word, role in roles_of(said).items()}
     values = {
-        column: {str(cell).lower() for cell in cells if cell is not None}
+        column: {str(cell) for cell in cells if cell is not None}
         for column, cells in columns.items()
         if column != label
     }
+    known = {column: _known(column, seen, words) for column, seen in values.items()}
     for column, seen in values.items():
-        flag = _FLAGS.get(plain_name(column))
-        if flag and seen and seen <= BITS.keys() and not seen <= known.keys():
-            roles = {value: flag if bit else "train" for value, bit in BITS.items()} | {
-                w: known[w] for w in words if w in seen
-            }
+        flag, lower = _FLAGS.get(plain_name(column)), {value.lower() for value in seen}
+        if flag and lower and lower <= BITS.keys() and not lower <= words.keys():
+            roles = {value: flag if BITS[value.lower()] else "train" for value in seen} | known[column]
             return column, _told(columns[column], roles)
-        if seen and seen <= known.keys():
-            return column, _told(columns[column], known)
-        if plain_name(column) in _TRAIN_FLAGS and len(seen) == 2 and seen <= BITS.keys():
-            no, yes = sorted(
-                {str(cell) for cell in columns[column] if cell is not None}, key=lambda c: BITS[c.lower()]
-            )[:2]
+        if seen and seen == known[column].keys():
+            return column, _told(columns[column], known[column])
+        if plain_name(column) in _TRAIN_FLAGS and len(lower) == 2 and lower <= BITS.keys():
+            no, yes = sorted(seen, key=lambda value: BITS[value.lower()])[:2]
             say = option({"train": [yes], "test": [no]})
             raise DataError(
                 f"Column {column!r} of {name} says which rows are for training: say what the others are, such as {say}."
             )
     for column, seen in values.items():
-        doubtful = plain_name(column) in _USUAL and seen & known.keys()
-        if doubtful or seen & {word.lower() for word in words}:
-            odd = sorted({str(cell) for cell in columns[column] if str(cell).lower() in seen - known.keys()})
+        roles = known[column]
+        parts = "train" in roles.values() and len({*roles.values()}) > 1
+        if parts or (plain_name(column) in _USUAL and roles) or {value.lower() for value in seen} & words.keys():
+            odd = sorted(seen - roles.keys())
             say = option(with_said(said, grouped({value: guess(value) for value in odd[:5]})))
             has = f"Column {column!r} of {name} has {listing(odd, 3)}, which is no split"
+            labels = f", or --data.label-column {shlex.quote(column)} if it has the labels"
             raise DataError(
-                f"{has}: say train, validation or test there, or what is what, such as {say}; none leaves one out."
+                f"{has}: say train, validation or test there, or what is what, such as {say}; none leaves one out{labels}."
             )
     return None
 
 
+def _known(column: str, seen: set[str], words: Mapping[str, str]) -> dict[str, str]:
+    """Return which splits the values of a column are: as the user says, or as they are called.
+
+    In a column of a usual name a value may say more, as PublicTest does, and in others it says nothing else.
+    """
+    roles = {value: words[value.lower()] for value in seen if value.lower() in words}
+    usual = plain_name(column) in _USUAL
+    if usual or len(seen) <= MOST_WORDS:
+        told = {value: role_of(value) for value in seen - roles.keys() if usual or is_plain(value)}
+        roles |= {value: role for value, role in told.items() if role and role != "none"}
+    return roles
+
+
 def _told(cells: list[Any], roles: Mapping[str, str]) -> list[str | None]:
-    return [None if cell is None else roles[str(cell).lower()] for cell in cells]
+    return [None if cell is None else roles[str(cell)] for cell in cells]
 
 
 def check_said(name: str, said: Said, used: set[str], images: list[str]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -87,11 +88,13 @@ def read_table(path: Path, role: str | None = None) -> Table:
 
 def read_frame(name: str, frame: Any, role: str | None = None) -> Table:
     """Return a DataFrame of pandas or polars, or an Arrow table, as a table; raise DataError where it is none of them."""
-    if getattr(getattr(frame, "index", None), "name", None):  # of pandas: named, it is a column as any other
-        frame = frame.reset_index()
+    levels = getattr(getattr(frame, "index", None), "names", ())
+    if named_levels := [level for level in levels if level is not None and level not in frame.columns]:
+        frame = frame.reset_index(named_levels)  # of pandas: an index with a name is a column as any other
     names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)
     if names is None or not hasattr(frame, "__getitem__"):
         raise DataError(f"The labels of {name} are of type {type(frame).__name__}: give a file or a DataFrame.")
+    _check_once(f"The labels of {name}", list(map(str, names)))
     cells = {
         str(column): values.to_list() if hasattr(values := frame[column], "to_list") else values for column in names
     }
@@ -193,9 +196,13 @@ def _names(path: Path, row: Sequence[str]) -> list[str]:
     if len(names) > MAX_COLUMNS or max(map(len, names), default=0) > MAX_NAME:
         most = f"{MAX_COLUMNS:,} with names of {MAX_NAME:,} letters are the most that are read"
         raise DataError(f"The first line of {path} names {len(names):,} columns: {most}.")
-    if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
-        raise DataError(f"{path} has several columns with the name {listing(twice)}: give each its own.")
+    _check_once(str(path), names)
     return names
+
+
+def _check_once(where: str, names: Sequence[str]) -> None:
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise DataError(f"{where} has several columns with the name {listing(twice)}: give each its own.")
 
 
 def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
@@ -214,8 +221,9 @@ def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
             raise DataError(
                 f'Line {number} of {path} is not {{"name": value, ...}}: give one such line for each image.'
             )
-        for name in row.keys() - columns.keys():
-            columns[name] = [None] * count
+        for name in row:
+            if name not in columns:
+                columns[name] = [None] * count
         if len(columns) > MAX_COLUMNS or len(columns) * count > 20 * MAX_ROWS:
             raise DataError(f"The lines of {path} have {len(columns):,} different names: too many to be columns.")
         for name, cells in columns.items():
@@ -232,14 +240,21 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
     with named(path), open_file(path) as file:
         try:
             facts = ParquetFile(file)
+            schema = facts.schema_arrow  # made anew each time that it is asked for
+            _check_once(str(path), schema.names)
+            if (count := len(schema.names)) > MAX_COLUMNS:
+                raise DataError(f"{path} has {count:,} columns: {MAX_COLUMNS:,} are the most that are read.")
             kept, rows = plain_columns(facts), facts.metadata.num_rows
-            size = sum(_bytes_of(facts, name) for name in kept)
+            sizes = _bytes_by_column(facts)
+            size = sum(sizes[name] for name in kept)
             if size > MAX_PARQUET or rows > MAX_ROWS:
                 most = f"{MAX_ROWS:,} and {MAX_PARQUET:,} are the most that is read"
                 raise DataError(f"{path} has {rows:,} rows and {size:,} bytes: {most}.")
-            texts = [name for name in kept if _is_text(facts.schema_arrow.field(name).type)]
+            kinds = dict(zip(schema.names, schema.types, strict=True))
+            texts = [name for name in kept if _is_text(kinds[name])]
             read = ParquetFile(file, read_dictionary=texts).read(kept)  # a text of a million rows is held once
-            return {name: [tidy(cell) for cell in _cells(read.column(name))] for name in kept}
+            columns = dict(zip(read.column_names, read.columns, strict=True))
+            return {name: [tidy(cell) for cell in _cells(columns[name])] for name in kept}
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
@@ -255,11 +270,11 @@ def plain_columns(file: Any) -> list[str]:
     from pyarrow import types
 
     binary = (types.is_binary, types.is_large_binary, types.is_binary_view)
-    few, schema = SHORT * max(1, file.metadata.num_rows), file.schema_arrow
+    few, schema, sizes = SHORT * max(1, file.metadata.num_rows), file.schema_arrow, _bytes_by_column(file)
     return [
         name
         for name, kind in zip(schema.names, schema.types, strict=True)
-        if _is_plain(kind) or (any(is_kind(kind) for is_kind in binary) and _bytes_of(file, name) <= few)
+        if _is_plain(kind) or (any(is_kind(kind) for is_kind in binary) and sizes[name] <= few)
     ]
 
 
@@ -276,10 +291,16 @@ def holds_no_pictures(path: Path) -> bool:
         return False
 
 
-def _bytes_of(file: Any, column: str) -> int:
-    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
-    chunks = (group.column(j) for group in groups for j in range(group.num_columns))
-    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+def _bytes_by_column(file: Any) -> Counter[str]:
+    """Return how many bytes each column takes; those of a structure are named column.part."""
+    sizes: Counter[str] = Counter()
+    names = set(file.schema_arrow.names)
+    for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+        for chunk in map(group.column, range(group.num_columns)):
+            parts = chunk.path_in_schema.split(".")
+            ends = (".".join(parts[:k]) for k in range(len(parts), 0, -1))  # a name may have dots itself
+            sizes[next((end for end in ends if end in names), "")] += chunk.total_uncompressed_size
+    return sizes
 
 
 def _cells(column: Any) -> Iterator[Any]:

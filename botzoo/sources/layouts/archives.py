@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import lzma
 import os
-import re
 import stat
 import tarfile
 import zipfile
@@ -21,14 +20,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, BinaryIO, cast
 
 from botzoo.errors import DataError, printable
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.files import open_file
 from botzoo.sources.folders import IMAGE_SUFFIXES, begins_as_image, files_in, is_image, is_junk, subfolders
-from botzoo.util.cache import cache_folder, cache_limit, tree
+from botzoo.util.cache import cache_folder, cache_limit, tree, user
 from botzoo.util.text import brief, listing
 
 
@@ -51,6 +50,9 @@ _STARTS = {b"PK\3\4": None, b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ
 SUFFIXES = tuple(PACKED)
 
 MOST_FILES = 5_000_000
+MOST_PARTS = 32
+"""Folders that a file may lie in, each in the next, and its name."""
+
 MOST_GROWTH = 200
 """Times its own size; pictures of one colour come to a hundred."""
 
@@ -147,6 +149,12 @@ def _folder_in(path: Path) -> Path | None:
     return None if path.exists() else next((above for above in path.parents if is_archive(above)), None)
 
 
+def folder_of(path: Path) -> Path:
+    """Return the folder that is read where a data set is an archive, or a folder in one; else ``path``."""
+    archive = _archive(path)
+    return _around_tables(unpacked(archive)) if archive and not _is_shard(archive) else place_of(path)
+
+
 def place_of(path: Path) -> Path:
     """Return where a file or folder is that is named as if its archive were a folder: photos.zip/test; else ``path``."""
     if not path.exists() or is_archive(path):
@@ -192,7 +200,7 @@ def _unpacked(archive: Path, state: object) -> Path:
     try:
         with open_file(archive) as file:
             digest = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-        key = hashlib.sha256(f"{digest} {archive.name}".encode()).hexdigest()
+        key = hashlib.sha256(f"{digest} {archive.name} {user()}".encode()).hexdigest()
         return tree("unpacked", key, partial(_unpack, archive)) / archive.name
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -232,13 +240,15 @@ class _Writer:
 
     def __init__(self, archive: Path) -> None:
         self.archive, self.files, self.bytes = archive, 0, 0
+        self.folders: set[Path] = set()
         self.most = int(min(cache_limit(), _may_grow_to(archive)))
 
     def write(self, name: str, opened: IO[bytes], path: Path) -> bytes:
         """Write a member; return its first bytes."""
         self.files += 1
-        if self.files > MOST_FILES:
-            raise DataError(f"{self.archive} holds more than {MOST_FILES:,} files: {_CURE}.")
+        self.folders.update(path.parents if path.parent not in self.folders else ())
+        if self.files + len(self.folders) > MOST_FILES:
+            raise DataError(f"{self.archive} holds more than {MOST_FILES:,} files and folders: {_CURE}.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with opened, path.open("xb") as file:
@@ -269,9 +279,14 @@ def too_large(archive: Path) -> DataError:
 
 def _place(archive: Path, name: str) -> PurePosixPath | None:
     """Return where a member lies in its archive, None where it is no part of the data; raise where it lies outside."""
-    place = PurePosixPath(name)
-    if place.is_absolute() or ".." in place.parts or re.match("[A-Za-z]:", name) or "\0" in name:
+    place, on_windows = PurePosixPath(name), PureWindowsPath(name)
+    outside = place.is_absolute() or on_windows.anchor or ".." in (*place.parts, *on_windows.parts)
+    if outside or "\0" in name or (os.name == "nt" and ":" in name):  # which is a drive, or a stream of a file
         raise DataError(f"{archive} names {printable(name)!r}, which does not lie in it: nothing of it is used.")
+    if len(on_windows.parts) > MOST_PARTS:
+        raise DataError(
+            f"{archive} names {printable(name, 60)!r}, and {MOST_PARTS} folders in each other are the most: {_CURE}."
+        )
     return None if not place.parts or any(map(is_junk, place.parts)) else place
 
 

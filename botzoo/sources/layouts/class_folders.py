@@ -183,18 +183,20 @@ def split_roots(name: str, path: Path, said: Said, groups: bool = False) -> tupl
     return roots | found, [*notes, *more]
 
 
-def around(path: Path, *, within: bool = False) -> Path:
+def around(path: Path, *, within: bool = False, deepest: int = 32) -> Path:
     """Return the folder that the splits or classes lie in: further down where a folder holds a folder and nothing else.
 
-    One that is named as a split ends it, unless it is looked for ``within`` a split.
+    One that is named as a split ends it, unless it is looked for ``within`` a split, and so does the one ``deepest`` further.
     """
+    if not deepest:
+        return path
     inner = subfolders(path)
     if len(inner) != 1 or has_images(path, deep=False) or (role_of(inner[0]) and not within):
         return path
     deeper = path / inner[0]
     if has_images(deeper, deep=False):
         return path
-    further, found = subfolders(deeper), around(deeper, within=within)
+    further, found = subfolders(deeper), around(deeper, within=within, deepest=deepest - 1)
     splits = [each for each in further if role_of(each)]
     goes_on = found != deeper or len(further) > 1 or inner[0] == path.name or (splits and not within)
     return found if goes_on and further else path
@@ -214,6 +216,12 @@ def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
             there = subfolders(top)
             has = f"{name} has no folder {word!r}, which --data.splits names: it has {listing(there)}"
             raise DataError(f"{has}.{did_you_mean(word, there)}")
+    for word in words:
+        if inner := next((each for each in words if each != word and PurePath(each).is_relative_to(word)), None):
+            lies = (
+                f"--data.splits of {name} names {inner!r}, which lies in {word!r}, so that its images would be in both"
+            )
+            raise DataError(f"{lies}: give folders that lie beside each other.")
 
 
 def _training(data: _Asked, free: Mapping[str, _Place], roots: Mapping[str, Sequence[Root]]) -> str | None:
@@ -284,6 +292,7 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
     if len(plain) > 1 and (len(plain) == len(free) or ("train" in roles and len(roles) > 1)):
         needed = f"{data.name} has the folders {listing(list(plain))}, and needs {data.top / 'train'} with class folders in it"
         raise DataError(f"{needed}: {_LAYOUT} {data.top.name}/train/cat/1.jpg; {data.all_classes()}.")
+    _refuse_inner_splits(data, free)
     if not data.groups:
         _refuse_versions(data, free)
     notes = []
@@ -300,6 +309,20 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
     ]
     notes += [f"class folders hold folders, such as {deep[0]!r}: their images are of the class"] if deep else []
     return {"train": [Root(data.top, sorted(free))]}, notes
+
+
+def _refuse_inner_splits(data: _Asked, free: Mapping[str, _Place]) -> None:
+    """Raise where classes hold the same splits, whatever else they hold and whatever groups are."""
+    counts = Counter(inner for place in free.values() for inner in place.folders)
+    repeated = {inner for inner, count in counts.items() if count > 1}
+    alike = [each for each, place in free.items() if len(place.folders & repeated) > 1]
+    same = sorted({inner for each in alike for inner in free[each].folders & repeated})
+    if len(alike) > 1 and all(map(role_of, same)) and len({*map(role_of, same)}) > 1:
+        has = (
+            f"{data.name} has the folders {listing(alike)}, which all hold {listing(same)}, as splits inside of classes"
+        )
+        above = f"{data.top.name}/{same[0]}/{alike[0]}/1.jpg"
+        raise DataError(f"{has}: {_LAYOUT} {above}; {data.all_classes()}, and joins the splits.")
 
 
 def _refuse_wrapped(data: _Asked, free: Mapping[str, _Place]) -> None:

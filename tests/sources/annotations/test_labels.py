@@ -154,6 +154,23 @@ def test_a_column_of_splits_is_found_by_what_it_says() -> None:
         split_column("t.csv", {"split": ["train", "later"]}, None)
 
 
+@pytest.mark.parametrize("cell", ["1.02", "1.002", "10.0500"])
+def test_a_fraction_is_no_whole_number(cell: str) -> None:
+    assert "fractions" in refusal("label", label=[cell, "12"] * 3)
+
+
+@pytest.mark.parametrize("column", ["Usage", "set", "sub_set", "Partition", "phase", "dataset"])
+def test_an_unknown_word_beside_splits_is_asked_about(column: str) -> None:
+    with pytest.raises(DataError, match=r"has 'extra', which is no split.*--data\.label-column"):
+        split_column("t.csv", {column: ["train", "test", "extra"]}, None)
+
+
+def test_words_that_hold_the_name_of_a_split_are_understood() -> None:
+    words = ["Training", "PublicTest", "PrivateTest"]
+    assert split_column("t.csv", {"Usage": words}, None) == ("Usage", ["train", "test", "test"])
+    assert split_column("t.csv", {"what": ["training shoes", "test tube"]}, None) is None
+
+
 def test_columns_of_0_and_1_with_other_marks_or_gaps_are_never_left_out_in_silence() -> None:
     bits = ["0", "1", "0", "1", "0", "1"]
     for cells in (["-1.0", *bits[1:]], ["-1", *bits[1:]]):

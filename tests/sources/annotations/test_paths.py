@@ -84,3 +84,50 @@ def test_the_column_of_files_is_found_by_what_it_names(tmp_path: Path) -> None:
     columns["mask"] = images.names[::-1]
     assert file_columns(images, columns, tmp_path) == ["where", "mask"]
     assert file_columns(images, {"label": ["a", "b"]}, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("index", "files"),
+    [("column 1", "file"), ("id", "file"), ("row", "file"), ("column 1", "photo"), ("row", "filename")],
+)
+def test_numbers_of_rows_are_not_the_files_where_one_file_is_missing(tmp_path: Path, index: str, files: str) -> None:
+    images = found(tmp_path, [f"{i}.jpg" for i in range(19) if i != 14])
+    end = "" if files in ("photo", "filename") else ".jpg"
+    columns = {index: list(range(20)), files: [f"{7 * i % 20}{end}" for i in range(20)]}
+    assert file_columns(images, {c: cells[:10] for c, cells in columns.items()} | {"label": [*"ab"] * 5}, tmp_path) == [
+        files
+    ]
+
+
+def test_of_two_columns_without_suffix_and_usual_name_both_are_a_choice(tmp_path: Path) -> None:
+    images = found(tmp_path, [f"{i}.jpg" for i in range(19) if i != 14])
+    columns = {"row": [*range(20)], "photo": [str(7 * i % 20) for i in range(20)]}
+    assert file_columns(images, {c: cells[:10] for c, cells in columns.items()}, tmp_path) == ["row", "photo"]
+
+
+@pytest.mark.parametrize("role", ["test", None])
+@pytest.mark.parametrize("cell", ["2.jpg", "test/2.jpg", "/home/me/test/2.jpg"])
+def test_an_image_of_another_split_is_not_taken_for_one_that_is_missing(
+    tmp_path: Path, role: str | None, cell: str
+) -> None:
+    images = found(tmp_path, ["train/1.jpg", "train/2.jpg", "test/1.jpg"])
+    assert images.places([cell], tmp_path, [role or (None if "/" in cell else "test")]) == [None]
+
+
+def test_a_row_may_name_an_image_in_the_folder_of_another_split(tmp_path: Path) -> None:
+    images = found(tmp_path, ["train/1.jpg", "test/2.jpg"])
+    assert images.places(["train/1.jpg"], tmp_path, ["test"]) == [1]
+    assert images.places(["1.jpg"], tmp_path, ["validation"]) == [1]  # which has no folder
+
+
+def test_ends_of_paths_are_found_as_by_a_look_at_each_file(tmp_path: Path) -> None:
+    images = found(
+        tmp_path, [f"{a}/{b}/{i}.{end}" for a in "xy" for b in "pq" for i, end in enumerate(("jpg", "b.png"))]
+    )
+    cells = {
+        name[k:].removesuffix(end) for name in images.names for k in range(len(name)) for end in ("", ".jpg", ".png")
+    }
+    for cell in cells - {""}:
+        ends = [{f"/{name}", f"/{name.rpartition('.')[0]}"} for name in images.names]
+        expected = [i for i, each in enumerate(ends) if any(end.endswith(f"/{cell}") for end in each)]
+        assert sorted(images._by_end(cell)) == expected

@@ -1,14 +1,16 @@
 """Tables of each form against pandas, and what is no table."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pandas
 import pyarrow as pa
-import pyarrow.parquet
+import pyarrow.parquet as pq
 import pytest
 
 from botzoo.errors import DataError
+from botzoo.sources.annotations import table as module
 from botzoo.sources.annotations.table import Table, read_frame, read_table, tidy
 
 FRAME = pandas.DataFrame(
@@ -64,14 +66,14 @@ def test_text_of_every_type_is_text(tmp_path: Path, kind: str) -> None:
         "large_binary": plain.cast(pa.large_binary()),
         "dictionary": plain.dictionary_encode(),
     }[kind]
-    pyarrow.parquet.write_table(pa.table({"x": cells}), tmp_path / "t.parquet")
+    pq.write_table(pa.table({"x": cells}), tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.parquet").columns["x"] == texts
 
 
 def test_pictures_in_a_parquet_file_are_no_columns_of_a_table(tmp_path: Path) -> None:
     pictures = [{"bytes": bytes(500), "path": None}] * 3
     columns = {"image": pictures, "raw": [bytes([k]) * 500 for k in range(3)], "label": ["a", "b", "a"]}
-    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "t.parquet", compression="none")
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet", compression="none")
     assert list(read_table(tmp_path / "t.parquet").columns) == ["label"]
 
 
@@ -133,7 +135,7 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_that_a_parquet_file_only_claims_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pyarrow.parquet.write_table(pa.table({"x": ["a"] * 100}), tmp_path / "t.parquet")
+    pq.write_table(pa.table({"x": ["a"] * 100}), tmp_path / "t.parquet")
     monkeypatch.setattr("botzoo.sources.annotations.table.MAX_ROWS", 99)
     with pytest.raises(DataError, match="100 rows"):
         read_table(tmp_path / "t.parquet")
@@ -143,3 +145,33 @@ def test_a_table_without_columns_has_no_rows() -> None:
     with pytest.raises(DataError, match="is empty"):
         read_frame("it", pandas.DataFrame({"a": []}))
     assert len(Table("it", {"a": [1, 2]})) == 2
+
+
+def test_columns_of_json_lines_have_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"c{7 * i % 40}" for i in range(40)]  # a set of so many has another order with almost every seed
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({name: 1, "first": 2}) for name in names))
+    assert [*read_table(tmp_path / "t.jsonl").columns] == [names[0], "first", *names[1:]]
+    (tmp_path / "t.jsonl").write_text(json.dumps(dict.fromkeys(names, 1)))
+    assert [*read_table(tmp_path / "t.jsonl").columns] == names
+
+
+def test_an_index_that_is_a_column_too_is_one() -> None:
+    frame = pandas.DataFrame({"file": ["1.jpg", "2.jpg"], "label": ["a", "b"], "n": [1, 2]})
+    for indexed in (frame.set_index("file", drop=False), frame.set_index("file"), frame.set_index(["file", "n"])):
+        assert read_frame("x", indexed).columns["file"] == ["1.jpg", "2.jpg"]
+
+
+def test_repeated_names_of_columns_are_refused(tmp_path: Path) -> None:
+    frame = pandas.DataFrame([["1.jpg", "a", "b"]], columns=["file", "label", "label"])
+    with pytest.raises(DataError, match="several columns with the name 'label'"):
+        read_frame("x", frame)
+    pq.write_table(pa.table([["1.jpg"], ["a"], ["b"]], names=["file", "label", "label"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="several columns with the name 'label'"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_a_parquet_table_has_a_most_of_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_COLUMNS", 2)
+    pq.write_table(pa.table({"a.b": ["1"], "a": [[1]], "c": [0]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="3 columns"):
+        read_table(tmp_path / "t.parquet")

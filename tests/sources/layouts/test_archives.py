@@ -162,8 +162,9 @@ LINK.create_system, LINK.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
 BAD = {
     "holds no files": [[], [(".hidden", PNG)], [("__MACOSX/._1.png", PNG)]],
     "which does not lie in it": [
-        [(name, PNG)] for name in ("../1.png", "/1.png", "cat/../../1.png", "C:\\1.png", "C:/1")
+        [(name, PNG)] for name in ("../1.png", "/1.png", "cat/../../1.png", "C:\\1.png", "C:/1", "a/b\\..\\1.png")
     ],
+    "32 folders in each other are the most": [[(f"{'a/' * 32}1.png", PNG)], [(f"b/{'a' + chr(92)}" * 40, PNG)]],
     "is a link or no plain file": [[(LINK, b"/etc/passwd")]],
     "holds 'cat/1.png' twice": [[("cat", PNG), ("cat/1.png", PNG)]],
     "holds the archive 'b.tar.gz', which is not unpacked": [
@@ -184,6 +185,12 @@ def test_a_bad_archive_is_refused_in_one_line(
     assert message in said
     assert f"{tmp_path}/bad.zip" in said
     assert "unpacked/" not in said
+
+
+def test_folders_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_FILES", 40)
+    members = [(f"cat/{i}/{'a/' * 25}1.png", PNG) for i in range(2)]
+    assert "holds more than 40 files and folders" in refusal(zipped(tmp_path / "bad.zip", *members))
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

@@ -9,6 +9,7 @@ import pytest
 
 from botzoo.errors import DataError
 from botzoo.options.accepted import splits_of
+from botzoo.sources import folders
 from botzoo.sources.base import SourceOptions
 from botzoo.sources.find import find_images
 from sources.made import write
@@ -116,6 +117,33 @@ def test_what_a_file_is_its_content_says_where_its_name_does_not(name: str, tmp_
         f"not used: 1 file(s) in {tmp_path} that are no images, such as {tmp_path / 'cat' / 'text'}",
         f"1 file(s) in {tmp_path} are images by their content, not by their names, such as {tmp_path / 'cat' / name}",
     )
+
+
+@pytest.mark.parametrize("group", [None, "1", "([0-9])"])
+@pytest.mark.parametrize("loose", [False, True])
+def test_splits_inside_of_classes_are_refused_whatever_else_is_there(
+    group: str | None, loose: bool, tmp_path: Path
+) -> None:
+    write(tmp_path, "cat/train cat/test dog/train dog/test")
+    if loose:
+        for name in ("cat", "dog"):
+            shutil.copy(tmp_path / "cat" / "train" / "0.png", tmp_path / name / "cover.png")
+    with pytest.raises(DataError, match="as splits inside of classes"):
+        find_images(str(tmp_path), SourceOptions(group=group))
+
+
+def test_a_folder_inside_of_another_split_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "a/cat a/dog a/test/cat a/test/dog")
+    with pytest.raises(DataError, match="'a/test', which lies in 'a'"):
+        find_images(str(tmp_path), SourceOptions(splits={"train": ["a"], "test": ["a/test"]}))
+
+
+def test_folders_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, f"cat/{'b/' * 40}c dog")
+    assert find_images(str(tmp_path), SourceOptions()).class_names == ("cat", "dog")
+    monkeypatch.setattr(folders, "MOST_DEEP", 35)
+    with pytest.raises(DataError, match="lies in more than 35 folders"):
+        find_images(str(tmp_path), SourceOptions())
 
 
 def test_a_column_is_of_a_table_and_never_passed_over(tmp_path: Path) -> None:
