@@ -70,7 +70,7 @@ def edit(file: Path, before: str, after: str) -> None:
 
 
 TAMPERED = {  # what verify says of it in the line "run"
-    "a figure that is claimed": ("model/README.md", "value: 66.67", "value: 66.68", "differs"),
+    "a figure that is claimed": ("model/README.md", "value: 66.667", "value: 66.668", "differs"),
     "a word of the card": ("model/README.md", "It is for images", "It is the best for images", "unknown"),
     "the recipe": ("model/recipe.yaml", "epochs: 1", "epochs: 2", "differs"),
     "the published history": ("model/metrics.jsonl", '"split": "train"', '"split": "trains"', "differs"),
