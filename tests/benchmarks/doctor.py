@@ -61,7 +61,7 @@ def _write(split: Split, i: int, beside: Path) -> Path:
     if isinstance(encoded, bytes):
         beside.write_bytes(encoded)  # a file without a suffix is read by what is in it
     else:
-        decode(encoded).save(beside, "PNG")
+        decode(encoded).convert("RGB").save(beside, "PNG")
     return beside
 
 
@@ -91,7 +91,7 @@ def duplicate(files: Iterable[Path], rng: random.Random) -> tuple[Pairs, Pairs]:
 
 
 def _encode_anew(file: Path, other: Path, *, as_jpeg: bool) -> None:
-    image = decode(file)
+    image = decode(file).convert("RGB")
     if as_jpeg:
         image.save(other, "JPEG", quality=80)
     else:

@@ -50,7 +50,8 @@ def half(photograph: Image.Image, rng: random.Random) -> Image.Image:
 def write(name: str, options: argparse.Namespace, seed: int) -> Path:
     """Write one data set with its splits; validation links to test, for the probe."""
     rng, source = random.Random(seed), options.flowers if name == "ends" else options.weather
-    folder, weather = options.output / "data" / f"{name}-{seed}", sorted(options.weather.glob("*/*.jpg"))
+    folder: Path = options.output / "data" / f"{name}-{seed}"
+    weather = sorted(options.weather.glob("*/*.jpg"))
     shutil.rmtree(folder, ignore_errors=True)
     for of_class in sorted(path for path in source.iterdir() if path.is_dir()):
         files = sorted(of_class.glob("*.jpg"))

@@ -98,7 +98,11 @@ def times(folder: Path, rounds: int) -> None:
             print(f"images a second against {name}: left out, it is not installed")
             continue
         read = make(files)
-        ours, theirs = by_turns(rounds, lambda: epoch(again), lambda read=read: [read(i) for i in range(len(files))])
+
+        def read_all(read: Callable[[int], Any] = read) -> list[Any]:
+            return [read(i) for i in range(len(files))]
+
+        ours, theirs = by_turns(rounds, lambda: epoch(again), read_all)
         rate = f"{len(files) / ours:.0f} against {len(files) / theirs:.0f}"
         print(f"images a second of a core against {name}: {theirs / ours:.2f} ({rate})", flush=True)
 
@@ -107,10 +111,9 @@ def timm_data(files: Sequence[Path]) -> Callable[[int], Any]:
     """Return what reads and crops a photo with timm."""
     from timm.data import ImageDataset, create_transform
 
-    transform = create_transform(
-        SIZE, is_training=True, scale=(CROP_MIN, 1), color_jitter=None, interpolation="bicubic", use_prefetcher=True
-    )
-    data = ImageDataset(str(files[0].parent), transform=transform)  # type: ignore[no-untyped-call]
+    how: dict[str, Any] = {"scale": (CROP_MIN, 1), "color_jitter": None, "interpolation": "bicubic"}
+    transform = create_transform(SIZE, is_training=True, use_prefetcher=True, **how)
+    data = ImageDataset(str(files[0].parent), transform=transform)
     return data.__getitem__
 
 
