@@ -1,0 +1,84 @@
+"""From what a reader has found of each image to a data set with boxes, and what can be wrong with any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from botzoo.errors import DataError
+from botzoo.sources.annotations.paths import Found
+from botzoo.sources.base import Files, ImageData, missing_classes
+from botzoo.sources.targets.boxes import Boxes, BoxSplit
+from botzoo.util.text import counted, listing
+
+ROLES = ("train", "validation", "test")
+
+
+class Boxed(NamedTuple):
+    """An image with boxes, as a reader has found it; ``height`` and ``width`` are 0 where nothing says."""
+
+    place: int  # in ``Found``
+    boxes: Boxes
+    height: int = 0
+    width: int = 0
+
+
+def box_split(role: str, entries: Sequence[Boxed], found: Found) -> BoxSplit:
+    """Return a split of images that lie in files."""
+    files = Files([found.files[each.place] for each in entries])
+    sizes = np.array([(each.height, each.width) for each in entries], np.int32).reshape(-1, 2)
+    return BoxSplit(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+
+
+def checked_boxes(
+    name: str,
+    splits: dict[str, BoxSplit],
+    class_names: Sequence[str],
+    notes: Iterable[str],
+    *,
+    declared: bool,
+    license: str | None = None,
+    hub_id: str | None = None,
+) -> ImageData[BoxSplit]:
+    """Return splits with boxes as a data set, with notes on their counts and on classes that a split lacks.
+
+    Args:
+        splits: by role; the labels are in [0, K).
+        class_names: K >= 1 of them: a detector may look for one thing.
+        declared: whether the data itself lists its classes.
+
+    Raises:
+        DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained.
+    """
+    if not class_names:
+        raise DataError(f"{name} has no classes: a detector needs one or more.")
+    if twice := [each for each in class_names if list(class_names).count(each) > 1]:
+        raise DataError(f"{name} has two classes called {twice[0]!r}: give each a name of its own.")
+    used = {role: splits[role] for role in ROLES if role in splits}
+    for role, split in used.items():
+        if not len(split):
+            raise DataError(f"The {role} split of {name} is empty: it has no images.")
+    if "train" not in used:
+        raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
+    if not used["train"].box_counts(len(class_names)).any():
+        raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
+    data = ImageData(name, tuple(class_names), used["train"], used.get("validation"), used.get("test"), hub_id, license)
+    data = replace(data, declared=declared)
+    said = [*notes, *map(_counts, used.values())]
+    for role, split in used.items():
+        said += missing_classes(data, role, split, data.class_names)
+    return replace(data, notes=tuple(said))
+
+
+def _counts(split: BoxSplit) -> str:
+    boxes = sum(map(len, split.boxes))
+    empty = sum(not len(each) for each in split.boxes)
+    flags = {"crowds": "crowd", "difficult": "difficult"}
+    marked = {word: sum(int(getattr(each, flag).sum()) for each in split.boxes) for word, flag in flags.items()}
+    more = [f"{count:,} of them {word}" for word, count in marked.items() if count]
+    more += [f"{counted(empty, 'image')} without boxes"] if empty else []
+    images = f"{split.name}: {counted(len(split), 'image')} with {counted(boxes, 'box', 'boxes')}"
+    return ", ".join([images, *more])

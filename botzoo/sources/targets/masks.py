@@ -1,0 +1,246 @@
+"""Images with masks: folders images/ and masks/ whose files have the same names, and a split of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.errors import DataError
+from botzoo.sources.annotations.paths import Found
+from botzoo.sources.base import Encoded, Files, ImageData, SourceOptions
+from botzoo.sources.files import read_text
+from botzoo.sources.targets.coding import IGNORED, MOST_CLASSES, Coding, Colour, Mask, coding_of
+from botzoo.sources.targets.pictures import Pairs, key_of, roles_of_folders
+from botzoo.util.text import brief, counted, listing
+
+_FOLDERS = (
+    "masks mask segmentation segmentations segmentationclass groundtruth ground_truth gt labels label annotations"
+)
+FOLDERS = frozenset(_FOLDERS.split())
+"""Names of folders that hold masks, where the images in them are not the only ones."""
+
+NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
+COLOUR_FILES = ("classes.csv", "class_dict.csv", "class_colors.csv", "label_colors.txt", "labelmap.txt")
+
+_NUMBERS = r"(?P<r>\d{1,3})[,; \t]+(?P<g>\d{1,3})[,; \t]+(?P<b>\d{1,3})"
+_NAME_FIRST = re.compile(rf"(?P<name>[^,;:\t]+?)[,;:\t ]+{_NUMBERS}[,;:\t ]*")
+_NUMBERS_FIRST = re.compile(rf"{_NUMBERS}[,;:\t ]+(?P<name>[^,;:\t]+)")
+
+UNTAUGHT = ("void", "unlabelled", "unlabeled", "ignore", "ignored")
+"""Names of a colour's class that mean that its pixels are ignored."""
+
+SAMPLE = 200
+"""Training masks that are looked at to find out what their values mean; all are looked at by the checks."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskSplit:
+    """Images of one split, still encoded, with a mask for each.
+
+    Attributes:
+        name, read, describe, root: as of ``botzoo.sources.base.Split``.
+        read_mask, describe_mask: the same of the masks.
+        coding: what the masks' values mean.
+        images: N.
+    """
+
+    name: str
+    images: int
+    read: Callable[[int], Encoded]
+    describe: Callable[[int], str]
+    read_mask: Callable[[int], Encoded]
+    describe_mask: Callable[[int], str]
+    coding: Coding
+    root: str = ""
+
+    def __len__(self) -> int:
+        return self.images
+
+    def mask(self, i: int) -> Mask:
+        """Return the mask of image ``i``: uint8 (H, W), classes and ``IGNORED``; raise DataError as ``Coding.decode``."""
+        return self.coding.decode(self.read_mask(i), self.describe_mask(i))
+
+    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
+        """Return None: which classes are on how many images is known when all masks have been read."""
+        return None
+
+
+MakeMasks = Callable[[str, Coding], MaskSplit]
+
+
+def mask_pairs(root: Path) -> tuple[Found, dict[int, int]] | None:
+    """Return the images in a folder and, by the place of an image, that of its mask; None where there are no masks.
+
+    Masks lie in a folder called so and have the stems of the images; what all have behind these, such as _mask, is found.
+    """
+    found = Found(root)
+    are_masks = [_in_masks(name) for name in found.names]
+    images = [i for i, is_mask in enumerate(are_masks) if not is_mask]
+    masks = [i for i, is_mask in enumerate(are_masks) if is_mask]
+    if not images or not masks:
+        return None
+    pairs = Pairs(found, images)
+    places = {found.names[i]: pairs.place(found.names[i]) for i in masks}
+    if not any(place is not None for place in places.values()):
+        end = _common_end(found, images, masks)
+        places = {found.names[i]: pairs.place(_without(found.names[i], end)) for i in masks} if end else places
+    mask_of: dict[int, int] = {}
+    for i in masks:
+        place = places[found.names[i]]
+        if place is not None and mask_of.setdefault(place, i) != i:
+            may = listing([found.names[mask_of[place]], found.names[i]])
+            raise DataError(f"{found.names[place]!r} has two masks in {root}, {may}: remove one.")
+    return found, mask_of
+
+
+def _common_end(found: Found, images: Sequence[int], masks: Sequence[int]) -> str:
+    """Return what stands behind an image's stem in that of the first mask, "" where it begins with none."""
+    _, stem = key_of(found.names[masks[0]])
+    stems = {key_of(found.names[i])[1] for i in images}
+    return next((stem[k:] for k in range(len(stem), 0, -1) if stem[:k] in stems), "")
+
+
+def _without(name: str, end: str) -> str:
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{Path(file).stem.removesuffix(end)}.png"
+
+
+def open_masks(
+    name: str, root: Path, found: Found, mask_of: Mapping[int, int], options: SourceOptions
+) -> ImageData[MaskSplit]:
+    """Return the data set of images and masks that belong together.
+
+    The classes are named by ``classes.txt``, a line each, or by a table of colours with the columns name, r, g, b; without
+    either they are called by their numbers.
+
+    Raises:
+        DataError: no image has a mask, or as ``masked``.
+    """
+    if not mask_of:
+        raise DataError(f"No mask in {root} has the name of an image: give a mask the name of its image, in masks/.")
+    names, colours, notes = class_files(root)
+    order = sorted(mask_of)
+    roles, more = roles_of_folders(name, [found.names[i] for i in order], options.splits)
+    masks = set(mask_of.values())
+    images = [i for i, each in enumerate(found.names) if i not in masks and not _in_masks(each)]
+    if bare := [found.names[i] for i in images if i not in mask_of]:
+        more.append(f"not used: {counted(len(bare), 'image')} without a mask, such as {listing(bare, 2)}")
+    if lost := [each for i, each in enumerate(found.names) if i not in masks and _in_masks(each)]:
+        more.append(f"not used: {counted(len(lost), 'mask')} without an image, such as {listing(lost, 2)}")
+    by_role: dict[str, list[int]] = {}
+    for i, role in zip(order, roles, strict=True):
+        by_role.setdefault(role, []).append(i)
+    by_role.pop("", None)
+
+    def make(places: Sequence[int], role: str, coding: Coding) -> MaskSplit:
+        files, of = Files([found.files[i] for i in places]), Files([found.files[mask_of[i]] for i in places])
+        return MaskSplit(role, len(places), files.read, files.describe, of.read, of.describe, coding, f"{root}/")
+
+    makers: dict[str, MakeMasks] = {role: partial(make, places) for role, places in by_role.items()}
+    return masked(name, makers, names, colours, [*notes, *more])
+
+
+def _in_masks(name: str) -> bool:
+    return any(part.lower() in FOLDERS for part in name.split("/")[:-1])
+
+
+def masked(
+    name: str,
+    makers: Mapping[str, MakeMasks],
+    names: Sequence[str],
+    colours: Mapping[Colour, int],
+    notes: Iterable[str],
+) -> ImageData[MaskSplit]:
+    """Return splits with masks as a data set, with notes on what the masks' values mean and on the counts.
+
+    Args:
+        makers: make a split, by role, once the coding is known.
+        names: of the classes, none where nothing names them.
+        colours: the table of colours, if there is one.
+
+    Raises:
+        DataError: there is no training split, fewer than two classes, or as ``coding_of``.
+    """
+    if "train" not in makers:
+        raise DataError(f"{name} has no training split, only {listing(list(makers))}: name one train.")
+    unread = makers["train"]("train", Coding("numbers", MOST_CLASSES))
+    chosen = np.unique(np.linspace(0, len(unread) - 1, min(SAMPLE, len(unread))).round().astype(int)).tolist()
+    sample = ((unread.read_mask(i), unread.describe_mask(i)) for i in chosen)
+    coding, note = coding_of(sample, len(names), colours)
+    class_names = [*names] or [f"class {k}" for k in range(coding.classes)]
+    class_names += [f"class {k}" for k in range(len(class_names), coding.classes)]
+    if twice := [each for each in class_names if class_names.count(each) > 1]:
+        raise DataError(f"{name} has two classes called {twice[0]!r}: give each a name of its own.")
+    if len(class_names) < 2:
+        raise DataError(
+            f"{name} has masks of one class, {class_names[0]!r}: they need two, of which one may be the rest."
+        )
+    splits = {role: makers[role](role, coding) for role in ("train", "validation", "test") if role in makers}
+    counts = [f"{role}: {counted(len(split), 'image')} with masks" for role, split in splits.items()]
+    parts = splits["train"], splits.get("validation"), splits.get("test")
+    return ImageData(name, tuple(class_names), *parts, notes=(*notes, note, *counts), declared=bool(names))
+
+
+def class_files(root: Path) -> tuple[list[str], dict[Colour, int], list[str]]:
+    """Return the names of the classes, the class of each colour, and notes on where they stand; empty where nothing does.
+
+    Raises:
+        DataError: there are more classes than a mask can tell apart, or a line is no colour.
+    """
+    here = {path.name.lower(): path for path in sorted(root.iterdir()) if path.is_file()}
+    for file in COLOUR_FILES:
+        if file in here:
+            names, colours = read_colours(here[file])
+            return names, colours, [f"classes and colours are those in {here[file].name}"]
+    for file in NAME_FILES:
+        if file in here:
+            names = [line.strip() for line in read_text(here[file]).splitlines() if line.strip()]
+            _check_number(names, here[file])
+            return names, {}, [f"classes are those in {here[file].name}"]
+    return [], {}, []
+
+
+def read_colours(path: Path) -> tuple[list[str], dict[Colour, int]]:
+    """Return the names in a table of colours and the class of each colour: lines of a name and three numbers in either order.
+
+    Separators are commas, semicolons, colons or blanks; a first line without numbers names the columns. Colours called void
+    or unlabelled are ``IGNORED`` and no class.
+    """
+    names: list[str] = []
+    colours: dict[Colour, int] = {}
+    for k, line in enumerate(read_text(path).splitlines()):
+        if not line.strip() or line.startswith("#") or (not colours and not re.search(r"\d", line)):
+            continue
+        found = _NAME_FIRST.fullmatch(line.strip()) or _NUMBERS_FIRST.fullmatch(line.strip())
+        if found is None or max(map(int, found.group("r", "g", "b"))) > 255:
+            raise DataError(f"{path}, line {k + 1}, is {brief(line, 60)!r}, which is no `name, r, g, b`: mend it.")
+        red, green, blue = map(int, found.group("r", "g", "b"))
+        colour, called = (red, green, blue), found["name"].strip(" \"'")
+        if colour in colours:
+            raise DataError(
+                f"{path}, line {k + 1}, has the colour of another class, {red}, {green}, {blue}: give each its own."
+            )
+        if called.lower() in UNTAUGHT:
+            colours[colour] = IGNORED
+        elif called in names:  # two colours of one class
+            colours[colour] = names.index(called)
+        else:
+            colours[colour] = len(names)
+            names.append(called)
+    if not names:
+        raise DataError(f"{path} names no class: write `name, r, g, b` on each line.")
+    _check_number(names, path)
+    return names, colours
+
+
+def _check_number(names: Sequence[str], path: Path) -> None:
+    if len(names) > MOST_CLASSES:
+        raise DataError(
+            f"{path} names {len(names):,} classes, and masks of 8 bits can tell {MOST_CLASSES} apart: merge some."
+        )

@@ -1,0 +1,111 @@
+"""Which data set it is, by what lies in the folder; rows of tables; and one line where it is none."""
+
+from pathlib import Path
+
+import datasets
+import pytest
+from PIL import Image
+
+from botzoo.sources.targets.boxes import Boxes
+from botzoo.sources.targets.find import find_boxes, find_masks
+from conftest import write_photos
+from sources.targets.made import BOXES, HEIGHT, WIDTH, coco, corners, picture, refusal, text, voc_xml, write_json
+
+CORNERS = [list(box[1:]) for box in BOXES]
+SIDES = [[a, b, c - a, d - b] for a, b, c, d in CORNERS]
+PER_SIDE = [WIDTH, HEIGHT] * 2
+
+
+def rows(folder: Path, boxes: list[list[float]], *, grouped: bool = True) -> str:
+    """Write a parquet file of one image with boxes."""
+    folder.mkdir()
+    path = str(picture(folder / "a.png"))
+    names = datasets.ClassLabel(names=["cat", "dog"])
+    fields = {"bbox": datasets.List(datasets.Value("float32"), length=4), "category": names}
+    lists = {key: datasets.List(kind) for key, kind in fields.items()} if grouped else datasets.List(fields)
+    cell = {"bbox": boxes, "category": [0, 1]}
+    listed = [dict(zip(cell, each, strict=True)) for each in zip(*cell.values(), strict=True)]
+    features = datasets.Features({"image": datasets.Image(), "objects": lists})
+    table = datasets.Dataset.from_dict({"image": [path], "objects": [cell if grouped else listed]}, features)
+    with Path(path).open("rb") as file:
+        content = {"bytes": file.read(), "path": None}
+    stored = table.cast_column("image", datasets.Image(decode=False)).map(lambda _: {"image": content})
+    Path(path).unlink()
+    stored.cast_column("image", datasets.Image()).to_parquet(folder / "train-0.parquet")
+    return str(folder)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_rows_have_boxes_as_coco_has_them(tmp_path: Path, grouped: bool) -> None:
+    data = find_boxes(rows(tmp_path / "set", SIDES, grouped=grouped))
+    assert corners(data) == CORNERS
+    assert data.class_names == ("cat", "dog")
+    assert data.train.sizes.tolist() == [[HEIGHT, WIDTH]]
+    assert Image.open(__import__("io").BytesIO(data.train.read(0))).size == (WIDTH, HEIGHT)
+
+
+def test_rows_whose_boxes_fit_only_as_corners_are_read_so(tmp_path: Path) -> None:
+    outside_as_sides = [[1, 2, 11, 12], [15, 9, 20, 15.5]]
+    data = find_boxes(rows(tmp_path / "set", outside_as_sides))
+    assert corners(data) == outside_as_sides
+    assert any("left, top, right, bottom" in note for note in data.notes)
+
+
+def test_rows_of_shares_become_pixels(tmp_path: Path) -> None:
+    shares = [[value / side for value, side in zip(box, PER_SIDE, strict=True)] for box in SIDES]
+    data = find_boxes(rows(tmp_path / "set", shares))
+    assert corners(data) == CORNERS
+
+
+def test_rows_with_an_odd_number_of_values_are_refused(tmp_path: Path) -> None:
+    labels = {"bbox": [[1.0, 2.0]], "category": [0]}
+    (tmp_path / "set").mkdir()
+    fields = {
+        "bbox": datasets.List(datasets.List(datasets.Value("float32"))),
+        "category": datasets.List(datasets.Value("int64")),
+    }
+    features = datasets.Features({"image": datasets.Image(), "objects": fields})
+    made = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}], "objects": [labels]}, features)
+    made.to_parquet(tmp_path / "set" / "train.parquet")
+    assert "each box needs four numbers" in refusal(tmp_path / "set")
+
+
+def test_a_folder_of_classes_is_told_from_one_with_boxes(tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "photos", 2, 1)
+    for find, word in ((find_boxes, "boxes"), (find_masks, "masks")):
+        refused = refusal(folder, find)
+        assert f"has no {word}: it has folders of images, 'class0', 'class1', as for one label an image" in refused
+
+
+def test_no_folder_and_no_images_are_told(tmp_path: Path) -> None:
+    assert "is not there" in refusal(tmp_path / "missing")
+    assert "has no images" in refusal(tmp_path)
+
+
+def test_no_box_in_training_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.xml", voc_xml([]))
+    assert "has no classes" in refusal(tmp_path)
+    (tmp_path / "a.xml").unlink()
+    write_json(tmp_path / "train.json", coco([]))
+    assert "No training image of" in refusal(tmp_path)
+
+
+def test_one_class_is_enough_for_boxes(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.xml", voc_xml(BOXES[:1]))
+    assert find_boxes(str(tmp_path)).class_names == ("cat",)
+
+
+def test_two_files_of_one_split_are_a_choice(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    for name in ("train_a.json", "train_b.json"):
+        write_json(tmp_path / name, coco())
+    assert "--data.splits" in refusal(tmp_path)
+
+
+def test_usable_boxes_are_cut_at_the_edge_and_have_an_area() -> None:
+    boxes = Boxes.of([[-5, 2, 8, 30], [3, 3, 3, 9], [40, 2, 50, 8]], [0, 1, 2])
+    kept = boxes.usable(height=20, width=30)
+    assert kept.corners.tolist() == [[0, 2, 8, 20]]
+    assert kept.labels.tolist() == [0]
