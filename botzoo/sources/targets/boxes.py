@@ -25,7 +25,7 @@ class Boxes:
         crowd: bool, shape (n,): whether a box is around several objects that nobody told apart (COCO's iscrowd). Such are
             not trained on, and what is found in them is neither right nor wrong.
         difficult: bool, shape (n,): whether only people who see the whole image know what it is (VOC's difficult). Such are
-            trained on, and what is found there is neither right nor wrong.
+            trained on, and what is found there is neither right nor wrong to VOC.
         areas: float32, shape (n,), of the objects in pixels, by which COCO calls them small, medium or large: those of their
             masks where there are any, else those of the boxes.
     """

@@ -1,0 +1,60 @@
+"""Intersection over union and pixel accuracy of masks, from counts of pixels that are added up batch by batch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from botzoo.sources.targets.coding import IGNORED
+from botzoo.tasks.measures.resampling import resamples
+
+Counts = NDArray[np.int64]
+"""Pixels of K classes, shape (..., 3, K): those that are right, those that are there, those that were said."""
+
+
+def confusion(true: NDArray[np.uint8], said: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """Return how many pixels of each class were said to be of each, shape (K, K), rows what they are.
+
+    Args:
+        true: classes of pixels, of any shape, or ``IGNORED``, which are left out.
+        said: the same of the network, of that shape, in [0, K).
+    """
+    counted = true != IGNORED
+    pairs = true[counted].astype(np.int64) * classes + said[counted]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def counts_of(matrix: NDArray[np.int64]) -> Counts:
+    """Return right, there and said of a confusion matrix, shape (3, K): what a resample needs of an image."""
+    return np.stack([matrix.diagonal(), matrix.sum(1), matrix.sum(0)])
+
+
+def intersection_over_union(counts: Counts) -> NDArray[np.float64]:
+    """Return that of each class in [0, 1], shape (..., K); NaN of classes that are neither there nor said."""
+    right, there, said = (counts[..., k, :] for k in range(3))
+    union = there + said - right
+    found: NDArray[np.float64] = np.full(union.shape, np.nan)
+    np.divide(right, union, out=found, where=union > 0)
+    return found
+
+
+def mean_iou(counts: Counts) -> NDArray[np.float64]:
+    """Return the mean over the classes that are there or said, in [0, 1], shape (...); NaN where there is none."""
+    each = intersection_over_union(counts)
+    some = (~np.isnan(each)).sum(-1)
+    found: NDArray[np.float64] = np.full(some.shape, np.nan)
+    np.divide(np.nansum(each, -1), some, out=found, where=some > 0)
+    return found
+
+
+def pixel_accuracy(counts: Counts) -> NDArray[np.float64]:
+    """Return the share of pixels that are right, in [0, 1], shape (...)."""
+    right, there = counts[..., 0, :].sum(-1), counts[..., 1, :].sum(-1)
+    return np.asarray(right / np.maximum(there, 1), np.float64)
+
+
+def resampled_iou(counts: Counts) -> NDArray[np.float64]:
+    """Return the mean intersection over union of each resample of N images, shape (R,), from their counts, (N, 3, K)."""
+    flat = counts.reshape(len(counts), -1)
+    sums = np.array([times @ flat for times in resamples(len(counts))])
+    return mean_iou(sums.reshape(-1, *counts.shape[1:]))
