@@ -1,0 +1,138 @@
+"""Faster R-CNN (Ren et al., 2015) with a feature pyramid (Lin et al., 2017), torchvision's, on a body of timm's."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from botzoo.errors import ModelError
+from botzoo.models.dense.anchors import Anchors, anchors_at
+from botzoo.models.dense.body import Body
+from botzoo.util.text import counted
+
+Targets = list[dict[str, Tensor]]
+"""Of each image: ``boxes``, float32 (n, 4), corners in pixels of the input, and ``labels``, int64 (n,), from 0 on."""
+
+
+@dataclass(frozen=True)
+class DetectorPlan:
+    """What a detector is made of; the numbers of boxes are far below torchvision's, which suit images of 800 pixels.
+
+    Attributes:
+        channels: of the pyramid.
+        anchors: one size for each map of the pyramid, of which it has one more than its body; None for the usual ones.
+        proposals, proposals_in_training: boxes of an image that the second stage looks at.
+        sampled: of these, how many are trained on.
+        most: boxes that are given of an image.
+        least_score: of those.
+        overlap: from which intersection over union on the less likely one of two boxes of a class is left out.
+    """
+
+    channels: int = 128
+    anchors: Anchors | None = None
+    proposals: int = 150
+    proposals_in_training: int = 300
+    sampled: int = 128
+    most: int = 100
+    least_score: float = 0.05
+    overlap: float = 0.5
+
+
+class Pyramid(nn.Module):
+    """A body with a pyramid on its maps, as torchvision's detectors want it."""
+
+    def __init__(self, body: Body, channels: int) -> None:
+        super().__init__()
+        self.body, self.out_channels = body, channels
+        self.fpn = FeaturePyramidNetwork(body.channels, channels, extra_blocks=LastLevelMaxPool())
+
+    @property
+    def strides(self) -> list[int]:
+        """Of its maps, the finest first: those of the body and one of twice the last."""
+        return [*self.body.strides, 2 * self.body.strides[-1]]
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """Return the maps by their names, "0", "1" and so on, the last "pool"."""
+        maps: OrderedDict[str, Tensor] = self.fpn(
+            OrderedDict((str(k), each) for k, each in enumerate(self.body(images)))
+        )
+        return maps
+
+
+class _Batch(GeneralizedRCNNTransform):
+    """Makes one tensor of images, padded to a multiple of 32 pixels, and nothing else: torchvision's would normalise and, in
+    evaluation whatever it is told, resize them."""
+
+    def normalize(self, image: Tensor) -> Tensor:
+        return image
+
+    def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
+        return image, target
+
+
+class Detector(FasterRCNN):
+    """Faster R-CNN of K classes from 0 on, where torchvision's begin at 1, on images that are normalised and resized already.
+
+    Attributes:
+        plan: what it is made of.
+        classes: K.
+    """
+
+    def __init__(self, body: Body, classes: int, plan: DetectorPlan) -> None:
+        pyramid = Pyramid(body, plan.channels)
+        anchors = plan.anchors or anchors_at(pyramid.strides)
+        if len(anchors.sizes) != len(pyramid.strides):
+            sizes = counted(len(anchors.sizes), "size")
+            raise ModelError(
+                f"The anchors have {sizes}, and {body.architecture} has {len(pyramid.strides)} maps: give one for each."
+            )
+        squares = tuple((size,) for size in anchors.sizes)
+        generator = AnchorGenerator(squares, (anchors.ratios,) * len(squares))  # type: ignore[no-untyped-call]
+        super().__init__(  # type: ignore[no-untyped-call]
+            pyramid,
+            classes + 1,  # 0 is the background
+            rpn_anchor_generator=generator,
+            rpn_pre_nms_top_n_train=2 * plan.proposals_in_training,
+            rpn_post_nms_top_n_train=plan.proposals_in_training,
+            rpn_pre_nms_top_n_test=2 * plan.proposals,
+            rpn_post_nms_top_n_test=plan.proposals,
+            box_roi_pool=MultiScaleRoIAlign([str(k) for k in range(len(body.strides))], 7, 2),
+            box_batch_size_per_image=plan.sampled,
+            box_detections_per_img=plan.most,
+            box_score_thresh=plan.least_score,
+            box_nms_thresh=plan.overlap,
+        )
+        self.transform = _Batch(1, 1, [0.0], [1.0])
+        self.plan, self.classes = replace(plan, anchors=anchors), classes
+
+    @property
+    def body(self) -> Body:
+        """What has the classifier's weights."""
+        assert isinstance(self.backbone, Pyramid)
+        return self.backbone.body
+
+    def forward(self, images: list[Tensor], targets: Targets | None = None) -> Any:
+        """Return the losses of a training step, or what is on each image.
+
+        Args:
+            images: float32 (C, h, w) each, normalised; they may differ in size.
+            targets: in training; boxes have an area and lie in their image.
+
+        Returns:
+            In training a dict of scalars, the four losses of the paper, in nats and smooth L1. In evaluation a list with
+            ``boxes`` (n, 4), ``labels`` (n,), from 0 on, and ``scores`` (n,) in [0, 1], the likeliest first, of each image.
+        """
+        if targets is not None:
+            targets = [{**target, "labels": target["labels"] + 1} for target in targets]
+        found: Any = super().forward(images, targets)
+        if self.training:
+            return found
+        return [{**each, "labels": each["labels"] - 1} for each in found]

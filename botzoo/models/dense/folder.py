@@ -1,0 +1,190 @@
+"""The folder of a network for boxes or masks: model.safetensors and a config.json that says how to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from botzoo.errors import CheckpointError
+from botzoo.models.cost import on_meta
+from botzoo.models.dense.anchors import Anchors
+from botzoo.models.dense.body import make_body
+from botzoo.models.dense.detector import Detector, DetectorPlan
+from botzoo.models.dense.segmenter import Segmenter, needs_pyramid
+from botzoo.models.folder import timm_architecture
+from botzoo.models.foreign import decoding_in, meta_network, read_config, read_file, read_shapes, shortened
+from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.util.files import own_folder, write_json, written_whole
+from botzoo.util.text import listing
+
+Dense = Detector | Segmenter
+
+TASKS = ("detection", "segmentation")
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "channels": (8, 2048),
+    "proposals": (1, 10_000),
+    "proposals_in_training": (1, 10_000),
+    "sampled": (1, 10_000),
+    "most": (1, 10_000),
+    "least_score": (0, 1),
+    "overlap": (0, 1),
+    "output_stride": (8, 32),
+}
+"""The least and the greatest of each number in ``head``; those that begin as whole numbers are whole."""
+
+SIZES = (1.0, 4096.0)
+RATIOS = (0.01, 100.0)
+
+
+class DenseModel(NamedTuple):
+    """A network for boxes or masks as its folder has it."""
+
+    module: Dense
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+    task: str
+
+
+def write_dense_folder(
+    folder: Path,
+    module: Dense,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    *,
+    tag: str,
+    license: str | None = None,
+) -> None:
+    """Write ``model.safetensors`` and ``config.json``, each whole or not at all.
+
+    Args:
+        module: with as many classes as there are ``class_names``; saved in fp32.
+        preprocessing: how its images are prepared: mean and std, and the size that it was trained at.
+        tag: names these weights.
+        license: as on the Hub; None leaves the key out.
+    """
+    own_folder(folder)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in module.state_dict().items()}
+    with written_whole(folder / "model.safetensors") as part:
+        save_file(tensors, part, metadata={"format": "pt"})
+    body, p = module.body, preprocessing
+    architecture, args = timm_architecture(body.architecture) or (body.architecture, {})
+    entry = {"tag": tag, "input_size": [p.channels, *p.shape], "interpolation": p.interpolation, "license": license}
+    config: dict[str, Any] = {
+        "task": TASKS[isinstance(module, Segmenter)],
+        "architecture": architecture,
+        "num_classes": len(class_names),
+        "label_names": list(class_names),
+        "model_args": {key: value for key, value in {**body.model_args, **args}.items() if key != "output_stride"},
+        "head": _head(module),
+        "pretrained_cfg": {k: v for k, v in entry.items() if v is not None}
+        | {"mean": list(p.mean), "std": list(p.std)},
+    }
+    if decoding := p.decoding.as_json():
+        config["decoding"] = decoding
+    write_json(folder / "config.json", config, exact=True)
+
+
+def _head(module: Dense) -> dict[str, Any]:
+    if isinstance(module, Segmenter):
+        return {"name": module.kind, "output_stride": module.body.model_args.get("output_stride", 32)}
+    plan = module.plan
+    assert plan.anchors is not None  # set where it was made
+    numbers = {key: getattr(plan, key) for key in LIMITS if key != "output_stride"}
+    return {
+        "name": "faster_rcnn_fpn",
+        **numbers,
+        "anchors": {key: list(v) for key, v in plan.anchors._asdict().items()},
+    }
+
+
+def read_dense_folder(folder: Path) -> DenseModel:
+    """Return the network that a folder holds, in evaluation mode, whoever wrote it.
+
+    It is made without memory first and compared with the shapes in the file, so that no more is made than is there.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or one does not fit the other; in one line.
+    """
+    file, where = folder / "model.safetensors", str(folder / "config.json")
+    config = read_config(folder / "config.json")
+    if config.get("task") not in TASKS:
+        has = f"{where} is of the task {shortened(config.get('task', 'classification'))}"
+        raise CheckpointError(f"{has}: it must be one of {', '.join(TASKS)}.", value=config.get("task"), accepted=TASKS)
+    shapes, entry = read_shapes(file), config.get("pretrained_cfg") or {}
+    names = config.get("label_names")
+    if not isinstance(names, list) or not all(key in entry for key in ("input_size", "mean", "std")):
+        raise CheckpointError(
+            f"{where} lacks label_names, or input_size, mean or std in pretrained_cfg: copy it again."
+        )
+    body_only = {key: value for key, value in config.items() if key != "num_classes"}
+    meta_network(
+        body_only | {"pretrained_cfg": {**entry, "num_classes": None}}, None, where
+    )  # what timm makes of it is bounded
+    with on_meta():
+        _compare(_made(config, len(names), where), shapes, where)
+    module = _made(config, len(names), where)
+    module.load_state_dict(read_file(file, load_file), strict=True)
+    side = Size.of(tuple(entry["input_size"][1:])).side
+    interpolation = "bicubic" if entry.get("interpolation") == "bicubic" else "bilinear"
+    ends = tuple(entry["mean"]), tuple(entry["std"])
+    preprocessing = Preprocessing(side, *ends, 1.0, interpolation, decoding=decoding_in(config))
+    return DenseModel(module.eval(), preprocessing, tuple(names), str(config["task"]))
+
+
+def _made(config: Mapping[str, Any], classes: int, where: str) -> Dense:
+    """Return the network with random weights."""
+    head = _checked_head(config.get("head"), where)
+    architecture, args = str(config["architecture"]), config.get("model_args") or {}
+    if config["task"] == "segmentation":
+        if head["name"] not in ("fcn", "fpn"):
+            raise CheckpointError(f"{where}: head.name is {shortened(head['name'])}: it must be fcn or fpn.")
+        body = make_body(architecture, args, head.get("output_stride", 32), pyramid=needs_pyramid(head["name"]))
+        return Segmenter(body, classes, head["name"])
+    anchors = Anchors(tuple(head["anchors"]["sizes"]), tuple(head["anchors"]["ratios"]))
+    numbers = {key: head[key] for key in LIMITS if key in head and key != "output_stride"}
+    return Detector(make_body(architecture, args), classes, DetectorPlan(anchors=anchors, **numbers))
+
+
+def _checked_head(head: Any, where: str) -> dict[str, Any]:
+    """Return the object ``head`` of a config.json with every value sound."""
+    if not isinstance(head, dict) or not isinstance(head.get("name"), str):
+        raise CheckpointError(f"{where} has no object `head` with a name: fetch or copy it again.")
+    for key, (low, high) in LIMITS.items():
+        value, whole = head.get(key, low), isinstance(low, int) and high > 1
+        sound = (
+            isinstance(value, int if whole else int | float) and not isinstance(value, bool) and low <= value <= high
+        )
+        if not sound:
+            raise CheckpointError(
+                f"{where}: head.{key} is {shortened(value)}: it must be a number from {low} to {high}."
+            )
+    if head["name"] == "faster_rcnn_fpn":
+        anchors = head.get("anchors")
+        parts = anchors if isinstance(anchors, dict) else {}
+        if not (_numbers(parts.get("sizes"), *SIZES) and _numbers(parts.get("ratios"), *RATIOS)):
+            raise CheckpointError(
+                f"{where}: head.anchors is {shortened(anchors)}: it must have lists sizes and ratios."
+            )
+    return head
+
+
+def _numbers(values: Any, low: float, high: float) -> bool:
+    return (
+        isinstance(values, list)
+        and 0 < len(values) <= 16
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and low <= v <= high for v in values)
+    )
+
+
+def _compare(made: nn.Module, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    wrong = [name for name in {**wanted, **shapes} if wanted.get(name) != shapes.get(name)]
+    if wrong:
+        raise CheckpointError(
+            f"{where} does not fit model.safetensors beside it, at {listing(wrong, 3)}: copy both again."
+        )
