@@ -16,7 +16,7 @@ from botzoo.errors import DataError
 from botzoo.pixels.colours import upright
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
-from botzoo.sources.targets.pictures import any_size
+from botzoo.sources.targets.pictures import FORMATS, any_size
 from botzoo.util.text import brief, listing
 
 IGNORED = 255
@@ -25,7 +25,9 @@ IGNORED = 255
 MOST_CLASSES = 255
 
 MOST_PIXELS = 1 << 28
-"""Of a mask, which takes a byte a pixel, and four while colours become classes."""
+"""Of a mask, which takes up to four bytes a pixel."""
+
+AT_ONCE = 1 << 20  # pixels whose colours are looked up together, as numbers of 12 bytes
 
 Mask = NDArray[np.uint8]
 """Shape (H, W): the class of each pixel, or ``IGNORED``."""
@@ -70,15 +72,20 @@ class Coding:
         return mask
 
     def _by_colour(self, values: NDArray[np.uint8], where: str) -> Mask:
-        codes, places = np.unique(_codes(values), return_inverse=True)
-        table = {_code(colour): k for colour, k in self.colours.items()}
-        if unknown := [int(code) for code in codes if int(code) not in table]:
-            named = listing([_hex(code) for code in unknown], 3)
-            raise DataError(
-                f"{where} has the colour {named}, which the table of colours does not name: add it, or mend the mask."
-            )
-        classes = np.array([table[int(code)] for code in codes], np.uint8)
-        return classes[places].reshape(values.shape[:2])
+        known = np.array(sorted(map(_code, self.colours)), np.int32)
+        class_of = {_code(colour): k for colour, k in self.colours.items()}
+        classes = np.array([class_of[int(code)] for code in known], np.uint8)
+        mask = np.empty(values.shape[:2], np.uint8)
+        rows = max(1, AT_ONCE // max(1, values.shape[1]))
+        for first in range(0, len(values), rows):
+            codes = _codes(values[first : first + rows])
+            places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+            if len(odd := np.unique(codes[known[places] != codes])):
+                named = listing([f"#{code:06x}" for code in odd], 3)
+                has = f"{where} has the colour {named}, which the table of colours does not name"
+                raise DataError(f"{has}: add it, or mend the mask.")
+            mask[first : first + rows] = classes[places]
+        return mask
 
 
 def stored(encoded: Encoded, where: str) -> NDArray[np.uint8]:
@@ -92,7 +99,7 @@ def stored(encoded: Encoded, where: str) -> NDArray[np.uint8]:
             values = encoded
         else:
             content = read_file(encoded) if isinstance(encoded, Path) else encoded
-            with any_size(), Image.open(BytesIO(content)) as image:
+            with any_size(), Image.open(BytesIO(content), formats=FORMATS) as image:
                 if image.format in ("JPEG", "WEBP") and not _is_lossless(image, content):
                     raise DataError(f"{where} is a {image.format}, which changes values a little: masks must be PNG.")
                 if image.width * image.height > MOST_PIXELS:
@@ -103,9 +110,9 @@ def stored(encoded: Encoded, where: str) -> NDArray[np.uint8]:
                 values = np.asarray(
                     turned if turned.mode in ("L", "P", "RGB") or "I" in turned.mode else _plain(turned)
                 )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except Exception as error:  # damaged files end in almost any of them
         what = "it is no image" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise DataError(f"{where} cannot be read ({what}): mend or remove it.") from error
     if values.ndim == 3 and values.shape[2] == 1:
@@ -132,10 +139,6 @@ def _codes(values: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 def _code(colour: Colour) -> int:
     return colour[0] * 65536 + colour[1] * 256 + colour[2]
-
-
-def _hex(code: int) -> str:
-    return f"#{code:06x}"
 
 
 def coding_of(masks: Iterable[tuple[Encoded, str]], names: int, colours: Mapping[Colour, int]) -> tuple[Coding, str]:

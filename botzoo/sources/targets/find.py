@@ -19,7 +19,7 @@ from botzoo.sources.targets.formats.voc import open_voc, voc_files
 from botzoo.sources.targets.formats.yolo import open_yolo, yolo_file
 from botzoo.sources.targets.masks import MaskSplit, mask_pairs, open_masks
 from botzoo.sources.targets.rows import box_columns, mask_columns, open_box_rows, open_mask_rows
-from botzoo.util.text import listing
+from botzoo.util.text import counted, listing
 
 BOX_KINDS = (
     "COCO's JSON, Pascal VOC's XML files, YOLO's text files with data.yaml, or rows with objects: {bbox, category}"
@@ -48,7 +48,10 @@ def find_boxes(dataset: str, options: SourceOptions = NOTHING_SAID) -> ImageData
         return replace(open_box_rows(name, tables, options, folders), **facts)
     _check_folder(name, root)
     if (named := yolo_file(root)) is not None:
-        return open_yolo(name, root, named, options)
+        data = open_yolo(name, root, named, options)
+        others = len(voc_files(root))
+        more = (f"not used: {counted(others, 'XML file')}, as {named.name} names the classes of text files",)
+        return replace(data, notes=data.notes + more * bool(others))
     if files := voc_files(root):
         return open_voc(name, root, files, options)
     if read := coco_files(root):

@@ -29,6 +29,11 @@ _NAMES = (
 _KINDS = frozenset(_NAMES.split())
 """Names of folders that tell images and what is said of them apart, and nothing else."""
 
+_MASKS = ("masks", "mask", "segmentation", "segmentations", "segmentationclass", "groundtruth", "ground_truth", "gt")
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
+"""What is opened; Pillow knows more, some of it by running other programs."""
+
 TURNED = (5, 6, 7, 8)
 """EXIF orientations of a picture that lies on its side."""
 
@@ -68,10 +73,17 @@ class Pairs:
             DataError: there are several.
         """
         hits = self._at.get(key_of(name), ())
+        if len(hits) > 1:  # a mask may have the image's name, too
+            hits = [i for i in hits if not is_mask(self._found.names[i])] or hits
         if len(hits) > 1:
             may = f"{name!r} may be about {listing([self._found.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self._found.root}: give them different names, or remove one.")
         return hits[0] if hits else None
+
+
+def is_mask(name: str) -> bool:
+    """Tell whether an image lies in a folder of masks, by its path."""
+    return any(folder.lower() in _MASKS for folder in name.split("/")[:-1])
 
 
 def files_named(root: Path, suffix: str) -> list[str]:
@@ -107,10 +119,10 @@ def encoded_size(encoded: Encoded, where: str) -> tuple[int, int]:
         return int(encoded.shape[0]), int(encoded.shape[1])
     try:
         file = open_file(encoded) if isinstance(encoded, Path) else BytesIO(encoded)
-        with file, any_size(), Image.open(file) as image:
+        with file, any_size(), Image.open(file, formats=FORMATS) as image:
             width, height = image.size
             turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged files end in almost any of them
         what = "it is no image" if isinstance(error, UnidentifiedImageError) else brief(error)
         raise DataError(f"{where} cannot be read ({what}): mend or remove it.") from error
     return (width, height) if turned else (height, width)

@@ -1,5 +1,6 @@
 """Which data set it is, by what lies in the folder; rows of tables; and one line where it is none."""
 
+import io
 from pathlib import Path
 
 import datasets
@@ -9,7 +10,19 @@ from PIL import Image
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.find import find_boxes, find_masks
 from conftest import write_photos
-from sources.targets.made import BOXES, HEIGHT, WIDTH, coco, corners, picture, refusal, text, voc_xml, write_json
+from sources.targets.made import (
+    BOXES,
+    HEIGHT,
+    WIDTH,
+    coco,
+    corners,
+    picture,
+    refusal,
+    text,
+    voc_xml,
+    write_json,
+    yolo_lines,
+)
 
 CORNERS = [list(box[1:]) for box in BOXES]
 SIDES = [[a, b, c - a, d - b] for a, b, c, d in CORNERS]
@@ -41,7 +54,9 @@ def test_rows_have_boxes_as_coco_has_them(tmp_path: Path, grouped: bool) -> None
     assert corners(data) == CORNERS
     assert data.class_names == ("cat", "dog")
     assert data.train.sizes.tolist() == [[HEIGHT, WIDTH]]
-    assert Image.open(__import__("io").BytesIO(data.train.read(0))).size == (WIDTH, HEIGHT)
+    content = data.train.read(0)
+    assert isinstance(content, bytes)
+    assert Image.open(io.BytesIO(content)).size == (WIDTH, HEIGHT)
 
 
 def test_rows_whose_boxes_fit_only_as_corners_are_read_so(tmp_path: Path) -> None:
@@ -95,6 +110,29 @@ def test_one_class_is_enough_for_boxes(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     text(tmp_path / "a.xml", voc_xml(BOXES[:1]))
     assert find_boxes(str(tmp_path)).class_names == ("cat",)
+
+
+def test_a_mask_of_the_same_name_is_not_taken_for_the_image(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages" / "a.jpg")
+    picture(tmp_path / "SegmentationClass" / "a.png")
+    text(tmp_path / "Annotations" / "a.xml", voc_xml())
+    assert find_boxes(str(tmp_path)).train.describe(0) == str(tmp_path / "JPEGImages" / "a.jpg")
+
+
+def test_yaml_that_is_of_something_else_is_passed_over(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.txt", *yolo_lines())
+    text(tmp_path / "classes.txt", "cat", "dog")
+    text(tmp_path / "compose.yaml", "- a", "- b")
+    assert corners(find_boxes(str(tmp_path))) == CORNERS
+
+
+def test_xml_beside_text_files_is_told_of(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.txt", *yolo_lines())
+    text(tmp_path / "a.xml", voc_xml())
+    text(tmp_path / "classes.txt", "cat", "dog")
+    assert any("not used: 1 XML file, as classes.txt" in note for note in find_boxes(str(tmp_path)).notes)
 
 
 def test_two_files_of_one_split_are_a_choice(tmp_path: Path) -> None:

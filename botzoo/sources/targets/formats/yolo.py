@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from botzoo.errors import DataError
+from botzoo.errors import ConfigError, DataError
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import ImageData, SourceOptions
 from botzoo.sources.files import inside, own_folders, read_text
@@ -25,21 +26,28 @@ from botzoo.util.yaml_files import read_yaml
 NAMES = ("classes.txt", "obj.names", "classes.names")
 """Lists of the classes, one a line, where there is no data.yaml."""
 
-_NO_LABELS = (*NAMES, "readme.txt", "train.txt", "val.txt", "test.txt", "label_colors.txt")
+USUAL = ("data", "dataset")
+"""Stems of the YAML file that is surely meant."""
+
+_NO_LABELS = (*NAMES, "train.txt", "val.txt", "test.txt", "label_colors.txt")
 
 
 def yolo_file(root: Path) -> Path | None:
     """Return the file in a folder that names the classes: a YAML file with ``names``, or one of ``NAMES``."""
     found = sorted((Path(file) for file in files_in(root)), key=lambda path: (len(path.parts), path.name))
-    for path in found:
-        if path.suffix.lower() in (".yaml", ".yml") and "names" in read_yaml(path, as_text=True):
-            return path
-    return next((path for path in found if path.name.lower() in NAMES and _label_files(root)), None)
+    labels = bool(_label_files(root))
+    for path in (each for each in found if each.suffix.lower() in (".yaml", ".yml")):
+        usual = path.stem.lower() in USUAL  # others may be of anything
+        with nullcontext() if usual else suppress(ConfigError):
+            if (usual or labels) and "names" in read_yaml(path, as_text=True):
+                return path
+    return next((path for path in found if path.name.lower() in NAMES), None) if labels else None
 
 
 def _label_files(root: Path) -> list[str]:
-    files = (file for file in files_named(root, ".txt") if file.rpartition("/")[2].lower() not in _NO_LABELS)
-    return [file for file in files if "imagesets/" not in file.lower()]
+    files = [(file, file.rpartition("/")[2].lower()) for file in files_named(root, ".txt")]
+    kept = [file for file, name in files if name not in _NO_LABELS and not name.startswith("readme")]
+    return [file for file in kept if "imagesets/" not in file.lower()]
 
 
 def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> ImageData[BoxSplit]:
