@@ -53,16 +53,16 @@ def checked_boxes(
     Raises:
         DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained.
     """
-    if not class_names:
-        raise DataError(f"{name} has no classes: a detector needs one or more.")
-    if twice := [each for each in class_names if list(class_names).count(each) > 1]:
-        raise DataError(f"{name} has two classes called {twice[0]!r}: give each a name of its own.")
     used = {role: splits[role] for role in ROLES if role in splits}
     for role, split in used.items():
         if not len(split):
             raise DataError(f"The {role} split of {name} is empty: it has no images.")
     if "train" not in used:
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
+    if not class_names:
+        raise DataError(f"{name} has no classes: a detector needs one or more.")
+    if twice := [each for each in class_names if list(class_names).count(each) > 1]:
+        raise DataError(f"{name} has two classes called {twice[0]!r}: give each a name of its own.")
     if not used["train"].box_counts(len(class_names)).any():
         raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
     data = ImageData(name, tuple(class_names), used["train"], used.get("validation"), used.get("test"), hub_id, license)

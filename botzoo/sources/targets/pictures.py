@@ -34,6 +34,8 @@ _MASKS = ("masks", "mask", "segmentation", "segmentations", "segmentationclass",
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 """What is opened; Pillow knows more, some of it by running other programs."""
 
+MOST = 1e9  # of any number in the data, in pixels
+
 TURNED = (5, 6, 7, 8)
 """EXIF orientations of a picture that lies on its side."""
 
@@ -136,8 +138,8 @@ def any_size() -> Iterator[None]:
         yield
 
 
-def number(value: Any, where: str, what: str) -> float:
-    """Return a finite number that a file has, as such or as text.
+def number(value: Any, where: str, what: str, least: float = -MOST) -> float:
+    """Return a finite number of ``least`` or more that a file has, as such or as text.
 
     Raises:
         DataError: it is none; ``where`` names the file, ``what`` the value.
@@ -146,6 +148,6 @@ def number(value: Any, where: str, what: str) -> float:
         found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found) or abs(found) > 1e9:
+    if not math.isfinite(found) or not least <= found <= MOST:
         raise DataError(f"{where} has {brief(repr(value), 60)} as {what}, which is no number of pixels: mend it.")
     return found

@@ -19,6 +19,8 @@ from botzoo.models.dense.detector import Detector, DetectorPlan
 from botzoo.models.dense.folder import Dense, read_dense_folder, write_dense_folder
 from botzoo.models.dense.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow  # all of them together
+
 PLAN = DetectorPlan(channels=16, proposals=20, proposals_in_training=20, sampled=8, least_score=0.0)
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 TARGETS = [

@@ -126,7 +126,7 @@ def _entries(
         if place is None:
             lost.append(str(cell))
             continue
-        height, width = (int(number(image.get(side) or 0, where, side)) for side in ("height", "width"))
+        height, width = (int(number(image.get(side) or 0, where, side, 0)) for side in ("height", "width"))
         entries.append(Boxed(place, _boxes(of_image[key], number_of, where), height, width))
     if not entries:
         raise DataError(f"{path} names no image in {found.root}, only {listing(lost, 2)}: put them there.")
@@ -159,7 +159,7 @@ def _sides(annotation: Mapping[str, Any], where: str) -> list[float]:
 def _area(annotation: Mapping[str, Any], sides: Sequence[float], where: str) -> float:
     """Return the area of an object: as it stands, else of its outline, else of its box."""
     if annotation.get("area") is not None:
-        return number(annotation["area"], where, "area")
+        return number(annotation["area"], where, "area", 0)
     outlined = area_of(annotation.get("segmentation"))
     return max(0.0, sides[2]) * max(0.0, sides[3]) if outlined is None else outlined
 

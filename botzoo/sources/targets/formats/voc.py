@@ -89,7 +89,9 @@ def read_annotation(path: Path) -> Annotation:
     edges = [[_edge(each, side, path) for side in ("xmin", "ymin", "xmax", "ymax")] for each in objects]
     corners = np.array(edges, np.float64).reshape(-1, 4) - (np.array([1, 1, 0, 0]) if own else 0)
     difficult = [(each.findtext("difficult") or "0").strip().lower() in ("1", "true", "yes") for each in objects]
-    height, width = (int(number(root.findtext(f"size/{side}") or 0, str(path), side)) for side in ("height", "width"))
+    height, width = (
+        int(number(root.findtext(f"size/{side}") or 0, str(path), side, 0)) for side in ("height", "width")
+    )
     return Annotation(names, corners, difficult, height, width, own)
 
 
