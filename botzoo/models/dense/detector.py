@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
@@ -17,6 +19,9 @@ from botzoo.errors import ModelError
 from botzoo.models.dense.anchors import Anchors, anchors_at
 from botzoo.models.dense.body import Body
 from botzoo.util.text import counted
+
+POOLED = 7  # cells along a side of what is seen of a proposal
+HIDDEN = 1024  # units of the two layers that look at it
 
 Targets = list[dict[str, Tensor]]
 """Of each image: ``boxes``, float32 (n, 4), corners in pixels of the input, and ``labels``, int64 (n,), from 0 on."""
@@ -61,10 +66,25 @@ class Pyramid(nn.Module):
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
         """Return the maps by their names, "0", "1" and so on, the last "pool"."""
-        maps: OrderedDict[str, Tensor] = self.fpn(
-            OrderedDict((str(k), each) for k, each in enumerate(self.body(images)))
-        )
-        return maps
+        maps = self.fpn(OrderedDict((str(k), each) for k, each in enumerate(self.body(images))))
+        # Torchvision's anchors have the maps' type, and bf16 knows places beyond 256 pixels to 2 only.
+        return OrderedDict((name, each.float()) for name, each in maps.items())
+
+
+class _Proposing(RPNHead):
+    """Gives float32 in any arithmetic, as places of boxes follow from it."""
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        scores, moves = super().forward(x)
+        return [each.float() for each in scores], [each.float() for each in moves]
+
+
+class _Deciding(FastRCNNPredictor):
+    """The same of the second stage."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        scores, moves = super().forward(x)  # type: ignore[no-untyped-call]
+        return scores.float(), moves.float()
 
 
 class _Batch(GeneralizedRCNNTransform):
@@ -98,13 +118,15 @@ class Detector(FasterRCNN):
         generator = AnchorGenerator(squares, (anchors.ratios,) * len(squares))  # type: ignore[no-untyped-call]
         super().__init__(  # type: ignore[no-untyped-call]
             pyramid,
-            classes + 1,  # 0 is the background
+            rpn_head=_Proposing(plan.channels, generator.num_anchors_per_location()[0]),
+            box_head=TwoMLPHead(plan.channels * POOLED**2, HIDDEN),  # type: ignore[no-untyped-call]
+            box_predictor=_Deciding(HIDDEN, 1 + classes),  # type: ignore[no-untyped-call] # the background first
             rpn_anchor_generator=generator,
             rpn_pre_nms_top_n_train=2 * plan.proposals_in_training,
             rpn_post_nms_top_n_train=plan.proposals_in_training,
             rpn_pre_nms_top_n_test=2 * plan.proposals,
             rpn_post_nms_top_n_test=plan.proposals,
-            box_roi_pool=MultiScaleRoIAlign([str(k) for k in range(len(body.strides))], 7, 2),
+            box_roi_pool=MultiScaleRoIAlign([str(k) for k in range(len(body.strides))], POOLED, 2),
             box_batch_size_per_image=plan.sampled,
             box_detections_per_img=plan.most,
             box_score_thresh=plan.least_score,
@@ -119,11 +141,11 @@ class Detector(FasterRCNN):
         assert isinstance(self.backbone, Pyramid)
         return self.backbone.body
 
-    def forward(self, images: list[Tensor], targets: Targets | None = None) -> Any:
+    def forward(self, images: Tensor | list[Tensor], targets: Targets | None = None) -> Any:
         """Return the losses of a training step, or what is on each image.
 
         Args:
-            images: float32 (C, h, w) each, normalised; they may differ in size.
+            images: float32, normalised: (N, C, H, W), or a list of (C, h, w) that may differ in size.
             targets: in training; boxes have an area and lie in their image.
 
         Returns:
@@ -132,7 +154,7 @@ class Detector(FasterRCNN):
         """
         if targets is not None:
             targets = [{**target, "labels": target["labels"] + 1} for target in targets]
-        found: Any = super().forward(images, targets)
+        found: Any = super().forward(list(images), targets)
         if self.training:
             return found
         return [{**each, "labels": each["labels"] - 1} for each in found]

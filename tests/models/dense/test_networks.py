@@ -87,6 +87,28 @@ def test_the_body_sees_images_as_they_are_but_for_padding(network: Network, trai
     assert not seen[0][1, :, 40:].any()
 
 
+def test_boxes_are_of_float32_in_any_arithmetic(network: Network) -> None:
+    model = detector(network).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = model(IMAGES)
+        assert all(each["boxes"].dtype == each["scores"].dtype == torch.float32 for each in found)
+        assert all(each.dtype == torch.float32 for each in model.backbone(IMAGES).values())
+
+
+def test_the_same_seed_trains_to_the_same_bits(network: Network) -> None:
+    """Which proposals are trained on is drawn by torch's global generator, which a training step seeds."""
+    states = []
+    for _ in range(2):
+        model = detector(network).train()
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        for step in range(2):
+            torch.manual_seed(step)
+            sum(model(IMAGES, TARGETS).values()).backward()
+            optimizer.step()
+        states.append(model.state_dict())
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
 def test_anchors_are_one_for_each_map(network: Network) -> None:
     with pytest.raises(ModelError, match="3 sizes, and resnet10d_bot has 5 maps"):
         detector(network, plan=replace(PLAN, anchors=Anchors((8, 16, 32))))
