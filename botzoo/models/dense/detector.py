@@ -141,6 +141,11 @@ class Detector(FasterRCNN):
         assert isinstance(self.backbone, Pyramid)
         return self.backbone.body
 
+    def get_classifier(self) -> tuple[nn.Module, ...]:
+        """Return what is new on the body, as timm's networks do, by which it is told what learns faster and what is frozen."""
+        assert isinstance(self.backbone, Pyramid)
+        return self.backbone.fpn, self.rpn, self.roi_heads
+
     def forward(self, images: Tensor | list[Tensor], targets: Targets | None = None) -> Any:
         """Return the losses of a training step, or what is on each image.
 

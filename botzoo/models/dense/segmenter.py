@@ -75,6 +75,10 @@ class Segmenter(nn.Module):
         self.body, self.classes, self.kind = body, classes, kind
         self.head: nn.Module = FpnHead(body, classes) if kind == "fpn" else FcnHead(body, classes)
 
+    def get_classifier(self) -> tuple[nn.Module, ...]:
+        """Return what is new on the body, as ``Detector.get_classifier``."""
+        return (self.head,)
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K, H, W) of images (N, C, H, W), float32 and normalised."""
         return _resized(self.head(self.body(images)), images.shape[-2:])

@@ -18,6 +18,7 @@ from botzoo.models.dense.body import body_of
 from botzoo.models.dense.detector import Detector, DetectorPlan
 from botzoo.models.dense.folder import Dense, read_dense_folder, write_dense_folder
 from botzoo.models.dense.segmenter import Segmenter
+from botzoo.models.layers import head_names
 
 pytestmark = pytest.mark.slow  # all of them together
 
@@ -138,6 +139,15 @@ def test_a_segmenter_gives_each_pixel_a_class(network: Network, kind: str) -> No
     assert logits.shape == (2, 3, 50, 70)
     logits.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("make", [detector, segmenter])
+def test_head_and_body_are_told_apart(network: Network, make: Any) -> None:
+    model = make(network)
+    head, every = set(head_names(model)), dict(model.named_parameters())
+    body = {id(parameter) for parameter in model.body.parameters()}
+    assert {name for name, parameter in every.items() if id(parameter) not in body} == head
+    assert head < set(every)
 
 
 @pytest.mark.parametrize("kind", ["faster_rcnn_fpn", "fpn", "fcn"])
