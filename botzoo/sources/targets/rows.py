@@ -93,6 +93,7 @@ def open_box_rows(
     assert columns is not None
     objects, _, category = columns
     image = pick_column(name, "image", options.image_column, list(features), _image_columns(features))
+    tables, left = _labelled(name, tables, (image, objects))
     own = _fields(features[objects])[category]
     declared = getattr(element(own) or own, "names", None)
     cells = {role: _cells(table, image, role, folders) for role, table in tables.items()}
@@ -114,8 +115,23 @@ def open_box_rows(
         sizes = np.array([size for _, _, size in of_role], np.int32).reshape(-1, 2)
         splits[role] = BoxSplit(role, made, sizes, cells[role], cells[role].describe)
     return checked_boxes(
-        name, splits, names, [f"boxes are those in {objects!r}: {note}"], declared=declared is not None
+        name, splits, names, [*left, f"boxes are those in {objects!r}: {note}"], declared=declared is not None
     )
+
+
+def _labelled(name: str, tables: Mapping[str, Any], columns: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the tables without a test split that lacks a column, and a note on that; raise DataError of any other."""
+    kept, notes = {}, []
+    for role, table in tables.items():
+        missing = [column for column in columns if column not in table.features]
+        if missing and role != "test":
+            has = f"it has {listing(list(table.features))}"
+            raise DataError(f"The {role} split of {name} has no column {missing[0]!r}: {has}.")
+        if missing:  # which are often kept secret
+            notes.append(f"the test split has no column {missing[0]!r}, so it is not used")
+        else:
+            kept[role] = table
+    return kept, notes
 
 
 Row = tuple[NDArray[np.float64], list[Any], tuple[int, int]]
@@ -183,6 +199,10 @@ def mask_columns(features: Mapping[str, Any]) -> tuple[str, str] | None:
     return (rest[0], masks[0]) if len(masks) == 1 and len(rest) == 1 else None
 
 
+def _described(mask: _Cells, i: int) -> str:
+    return f"the mask of {mask.describe(i)}"
+
+
 def open_mask_rows(
     name: str, tables: Mapping[str, Any], options: SourceOptions, folders: Sequence[Path]
 ) -> ImageData[MaskSplit]:
@@ -193,18 +213,12 @@ def open_mask_rows(
     """
     columns = mask_columns(tables["train"].features)
     assert columns is not None
-    for role, table in tables.items():
-        if missing := [column for column in columns if column not in table.features]:
-            raise DataError(
-                f"The {role} split of {name} has no column {missing[0]!r}: it has {listing(list(table.features))}."
-            )
+    tables, left = _labelled(name, tables, columns)
 
     def make(table: Any, role: str, coding: Coding) -> MaskSplit:
         image, mask = (_cells(table, column, role, folders) for column in columns)
-        described = partial("the mask of {}".format)
-        return MaskSplit(
-            role, len(table), image, image.describe, mask, lambda i: described(mask.describe(i)), coding
-        )  # fmt: skip
+        of = partial(_described, mask)
+        return MaskSplit(role, len(table), image, image.describe, mask, of, coding)
 
     makers = {role: partial(make, table) for role, table in tables.items()}
-    return masked(name, makers, [], {}, [f"images are those in {columns[0]!r}, masks those in {columns[1]!r}"])
+    return masked(name, makers, [], {}, [*left, f"images are those in {columns[0]!r}, masks those in {columns[1]!r}"])

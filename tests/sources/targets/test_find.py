@@ -7,8 +7,11 @@ import datasets
 import pytest
 from PIL import Image
 
+from botzoo.errors import DataError
+from botzoo.sources.base import NOTHING_SAID
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.find import find_boxes, find_masks
+from botzoo.sources.targets.rows import open_box_rows
 from conftest import write_photos
 from sources.targets.made import (
     BOXES,
@@ -83,6 +86,33 @@ def test_rows_with_an_odd_number_of_values_are_refused(tmp_path: Path) -> None:
     made = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}], "objects": [labels]}, features)
     made.to_parquet(tmp_path / "set" / "train.parquet")
     assert "each box needs four numbers" in refusal(tmp_path / "set")
+
+
+def test_rows_may_name_their_categories_and_have_none_on_an_image(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    path = picture(tmp_path / "a.png")
+    content = {"bytes": path.read_bytes(), "path": None}
+    fields = {
+        "bbox": datasets.List(datasets.List(datasets.Value("float32"))),
+        "category": datasets.List(datasets.Value("string")),
+    }
+    features = datasets.Features({"image": datasets.Image(), "objects": fields})
+    cells = [{"bbox": [SIDES[0]], "category": ["dog"]}, {"bbox": [], "category": []}, None]
+    table = datasets.Dataset.from_dict({"image": [content] * 3, "objects": cells}, features)
+    table.to_parquet(tmp_path / "set" / "train.parquet")
+    data = find_boxes(str(tmp_path / "set"))
+    assert data.class_names == ("dog",)
+    assert [len(each) for each in data.train.boxes] == [1, 0, 0]
+
+
+def test_a_test_split_without_boxes_is_not_used(tmp_path: Path) -> None:
+    rows(tmp_path / "set", SIDES)
+    table = datasets.Dataset.from_parquet(str(tmp_path / "set" / "train-0.parquet"))
+    bare = table.remove_columns("objects")
+    data = open_box_rows("set", {"train": table, "test": bare}, NOTHING_SAID, [])
+    assert list(data.splits) == ["train"]
+    with pytest.raises(DataError, match="The validation split of set has no column 'objects'"):
+        open_box_rows("set", {"train": table, "validation": bare}, NOTHING_SAID, [])
 
 
 def test_a_folder_of_classes_is_told_from_one_with_boxes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from faster_coco_eval import mask as rle
 
+from botzoo.sources.base import SourceOptions
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.find import find_boxes
 from botzoo.sources.targets.formats.outlines import area_of, run_lengths
@@ -66,6 +67,16 @@ def test_lists_in_imagesets_say_the_splits_and_trainval_is_the_sum(tmp_path: Pat
         "test": ["c"],
     }
     assert any("without an XML file, such as 'd of test'" in note for note in data.notes)
+
+
+def test_the_user_says_which_lists_are_used(tmp_path: Path) -> None:
+    for stem in "abc":
+        picture(tmp_path / "JPEGImages" / f"{stem}.png")
+        text(tmp_path / "Annotations" / f"{stem}.xml", voc_xml())
+    for word, stems in {"train": "a", "val": "b", "trainval": "ab", "test": "c"}.items():
+        text(tmp_path / "ImageSets" / "Main" / f"{word}.txt", *stems)
+    data = find_boxes(str(tmp_path), SourceOptions(splits={"train": ["trainval"], "test": ["test"]}))
+    assert {role: len(split) for role, split in data.splits.items()} == {"train": 2, "test": 1}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import Found
+from botzoo.sources.annotations.splits import roles_of
 from botzoo.sources.base import ImageData, SourceOptions
 from botzoo.sources.files import read_text
-from botzoo.sources.layouts.split_names import is_plain, role_of
-from botzoo.sources.targets.assemble import Boxed, box_split, checked_boxes
+from botzoo.sources.layouts.split_names import Said, is_plain, role_of
+from botzoo.sources.targets.assemble import ROLES, Boxed, box_split, checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit
 from botzoo.sources.targets.formats.markup import read_xml
 from botzoo.sources.targets.pictures import Pairs, files_named, number, roles_of_folders
@@ -107,23 +108,23 @@ def _edge(element: Element, side: str, path: Path) -> float:
 
 def _roles(name: str, root: Path, files: Sequence[str], options: SourceOptions) -> tuple[list[str], list[str]]:
     """Return the split of each file by the lists in ImageSets, else by the folders, and notes on that."""
-    lists = dict(_lists(root))
-    if not lists or options.splits:
+    lists = _lists(root, options.splits)
+    if not lists:
         return roles_of_folders(name, files, options.splits)
     where = {(_above(file), Path(file).stem): k for k, file in enumerate(files)}
     roles, notes, missing, twice = [""] * len(files), [], [], []
-    for (folder, word), stems in lists.items():
+    for folder, word, role, stems in lists:
         for stem in stems:
             place = where.get((folder, stem))
             if place is None:
                 missing.append(f"{stem} of {word}")
-            elif roles[place] not in ("", role_of(word)):
+            elif roles[place] not in ("", role):
                 twice.append(f"{stem} of {word}")
             else:
-                roles[place] = role_of(word) or ""
+                roles[place] = role
     if twice:
         raise DataError(f"ImageSets of {name} has images in two splits, such as {listing(twice, 2)}: remove one.")
-    notes.append(f"splits are those in ImageSets: {listing(list(dict.fromkeys(word for _, word in lists)))}")
+    notes.append(f"splits are those in ImageSets: {listing(list(dict.fromkeys(each.word for each in lists)))}")
     if missing:
         notes.append(
             f"not used: {counted(len(missing), 'image')} in it without an XML file, such as {listing(missing, 2)}"
@@ -140,15 +141,30 @@ def _above(file: str) -> str:
     return "/".join(parts[:cut])
 
 
-def _lists(root: Path) -> Iterator[tuple[tuple[str, str], list[str]]]:
-    """Yield the lists of images, by folder and the name of the split: trainval only where it is not in two parts."""
-    texts = [
-        file for file in files_named(root, ".txt") if "/imagesets/" in f"/{file.lower()}" and "/main/" in file.lower()
-    ]
-    named = [(_above(file), Path(file).stem, file) for file in texts if is_plain(Path(file).stem)]
-    for folder, word, file in named:
-        parts = {other for above, other, _ in named if above == folder}
-        if word == "trainval" and {"train", "val"} <= parts:
-            continue
-        lines = read_text(root / file).splitlines()
-        yield (folder, word), [line.split()[0] for line in lines if line.split()]
+class _List(NamedTuple):
+    folder: str  # that ImageSets lies in
+    word: str  # name of the list
+    role: str
+    stems: list[str]
+
+
+def _lists(root: Path, said: Said) -> list[_List]:
+    """Return the lists of images that are used: as the user says, else by name, trainval only where it is not in two."""
+    texts = [file for file in files_named(root, ".txt") if "/imagesets/main/" in f"/{file.lower()}"]
+    roles = roles_of(said)
+    by_name = {file: roles.get(Path(file).stem) or role_of(Path(file).stem) for file in texts if _is_list(file, roles)}
+    words = {(_above(file), Path(file).stem) for file in by_name}
+    found = []
+    for file, role in by_name.items():
+        folder, word = _above(file), Path(file).stem
+        in_two = word == "trainval" and {(folder, "train"), (folder, "val")} <= words
+        if role in ROLES and not (in_two and word not in roles):
+            lines = (line.split() for line in read_text(root / file).splitlines())
+            found.append(_List(folder, word, str(role), [line[0] for line in lines if line]))
+    return found
+
+
+def _is_list(file: str, roles: dict[str, str]) -> bool:
+    """Tell whether a file lists a split: the user's names stand for all, and of others cat_train is of a class."""
+    word = Path(file).stem
+    return word in roles if roles else is_plain(word)
