@@ -131,13 +131,15 @@ Match = Callable[[NDArray[np.float32], NDArray[np.float32], Boxes, NDArray[np.fl
 
 
 def matched(
-    found: Sequence[Detections], true: Sequence[Boxes], label: int, thresholds: NDArray[np.float64], match: Match
-) -> list[Matches]:
-    """Return what became of the boxes of one class on each of N images."""
-    every = []
-    for said, there in zip(found, true, strict=True):
-        own = said.labels == label
-        every.append(match(said.corners[own], said.scores[own], there.take(there.labels == label), thresholds))
+    found: Sequence[Detections], true: Sequence[Boxes], classes: int, thresholds: NDArray[np.float64], match: Match
+) -> list[dict[int, Matches]]:
+    """Return of each class what became of its boxes, by the place of each of the N images that has any, found or true."""
+    every: list[dict[int, Matches]] = [{} for _ in range(classes)]
+    for i, (said, there) in enumerate(zip(found, true, strict=True)):
+        for label in np.union1d(said.labels, there.labels).tolist():
+            own = said.labels == label
+            objects = there.take(there.labels == label)
+            every[label][i] = match(said.corners[own], said.scores[own], objects, thresholds)
     return every
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,17 +45,22 @@ class Ranking:
     What became of a box depends on its own image alone, so that a resample of the images needs no matching.
 
     Args:
-        matches: of each image, at T thresholds.
+        matches: by the place of each image that has boxes of the class, found or true.
+        images: N.
+        thresholds: T, at which they were matched.
         mean: makes average precision of a curve.
     """
 
-    def __init__(self, matches: Sequence[Matches], mean: Mean = at_points) -> None:
-        scores = np.concatenate([each.scores for each in matches])
+    def __init__(self, matches: Mapping[int, Matches], images: int, thresholds: int, mean: Mean = at_points) -> None:
+        scores = np.concatenate([np.empty(0), *(each.scores for each in matches.values())])
         order = np.argsort(-scores, kind="stable")
-        self.image = np.repeat(np.arange(len(matches)), [len(each.scores) for each in matches])[order]
-        self.right = np.concatenate([each.right for each in matches], 1)[:, order]
-        self.wrong = ~self.right & ~np.concatenate([each.ignored for each in matches], 1)[:, order]
-        self.there = np.array([each.there for each in matches])
+        self.image = np.repeat([*matches], [len(each.scores) for each in matches.values()]).astype(np.int64)[order]
+        none = np.empty((thresholds, 0), bool)
+        self.right = np.concatenate([none, *(each.right for each in matches.values())], 1)[:, order]
+        ignored = np.concatenate([none, *(each.ignored for each in matches.values())], 1)[:, order]
+        self.wrong = ~self.right & ~ignored
+        self.there = np.zeros(images, np.int64)
+        self.there[[*matches]] = [each.there for each in matches.values()]
         self.mean = mean
 
     def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -89,8 +94,8 @@ class AveragePrecision:
         cls, found: Sequence[Detections], true: Sequence[Boxes], classes: int, match: Match = match_coco
     ) -> AveragePrecision:
         """Return COCO's, of N images; ``match`` may be ``of_size``."""
-        each = (matched(found, true, k, COCO_THRESHOLDS, match) for k in range(classes))
-        return cls([Ranking(of_class) for of_class in each])
+        every = matched(found, true, classes, COCO_THRESHOLDS, match)
+        return cls([Ranking(of_class, len(true), len(COCO_THRESHOLDS)) for of_class in every])
 
     @classmethod
     def voc(
@@ -102,8 +107,8 @@ class AveragePrecision:
         threshold: float = 0.5,
     ) -> AveragePrecision:
         """Return Pascal VOC's, of N images: with ``eleven_points`` for VOC2007, which has Table 8 of the paper."""
-        each = (matched(found, true, k, np.array([threshold]), match_voc) for k in range(classes))
-        return cls([Ranking(of_class, mean) for of_class in each])
+        every = matched(found, true, classes, np.array([threshold]), match_voc)
+        return cls([Ranking(of_class, len(true), 1, mean) for of_class in every])
 
     @property
     def by_class(self) -> NDArray[np.float64]:
