@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -61,8 +62,8 @@ def checked_boxes(
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
     if not class_names:
         raise DataError(f"{name} has no classes: a detector needs one or more.")
-    if twice := [each for each in class_names if list(class_names).count(each) > 1]:
-        raise DataError(f"{name} has two classes called {twice[0]!r}: give each a name of its own.")
+    if twice := first_double(class_names):
+        raise DataError(f"{name} has two classes called {twice!r}: give each a name of its own.")
     if not used["train"].box_counts(len(class_names)).any():
         raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
     data = ImageData(name, tuple(class_names), used["train"], used.get("validation"), used.get("test"), hub_id, license)
@@ -71,6 +72,11 @@ def checked_boxes(
     for role, split in used.items():
         said += missing_classes(data, role, split, data.class_names)
     return replace(data, notes=tuple(said))
+
+
+def first_double(names: Sequence[str]) -> str | None:
+    """Return a name that is there twice, None where there is none."""
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def _counts(split: BoxSplit) -> str:

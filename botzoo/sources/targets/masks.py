@@ -15,18 +15,15 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import Encoded, Files, ImageData, SourceOptions
 from botzoo.sources.files import read_text
+from botzoo.sources.targets.assemble import first_double
 from botzoo.sources.targets.coding import IGNORED, MOST_CLASSES, Coding, Colour, Mask, coding_of
-from botzoo.sources.targets.pictures import Pairs, key_of, roles_of_folders
+from botzoo.sources.targets.pictures import Pairs, is_said, key_of, roles_of_folders
 from botzoo.util.text import brief, counted, listing
-
-_FOLDERS = (
-    "masks mask segmentation segmentations segmentationclass groundtruth ground_truth gt labels label annotations"
-)
-FOLDERS = frozenset(_FOLDERS.split())
-"""Names of folders that hold masks, where the images in them are not the only ones."""
 
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
 COLOUR_FILES = ("classes.csv", "class_dict.csv", "class_colors.csv", "label_colors.txt", "labelmap.txt")
+
+LONGEST = 500  # letters of a line of a table that are looked at
 
 _NUMBERS = r"(?P<r>\d{1,3})[,; \t]+(?P<g>\d{1,3})[,; \t]+(?P<b>\d{1,3})"
 _NAME_FIRST = re.compile(rf"(?P<name>[^,;:\t]+?)[,;:\t ]+{_NUMBERS}[,;:\t ]*")
@@ -80,9 +77,8 @@ def mask_pairs(root: Path) -> tuple[Found, dict[int, int]] | None:
     Masks lie in a folder called so and have the stems of the images; what all have behind these, such as _mask, is found.
     """
     found = Found(root)
-    are_masks = [_in_masks(name) for name in found.names]
-    images = [i for i, is_mask in enumerate(are_masks) if not is_mask]
-    masks = [i for i, is_mask in enumerate(are_masks) if is_mask]
+    said = [is_said(name) for name in found.names]
+    images, masks = ([i for i, own in enumerate(said) if own == wanted] for wanted in (False, True))
     if not images or not masks:
         return None
     pairs = Pairs(found, images)
@@ -128,10 +124,10 @@ def open_masks(
     order = sorted(mask_of)
     roles, more = roles_of_folders(name, [found.names[i] for i in order], options.splits)
     masks = set(mask_of.values())
-    images = [i for i, each in enumerate(found.names) if i not in masks and not _in_masks(each)]
+    images = [i for i, each in enumerate(found.names) if i not in masks and not is_said(each)]
     if bare := [found.names[i] for i in images if i not in mask_of]:
         more.append(f"not used: {counted(len(bare), 'image')} without a mask, such as {listing(bare, 2)}")
-    if lost := [each for i, each in enumerate(found.names) if i not in masks and _in_masks(each)]:
+    if lost := [each for i, each in enumerate(found.names) if i not in masks and is_said(each)]:
         more.append(f"not used: {counted(len(lost), 'mask')} without an image, such as {listing(lost, 2)}")
     by_role: dict[str, list[int]] = {}
     for i, role in zip(order, roles, strict=True):
@@ -144,10 +140,6 @@ def open_masks(
 
     makers: dict[str, MakeMasks] = {role: partial(make, places) for role, places in by_role.items()}
     return masked(name, makers, names, colours, [*notes, *more])
-
-
-def _in_masks(name: str) -> bool:
-    return any(part.lower() in FOLDERS for part in name.split("/")[:-1])
 
 
 def masked(
@@ -175,8 +167,8 @@ def masked(
     coding, note = coding_of(sample, len(names), colours)
     class_names = [*names] or [f"class {k}" for k in range(coding.classes)]
     class_names += [f"class {k}" for k in range(len(class_names), coding.classes)]
-    if twice := [each for each in class_names if class_names.count(each) > 1]:
-        raise DataError(f"{name} has two classes called {twice[0]!r}: give each a name of its own.")
+    if twice := first_double(class_names):
+        raise DataError(f"{name} has two classes called {twice!r}: give each a name of its own.")
     if len(class_names) < 2:
         raise DataError(
             f"{name} has masks of one class, {class_names[0]!r}: they need two, of which one may be the rest."
@@ -217,7 +209,8 @@ def read_colours(path: Path) -> tuple[list[str], dict[Colour, int]]:
     for k, line in enumerate(read_text(path).splitlines()):
         if not line.strip() or line.startswith("#") or (not colours and not re.search(r"\d", line)):
             continue
-        found = _NAME_FIRST.fullmatch(line.strip()) or _NUMBERS_FIRST.fullmatch(line.strip())
+        short = line.strip()[:LONGEST]  # the patterns take time as the square of the length
+        found = _NAME_FIRST.fullmatch(short) or _NUMBERS_FIRST.fullmatch(short)
         if found is None or max(map(int, found.group("r", "g", "b"))) > 255:
             raise DataError(f"{path}, line {k + 1}, is {brief(line, 60)!r}, which is no `name, r, g, b`: mend it.")
         red, green, blue = map(int, found.group("r", "g", "b"))

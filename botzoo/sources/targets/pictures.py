@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,14 +23,18 @@ from botzoo.sources.folders import files_in
 from botzoo.sources.layouts.split_names import Said, by_role, is_plain, option, role_of
 from botzoo.util.text import brief, listing
 
-_NAMES = (
-    "images image imgs img pictures photos frames jpegimages labels label annotations annotation annots xmls xml txt "
-    "masks mask segmentation segmentations segmentationclass groundtruth ground_truth gt"
-)
-_KINDS = frozenset(_NAMES.split())
-"""Names of folders that tell images and what is said of them apart, and nothing else."""
+_MASKS = "masks mask segmentation segmentations segmentationclass groundtruth ground_truth gt"
+_SAID = f"labels label annotations annotation annots {_MASKS}"
+_KINDS = f"images image imgs img pictures photos frames jpegimages xmls xml txt {_SAID}"
 
-_MASKS = ("masks", "mask", "segmentation", "segmentations", "segmentationclass", "groundtruth", "ground_truth", "gt")
+
+def _any_of(words: str) -> re.Pattern[str]:
+    """Return what finds one of ``words`` in a name, with no letter before or behind: labels in train_labels."""
+    return re.compile(rf"(?<![^\W\d_])({'|'.join(words.split())})(?![^\W\d_])", re.I)
+
+
+_OF_KINDS, _OF_MASKS, _OF_SAID = map(_any_of, (_KINDS, _MASKS, _SAID))
+"""Words in the names of folders that tell images and what is said of them apart, and nothing else."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO", "TGA")
 """What is opened; Pillow knows more, some of it by running other programs."""
@@ -43,15 +48,19 @@ TURNED = (5, 6, 7, 8)
 def key_of(name: str) -> tuple[str, str]:
     """Return what the file of an image and the one about it have in common: folders that are no kinds, and the stem.
 
-    train/images/a.jpg and train/labels/a.txt are ("train", "a"), as images/train/a.jpg is; ``name`` has slashes.
+    train/images/a.jpg, labels/train/a.txt and train_masks/a.png are ("train", "a"); ``name`` has slashes.
     """
     *folders, file = name.split("/")
-    return "/".join(folder for folder in folders if not is_kind(folder)), Path(file).stem
+    return "/".join(filter(None, map(_without_kind, folders))), Path(file).stem
+
+
+def _without_kind(folder: str) -> str:
+    return _OF_KINDS.sub("", folder).strip(" _-.") if _OF_KINDS.search(folder) else folder
 
 
 def is_kind(folder: str) -> bool:
     """Tell whether the name of a folder says no more than whether images lie in it or what is said of them."""
-    return folder.lower() in _KINDS
+    return not _without_kind(folder)
 
 
 class Pairs:
@@ -85,7 +94,12 @@ class Pairs:
 
 def is_mask(name: str) -> bool:
     """Tell whether an image lies in a folder of masks, by its path."""
-    return any(folder.lower() in _MASKS for folder in name.split("/")[:-1])
+    return any(map(_OF_MASKS.search, name.split("/")[:-1]))
+
+
+def is_said(name: str) -> bool:
+    """Tell the same of a folder of masks or labels, which hold masks where nothing else lies in them."""
+    return any(map(_OF_SAID.search, name.split("/")[:-1]))
 
 
 def files_named(root: Path, suffix: str) -> list[str]:

@@ -95,6 +95,32 @@ def test_what_all_masks_have_behind_the_name_of_their_image_is_found(tmp_path: P
     assert len(find_masks(str(tmp_path)).train) == 2
 
 
+@pytest.mark.parametrize(
+    ("image", "of"),
+    [
+        ("train/a.jpg", "train_labels/a_L.png"),
+        ("train/images/a.jpg", "train/masks/a.png"),
+        ("images/train/a.jpg", "annotations/train/a.png"),
+        ("train_images/a.jpg", "train_masks/a.png"),
+        ("part_2/images/a.jpg", "part_2/GT/a.png"),
+        ("JPEGImages/a.jpg", "SegmentationClass/a.png"),
+    ],
+)
+def test_folders_of_images_and_masks_have_many_names(tmp_path: Path, image: str, of: str) -> None:
+    picture(tmp_path / image)
+    mask(tmp_path / of, NUMBERS)
+    data = find_masks(str(tmp_path))
+    assert data.train.describe_mask(0) == str(tmp_path / of)
+
+
+def test_images_of_two_folders_keep_their_own_masks(tmp_path: Path) -> None:
+    for part in ("images_1", "images_2"):
+        picture(tmp_path / part / "a.jpg")
+        mask(tmp_path / part.replace("images", "masks") / "a.png", NUMBERS)
+    data = find_masks(str(tmp_path))
+    assert [Path(data.train.describe_mask(i)).parent.name for i in range(2)] == ["masks_1", "masks_2"]
+
+
 def test_images_and_masks_without_the_other_are_counted(tmp_path: Path) -> None:
     one(tmp_path, NUMBERS)
     picture(tmp_path / "train" / "images" / "bare.jpg")

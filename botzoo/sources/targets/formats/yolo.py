@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from botzoo.errors import ConfigError, DataError
-from botzoo.sources.annotations.paths import Found
+from botzoo.sources.annotations.paths import ENDS, Found
 from botzoo.sources.base import ImageData, SourceOptions
 from botzoo.sources.files import inside, own_folders, read_text
 from botzoo.sources.folders import files_in
@@ -25,6 +25,9 @@ from botzoo.util.yaml_files import read_yaml
 
 NAMES = ("classes.txt", "obj.names", "classes.names")
 """Lists of the classes, one a line, where there is no data.yaml."""
+
+MOST = 100
+"""Folders or lists of images of a split."""
 
 USUAL = ("data", "dataset")
 """Stems of the YAML file that is surely meant."""
@@ -108,7 +111,12 @@ def _roles(
         return roles_of_folders(name, found.names, options.splits)
     roles, again = [""] * len(found.names), 0
     for role, places in said.items():
-        named = (_places(str(each), found, file) for each in (places if isinstance(places, list) else [places]))
+        several = places if isinstance(places, list) else [places]
+        if len(several) > MOST:
+            raise DataError(
+                f"{file} names {len(several):,} places for {role} images: {MOST} are read. Name folders of them."
+            )
+        named = (_places(str(each), found, file) for each in several)
         for i in chain.from_iterable(named):
             again += roles[i] not in ("", role)
             roles[i] = roles[i] or role
@@ -131,7 +139,7 @@ def _places(named: str, found: Found, file: Path) -> list[int]:
         path = inside(named, own_folders(found.root), str(file))
         lines = _lines(path) if path.is_file() else []
         return [i for i in found.places(lines, path.parent, [None] * len(lines)) if i is not None]
-    parts = [part for part in named.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    parts = [part for part in named.replace("\\", "/").split("/") if part not in ("", ".", "..")][-ENDS:]
     ends = [parts[k:] for k in range(len(parts)) if not k or not all(map(is_kind, parts[k:]))]
     for end in map("/".join, ends):
         for fits in (str.startswith, str.__contains__):  # from the data set's folder on, else in a folder of it
