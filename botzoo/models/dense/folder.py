@@ -23,7 +23,8 @@ from botzoo.util.text import listing
 
 Dense = Detector | Segmenter
 
-TASKS = ("detection", "segmentation")
+HEADS = {"detection": ("faster_rcnn_fpn",), "segmentation": ("fcn", "fpn")}
+"""The heads of each task, by the names in config.json."""
 
 LIMITS: dict[str, tuple[float, float]] = {
     "channels": (8, 2048),
@@ -73,16 +74,23 @@ def write_dense_folder(
         save_file(tensors, part, metadata={"format": "pt"})
     body, p = module.body, preprocessing
     architecture, args = timm_architecture(body.architecture) or (body.architecture, {})
-    entry = {"tag": tag, "input_size": [p.channels, *p.shape], "interpolation": p.interpolation, "license": license}
+    entry = {
+        "tag": tag,
+        "input_size": [p.channels, *p.shape],
+        "interpolation": p.interpolation,
+        "crop_mode": p.crop_mode,
+        "mean": list(p.mean),
+        "std": list(p.std),
+        "license": license,
+    }
     config: dict[str, Any] = {
-        "task": TASKS[isinstance(module, Segmenter)],
+        "task": "segmentation" if isinstance(module, Segmenter) else "detection",
         "architecture": architecture,
         "num_classes": len(class_names),
         "label_names": list(class_names),
         "model_args": {key: value for key, value in {**body.model_args, **args}.items() if key != "output_stride"},
         "head": _head(module),
-        "pretrained_cfg": {k: v for k, v in entry.items() if v is not None}
-        | {"mean": list(p.mean), "std": list(p.std)},
+        "pretrained_cfg": {key: value for key, value in entry.items() if value is not None},
     }
     if decoding := p.decoding.as_json():
         config["decoding"] = decoding
@@ -111,38 +119,47 @@ def read_dense_folder(folder: Path) -> DenseModel:
         CheckpointError: a file is missing or damaged, or one does not fit the other; in one line.
     """
     file, where = folder / "model.safetensors", str(folder / "config.json")
-    config = read_config(folder / "config.json")
-    if config.get("task") not in TASKS:
-        has = f"{where} is of the task {shortened(config.get('task', 'classification'))}"
-        raise CheckpointError(f"{has}: it must be one of {', '.join(TASKS)}.", value=config.get("task"), accepted=TASKS)
-    shapes, entry = read_shapes(file), config.get("pretrained_cfg") or {}
-    names = config.get("label_names")
-    if not isinstance(names, list) or not all(key in entry for key in ("input_size", "mean", "std")):
-        raise CheckpointError(
-            f"{where} lacks label_names, or input_size, mean or std in pretrained_cfg: copy it again."
-        )
-    body_only = {key: value for key, value in config.items() if key != "num_classes"}
-    meta_network(
-        body_only | {"pretrained_cfg": {**entry, "num_classes": None}}, None, where
-    )  # what timm makes of it is bounded
+    config = _checked(read_config(folder / "config.json"), where)
+    # What timm makes of the body is bounded here, and all of it by the file's header before anything takes memory.
+    classless = {**config["pretrained_cfg"], "num_classes": None}
+    meta_network({**config, "num_classes": None, "pretrained_cfg": classless}, None, where)
+    shapes, names = read_shapes(file), config["label_names"]
     with on_meta():
-        _compare(_made(config, len(names), where), shapes, where)
-    module = _made(config, len(names), where)
+        _compare(_made(config, len(names)), shapes, where)
+    module = _made(config, len(names))
     module.load_state_dict(read_file(file, load_file), strict=True)
+    return DenseModel(module.eval(), _preprocessing(config), tuple(names), config["task"])
+
+
+def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a config.json, as ``read_config`` has checked it, with what is needed here sound too."""
+    task, entry = config.get("task"), config.get("pretrained_cfg") or {}
+    if task not in HEADS:
+        has = f"{where} is of the task {shortened(config.get('task', 'classification'))}"
+        raise CheckpointError(f"{has}: it must be one of {', '.join(HEADS)}.", value=task, accepted=HEADS)
+    mean, std, size = (entry.get(key) for key in ("mean", "std", "input_size"))
+    if not (mean and std and size and len(mean) == len(std) == size[0]):
+        raise CheckpointError(
+            f"{where} lacks input_size, mean or std of each channel in pretrained_cfg: copy it again."
+        )
+    if not isinstance(config.get("label_names"), list):
+        raise CheckpointError(f"{where} lacks label_names, a list: copy it again.")
+    return {**config, "head": _checked_head(config.get("head"), HEADS[task], where)}
+
+
+def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:
+    entry = config["pretrained_cfg"]
     side = Size.of(tuple(entry["input_size"][1:])).side
     interpolation = "bicubic" if entry.get("interpolation") == "bicubic" else "bilinear"
-    ends = tuple(entry["mean"]), tuple(entry["std"])
-    preprocessing = Preprocessing(side, *ends, 1.0, interpolation, decoding=decoding_in(config))
-    return DenseModel(module.eval(), preprocessing, tuple(names), str(config["task"]))
+    how = entry.get("crop_mode") or "border"
+    mean, std = tuple(entry["mean"]), tuple(entry["std"])
+    return Preprocessing(side, mean, std, 1.0, interpolation, how, decoding=decoding_in(dict(config)))
 
 
-def _made(config: Mapping[str, Any], classes: int, where: str) -> Dense:
+def _made(config: Mapping[str, Any], classes: int) -> Dense:
     """Return the network with random weights."""
-    head = _checked_head(config.get("head"), where)
-    architecture, args = str(config["architecture"]), config.get("model_args") or {}
+    head, architecture, args = config["head"], config["architecture"], config.get("model_args") or {}
     if config["task"] == "segmentation":
-        if head["name"] not in ("fcn", "fpn"):
-            raise CheckpointError(f"{where}: head.name is {shortened(head['name'])}: it must be fcn or fpn.")
         body = make_body(architecture, args, head.get("output_stride", 32), pyramid=needs_pyramid(head["name"]))
         return Segmenter(body, classes, head["name"])
     anchors = Anchors(tuple(head["anchors"]["sizes"]), tuple(head["anchors"]["ratios"]))
@@ -150,16 +167,19 @@ def _made(config: Mapping[str, Any], classes: int, where: str) -> Dense:
     return Detector(make_body(architecture, args), classes, DetectorPlan(anchors=anchors, **numbers))
 
 
-def _checked_head(head: Any, where: str) -> dict[str, Any]:
-    """Return the object ``head`` of a config.json with every value sound."""
-    if not isinstance(head, dict) or not isinstance(head.get("name"), str):
-        raise CheckpointError(f"{where} has no object `head` with a name: fetch or copy it again.")
-    for key, (low, high) in LIMITS.items():
-        value, whole = head.get(key, low), isinstance(low, int) and high > 1
-        sound = (
-            isinstance(value, int if whole else int | float) and not isinstance(value, bool) and low <= value <= high
+def _checked_head(head: Any, names: Sequence[str], where: str) -> dict[str, Any]:
+    """Return the object ``head`` of a config.json, with every value sound and one of ``names``."""
+    if not isinstance(head, dict):
+        raise CheckpointError(f"{where} has no object `head`: fetch or copy it again.")
+    if head.get("name") not in names:
+        name = shortened(head.get("name"))
+        raise CheckpointError(
+            f"{where}: head.name is {name}: it must be {' or '.join(names)}.", value=name, accepted=names
         )
-        if not sound:
+    for key, (low, high) in LIMITS.items():
+        kind = int if isinstance(low, int) and high > 1 else int | float
+        value = head.get(key, low)
+        if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
             raise CheckpointError(
                 f"{where}: head.{key} is {shortened(value)}: it must be a number from {low} to {high}."
             )

@@ -24,7 +24,7 @@ IGNORED = 255
 
 MOST_CLASSES = 255
 
-MOST_PIXELS = 1 << 28
+MOST_PIXELS = 1 << 27
 """Of a mask, which takes up to four bytes a pixel."""
 
 AT_ONCE = 1 << 20  # pixels whose colours are looked up together, as numbers of 12 bytes

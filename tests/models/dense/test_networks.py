@@ -169,6 +169,10 @@ def test_a_folder_gives_the_same_answers(network: Network, tmp_path: Path, kind:
     [
         ({"task": None}, "is of the task None"),
         ({"task": "segmentation"}, "head.name is 'faster_rcnn_fpn': it must be fcn or fpn"),
+        ({"head": {"name": "fpn"}}, "head.name is 'fpn': it must be faster_rcnn_fpn"),
+        ({"head": {"name": [1]}}, "head.name is [1]"),
+        ({"label_names": {"a": "b"}}, "lacks label_names"),
+        ({"pretrained_cfg": {"mean": [0.5]}}, "lacks input_size, mean or std"),
         ({"label_names": ["cat"], "num_classes": 1}, "does not fit model.safetensors"),
         ({"architecture": "resnet18"}, "does not fit model.safetensors"),
         ({"architecture": "no_such"}, "timm has no architecture"),
