@@ -134,7 +134,7 @@ def read_dense_folder(folder: Path) -> DenseModel:
 def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
     """Return a config.json, as ``read_config`` has checked it, with what is needed here sound too."""
     task, entry = config.get("task"), config.get("pretrained_cfg") or {}
-    if task not in HEADS:
+    if not isinstance(task, str) or task not in HEADS:
         has = f"{where} is of the task {shortened(config.get('task', 'classification'))}"
         raise CheckpointError(f"{has}: it must be one of {', '.join(HEADS)}.", value=task, accepted=HEADS)
     mean, std, size = (entry.get(key) for key in ("mean", "std", "input_size"))

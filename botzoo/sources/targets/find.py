@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from botzoo.errors import DataError
-from botzoo.sources.base import NOTHING_SAID, ImageData, SourceOptions
+from botzoo.sources.base import NOTHING_SAID, ImageData, SourceOptions, SplitT
 from botzoo.sources.files import own_folders
 from botzoo.sources.folders import has_images, subfolders
 from botzoo.sources.hub import HUB_ID, HUB_NAMES, from_hub
+from botzoo.sources.layouts.split_names import by_role
 from botzoo.sources.tables import as_splits, load_dataset, shard_files
 from botzoo.sources.targets.boxes import BoxSplit
 from botzoo.sources.targets.formats.coco import coco_files, open_coco
@@ -40,12 +42,9 @@ def find_boxes(dataset: str, options: SourceOptions = NOTHING_SAID) -> ImageData
     """
     name, root = os.fspath(dataset), Path(dataset).expanduser()
     if (found := _tables(name, root, options)) is not None:
-        tables, folders, facts = found
-        if box_columns(tables["train"].features) is None:
-            raise DataError(
-                f"{name} has the columns {listing(list(tables['train'].features))}, and none of boxes: {_give(BOX_KINDS)}"
-            )
-        return replace(open_box_rows(name, tables, options, folders), **facts)
+        if box_columns(found.tables["train"].features) is None:
+            raise _without("boxes", name, found, BOX_KINDS)
+        return found.of(open_box_rows(name, found.tables, options, found.folders))
     _check_folder(name, root)
     if (named := yolo_file(root)) is not None:
         data = open_yolo(name, root, named, options)
@@ -63,34 +62,50 @@ def find_masks(dataset: str, options: SourceOptions = NOTHING_SAID) -> ImageData
     """Find a data set with masks, and return its splits as they are; arguments and errors as of ``find_boxes``."""
     name, root = os.fspath(dataset), Path(dataset).expanduser()
     if (found := _tables(name, root, options)) is not None:
-        tables, folders, facts = found
-        if mask_columns(tables["train"].features) is None:
-            raise DataError(
-                f"{name} has the columns {listing(list(tables['train'].features))}, and none of masks: {_give(MASK_KINDS)}"
-            )
-        return replace(open_mask_rows(name, tables, options, folders), **facts)
+        if mask_columns(found.tables["train"].features) is None:
+            raise _without("masks", name, found, MASK_KINDS)
+        return found.of(open_mask_rows(name, found.tables, options, found.folders))
     _check_folder(name, root)
     if (pairs := mask_pairs(root)) is not None:
         return open_masks(name, root, *pairs, options)
     raise DataError(f"{name} has no masks: it {_looks_like(root)}. {_give(MASK_KINDS)}")
 
 
+def _without(what: str, name: str, found: _Found, kinds: str) -> DataError:
+    columns = listing(list(found.tables["train"].features))
+    return DataError(f"{name} has the columns {columns}, and none of {what}. {_give(kinds)}")
+
+
 def _give(kinds: str) -> str:
     return f"Give {kinds}."
 
 
-def _tables(name: str, root: Path, options: SourceOptions) -> tuple[dict[str, Any], list[Path], dict[str, Any]] | None:
-    """Return the tables of parquet files or of a data set on the Hub, by role, where files may lie, and what is known."""
+class _Found(NamedTuple):
+    tables: dict[str, Any]  # by role
+    folders: list[Path]  # where files that cells name may lie
+    notes: list[str]
+    facts: dict[str, Any]  # what else is known of the data set
+
+    def of(self, data: ImageData[SplitT]) -> ImageData[SplitT]:
+        """Return what was made of the tables with all that is known."""
+        return replace(data, **self.facts, notes=(*data.notes, *self.notes))
+
+
+def _tables(name: str, root: Path, options: SourceOptions) -> _Found | None:
+    """Return the tables of a folder of parquet files or of a data set on the Hub; None where it is neither."""
     if root.is_dir() and not has_images(root) and (files := shard_files(root, ".parquet")):
-        del files
-        loaded = load_dataset(str(root))
-        tables, _ = as_splits(name, loaded.tables, options)
-        return tables, [*own_folders(root), *loaded.folders], {}
+        roles, notes = by_role(str(root), files, options.splits)
+        named = {role: [escape(str((root / file).resolve())) for file in each] for role, each in roles.items()}
+        return _Found(dict(load_dataset("parquet", named, str(root)).tables), own_folders(root), notes, {})
     if root.exists() or not (HUB_ID.fullmatch(name) or name in HUB_NAMES):
         return None
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
     hub_id, license, loaded = from_hub(name, HUB_NAMES.get(name, name), load_dataset)
-    tables, _ = as_splits(name, loaded.tables, options)
-    return tables, loaded.folders, {"hub_id": hub_id, "license": license}
+    tables, notes = as_splits(name, loaded.tables, options)
+    cached = Path(HF_HUB_CACHE, repo_folder_name(repo_id=hub_id, repo_type="dataset"))
+    return _Found(tables, [cached, *loaded.folders], notes, {"hub_id": hub_id, "license": license})
 
 
 def _check_folder(name: str, root: Path) -> None:

@@ -168,6 +168,7 @@ def test_a_folder_gives_the_same_answers(network: Network, tmp_path: Path, kind:
     ("change", "says"),
     [
         ({"task": None}, "is of the task None"),
+        ({"task": ["detection"]}, "is of the task ['detection']"),
         ({"task": "segmentation"}, "head.name is 'faster_rcnn_fpn': it must be fcn or fpn"),
         ({"head": {"name": "fpn"}}, "head.name is 'fpn': it must be faster_rcnn_fpn"),
         ({"head": {"name": [1]}}, "head.name is [1]"),

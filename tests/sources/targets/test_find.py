@@ -9,6 +9,8 @@ from PIL import Image
 
 from botzoo.errors import DataError
 from botzoo.sources.base import NOTHING_SAID
+from botzoo.sources.tables import Loaded
+from botzoo.sources.targets import find
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.find import find_boxes, find_masks
 from botzoo.sources.targets.rows import open_box_rows
@@ -105,6 +107,16 @@ def test_rows_may_name_their_categories_and_have_none_on_an_image(tmp_path: Path
     assert [len(each) for each in data.train.boxes] == [1, 0, 0]
 
 
+def test_rows_of_the_hub_are_known_by_their_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows(tmp_path / "set", SIDES)
+    table = datasets.Dataset.from_parquet(str(tmp_path / "set" / "train-0.parquet"))
+    answer = ("someone/cats", "mit", Loaded({"train": table}, []))
+    monkeypatch.setattr(find, "from_hub", lambda name, hub_id, load: answer)
+    data = find_boxes("someone/cats")
+    assert (data.hub_id, data.license, corners(data)) == ("someone/cats", "mit", CORNERS)
+    assert "and none of masks" in refusal("someone/cats", find_masks)
+
+
 def test_a_test_split_without_boxes_is_not_used(tmp_path: Path) -> None:
     rows(tmp_path / "set", SIDES)
     table = datasets.Dataset.from_parquet(str(tmp_path / "set" / "train-0.parquet"))
@@ -117,8 +129,8 @@ def test_a_test_split_without_boxes_is_not_used(tmp_path: Path) -> None:
 
 def test_a_folder_of_classes_is_told_from_one_with_boxes(tmp_path: Path) -> None:
     folder = write_photos(tmp_path / "photos", 2, 1)
-    for find, word in ((find_boxes, "boxes"), (find_masks, "masks")):
-        refused = refusal(folder, find)
+    for look, word in ((find_boxes, "boxes"), (find_masks, "masks")):
+        refused = refusal(folder, look)
         assert f"has no {word}: it has folders of images, 'class0', 'class1', as for one label an image" in refused
 
 
