@@ -30,7 +30,7 @@ def pictures(seed: int, images: int = 12, classes: int = 3) -> Pictures:
     return found, true
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_own_figures_are_those_of_the_library(seed: int) -> None:
     found, true = pictures(seed)
     library, own = coco_figures(found, true, 3), AveragePrecision.coco(found, true, 3)
