@@ -279,6 +279,8 @@ class TrainConfig(Configuration):
         "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
+    report: bool = option(True, "Write report.html into the run's folder at the end. It shows how good the network is, "
+        "and its mistakes with their pictures.", "Output", machine=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
         "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),

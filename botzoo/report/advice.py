@@ -16,6 +16,7 @@ FEW = 0.5  # a class is small with fewer training images than this share of the 
 RISEN = 1.15  # factor from which on the validation loss has risen since its best
 STILL = 0.5  # points that the last epoch has to gain for a longer run to promise something
 SURE = 0.05  # calibration error from which on probabilities mislead
+MENDED = 0.7  # share of it that a temperature has to leave at most to be worth a word
 
 
 class Advice(NamedTuple):
@@ -29,9 +30,11 @@ def verdict(record: RunRecord) -> str:
     """Return how good the network is, with the 95 % interval."""
     seen, headline = record.evaluation, record.task.headline
     low, high = seen.interval()
-    right = f", {seen.correct:,} of them right" if record.task.one_label else ""
-    interval = f"95 % interval {low:.2f} to {high:.2f} %"
-    return f"{headline.figure} {seen.score:.2f} % on {record.split_text}{right} ({interval})."
+    if record.task.one_label:
+        first = f"It answers {seen.correct:,} of {record.split_text} rightly"
+    else:
+        first = f"It gives {counted(len(record.class_names), 'label')} to {record.split_text}"
+    return f"{first}: {headline.figure} {seen.score:.2f} %, with a 95 % interval from {low:.2f} to {high:.2f} %."
 
 
 def advice(record: RunRecord, suspects: int = 0) -> list[Advice]:
@@ -73,7 +76,9 @@ def _small_classes(record: RunRecord, wrong: int) -> Iterator[Advice]:
     recall, other = (100 * float((~missed[rows]).mean()) for rows in (of_small, ~of_small))
     if recall < other and (lost := int((missed & of_small).sum())):
         first = int(np.argmin(np.where(small, counts, np.inf)))
-        which = f"{counted(int(small.sum()), 'class', 'classes')} with few, such as '{shown(record.class_names[first])}'"
+        which = (
+            f"{counted(int(small.sum()), 'class', 'classes')} with few, such as '{shown(record.class_names[first])}'"
+        )
         have = f"{counts[first]:,} beside {np.median(counts):,.0f} in the median class"
         how = f"{recall:.1f} % of such images are recognised, and {other:.1f} % of the others"
         yield Advice(f"More training images of the {which} ({have}): {how}.", lost / wrong)
@@ -81,8 +86,10 @@ def _small_classes(record: RunRecord, wrong: int) -> Iterator[Advice]:
 
 def _labels(suspects: int, wrong: int) -> Iterator[Advice]:
     if suspects:
-        doubt = f"{counted(suspects, 'mistake')} may be the label's"
-        yield Advice(f"A look at the labels: {doubt}, as image and neighbours look like the answer.", suspects / wrong)
+        doubt = (
+            f"{counted(suspects, 'mistake')} may be the label's, as the images most like them have the answer as theirs"
+        )
+        yield Advice(f"A look at the labels that are ringed in the map: {doubt}.", suspects / wrong / 2)
 
 
 def _length(record: RunRecord) -> Iterator[Advice]:
@@ -117,8 +124,12 @@ def _sureness(record: RunRecord) -> Iterator[Advice]:
     if found is None or found.before < max(SURE, 2 * found.by_chance):
         return
     off = f"it is off by {100 * found.before:.1f} points on average"
-    if found.after is not None and record.temperature is not None:
-        use = f"divide the logits by {record.temperature:g}, as botzoo predict does, which leaves {100 * found.after:.1f}"
+    if found.after is not None and record.temperature is not None and found.after < MENDED * found.before:
+        use = (
+            f"divide the logits by {record.temperature:g}, as botzoo predict does, which leaves {100 * found.after:.1f}"
+        )
         yield Advice(f"Where probabilities count, {use}: as it is, {off}.", 0.1)
     else:
-        yield Advice(f"Do not take the probabilities at their word: the confidence says too much or too little, {off}.", 0.1)
+        yield Advice(
+            f"Do not take the probabilities at their word: the confidence says too much or too little, {off}.", 0.1
+        )

@@ -13,7 +13,7 @@ from botzoo.data.transforms import EvalTransform
 from botzoo.inference.predict import Model
 from botzoo.report.material import Originals
 
-MAPPED = 240  # images at most: each costs a forward pass and a place among all others
+MAPPED = 200  # images at most: each costs a forward pass and a place among all others
 COMPONENTS = 50  # of the principal component analysis before t-SNE
 FEWEST = 30  # images from which on t-SNE has neighbourhoods to keep
 NEIGHBOURS = 5

@@ -124,7 +124,7 @@ def _points(record: RunRecord, found: Map, name: str, which: Any) -> Points:
     return Points(name, x, y, titles, found.suspected[which].tolist())
 
 
-def augmented(material: Material) -> list[tuple[str | None, str]]:
+def augmented(material: Material) -> list[tuple[str, str]]:
     """Return some training images as they are and as the network saw them in the first epoch, as data: URIs."""
     if material.augment is None or material.training == 0:
         return []

@@ -120,9 +120,12 @@ def of_folder(record: RunRecord, dataset: Any = None) -> Material:
     evaluated = _by_name(found, record.image_names, record.split, how)
     if dataset is not None and evaluated is None:
         images = counted(len(record.image_names), "image")
-        raise DataError(f"--data {found.name} has none of the {images} that were evaluated, such as {record.image_names[0]!r}.")
+        raise DataError(
+            f"--data {found.name} has none of the {images} that were evaluated, such as {record.image_names[0]!r}."
+        )
     if evaluated is None:
-        absent = [*absent, f"None of the evaluated images is in {found.name} any more. Say where they are with --data."]
+        gone = f"None of the evaluated images is in {found.name} any more"
+        absent = [*absent, f"{gone}. Say where they are with --data."]
     train, augment = _trained(record, found), _augment(record, prepared) if prepared is not None else None
     trained = Originals(lambda i: decoding(train.read(i), how), train.read) if train is not None else Originals()
     return Material(evaluated or Originals(), trained, len(train or ()), augment, model, absent)
@@ -164,7 +167,8 @@ def _by_name(found: ImageData[Split], names: Sequence[str], role: str, how: Deco
 def _trained(record: RunRecord, found: ImageData[Split]) -> Split | None:
     """Return the training split as the run cut it, None where it can no longer be cut so."""
     try:
-        return cut(found, record.config.data, record.config.split_seed).train
+        train: Split = cut(found, record.config.data, record.config.split_seed).train
+        return train
     except BotzooError:
         return None
 

@@ -1,12 +1,11 @@
 """Which images a page shows: the worst mistakes, and those of each pair of class and answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from botzoo.pages.thumbnails import thumbnail
 from botzoo.report.material import Originals
@@ -30,7 +29,8 @@ class Shown(NamedTuple):
     loss: float  # in nats
     pair: str  # class and answer, by which a page finds what belongs together; "" for several labels
     picture: str | None  # as a data: URI
-    overlay: str | None = None  # the same with what spoke for the answer
+    overlay: str | None = None  # what the network saw, with what spoke for ``reason``
+    reason: str = ""  # a class, the answer or, of several labels, the most wrong one
 
 
 class Pair(NamedTuple):
@@ -39,14 +39,14 @@ class Pair(NamedTuple):
     key: str
     label: str
     answer: str
-    count: int
+    number: int  # of them
     images: Sequence[Shown]  # the first of them, those with the largest loss
 
 
 class Cell(NamedTuple):
     """A cell of the confusion matrix."""
 
-    count: int
+    number: int  # of images
     share: float  # of the row, in [0, 1]
     pair: str  # key of the ``Pair`` that it opens, "" for none
     title: str
@@ -85,31 +85,29 @@ class Album:
         return self.shown(i, found)
 
 
-Explain = Callable[[Sequence[Image.Image], Sequence[int]], Sequence[Image.Image | None]]
-"""Lays over each picture what spoke for the class given with it."""
-
-
 def worst(record: RunRecord) -> NDArray[np.int64]:
     """Return the wrongly answered images, those with the largest loss first; at most ``WORST``."""
     seen = record.evaluation
     wrong = seen.predicted != seen.labels if record.task.one_label else (seen.given != seen.labels).any(1)
     order = np.argsort(-np.nan_to_num(seen.nll), kind="stable")
-    return order[wrong[order]][:WORST]
+    found: NDArray[np.int64] = order[wrong[order]]
+    return found[:WORST]
 
 
 def pairs_of(album: Album, kept: NDArray[np.int64]) -> list[Pair]:
     """Return the pairs of the classes ``kept`` that images have, the commonest mistakes first and right answers last."""
     seen, names = album.record.evaluation, album.record.class_names
     among = np.flatnonzero(np.isin(seen.labels, kept) & np.isin(seen.predicted, kept))
-    worst_first = among[np.lexsort((-np.nan_to_num(seen.nll[among]), seen.predicted[among], seen.labels[among]))]
-    both = np.stack([seen.labels[worst_first], seen.predicted[worst_first]], 1)
-    starts = np.flatnonzero(np.append(True, (both[1:] != both[:-1]).any(1))) if len(both) else []
-    groups = np.split(worst_first, starts[1:])
-    groups.sort(key=lambda rows: (seen.labels[rows[0]] == seen.predicted[rows[0]], -len(rows)) if len(rows) else (True, 0))
-    return [_pair(album, rows, names) for rows in groups if len(rows)]
+    both = seen.labels[among] * len(names) + seen.predicted[among]
+    among = among[np.lexsort((-np.nan_to_num(seen.nll[among]), both))]  # within a pair the largest loss first
+    _, starts = np.unique(np.sort(both), return_index=True)
+    groups = [rows for rows in np.split(among, starts[1:]) if len(rows)]
+    groups.sort(key=lambda rows: (seen.labels[rows[0]] == seen.predicted[rows[0]], -len(rows)))
+    return [_pair(album, rows) for rows in groups]
 
 
-def _pair(album: Album, rows: NDArray[np.int64], names: Sequence[str]) -> Pair:
+def _pair(album: Album, rows: NDArray[np.int64]) -> Pair:
+    names = album.record.class_names
     label, answer = (int(of[rows[0]]) for of in (album.record.evaluation.labels, album.record.evaluation.predicted))
     some = rows[: OF_RIGHT if label == answer else OF_PAIR].tolist()
     return Pair(f"{label}-{answer}", names[label], names[answer], len(rows), [album.small(i) for i in some])

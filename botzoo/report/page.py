@@ -1,12 +1,11 @@
 """report.html: from a finished run to one file."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from botzoo.errors import ConfigError
 from botzoo.pages.render import render
@@ -15,7 +14,8 @@ from botzoo.report import figures, mistakes
 from botzoo.report.advice import advice, verdict
 from botzoo.report.embedding import Map, map_of
 from botzoo.report.material import Material, of_folder
-from botzoo.report.mistakes import Album, Shown
+from botzoo.report.mistakes import Album
+from botzoo.report.reasons import asked, reasons
 from botzoo.results.card.sections import without_folders
 from botzoo.results.classification import sureness
 from botzoo.results.record import RunRecord
@@ -71,13 +71,11 @@ def page(record: RunRecord, material: Material) -> str:
     """Return the page as HTML: at most some 2 MB, however many images and classes there are."""
     found = _map(record, material)
     album = Album(record, material.evaluated)
-    gallery = _gallery(album, material)
     values: dict[str, Any] = {
         "title": f"{record.facts['name']}: {record.facts['network']['architecture']} on {record.facts['data']['title']}",
         "maker": MAKER,
         "one_label": record.task.one_label,
         "record": record,
-        "gallery": gallery,
         "wrong": _wrong(record),
         "curves": figures.curves(record),
         "reliability": figures.reliability_chart(record),
@@ -92,12 +90,16 @@ def page(record: RunRecord, material: Material) -> str:
         "command": without_folders(record.facts["command"]),
         "recipe": _recipe(record),
         "run": list(run_facts(record)),
-        "layer": "",
+        **_gallery(album, material),
         **_matrix(record, album),
         **_mapped(record, album, found),
     }
     suspects = int(found.suspected.sum()) if found is not None else 0
-    values |= {"verdict": verdict(record), "advice": advice(record, suspects), "remarks": remarks(record, material, album)}
+    values |= {
+        "verdict": verdict(record),
+        "advice": advice(record, suspects),
+        "remarks": remarks(record, material, album),
+    }
     return render(HERE / "report.html", HERE / "report.js", **values)
 
 
@@ -130,32 +132,37 @@ def _matrix(record: RunRecord, album: Album) -> dict[str, Any]:
     return {"matrix": matrix, "pairs": mistakes.pairs_of(album, kept)}
 
 
-def _gallery(album: Album, material: Material) -> list[Shown]:
+def _gallery(album: Album, material: Material) -> dict[str, Any]:
     """Return the worst mistakes with their pictures and, where the network can be asked, what spoke for the answer."""
-    rows = mistakes.worst(album.record).tolist()
-    pictures = [album.originals.picture(i) for i in rows]
-    overlays = _overlays(album.record, material, pictures, rows)
-    shown = [(i, *(thumbnail(p, mistakes.LARGE) if p is not None else None for p in both)) for i, *both in zip(rows, pictures, overlays, strict=True)]
-    return [album.shown(*each) for each in shown]
-
-
-def _overlays(
-    record: RunRecord, material: Material, pictures: Sequence[Image.Image | None], rows: Sequence[int]
-) -> list[Image.Image | None]:
-    return [None] * len(rows)
+    record = album.record
+    rows = mistakes.worst(record).tolist()
+    pictures = [album.originals.whole(i) for i in rows]
+    found = reasons(material.model, pictures, asked(record.task, record.evaluation, rows))
+    shown = []
+    for k, i in enumerate(rows):
+        both = (pictures[k], found.pictures[k])
+        sources = [thumbnail(each.convert("RGB"), mistakes.LARGE) if each is not None else None for each in both]
+        shown.append(album.shown(i, *sources)._replace(reason=record.class_names[found.of[k]]))
+    return {"gallery": shown, "layer": found.layer}
 
 
 def remarks(record: RunRecord, material: Material, album: Album) -> list[str]:
     """Return sentences on what the page cannot show, and what is to be kept in mind when reading it."""
     found = list(material.absent)
     if lost := len(material.evaluated.lost):
-        found.append(f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in its place.")
+        found.append(
+            f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in its place."
+        )
     if record.chosen_on_split:
         found.append("These images also chose the epoch, so expect a little less on new ones.")
     if odd := int((~np.isfinite(record.evaluation.nll)).sum()):
-        found.append(f"The loss of {counted(odd, 'image')} is no number (NaN or infinite): weights or images are damaged.")
+        found.append(
+            f"The loss of {counted(odd, 'image')} is no number (NaN or infinite): weights or images are damaged."
+        )
     if album.wanting:
-        found.append("Some pairs of class and answer have file names only: more pictures would make the page too large.")
+        found.append(
+            "Some pairs of class and answer have file names only: more pictures would make the page too large."
+        )
     return found
 
 
@@ -186,7 +193,10 @@ def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield what is to be known of the run, by its name: time, hardware, versions, weights."""
     facts, network = record.facts, record.facts["network"]
     yield "network", f"{network['architecture']}, {network['parameters']:,} parameters, from {network['source']}"
-    yield "input", f"{record.size} pixels, {record.facts['input']['crop_mode']}, crop {record.facts['input']['crop_pct']:g}"
+    yield (
+        "input",
+        f"{record.size} pixels, {record.facts['input']['crop_mode']}, crop {record.facts['input']['crop_pct']:g}",
+    )
     yield "length", f"{facts['steps']:,} steps, {epochs_words(facts['schedule']['epochs'])}"
     yield "arithmetic", f"{facts['precision']['name']} ({facts['precision']['reason']})"
     yield "time", f"{duration(facts['seconds'])}, finished on {facts['finished']}"

@@ -104,7 +104,8 @@ def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS
 
 
 def _bin_of(confidence: Floats, bins: int) -> NDArray[np.int64]:
-    return np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
+    which: NDArray[np.int64] = np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1
+    return which.clip(0, bins - 1)
 
 
 def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
