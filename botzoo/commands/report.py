@@ -22,15 +22,22 @@ def run(argv: list[str]) -> None:
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", type=Path, help="Folder of a finished run, or of its model.")
     add("--data", metavar="NAME", help="Where the images are now, as for --dataset (default: where they were).")
-    add("--output", metavar="FILE", type=Path, help="What to write (default: report.html in the run's folder).")
+    output = "What to write (default: report.html in the run's folder; comparison.html here for several runs)."
+    add("--output", metavar="FILE", type=Path, help=output)
     add("--overwrite", action="store_true", help="Replace the file of --output though it is no report.")
     options = parser.parse(argv, intermixed=True)
     if options.data == "":
         raise ConfigError("--data is '': give a folder or the name of a data set.", value="")
 
+    from botzoo.report.compare import NAME, write_comparison
     from botzoo.report.view import FinishedRun
     from botzoo.results.report import run_of
 
-    folders = [folder.expanduser() for folder in options.runs]
-    folders = [run_of(folder) or folder for folder in folders]
-    say(FinishedRun.load(folders[0]).report(options.output, data=options.data, overwrite=options.overwrite))
+    runs = [FinishedRun.load(run_of(folder) or folder) for folder in (path.expanduser() for path in options.runs)]
+    output = options.output.expanduser() if options.output is not None else None
+    if len(runs) == 1:
+        output = runs[0].report(output, data=options.data, overwrite=options.overwrite)
+    else:
+        output = output or Path(NAME)
+        write_comparison([run.record for run in runs], output, options.data, overwrite=options.overwrite)
+    say(output)

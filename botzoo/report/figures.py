@@ -1,6 +1,7 @@
 """The charts and tables of a page, of what the run's folder says."""
 
 from collections.abc import Iterator, Sequence
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,37 +51,41 @@ def curves(record: RunRecord) -> Curves | None:
     if not train and not evaluated:
         return None
 
-    def line(name: str, lines: list[dict[str, Any]], key: str, *, dashed: bool = False) -> Series:
+    def line(name: str, lines: list[dict[str, Any]], key: str, unit: float = 1.0) -> Series:
         few = lines[:: -(-len(lines) // POINTS) or 1]
-        return Series(name, [one["step"] / each for one in few], [float(one[key]) for one in few], dashed)
+        return Series(name, [one["step"] / each for one in few], [float(one[key]) / unit for one in few])
 
     losses = [line("training", train, "loss"), line("validation", evaluated, "loss")]
-    figure = f"{headline.figure} (%)"
+    figure, highest = f"{headline.figure} (%)", max((one["lr"] for one in train), default=1.0) or 1.0
+    power = math.floor(math.log10(highest))
     return Curves(
         line_chart("Training and validation loss over the epochs", losses, "epoch", "loss (nats)", y_low=0.0),
         line_chart(
             f"Validation {headline.measure} over the epochs", [line("", evaluated, headline.key)], "epoch", figure
         ),
-        line_chart("Learning rate over the epochs", [line("", train, "lr")], "epoch", "learning rate", y_low=0.0),
+        line_chart("Learning rate over the epochs", [line("", train, "lr", 10.0**power)], "epoch", f"learning rate (1e{power})", y_low=0.0),
     )
 
 
 def reliability_chart(record: RunRecord) -> Markup | None:
-    """Return how often answers are right against how sure they are; None where an image may have several labels."""
+    """Return how often answers are right against how sure they are; None where that is of no use.
+
+    The lines are those of perfect calibration, of the answers as they are, and of those at the temperature if there is one.
+    """
     found, seen = record.calibration, record.evaluation
     if found is None:
         return None
     correct = seen.labels == seen.predicted
-    series = [Series("calibrated", [0, 1], [0, 1], dashed=True), _bins("as it is", seen.confidence, correct)]
+    series = [Series("", [0, 1], [0, 1], dashed=True), _bins(seen.confidence, correct)]
     if found.sureness is not None:
-        series.append(_bins(f"at temperature {found.temperature:.3g}", found.sureness, correct))
+        series.append(_bins(found.sureness, correct))
     title = "Share of right answers against confidence, by bins of confidence"
     return line_chart(title, series, "confidence", "share right", y_low=0.0, y_high=1.0)
 
 
-def _bins(name: str, confidence: Any, correct: Any) -> Series:
+def _bins(confidence: Any, correct: Any) -> Series:
     bins = reliability(confidence, correct)
-    return Series(name, [each.confidence for each in bins], [each.right for each in bins])
+    return Series("", [each.confidence for each in bins], [each.right for each in bins])
 
 
 def class_rows(record: RunRecord) -> list[ClassRow]:
@@ -126,10 +131,10 @@ def _points(record: RunRecord, found: Map, name: str, which: Any) -> Points:
 
 def augmented(material: Material) -> list[tuple[str, str]]:
     """Return some training images as they are and as the network saw them in the first epoch, as data: URIs."""
-    if material.augment is None or material.training == 0:
+    if material.augment is None:
         return []
     found = []
-    for i in np.unique(np.linspace(0, material.training - 1, AUGMENTED).astype(int)).tolist():
+    for i in np.unique(np.linspace(0, material.training - 1, min(AUGMENTED, material.training)).astype(int)).tolist():
         if (picture := material.trained.whole(i)) is not None:
             seen = picture_of(material.augment(picture, (0, i)))
             found.append((thumbnail(picture.convert("RGB"), 96), thumbnail(_to_look_at(seen), 96)))

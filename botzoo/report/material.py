@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,8 +87,13 @@ def of_run(run: Any) -> Material:
     if not isinstance(evaluated, Images):
         return Material(Originals(), model=model, absent=["Streamed images are not kept, so none is shown."])
     feed = run.feed.whole
-    shown = _at_hand(evaluated), _at_hand(trained), len(trained), feed.transform(feed.train_size)
-    return Material(*shown, model)
+    augment = None if _frozen(vars(run.config)) else feed.transform(feed.train_size)
+    return Material(_at_hand(evaluated), _at_hand(trained), len(trained), augment, model)
+
+
+def _frozen(options: Mapping[str, Any]) -> bool:
+    """Tell whether features that were computed once took the place of augmented images."""
+    return options.get("freeze") == "backbone"
 
 
 def _at_hand(images: Images) -> Originals:
@@ -176,7 +181,7 @@ def _trained(record: RunRecord, found: ImageData[Split]) -> Split | None:
 def _augment(record: RunRecord, prepared: Preprocessing) -> Transform | None:
     """Return the run's own augmentation; None where a transform of the user's own took its place."""
     config = record.config
-    if "transform" in record.facts.get("own", ()):
+    if "transform" in record.facts.get("own", ()) or _frozen(record.options):
         return None
     size = prepared.train_size(config.data.train_scale)
     crop, flips = config.data.crop_min or 1.0, config.data.hflip or 0.0

@@ -86,6 +86,7 @@ def page(record: RunRecord, material: Material) -> str:
         "spread": figures.spread(record.facts["data"]["class_counts"]),
         "findings": checked(record),
         "augmentation": augmentation(record),
+        "at_temperature": at_temperature(record),
         "sureness": list(sureness(record.calibration)) if record.calibration is not None else [],
         "command": without_folders(record.facts["command"]),
         "recipe": _recipe(record),
@@ -117,11 +118,11 @@ def _map(record: RunRecord, material: Material) -> Map | None:
 def _mapped(record: RunRecord, album: Album, found: Map | None) -> dict[str, Any]:
     if found is None:
         return {"map": None}
-    chart, legend = figures.map_chart(record, found)
+    chart, coloured = figures.map_chart(record, found)
     doubtful = found.rows[found.suspected]
     order = np.argsort(-record.evaluation.nll[doubtful], kind="stable")
     suspects = [album.small(i) for i in doubtful[order][:SUSPECTS].tolist()]
-    return {"map": chart, "legend": legend, "mapped": found, "suspects": suspects, "suspected": len(doubtful)}
+    return {"map": chart, "coloured": coloured, "mapped": found, "suspects": suspects, "suspected": len(doubtful)}
 
 
 def _matrix(record: RunRecord, album: Album) -> dict[str, Any]:
@@ -204,6 +205,12 @@ def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     yield "versions", f"Python {facts['python']}, {versions}"
     yield "weights", f"SHA-256 {facts.get('weights_sha256', 'not known')}"
+
+
+def at_temperature(record: RunRecord) -> str:
+    """Return what the line of the answers at a temperature is called, "" where there is none."""
+    found = record.calibration
+    return f"at temperature {found.temperature:.3g}" if found is not None and found.sureness is not None else ""
 
 
 def _recipe(record: RunRecord) -> list[str]:
