@@ -22,8 +22,11 @@ def run(argv: list[str]) -> None:
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", type=Path, help="Folder of a finished run, or of its model.")
     add("--data", metavar="NAME", help="Where the images are now, as for --dataset (default: where they were).")
-    output = "What to write (default: report.html in the run's folder; comparison.html here for several runs)."
-    add("--output", metavar="FILE", type=Path, help=output)
+    written = (
+        "What to write (default: report.html in the run's folder; comparison.html here for several "
+        "runs, report.html here for a model without its run)."
+    )
+    add("--output", metavar="FILE", type=Path, help=written)
     add("--overwrite", action="store_true", help="Replace the file of --output though it is no report.")
     options = parser.parse(argv, intermixed=True)
     if options.data == "":
@@ -33,11 +36,31 @@ def run(argv: list[str]) -> None:
     from botzoo.report.view import FinishedRun
     from botzoo.results.report import run_of
 
-    runs = [FinishedRun.load(run_of(folder) or folder) for folder in (path.expanduser() for path in options.runs)]
+    folders = [run_of(folder) or folder for folder in (path.expanduser() for path in options.runs)]
     output = options.output.expanduser() if options.output is not None else None
-    if len(runs) == 1:
-        output = runs[0].report(output, data=options.data, overwrite=options.overwrite)
-    else:
+    if len(folders) > 1:
         output = output or Path(NAME)
-        write_comparison([run.record for run in runs], output, options.data, overwrite=options.overwrite)
+        records = [FinishedRun.load(folder).record for folder in folders]
+        write_comparison(records, output, options.data, overwrite=options.overwrite)
+    elif (folders[0] / "config.json").is_file():
+        output = _of_model(folders[0], options.data, output, overwrite=options.overwrite)
+    else:
+        output = FinishedRun.load(folders[0]).report(output, data=options.data, overwrite=options.overwrite)
     say(output)
+
+
+def _of_model(folder: Path, data: str | None, output: Path | None, *, overwrite: bool) -> Path:
+    """Write the page of a model that no run is beside, by default here: the folder may be published as it is."""
+    if data is None:
+        raise ConfigError(
+            f"{folder} is a model without its run, which has the answers: give labelled images with --data."
+        )
+
+    from botzoo.report.models import judged
+    from botzoo.report.page import NAME, check_replaceable, write_report
+
+    output = output or Path(NAME)
+    check_replaceable(output, overwrite=overwrite)
+    record, material = judged(folder, data)
+    write_report(record, output, material, overwrite=overwrite)
+    return output

@@ -110,7 +110,9 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     parts = [_part(record, which) for record, which in zip(records, rows, strict=True)]
     for record, part in zip(records[1:], parts[1:], strict=True):
         if not np.array_equal(part.labels, parts[0].labels):
-            raise DataError(f"Images of {record.folder} have other labels in {first.folder}: these are other data sets.")
+            raise DataError(
+                f"Images of {record.folder} have other labels in {first.folder}: these are other data sets."
+            )
     runs = [Against(first, parts[0].score)]
     runs += [_against(record, parts[0], part) for record, part in zip(records[1:], parts[1:], strict=True)]
     return Comparison(runs, rows)
@@ -137,12 +139,11 @@ def _against(record: RunRecord, first: Any, second: Any) -> Against:
         was, now = (each.predicted == each.labels for each in (first, second))
         counts = ((was & now), (~was & now), (was & ~now), (~was & ~now))
         discordant = Discordant(*(int(which.sum()) for which in counts))
-    return Against(record, second.score, *second.gain(first), discordant)
+    gain, low, high = second.gain(first)
+    return Against(record, second.score, gain, low, high, discordant)
 
 
-def write_comparison(
-    records: Sequence[RunRecord], path: Path, dataset: Any = None, *, overwrite: bool = False
-) -> None:
+def write_comparison(records: Sequence[RunRecord], path: Path, dataset: Any = None, *, overwrite: bool = False) -> None:
     """Write the page that compares runs; arguments and errors as of ``compare``, ``of_folder`` and ``write_report``."""
     check_replaceable(path, overwrite=overwrite)
     found = compare(records)
@@ -173,7 +174,9 @@ def curves(records: Sequence[RunRecord]) -> Markup:
     for record in records[:DRAWN]:
         seen, each = record.of("validation"), record.facts["schedule"]["steps_per_epoch"]
         lines.append(Series("", [one["step"] / each for one in seen], [float(one[headline.key]) for one in seen]))
-    return line_chart(f"Validation {headline.measure} of the runs", lines, "epoch", f"{headline.figure} (%)", size=(640, 320))
+    return line_chart(
+        f"Validation {headline.measure} of the runs", lines, "epoch", f"{headline.figure} (%)", size=(640, 320)
+    )
 
 
 def differing(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
@@ -185,7 +188,7 @@ def differing(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
 
 
 def changed(found: Comparison, originals: Originals) -> Iterator[tuple[str, str, int, list[Shown]]]:
-    """Yield for each run the images that it has right and the first wrong, then the others; name, what, number, the first few."""
+    """Yield the images that a run has right and the first wrong, then the others: its name, which, how many, the first few."""
     first = found.runs[0].record
     if not first.task.one_label:
         return

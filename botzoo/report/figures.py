@@ -1,7 +1,7 @@
 """The charts and tables of a page, of what the run's folder says."""
 
-from collections.abc import Iterator, Sequence
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,10 +46,11 @@ class ClassRow(NamedTuple):
 
 def curves(record: RunRecord) -> Curves | None:
     """Return loss, headline figure and learning rate over the epochs; None of a run without a step."""
-    each, headline = record.facts["schedule"]["steps_per_epoch"], record.task.headline
+    headline = record.task.headline
     train, evaluated = record.of("train"), [*record.of("start"), *record.of("validation")]
     if not train and not evaluated:
         return None
+    each = record.facts["schedule"]["steps_per_epoch"]
 
     def line(name: str, lines: list[dict[str, Any]], key: str, unit: float = 1.0) -> Series:
         few = lines[:: -(-len(lines) // POINTS) or 1]
@@ -58,12 +59,11 @@ def curves(record: RunRecord) -> Curves | None:
     losses = [line("training", train, "loss"), line("validation", evaluated, "loss")]
     figure, highest = f"{headline.figure} (%)", max((one["lr"] for one in train), default=1.0) or 1.0
     power = math.floor(math.log10(highest))
+    reached, rates = [line("", evaluated, headline.key)], [line("", train, "lr", 10.0**power)]
     return Curves(
         line_chart("Training and validation loss over the epochs", losses, "epoch", "loss (nats)", y_low=0.0),
-        line_chart(
-            f"Validation {headline.measure} over the epochs", [line("", evaluated, headline.key)], "epoch", figure
-        ),
-        line_chart("Learning rate over the epochs", [line("", train, "lr", 10.0**power)], "epoch", f"learning rate (1e{power})", y_low=0.0),
+        line_chart(f"Validation {headline.measure} over the epochs", reached, "epoch", figure),
+        line_chart("Learning rate over the epochs", rates, "epoch", f"learning rate (1e{power})", y_low=0.0),
     )
 
 

@@ -88,7 +88,7 @@ def of_run(run: Any) -> Material:
         return Material(Originals(), model=model, absent=["Streamed images are not kept, so none is shown."])
     feed = run.feed.whole
     augment = None if _frozen(vars(run.config)) else feed.transform(feed.train_size)
-    return Material(_at_hand(evaluated), _at_hand(trained), len(trained), augment, model)
+    return Material(at_hand(evaluated), at_hand(trained), len(trained), augment, model)
 
 
 def _frozen(options: Mapping[str, Any]) -> bool:
@@ -96,7 +96,8 @@ def _frozen(options: Mapping[str, Any]) -> bool:
     return options.get("freeze") == "backbone"
 
 
-def _at_hand(images: Images) -> Originals:
+def at_hand(images: Images) -> Originals:
+    """Return images that were read just now."""
     return Originals(images.opened, images.split.read)
 
 

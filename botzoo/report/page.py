@@ -88,7 +88,7 @@ def page(record: RunRecord, material: Material) -> str:
         "augmentation": augmentation(record),
         "at_temperature": at_temperature(record),
         "sureness": list(sureness(record.calibration)) if record.calibration is not None else [],
-        "command": without_folders(record.facts["command"]),
+        "command": without_folders(record.facts.get("command", "")),
         "recipe": _recipe(record),
         "run": list(run_facts(record)),
         **_gallery(album, material),
@@ -191,20 +191,18 @@ def _by_check(findings: Any) -> list[tuple[str, int, list[str]]]:
 
 
 def run_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yield what is to be known of the run, by its name: time, hardware, versions, weights."""
+    """Yield what is to be known of the run, by its name: time, hardware, versions, weights; of a mere model the latter."""
     facts, network = record.facts, record.facts["network"]
     yield "network", f"{network['architecture']}, {network['parameters']:,} parameters, from {network['source']}"
-    yield (
-        "input",
-        f"{record.size} pixels, {record.facts['input']['crop_mode']}, crop {record.facts['input']['crop_pct']:g}",
-    )
-    yield "length", f"{facts['steps']:,} steps, {epochs_words(facts['schedule']['epochs'])}"
-    yield "arithmetic", f"{facts['precision']['name']} ({facts['precision']['reason']})"
-    yield "time", f"{duration(facts['seconds'])}, finished on {facts['finished']}"
-    yield "hardware", facts["hardware"]
-    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    yield "versions", f"Python {facts['python']}, {versions}"
-    yield "weights", f"SHA-256 {facts.get('weights_sha256', 'not known')}"
+    yield "input", f"{record.size} pixels, {facts['input']['crop_mode']}, crop {facts['input']['crop_pct']:g}"
+    if "schedule" in facts:
+        yield "length", f"{facts['steps']:,} steps, {epochs_words(facts['schedule']['epochs'])}"
+        yield "arithmetic", f"{facts['precision']['name']} ({facts['precision']['reason']})"
+        yield "time", f"{duration(facts['seconds'])}, finished on {facts['finished']}"
+        yield "hardware", facts["hardware"]
+        versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+        yield "versions", f"Python {facts['python']}, {versions}"
+    yield "weights", f"SHA-256 {facts.get('weights_sha256') or 'not known'}"
 
 
 def at_temperature(record: RunRecord) -> str:
