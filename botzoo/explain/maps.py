@@ -17,9 +17,10 @@ from torch import Tensor
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError
 from botzoo.explain.methods import gradcam, layercam, occlusion, occlusion_cells, scaled
-from botzoo.explain.stages import Stage, choose, stages, watched
+from botzoo.explain.stages import CELLS, Stage, choose, stages, watched
 from botzoo.inference.images import AnyImage, check_kind, name_of, read_image
 from botzoo.inference.predict import Model
+from botzoo.models.fold import fold_batch_norm
 from botzoo.training.distributed import choose_device
 
 Method = Literal["layercam", "gradcam", "occlusion"]
@@ -72,9 +73,12 @@ class Explainer:
         self.device, self.size = choose_device(device, "--device"), model.preprocessing.shape
         self.batch_size = batch_size or max(1, min(64, PIXELS // self.size.area))
         self.transform = EvalTransform(model.preprocessing)
-        # only what comes behind the layer looked at is to be kept for its gradient
-        self.network = copy.deepcopy(model.module).requires_grad_(False).to(self.device)
-        self.stage = None if method == "occlusion" else self._stage()
+        image = torch.randn(1, model.preprocessing.channels, *self.size, generator=torch.Generator().manual_seed(0))
+        # hundreds of passes are quicker through the folded network; one layer's map needs the layers as they are called
+        module = fold_batch_norm(model.module, image)[0] if method == "occlusion" else model.module
+        # without gradients of their own, so that only what comes behind the layer looked at is kept for its gradient
+        self.network = copy.deepcopy(module).requires_grad_(False).to(self.device)
+        self.stage = None if method == "occlusion" else self._stage(image.to(self.device))
         self.layer = self.stage.name if self.stage is not None else "input"
 
     @property
@@ -82,9 +86,16 @@ class Explainer:
         """Those of a map along its height and width."""
         return (self.stage.height, self.stage.width) if self.stage is not None else occlusion_cells(*self.size)
 
-    def _stage(self) -> Stage:
-        image = torch.randn(1, self.preprocessing.channels, *self.size, generator=torch.Generator().manual_seed(0))
-        image = image.to(self.device)
+    @property
+    def words(self) -> str:
+        """Which layer is looked at, and how fine the map of it is."""
+        fine = "{} x {} cells".format(*self.cells)
+        coarse = (
+            f", as no layer of at least {CELLS} x {CELLS} has a say in the answer" if min(self.cells) < CELLS else ""
+        )
+        return f"{fine} over the input" if self.stage is None else f"the layer {self.layer}, {fine}{coarse}"
+
+    def _stage(self, image: Tensor) -> Stage:
         chosen = choose(self.network, stages(self.network, image), image)
         if chosen is None:
             raise ModelError(

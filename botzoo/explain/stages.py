@@ -79,22 +79,29 @@ def stages(network: nn.Module, image: Tensor) -> list[Stage]:
     """
     info = getattr(network, "feature_info", None) or []
     described = [dict(each) for each in getattr(info, "info", info)]
-    modules = dict(network.named_modules())
+    names = [_called(network, str(each.get("module"))) for each in described]
     given: dict[str, Tensor] = {}
     with torch.no_grad(), ExitStack() as stack:
-        for name in {str(each.get("module")) for each in described} & modules.keys():
+        for name in {name for name in names if name is not None}:
             stack.enter_context(watched(network, name, lambda output, n=name: given.setdefault(n, output)))  # type: ignore[misc]
         network(image)
     shapes = _shapes(network, image)
     found = []
-    for k, each in enumerate(described):
-        name = str(each.get("module"))
-        if (output := given.get(name)) is None:
+    for k, (module, each) in enumerate(zip(names, described, strict=True)):
+        if module is None or (output := given.get(module)) is None:
             continue
         shape = shapes[k] if len(shapes) == len(described) else _shape(output, int(each["num_chs"]), image)
-        if shape is not None and (stage := Stage(name, *shape)).maps(output) is not None:
+        if shape is not None and (stage := Stage(module, *shape)).maps(output) is not None:
             found.append(stage)
     return found
+
+
+def _called(network: nn.Module, name: str) -> str | None:
+    """Return the name of the module ``name``, or of the last one in it where it is a list; None where there is none."""
+    module = dict(network.named_modules()).get(name)
+    while isinstance(module, nn.ModuleList) and len(module):
+        name, module = f"{name}.{len(module) - 1}", module[-1]
+    return name if module is not None else None
 
 
 def _shapes(network: nn.Module, image: Tensor) -> list[tuple[int, int, int]]:
@@ -128,9 +135,11 @@ def choose(network: nn.Module, found: list[Stage], image: Tensor) -> Stage | Non
     Args:
         found: the stages, in the order in which an image passes them; of none of them none is chosen.
     """
+    if not found:
+        return None
     read = _read(network, found, image) or found
     large = [stage for stage in read if min(stage.height, stage.width) >= CELLS]
-    return large[-1] if large else max(reversed(read), key=lambda stage: stage.height * stage.width, default=None)
+    return large[-1] if large else max(reversed(read), key=lambda stage: stage.height * stage.width)
 
 
 def _read(network: nn.Module, found: list[Stage], image: Tensor) -> list[Stage]:
