@@ -28,6 +28,9 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 PIXELS = 32 * 224 * 224  # of a batch
 
+COLOURS = ((40, 60, 170), (30, 180, 220), (110, 215, 80), (250, 200, 40), (200, 25, 20))
+"""Of a map, red, green and blue, from what counts little to what counts most."""
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -200,7 +203,7 @@ def _read(explainer: Explainer, image: AnyImage, place: int) -> NDArray[np.uint8
 def overlay(
     picture: Image.Image, heat: NDArray[np.float32], seen: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
-    """Return a picture in shades of grey with a map over it: red where most counts, through yellow and green to nothing.
+    """Return a picture in shades of grey with a map over it, in ``COLOURS`` where it counts.
 
     Args:
         picture: to be drawn on.
@@ -208,8 +211,6 @@ def overlay(
         seen: left, upper, right and lower of the part of the picture that the map covers, in its pixels, which may reach
             beyond it; by default all of it. What lies outside is darkened.
     """
-    from matplotlib import colormaps
-
     left, upper, right, lower = seen or (0, 0, *picture.size)
     (h, w), (across, down) = heat.shape, (right - left, lower - upper)
     corners = (
@@ -222,7 +223,8 @@ def overlay(
     large = np.asarray(spread.transform(picture.size, Image.Transform.EXTENT, corners, Image.Resampling.BILINEAR))
     inside, strength = large[..., None] > 0, np.clip(large[..., None] - 1, 0, 1)
     grey = np.asarray(picture.convert("L"), np.float32)[..., None]
-    colour = colormaps["turbo"](strength[..., 0])[..., :3].astype(np.float32) * 255
+    places = np.linspace(0, 1, len(COLOURS))
+    colour = np.stack([np.interp(strength[..., 0], places, channel) for channel in zip(*COLOURS, strict=True)], -1)
     share = 0.65 * np.sqrt(strength)
     mixed = np.where(inside, (1 - share) * grey + share * colour, 0.35 * grey)
     return Image.fromarray(mixed.round().astype(np.uint8))

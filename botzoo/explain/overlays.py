@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from botzoo.data.parallel import in_order
+from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
 from botzoo.explain.maps import Explainer, overlay
 from botzoo.explain.region import Region, seen
@@ -63,15 +64,15 @@ class Overlaid:
     empty: bool  # whether no cell of the map counts
 
 
-def look(explainer: Explainer, image: AnyImage, place: int = 0) -> Seen | Unseen:
+def look(transform: EvalTransform, image: AnyImage, place: int = 0) -> Seen | Unseen:
     """Read an image as ``Model.predict`` does, and keep a small picture of it."""
-    name = name_of(image, place)
+    name, preprocessing = name_of(image, place), transform.preprocessing
     try:
-        with read_image(image, explainer.preprocessing.decoding) as found:
-            pixels = explainer.transform(found, (0, 0))
+        with read_image(image, preprocessing.decoding) as found:
+            pixels = transform(found, (0, 0))
             picture = found.convert("RGB")
             picture.thumbnail((SIDE, SIDE))
-        return Seen(name, picture, seen(*picture.size, explainer.preprocessing), pixels)
+        return Seen(name, picture, seen(*picture.size, preprocessing), pixels)
     except (OSError, ValueError, MemoryError) as error:
         return Unseen(name, str(error))
 
@@ -124,7 +125,7 @@ def write_overlays(
     written = 0
 
     def readable() -> Iterator[Seen]:
-        every = in_order(lambda i: look(explainer, images[i], i), len(images), _bytes, patient=False)
+        every = in_order(lambda i: look(explainer.transform, images[i], i), len(images), _bytes, patient=False)
         for one in every:
             if isinstance(one, Seen):
                 yield one

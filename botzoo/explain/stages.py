@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def stages(network: nn.Module, image: Tensor) -> list[Stage]:
     given: dict[str, Tensor] = {}
     with torch.no_grad(), ExitStack() as stack:
         for name in {name for name in names if name is not None}:
-            stack.enter_context(watched(network, name, lambda output, n=name: given.setdefault(n, output)))  # type: ignore[misc]
+            stack.enter_context(watched(network, name, partial(given.setdefault, name)))
         network(image)
     shapes = _shapes(network, image)
     found = []
@@ -152,7 +153,7 @@ def _read(network: nn.Module, found: list[Stage], image: Tensor) -> list[Stage]:
 
     with torch.enable_grad(), ExitStack() as stack:
         for stage in found:
-            stack.enter_context(watched(network, stage.name, lambda output, s=stage: look(s, output)))  # type: ignore[misc]
+            stack.enter_context(watched(network, stage.name, partial(look, stage)))
         score = network(image.clone().requires_grad_())[0, 0]
         gradients = torch.autograd.grad(score, list(outputs.values()), allow_unused=True)
     maps = {s: s.maps(gradient) for s, gradient in zip(outputs, gradients, strict=True) if gradient is not None}
