@@ -26,7 +26,7 @@ def explanation(
 ) -> Figure:
     """Return an image beside itself with a map over it; ``Model.explain`` says more."""
     check_kind(image, 0, model.preprocessing.decoding)
-    number = class_number(model, str(label)) if label is not None else None
+    number = class_number(model, label) if label is not None else None
     explainer = Explainer(model, method, device=device)
     found = look(explainer.transform, image)
     if isinstance(found, Unseen):
@@ -35,7 +35,7 @@ def explanation(
     probabilities = explainer.probabilities(pixels)[0]
     k = int(probabilities.argmax()) if number is None else number
     over = overlay(found.picture, explainer.heat(pixels, [k])[0], found.region)
-    figure = new_figure(8, 4.4)
+    figure = new_figure(8, min(8, 4 * found.picture.height / found.picture.width + 0.4))
     left, right = figure.subplots(1, 2)
     _show(left, found.picture, f"{model.label_names[k]}, {probabilities[k]:.1%}")
     _show(right, over, f"{explainer.method}: {explainer.words}")

@@ -77,24 +77,26 @@ def look(transform: EvalTransform, image: AnyImage, place: int = 0) -> Seen | Un
         return Unseen(name, str(error))
 
 
-def class_number(model: Model, name: str) -> int:
+def class_number(model: Model, name: str | int) -> int:
     """Return the number of the class that a user calls ``name``: its name, a part of it between commas, or the number.
 
     Raises:
         ConfigError: no class is called so, or several are.
     """
-    names, wanted = [label.lower() for label in model.label_names], " ".join(name.split()).lower()
-    found = [k for k, label in enumerate(names) if label == wanted]
-    found = found or [k for k, label in enumerate(names) if wanted in (part.strip() for part in label.split(","))]
-    if not found and wanted.isdecimal() and int(wanted) < len(names):
-        return int(wanted)
-    if len(found) == 1:
-        return found[0]
-    if found:
+    text = " ".join(str(name).split()).lower()
+    labels = [] if isinstance(name, int) else [label.lower() for label in model.label_names]
+    found = [k for k, label in enumerate(labels) if label == text]
+    found = found or [k for k, label in enumerate(labels) if text in map(str.strip, label.split(","))]
+    if not found and text.isdecimal() and int(text) < len(model.label_names):
+        return int(text)
+    if len(found) > 1:
         several = ", ".join(map(str, found[:5]))
         raise ConfigError(f"The class {name!r} is one of several of that name: give its number, one of {several}.")
-    cure = f"{model.name} knows {counted(len(names), 'class', 'classes')}: give the name of one, or its number."
-    raise ConfigError(f"There is no class {name!r}.", value=name, accepted=model.label_names, cure=cure)
+    if not found:
+        known = counted(len(model.label_names), "class", "classes")
+        cure = f"{model.name} knows {known}: give the name of one, or its number from 0."
+        raise ConfigError(f"There is no class {name!r}.", value=name, accepted=model.label_names, cure=cure)
+    return found[0]
 
 
 def write_overlays(

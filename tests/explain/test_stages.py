@@ -1,0 +1,84 @@
+"""Stages of networks of many families, and which of them a map is made of."""
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from botzoo.explain.stages import Stage, choose, stages, watched
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer"),
+    [
+        ("test_resnet", 224, "layer4"),
+        ("test_resnet", 112, "layer3"),
+        ("test_vit", 160, "blocks.4"),  # the last block is read by its class token alone
+        ("test_vit2", 64, "blocks.7"),  # all of its tokens are read, and no map has 7 x 7
+        ("test_byobnet", 224, "final_conv"),
+        ("test_convnext", 160, "stages.2"),
+        ("test_efficientnet", 112, "blocks.3"),
+        ("test_mambaout", 160, "stages.2"),
+        ("test_nfnet", 112, "stages.2"),
+    ],
+)
+def test_the_deepest_stage_of_7_x_7_cells_is_chosen(name: str, size: int, layer: str) -> None:
+    torch.manual_seed(0)
+    sized = {"img_size": size} if "vit" in name else {}
+    network = timm.create_model(name, **sized).eval().requires_grad_(False)
+    image = torch.randn(1, 3, size, size)
+    chosen = choose(network, stages(network, image), image)
+    assert chosen is not None
+    assert chosen.name == layer
+
+
+def test_the_shapes_are_those_of_forward_intermediates() -> None:
+    network, image = timm.create_model("test_convnext").eval(), torch.randn(1, 3, 96, 160)
+    expected = [tuple(maps.shape[1:]) for maps in network.forward_intermediates(image, intermediates_only=True)]
+    assert [(s.channels, s.height, s.width) for s in stages(network, image)] == expected
+
+
+class Own(nn.Module):
+    """A network of nobody's family; its second stage gives channels last and works in place behind it."""
+
+    feature_info = [
+        {"module": "first", "num_chs": 4, "reduction": 1},
+        {"module": "second", "num_chs": 6, "reduction": 2},
+        {"module": "missing", "num_chs": 6, "reduction": 2},
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 1), nn.ModuleList([nn.Linear(4, 6)])
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second[0](self.first(x).permute(0, 2, 3, 1)).add_(1).mean((1, 2)))
+
+
+def test_a_network_of_its_own_needs_feature_info_alone() -> None:
+    network, image = Own().eval().requires_grad_(False), torch.randn(1, 3, 8, 10)
+    found = stages(network, image)
+    assert found == [Stage("first", 4, 8, 10), Stage("second.0", 6, 8, 10)]
+    assert choose(network, found, image) == found[1]
+
+
+def test_a_small_network_gives_its_largest_map() -> None:
+    network, image = Own().eval().requires_grad_(False), torch.randn(1, 3, 3, 5)
+    assert choose(network, stages(network, image), image) == Stage("second.0", 6, 3, 5)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 3, 5), (2, 3, 5, 6), (2, 15, 6), (2, 17, 6)])
+def test_outputs_of_all_forms_become_maps(shape: tuple[int, ...]) -> None:
+    stage, output = Stage("any", 6, 3, 5), torch.randn(shape)
+    maps = stage.maps((output, "more"))
+    assert maps is not None
+    assert maps.shape == (2, 6, 3, 5)
+    assert torch.equal(maps[1, :, 2, 4], output[1, :, 2, 4] if shape[1] == 6 else output[1].flatten(0, -2)[-1])
+
+
+def test_nothing_is_left_on_a_network_that_was_watched() -> None:
+    network = Own()
+    with pytest.raises(RuntimeError), watched(network, "first", lambda output: output):
+        network(torch.randn(1, 9, 8, 8))
+    assert not network.first._forward_hooks
