@@ -29,6 +29,9 @@ COMMANDS = {
 }
 """What each module of ``botzoo.commands`` does."""
 
+PUBLISHING = ("publish", "verify", "reproduce")
+"""Those in a folder of their own."""
+
 
 INTERRUPTED = {
     "train": "Interrupted. A run that had begun goes on from its last checkpoint with --resume.",
@@ -58,7 +61,8 @@ def _main(argv: list[str]) -> None:
     elif name == "--version":
         say(f"botzoo {__version__}")
     elif name in COMMANDS:
-        import_module(f"botzoo.commands.{name}").run(argv[1:])
+        folder = "publishing." if name in PUBLISHING else ""
+        import_module(f"botzoo.commands.{folder}{name}").run(argv[1:])
     else:
         cure = f"There are {', '.join(COMMANDS)}."
         raise ConfigError(f"There is no command {name!r}.", value=name, accepted=COMMANDS, cure=cure)

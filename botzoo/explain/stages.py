@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from botzoo.models.preprocessing import Size
-
 CELLS = 7
 """Cells along each side that a map needs to show where: those of a ResNet's last stage at 224 pixels."""
 
@@ -70,62 +68,52 @@ def watched(network: nn.Module, name: str, look: Callable[[Tensor], Tensor]) -> 
 
 
 def stages(network: nn.Module, image: Tensor) -> list[Stage]:
-    """Return the stages of a network of timm in the order in which an image passes them, by their ``feature_info``.
+    """Return the stages of a network in the order in which an image passes them.
 
-    Their shapes are those of ``forward_intermediates`` where the network has it, and else those of what the modules give.
+    Of timm's they are what ``forward_intermediates`` gives, each by the name of the outermost module that gives the same
+    numbers: ``feature_info`` does not always name one that is called. Of other networks they are the last modules to
+    give maps of each shape.
 
     Args:
         network: in evaluation mode.
         image: float32 (1, C, H, W).
     """
-    info = getattr(network, "feature_info", None) or []
-    described = [dict(each) for each in getattr(info, "info", info)]
-    names = [_called(network, str(each.get("module"))) for each in described]
-    given: dict[str, Tensor] = {}
+    passing = (nn.Identity, nn.Dropout)  # what they give is what came
+    names = [name for name, module in network.named_modules() if name and not isinstance(module, passing)]
+    intermediates = _intermediates(network, image)
+    same: dict[int, str] = {}
+    last: dict[tuple[int, ...], str] = {}
+
+    def look(name: str, output: Tensor) -> Tensor:
+        if output.ndim == 4 and min(output.shape[2:]) > 1:
+            last.pop(shape := tuple(output.shape[1:]), None)
+            last[shape] = name
+        same.update({k: name for k, maps in enumerate(intermediates) if _alike(maps, name, output)})
+        return output
+
     with torch.no_grad(), ExitStack() as stack:
-        for name in {name for name in names if name is not None}:
-            stack.enter_context(watched(network, name, partial(given.setdefault, name)))
+        for name in names:
+            stack.enter_context(watched(network, name, partial(look, name)))
         network(image)
-    shapes = _shapes(network, image)
-    found = []
-    for k, (module, each) in enumerate(zip(names, described, strict=True)):
-        if module is None or (output := given.get(module)) is None:
-            continue
-        shape = shapes[k] if len(shapes) == len(described) else _shape(output, int(each["num_chs"]), image)
-        if shape is not None and (stage := Stage(module, *shape)).maps(output) is not None:
-            found.append(stage)
-    return found
+    if same:
+        return [Stage(same[k], *intermediates[k].shape[1:]) for k in sorted(same)]
+    return [Stage(name, *shape) for shape, name in last.items()]
 
 
-def _called(network: nn.Module, name: str) -> str | None:
-    """Return the name of the module ``name``, or of the last one in it where it is a list; None where there is none."""
-    module = dict(network.named_modules()).get(name)
-    while isinstance(module, nn.ModuleList) and len(module):
-        name, module = f"{name}.{len(module) - 1}", module[-1]
-    return name if module is not None else None
+def _alike(maps: Tensor, name: str, output: Tensor) -> bool:
+    """Tell whether the module ``name`` gives these maps, (1, C, h, w), in whatever form."""
+    found = Stage(name, *maps.shape[1:]).maps(output)
+    return found is not None and torch.allclose(found, maps, rtol=1e-3, atol=1e-5 * float(maps.abs().max()))
 
 
-def _shapes(network: nn.Module, image: Tensor) -> list[tuple[int, int, int]]:
-    """Return channels, height and width of each of the network's intermediates, none where it does not tell."""
+def _intermediates(network: nn.Module, image: Tensor) -> list[Tensor]:
+    """Return the intermediates of a network of timm, each (1, C, h, w), and of others none."""
     try:
         with torch.no_grad():
             maps = network.forward_intermediates(image, intermediates_only=True)  # type: ignore[operator]
     except (AttributeError, TypeError, AssertionError, NotImplementedError):
         return []
-    return [tuple(each.shape[1:]) for each in maps] if all(each.ndim == 4 for each in maps) else []
-
-
-def _shape(output: Tensor, channels: int, image: Tensor) -> tuple[int, int, int] | None:
-    """Return channels, height and width of what a module gives, by its own shape."""
-    if output.ndim == 4:
-        height, width = output.shape[2:] if output.shape[1] == channels else output.shape[1:3]
-        return channels, int(height), int(width)
-    if output.ndim != 3 or output.shape[2] != channels:
-        return None
-    size = Size(*image.shape[2:])
-    side = int((output.shape[1] / size.area) ** 0.5 * size.height)  # the tokens in front are fewer than a row
-    width = round(side * size.width / size.height)
-    return (channels, side, width) if 0 < side * width <= output.shape[1] else None
+    return [each for each in maps if each.ndim == 4]
 
 
 def choose(network: nn.Module, found: list[Stage], image: Tensor) -> Stage | None:

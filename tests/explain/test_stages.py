@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from botzoo.explain.stages import Stage, choose, stages, watched
 
@@ -38,34 +38,13 @@ def test_the_shapes_are_those_of_forward_intermediates() -> None:
     assert [(s.channels, s.height, s.width) for s in stages(network, image)] == expected
 
 
-class Own(nn.Module):
-    """A network of nobody's family; its second stage gives channels last and works in place behind it."""
-
-    feature_info = [
-        {"module": "first", "num_chs": 4, "reduction": 1},
-        {"module": "second", "num_chs": 6, "reduction": 2},
-        {"module": "missing", "num_chs": 6, "reduction": 2},
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 1), nn.ModuleList([nn.Linear(4, 6)])
-        self.head = nn.Linear(6, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.second[0](self.first(x).permute(0, 2, 3, 1)).add_(1).mean((1, 2)))
-
-
-def test_a_network_of_its_own_needs_feature_info_alone() -> None:
-    network, image = Own().eval().requires_grad_(False), torch.randn(1, 3, 8, 10)
+def test_of_other_networks_the_last_maps_of_each_shape_are_stages() -> None:
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1, 2), nn.ReLU(inplace=True), pool).eval()
+    image = torch.randn(1, 3, 16, 16)
     found = stages(network, image)
-    assert found == [Stage("first", 4, 8, 10), Stage("second.0", 6, 8, 10)]
+    assert found == [Stage("1", 4, 16, 16), Stage("3", 4, 8, 8)]
     assert choose(network, found, image) == found[1]
-
-
-def test_a_small_network_gives_its_largest_map() -> None:
-    network, image = Own().eval().requires_grad_(False), torch.randn(1, 3, 3, 5)
-    assert choose(network, stages(network, image), image) == Stage("second.0", 6, 3, 5)
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 3, 5), (2, 3, 5, 6), (2, 15, 6), (2, 17, 6)])
@@ -78,7 +57,7 @@ def test_outputs_of_all_forms_become_maps(shape: tuple[int, ...]) -> None:
 
 
 def test_nothing_is_left_on_a_network_that_was_watched() -> None:
-    network = Own()
-    with pytest.raises(RuntimeError), watched(network, "first", lambda output: output):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1))
+    with pytest.raises(RuntimeError), watched(network, "0", lambda output: output):
         network(torch.randn(1, 9, 8, 8))
-    assert not network.first._forward_hooks
+    assert not network[0]._forward_hooks
