@@ -80,8 +80,9 @@ class Explainer:
         # hundreds of passes are quicker through the folded network; one layer's map needs the layers as they are called
         module = fold_batch_norm(model.module, image)[0] if method == "occlusion" else model.module
         # without gradients of their own, so that only what comes behind the layer looked at is kept for its gradient
-        self.network = copy.deepcopy(module).requires_grad_(False).to(self.device)
-        self.stage = None if method == "occlusion" else self._stage(image.to(self.device))
+        self.network = copy.deepcopy(module).requires_grad_(False)
+        self.stage = None if method == "occlusion" else self._stage(image)
+        self.network.to(self.device)
         self.layer = self.stage.name if self.stage is not None else "input"
 
     @property

@@ -70,16 +70,17 @@ def watched(network: nn.Module, name: str, look: Callable[[Tensor], Tensor]) -> 
 def stages(network: nn.Module, image: Tensor) -> list[Stage]:
     """Return the stages of a network in the order in which an image passes them.
 
-    Of timm's they are what ``forward_intermediates`` gives, each by the name of the outermost module that gives the same
-    numbers: ``feature_info`` does not always name one that is called. Of other networks they are the last modules to
-    give maps of each shape.
+    Of timm's they are what ``forward_intermediates`` gives. The module that gives the same numbers is the one that
+    ``feature_info`` names, or else, where that is never called, the outermost. Of other networks the stages are the last
+    modules to give maps of each shape.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode, on the CPU, where the same pass gives the same bits.
         image: float32 (1, C, H, W).
     """
     passing = (nn.Identity, nn.Dropout)  # what they give is what came
     names = [name for name, module in network.named_modules() if name and not isinstance(module, passing)]
+    named = {each["module"] for each in getattr(network, "feature_info", None) or [] if "module" in each}
     intermediates = _intermediates(network, image)
     same: dict[int, str] = {}
     last: dict[tuple[int, ...], str] = {}
@@ -88,7 +89,9 @@ def stages(network: nn.Module, image: Tensor) -> list[Stage]:
         if output.ndim == 4 and min(output.shape[2:]) > 1:
             last.pop(shape := tuple(output.shape[1:]), None)
             last[shape] = name
-        same.update({k: name for k, maps in enumerate(intermediates) if _alike(maps, name, output)})
+        for k, maps in enumerate(intermediates):
+            if same.get(k) not in named and _alike(maps, name, output):
+                same[k] = name
         return output
 
     with torch.no_grad(), ExitStack() as stack:
@@ -103,7 +106,7 @@ def stages(network: nn.Module, image: Tensor) -> list[Stage]:
 def _alike(maps: Tensor, name: str, output: Tensor) -> bool:
     """Tell whether the module ``name`` gives these maps, (1, C, h, w), in whatever form."""
     found = Stage(name, *maps.shape[1:]).maps(output)
-    return found is not None and torch.allclose(found, maps, rtol=1e-3, atol=1e-5 * float(maps.abs().max()))
+    return found is not None and torch.equal(found, maps)
 
 
 def _intermediates(network: nn.Module, image: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ from botzoo.explain.stages import Stage, choose, stages, watched
         ("test_resnet", 112, "layer3"),
         ("test_vit", 160, "blocks.4"),  # the last block is read by its class token alone
         ("test_vit2", 64, "blocks.7"),  # all of its tokens are read, and no map has 7 x 7
-        ("test_byobnet", 224, "final_conv"),
+        ("test_byobnet", 224, "stages"),
         ("test_convnext", 160, "stages.2"),
         ("test_efficientnet", 112, "blocks.3"),
         ("test_mambaout", 160, "stages.2"),
