@@ -17,15 +17,19 @@ from torch import Tensor
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError
 from botzoo.explain.methods import gradcam, layercam, occlusion, occlusion_cells, scaled
-from botzoo.explain.stages import Stage, choose, stages, watched
+from botzoo.explain.stages import CELLS, Stage, choose, stages, watched
 from botzoo.inference.images import AnyImage, check_kind, name_of, read_image
 from botzoo.inference.predict import Model
+from botzoo.models.fold import fold_batch_norm
 from botzoo.training.distributed import choose_device
 
 Method = Literal["layercam", "gradcam", "occlusion"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 PIXELS = 32 * 224 * 224  # of a batch
+
+COLOURS = ((40, 60, 170), (30, 180, 220), (110, 215, 80), (250, 200, 40), (200, 25, 20))
+"""Of a map, red, green and blue, from what counts little to what counts most."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,13 @@ class Explainer:
         self.device, self.size = choose_device(device, "--device"), model.preprocessing.shape
         self.batch_size = batch_size or max(1, min(64, PIXELS // self.size.area))
         self.transform = EvalTransform(model.preprocessing)
-        # only what comes behind the layer looked at is to be kept for its gradient
-        self.network = copy.deepcopy(model.module).requires_grad_(False).to(self.device)
-        self.stage = None if method == "occlusion" else self._stage()
+        image = torch.randn(1, model.preprocessing.channels, *self.size, generator=torch.Generator().manual_seed(0))
+        # hundreds of passes are quicker through the folded network; one layer's map needs the layers as they are called
+        module = fold_batch_norm(model.module, image)[0] if method == "occlusion" else model.module
+        # without gradients of their own, so that only what comes behind the layer looked at is kept for its gradient
+        self.network = copy.deepcopy(module).requires_grad_(False)
+        self.stage = None if method == "occlusion" else self._stage(image)
+        self.network.to(self.device)
         self.layer = self.stage.name if self.stage is not None else "input"
 
     @property
@@ -82,9 +90,16 @@ class Explainer:
         """Those of a map along its height and width."""
         return (self.stage.height, self.stage.width) if self.stage is not None else occlusion_cells(*self.size)
 
-    def _stage(self) -> Stage:
-        image = torch.randn(1, self.preprocessing.channels, *self.size, generator=torch.Generator().manual_seed(0))
-        image = image.to(self.device)
+    @property
+    def words(self) -> str:
+        """Which layer is looked at, and how fine the map of it is."""
+        fine = "{} x {} cells".format(*self.cells)
+        coarse = (
+            f", as no layer of at least {CELLS} x {CELLS} has a say in the answer" if min(self.cells) < CELLS else ""
+        )
+        return f"{fine} over the input" if self.stage is None else f"the layer {self.layer}, {fine}{coarse}"
+
+    def _stage(self, image: Tensor) -> Stage:
         chosen = choose(self.network, stages(self.network, image), image)
         if chosen is None:
             raise ModelError(
@@ -189,7 +204,7 @@ def _read(explainer: Explainer, image: AnyImage, place: int) -> NDArray[np.uint8
 def overlay(
     picture: Image.Image, heat: NDArray[np.float32], seen: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
-    """Return a picture in shades of grey with a map over it: red where most counts, through yellow and green to nothing.
+    """Return a picture in shades of grey with a map over it, in ``COLOURS`` where it counts.
 
     Args:
         picture: to be drawn on.
@@ -197,8 +212,6 @@ def overlay(
         seen: left, upper, right and lower of the part of the picture that the map covers, in its pixels, which may reach
             beyond it; by default all of it. What lies outside is darkened.
     """
-    from matplotlib import colormaps
-
     left, upper, right, lower = seen or (0, 0, *picture.size)
     (h, w), (across, down) = heat.shape, (right - left, lower - upper)
     corners = (
@@ -211,7 +224,8 @@ def overlay(
     large = np.asarray(spread.transform(picture.size, Image.Transform.EXTENT, corners, Image.Resampling.BILINEAR))
     inside, strength = large[..., None] > 0, np.clip(large[..., None] - 1, 0, 1)
     grey = np.asarray(picture.convert("L"), np.float32)[..., None]
-    colour = colormaps["turbo"](strength[..., 0])[..., :3].astype(np.float32) * 255
+    places = np.linspace(0, 1, len(COLOURS))
+    colour = np.stack([np.interp(strength[..., 0], places, channel) for channel in zip(*COLOURS, strict=True)], -1)
     share = 0.65 * np.sqrt(strength)
     mixed = np.where(inside, (1 - share) * grey + share * colour, 0.35 * grey)
     return Image.fromarray(mixed.round().astype(np.uint8))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from botzoo.models.preprocessing import Size
 
 CELLS = 7
 """Cells along each side that a map needs to show where: those of a ResNet's last stage at 224 pixels."""
@@ -69,55 +68,55 @@ def watched(network: nn.Module, name: str, look: Callable[[Tensor], Tensor]) -> 
 
 
 def stages(network: nn.Module, image: Tensor) -> list[Stage]:
-    """Return the stages of a network of timm in the order in which an image passes them, by their ``feature_info``.
+    """Return the stages of a network in the order in which an image passes them.
 
-    Their shapes are those of ``forward_intermediates`` where the network has it, and else those of what the modules give.
+    Of timm's they are what ``forward_intermediates`` gives. The module that gives the same numbers is the one that
+    ``feature_info`` names, or else, where that is never called, the outermost. Of other networks the stages are the last
+    modules to give maps of each shape.
 
     Args:
-        network: in evaluation mode.
+        network: in evaluation mode, on the CPU, where the same pass gives the same bits.
         image: float32 (1, C, H, W).
     """
-    info = getattr(network, "feature_info", None) or []
-    described = [dict(each) for each in getattr(info, "info", info)]
-    modules = dict(network.named_modules())
-    given: dict[str, Tensor] = {}
+    passing = (nn.Identity, nn.Dropout)  # what they give is what came
+    names = [name for name, module in network.named_modules() if name and not isinstance(module, passing)]
+    named = {each["module"] for each in getattr(network, "feature_info", None) or [] if "module" in each}
+    intermediates = _intermediates(network, image)
+    same: dict[int, str] = {}
+    last: dict[tuple[int, ...], str] = {}
+
+    def look(name: str, output: Tensor) -> Tensor:
+        if output.ndim == 4 and min(output.shape[2:]) > 1:
+            last.pop(shape := tuple(output.shape[1:]), None)
+            last[shape] = name
+        for k, maps in enumerate(intermediates):
+            if same.get(k) not in named and _alike(maps, name, output):
+                same[k] = name
+        return output
+
     with torch.no_grad(), ExitStack() as stack:
-        for name in {str(each.get("module")) for each in described} & modules.keys():
-            stack.enter_context(watched(network, name, lambda output, n=name: given.setdefault(n, output)))  # type: ignore[misc]
+        for name in names:
+            stack.enter_context(watched(network, name, partial(look, name)))
         network(image)
-    shapes = _shapes(network, image)
-    found = []
-    for k, each in enumerate(described):
-        name = str(each.get("module"))
-        if (output := given.get(name)) is None:
-            continue
-        shape = shapes[k] if len(shapes) == len(described) else _shape(output, int(each["num_chs"]), image)
-        if shape is not None and (stage := Stage(name, *shape)).maps(output) is not None:
-            found.append(stage)
-    return found
+    if same:
+        return [Stage(same[k], *intermediates[k].shape[1:]) for k in sorted(same)]
+    return [Stage(name, *shape) for shape, name in last.items()]
 
 
-def _shapes(network: nn.Module, image: Tensor) -> list[tuple[int, int, int]]:
-    """Return channels, height and width of each of the network's intermediates, none where it does not tell."""
+def _alike(maps: Tensor, name: str, output: Tensor) -> bool:
+    """Tell whether the module ``name`` gives these maps, (1, C, h, w), in whatever form."""
+    found = Stage(name, *maps.shape[1:]).maps(output)
+    return found is not None and torch.equal(found, maps)
+
+
+def _intermediates(network: nn.Module, image: Tensor) -> list[Tensor]:
+    """Return the intermediates of a network of timm, each (1, C, h, w), and of others none."""
     try:
         with torch.no_grad():
             maps = network.forward_intermediates(image, intermediates_only=True)  # type: ignore[operator]
     except (AttributeError, TypeError, AssertionError, NotImplementedError):
         return []
-    return [tuple(each.shape[1:]) for each in maps] if all(each.ndim == 4 for each in maps) else []
-
-
-def _shape(output: Tensor, channels: int, image: Tensor) -> tuple[int, int, int] | None:
-    """Return channels, height and width of what a module gives, by its own shape."""
-    if output.ndim == 4:
-        height, width = output.shape[2:] if output.shape[1] == channels else output.shape[1:3]
-        return channels, int(height), int(width)
-    if output.ndim != 3 or output.shape[2] != channels:
-        return None
-    size = Size(*image.shape[2:])
-    side = int((output.shape[1] / size.area) ** 0.5 * size.height)  # the tokens in front are fewer than a row
-    width = round(side * size.width / size.height)
-    return (channels, side, width) if 0 < side * width <= output.shape[1] else None
+    return [each for each in maps if each.ndim == 4]
 
 
 def choose(network: nn.Module, found: list[Stage], image: Tensor) -> Stage | None:
@@ -128,9 +127,11 @@ def choose(network: nn.Module, found: list[Stage], image: Tensor) -> Stage | Non
     Args:
         found: the stages, in the order in which an image passes them; of none of them none is chosen.
     """
+    if not found:
+        return None
     read = _read(network, found, image) or found
     large = [stage for stage in read if min(stage.height, stage.width) >= CELLS]
-    return large[-1] if large else max(reversed(read), key=lambda stage: stage.height * stage.width, default=None)
+    return large[-1] if large else max(reversed(read), key=lambda stage: stage.height * stage.width)
 
 
 def _read(network: nn.Module, found: list[Stage], image: Tensor) -> list[Stage]:
@@ -143,7 +144,7 @@ def _read(network: nn.Module, found: list[Stage], image: Tensor) -> list[Stage]:
 
     with torch.enable_grad(), ExitStack() as stack:
         for stage in found:
-            stack.enter_context(watched(network, stage.name, lambda output, s=stage: look(s, output)))  # type: ignore[misc]
+            stack.enter_context(watched(network, stage.name, partial(look, stage)))
         score = network(image.clone().requires_grad_())[0, 0]
         gradients = torch.autograd.grad(score, list(outputs.values()), allow_unused=True)
     maps = {s: s.maps(gradient) for s, gradient in zip(outputs, gradients, strict=True) if gradient is not None}
