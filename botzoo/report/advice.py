@@ -15,6 +15,7 @@ TELLING = 0.2  # share of the mistakes from which on a pair of classes is worth 
 FEW = 0.5  # a class is small with fewer training images than this share of the median
 RISEN = 1.15  # factor from which on the validation loss has risen since its best
 STILL = 0.5  # points that the last epoch has to gain for a longer run to promise something
+ROUGH = 1.0  # points to either side of the figure from which on it is rough
 SURE = 0.05  # calibration error from which on probabilities mislead
 MENDED = 0.7  # share of it that a temperature has to leave at most to be worth a word
 
@@ -44,7 +45,7 @@ def advice(record: RunRecord, suspects: int = 0) -> list[Advice]:
         found += [*_pairs(record, wrong), *_small_classes(record, wrong), *_labels(suspects, wrong)]
     if not record.task.one_label:
         found += _weakest(record)
-    return sorted([*found, *_sureness(record)], key=lambda each: -each.share)
+    return sorted([*found, *_sureness(record), *_images(record)], key=lambda each: -each.share)
 
 
 def _pairs(record: RunRecord, wrong: int) -> Iterator[Advice]:
@@ -117,6 +118,14 @@ def _weakest(record: RunRecord) -> Iterator[Advice]:
     if worst.main < mean - 5:  # type: ignore[attr-defined]
         name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"  # type: ignore[attr-defined]
         yield Advice(f"More training images with '{name}': its average precision is {reached}.", 0.5)
+
+
+def _images(record: RunRecord) -> Iterator[Advice]:
+    """Whether the images are too few to know how good it is."""
+    low, high = record.evaluation.interval()
+    if (half := (high - low) / 2) > ROUGH:
+        known = f"by {record.split_text} the {record.task.headline.measure} is known to about ± {half:.1f} points"
+        yield Advice(f"More labelled images to judge by: {known}.", 0.01)
 
 
 def _sureness(record: RunRecord) -> Iterator[Advice]:

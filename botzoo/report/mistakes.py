@@ -29,7 +29,7 @@ class Shown(NamedTuple):
     loss: float  # in nats
     pair: str  # class and answer, by which a page finds what belongs together; "" for several labels
     picture: str | None  # as a data: URI
-    overlay: str | None = None  # what the network saw, with what spoke for ``reason``
+    overlay: str | None = None  # the same, with what spoke for ``reason``
     reason: str = ""  # a class, the answer or, of several labels, the most wrong one
 
 

@@ -138,7 +138,7 @@ def _gallery(album: Album, material: Material) -> dict[str, Any]:
     record = album.record
     rows = mistakes.worst(record).tolist()
     pictures = [album.originals.whole(i) for i in rows]
-    found = reasons(material.model, pictures, asked(record.task, record.evaluation, rows))
+    found = reasons(material.model, pictures, asked(record.task, record.evaluation, rows), mistakes.LARGE)
     shown = []
     for k, i in enumerate(rows):
         both = (pictures[k], found.pictures[k])

@@ -11,38 +11,41 @@ from PIL import Image
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError
 from botzoo.explain.maps import Explainer, overlay
+from botzoo.explain.region import seen
 from botzoo.inference.predict import Model
-from botzoo.pixels.bands import Picture, picture_of
+from botzoo.pages.thumbnails import sized
+from botzoo.pixels.bands import Picture
 from botzoo.tasks.task import Task
 
 
 class Reasons(NamedTuple):
-    """What spoke for an answer, image by image, laid over what the network saw; None where there was no image."""
+    """What spoke for an answer, image by image, laid over it; None where there was no image."""
 
     pictures: Sequence[Image.Image | None]
     of: Sequence[int]  # the class that each is about
     layer: str  # whose output was looked at, "" where nothing could be
 
 
-def reasons(model: Model | None, pictures: Sequence[Picture | None], of: Sequence[int]) -> Reasons:
-    """Return maps of the classes ``of`` over as many images."""
+def reasons(model: Model | None, pictures: Sequence[Picture | None], of: Sequence[int], side: int) -> Reasons:
+    """Return maps of the classes ``of`` over as many images, the longer side of which is then ``side`` pixels."""
     nothing = Reasons([None] * len(pictures), of, "")
     there = [k for k, picture in enumerate(pictures) if picture is not None]
     if model is None or not there:
         return nothing
     try:
         explainer, transform = Explainer(model), EvalTransform(model.preprocessing)
-        seen = [transform(pictures[k], (0, 0)) for k in there]  # type: ignore[arg-type]
+        inputs = [transform(pictures[k], (0, 0)) for k in there]  # type: ignore[arg-type]
         heat: list[Any] = []
         for first in range(0, len(there), explainer.batch_size):
             part = slice(first, first + explainer.batch_size)
-            pixels = torch.from_numpy(np.stack(seen[part])).permute(0, 3, 1, 2)
+            pixels = torch.from_numpy(np.stack(inputs[part])).permute(0, 3, 1, 2)
             heat += [*explainer.heat(pixels, [of[k] for k in there[part]])]
     except BotzooError:
         return nothing  # a network of another kind has no layer to look at
     laid: list[Image.Image | None] = [None] * len(pictures)
-    for k, pixel, hot in zip(there, seen, heat, strict=True):
-        laid[k] = overlay(picture_of(pixel).convert("RGB"), hot)
+    for k, hot in zip(there, heat, strict=True):
+        shown = sized(pictures[k].convert("RGB"), side)  # type: ignore[union-attr]
+        laid[k] = overlay(shown, hot, seen(*shown.size, model.preprocessing))
     return Reasons(laid, of, explainer.layer)
 
 

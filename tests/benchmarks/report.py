@@ -1,4 +1,4 @@
-"""What the page takes: its share of the run of the digits, and its seconds and size where 1,000 and 10,000 images were evaluated.
+"""What the page takes: its share of the run of the digits, and its seconds and size for 1,000 and 10,000 evaluated images.
 
     python tests/benchmarks/report.py              # on an idle machine; about two minutes
     python tests/benchmarks/report.py --repeats 3

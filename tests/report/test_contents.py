@@ -90,9 +90,13 @@ def test_what_would_help_is_said_with_its_evidence(words: str) -> None:
     assert words in " ".join(each.sentence for each in advice(a_record(**given)))
 
 
-def test_of_a_run_without_mistakes_nothing_is_to_be_mended() -> None:
-    seen = replace(answers(wrong=0), confidence=np.full(120, 0.99, np.float32))
-    assert advice(a_record(seen=seen)) == []
+def test_a_run_without_mistakes_may_still_be_judged_by_more_images() -> None:
+    few, many = (
+        replace(seen, confidence=np.full(len(seen), 0.99, np.float32))
+        for seen in (answers(wrong=0), answers(each=500, wrong=0))
+    )
+    assert [each.sentence.split(":")[0] for each in advice(a_record(seen=few))] == ["More labelled images to judge by"]
+    assert advice(a_record(seen=many)) == []
 
 
 def test_suspected_labels_are_those_among_images_of_another_class() -> None:
