@@ -32,7 +32,7 @@ def run(argv: list[str]) -> None:
     if options.data == "":
         raise ConfigError("--data is '': give a folder or the name of a data set.", value="")
 
-    from botzoo.report.compare import NAME, write_comparison
+    from botzoo.report.compare import NAME, answers_of, write_comparison
     from botzoo.report.view import FinishedRun
     from botzoo.results.report import run_of
 
@@ -40,7 +40,7 @@ def run(argv: list[str]) -> None:
     output = options.output.expanduser() if options.output is not None else None
     if len(folders) > 1:
         output = output or Path(NAME)
-        records = [FinishedRun.load(folder).record for folder in folders]
+        records = [answers_of(folder) for folder in folders]
         write_comparison(records, output, options.data, overwrite=options.overwrite)
     elif (folders[0] / "config.json").is_file():
         output = _of_model(folders[0], options.data, output, overwrite=options.overwrite)

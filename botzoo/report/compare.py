@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,9 @@ from botzoo.report.page import HERE, MAKER, check_replaceable
 from botzoo.results.record import RunRecord
 from botzoo.util.files import write_text
 from botzoo.util.nested import flat
-from botzoo.util.text import counted, duration
+from botzoo.util.text import brief, counted, duration
+
+log = logging.getLogger("botzoo")
 
 NAME = "comparison.html"
 MOST = 50  # runs on a page
@@ -55,12 +59,14 @@ class Against:
     """A run against the first one, on the images that all have.
 
     Attributes:
+        name: that no other of the runs has.
         score: the headline figure, in per cent.
         gain, low, high: by how many points it is above that of the first, with its 95 % interval, paired over the images.
         discordant: where each image has one label, else None.
     """
 
     record: RunRecord
+    name: str
     score: float
     gain: float = 0.0
     low: float = 0.0
@@ -113,9 +119,31 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
             raise DataError(
                 f"Images of {record.folder} have other labels in {first.folder}: these are other data sets."
             )
-    runs = [Against(first, parts[0].score)]
-    runs += [_against(record, parts[0], part) for record, part in zip(records[1:], parts[1:], strict=True)]
-    return Comparison(runs, rows)
+    names = names_of(records)
+    runs = [Against(first, names[0], parts[0].score)]
+    others = zip(records[1:], names[1:], parts[1:], strict=True)
+    return Comparison([*runs, *(_against(record, name, parts[0], part) for record, name, part in others)], rows)
+
+
+def names_of(records: Sequence[RunRecord]) -> list[str]:
+    """Return the names of the runs, or where two are alike the paths of their folders from the one that all are in."""
+    names = [str(record.facts["name"]) for record in records]
+    if len(set(names)) == len(names):
+        return names
+    folders = [record.folder.resolve() for record in records]
+    above = os.path.commonpath([folder.parent for folder in folders])
+    return [folder.relative_to(above).as_posix() for folder in folders]
+
+
+def answers_of(folder: Path) -> RunRecord:
+    """Return the record of a run without what takes much memory and is of no use to a comparison.
+
+    Raises:
+        BotzooError: as of ``RunRecord.load``.
+    """
+    record = RunRecord.load(folder)
+    kept = {name: values for name, values in record.evaluation.answers.items() if name not in record.task.optional}
+    return replace(record, evaluation=record.task.evaluation(kept), held_out=None)
 
 
 def _shared(records: Sequence[RunRecord]) -> list[NDArray[np.int64]]:
@@ -133,14 +161,14 @@ def _part(record: RunRecord, rows: NDArray[np.int64]) -> Any:
     return record.task.evaluation({name: values[rows] for name, values in record.evaluation.answers.items()})
 
 
-def _against(record: RunRecord, first: Any, second: Any) -> Against:
+def _against(record: RunRecord, name: str, first: Any, second: Any) -> Against:
     discordant = None
     if record.task.one_label:
         was, now = (each.predicted == each.labels for each in (first, second))
         counts = ((was & now), (~was & now), (was & ~now), (~was & ~now))
         discordant = Discordant(*(int(which.sum()) for which in counts))
     gain, low, high = second.gain(first)
-    return Against(record, second.score, gain, low, high, discordant)
+    return Against(record, name, second.score, gain, low, high, discordant)
 
 
 def write_comparison(records: Sequence[RunRecord], path: Path, dataset: Any = None, *, overwrite: bool = False) -> None:
@@ -149,6 +177,21 @@ def write_comparison(records: Sequence[RunRecord], path: Path, dataset: Any = No
     found = compare(records)
     material = of_folder(records[0], dataset)
     write_text(path, page(found, material.evaluated))
+
+
+def write_where_comparable(folders: Sequence[Path], path: Path) -> None:
+    """Write the page that compares the runs of a series, where they share images and wrote pages themselves.
+
+    A failure costs the series nothing but the page.
+    """
+    try:
+        records = [answers_of(folder) for folder in folders[:MOST]]
+        if len(records) > 1 and records[0].config.report:
+            write_comparison(records, path)
+    except DataError:
+        return  # such as folds, each of which was evaluated on other images
+    except Exception as error:  # whatever images and libraries may raise
+        log.warning("%s was not written (%s); all else is.", path, brief(error))
 
 
 def page(found: Comparison, originals: Originals) -> str:
@@ -161,7 +204,7 @@ def page(found: Comparison, originals: Originals) -> str:
         found=found,
         headline=headline,
         curves=curves([run.record for run in found.runs]),
-        named=[run.record.facts["name"] for run in found.runs[:DRAWN]],
+        named=[run.name for run in found.runs[:DRAWN]],
         differing=differing([run.record for run in found.runs]),
         changed=list(changed(found, originals)),
         duration=duration,
@@ -203,4 +246,4 @@ def changed(found: Comparison, originals: Originals) -> Iterator[tuple[str, str,
             for k in some:
                 answer = run.record.class_names[int(seen.predicted[rows[k]])]
                 shown.append(album.small(int(found.rows[0][k]))._replace(reason=answer))
-            yield run.record.facts["name"], what, int(which.sum()), shown
+            yield run.name, what, int(which.sum()), shown

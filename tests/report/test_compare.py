@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from botzoo.errors import ConfigError, DataError
-from botzoo.report.compare import Discordant, compare, page
+from botzoo.report.compare import Discordant, compare, names_of, page, write_where_comparable
 from botzoo.report.material import Originals
-from recorded import a_record, answers, evaluation
+from recorded import a_record, answers, evaluation, write_run
 
 
 def test_mcnemar_s_exact_test_is_twice_the_tail_of_the_binomial() -> None:
@@ -54,3 +54,18 @@ def test_the_page_names_the_difference_and_the_options() -> None:
     text = page(compare([a_record(seen=answers(wrong=4)), second]), Originals())
     assert "other +10.00 points" in text
     assert '<th scope="row">lr</th>' in text
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:
+    runs = [a_record(Path(f"runs/{rung}/seed-0"), name="seed-0") for rung in ("plain", "mixup")]
+    assert names_of(runs) == ["plain/seed-0", "mixup/seed-0"]
+    assert names_of([runs[0], a_record()]) == ["seed-0", "pets-run"]
+
+
+def test_a_series_has_its_page_only_where_its_runs_share_images(tmp_path: Path) -> None:
+    runs = [write_run(a_record(tmp_path / f"trial-{k}", name=f"trial-{k}")) for k in (1, 2)]
+    other = replace(a_record(tmp_path / "fold-2"), image_names=[f"other/{i}" for i in range(120)])
+    write_where_comparable([runs[0], write_run(other)], tmp_path / "folds.html")
+    write_where_comparable(runs, tmp_path / "search.html")
+    assert not (tmp_path / "folds.html").exists()
+    assert "trial-2 +0.00 points" in (tmp_path / "search.html").read_text()
