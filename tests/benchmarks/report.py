@@ -50,7 +50,14 @@ def evaluated(images: int, folder: Path) -> tuple[float, int]:
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (images + 640, 32, 32, 3), np.uint8), rng.integers(0, 10, images + 640)
     data = {"train": (pixels[images:], labels[images:]), "validation": (pixels[:images], labels[:images])}
-    how: dict[str, Any] = {"scratch": True, "img_size": 32, "epochs": 1, "report": False, "output": str(folder)}
+    how: dict[str, Any] = {
+        "scratch": True,
+        "img_size": 32,
+        "epochs": 1,
+        "batch_size": 64,
+        "report": False,
+        "output": str(folder),
+    }
     run = botzoo.train(data, model="test_resnet", **how)
     began = time.perf_counter()
     page = run.report(data=data)
