@@ -31,7 +31,7 @@ from botzoo.data.remembered import Remembered, in_files, mark_of, remember, reme
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
-from botzoo.pixels.bands import Picture, picture_of, pixels_of
+from botzoo.pixels.bands import AtHand, Picture, picture_of, pixels_of
 from botzoo.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.sources.base import Split
 from botzoo.sources.files import read_file
@@ -91,27 +91,25 @@ class Images(LoadedSplit):
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
-        if self.cached:
-            return self.decoded.pixels(int(self.rows[i]))
-        with self.opened(i) as picture:
+        with self.at_hand(i) as picture:
             return pixels_of(picture)
 
     def image(self, i: int) -> Picture:
         """Return image i, decoded."""
-        with self.opened(i) as picture:
-            return picture
+        with self.at_hand(i) as picture:
+            return picture_of(picture)
 
     @contextmanager
-    def opened(self, i: int) -> Iterator[Picture]:
-        """Give image i, decoded; where it is not cached, with room for its pixels to the end of the block."""
+    def at_hand(self, i: int) -> Iterator[AtHand]:
+        """Give image i: where it is cached a view of its pixels, else decoded, with room for it to the end of the block."""
+        if self.cached:
+            yield self.decoded.pixels(int(self.rows[i]))
+            return
         with ExitStack() as room:
-            if self.cached:
-                picture = picture_of(self.pixels(i))
-            else:
-                try:
-                    picture = room.enter_context(decoding(self.split.read(i), self.decoding))
-                except (OSError, ValueError, MemoryError) as error:
-                    raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
+            try:
+                picture = room.enter_context(decoding(self.split.read(i), self.decoding))
+            except (OSError, ValueError, MemoryError) as error:
+                raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
             yield picture
 
     def stored(self, i: int) -> bytes:
@@ -151,7 +149,7 @@ class _Keyed(Dataset[Row]):
 
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
-        with self.images.opened(index) as picture:
+        with self.images.at_hand(index) as picture:
             pixels = self.transform(picture, key)
         return pixels, self.images.labels[index], self.transform.colour(key)
 

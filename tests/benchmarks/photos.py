@@ -73,7 +73,7 @@ def split_of(files: Sequence[Path]) -> Split:
 def epoch(images: Images) -> None:
     """Make a crop of each image, as a training process does."""
     for i in range(len(images)):
-        with images.opened(i) as picture:
+        with images.at_hand(i) as picture:
             TRANSFORM(picture, (0, i))
 
 
