@@ -122,10 +122,13 @@ def open_decoded(key: str) -> Decoded | None:
 def find_decoded(digests: NDArray[np.uint8], how: Decoding, *, by_header: bool = False) -> Decoded | None:
     """Return what was decoded before of these encoded images, if any; small ones are the same for every ``how.side``.
 
-    With ``by_header`` what their headers say will do.
+    With ``by_header`` what their headers say will do. It goes before a check of all that found broken ones, since a run
+    that began with it may be resumed.
     """
     found = _find_decoded(digests, how)
-    return open_decoded(key_of(digests, how, by_header=True)) if found is None and by_header else found
+    if by_header and (found is None or found.index.problems):
+        return open_decoded(key_of(digests, how, by_header=True)) or found
+    return found
 
 
 def _find_decoded(digests: NDArray[np.uint8], how: Decoding) -> Decoded | None:

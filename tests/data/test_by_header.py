@@ -1,7 +1,9 @@
 """Training images that are more than may be kept: checked by their headers, and replaced where they turn out to be broken."""
 
+import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
 from botzoo.options.config import DataConfig
 from botzoo.sources.base import Encoded, Split
+from botzoo.training.recording.replaced import ListReplaced
 from data.pictures import encode, noise, split_of
 from data.test_large import FORMS
 
@@ -91,7 +94,13 @@ def test_what_headers_say_is_never_taken_for_more() -> None:
     assert by_header(split).decoded.index.by_header
     images, bad = read_images(split, HOW, skip_corrupt=True, cache_bytes=0)
     assert (len(images), len(bad)) == (5, 1)
-    assert len(read_images(split, HOW, skip_corrupt=True, by_header=True, cache_bytes=0)[0]) == 5
+
+
+def test_a_check_of_all_leaves_a_run_by_header_as_it_began() -> None:
+    split = broken_ones(6, {3})
+    before = by_header(split).fingerprint
+    read_images(split, HOW, skip_corrupt=True, cache_bytes=0)
+    assert by_header(split).fingerprint == before
 
 
 def test_a_file_without_a_header_is_named_at_once() -> None:
@@ -139,3 +148,14 @@ def test_images_that_are_evaluated_are_checked_whole(folder: Path) -> None:
     (folder / "train" / "a" / "4.jpg").replace(folder / "val" / "a" / "4.jpg")
     with pytest.raises(DataError, match="1 of 23 images"):
         opened(folder)
+
+
+def test_a_checkpoint_knows_what_was_replaced() -> None:
+    images, again = by_header(broken_ones(12, {5, 6})), by_header(broken_ones(12, {5, 6}))
+    first, second = ListReplaced(), ListReplaced()
+    first.on_train_start(SimpleNamespace(images={"train": images}))  # type: ignore[arg-type]
+    batches(images)
+    second.load_state(json.loads(json.dumps(first.state())))
+    second.on_train_start(SimpleNamespace(images={"train": again}))  # type: ignore[arg-type]
+    assert again.replaced == images.replaced
+    assert sorted(again.replaced) == [5, 6]

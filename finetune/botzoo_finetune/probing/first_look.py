@@ -197,6 +197,8 @@ class ChooseForData(Callback):
     set what is trained.
     """
 
+    looks_first = True
+
     def __init__(self, others: Sequence[Callback] = ()) -> None:
         self.others = others
 
