@@ -29,7 +29,7 @@ from botzoo.data.decoded import Pixels
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing, Side, Size
 from botzoo.pixels.bands import AtHand, Bands, Picture, each_band, picture_of, pixels_of, size_at_hand
-from botzoo.pixels.resizing import resampled
+from botzoo.pixels.resizing import part, resampled
 from botzoo.tricks import paper_augment
 
 Key = tuple[int, ...]
@@ -174,10 +174,10 @@ def resized(image: AtHand, box: Box, size: Size, resample: Image.Resampling, fil
         return _part(image, box, (size.width, size.height), resample)
     w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
     h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
-    part = _part(image, inside, (w, h), resample)
-    canvas = np.empty((*size, part.shape[2]), np.uint8)
-    canvas[:] = fill[: part.shape[2]]
-    canvas[y : y + h, x : x + w] = part
+    found = _part(image, inside, (w, h), resample)
+    canvas = np.empty((*size, found.shape[2]), np.uint8)
+    canvas[:] = fill[: found.shape[2]]
+    canvas[y : y + h, x : x + w] = found
     return canvas
 
 
@@ -186,9 +186,9 @@ def _part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resamp
     # Small images come as Pillow makes them, which takes little time; so results on such data sets stay what they were.
     if math.prod(size_at_hand(image)) <= math.prod(size):
         return each_band(picture_of(image), lambda band, _: band.resize(size, resample, box=box))
+    if isinstance(image, Image.Image):
+        return part(image, box, size, resample)
     left, top, right, lower = box
-    if isinstance(image, Image.Image):  # fewer pixels to copy
-        return resampled(pixels_of(image.crop(box)), size, resample)
     return resampled(pixels_of(image)[top:lower, left:right], size, resample)
 
 

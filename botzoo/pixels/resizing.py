@@ -57,9 +57,24 @@ def smaller(picture: Image.Image, size: tuple[int, int], extent: tuple[float, fl
     So what it takes in memory depends on the size, not on the picture. Its mode and information stay.
     """
     width, height = extent or picture.size
-    if (factor := int(min(width / size[0], height / size[1]) / GAP)) > 1:
-        picture, width, height = picture.reduce(factor), width / factor, height / factor
-    found = resampled(pixels_of(picture), size, Image.Resampling.LANCZOS, (width, height))
+    factor = _factor(width, height, size)
+    pixels = pixels_of(picture.reduce(factor) if factor > 1 else picture)
+    found = resampled(pixels, size, Image.Resampling.LANCZOS, (width / factor, height / factor))
     reduced = Image.frombytes(picture.mode, size, found.tobytes())
     reduced.info = picture.info
     return reduced
+
+
+def part(
+    picture: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int], resample: Image.Resampling
+) -> NDArray[np.uint8]:
+    """Return what is in a box of a picture, resized to ``size``: uint8 (H, W, C), of averages too if it is large."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    factor = _factor(width, height, size)
+    pixels = pixels_of(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
+    return resampled(pixels, size, resample, (width / factor, height / factor))
+
+
+def _factor(width: float, height: float, size: tuple[int, int]) -> int:
+    """Return how many pixels each way are averaged before a picture of ``width`` x ``height`` is resized."""
+    return max(1, int(min(width / size[0], height / size[1]) / GAP))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from botzoo.pixels import resizing
 from botzoo.pixels.bands import each_band, picture_of
-from botzoo.pixels.resizing import resampled, smaller
+from botzoo.pixels.resizing import part, resampled, smaller
 from data.pictures import noise
 
 FILTERS = [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]
@@ -42,6 +42,14 @@ def test_a_picture_keeps_its_mode_and_what_its_file_says(mode: str) -> None:
     picture.info["exif"] = b"x"
     found = smaller(picture, (20, 15))
     assert (found.mode, found.size, found.info["exif"]) == (mode, (20, 15), b"x")
+
+
+@pytest.mark.parametrize("box", [(0, 0, 400, 300), (13, 7, 371, 290), (5, 5, 45, 35), (0, 100, 400, 101)])
+def test_a_part_is_what_pillow_cuts_out_and_resizes(box: tuple[int, int, int, int]) -> None:
+    picture = noise(400, 300)
+    expected = picture.crop(box).resize((20, 15), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    found = part(picture, box, (20, 15), Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(found.astype(int), expected, rtol=0, atol=3)
 
 
 def test_a_version_of_torch_without_the_filter_leaves_it_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
