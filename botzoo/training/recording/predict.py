@@ -1,0 +1,144 @@
+"""--predict: what the finished network says of images besides those that the run is evaluated on."""
+
+import logging
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from botzoo.data.images import Images, read_images
+from botzoo.data.loader import LoadedSplit
+from botzoo.data.progress import progress_of
+from botzoo.errors import DataError
+from botzoo.options.accepted import ROLES
+from botzoo.sources.base import Files, Labels, Split
+from botzoo.sources.folders import image_files
+from botzoo.sources.layouts.archives import place_of
+from botzoo.tasks.answers import write_answers
+from botzoo.training.callbacks import Callback
+from botzoo.training.distributed import on_each_node, on_main, same_everywhere
+from botzoo.training.recording.facts import names_of
+from botzoo.training.state import Run
+from botzoo.training.steps.evaluation import gathered_answers
+from botzoo.util.outgoing import last_part
+from botzoo.util.text import counted
+
+log = logging.getLogger("botzoo")
+
+IS_NAME = re.compile(r"\w[\w.-]{,39}")
+"""Of answers in evaluation/ and in predictions-NAME.csv: short, and no path to anywhere else."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Images that are asked about: their name in the run's folder, and whether anybody knows their labels."""
+
+    name: str
+    images: LoadedSplit
+    labelled: bool
+
+
+class Predict(Callback):
+    """Keeps the answers of the finished network for splits and folders of images, in evaluation/ as those of the test split.
+
+    It comes after what changes weights at the end.
+    """
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self.wanted, self.asked = wanted, list[Asked]()
+
+    def on_setup(self, run: Run) -> None:
+        """Read the images, so that what is wrong with them is said before the first step."""
+        for word in dict.fromkeys(self.wanted):
+            if word in run.images:
+                self.asked.append(Asked(word, run.images[word], True))
+            else:
+                taken = {"start", *run.images, *(asked.name for asked in self.asked)}  # start.parquet is there too
+                self.asked.append(read_folder(run, word, free_name(word, taken)))
+
+    def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Say what is asked about."""
+        for asked in self.asked:
+            if asked.name not in run.images:
+                labels = "with labels" if asked.labelled else "without labels"
+                yield "data", f"to be predicted: {counted(len(asked.images), 'image')} of {asked.name}, {labels}"
+
+    def on_train_end(self, run: Run) -> None:
+        """Ask the network, which is the finished one by now."""
+        trainer, whole = run.trainer, run.feed.whole
+        for name, images, labelled in ((asked.name, asked.images, asked.labelled) for asked in self.asked):
+            if name != "train" and name in run.images:  # they are evaluated next
+                continue
+            batches = replace(whole, images={name: images}).eval_batches(run.order, name)
+            how = (run.accelerator, trainer.evaluated, batches, trainer.normalise, images.evaluated, run.task)
+            answers = gathered_answers(*how, everything=True)
+            kept = {key: each for key, each in answers.items() if labelled or key not in run.task.of_labels}
+            path = run.folder / "evaluation" / f"{name}.parquet"
+            on_main(run.accelerator, partial(write_answers, path, names_of(images, len(answers["loss"])), kept))
+        run.facts["predicted"] = [asked.name for asked in self.asked]
+
+
+def read_folder(run: Run, word: str, name: str) -> Asked:
+    """Find and read the images of the folder ``word``, which may be one in the data set's folder.
+
+    Raises:
+        DataError: there is no such folder, no image in it, or one that cannot be read.
+    """
+    folder = _folder_of(run, word)
+    paths = image_files(folder)
+    if not paths:
+        raise DataError(f"There is no image in the folder {folder} of --predict, nor in those inside it.")
+    labels = labels_of(folder, paths, run.data.class_names) if run.task.one_label else None
+    shape = (len(paths),) if run.task.one_label else (len(paths), len(run.data.class_names))
+    unknown: Labels = np.zeros(shape, np.int64 if run.task.one_label else np.uint8)
+    files = Files(paths)
+    split = Split(word, unknown if labels is None else labels, files.read, files.describe, root=os.path.join(folder, ""))  # noqa: PTH118
+    room = int(run.config.data.cache_gib * (1 << 30)) - sum(getattr(each, "cached_bytes", 0) for each in run.images.values())
+    images, left_out = read_images(
+        split,
+        run.preprocessing.decoding,
+        skip_corrupt=run.config.skip_corrupt,
+        cache_bytes=max(room, 0),
+        progress=progress_of(f"reading images of {name}", None if run.is_main else False),
+        first=partial(on_each_node, run.accelerator),
+    )
+    same_everywhere(run.accelerator, images.fingerprint, "images", word)
+    for image in left_out:
+        log.warning("left out: %s", image)
+    return Asked(name, images, labels is not None)
+
+
+def labels_of(folder: Path, paths: Sequence[str], class_names: Sequence[str]) -> Labels | None:
+    """Return the classes that the images lie in folders of, int64 (N,); None unless all of them do."""
+    numbers = {each: k for k, each in enumerate(class_names)}
+    first = [Path(path).relative_to(folder).parts[0] for path in paths]
+    found = [numbers.get(each, -1) for each in first]
+    return None if min(found) < 0 else np.array(found, np.int64)
+
+
+def _folder_of(run: Run, word: str) -> Path:
+    """Return the folder that is meant: one in the data set's, as splits are, or one from here."""
+    root, place = getattr(run.data.train, "root", ""), Path(word).expanduser()
+    of_data = [] if run.data.in_memory else [Path(base).expanduser() / word for base in (root, run.config.dataset) if base]
+    for place in [*of_data, place] if place.name == word else [place, *of_data]:
+        if (found := place_of(place)).is_dir():
+            return found
+    splits = [role for role in ROLES if role in run.images]
+    raise DataError(
+        f"--predict {word}: there is no such split, nor a folder of that name.", value=word, accepted=splits,
+        cure=f"Give {', '.join(splits)}, or a folder of images.",
+    )
+
+
+def free_name(word: str, taken: Collection[str]) -> str:
+    """Return what a folder is called in the run's folder: its last part, as far as that will do, and a number if need be."""
+    stem = re.sub(r"[^\w.-]+", "_", last_part(word)).lstrip("._-")[:32].rstrip(".") or "images"
+    used, name, number = {each.casefold() for each in taken}, stem, 1
+    while name.casefold() in used:
+        number += 1
+        name = f"{stem}-{number}"
+    return name
