@@ -6,7 +6,7 @@ A table may have as many rows as a data set has images. It is made block by bloc
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,6 @@ from botzoo.tasks.answers import read_answers
 from botzoo.tasks.task import Answers, PerImage, Task
 from botzoo.util.files import written_whole
 from botzoo.util.outgoing import csv_line
-from botzoo.util.text import counted
 
 log = logging.getLogger("botzoo")
 
@@ -59,9 +58,9 @@ class Predictions:
     """
 
     task: Task
-    class_names: Sequence[str]
-    names: Sequence[str]
-    answers: Answers
+    class_names: Sequence[str] = field(repr=False)
+    names: Sequence[str] = field(repr=False)
+    answers: Answers = field(repr=False)
     form: Literal["wide", "top"] | None = None
 
     def __len__(self) -> int:
@@ -96,9 +95,21 @@ class Predictions:
         for rows, block in self._blocks(np.arange(len(self)) if which is None else which):
             yield from zip(*_first_columns([self.names[i] for i in rows], block), *self._others(block), strict=True)
 
+    def table(self) -> dict[str, list[Any]]:
+        """Return all columns by their names, for ``pandas.DataFrame``; files have the same with numbers of six digits."""
+        return dict(zip(self.columns, map(list, zip(*self.rows(), strict=True)), strict=True))
+
     def wrong(self) -> NDArray[np.int64]:
-        """Return the places of the images that were answered wrongly, the largest loss first."""
-        plain = replace(self, answers={name: each for name, each in self.answers.items() if name not in self.task.optional})
+        """Return the places, int64 (n,), of the images that were answered wrongly, the largest loss first.
+
+        Raises:
+            DataError: the true classes are not known.
+        """
+        if not self.labelled:
+            raise DataError("Nobody knows the true classes of these images, so none is known to be wrong.")
+        plain = replace(
+            self, answers={name: each for name, each in self.answers.items() if name not in self.task.optional}
+        )
         found, losses = [], []
         for rows, block in plain._blocks(np.arange(len(self))):
             assert block.correct is not None
@@ -110,15 +121,19 @@ class Predictions:
 
     def not_finite(self) -> int:
         """Return how many images got NaN or an infinite number."""
-        numbers = [each for name, each in self.answers.items() if name not in self.task.optional and each.dtype.kind == "f"]
-        return int((~np.logical_and.reduce([np.isfinite(each).reshape(len(self), -1).all(1) for each in numbers])).sum())
+        numbers = [
+            each for name, each in self.answers.items() if name not in self.task.optional and each.dtype.kind == "f"
+        ]
+        return int(
+            (~np.logical_and.reduce([np.isfinite(each).reshape(len(self), -1).all(1) for each in numbers])).sum()
+        )
 
     def _others(self, block: PerImage) -> list[list[Any]]:
         """Return the columns that stand behind the first ones."""
         if block.probabilities is None:
             return []
         if self.wide:
-            return block.probabilities.T.tolist()
+            return [*block.probabilities.T.tolist()]
         best = np.argsort(-block.probabilities, 1, kind="stable")[:, :TOP]
         shares = np.take_along_axis(block.probabilities, best, 1)
         names = [[self.class_names[k] for k in column] for column in best.T.tolist()]
@@ -140,7 +155,7 @@ def _first_columns(names: list[str], block: PerImage) -> list[Sequence[Any]]:
 
 
 def predictions(record: RunRecord, split: str | None = None) -> Predictions:
-    """Return the answers for a split: by default the one that the figures are of.
+    """Return the answers for a split, or for a folder by its name here: by default for the split that the figures are of.
 
     Raises:
         DataError: the run has no answers for it.
@@ -161,7 +176,7 @@ def predictions(record: RunRecord, split: str | None = None) -> Predictions:
 
 
 def write_predictions(record: RunRecord) -> None:
-    """Write predictions.csv and errors.csv of the split that the figures are of, and predictions-SPLIT.csv of others asked for.
+    """Write predictions.csv and errors.csv of the split that the figures are of, and of others those with ``-NAME`` behind.
 
     There is no file of errors where the true classes are not known.
 
@@ -173,7 +188,7 @@ def write_predictions(record: RunRecord) -> None:
         ending = "" if split == record.split else f"-{split}"
         found = predictions(record, split)
         if odd := found.not_finite():
-            log.warning("%s on the %s split are no finite numbers: their cells are empty.", counted(odd, "answer"), split)
+            log.warning("answers for %s that are no finite numbers: %d; their cells are empty", split, odd)
         write_rows(record.folder / f"predictions{ending}.csv", found.columns, found.rows())
         if found.labelled:
             write_errors(record.folder / f"errors{ending}.csv", found.columns, found.rows(found.wrong()))
@@ -183,7 +198,7 @@ def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]
     """Write a table row by row, whole or not at all; numbers are rounded, what is no finite number is an empty cell."""
     with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         for row in chain([columns], rows):
-            file.write(csv_line(map(_cell, row)) + "\n")
+            file.write(csv_line([_cell(value) if isinstance(value, float) else value for value in row]) + "\n")
 
 
 def write_errors(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -192,7 +207,5 @@ def write_errors(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any
     write_rows(path, [*columns[:at], *columns[at + 1 :]], ((*row[:at], *row[at + 1 :]) for row in rows))
 
 
-def _cell(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
+def _cell(value: float) -> float | None:
     return round(value, DIGITS) + 0.0 if math.isfinite(value) else None  # + 0.0, as there is a -0.0

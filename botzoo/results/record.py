@@ -130,7 +130,8 @@ class RunRecord:
         """
         names: list[str] = self.facts.get("predicted", [])
         if wrong := [name for name in names if not IS_NAME.fullmatch(name)]:  # it becomes a part of a path
-            raise CheckpointError(f"{self.folder / 'run.json'} names {wrong[0]!r} as predicted, which no run does: put it back.")
+            named = f"{self.folder / 'run.json'} names {wrong[0]!r} as predicted"
+            raise CheckpointError(f"{named}, which no run does: put it back.")
         return names
 
     @property

@@ -25,8 +25,8 @@ log = logging.getLogger("botzoo")
 def describe(folder: Path) -> RunRecord:
     """Complete the model folder of a finished run, from what is in the run's folder alone: the same files at any time.
 
-    They are the temperature in config.json, the files of ``botzoo.results.card.beside``, and README.md; and in the run's folder
-    those of ``botzoo.results.predictions``.
+    They are the temperature in config.json, the files of ``botzoo.results.card.beside``, and README.md; beside the model
+    folder stand the tables of ``botzoo.results.predictions``.
 
     Raises:
         CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from botzoo.data.images import Images, read_images
+from botzoo.data.images import read_images
 from botzoo.data.loader import LoadedSplit
 from botzoo.data.progress import progress_of
 from botzoo.errors import DataError
 from botzoo.options.accepted import ROLES
-from botzoo.sources.base import Files, Labels, Split
+from botzoo.sources.base import Files, Split
 from botzoo.sources.folders import image_files
 from botzoo.sources.layouts.archives import place_of
 from botzoo.tasks.answers import write_answers
@@ -92,17 +93,17 @@ def read_folder(run: Run, word: str, name: str) -> Asked:
     paths = image_files(folder)
     if not paths:
         raise DataError(f"There is no image in the folder {folder} of --predict, nor in those inside it.")
-    labels = labels_of(folder, paths, run.data.class_names) if run.task.one_label else None
-    shape = (len(paths),) if run.task.one_label else (len(paths), len(run.data.class_names))
-    unknown: Labels = np.zeros(shape, np.int64 if run.task.one_label else np.uint8)
-    files = Files(paths)
-    split = Split(word, unknown if labels is None else labels, files.read, files.describe, root=os.path.join(folder, ""))  # noqa: PTH118
-    room = int(run.config.data.cache_gib * (1 << 30)) - sum(getattr(each, "cached_bytes", 0) for each in run.images.values())
+    labels, files = labels_of(run, folder, paths), Files(paths)
+    shape = (len(paths), len(run.data.class_names))
+    nothing = np.zeros(shape[:1], np.int64) if run.task.one_label else np.zeros(shape, np.uint8)
+    root = os.path.join(folder, "")  # noqa: PTH118
+    split = Split(word, nothing if labels is None else labels, files.read, files.describe, root=root)
+    kept = sum(getattr(images, "cached_bytes", 0) for images in run.images.values())
     images, left_out = read_images(
         split,
         run.preprocessing.decoding,
         skip_corrupt=run.config.skip_corrupt,
-        cache_bytes=max(room, 0),
+        cache_bytes=max(0, int(run.config.data.cache_gib * (1 << 30)) - kept),
         progress=progress_of(f"reading images of {name}", None if run.is_main else False),
         first=partial(on_each_node, run.accelerator),
     )
@@ -112,9 +113,9 @@ def read_folder(run: Run, word: str, name: str) -> Asked:
     return Asked(name, images, labels is not None)
 
 
-def labels_of(folder: Path, paths: Sequence[str], class_names: Sequence[str]) -> Labels | None:
+def labels_of(run: Run, folder: Path, paths: Sequence[str]) -> NDArray[np.int64] | None:
     """Return the classes that the images lie in folders of, int64 (N,); None unless all of them do."""
-    numbers = {each: k for k, each in enumerate(class_names)}
+    numbers = {each: k for k, each in enumerate(run.data.class_names if run.task.one_label else ())}
     first = [Path(path).relative_to(folder).parts[0] for path in paths]
     found = [numbers.get(each, -1) for each in first]
     return None if min(found) < 0 else np.array(found, np.int64)
@@ -122,14 +123,17 @@ def labels_of(folder: Path, paths: Sequence[str], class_names: Sequence[str]) ->
 
 def _folder_of(run: Run, word: str) -> Path:
     """Return the folder that is meant: one in the data set's, as splits are, or one from here."""
-    root, place = getattr(run.data.train, "root", ""), Path(word).expanduser()
-    of_data = [] if run.data.in_memory else [Path(base).expanduser() / word for base in (root, run.config.dataset) if base]
-    for place in [*of_data, place] if place.name == word else [place, *of_data]:
+    here, root = Path(word).expanduser(), getattr(run.data.train, "root", "")
+    bases = () if run.data.in_memory else filter(None, (root, run.config.dataset))
+    of_data = [Path(base).expanduser() / word for base in bases]
+    for place in [*of_data, here] if here.name == word else [here, *of_data]:
         if (found := place_of(place)).is_dir():
             return found
     splits = [role for role in ROLES if role in run.images]
     raise DataError(
-        f"--predict {word}: there is no such split, nor a folder of that name.", value=word, accepted=splits,
+        f"--predict {word}: there is no such split, nor a folder of that name.",
+        value=word,
+        accepted=splits,
         cure=f"Give {', '.join(splits)}, or a folder of images.",
     )
 

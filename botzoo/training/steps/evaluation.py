@@ -31,9 +31,7 @@ def evaluate(
 
     Arguments as of ``gathered_answers``.
     """
-    return task.evaluation(
-        gathered_answers(accelerator, model, batches, normalise, total, task, everything=everything)
-    )
+    return task.evaluation(gathered_answers(accelerator, model, batches, normalise, total, task, everything=everything))
 
 
 @torch.inference_mode()
