@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.data.images import read_images
-from botzoo.data.loader import LoadedSplit
 from botzoo.data.progress import progress_of
 from botzoo.errors import DataError
 from botzoo.options.accepted import ROLES
@@ -23,7 +22,7 @@ from botzoo.tasks.answers import write_answers
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import on_each_node, on_main, same_everywhere
 from botzoo.training.recording.facts import names_of
-from botzoo.training.state import Run
+from botzoo.training.state import Asked, Run
 from botzoo.training.steps.evaluation import gathered_answers
 from botzoo.util.outgoing import last_part
 from botzoo.util.text import counted
@@ -34,15 +33,6 @@ IS_NAME = re.compile(r"\w[\w.-]{,39}")
 """Of answers in evaluation/ and in predictions-NAME.csv: short, and no path to anywhere else."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Images that are asked about: their name in the run's folder, and whether anybody knows their labels."""
-
-    name: str
-    images: LoadedSplit
-    labelled: bool
-
-
 class Predict(Callback):
     """Keeps the answers of the finished network for splits and folders of images, in evaluation/ as those of the test split.
 
@@ -50,37 +40,39 @@ class Predict(Callback):
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        self.wanted, self.asked = wanted, list[Asked]()
+        self.wanted = wanted
 
     def on_setup(self, run: Run) -> None:
         """Read the images, so that what is wrong with them is said before the first step."""
         for word in dict.fromkeys(self.wanted):
             if word in run.images:
-                self.asked.append(Asked(word, run.images[word], True))
+                run.asked[word] = Asked(run.images[word], labelled=True, again=word != "train")
             else:
-                taken = {"start", *run.images, *(asked.name for asked in self.asked)}  # start.parquet is there too
-                self.asked.append(read_folder(run, word, free_name(word, taken)))
+                name = free_name(word, {"start", *run.images, *run.asked})  # start.parquet is there too
+                run.asked[name] = read_folder(run, word, name)
 
     def on_plan(self, run: Run) -> Iterable[tuple[str, str]]:
-        """Say what is asked about."""
-        for asked in self.asked:
-            if asked.name not in run.images:
+        """Say which folders are asked about."""
+        for name, asked in run.asked.items():
+            if name not in run.images:
                 labels = "with labels" if asked.labelled else "without labels"
-                yield "data", f"to be predicted: {counted(len(asked.images), 'image')} of {asked.name}, {labels}"
+                yield "data", f"to be predicted: {counted(len(asked.images), 'image')} of {name}, {labels}"
 
     def on_train_end(self, run: Run) -> None:
         """Ask the network, which is the finished one by now."""
-        trainer, whole = run.trainer, run.feed.whole
-        for name, images, labelled in ((asked.name, asked.images, asked.labelled) for asked in self.asked):
-            if name != "train" and name in run.images:  # they are evaluated next
+        trainer, task = run.trainer, run.task
+        for name, asked in run.asked.items():
+            if asked.again:
                 continue
-            batches = replace(whole, images={name: images}).eval_batches(run.order, name)
-            how = (run.accelerator, trainer.evaluated, batches, trainer.normalise, images.evaluated, run.task)
+            batches = replace(run.feed.whole, images={name: asked.images}).eval_batches(run.order, name)
+            how = (run.accelerator, trainer.evaluated, batches, trainer.normalise, asked.images.evaluated, task)
             answers = gathered_answers(*how, everything=True)
-            kept = {key: each for key, each in answers.items() if labelled or key not in run.task.of_labels}
+            names = names_of(asked.images, len(answers["loss"]))
+            if not asked.labelled:
+                answers = {key: each for key, each in answers.items() if key not in task.of_labels}
             path = run.folder / "evaluation" / f"{name}.parquet"
-            on_main(run.accelerator, partial(write_answers, path, names_of(images, len(answers["loss"])), kept))
-        run.facts["predicted"] = [asked.name for asked in self.asked]
+            on_main(run.accelerator, partial(write_answers, path, names, answers))
+        run.facts["predicted"] = [*run.asked]
 
 
 def read_folder(run: Run, word: str, name: str) -> Asked:
@@ -110,7 +102,7 @@ def read_folder(run: Run, word: str, name: str) -> Asked:
     same_everywhere(run.accelerator, images.fingerprint, "images", word)
     for image in left_out:
         log.warning("left out: %s", image)
-    return Asked(name, images, labels is not None)
+    return Asked(images, labelled=labels is not None, again=False)
 
 
 def labels_of(run: Run, folder: Path, paths: Sequence[str]) -> NDArray[np.int64] | None:
