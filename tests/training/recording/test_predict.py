@@ -93,12 +93,10 @@ def test_the_record_says_what_was_asked_about_and_not_where_it_lay(run: Finished
     assert str(data.parent) not in (run.model_folder / "README.md").read_text()
 
 
-def test_images_with_several_labels_are_asked_about(pictures: Path, photos: Path, tmp_path: Path) -> None:
-    folder = train_briefly(
-        pictures, tmp_path / "run", epochs=1, mixup=0.0, cutmix=0.0, predict=(str(photos / "class0"),)
-    )
-    found = list(FinishedRun.load(folder).predictions("class0"))
+def test_a_network_for_several_labels_is_asked_too(finished_multi_label_run: Path) -> None:
+    found = list(FinishedRun.load(finished_multi_label_run).predictions("class0"))
     assert (len(found), {answer.loss for answer in found}) == (20, {None})
+    assert {answer.answer for answer in found} == {"red"}  # as the photos of this class are
 
 
 @pytest.mark.parametrize(
