@@ -20,7 +20,7 @@ class Answered(NamedTuple):
     """An image and what a network says of it."""
 
     name: str  # path in the folder that was given
-    prediction: Prediction
+    shares: dict[int, float]  # probabilities of the classes named, by their numbers
     given: list[tuple[str, float]]  # the one class, or the labels, that it answers with, and their probabilities
 
 
@@ -67,7 +67,7 @@ class Columns:
         yield csv_line(self.cells)
         for name, found in answers:
             given = found.top[:1] if self.one_label else [each for each in found.top if each[1] > 0.5]
-            answered = Answered(name, found, given)
+            answered = Answered(name, dict(zip(found.indices, found.probabilities, strict=True)), given)
             yield csv_line([cell(answered) for cell in self.cells.values()])
 
 
@@ -111,5 +111,4 @@ def id_of(name: str) -> str:
 
 
 def _share_of(k: int, answered: Answered) -> str:
-    found = answered.prediction
-    return f"{found.probabilities[found.indices.index(k)]:.6f}"
+    return f"{answered.shares[k]:.6f}"

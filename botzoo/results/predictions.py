@@ -107,9 +107,8 @@ class Predictions:
         """
         if not self.labelled:
             raise DataError("Nobody knows the true classes of these images, so none is known to be wrong.")
-        plain = replace(
-            self, answers={name: each for name, each in self.answers.items() if name not in self.task.optional}
-        )
+        needed = {name: each for name, each in self.answers.items() if name not in self.task.optional}
+        plain = replace(self, answers=needed)
         found, losses = [], []
         for rows, block in plain._blocks(np.arange(len(self))):
             assert block.correct is not None
@@ -121,12 +120,11 @@ class Predictions:
 
     def not_finite(self) -> int:
         """Return how many images got NaN or an infinite number."""
-        numbers = [
+        kept = [
             each for name, each in self.answers.items() if name not in self.task.optional and each.dtype.kind == "f"
         ]
-        return int(
-            (~np.logical_and.reduce([np.isfinite(each).reshape(len(self), -1).all(1) for each in numbers])).sum()
-        )
+        finite = [np.isfinite(each).reshape(len(self), -1).all(1) for each in kept]
+        return int((~np.logical_and.reduce(finite)).sum())
 
     def _others(self, block: PerImage) -> list[list[Any]]:
         """Return the columns that stand behind the first ones."""

@@ -129,7 +129,8 @@ class RunRecord:
             CheckpointError: one of them is no name that a run gives.
         """
         names: list[str] = self.facts.get("predicted", [])
-        if wrong := [name for name in names if not IS_NAME.fullmatch(name)]:  # it becomes a part of a path
+        wrong = [name for name in names if not (isinstance(name, str) and IS_NAME.fullmatch(name))]
+        if wrong:  # it becomes a part of a path
             named = f"{self.folder / 'run.json'} names {wrong[0]!r} as predicted"
             raise CheckpointError(f"{named}, which no run does: put it back.")
         return names

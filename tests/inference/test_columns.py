@@ -43,7 +43,8 @@ def test_a_row_has_the_columns_asked_for(text: str, headings: str, row: str) -> 
 def test_of_several_labels_all_over_one_half_are_given(
     labels: tuple[str, ...], shares: tuple[float, ...], label: str, least: str
 ) -> None:
-    assert lines("label,probability", Prediction("x", labels, shares), one_label=False)[1] == [label, least]
+    found = Prediction("x", labels, shares, tuple(range(len(labels))))
+    assert lines("label,probability", found, one_label=False)[1] == [label, least]
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_a_split_without_answers_is_refused_with_those_there_are(run: FinishedRu
         run.predictions("vaild")
 
 
-@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", ".x", "", "x" * 60])
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", ".x", "", "x" * 60, 7])
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="as predicted, which no run does"):
         write_predictions(a_record(tmp_path, predicted=[name]))
