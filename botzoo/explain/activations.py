@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, DataError, ModelError
+from botzoo.explain.maps import batched
 from botzoo.explain.overlays import Unseen, look
 from botzoo.explain.stages import Stage, stages, watched
 from botzoo.explain.weights import tiled
@@ -58,7 +59,7 @@ def passage(model: Model, image: AnyImage) -> Passage:
     found = look(EvalTransform(model.preprocessing), image)
     if isinstance(found, Unseen):
         raise DataError(f"{found.name} cannot be read: {found.problem}.")
-    images = model.preprocessing.normalise(torch.from_numpy(found.pixels).permute(2, 0, 1)[None])
+    images = model.preprocessing.normalise(batched([found.pixels]))
     every = stages(model.module, images)
     if not every:
         raise ModelError(
