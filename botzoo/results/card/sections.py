@@ -97,6 +97,8 @@ def data_section(record: RunRecord) -> Iterator[str]:
     notes.append(drawn if data["set_aside"] else "The validation split is the data set's own.")
     if lost := data["left_out"]:
         notes.append(f"Left out as unreadable: {counted(lost, 'image')}.")
+    if replaced := data.get("replaced"):  # which an older run does not say
+        notes.append(f"Unreadable, so that others were trained on in their place: {counted(len(replaced), 'image')}.")
     yield " ".join(notes)
 
 

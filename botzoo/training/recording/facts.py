@@ -13,6 +13,7 @@ from typing import Any
 import timm
 
 from botzoo import __version__
+from botzoo.data.images import Images
 from botzoo.data.loader import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
@@ -127,6 +128,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
             "left_out": len(run.left_out),
+            "replaced": replaced_in(run.images["train"]),
             "kinds": kinds_of(run.images),
         },
         "network": {
@@ -161,6 +163,14 @@ def run_facts(run: Run) -> dict[str, Any]:
     if weights.is_file():
         facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
     return facts
+
+
+def replaced_in(images: LoadedSplit) -> dict[str, str]:
+    """Return what is wrong with training images in whose place others were trained on, by their names."""
+    if not isinstance(images, Images):
+        return {}
+    names = images.names() if images.replaced else []
+    return {names[i]: reason for i, reason in sorted(images.replaced.items())}
 
 
 def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
