@@ -187,10 +187,16 @@ def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
 
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
     """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
-    images = run.images[role]
-    # Nobody knows which images of a stream could not be read: those that could are numbered.
-    names = images.names() if len(images) == len(evaluation) else [str(i) for i in range(len(evaluation))]
+    names = names_of(run.images[role], len(evaluation))
     write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
+
+
+def names_of(images: LoadedSplit, answered: int) -> list[str]:
+    """Return the names of the images that were answered.
+
+    Nobody knows which images of a stream could not be read: those that could are numbered.
+    """
+    return images.names() if len(images) == answered else [str(i) for i in range(answered)]
 
 
 def data_title(data: ImageData[Any]) -> str:
