@@ -286,6 +286,8 @@ class TrainConfig(Configuration):
         machine=True)
     predictions: Literal["wide", "top"] | None = option(None, "Probabilities in predictions.csv. wide: a column for "
         "each class; top: the five likeliest classes by name.", "Evaluation", unset="wide up to 100 classes", machine=True)
+    report: bool = option(True, "Write report.html into the run's folder at the end. It shows how good the network is, "
+        "and its mistakes with their pictures.", "Output", machine=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
         "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),

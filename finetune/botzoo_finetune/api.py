@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from botzoo.api import from_python
-from botzoo.results.view import FinishedRun
+from botzoo.report.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import command
 from botzoo_finetune.doctor.findings import Report
