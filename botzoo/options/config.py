@@ -274,9 +274,15 @@ class TrainConfig(Configuration):
         "the end. Each of them is added only where the validation accuracy gains by it; 5 is usual.", "Evaluation",
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
-        "counts top-1, or mAP of several labels.", "Length", common=True, accepts=at_least(1, "epochs"))
+        "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
     min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
-        "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
+        "better for --patience. Of --select-by log-loss it is in nats.", "Length",
+        accepts=at_least(0, "percentage points"))
+    select_by: Literal["balanced-accuracy", "macro-f1", "micro-f1", "roc-auc", "average-precision", "kappa",
+        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and that "
+        "--patience and --soup go by. quadratic-kappa is for classes whose names stand in their order, such as 0_none to "
+        "4_severe; micro-f1 is for several labels. The headline figure stays.", "Evaluation",
+        unset="top-1, or mAP of several labels")
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "

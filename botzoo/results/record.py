@@ -17,8 +17,9 @@ from botzoo.results.calibration import Calibration, calibrate
 from botzoo.results.card.usage import Reading, reading_of
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
+from botzoo.tasks.metrics import Criterion, Measured, criterion, measured
 from botzoo.tasks.task import Task
-from botzoo.training.soup import Ingredient, Score, Soup, Trial
+from botzoo.training.soup import Soup
 from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
@@ -145,8 +146,7 @@ class RunRecord:
         """What came of averaging epochs; None without --soup, or where there was only one to average."""
         if (found := self.facts.get("soup")) is None:
             return None
-        trials = (Trial(tuple(t["epochs"]), Score(t["top1"], t["loss"]), t["kept"]) for t in found["trials"])
-        return Soup(tuple(Ingredient(**i) for i in found["ingredients"]), tuple(trials))
+        return Soup.of_facts(found, self.criterion)
 
     @property
     def averaged(self) -> tuple[int, ...]:
@@ -164,20 +164,32 @@ class RunRecord:
     @property
     def gain(self) -> str | None:
         """What the kept weights have gained over what the run started from, in words; None where that was not compared."""
-        headline, start, epochs = self.task.headline, self.of("start"), self.of("validation")
+        by, start, epochs = self.criterion, self.of("start"), self.of("validation")
         if start and epochs and not self.facts["best_epoch"]:
-            best = max(epochs, key=lambda line: line[headline.key])  # of equals the earliest
-            before = f"validation {headline.figure} {start[0][headline.key]:.2f} %: {self.kept}, is kept"
-            return f"{before}, as no epoch is better (epoch {best['epoch']}: {best[headline.key]:.2f} %)"
+            best = max(epochs, key=lambda line: by.points(line[by.key]))  # of equals the earliest
+            before = f"validation {by.figure} {by.text(start[0][by.key])}: {self.kept}, is kept"
+            return f"{before}, as no epoch is better (epoch {best['epoch']}: {by.text(best[by.key])})"
         if (found := self.facts.get("gain")) is None:
             return None
         low, high = found["interval_95"]
-        figures = f"validation {headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
+        figures = f"validation {self.task.headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
         points = f"{found['gain']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}, paired over the images)"
         chose = "epochs" if self.averaged else "epoch"
         images = f"{counted(found['images'], 'validation image')}, which also chose the {chose}"
         so = "no clear gain" if low <= 0 else "a gain"
         return f"{figures} from the frozen network with a linear classifier to {self.kept}: {points} on {images}; {so}"
+
+    @property
+    def criterion(self) -> Criterion:
+        """What chose the epoch."""
+        return criterion(self.task, self.config.select_by)
+
+    @cached_property
+    def metrics(self) -> list[Measured]:
+        """The metrics besides the headline figure, as far as they are defined; what presumes an order only where it chose."""
+        chosen = self.criterion.metric
+        shown = [metric for metric in self.task.metrics if not metric.ordered or metric == chosen]
+        return measured(shown, self.evaluation, len(self.class_names))
 
     @cached_property
     def calibration(self) -> Calibration | None:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.tasks.metrics import Metric
 from botzoo.tasks.objective import Objective
+from botzoo.tasks.resampling import GroupNumbers
 
 Answers = dict[str, NDArray[Any]]
 """What a network said of images, by name: arrays whose first axis counts the images."""
@@ -33,6 +35,8 @@ class Evaluation(Protocol):
         loss: mean over the images, in nats.
         figures: what metrics.jsonl has of it.
         one_answer: how many points the score moves at most where one answer turns over.
+        groups: of images that belong together, numbers from 0 on, shape (N,); None where nobody named any.
+        has_scores: whether the probabilities of all classes are known of each image.
     """
 
     @property
@@ -45,6 +49,10 @@ class Evaluation(Protocol):
     def figures(self) -> dict[str, float]: ...
     @property
     def one_answer(self) -> float: ...
+    @property
+    def groups(self) -> GroupNumbers | None: ...
+    @property
+    def has_scores(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
@@ -74,6 +82,7 @@ class Task(Protocol):
     labels: str  # how many labels an image has, in words that end a sentence
     one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
+    metrics: tuple[Metric, ...]  # that people choose by, besides the headline figure
     optional: tuple[str, ...]  # the answers that are kept only where all images' take little room
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:

@@ -29,6 +29,7 @@ from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, make_accelerator, on_each_node, place, same_everywhere, worker_count
+from botzoo.training.selection import check_selection
 from botzoo.training.sizes import check_sizes, make_order
 from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
@@ -102,6 +103,8 @@ def open_parts(
     task.check(config, found)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
+    labels = getattr(data.validation, "labels", None)  # a stream has none
+    check_selection(config.select_by, task, labels, len(data.class_names))
     if channels != 3:
         config = giving_way(config, presuming(config, Need.COLOURS), given)
         refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")

@@ -127,7 +127,8 @@ def picture(record: RunRecord, words: str, name: str) -> Iterator[str]:
 
 def learning_curve(record: RunRecord) -> Iterator[str]:
     """Yield the picture of the learning curve where there is one."""
-    words = f"Loss and validation {record.task.headline.measure} over the epochs"
+    measure = record.task.headline.measure if record.criterion.metric is None else record.criterion.figure
+    words = f"Loss and validation {measure} over the epochs"
     yield from picture(record, words, "learning_curve.png")
 
 
@@ -137,14 +138,16 @@ def looked_at(record: RunRecord) -> str:
     chosen = [line for line in lines if line["epoch"] == record.facts["best_epoch"]]
     if record.chosen_on_split or not chosen:
         return chosen_remark(record)
-    averaged = record.soup if record.averaged else None
-    score = averaged.score.top1 if averaged is not None else chosen[0][record.task.headline.key]
-    return f"{chosen_remark(record)} The validation images, which did, gave {score:.2f} %."
+    by, averaged = record.criterion, record.soup if record.averaged else None
+    gave = averaged.text(averaged.score) if averaged is not None else by.text(chosen[0][by.key])
+    what = "" if by.metric is None else f"{by.figure} "
+    return f"{chosen_remark(record)} The validation images, which did, gave {what}{gave}."
 
 
 def chosen_remark(record: RunRecord) -> str:
     """Return what the evaluated images were used for before."""
-    what = "the epochs that were averaged" if record.averaged else "the epoch"
+    by = "" if record.criterion.metric is None else f", by {record.criterion.figure}"
+    what = f"{'the epochs that were averaged' if record.averaged else 'the epoch'}{by}"
     if record.chosen_on_split:
         return f"These images also chose {what}, so expect a little less on new ones."
     return f"These images were looked at once, at the end; they did not choose {what}."
@@ -154,7 +157,7 @@ def training(record: RunRecord) -> Iterator[str]:
     """Yield the section on how the network was trained."""
     facts, schedule, network = record.facts, record.facts["schedule"], record.facts["network"]
     best, teacher = facts["best_epoch"], facts.get("teacher")
-    decay = decay_words(record.config, schedule["epochs"], record.task.headline.figure)
+    decay = decay_words(record.config, schedule["epochs"], record.criterion.figure)
     warm = f"{counted(schedule['warmup_steps'], 'step')} of warmup, then " if schedule["warmup_steps"] else ""
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
     cut = ", which was cut short" if best > schedule["epochs"] else ""
