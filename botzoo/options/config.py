@@ -279,9 +279,10 @@ class TrainConfig(Configuration):
         "better for --patience. Of --select-by log-loss it is in nats.", "Length",
         accepts=at_least(0, "percentage points"))
     select_by: Literal["balanced-accuracy", "macro-f1", "micro-f1", "roc-auc", "average-precision", "kappa",
-        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and that "
-        "--patience and --soup go by. quadratic-kappa is for classes whose names stand in their order, such as 0_none to "
-        "4_severe; micro-f1 is for several labels. The headline figure stays.", "Evaluation",
+        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and "
+        "that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 (several labels only), roc-auc, "
+        "average-precision, kappa, quadratic-kappa (classes whose names stand in their order, such as 0_none to "
+        "4_severe) or log-loss. The headline figure stays.", "Evaluation", metavar="METRIC",
         unset="top-1, or mAP of several labels")
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)

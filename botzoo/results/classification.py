@@ -9,9 +9,11 @@ from botzoo.results.calibration import BINS, Calibration
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
 from botzoo.results.card.usage import APART
+from botzoo.results.metrics import eval_results as other_results
+from botzoo.results.metrics import interval_note, metrics_lines, metrics_section, units
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
-from botzoo.tasks.classification import wilson
+from botzoo.tasks.resampling import RESAMPLES
 from botzoo.util.markdown import escaped, quoted, table
 from botzoo.util.text import counted, under
 
@@ -25,10 +27,10 @@ def figures(record: RunRecord) -> list[ClassFigures]:
 def accuracies(record: RunRecord) -> Iterator[tuple[str, int, int, float, float]]:
     """Yield name, images right, images and the 95 % interval in per cent of top-1, and of top-5 if classes > 5."""
     n = len(record.evaluation)
-    yield "top-1", record.evaluation.correct, n, *wilson(record.evaluation.correct, n)
+    seen = record.evaluation
+    yield "top-1", seen.correct, n, *seen.interval()
     if len(record.class_names) > 5:  # else it is 100 %
-        correct = int(record.evaluation.in_top5.sum())
-        yield "top-5", correct, n, *wilson(correct, n)
+        yield "top-5", int(seen.in_top5.sum()), n, *seen.share_interval(seen.in_top5)
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
@@ -36,7 +38,14 @@ def eval_results(record: RunRecord) -> list[EvalResult]:
     return [
         eval_result(record, metrics[name], f"{name} accuracy", 100 * correct / images, (low, high))
         for name, correct, images, low, high in accuracies(record)
-    ]
+    ] + other_results(record)
+
+
+def interval_of(record: RunRecord) -> str:
+    """Return how the intervals of the accuracies were made."""
+    if record.evaluation.groups is None:
+        return "the interval is Wilson's"
+    return f"the interval is that of {RESAMPLES:,} bootstrap resamples of the {units(record)}, seed 0"
 
 
 def opening(record: RunRecord) -> Iterator[str]:
@@ -62,13 +71,14 @@ def results(record: RunRecord) -> Iterator[str]:
     sizes = [f.images for f in every]
     commonest = 100 * max(sizes) / len(record.evaluation)  # what accuracy is to be compared with
     yield (
-        f"{sections.conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} "
-        f"nats. Always answering with the commonest class would reach {commonest:.1f} %."
+        f"{sections.conditions(record)}; {interval_of(record)}. Always answering with the commonest class would reach "
+        f"{commonest:.1f} %."
     )
+    yield from metrics_section(record)
     if record.evaluation.skewed:
         yield (
-            f"Balanced accuracy, the mean recall of the classes: {record.evaluation.balanced_accuracy:.2f} %. Each class "
-            f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
+            f"The largest class has {max(sizes):,} of these images and the smallest {min(sizes):,}: in balanced accuracy and "
+            "macro F1 each counts alike."
         )
     if record.calibration is not None:
         yield from calibration(record, record.calibration)
@@ -131,12 +141,10 @@ def limits(record: RunRecord) -> Iterator[str]:
 def terminal(record: RunRecord) -> Iterator[str]:
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
-        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
+        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}{interval_note(record)}"
         yield f"{head:10} {name} {share} on {record.split_text} ({interval})"
-    if record.evaluation.skewed:
-        balanced = f"{record.evaluation.balanced_accuracy:.2f} %"
-        yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
     yield f"{'':10} {sections.chosen_remark(record)}"
+    yield from metrics_lines(record)
     if (found := record.calibration) is not None:
         yield from under("ECE", sureness(found))
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
-from botzoo.tasks.class_metrics import CLASS_METRICS
+from botzoo.tasks.class_metrics import CLASS_METRICS, Weighted
 from botzoo.tasks.objective import Objective
-from botzoo.tasks.resampling import GroupNumbers, mean_interval
+from botzoo.tasks.resampling import GroupNumbers, Times, mean_interval
 from botzoo.tasks.task import Answers, Headline
 
 TOP_K = 5  # classes that are named where nothing else is said
@@ -55,6 +55,9 @@ class Evaluation:
         kept = {name: values for name, values in optional.items() if values is not None}
         found: Answers = {"label": self.labels, "predicted": self.predicted, "in_top5": self.in_top5}
         return found | {"loss": self.nll, "confidence": self.confidence} | kept
+
+    def weighted(self, times: Times | None = None) -> Weighted:
+        return Weighted(self, times)
 
     @property
     def has_scores(self) -> bool:

@@ -1,57 +1,67 @@
 """Metrics of images with any number of labels each, as scikit-learn has them, of many resamples at once.
 
-All are in per cent but log-loss; ``times`` are as of ``Metric.of``. What is a mean over labels is one over those that occur.
+All are in per cent but log-loss, shape (R,). What is a mean over labels is one over those that occur.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.tasks.class_metrics import log_loss, mean_where
+from botzoo.sources.base import MultiHot
+from botzoo.tasks.class_metrics import Counts, log_loss, mean_where
 from botzoo.tasks.metrics import Metric
 from botzoo.tasks.ranking import Ranked
 from botzoo.tasks.resampling import Times
 
-if TYPE_CHECKING:
-    from botzoo.tasks.multi_label import MultiLabelEvaluation
-
 Floats = NDArray[np.float64]
 
 
-def _counts(seen: MultiLabelEvaluation, times: Times | None) -> tuple[Floats, Floats, Floats]:
-    """Return how many images have each label, how many get it, and how many of these have it: shapes (R, K)."""
-    if times is None:
-        images, answers, right = (count[None].astype(np.float64) for count in seen.counts)
-        return images, answers, right
-    given, weights = seen.given, times.astype(np.float32)  # counts up to 16 million are exact in it
-    images, answers, right = (
-        np.stack([weights @ hot[:, k].astype(np.float32) for k in range(hot.shape[1])], 1).astype(np.float64)
-        for hot in (seen.labels, given, seen.labels & given)
-    )
-    return images, answers, right
+class WeightedLabels:
+    """What a network said of N images with any number of labels, each of which counts so often in each of R resamples.
+
+    Args:
+        seen: a ``MultiLabelEvaluation``.
+        times: how often, shape (R, N); None for one resample that has each image once.
+    """
+
+    def __init__(self, seen: Any, times: Times | None = None) -> None:
+        self.seen, self.times = seen, times
+        self.weights: Floats = np.ones((1, len(seen))) if times is None else times.astype(np.float64)
+        self.images: Floats = self.weights.sum(1)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many images have each label, how many get it, and how many of these have it: shapes (R, K)."""
+        given = self.seen.given
+
+        def sums(hot: MultiHot) -> Floats:  # column by column: as floating point all would take eight times the room
+            return np.stack([self.weights @ hot[:, k] for k in range(hot.shape[1])], 1)
+
+        return Counts(sums(self.seen.labels), sums(given), sums(self.seen.labels & given))
 
 
-def macro_f1(seen: MultiLabelEvaluation, times: Times | None = None) -> Floats:
+def macro_f1(of: WeightedLabels) -> Floats:
     """Return the mean F1 of the labels, as ``f1_score`` with ``average="macro"`` over those that occur."""
-    images, answers, right = _counts(seen, times)
-    return 100 * mean_where(2 * right / np.maximum(images + answers, 1), images > 0)
+    both = np.maximum(of.counts.images + of.counts.answers, 1)
+    return 100 * mean_where(2 * of.counts.right / both, of.counts.images > 0)
 
 
-def micro_f1(seen: MultiLabelEvaluation, times: Times | None = None) -> Floats:
+def micro_f1(of: WeightedLabels) -> Floats:
     """Return F1 of all answers together, as ``f1_score`` with ``average="micro"`` over the labels that occur."""
-    images, answers, right = _counts(seen, times)
-    there = images > 0
-    both = np.where(there, images + answers, 0).sum(1)
-    found: Floats = 200 * np.where(there, right, 0).sum(1) / np.maximum(both, 1)
+    images, answers, right = (np.where(of.counts.images > 0, count, 0).sum(1) for count in of.counts)
+    found: Floats = 200 * right / np.maximum(images + answers, 1)
     return found
 
 
-def roc_auc(seen: MultiLabelEvaluation, times: Times | None = None) -> Floats:
+def roc_auc(of: WeightedLabels) -> Floats:
     """Return the mean area under the ROC curve of the labels, as ``roc_auc_score`` with ``average="macro"``."""
-    every = np.stack([Ranked(seen.labels[:, k], seen.logits[:, k]).auc(times) for k in range(seen.labels.shape[1])], 1)
+    labels, logits = of.seen.labels, of.seen.logits
+    ranked = (Ranked(labels[:, k], logits[:, k]) for k in range(labels.shape[1]))
+    every = np.stack([each.auc(each.sums(of.times)) for each in ranked], 1)
     return 100 * mean_where(every, ~np.isnan(every))
 
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.tasks.resampling import RESAMPLES, Times, percentiles, resamples
+from botzoo.tasks.resampling import RESAMPLES, percentiles, resamples
 
 FEWEST = 25  # resamples, from which the deviation is still known to about 15 %
 ENOUGH = 200  # resamples, below which percentiles are rough, and the interval is that of a normal distribution
-WORK = 1 << 28  # numbers of all resamples together, of a metric that ranks all images for each class
+WORK = 1 << 26  # numbers of all resamples together, of a metric that ranks all images for each class
 
 
 class Metric(NamedTuple):
@@ -22,8 +22,8 @@ class Metric(NamedTuple):
         name: as one types it.
         title: in a table.
         says: what it is, in words.
-        of: the figure in per cent, of log-loss in nats, shape (R,), given the evaluation and how often each image counts,
-            shape (R, N), or None for each once. NaN where it is not defined.
+        of: the figure in per cent, of log-loss in nats, shape (R,), given what ``Evaluation.weighted`` returns for R
+            resamples; NaN where it is not defined.
         hub: its name on the Hub, None where that has no such metric.
         ranks: whether it ranks all images for each class: it needs the probabilities of all classes and takes the longest.
         ordered: whether it presumes that the classes stand in an order; such a one is shown only where it is asked for.
@@ -32,7 +32,7 @@ class Metric(NamedTuple):
     name: str
     title: str
     says: str
-    of: Callable[[Any, Times | None], NDArray[np.float64]]
+    of: Callable[[Any], NDArray[np.float64]]
     hub: str | None = None
     ranks: bool = False
     ordered: bool = False
@@ -107,8 +107,9 @@ class Criterion(NamedTuple):
         return f"{value:.2f} %" if self.metric is None else self.metric.text(value)
 
     def beside(self, evaluation: Any) -> str:
-        """Return name and value for where the headline figure stands already, "" where that is the criterion."""
-        return "" if self.metric is None else f", {self.figure} {self.text(self.of(evaluation))}"
+        """Return name and value for beside headline figure and loss, "" where the criterion is one of these."""
+        stands_there = self.metric is None or self.unit == "nats"  # the loss does
+        return "" if stands_there else f", {self.figure} {self.text(self.of(evaluation))}"
 
 
 def criterion(task: Any, name: str | None) -> Criterion:
@@ -122,13 +123,13 @@ def criterion(task: Any, name: str | None) -> Criterion:
 def value_of(metric: Metric, evaluation: Any) -> float:
     """Return the figure itself; NaN where it is not defined or the probabilities that it needs were not kept."""
     lacking = metric.ranks and not evaluation.has_scores
-    return float("nan") if lacking else float(metric.of(evaluation, None)[0])
+    return float("nan") if lacking else float(metric.of(evaluation.weighted())[0])
 
 
 def measured(metrics: Sequence[Metric], evaluation: Any, classes: int) -> list[Measured]:
     """Return those of the ``metrics`` that are defined, each with a bootstrap interval over the images or their groups.
 
-    Percentiles of 1,000 resamples; fewer of a metric that ranks more than 268,000 images times ``classes``, since that would
+    Percentiles of 1,000 resamples; fewer of a metric that ranks more than 67,000 images times ``classes``, since that would
     take long. From below 200 the interval is the value more or less 1.96 deviations of what at least 25 resamples give.
     """
     values = {metric: value for metric in metrics if np.isfinite(value := value_of(metric, evaluation))}
@@ -138,8 +139,9 @@ def measured(metrics: Sequence[Metric], evaluation: Any, classes: int) -> list[M
         these = [metric for metric in values if metric.ranks == ranks]
         parts: dict[Metric, list[NDArray[np.float64]]] = {metric: [] for metric in these}
         for times in resamples(len(evaluation), count, evaluation.groups) if these else ():
+            weighted = evaluation.weighted(times)
             for metric in these:
-                parts[metric].append(metric.of(evaluation, times))
+                parts[metric].append(metric.of(weighted))
         for metric in these:
             drawn = np.concatenate(parts[metric])
             found[metric] = Measured(metric, values[metric], *_interval(metric, values[metric], drawn), count)

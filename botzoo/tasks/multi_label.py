@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
 from botzoo.sources.base import ImageData, MultiHot
-from botzoo.tasks.label_metrics import LABEL_METRICS
+from botzoo.tasks.label_metrics import LABEL_METRICS, WeightedLabels
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.tasks.ranking import Ranked
-from botzoo.tasks.resampling import GroupNumbers, percentiles, resamples
+from botzoo.tasks.resampling import GroupNumbers, Times, percentiles, resamples
 from botzoo.tasks.task import Answers, Headline
 
 RESAMPLES = 500  # of the images, with replacement, for the interval of the mean average precision; seed 0
@@ -44,6 +44,9 @@ class MultiLabelEvaluation:
     nll: NDArray[np.float32]
     groups: GroupNumbers | None = None
     has_scores = True
+
+    def weighted(self, times: Times | None = None) -> WeightedLabels:
+        return WeightedLabels(self, times)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,7 +73,7 @@ class MultiLabelEvaluation:
     @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
         """Of each class, in per cent, shape (K,); NaN where no image has it."""
-        return np.array([100 * ranked.precision()[0] for ranked in self._ranked()])
+        return np.array([100 * ranked.precision(ranked.sums())[0] for ranked in self._ranked()])
 
     @property
     def figures(self) -> dict[str, float]:
@@ -133,7 +136,7 @@ class MultiLabelEvaluation:
         """Score of each of ``RESAMPLES`` resamples, the same ones for all evaluations of as many images."""
         means = []
         for times in resamples(len(self), RESAMPLES, self.groups):
-            every = np.array([of.precision(times) for of in self._ranked()])  # anew: all take 24 bytes a logit
+            every = np.array([of.precision(of.sums(times)) for of in self._ranked()])  # anew: all take 24 bytes a logit
             occur = (~np.isnan(every)).sum(0)
             means.append(np.nansum(every, 0)[occur > 0] / occur[occur > 0])  # the mean over labels that occur in it
         return 100 * np.concatenate(means)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Sums(NamedTuple):
+    """How often the images with the class count, (R, P), and how often those down to each place do together, (R, N)."""
+
+    gains: NDArray[np.float64]
+    seen: NDArray[np.float64]
 
 
 class Ranked:
@@ -29,38 +36,35 @@ class Ranked:
         self.before = np.append(-1, places)[tie]
         self.since = np.searchsorted(self.at, self.before, "right")
 
-    def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    def sums(self, times: NDArray[np.int64] | None = None) -> Sums:
+        """Return what both figures are made of.
+
+        Args:
+            times: how often each image counts in each of R resamples, shape (R, N); None for one that has each once.
+        """
+        weights = np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
+        return Sums(weights[:, self.at], weights.cumsum(1))
+
+    def precision(self, sums: Sums) -> NDArray[np.float64]:
         """Return average precision, ``sum_n (R_n - R_(n-1)) P_n`` over the thresholds, as scikit-learn has it.
 
-        It is in [0, 1], shape (R,), one for each row of ``times``, shape (R, N): how often each image counts, None for
-        each once. It is NaN where no image that counts has the class.
+        It is in [0, 1], shape (R,); NaN where no image that counts has the class.
         """
-        weights = self._ranked(times)
-        gains = weights[:, self.at]
-        seen = np.maximum(weights.cumsum(1)[:, self.last], 1)  # a resample may leave out the images at the top
-        precision = gains.cumsum(1)[:, self.until] / seen
-        return _ratio((gains * precision).sum(1), gains.sum(1))
+        seen = np.maximum(sums.seen[:, self.last], 1)  # a resample may leave out the images at the top
+        precision = sums.gains.cumsum(1)[:, self.until] / seen
+        return _ratio((sums.gains * precision).sum(1), sums.gains.sum(1))
 
-    def auc(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    def auc(self, sums: Sums) -> NDArray[np.float64]:
         """Return the area under the ROC curve: how often an image with the class ranks before one without, a tie being half.
 
-        It is in [0, 1], of the shape of ``precision``; NaN where all images that count have the class, or none has it.
+        It is in [0, 1], shape (R,); NaN where all images that count have the class, or none has it.
         """
-        weights = self._ranked(times)
-        gains, seen = weights[:, self.at], _from_zero(weights.cumsum(1))
-        having = _from_zero(gains.cumsum(1))
+        seen, having = sums.seen, np.pad(sums.gains.cumsum(1), ((0, 0), (1, 0)))
         # images without the class that rank before, and those until the last that ranks alike
-        before = seen[:, self.before + 1] - having[:, self.since]
-        until = seen[:, self.last + 1] - having[:, self.until + 1]
-        passed = (gains * (before + until)).sum(1) / 2
+        before = np.where(self.before < 0, 0, seen[:, self.before]) - having[:, self.since]
+        until = seen[:, self.last] - having[:, self.until + 1]
+        passed = (sums.gains * (before + until)).sum(1) / 2
         return 1 - _ratio(passed, having[:, -1] * (seen[:, -1] - having[:, -1]))
-
-    def _ranked(self, times: NDArray[np.int64] | None) -> NDArray[np.float64]:
-        return np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
-
-
-def _from_zero(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.pad(sums, ((0, 0), (1, 0)))
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.tasks.metrics import Metric
 from botzoo.tasks.objective import Objective
-from botzoo.tasks.resampling import GroupNumbers
+from botzoo.tasks.resampling import GroupNumbers, Times
 
 Answers = dict[str, NDArray[Any]]
 """What a network said of images, by name: arrays whose first axis counts the images."""
@@ -55,6 +55,9 @@ class Evaluation(Protocol):
     def has_scores(self) -> bool: ...
 
     def __len__(self) -> int: ...
+
+    def weighted(self, times: Times | None = None) -> Any:
+        """Return what the metrics are functions of: the answers, each counting so often as ``times`` says."""
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the score, in per cent."""

@@ -40,10 +40,10 @@ from botzoo.training.recording.folder import (
 )
 from botzoo.training.recording.log import Watch, log_evaluation, log_training, open_records
 from botzoo.training.recording.room import check_room
-from botzoo.training.selection import undefined
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run
 from botzoo.training.steps.evaluation import evaluate
+from botzoo.training.steps.selection import undefined
 
 log = logging.getLogger("botzoo")
 

@@ -29,12 +29,12 @@ from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, make_accelerator, on_each_node, place, same_everywhere, worker_count
-from botzoo.training.selection import check_selection
 from botzoo.training.sizes import check_sizes, make_order
 from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import make_schedule
+from botzoo.training.steps.selection import check_selection
 from botzoo.training.steps.teacher import Teacher, decoding_notes, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use

@@ -79,7 +79,7 @@ def test_a_resample_is_as_good_as_its_images(name: str) -> None:
     """Images that are drawn twice count twice, those that are not drawn count for nothing."""
     seen = a_split(50, 4)
     times = np.concatenate([*resamples(50, 8)])
-    found = OURS[name].of(seen, times)
+    found = OURS[name].of(seen.weighted(times))
     for row, value in zip(times, found, strict=True):
         assert value_of(OURS[name], _rows(seen, np.repeat(np.arange(50), row))) == pytest.approx(value), name
 
@@ -103,7 +103,9 @@ def test_metrics_of_several_labels_are_scikit_learns(weights: Any) -> None:
         "roc-auc": theirs.roc_auc_score(LABELS, LOGITS, average="macro", **how),
         "log-loss": np.average(SEVERAL.nll, weights=how["sample_weight"]) / 100,
     }
-    assert {name: OF_LABELS[name].of(SEVERAL, weights)[0] / 100 for name in OF_LABELS} == pytest.approx(expected)
+    assert {name: OF_LABELS[name].of(SEVERAL.weighted(weights))[0] / 100 for name in OF_LABELS} == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize("name", ["balanced-accuracy", "log-loss", "roc-auc"])

@@ -140,16 +140,16 @@ def looked_at(record: RunRecord) -> str:
         return chosen_remark(record)
     by, averaged = record.criterion, record.soup if record.averaged else None
     gave = averaged.text(averaged.score) if averaged is not None else by.text(chosen[0][by.key])
-    what = "" if by.metric is None else f"{by.figure} "
-    return f"{chosen_remark(record)} The validation images, which did, gave {what}{gave}."
+    how = "," if by.metric is None else f", by {by.figure},"
+    return f"{chosen_remark(record)} The validation images, which did{how} gave {gave}."
 
 
 def chosen_remark(record: RunRecord) -> str:
     """Return what the evaluated images were used for before."""
-    by = "" if record.criterion.metric is None else f", by {record.criterion.figure}"
-    what = f"{'the epochs that were averaged' if record.averaged else 'the epoch'}{by}"
+    what = "the epochs that were averaged" if record.averaged else "the epoch"
     if record.chosen_on_split:
-        return f"These images also chose {what}, so expect a little less on new ones."
+        by = "" if record.criterion.metric is None else f" by {record.criterion.figure}"
+        return f"These images also chose {what}{by}, so expect a little less on new ones."
     return f"These images were looked at once, at the end; they did not choose {what}."
 
 

@@ -47,18 +47,19 @@ def test_the_front_matter_is_the_hubs(card: ModelCard) -> None:
     data = card.data
     told = [data.get(key) for key in ("library_name", "pipeline_tag", "model_name")]
     assert told == ["timm", "image-classification", "pets-run"]
-    assert data.metrics == ["accuracy"]
+    assert data.metrics == ["accuracy", "f1"]
     assert (data.license, data.base_model, data.datasets) == (None, None, None)
 
 
 def test_results_have_value_interval_and_images(card: ModelCard) -> None:
-    top1, top5 = card.data.eval_results
+    top1, top5, f1 = card.data.eval_results
     assert isinstance(top1, EvalResult)
     assert (top1.metric_type, top1.metric_value, top1.metric_name) == ("accuracy", 80.0, "top-1 accuracy at 32 px")
     assert (top1.dataset_name, top1.dataset_split) == ("pets", "20% of train")
     assert (top1.metric_args["images"], top1.metric_args["interval_95"]) == (120, [71.963, 86.176])
     assert (top1.metric_args["split"], top1.metric_args["images_sha256"]) == ("validation", "bb22")
     assert (top5.metric_value, top5.metric_name) == (100.0, "top-5 accuracy at 32 px")
+    assert (f1.metric_type, f1.metric_value, f1.metric_name) == ("f1", 80.0, "macro F1 at 32 px")
 
 
 def test_a_command_keeps_no_folder_of_the_machine() -> None:
@@ -74,7 +75,7 @@ def test_a_run_without_a_teacher_does_not_mention_one(card: ModelCard) -> None:
 
 def test_five_classes_have_no_top_five() -> None:
     card = card_of(a_record(names=NAMES[:5]))
-    assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy at 32 px"]
+    assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy at 32 px", "macro F1 at 32 px"]
     assert "top-5" not in card.text
 
 
@@ -445,6 +446,8 @@ def test_the_summary_fits_and_says_how_good_and_how_sure() -> None:
     assert "top-5 100.00 %" in text
     assert "These images also chose the epoch" in text
     assert "2 min 05 s" in text
+    assert "metrics    balanced accuracy 80.00 %, macro F1 80.00 %, Cohen's kappa 76.00 %" in text
+    assert "without ROC-AUC, average precision: too many probabilities to keep them" in text
 
 
 def test_the_summary_lists_the_worst_of_many_classes() -> None:

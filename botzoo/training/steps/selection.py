@@ -27,10 +27,9 @@ def check_selection(name: str | None, task: Task, labels: Labels | None, classes
         return
     known = {metric.name: metric for metric in task.metrics}
     if name not in known:
-        headline = f"leave it out for {task.headline.figure}"
         raise ConfigError(
-            f"{flag('select_by', name)} is no metric of images with {task.labels}: give one of {', '.join(known)}, or "
-            f"{headline}.",
+            f"{flag('select_by', name)} is no metric for {task.labels}: give one of {', '.join(known)}, or leave it out for "
+            f"{task.headline.figure}.",
             value=name,
             accepted=tuple(known),
         )
