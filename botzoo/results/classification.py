@@ -13,7 +13,7 @@ from botzoo.results.metrics import eval_results as other_results
 from botzoo.results.metrics import interval_note, metrics_lines, metrics_section, units
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
-from botzoo.tasks.resampling import RESAMPLES
+from botzoo.tasks.metrics.resampling import RESAMPLES
 from botzoo.util.markdown import escaped, quoted, table
 from botzoo.util.text import counted, under
 

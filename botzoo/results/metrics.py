@@ -6,8 +6,8 @@ from huggingface_hub import EvalResult
 
 from botzoo.results.card.claim import eval_result
 from botzoo.results.record import RunRecord
-from botzoo.tasks.metrics import ENOUGH, Measured
-from botzoo.tasks.resampling import RESAMPLES
+from botzoo.tasks.metrics.metric import ENOUGH, Measured
+from botzoo.tasks.metrics.resampling import RESAMPLES
 from botzoo.util.markdown import table
 from botzoo.util.text import and_list, counted, under
 

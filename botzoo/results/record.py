@@ -17,7 +17,7 @@ from botzoo.results.calibration import Calibration, calibrate
 from botzoo.results.card.usage import Reading, reading_of
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
-from botzoo.tasks.metrics import Criterion, Measured, criterion, measured
+from botzoo.tasks.metrics.metric import Criterion, Measured, criterion, measured
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Soup
 from botzoo.util.files import differing_from, parse_json, read_sealed

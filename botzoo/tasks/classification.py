@@ -14,9 +14,9 @@ from torch import Tensor
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
-from botzoo.tasks.class_metrics import CLASS_METRICS, Weighted
+from botzoo.tasks.metrics.of_classes import CLASS_METRICS, Weighted
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times, mean_interval
 from botzoo.tasks.objective import Objective
-from botzoo.tasks.resampling import GroupNumbers, Times, mean_interval
 from botzoo.tasks.task import Answers, Headline
 
 TOP_K = 5  # classes that are named where nothing else is said

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
 from botzoo.sources.base import ImageData, MultiHot
-from botzoo.tasks.label_metrics import LABEL_METRICS, WeightedLabels
+from botzoo.tasks.metrics.of_labels import LABEL_METRICS, WeightedLabels
+from botzoo.tasks.metrics.ranking import Ranked
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times, percentiles, resamples
 from botzoo.tasks.objective import MultiLabelObjective
-from botzoo.tasks.ranking import Ranked
-from botzoo.tasks.resampling import GroupNumbers, Times, percentiles, resamples
 from botzoo.tasks.task import Answers, Headline
 
 RESAMPLES = 500  # of the images, with replacement, for the interval of the mean average precision; seed 0

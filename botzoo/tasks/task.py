@@ -9,9 +9,9 @@ from torch import Tensor
 
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
-from botzoo.tasks.metrics import Metric
+from botzoo.tasks.metrics.metric import Metric
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
-from botzoo.tasks.resampling import GroupNumbers, Times
 
 Answers = dict[str, NDArray[Any]]
 """What a network said of images, by name: arrays whose first axis counts the images."""

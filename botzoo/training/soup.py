@@ -18,7 +18,7 @@ from torch import Tensor
 
 from botzoo.errors import CheckpointError
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
-from botzoo.tasks.metrics import Criterion
+from botzoo.tasks.metrics.metric import Criterion
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, share_weights

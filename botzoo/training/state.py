@@ -19,7 +19,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
 from botzoo.sources.base import ImageData
-from botzoo.tasks.metrics import Criterion, criterion
+from botzoo.tasks.metrics.metric import Criterion, criterion
 from botzoo.tasks.task import Evaluation, Task
 from botzoo.training.recording.checkpoint import Progress
 from botzoo.training.recording.history import History

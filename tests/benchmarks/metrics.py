@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 
-from botzoo.tasks.class_metrics import CLASS_METRICS
 from botzoo.tasks.classification import Evaluation
-from botzoo.tasks.metrics import measured
+from botzoo.tasks.metrics.metric import measured
+from botzoo.tasks.metrics.of_classes import CLASS_METRICS
 
 SIZES = ((1_797, 10), (10_000, 10), (10_000, 1_000), (100_000, 100), (100_000, 1_000))
 

@@ -19,7 +19,8 @@ from botzoo.results.card.card import card
 from botzoo.results.per_class import class_figures, confusions, label_figures
 from botzoo.results.summary import summary
 from botzoo.results.view import FinishedRun
-from botzoo.tasks import multi_label, resampling
+from botzoo.tasks import multi_label
+from botzoo.tasks.metrics import resampling
 from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation
 from botzoo_finetune.doctor import labels as noise
 from botzoo_finetune.probing import probe as probes

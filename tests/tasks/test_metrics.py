@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 from sklearn import metrics as theirs
 
-from botzoo.tasks.class_metrics import CLASS_METRICS
 from botzoo.tasks.classification import CLASSIFICATION, Evaluation, wilson
-from botzoo.tasks.label_metrics import LABEL_METRICS
-from botzoo.tasks.metrics import criterion, measured, value_of
+from botzoo.tasks.metrics.metric import criterion, measured, value_of
+from botzoo.tasks.metrics.of_classes import CLASS_METRICS
+from botzoo.tasks.metrics.of_labels import LABEL_METRICS
+from botzoo.tasks.metrics.resampling import resamples
 from botzoo.tasks.multi_label import MultiLabelEvaluation
-from botzoo.tasks.resampling import resamples
 
 OURS = {metric.name: metric for metric in CLASS_METRICS}
 OF_LABELS = {metric.name: metric for metric in LABEL_METRICS}
@@ -155,7 +155,7 @@ def test_what_is_not_defined_is_left_out() -> None:
 def test_few_resamples_give_the_interval_of_a_normal_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, auc = a_split(300, 3), [OURS["roc-auc"]]
     (many,) = measured(auc, seen, 3)
-    monkeypatch.setattr("botzoo.tasks.metrics.WORK", 1)
+    monkeypatch.setattr("botzoo.tasks.metrics.metric.WORK", 1)
     (few,) = measured(auc, seen, 3)
     assert (many.resamples, few.resamples) == (1000, 25)
     assert few.high - few.low == pytest.approx(many.high - many.low, rel=0.4)

@@ -58,7 +58,7 @@ def test_images_of_one_class_have_no_ranking() -> None:
 
 @pytest.mark.parametrize("resamples", [25, 300])
 def test_fewer_resamples_are_said(resamples: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botzoo.tasks.metrics.WORK", resamples * 120 * 6)
+    monkeypatch.setattr("botzoo.tasks.metrics.metric.WORK", resamples * 120 * 6)
     what = "percentiles" if resamples > 200 else "the value more or less 1.96 standard deviations"
     expected = f"; of ROC-AUC and average precision, which take long, {what} of {resamples}."
     assert expected in card(a_record(seen=ranked()))

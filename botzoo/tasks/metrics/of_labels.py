@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.sources.base import MultiHot
-from botzoo.tasks.class_metrics import Counts, log_loss, mean_where
-from botzoo.tasks.metrics import Metric
-from botzoo.tasks.ranking import Ranked
-from botzoo.tasks.resampling import Times
+from botzoo.tasks.metrics.metric import Metric
+from botzoo.tasks.metrics.of_classes import Counts, log_loss, mean_where
+from botzoo.tasks.metrics.ranking import Ranked
+from botzoo.tasks.metrics.resampling import Times
 
 Floats = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.tasks.metrics import Metric
-from botzoo.tasks.ranking import Ranked
-from botzoo.tasks.resampling import Times
+from botzoo.tasks.metrics.metric import Metric
+from botzoo.tasks.metrics.ranking import Ranked
+from botzoo.tasks.metrics.resampling import Times
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.tasks.resampling import RESAMPLES, percentiles, resamples
+from botzoo.tasks.metrics.resampling import RESAMPLES, percentiles, resamples
 
 FEWEST = 25  # resamples, from which the deviation is still known to about 15 %
 ENOUGH = 200  # resamples, below which percentiles are rough, and the interval is that of a normal distribution
