@@ -284,6 +284,10 @@ class TrainConfig(Configuration):
         "average-precision, kappa, quadratic-kappa (classes whose names stand in their order, such as 0_none to "
         "4_severe) or log-loss. The headline figure stays.", "Evaluation", metavar="METRIC",
         unset="top-1, or mAP of several labels")
+    reject: float | None = option(None, "Answer none of these where the model is unsure. The least probability of an "
+        "answer is fitted on the validation split, so that the answers given are right with this probability, such as "
+        "0.95; botzoo predict keeps to it.", "Evaluation", metavar="P", unset="every image is answered",
+        accepts=between(0, 1, "()"), presumes={Need.ONE_LABEL})
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "

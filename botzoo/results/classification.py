@@ -13,7 +13,9 @@ from botzoo.results.metrics import eval_results as other_results
 from botzoo.results.metrics import interval_note, metrics_lines, metrics_section, units
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
+from botzoo.tasks.classification import wilson
 from botzoo.tasks.metrics.resampling import RESAMPLES
+from botzoo.tasks.rejection import Rejection, needed
 from botzoo.util.markdown import escaped, quoted, table
 from botzoo.util.text import counted, under
 
@@ -82,6 +84,8 @@ def results(record: RunRecord) -> Iterator[str]:
         )
     if record.calibration is not None:
         yield from calibration(record, record.calibration)
+    if record.rejection is not None:
+        yield from rejecting(record, record.rejection)
     yield "### Class by class"
     yield from per_class(every, len(names), NOUN, NOUNS)
     yield "### Confusions"
@@ -124,6 +128,50 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
     yield f"{bins} {how} (least negative log-likelihood). {APART}."
 
 
+def rejecting(record: RunRecord, found: Rejection) -> Iterator[str]:
+    """Yield what the threshold of --reject promises, and what it does to the evaluated images."""
+    yield "### None of these"
+    promise = f"{100 * found.target:g} %"
+    if found.threshold is None:
+        yield (
+            f"It was to answer only where it is right with a probability of {promise}. No threshold is kept, so it answers "
+            f"every image: {beyond(found)}."
+        )
+        return
+    share, low, high = _share(found.answered, found.images)
+    yield (
+        f"Where its likeliest class has a probability below {found.threshold:.4g} the answer is none of these. The threshold "
+        f"is fitted on {counted(found.fitted_on, 'validation image')} so that the answers given are right with a probability "
+        f"of {promise} or more: of the shares 5 %, 10 %, ... of the images the largest is answered for which a one-sided "
+        "binomial bound says so. It is chosen so that 19 of 20 such sets of images keep the promise."
+    )
+    answers = f"On {record.split_text} it answers {share} ({low:.2f} to {high:.2f} %)"
+    if found.answered:
+        right, low, high = _share(found.right, found.answered)
+        answers += (
+            f"; of these answers {right} are right ({low:.2f} to {high:.2f} %), {found.right:,} of {found.answered:,}"
+        )
+    own = " The threshold was fitted on these very images, so expect a little less." if record.chosen_on_split else ""
+    groups = "" if record.evaluation.groups is None else " The bound takes images of one group for independent."
+    yield (
+        f"{answers}.{own}{groups} It holds for images like these: how many that show none of the classes are rejected is not "
+        "known. `botzoo predict` and `botzoo.load` keep to the threshold in config.json, timm and transformers do not."
+    )
+
+
+def _share(part: int, whole: int) -> tuple[str, float, float]:
+    return f"{100 * part / whole:.2f} %", *wilson(part, whole)
+
+
+def beyond(found: Rejection) -> str:
+    """Return why no threshold is kept."""
+    least = needed(found.target)
+    if found.fitted_on < least:
+        few = f"{counted(found.fitted_on, 'validation image')} are too few"
+        return f"{few}, at least {least:,} right answers without a wrong one are needed"
+    return f"of {counted(found.fitted_on, 'validation image')} no share is surely right as often"
+
+
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
     worst = min(every, key=lambda f: (f.recall, -f.images))  # of equals the one with the most images
@@ -135,7 +183,10 @@ def limits(record: RunRecord) -> Iterator[str]:
     yield from sections.never_answered(every, "answered")
     yield from sections.roughness(record, every, NOUNS)
     yield from sections.imbalance(record, "The training images are unbalanced")
-    yield "It answers every image with one of its classes, also where none of them is right."
+    if record.threshold is None:
+        yield "It answers every image with one of its classes, also where none of them is right."
+    else:
+        yield "An image of none of its classes may get a sure answer all the same."
 
 
 def terminal(record: RunRecord) -> Iterator[str]:
@@ -147,6 +198,20 @@ def terminal(record: RunRecord) -> Iterator[str]:
     yield from metrics_lines(record)
     if (found := record.calibration) is not None:
         yield from under("ECE", sureness(found))
+    if (rejected := record.rejection) is not None:
+        yield from under("reject", rejection_lines(record, rejected))
+
+
+def rejection_lines(record: RunRecord, found: Rejection) -> Iterator[str]:
+    """Yield what the terminal says of the threshold of --reject."""
+    if found.threshold is None:
+        yield f"no threshold is kept for {100 * found.target:g} %"
+        yield beyond(found)
+        return
+    yield f"none of these below a probability of {found.threshold:.4g}, kept in config.json"
+    share = f"{100 * found.answered / found.images:.2f} % of {record.split_text} are answered"
+    right = f", {100 * found.right / found.answered:.2f} % of them rightly" if found.answered else ""
+    yield f"{share}{right}; {100 * found.target:g} % are promised"
 
 
 def sureness(found: Calibration) -> Iterator[str]:

@@ -8,16 +8,17 @@ from typing import Any, Self
 
 from botzoo.errors import CheckpointError
 from botzoo.models.folder import config_sha256
-from botzoo.models.foreign import decoding_in, read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.models.licence import combined_license
 from botzoo.models.preprocessing import Size
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
-from botzoo.results.calibration import Calibration, calibrate
+from botzoo.results.calibration import Calibration, calibrate, confidence_at
 from botzoo.results.card.usage import Reading, reading_of
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.metrics.metric import Criterion, Measured, criterion, measured
+from botzoo.tasks.rejection import Rejection, rejection
 from botzoo.tasks.task import Task
 from botzoo.training.soup import Soup
 from botzoo.util.files import differing_from, parse_json, read_sealed
@@ -141,6 +142,11 @@ class RunRecord:
         """What config.json says that the logits are to be divided by."""
         return temperature_in(self.model_config)
 
+    @property
+    def threshold(self) -> float | None:
+        """What config.json says that the probability of an answer must be at least."""
+        return threshold_in(self.model_config)
+
     @cached_property
     def soup(self) -> Soup | None:
         """What came of averaging epochs; None without --soup, or where there was only one to average."""
@@ -190,6 +196,23 @@ class RunRecord:
         chosen = self.criterion.metric
         shown = [metric for metric in self.task.metrics if not metric.ordered or metric == chosen]
         return measured(shown, self.evaluation, len(self.class_names))
+
+    @cached_property
+    def rejection(self) -> Rejection | None:
+        """The least probability of an answer at the temperature kept; None without --reject.
+
+        It is fitted on the validation split, whether or not the evaluated images are others.
+        """
+        if self.config.reject is None:
+            return None
+        held_out = self.held_out if self.held_out is not None else self.evaluation
+        return rejection(self.config.reject, self._sureness(held_out), self._sureness(self.evaluation))
+
+    def _sureness(self, seen: Any) -> tuple[Any, Any]:
+        """Return the confidence of each answer at the temperature kept, and whether it is right."""
+        kept = self.temperature is not None and seen.log_p is not None
+        sure = confidence_at(seen.log_p, self.temperature or 1.0) if kept else seen.confidence
+        return sure, seen.labels == seen.predicted
 
     @cached_property
     def calibration(self) -> Calibration | None:

@@ -66,7 +66,8 @@ def use(record: RunRecord) -> Iterator[str]:
         yield f"To timm the network is {code(config['architecture'])}{given}; loading it needs no botzoo."
     classes = len(record.class_names)
     reading = record.reading
-    usage = usage_code(HERE, classes, ours=ours, task=record.task, temperature=record.temperature, reading=reading)
+    fitted = {"temperature": record.temperature, "threshold": record.threshold}
+    usage = usage_code(HERE, classes, ours=ours, task=record.task, reading=reading, **fitted)
     yield f"```python\n{usage}```"
     if remarks := " ".join(reading.remarks()):
         yield remarks
