@@ -271,7 +271,7 @@ class TrainConfig(Configuration):
     ema: float | None = option(None, "Also average the weights with this decay, such as 0.999, and evaluate and keep "
         "the average. The average is warmed up.", "Evaluation", accepts=between(0, 1, "()"))
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
-        "the end. Each of them is added only where the validation accuracy gains by it; 5 is usual.", "Evaluation",
+        "the end. Each of them is added only where the validation split gains by it; 5 is usual.", "Evaluation",
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
         "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))

@@ -328,6 +328,51 @@ def test_the_summary_says_how_sure_it_is(found: Calibration, said: str) -> None:
     assert all(len(line) <= 89 for line in lines)
 
 
+# None of these
+
+
+def rejecting(target: float, **changed: Any) -> RunRecord:
+    """Return the record of a run that was to reject, of which 480 of 600 answers are right and sure."""
+    seen = answers(each=100, wrong=20)
+    seen = replace(seen, confidence=np.where(seen.predicted == seen.labels, 0.9, 0.5).astype(np.float32))
+    return a_record(seen=seen, options={"reject": target}, **changed)
+
+
+def test_the_card_tells_the_promise_and_the_share_that_is_answered() -> None:
+    record = rejecting(0.95, config={"rejection": {"threshold": 0.9, "target": 0.95}})
+    text = card_text(record)
+    assert "a probability below 0.9 the answer is none of these" in text
+    assert "On 600 validation images it answers 80.00 % (76.61 to 83.00 %); of these answers 100.00 % are right" in text
+    assert "fitted on these very images" in text
+    assert "if shares.max() < 0.9:  # fitted after training" in text
+    assert "It answers every image" not in text
+    assert "80.00 % of 600 validation images are answered, 100.00 % of them rightly" in "\n".join(summary(record))
+
+
+def test_on_a_test_split_the_threshold_is_that_of_the_validation_images() -> None:
+    record = replace(rejecting(0.95, split="test"), held_out=rejecting(0.95).evaluation)
+    assert record.rejection is not None
+    assert (record.rejection.fitted_on, record.rejection.answered) == (600, 480)
+    assert "fitted on these very images" not in card_text(record)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (0.999, "600 validation images are too few, at least 4,380 right answers"),
+        (0.98, "no share is surely right as often"),
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_not_made(target: float, said: str) -> None:
+    record = rejecting(target)
+    record = replace(record, evaluation=replace(record.evaluation, confidence=np.full(600, 0.9, np.float32)))
+    assert record.rejection is not None
+    assert record.rejection.threshold is None
+    assert said in card_text(record)
+    assert said in "\n".join(summary(record))
+    assert "It answers every image with one of its classes" in card_text(record)
+
+
 # A soup
 
 SOUP = {
