@@ -20,6 +20,7 @@ from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.metrics.metric import criterion
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.checkpoint import save_weights
 from botzoo.training.run import train
@@ -74,6 +75,16 @@ def test_equal_accuracies_go_by_their_loss() -> None:
 )
 def test_an_average_beats_by_accuracy_then_by_loss(score: tuple[float, float], beats: bool) -> None:
     assert Score(*score).beats(Score(60, 1)) == beats
+
+
+def test_a_soup_by_another_metric_is_told_and_kept_in_its_own_unit() -> None:
+    """Of log-loss the points are the loss below 0, so that the lowest is the best."""
+    by = criterion(CLASSIFICATION, "log-loss")
+    trials = (Trial((1, 2), Score(-0.25, 0.25), kept=True),)
+    soup = Soup((Ingredient(1, -0.5, 0.5), Ingredient(2, -0.75, 0.75)), trials, by)
+    assert soup.facts()["trials"] == [{"epochs": [1, 2], "kept": True, "log_loss": 0.25, "loss": 0.25}]
+    assert Soup.of_facts(json.loads(json.dumps(soup.facts())), by) == soup
+    assert "validation log-loss 0.5000 -> 0.2500 nats, loss 0.5000 -> 0.2500" in told(soup)[-1]
 
 
 def tasting(**scores: tuple[float, float]) -> Callable[[tuple[int, ...]], Score | None]:
