@@ -199,7 +199,7 @@ def test_weights_and_balanced_accuracy_are_told(skewed: Path, tmp_path: Path) ->
     sizes = "4 ('class2') to 24 ('class0') training images of a class; class weights balanced, 0.528 to 3.17"
     assert any(sizes in line for line in lines)
     assert any("balanced accuracy" in line for line in lines)
-    assert "Balanced accuracy, the mean recall of the classes" in card
+    assert "in balanced accuracy and macro F1 each counts alike" in card
     assert "| `class_weights` | `balanced` |" in card
 
 
