@@ -14,7 +14,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
-from botzoo.models.foreign import decoding_in, read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.tasks.find import task_by_type
@@ -68,7 +68,7 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     temperature = weights.temperature if weights is not None else temperature_in(config)
     decoding = replace(decoding_in(config), channels=network.preprocessing.channels)
     prepared = replace(network.preprocessing, decoding=decoding)
-    return Model(name, network.model.eval(), prepared, names, task, temperature)
+    return Model(name, network.model.eval(), prepared, names, task, temperature, threshold_in(config))
 
 
 def address_of(name: str) -> str:

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class Prediction:
             read, and where it may have any number of labels and has none.
         problem: why the image cannot be read, else None.
         temperature: what the logits were divided by.
+        least: the least probability of an answer; 0 where every image is answered.
     """
 
     image: str
@@ -53,21 +54,27 @@ class Prediction:
     indices: tuple[int, ...] = field(default=(), repr=False)
     problem: str | None = None
     temperature: float = field(default=1.0, repr=False)
+    least: float = field(default=0.0, repr=False)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the answer is "none of these": the likeliest class is not likely enough. It stands in ``labels`` still."""
+        return bool(self.probabilities) and self.probabilities[0] < self.least
 
     @property
     def label(self) -> str | None:
-        """The likeliest class."""
-        return self.labels[0] if self.labels else None
+        """The likeliest class; None where it is rejected."""
+        return self.labels[0] if self.labels and not self.rejected else None
 
     @property
     def probability(self) -> float | None:
         """That of ``label``."""
-        return self.probabilities[0] if self.probabilities else None
+        return self.probabilities[0] if self.probabilities and not self.rejected else None
 
     @property
     def top(self) -> list[tuple[str, float]]:
-        """The classes named with their probabilities, the likeliest first."""
-        return list(zip(self.labels, self.probabilities, strict=True))
+        """The classes named with their probabilities, the likeliest first; none where the image is rejected."""
+        return [] if self.rejected else list(zip(self.labels, self.probabilities, strict=True))
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class Model:
             and returns logits (N, K), K being the number of ``label_names``.
         task: one class for each image, or any number of labels.
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
+        threshold: the least probability of an answer at that temperature, below which it is none of these; None where every
+            image is answered.
     """
 
     name: str
@@ -88,18 +97,21 @@ class Model:
     label_names: tuple[str, ...] = field(repr=False)
     task: Task = field(default=CLASSIFICATION, repr=False)
     temperature: float | None = None
+    threshold: float | None = None
     _last: dict[tuple[object, ...], Predictor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
         self, x: AnyImage, top_k: int | None = ..., *, device: str | torch.device = ..., batch_size: int | None = ...,
         tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
+        reject: bool = ...,
     ) -> Prediction: ...  # fmt: skip
 
     @overload
     def predict(
         self, x: Iterable[AnyImage], top_k: int | None = ..., *, device: str | torch.device = ...,
         batch_size: int | None = ..., tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
+        reject: bool = ...,
     ) -> list[Prediction]: ...  # fmt: skip
 
     def predict(
@@ -112,6 +124,7 @@ class Model:
         tta: Tta = "none",
         temperature: float | None = None,
         mixed_precision: Requested = "auto",
+        reject: bool = True,
     ) -> Prediction | list[Prediction]:
         """Say what the network sees in an image, or in each image of a list, in their order.
 
@@ -131,6 +144,8 @@ class Model:
             temperature: divides the logits; by default the one fitted after the training, 1 where there is none.
             mixed_precision: "auto" is fp32 up to 32 images. For more it is the fastest that the device has if, on the first
                 batch, no probability is 0.001 or more from that in fp32.
+            reject: whether an image is none of these where its likeliest class is less likely than the threshold that was
+                fitted after the training, if there is one; see ``Prediction.rejected``.
 
         Returns:
             A Prediction of one image, else a list of them.
@@ -148,7 +163,7 @@ class Model:
         for i, image in enumerate(images):
             check_kind(image, i, self.preprocessing.decoding)
         check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
-        predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature)
+        predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature, reject)
         answers = list(predictor(images, top_k))
         if one and answers[0].problem is not None:
             raise DataError(f"{answers[0].image} cannot be read: {answers[0].problem}.")
@@ -183,15 +198,17 @@ class Model:
         tta: Tta = "none",
         batch_size: int | None = None,
         temperature: float | None = None,
+        reject: bool = True,
     ) -> Predictor:
         """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time."""
         chosen = choose_device(str(device).partition(":")[0], "--device")
         found = torch.device(device) if ":" in str(device) else chosen  # a certain one of several
-        options = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size, "temperature": temperature}
+        options: dict[str, Any] = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size}
+        options |= {"temperature": temperature, "reject": reject}
         key = (found, images <= FEW, *options.values())
         if key not in self._last:
             self._last.clear()
-            self._last[key] = Predictor(self, found, expected=images, **options)  # type: ignore[arg-type]
+            self._last[key] = Predictor(self, found, expected=images, **options)
         return self._last[key]
 
 
@@ -211,10 +228,17 @@ class Predictor:
         batch_size: int | None = None,
         expected: int | None = None,
         temperature: float | None = None,
+        reject: bool = True,
     ) -> None:
         self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
         self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.shape
         self.temperature = temperature or model.temperature or 1.0
+        self.least = (model.threshold or 0.0) if reject and model.task.one_label else 0.0
+        if self.least and self.temperature != (model.temperature or 1.0):
+            raise ConfigError(
+                f"{model.name} rejects answers below a probability that was fitted at temperature {model.temperature or 1:g}: "
+                f"leave --temperature {self.temperature:g} out, or answer every image (--reject 0, in Python reject=False)."
+            )
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
         pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
         self.batch_size = batch_size or max(1, min(512, pixels // self.size.area))
@@ -299,7 +323,7 @@ class Predictor:
             else:
                 indices, shares = zip(*named, strict=True) if (named := next(found)) else ((), ())  # no label over 50 %
                 labels = tuple(self.label_names[k] for k in indices)
-                yield Prediction(name, labels, shares, indices, temperature=self.temperature)
+                yield Prediction(name, labels, shares, indices, temperature=self.temperature, least=self.least)
 
 
 def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:

@@ -271,12 +271,23 @@ class TrainConfig(Configuration):
     ema: float | None = option(None, "Also average the weights with this decay, such as 0.999, and evaluate and keep "
         "the average. The average is warmed up.", "Evaluation", accepts=between(0, 1, "()"))
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
-        "the end. Each of them is added only where the validation accuracy gains by it; 5 is usual.", "Evaluation",
+        "the end. Each of them is added only where the validation split gains by it; 5 is usual.", "Evaluation",
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
-        "counts top-1, or mAP of several labels.", "Length", common=True, accepts=at_least(1, "epochs"))
+        "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
     min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
-        "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
+        "better for --patience. Of --select-by log-loss it is in nats.", "Length",
+        accepts=at_least(0, "percentage points"))
+    select_by: Literal["balanced-accuracy", "macro-f1", "micro-f1", "roc-auc", "average-precision", "kappa",
+        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and "
+        "that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 (several labels only), roc-auc, "
+        "average-precision, kappa, quadratic-kappa (classes whose names stand in their order, such as 0_none to "
+        "4_severe) or log-loss. The headline figure stays.", "Evaluation", metavar="METRIC",
+        unset="top-1, or mAP of several labels")
+    reject: float | None = option(None, "Answer none of these where the model is unsure. The least probability of an "
+        "answer is fitted on the validation split, so that the answers given are right with this probability, such as "
+        "0.95; botzoo predict keeps to it.", "Evaluation", metavar="P", unset="every image is answered",
+        accepts=between(0, 1, "()"), presumes={Need.ONE_LABEL})
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
     predict: tuple[str, ...] | None = option(None, "Also keep the answers for these: splits such as train, or folders of "

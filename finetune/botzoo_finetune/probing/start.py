@@ -91,14 +91,15 @@ class StartFromProbe(Callback):
             return
         with self._as_probed(run):
             keep_best(run, start, 0)
-        run.history.add({"step": 0, "split": "start", **start.figures, "images": len(start), "epoch": 0})
+        run.history.add({"step": 0, "split": "start", **run.criterion.figures(start), "images": len(start), "epoch": 0})
 
         def write() -> str:
             write_answers(run.folder / ANSWERS, run.images["validation"].names(), start.answers)
             return sha256_of(run.folder / ANSWERS)
 
         self.sha256 = from_main(run.accelerator, write)
-        figure = f"validation {run.task.headline.figure} {start.score:.2f} %, loss {start.loss:.4f}"
+        chosen_by = run.criterion.beside(start)
+        figure = f"validation {run.task.headline.figure} {start.score:.2f} %{chosen_by}, loss {start.loss:.4f}"
         log.info("%-10s %s: the frozen network with its probe, kept unless an epoch is better", "start", figure)
 
     @contextmanager
