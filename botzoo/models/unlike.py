@@ -26,6 +26,7 @@ FILE = "features.safetensors"
 RANK = 64
 """Directions, at most, whose variances are told apart: of 2,048 features the file takes half a megabyte."""
 FEWEST = 10  # training images, below which nothing is known of any direction
+ALIKE = 1e-6  # deviation of features of length 1 that is rounding
 WITHIN = 0.99
 """Share of the validation images that are not unlike, at least."""
 
@@ -87,14 +88,14 @@ def fit(features: Rows, held_out: Rows) -> Unlike | None:
     """
     from sklearn.decomposition import PCA
 
-    if len(features) < FEWEST:
+    rows = unit(features)
+    if len(rows) < FEWEST or rows.std(0).max() < ALIKE:
         return None
-    rank = min(RANK, len(features) // 2, features.shape[1] - 1)
-    found = PCA(rank, svd_solver="full").fit(unit(features))
+    rank = min(RANK, len(rows) // 2, rows.shape[1] - 1)
+    found = PCA(rank, svd_solver="full").fit(rows)
     variances = np.append(found.explained_variance_, found.noise_variance_).astype(np.float32)
     mean, components = found.mean_.astype(np.float32), found.components_.astype(np.float32)
-    if not variances.min() > np.finfo(np.float32).tiny:
-        return None
+    variances = np.maximum(variances, np.float32(ALIKE**2))
     limit = np.quantile(Unlike(mean, components, variances)(held_out), WITHIN, method="higher")
     return Unlike(mean, components, variances * np.float32(limit) ** 2) if 0 < limit < np.inf else None
 
