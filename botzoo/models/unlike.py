@@ -1,6 +1,6 @@
 """How unlike the training images an image is, by the features that a network's classifier sees of it.
 
-Features of length 1 are taken for normally distributed, with the covariance of probabilistic principal components (M. Tipping
+Features are taken for normally distributed, with the covariance of probabilistic principal components (M. Tipping
 and C. Bishop, *Probabilistic Principal Component Analysis*, J. R. Stat. Soc. B 61, 1999, section 3). An image's score is its
 Mahalanobis distance (K. Lee, K. Lee, H. Lee, J. Shin, *A Simple Unified Framework for Detecting Out-of-Distribution Samples
 and Adversarial Attacks*, NeurIPS 2018, arXiv:1807.03888, section 2.1) from the mean of all training images, as a share of
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +22,10 @@ from botzoo.util.files import written_whole
 
 FILE = "features.safetensors"
 """Its name beside the weights."""
-RANK = 64
-"""Directions, at most, whose variances are told apart: of 2,048 features the file takes half a megabyte."""
+RANK = 128
+"""Directions, at most, whose variances are told apart: of 2,048 features the file takes a megabyte."""
 FEWEST = 10  # training images, below which nothing is known of any direction
-ALIKE = 1e-6  # deviation of features of length 1 that is rounding
+ALIKE = 1e-6  # deviation of features, as a share of the largest one, that is rounding
 WITHIN = 0.99
 """Share of the validation images that are not unlike, at least."""
 
@@ -38,7 +37,7 @@ class Unlike:
     """What the training images' features look like.
 
     Attributes:
-        mean: of features of length 1, float32 (D,).
+        mean: of the features, float32 (D,).
         components: orthonormal directions, float32 (R, D).
         variances: along each of them, then along every other direction, float32 (R + 1,), in units in which a distance of 1
             is that which ``WITHIN`` of the validation images keep to.
@@ -50,7 +49,7 @@ class Unlike:
 
     def __call__(self, features: Rows) -> Rows:
         """Return the score of each image, float32 (N,), 0 or more, of features (N, D); one over 1 is unlike."""
-        off = unit(features) - self.mean
+        off = features - self.mean
         along = off @ self.components.T
         beside = np.square(off - along @ self.components).sum(1)
         squared = (np.square(along) / self.variances[:-1]).sum(1) + beside / self.variances[-1]
@@ -88,20 +87,13 @@ def fit(features: Rows, held_out: Rows) -> Unlike | None:
     """
     from sklearn.decomposition import PCA
 
-    rows = unit(features)
-    if len(rows) < FEWEST or rows.std(0).max() < ALIKE:
+    rounding = ALIKE * float(np.abs(features).max(initial=0))
+    if len(features) < FEWEST or features.std(0).max() <= rounding:
         return None
-    rank = min(RANK, len(rows) // 2, rows.shape[1] - 1)
-    found = PCA(rank, svd_solver="full").fit(rows)
+    rank = min(RANK, len(features) // 2, features.shape[1] - 1)
+    found = PCA(rank, svd_solver="full").fit(features)
     variances = np.append(found.explained_variance_, found.noise_variance_).astype(np.float32)
     mean, components = found.mean_.astype(np.float32), found.components_.astype(np.float32)
-    variances = np.maximum(variances, np.float32(ALIKE**2))
+    variances = np.maximum(variances, np.float32(rounding**2))
     limit = np.quantile(Unlike(mean, components, variances)(held_out), WITHIN, method="higher")
     return Unlike(mean, components, variances * np.float32(limit) ** 2) if 0 < limit < np.inf else None
-
-
-def unit(features: NDArray[np.floating[Any]]) -> Rows:
-    """Return features (N, D) of length 1, whose distances rank as their cosines do."""
-    rows = features.astype(np.float32)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)

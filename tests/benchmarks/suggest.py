@@ -2,8 +2,8 @@
 
     python tests/benchmarks/suggest.py --data shared/data/cifar10 --seeds 10 --kept features.npz
 
-draws some labelled images of a data set with each seed, fits the probe of --suggest on the embedded network's features, adds as
-many images of a pool as are asked for by each way of choosing, fits the probe again and evaluates it on test images. Random
+draws some labelled images of a data set with each seed, fits the probe of --suggest on the embedded network's features, adds
+as many images of a pool as are asked for by each way of choosing, fits the probe again and evaluates it on test images. Random
 images, 400 and 200 more by default, are what the others are compared with, paired by seed: mean difference and 95 % interval
 by Student's t. Features are computed once, and kept in the file --kept.
 

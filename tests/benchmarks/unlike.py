@@ -30,6 +30,7 @@ from botzoo.models.layers import features_seen
 from botzoo.sources.base import Split
 from botzoo.sources.find import find_images
 from botzoo_finetune import finetune
+from botzoo_finetune.probing.probe import unit
 
 Rows = NDArray[Any]
 Score = Callable[[Rows, Rows], Rows]
@@ -62,20 +63,18 @@ def scores(features: Rows, labels: Rows, held_out: Rows) -> Iterator[tuple[str, 
     """Yield the scores that are compared, made of the training images' features and labels."""
     yield "1 - highest probability", lambda f, z: -torch.from_numpy(z).softmax(1).amax(1).numpy()
     yield "energy", lambda f, z: -torch.from_numpy(z).logsumexp(1).numpy()
-    bank = unlike.unit(features)
+    bank = unit(features)
 
     def neighbours(f: Rows, z: Rows) -> Rows:
-        distances = 2 - 2 * unlike.unit(f) @ bank.T
+        distances = 2 - 2 * unit(f) @ bank.T
         return np.partition(distances, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1]
 
     yield f"distance of the {NEIGHBOURS}th neighbour, length 1", neighbours
     yield "Mahalanobis, class means, shared covariance", mahalanobis(features, labels)
-    for rank in (32, 64, 128):
-        unlike.RANK = rank
-        found = unlike.fit(features, held_out)
+    for name, scaled in (("as they are", np.asarray), ("length 1", unit)):
+        found = unlike.fit(scaled(features), scaled(held_out))
         assert found is not None
-        yield f"Mahalanobis, one mean, {rank} components, length 1", lambda f, z, found=found: found(f)
-    unlike.RANK = 64
+        yield f"Mahalanobis, one mean, {name}", lambda f, z, found=found, scaled=scaled: found(scaled(f))
 
 
 def mahalanobis(features: Rows, labels: Rows) -> Score:

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 
 from botzoo.errors import CheckpointError
 from botzoo.models.layers import features_seen
-from botzoo.models.unlike import FILE, Unlike, fit, unit
+from botzoo.models.unlike import FILE, Unlike, fit
 
 
 def drawn(images: int, width: int = 20, seed: int = 0, off: float = 0.0) -> NDArray[np.float32]:
@@ -29,8 +29,8 @@ def known() -> Unlike:
 
 
 def test_the_score_is_the_distance_of_scikit_learns_covariance(known: Unlike) -> None:
-    images, pca = drawn(50, seed=2), PCA(len(known.components), svd_solver="full").fit(unit(drawn(200)))
-    off = unit(images) - pca.mean_
+    images, pca = drawn(50, seed=2), PCA(len(known.components), svd_solver="full").fit(drawn(200))
+    off = images - pca.mean_
     distance = np.sqrt(np.einsum("ni,ij,nj->n", off, pca.get_precision(), off))
     ratio = known(images) / distance
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
@@ -44,10 +44,6 @@ def test_ninety_nine_of_a_hundred_validation_images_are_within_the_limit() -> No
 
 def test_what_lies_elsewhere_is_unlike(known: Unlike) -> None:
     assert (known(drawn(50, seed=3, off=20)) > 1).all()
-
-
-def test_a_length_does_not_count(known: Unlike) -> None:
-    np.testing.assert_allclose(known(drawn(5)), known(1000 * drawn(5)), rtol=1e-3)
 
 
 @pytest.mark.parametrize("features", [drawn(9), np.ones((50, 20), np.float32), np.zeros((50, 20), np.float32)])
@@ -71,7 +67,7 @@ def broken(values: dict[str, Any], how: str) -> dict[str, Any]:
     elif how == "no rows":
         values["components"] = np.ones((), np.float32)
     elif how == "too many":
-        values |= {"components": np.ones((65, 20), np.float32), "variances": np.ones(66, np.float32)}
+        values |= {"components": np.ones((129, 20), np.float32), "variances": np.ones(130, np.float32)}
     else:
         del values["variances"]
     return values

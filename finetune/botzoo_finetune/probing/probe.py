@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from botzoo.models.unlike import unit
 from botzoo.results.calibration import expected_calibration_error
 from botzoo.tasks.find import task_for
 
@@ -303,6 +302,13 @@ def _quietly() -> Iterator[None]:
         warnings.simplefilter("ignore", ConvergenceWarning)  # after so many steps it is near enough
         warnings.filterwarnings("ignore", "The number of unique classes is greater")  # classes may have few images each
         yield
+
+
+def unit(features: Rows) -> NDArray[np.float32]:
+    """Return features of length 1, whose distances rank as their cosines do."""
+    rows: NDArray[np.float32] = features.astype(np.float32)
+    length: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, np.maximum(length, np.float32(1e-12)), dtype=np.float32)
 
 
 @torch.no_grad()

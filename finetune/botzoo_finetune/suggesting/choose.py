@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.models.unlike import unit
+from botzoo_finetune.probing.probe import unit
 
 Values = NDArray[np.float32]
 
