@@ -29,13 +29,14 @@ from botzoo.models import unlike
 from botzoo.models.layers import features_seen
 from botzoo.sources.base import Split
 from botzoo.sources.find import find_images
+from botzoo.training.recording.features import looked_at
 from botzoo_finetune import finetune
 from botzoo_finetune.probing.probe import unit
 
 Rows = NDArray[Any]
 Score = Callable[[Rows, Rows], Rows]
 """Of features (N, D) and logits (N, K); the higher, the more unlike."""
-KEPT, HELD_OUT = 500, 1000
+HELD_OUT = 1000
 NEIGHBOURS = 10
 
 
@@ -125,8 +126,9 @@ def main() -> None:
             model = botzoo.load(folder)
             strange = {key: values[2] for key, values in parts.items() if key != name} | other
             looked = {key: seen(model, values) for key, values in {"own": own, **strange}.items()}
-            features, kept = seen(model, trained[:KEPT])[0], seen(model, held_out[name])[0]
-            for score, of in scores(features, truth[:KEPT], kept):
+            most, few = looked_at(len(trained), len(held_out[name]))  # as a run does
+            features, kept = seen(model, trained[:most])[0], seen(model, held_out[name][:few])[0]
+            for score, of in scores(features, truth[:most], kept):
                 own_scores = of(*looked["own"])
                 areas = [(key, auroc(own_scores, of(*looked[key]))) for key in strange]
                 words = ", ".join(f"{key} {area:.2f} ({low:.2f} to {high:.2f})" for key, (area, low, high) in areas)

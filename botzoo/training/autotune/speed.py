@@ -26,6 +26,7 @@ from botzoo.models.layers import measuring_steps
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import on_main
 from botzoo.training.recording import checkpoint
+from botzoo.training.recording.features import batches_of
 from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.feed import Feed
@@ -99,6 +100,7 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
     tried, statistics = (run.config.soup or 1) - 1, measuring_steps(order.batch_size, order.steps_per_epoch)
     end = saving + UNMEASURED + tried * (evaluation + statistics * steps[-1][1])
     end += sum(last_start + last_each * _batches(run, role) for role in run.images if role != "train")
+    end += last_each * batches_of(run)  # one process looks at some images once more
     return Costs(steps, first, evaluation, saving, end)
 
 

@@ -1,6 +1,7 @@
 """What tells images unlike the training images, kept by a run: how their features are distributed, see ``models/unlike``."""
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ log = logging.getLogger("botzoo")
 
 PLACE = Path("evaluation") / unlike.FILE
 """Of the file in a run's folder; a copy of it is beside the weights."""
-IMAGES = 500
-"""Of the training and of the validation split that are looked at, at most: a small part of what a run looks at anyway."""
+FEW, MANY, HELD_OUT = 500, 1000, 200
+"""Images that are looked at, a small part of what a run looks at anyway: of the training split a third, but no fewer than the
+first and no more than the second; of the validation split, which only sets the limit, at most the third."""
 
 
 class KeepFeatures(Callback):
@@ -41,6 +43,19 @@ class KeepFeatures(Callback):
             log.info("%-10s images unlike the training images will not be told: %s", "unlike", found)
 
 
+def batches_of(run: Run) -> int:
+    """Return how many batches are looked at, of the size of evaluation; 0 where nothing is kept."""
+    splits = [run.images["train"], run.images["validation"]]
+    if not run.config.unlike or not all(isinstance(split, Images) for split in splits):
+        return 0
+    return sum(math.ceil(most / (2 * run.order.micro_batch)) for most in looked_at(*map(len, splits)))
+
+
+def looked_at(train: int, validation: int) -> tuple[int, int]:
+    """Return how many of so many training and validation images are looked at."""
+    return min(train, max(FEW, min(MANY, train // 3))), min(validation, HELD_OUT)
+
+
 def fitted(run: Run) -> unlike.Unlike | str:
     """Return how the features of the training images are distributed, or why that is not known."""
     splits = [run.images["train"], run.images["validation"]]
@@ -49,7 +64,7 @@ def fitted(run: Run) -> unlike.Unlike | str:
         return "streamed images are not looked at again"
     if not len(first := features(run, known[0], 1)):
         return f"the classifier of {run.network.architecture} takes no pooled features"
-    rows = [features(run, split, IMAGES) for split in known]
+    rows = [features(run, split, most) for split, most in zip(known, looked_at(*map(len, known)), strict=True)]
     found = unlike.fit(*rows) if all(np.isfinite(part).all() for part in rows) else None
     why = f"the features of {len(rows[0]):,} training images, {first.shape[1]:,} of each, are too few or all alike"
     return why if found is None else found
