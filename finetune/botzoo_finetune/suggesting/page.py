@@ -18,13 +18,13 @@ PICTURED = 300  # images, at most
 
 def page(done: Suggestions, pool: Images, places: NDArray[np.int64]) -> str:
     """Return suggested.html: small pictures in the order of the table, each with its file and likeliest class."""
-    shown = zip(done.images[:PICTURED], places.tolist(), strict=False)
+    shown, folder = zip(done.images[:PICTURED], places.tolist(), strict=False), f"{Path(done.folder).expanduser()}/"
     return render(
         Path(__file__).with_name("page.html"),
         title=f"What to label next for {done.dataset}",
         lead=f"{counted(len(done.images), 'image')} of {done.found:,} in {done.folder}",
         remarks=done.left_out(),
-        images=[(image, _picture(pool, i)) for image, i in shown],
+        images=[(image, image.file.removeprefix(folder), _picture(pool, i)) for image, i in shown],
         more=len(done.images) - PICTURED,
     )
 

@@ -58,6 +58,7 @@ def test_the_table_says_the_same(found: Suggestions) -> None:
 def test_the_page_has_every_picture_and_no_script(found: Suggestions) -> None:
     page = (found.written / "suggested.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == len(found.images)
+    assert ">1. " + Path(found.images[0].file).name in page.replace("\n", "")
     assert "<script" not in page
     assert "<b>=1" not in page
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import botzoo
+from botzoo.data.images import Images
 from botzoo.errors import CheckpointError
 from botzoo.models.unlike import FILE
 from botzoo.results.record import RunRecord
@@ -57,3 +58,17 @@ def test_a_run_may_do_without(photos: Path, tmp_path: Path) -> None:
 def test_streams_are_left_out() -> None:
     run: Any = SimpleNamespace(images={"train": object(), "validation": object()})
     assert features.fitted(run) == "streamed images are not looked at again"
+
+
+@pytest.mark.parametrize(("train", "looked"), [(60, 60), (1438, 500), (2400, 800), (50_000, 1000)])
+def test_more_of_many_images_are_looked_at(train: int, looked: int) -> None:
+    assert features.looked_at(train, 10_000) == (looked, 200)
+
+
+def test_a_network_without_pooled_features_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = object.__new__(Images)
+    run: Any = SimpleNamespace(
+        images={"train": images, "validation": images}, network=SimpleNamespace(architecture="net")
+    )
+    monkeypatch.setattr(features, "features", lambda *args: np.empty((0, 0), np.float32))
+    assert features.fitted(run) == "the classifier of net takes no pooled features"
