@@ -32,7 +32,7 @@ def page(done: Suggestions, pool: Images, places: NDArray[np.int64]) -> str:
 def _picture(pool: Images, i: int) -> str | None:
     """Return a small picture as a data: URI; None where the image is gone by now."""
     try:
-        with pool.opened(i) as picture:
-            return thumbnail(picture.convert("RGB") if isinstance(picture, Bands) else picture)
+        picture = pool.image(i)
     except DataError:
         return None
+    return thumbnail(picture.convert("RGB") if isinstance(picture, Bands) else picture)
