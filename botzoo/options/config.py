@@ -273,6 +273,9 @@ class TrainConfig(Configuration):
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
         "the end. Each of them is added only where the validation split gains by it; 5 is usual.", "Evaluation",
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
+    unlike: bool = option(True, "Keep what tells images unlike the training images: how the features of some of them are "
+        "distributed. botzoo predict marks such images. It takes another look at 500 to 1,000 training and 200 validation "
+        "images at the end.", "Evaluation", unsaid=True)
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
         "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
     min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "

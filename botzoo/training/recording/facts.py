@@ -160,7 +160,8 @@ def run_facts(run: Run) -> dict[str, Any]:
     if (teacher := run.teacher) is not None:
         parameters, license = count_parameters(teacher.model)[0], teacher.start.license
         facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size.side}
-    written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
+    kept = run.folder / "evaluation"
+    written = [*kept.glob("*.parquet"), *kept.glob("*.safetensors"), *run.folder.glob("metrics.jsonl")]
     facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():
         facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
