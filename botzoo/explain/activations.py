@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, DataError, ModelError
+from botzoo.explain.maps import batched
 from botzoo.explain.overlays import Unseen, look
 from botzoo.explain.stages import Stage, stages, watched
 from botzoo.explain.weights import tiled
@@ -58,7 +59,7 @@ def passage(model: Model, image: AnyImage) -> Passage:
     found = look(EvalTransform(model.preprocessing), image)
     if isinstance(found, Unseen):
         raise DataError(f"{found.name} cannot be read: {found.problem}.")
-    images = model.preprocessing.normalise(torch.from_numpy(found.pixels).permute(2, 0, 1)[None])
+    images = model.preprocessing.normalise(batched([found.pixels]))
     every = stages(model.module, images)
     if not every:
         raise ModelError(
@@ -78,18 +79,18 @@ def passage(model: Model, image: AnyImage) -> Passage:
 @torch.no_grad()
 def _through(network: nn.Module, chosen: list[Stage], images: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return the logits of an image, float32 (1, K), and what each stage gives, float32 (C, h, w)."""
-    given: dict[str, Tensor] = {}
+    given: dict[Stage, Tensor] = {}
 
-    def keep(name: str, output: Tensor) -> Tensor:
-        given[name] = output.clone()  # what comes after may work in place
+    def keep(stage: Stage, output: Tensor) -> Tensor:
+        if (maps := stage.maps(output)) is not None:
+            given.setdefault(stage, maps[0].float().clone())  # what comes after may work in place
         return output
 
     with ExitStack() as stack:
         for stage in chosen:
-            stack.enter_context(watched(network, stage.name, partial(keep, stage.name)))
+            stack.enter_context(watched(network, stage.name, partial(keep, stage)))
         logits: Tensor = network(images)
-    maps = [stage.maps(given[stage.name]) for stage in chosen]
-    return logits.float(), [found[0].float() for found in maps if found is not None]
+    return logits.float(), [given[stage] for stage in chosen]
 
 
 def _activation(stage: Stage, channels: Tensor) -> Activation:

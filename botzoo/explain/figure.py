@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
 from botzoo.errors import DataError
-from botzoo.explain.maps import Explainer, overlay
+from botzoo.explain.maps import Explainer, batched, overlay
 from botzoo.explain.overlays import Unseen, class_number, look
 from botzoo.inference.images import AnyImage, check_kind
 from botzoo.inference.predict import Model
@@ -31,7 +30,7 @@ def explanation(
     found = look(explainer.transform, image)
     if isinstance(found, Unseen):
         raise DataError(f"{found.name} cannot be read: {found.problem}.")
-    pixels = torch.from_numpy(found.pixels).permute(2, 0, 1)[None]
+    pixels = batched([found.pixels])
     probabilities = explainer.probabilities(pixels)[0]
     k = int(probabilities.argmax()) if number is None else number
     over = overlay(found.picture, explainer.heat(pixels, [k])[0], found.region)

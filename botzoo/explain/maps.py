@@ -134,6 +134,8 @@ class Explainer:
         outputs: list[Tensor] = []
 
         def look(output: Tensor) -> Tensor:
+            if stage.maps(output) is None or outputs:
+                return output
             outputs.append(output.detach().requires_grad_())
             return outputs[0].clone()  # what comes after may work in place
 
@@ -181,7 +183,7 @@ def explain(
     heat, chosen, shares = [np.zeros((0, *explainer.cells), np.float32)], list(classes or ()), [np.zeros(0, np.float32)]
     order = iter(range(len(given)))
     while batch := list(islice(order, explainer.batch_size)):
-        pixels = torch.from_numpy(np.stack([_read(explainer, given[i], i) for i in batch])).permute(0, 3, 1, 2)
+        pixels = batched([_read(explainer, given[i], i) for i in batch])
         probabilities = explainer.probabilities(pixels)
         if classes is None:
             chosen += probabilities.argmax(1).tolist()
@@ -189,6 +191,11 @@ def explain(
         heat.append(explainer.heat(pixels, of))
         shares.append(probabilities[torch.arange(len(of)), of].numpy())
     return Maps(np.concatenate(heat), tuple(chosen), np.concatenate(shares), explainer.layer, method)
+
+
+def batched(pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Return images that were prepared one by one, each (H, W, C), as a batch, uint8 (N, C, H, W)."""
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
 def _read(explainer: Explainer, image: AnyImage, place: int) -> NDArray[np.uint8]:

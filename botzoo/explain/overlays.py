@@ -11,14 +11,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
-from botzoo.explain.maps import Explainer, overlay
+from botzoo.explain.maps import Explainer, batched, overlay
 from botzoo.explain.region import Region, seen
 from botzoo.inference.images import AnyImage, name_of, read_image
 from botzoo.inference.predict import Model
@@ -182,7 +181,7 @@ def _explained(
     """Yield each image with each class that it is explained for, the probability of that, and the map, (h, w)."""
     size, task = explainer.batch_size, explainer.model.task
     while batch := list(islice(images, size)):
-        pixels = torch.from_numpy(np.stack([one.pixels for one in batch])).permute(0, 3, 1, 2)
+        pixels = batched([one.pixels for one in batch])
         found = explainer.probabilities(pixels)
         answers = task.named(found, 1) if task.one_label else task.named(found)  # each label that an image is given
         likeliest = [[(k, 0.0)] for k in found.argmax(1).tolist()]  # where an image is given none

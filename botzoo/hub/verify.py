@@ -256,7 +256,7 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) 
 
 
 def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
-    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task}
+    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task, "threshold": model.threshold}
     stated = kept = model.temperature
     ours, addresses = True, [subject.address]
     if subject.folder is not None:

@@ -17,7 +17,7 @@ from botzoo.errors import BotzooError, DataError
 from botzoo.inference.load import load
 from botzoo.inference.predict import Model
 from botzoo.models.preprocessing import Decoding, Preprocessing
-from botzoo.pixels.bands import Picture
+from botzoo.pixels.bands import AtHand, Picture, picture_of
 from botzoo.results.record import RunRecord
 from botzoo.sources.base import Encoded, ImageData, Split
 from botzoo.training.steps.feed import ImageFeed
@@ -36,7 +36,7 @@ class Originals:
         lost: those that were asked for and could not be had.
     """
 
-    opened: Callable[[int], AbstractContextManager[Picture]] | None = None
+    opened: Callable[[int], AbstractContextManager[AtHand]] | None = None
     encoded: Callable[[int], Encoded] | None = None
     lost: set[int] = field(default_factory=set)
 
@@ -51,7 +51,7 @@ class Originals:
             return None
         try:
             with self.opened(i) as picture:
-                return picture
+                return picture_of(picture)
         except UNREADABLE:
             self.lost.add(i)
             return None
@@ -98,7 +98,7 @@ def _frozen(options: Mapping[str, Any]) -> bool:
 
 def at_hand(images: Images) -> Originals:
     """Return images that were read just now."""
-    return Originals(images.opened, images.split.read)
+    return Originals(images.at_hand, images.split.read)
 
 
 def of_folder(record: RunRecord, dataset: Any = None) -> Material:

@@ -175,6 +175,11 @@ def _at(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -
     return total / len(labels), np.concatenate(sure)
 
 
+def confidence_at(log_p: Floats, temperature: float) -> Floats:
+    """Return the probability of the likeliest class of each image, shape (N,), at a temperature; ``log_p`` is (N, K)."""
+    return _at(log_p, np.zeros(len(log_p), np.int64), temperature)[1]
+
+
 def write_temperature(folder: Path, temperature: float) -> None:
     """Put a temperature into the config.json of a model folder, whole or not at all.
 
@@ -183,3 +188,12 @@ def write_temperature(folder: Path, temperature: float) -> None:
     """
     file = folder / "config.json"
     write_json(file, read_config(file) | {"calibration": {"temperature": temperature}}, exact=True)
+
+
+def write_rejection(folder: Path, threshold: float, target: float) -> None:
+    """Put the least probability of an answer into the config.json of a model folder, whole or not at all.
+
+    It stands under ``rejection``, which timm and transformers pass over, beside the share of right answers that it promises.
+    """
+    file = folder / "config.json"
+    write_json(file, read_config(file) | {"rejection": {"threshold": threshold, "target": target}}, exact=True)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def curve_figure(record: RunRecord) -> Figure:
-    """Return the learning curve: the loss in nats, and the headline figure in per cent, over the epochs."""
-    headline, validation = record.task.headline, [*record.of("start"), *record.of("validation")]
+    """Return the learning curve: the loss in nats, and what chose the epoch, over the epochs."""
+    by, validation = record.criterion, [*record.of("start"), *record.of("validation")]
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
 
@@ -33,13 +33,13 @@ def curve_figure(record: RunRecord) -> Figure:
     plot(left, validation, "loss", "o-", label="validation")
     left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
     left.legend()
-    plot(right, validation, headline.key, "o-", color="C1")
+    plot(right, validation, by.key, "o-", color="C1")
     if validation:
-        best = max(validation, key=lambda line: line[headline.key])
-        right.axhline(best[headline.key], color="grey", lw=0.8, ls=":")
+        best = max(validation, key=lambda line: by.points(line[by.key]))
+        right.axhline(best[by.key], color="grey", lw=0.8, ls=":")
         when = f"after epoch {best['epoch']}" if best["epoch"] else "at the start"
-        right.set_title(f"best {best[headline.key]:.2f} % {when}", fontsize=10)
-    right.set(xlabel="epoch", ylabel=f"validation {headline.figure} (%)")
+        right.set_title(f"best {by.text(best[by.key])} {when}", fontsize=10)
+    right.set(xlabel="epoch", ylabel=f"validation {by.figure} ({by.unit})")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, None)

@@ -76,7 +76,9 @@ def test_layer_cam_weighs_each_cell_by_its_own_gradient() -> None:
     assert gradcam(activations, gradients).tolist() == [[[1.5, 2.0]]]
 
 
-@pytest.mark.parametrize(("method", "cells"), [("layercam", 8), ("gradcam", 8), ("occlusion", 14)])
+@pytest.mark.parametrize(
+    ("method", "cells"), [("layercam", 8), ("gradcam", 8), pytest.param("occlusion", 14, marks=pytest.mark.slow)]
+)
 def test_the_likeliest_class_is_explained_from_0_to_1(method: str, cells: int, model: Model, photos: Path) -> None:
     image = photos / "class1" / "1.png"
     maps, answer = explain(model, [image], method=method, device="cpu"), model.predict(image, device="cpu")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -12,10 +13,13 @@ from torch import nn
 from botzoo.commands.info import run
 from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.explain.activations import passage
+from botzoo.explain.maps import Explainer
 from botzoo.explain.network import Network, bars
+from botzoo.explain.overlays import write_overlays
 from botzoo.explain.weights import first_filters, norms_of, weights_of
 from botzoo.inference.load import load
 from botzoo.inference.predict import Model
+from botzoo.models.preprocessing import Decoding, Preprocessing, Side
 from running import write_teacher
 
 
@@ -173,3 +177,16 @@ def test_a_model_draws_an_explanation(model: Model, photos: Path) -> None:
     figure = model.explain(image, "class1", device="cpu")
     assert [axes.get_title().split(",")[0] for axes in figure.axes] == ["class1", "layercam: the layer layer2"]
     assert [axes.images[0].get_array().shape for axes in figure.axes] == [(16, 16, 3)] * 2
+
+
+@pytest.mark.parametrize(("channels", "size"), [(5, (32, 64)), (1, 48)])
+def test_other_channels_and_shapes_are_shown_as_well(channels: int, size: Side, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("test_resnet", num_classes=2, in_chans=channels).eval()
+    how = Decoding(channels=channels)
+    prepared = Preprocessing(size, (0.5,) * channels, (0.25,) * channels, 1.0, "bilinear", "border", decoding=how)
+    model = Model("bands", network, prepared, ("a", "b"))
+    image = np.random.default_rng(0).integers(0, 255, (20, 90, channels), np.uint8)
+    assert write_overlays(Explainer(model, device="cpu"), [image], tmp_path) == []
+    assert model.explain(image, device="cpu").axes[1].images[0].get_array().shape == (20, 90, 3)
+    assert "An image on its way" in Network(model, weights=True, passage=passage(model, image)).page()

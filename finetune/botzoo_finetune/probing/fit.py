@@ -19,6 +19,8 @@ LOOKED_AT = {"train": 2_000, "validation": 1_000}
 class ChooseFit(Callback):
     """Chooses ``data.fit`` where the median image is long and nobody has chosen; nothing is done elsewhere."""
 
+    looks_first = True
+
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose the way whose probe is right most often on the validation split, the first of equal ones."""
         images, prepared = draft.images["train"], draft.network.preprocessing
