@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botzoo.results.view import FinishedRun
 
 from botzoo.errors import DataError
 from botzoo.inference.load import load
 from botzoo.results.report import describe
-from botzoo.results.view import FinishedRun
 from botzoo.training.recording.predict import IS_NAME, free_name
 from conftest import write_photos
 from running import train_briefly
