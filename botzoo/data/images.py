@@ -89,7 +89,7 @@ class Images(LoadedSplit):
         shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
         if not self.cached:
             kept = f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
-            return f"{kept}; files are checked by their headers, and in the first epoch" if index.by_header else kept
+            return f"{kept}; before the first epoch only their headers are checked" if index.by_header else kept
         folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
         return f"{folder} ({in_megabytes(size)}, {shorter})"
 

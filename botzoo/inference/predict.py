@@ -21,7 +21,9 @@ from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, p
 from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
 from botzoo.models.fold import fold_batch_norm
+from botzoo.models.layers import features_seen
 from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.models.unlike import Unlike
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import choose_device
@@ -46,6 +48,8 @@ class Prediction:
         problem: why the image cannot be read, else None.
         temperature: what the logits were divided by.
         least: the least probability of an answer; 0 where every image is answered.
+        unlike: how unlike the training images it is, 0 or more: 1 is what 99 % of the validation images keep to. None where
+            the model does not know, see ``botzoo.models.unlike``.
     """
 
     image: str
@@ -60,6 +64,13 @@ class Prediction:
     def rejected(self) -> bool:
         """Whether the answer is "none of these": the likeliest class is not likely enough. It stands in ``labels`` still."""
         return bool(self.probabilities) and self.probabilities[0] < self.least
+
+    unlike: float | None = None
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the image is so unlike the training images that its answer means little."""
+        return self.unlike is not None and self.unlike > 1
 
     @property
     def label(self) -> str | None:
@@ -89,6 +100,7 @@ class Model:
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
         threshold: the least probability of an answer at that temperature, below which it is none of these; None where every
             image is answered.
+        unlike: tells images unlike the training images by their features; None where the model has nothing of that.
     """
 
     name: str
@@ -98,6 +110,7 @@ class Model:
     task: Task = field(default=CLASSIFICATION, repr=False)
     temperature: float | None = None
     threshold: float | None = None
+    unlike: Unlike | None = field(default=None, repr=False)
     _last: dict[tuple[object, ...], Predictor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @overload
@@ -232,7 +245,7 @@ class Predictor:
     ) -> None:
         self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
         self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.shape
-        self.temperature = temperature or model.temperature or 1.0
+        self.temperature, self.unlike = temperature or model.temperature or 1.0, model.unlike
         self.least = (model.threshold or 0.0) if reject and model.task.one_label else 0.0
         if self.least and self.temperature != (model.temperature or 1.0):
             raise ConfigError(
@@ -268,13 +281,15 @@ class Predictor:
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: Iterator[Prediction] = iter(())
         while batch := list(itertools.islice(rows, self.batch_size)):
-            found = None
+            found = features = None
             if pixels := [pixels for _, pixels in batch if not isinstance(pixels, str)]:
                 stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
                 stacked = stacked.pin_memory() if self.device.type == "cuda" else stacked
-                found = self.probabilities(stacked.to(self.device, non_blocking=True))
+                with features_seen(self.module) as seen:
+                    found = self.probabilities(stacked.to(self.device, non_blocking=True))
+                features = seen[0] if seen else None  # those of the first view, the plain one
             yield from waiting  # a GPU is at work on this batch while the answers to the last one are fetched
-            waiting = self._answers(batch, found, top_k)
+            waiting = self._answers(batch, found, features, top_k)
         yield from waiting
 
     def _read(self, image: AnyImage) -> Pixels | str:
@@ -311,19 +326,28 @@ class Predictor:
         return torch.stack(every).mean(0)
 
     def _answers(
-        self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None
+        self,
+        batch: list[tuple[str, Pixels | str]],
+        probabilities: Tensor | None,
+        features: Tensor | None,
+        top_k: int | None,
     ) -> Iterator[Prediction]:
         if probabilities is not None and not bool(probabilities.isfinite().all()):
             cause = "its weights are damaged, or need --mixed-precision fp32"
             raise CheckpointError(f"{self.name} answers with numbers that are not finite: {cause}.")
         found = iter(self.task.named(probabilities, top_k) if probabilities is not None else ())
+        scores: Iterator[float | None] = itertools.repeat(None)
+        if self.unlike is not None and features is not None:
+            scores = iter(self.unlike(features.cpu().numpy()).tolist())
         for name, pixels in batch:
             if isinstance(pixels, str):
                 yield Prediction(name, problem=pixels)
             else:
                 indices, shares = zip(*named, strict=True) if (named := next(found)) else ((), ())  # no label over 50 %
                 labels = tuple(self.label_names[k] for k in indices)
-                yield Prediction(name, labels, shares, indices, temperature=self.temperature, least=self.least)
+                yield Prediction(
+                    name, labels, shares, indices, temperature=self.temperature, least=self.least, unlike=next(scores)
+                )
 
 
 def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:

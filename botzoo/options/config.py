@@ -273,6 +273,9 @@ class TrainConfig(Configuration):
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
         "the end. Each of them is added only where the validation split gains by it; 5 is usual.", "Evaluation",
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
+    unlike: bool = option(True, "Keep what tells images unlike the training images: how the features of some of them are "
+        "distributed. botzoo predict marks such images. It takes another look at 500 to 1,000 training and 200 validation "
+        "images at the end.", "Evaluation", unsaid=True)
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
         "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
     min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
@@ -297,6 +300,8 @@ class TrainConfig(Configuration):
         machine=True)
     predictions: Literal["wide", "top"] | None = option(None, "Probabilities in predictions.csv. wide: a column for "
         "each class; top: the five likeliest classes by name.", "Evaluation", unset="wide up to 100 classes", machine=True)
+    report: bool = option(True, "Write report.html into the run's folder at the end. It shows how good the network is, "
+        "and its mistakes with their pictures.", "Output", machine=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
         "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botzoo.errors import printable
+from botzoo.results.calibration import Calibration, reliability
 from botzoo.results.per_class import confusions
 from botzoo.results.record import RunRecord
 from botzoo.util.pictures import label, new_figure
@@ -70,4 +71,22 @@ def confusion_figure(record: RunRecord) -> Figure:
         for i, j in np.argwhere(matrix > 0).tolist():
             colour = "white" if share[i, j] > 30 else "black"
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def reliability_figure(record: RunRecord, found: Calibration) -> Figure:
+    """Return the share of right answers against confidence, before and, where one was fitted, at the temperature."""
+    seen = record.evaluation
+    correct = seen.labels == seen.predicted
+    figure = new_figure(4.5, 4.2)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], ":", color="grey", label="calibrated")
+    confidences = {"as it is": seen.confidence, f"at temperature {found.temperature or 1:.3g}": found.sureness}
+    for name, confidence in confidences.items():
+        if confidence is not None:
+            bins = reliability(confidence, correct)
+            axes.plot([each.confidence for each in bins], [each.right for each in bins], "o-", ms=4, label=name)
+    axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend()
     return figure

@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from botzoo.api import from_python
-from botzoo.results.view import FinishedRun
+from botzoo.report.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import command
 from botzoo_finetune.doctor.findings import Report
 from botzoo_finetune.probing.compare import Row
 from botzoo_finetune.probing.first_look import Look
 from botzoo_finetune.run import execute
+from botzoo_finetune.suggesting.suggestions import Suggestions
 
 
 def finetune(
@@ -72,3 +73,15 @@ def compare(data: Any, models: Sequence[str], **options: Any) -> list[Row]:
     """Probe several models on the same images and return them by rank, as --compare does; arguments as of ``finetune``."""
     rows: list[Row] = from_python(execute, command(), data, options, mode="compare", value=",".join(models))
     return rows
+
+
+def suggest(
+    data: Any, folder: str | Path, count: int = 50, *, model: str | nn.Module | None = None, **options: Any
+) -> Suggestions:
+    """Rank the unlabelled images of a folder by what their labels may teach, as --suggest does; arguments as of ``finetune``.
+
+    Returns what was found: ``images``, the most telling first, and what was left out; suggested.csv and a page are written.
+    """
+    mode: dict[str, Any] = {"mode": "suggest", "value": str(folder), "count": count}
+    found: Suggestions = from_python(execute, command(), data, options, model=model, **mode)
+    return found

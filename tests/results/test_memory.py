@@ -13,12 +13,12 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from botzoo.errors import DataError
+from botzoo.report.view import FinishedRun
 from botzoo.results import calibration
 from botzoo.results.card.beside import FILES
 from botzoo.results.card.card import card
 from botzoo.results.per_class import class_figures, confusions, label_figures
 from botzoo.results.summary import summary
-from botzoo.results.view import FinishedRun
 from botzoo.tasks import multi_label
 from botzoo.tasks.metrics import resampling
 from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation

@@ -16,6 +16,7 @@ from PIL import Image
 
 from botzoo.errors import ConfigError
 from botzoo.models.licence import combined_license
+from botzoo.report.view import FinishedRun
 from botzoo.results.calibration import Calibration, fit_temperature
 from botzoo.results.card.card import card as card_text
 from botzoo.results.card.sections import without_folders
@@ -24,7 +25,6 @@ from botzoo.results.per_class import class_figures
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
 from botzoo.results.summary import class_table, summary
-from botzoo.results.view import FinishedRun
 from botzoo.tasks.classification import Evaluation, wilson
 from botzoo.util.markdown import escaped
 from botzoo.util.outgoing import shown
