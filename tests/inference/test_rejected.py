@@ -60,7 +60,7 @@ def test_timm_loads_it_all_the_same(folder: Path) -> None:
 def test_no_form_of_output_names_a_rejected_class_as_the_answer() -> None:
     why = "none of these: =cat has 60.00 %, less than 70.00 %"
     assert list(as_table([UNSURE])) == ["a.png", f"  {why}"]
-    assert list(as_csv([UNSURE]))[1:] == [f'a.png,1,,"{why}",']
+    assert list(as_csv([UNSURE]))[1:] == [f'a.png,1,,"{why}",,']
     said = json.loads(next(as_json([UNSURE])))
     assert (said["predictions"], said["rejected"]) == ([], why)
 

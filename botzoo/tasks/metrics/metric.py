@@ -12,6 +12,7 @@ from botzoo.tasks.metrics.resampling import RESAMPLES, percentiles, resamples
 
 FEWEST = 25  # resamples, from which the deviation is still known to about 15 %
 ENOUGH = 200  # resamples, below which percentiles are rough, and the interval is that of a normal distribution
+FIGURES = 1 << 18  # of classes and resamples that are in memory at once
 WORK = 1 << 26  # numbers of all resamples together, of a metric that ranks all images for each class
 
 
@@ -134,14 +135,16 @@ def measured(metrics: Sequence[Metric], evaluation: Any, classes: int) -> list[M
     """
     values = {metric: value for metric in metrics if np.isfinite(value := value_of(metric, evaluation))}
     few = int(np.clip(WORK // (len(evaluation) * classes), FEWEST, RESAMPLES))
+    rows = max(1, FIGURES // classes)
     found: dict[Metric, Measured] = {}
     for ranks, count in ((False, RESAMPLES), (True, few)):
         these = [metric for metric in values if metric.ranks == ranks]
         parts: dict[Metric, list[NDArray[np.float64]]] = {metric: [] for metric in these}
         for times in resamples(len(evaluation), count, evaluation.groups) if these else ():
-            weighted = evaluation.weighted(times)
-            for metric in these:
-                parts[metric].append(metric.of(weighted))
+            for first in range(0, len(times), rows):
+                weighted = evaluation.weighted(times[first : first + rows])
+                for metric in these:
+                    parts[metric].append(metric.of(weighted))
         for metric in these:
             drawn = np.concatenate(parts[metric])
             found[metric] = Measured(metric, values[metric], *_interval(metric, values[metric], drawn), count)
