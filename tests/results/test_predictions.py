@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from botzoo.results.view import FinishedRun
 from scipy.special import expit, log_softmax, softmax
 from sklearn.metrics import accuracy_score
 
 from botzoo.errors import CheckpointError, DataError
+from botzoo.report.view import FinishedRun
 from botzoo.results.predictions import Predictions, predictions, write_predictions
 from botzoo.results.record import RunRecord
 from botzoo.tasks.answers import write_answers

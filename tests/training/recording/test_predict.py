@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botzoo.results.view import FinishedRun
 
 from botzoo.errors import DataError
 from botzoo.inference.load import load
+from botzoo.report.view import FinishedRun
 from botzoo.results.report import describe
 from botzoo.training.recording.predict import IS_NAME, free_name
 from conftest import write_photos
