@@ -39,7 +39,7 @@ from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
 from botzoo.util.outgoing import plain
-from botzoo.util.text import and_list
+from botzoo.util.text import and_list, interval_words
 
 SECONDS = 300
 """The longest that the card's code may take."""
@@ -254,7 +254,7 @@ def _check_images(claim: Claim, images: Images) -> Check:
 def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) -> Check:
     """Compare the figures: of the very images of the claim by their distance, of others by the published interval."""
     found, name = measured.evaluation, task.headline.measure
-    interval = f"95 % interval {claim.low:.3f} to {claim.high:.3f}"  # as it is published: two digits would round twice
+    interval = f"95 % interval {interval_words((claim.low, claim.high))}"
     words = f"{found.score:.2f} % of {len(found):,}; published {claim.value:.2f} % ({interval})"
     if task.interval_around and not claim.low <= claim.value <= claim.high:
         return Check(name, "differs", f"{words}: the published figure lies outside its own interval")

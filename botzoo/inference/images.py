@@ -22,9 +22,10 @@ from botzoo.data.decode import decode, decoding
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.pixels.bands import Picture
-from botzoo.sources.folders import files_in, is_image
+from botzoo.sources.folders import NO_IMAGES, files_in, is_image
 from botzoo.sources.layouts.archives import place_of
 from botzoo.util.outgoing import squeezed, without_secrets
+from botzoo.util.text import counted
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
@@ -76,7 +77,7 @@ def find_images(places: Iterable[str], say: Callable[[str], object] = lambda lin
             found += [str(given / Path(file).relative_to(path)) for file in images]
             if others := sorted({*files} - {*images}):
                 such = given / Path(others[0]).relative_to(path)
-                say(f"not used: {len(others)} file(s) in {place} that are no images, such as {such}")
+                say(f"not used: {counted(len(others), *NO_IMAGES)} in {place}, such as {such}")
     return found
 
 

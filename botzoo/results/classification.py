@@ -13,7 +13,7 @@ from botzoo.results.per_class import ClassFigures, class_figures, confusions, pe
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import wilson
 from botzoo.util.markdown import escaped, quoted, table
-from botzoo.util.text import counted, under
+from botzoo.util.text import counted, interval_words, under
 
 NOUN, NOUNS = "class", "classes"
 
@@ -54,7 +54,7 @@ def results(record: RunRecord) -> Iterator[str]:
     every, names = figures(record), record.class_names
     yield "## Results"
     rows = (
-        (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
+        (name, f"{100 * correct / n:.2f} %", f"{interval_words((low, high))} %", f"{correct:,} of {n:,}")
         for name, correct, n, low, high in accuracies(record)
     )
     yield table((f"on {record.split_text}", "accuracy", "95 % interval", "images right"), rows)
@@ -131,7 +131,7 @@ def limits(record: RunRecord) -> Iterator[str]:
 def terminal(record: RunRecord) -> Iterator[str]:
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
-        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
+        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {interval_words((low, high))}"
         yield f"{head:10} {name} {share} on {record.split_text} ({interval})"
     if record.evaluation.skewed:
         balanced = f"{record.evaluation.balanced_accuracy:.2f} %"

@@ -11,7 +11,7 @@ from botzoo.results.per_class import LabelFigures, label_figures, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.multi_label import RESAMPLES
 from botzoo.util.markdown import quoted, table
-from botzoo.util.text import counted
+from botzoo.util.text import counted, interval_words
 
 NOUN, NOUNS = "label", "labels"
 
@@ -39,10 +39,10 @@ def opening(record: RunRecord) -> Iterator[str]:
 
 def results(record: RunRecord) -> Iterator[str]:
     every, seen = figures(record), record.evaluation
-    over, (low, high) = f"mean over {counted(len(every), 'label')}", seen.interval()
+    over = f"mean over {counted(len(every), 'label')}"
     yield "## Results"
     rows = (
-        ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
+        ("mAP", f"{seen.score:.2f} %", f"{interval_words(seen.interval())} %", f"average precision, {over}"),
         ("micro F1", f"{seen.f1('micro'):.2f} %", "", "all answers at a threshold of 0.5"),
         ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
     )
@@ -73,8 +73,7 @@ def limits(record: RunRecord) -> Iterator[str]:
 
 def terminal(record: RunRecord) -> Iterator[str]:
     seen = record.evaluation
-    low, high = seen.interval()
-    interval = f"95 % interval {low:.2f} to {high:.2f}"
+    interval = f"95 % interval {interval_words(seen.interval())}"
     yield f"{'result':10} mAP {seen.score:.2f} % on {record.split_text} ({interval})"
     yield f"{'':10} F1 of labels over 50 %: micro {seen.f1('micro'):.2f} %, macro {seen.f1('macro'):.2f} %"
     yield f"{'':10} {sections.chosen_remark(record)}"

@@ -15,6 +15,7 @@ from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.outgoing import as_html
+from botzoo.util.text import interval_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,8 +128,8 @@ class FinishedRun:
         return confusion_figure(self.record)
 
     def __repr__(self) -> str:
-        headline, (low, high) = self.record.task.headline, self.interval
-        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({low:.2f} to {high:.2f})"
+        headline = self.record.task.headline
+        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({interval_words(self.interval)})"
         return f"<run {self.folder}: {figure} on {self.record.split_text}>"
 
     def _repr_html_(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 T = TypeVar("T")
@@ -198,7 +199,7 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
-        has = f"one class, {names[0]!r}" if names else "no classes"
+        has = f"one class, {in_quotes(names[0])}" if names else "no classes"
         raise DataError(f"{data.name} has {has}: a classifier needs two or more.")
     for role, split in data.splits.items():  # the training split first: what is wrong there is wrong in all
         if not len(split):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from botzoo.errors import DataError, printable
+from botzoo.util.outgoing import in_quotes
 
 MAX_BYTES = 1 << 30
 """Most that is read of a file that is read whole, as images are."""
@@ -108,5 +109,5 @@ def inside(named: str, folders: Sequence[Path], where: str) -> Path:
     found = [place for place in places if any(place.is_relative_to(folder) for folder in own)]
     if not found:
         lies = f"which is not in the data set's own folder {folders[0]}" if folders else "which is not in the data set"
-        raise DataError(f"{where} names {printable(named)!r}, {lies}: put it there, or remove the mention.")
+        raise DataError(f"{where} names {in_quotes(printable(named))}, {lies}: put it there, or remove the mention.")
     return next((place for place in found if place.exists()), found[0])

@@ -7,6 +7,7 @@ import numpy as np
 
 from botzoo.errors import DataError, printable
 from botzoo.sources.base import UNLABELLED, Labels
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 
@@ -54,7 +55,7 @@ def read_labels(
 
 def _unknown_label(where: str, label: Any, names: Sequence[str]) -> DataError:
     none_of = f"which is none of its {len(names)} classes: {listing(names)}"
-    return DataError(f"{where} has label {label!r}, {none_of}. Mend or remove it.")
+    return DataError(f"{where} has label {in_quotes(label)}, {none_of}. Mend or remove it.")
 
 
 def _read_lists(

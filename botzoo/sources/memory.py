@@ -32,6 +32,7 @@ from botzoo.sources.base import (
 from botzoo.sources.folders import IMAGE_SUFFIXES
 from botzoo.sources.labels import read_labels
 from botzoo.sources.tables import as_splits, open_tables, pick_column
+from botzoo.util.outgoing import in_quotes
 
 KINDS = (
     "a datasets.Dataset or DatasetDict, a torch Dataset or a list of (image, label), a pair (images, labels), a pandas "
@@ -106,7 +107,7 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         known = set(parts["train"].labels)
         for role, part in parts.items():
             if unknown := [label for label in part.labels if label not in known]:
-                has = f"The {role} split of {name} has the label {unknown[0]!r}"
+                has = f"The {role} split of {name} has the label {in_quotes(unknown[0])}"
                 raise DataError(f"{has}, which no training image has.")
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     cut = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
@@ -209,7 +210,7 @@ def _by_names_of(train: _Part, part: _Part, where: str) -> _Part:
     number = {each: k for k, each in enumerate(train.names)}
     if unknown := sorted({*part.names} - number.keys()):
         raise DataError(
-            f"The {where} has the class {unknown[0]!r}, which the training split has not: add images of it."
+            f"The {where} has the class {in_quotes(unknown[0])}, which the training split has not: add images of it."
         )
     if wrong := next((label for label in part.labels if not 0 <= label < len(part.names)), None):
         raise DataError(f"The {where} has the label {wrong}, and its classes are {len(part.names)}: mend it.")

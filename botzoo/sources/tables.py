@@ -21,6 +21,7 @@ from botzoo.sources.files import inside, named, open_file, own_folders, read_tex
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.labels import element, read_labels
 from botzoo.sources.layouts.split_names import assigned, by_role
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import brief
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
@@ -225,17 +226,17 @@ def open_tables(
     features = tables["train"].features
     image, label = pick_columns(name, features, options, first_cells(tables["train"]))
     if options.group is not None and options.group not in features:
-        has = f"{name} has no column {options.group!r}: it has {', '.join(features)}"
+        has = f"{name} has no column {in_quotes(options.group)}: it has {', '.join(features)}"
         raise DataError(f"{has}.{did_you_mean(options.group, features)} Give one of them with --data.group.")
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
-        notes.append(f"the test split has no column {label!r}, so it is not used")
+        notes.append(f"the test split has no column {in_quotes(label)}, so it is not used")
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
         kind = table.features[image]
         if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype in TEXT):
-            what = f"Column {image!r} of {name} has type {kind}, which holds no images"
+            what = f"Column {in_quotes(image)} of {name} has type {kind}, which holds no images"
             raise DataError(f"{what}: name another one with --data.image-column.")
     declared = _declared_names(features[label])
     raw: dict[str, Sequence[Any]] = {
@@ -244,7 +245,7 @@ def open_tables(
     lists = element(features[label]) is not None
     if lists and all(cell is not None and len(cell) == 1 for cells in raw.values() for cell in cells):
         raw, lists = {role: [cell[0] for cell in cells] for role, cells in raw.items()}, False
-        notes.append(f"each list in {label!r} has one label, so that an image has one")
+        notes.append(f"each list in {in_quotes(label)} has one label, so that an image has one")
     class_names, labels = read_labels(name, raw, declared, lists=lists)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
@@ -352,7 +353,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
     """Raise unless a split's columns are those of the training split and can hold images and labels."""
     for column in (image, label):
         if column not in found:
-            raise DataError(f"The {role} split of {name} has no column {column!r}: it has {', '.join(found)}.")
+            raise DataError(f"The {role} split of {name} has no column {in_quotes(column)}: it has {', '.join(found)}.")
     if _declared_names(found[label]) != _declared_names(features[label]):
         raise DataError(f"The {role} split of {name} has other classes than the training split, or another order.")
     inner, trained = element(found[label]), element(features[label])
@@ -360,7 +361,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
         raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
     kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
     if kind.rstrip("0123456789") not in ("int", "uint", "bool", *TEXT, *BYTES):
-        what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
+        what = f"Column {in_quotes(label)} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
         raise DataError(f"{what} of these, or of 0 and 1 for each class. Name another one with --data.label-column.")
 
 
@@ -377,7 +378,7 @@ def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str],
         if asked in columns:
             return asked
         has = f"it has {shown}.{did_you_mean(asked, columns)}"
-        raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
+        raise DataError(f"{name} has no column {in_quotes(asked)}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
     if not columns:

@@ -73,7 +73,7 @@ def test_ids_beside_a_folder_of_images(tmp_path: Path) -> None:
     (folder / "sample_submission.csv").write_text("id,cat,dog,owl\n12,0,0,0\n")
     data = opened(folder)
     assert said(data) == ALL
-    assert "not used: 1 image(s) without a row, such as 'test/12.jpg'" in data.notes
+    assert "not used: 1 image without a row, such as 'test/12.jpg'" in data.notes
 
 
 @pytest.mark.parametrize("options", [{}, {"labels": "train.csv"}, {"labels": "train_more.csv"}])
@@ -191,8 +191,8 @@ def test_what_is_not_used_is_counted_and_named(tmp_path: Path) -> None:
         "labels are those in column 'label' of labels.csv, one to an image",
         "column 'file' of labels.csv names 11 of 11 images",
         "not used: 2 of 15 rows, without a file, such as '00.jpg', 'nowhere/../x.jpg'",
-        "2 row(s) say once more what others do, and are counted once",
-        "not used: 1 row(s) of the train split without a label",
+        "counted once: 2 more rows of images that have one, saying the same",
+        "not used: 1 row of the train split without a label",
     )
 
 

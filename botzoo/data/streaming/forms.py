@@ -19,6 +19,7 @@ from botzoo.sources.files import MAX_TEXT
 from botzoo.sources.folders import IMAGE_SUFFIXES
 from botzoo.sources.labels import element
 from botzoo.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
+from botzoo.util.outgoing import in_quotes
 
 MAX_LABEL = 1000  # characters of a label that is text
 MAX_LABELS = 1_000_000  # different ones in a shard
@@ -219,5 +220,5 @@ def _tar_form(name: str, file: BinaryIO, options: SourceOptions) -> TarForm:
 
 
 def _list_of_labels(name: str, label: str) -> DataError:
-    what = f"Column {label!r} of {name} holds a list of labels for each image"
+    what = f"Column {in_quotes(label)} of {name} holds a list of labels for each image"
     return DataError(f"{what}, and a stream has one: leave --data.streaming out.")

@@ -22,7 +22,7 @@ from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
 from botzoo.errors import DataError
 from botzoo.sources.files import MAX_TEXT, open_file
 from botzoo.util.cache import SHARDS
-from botzoo.util.outgoing import without_secrets
+from botzoo.util.outgoing import in_quotes, without_secrets
 from botzoo.util.text import brief
 
 UNKNOWN_SIZE = 16 << 30  # bytes that a shard has at most, where that is not known, for a bound on its images
@@ -75,7 +75,7 @@ class Shards:
         index = self.label_of.get(label) if self.label_of is not None and not isinstance(label, int) else label
         if not isinstance(index, int) or not 0 <= index < self.classes:
             accepted = f"{self.classes} classes (0 to {self.classes - 1})"
-            raise ValueError(f"label {label!r}, which is out of range for {accepted}")
+            raise ValueError(f"label {in_quotes(label)}, which is out of range for {accepted}")
         return int(index)  # true and false are numbers too
 
     def describe(self, shard: int, number: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from botzoo.errors import DataError
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.layouts.split_names import is_plain, role_of
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 _FILES = "file files filename filepath path paths image images img imagepath imagename imageid id name uri"
@@ -116,7 +117,7 @@ class Found:
         elif hits and role in self._known_roles and self.role(hits[0]) not in (None, role, told):
             return None
         if len(hits) > 1:
-            may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
+            may = f"{in_quotes(str(cell))} may be {listing([self.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
         return hits[0] if hits else None
 

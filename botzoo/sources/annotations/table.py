@@ -16,6 +16,7 @@ from typing import Any
 from botzoo.errors import DataError
 from botzoo.sources.files import MAX_TEXT, named, open_file, read_file
 from botzoo.sources.folders import IMAGE_SUFFIXES
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import brief, listing
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -165,7 +166,7 @@ def _read_csv(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
     for row in rows:
         if len(row) != len(names):
             has = f"Line {reader.line_num} of {path} has {len(row)} cells, and its first line {len(names)}"
-            raise DataError(f"{has}: mend it, with quotes around cells that have a {delimiter!r} in them.")
+            raise DataError(f"{has}: mend it, with quotes around cells that have a {in_quotes(delimiter)} in them.")
         whole.append(row)
     columns = zip(*whole, strict=True) if whole else [()] * len(names)
     return {name: _each_once(cells) for name, cells in zip(names, columns, strict=True)}, header

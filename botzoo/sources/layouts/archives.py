@@ -28,6 +28,7 @@ from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Spli
 from botzoo.sources.files import open_file
 from botzoo.sources.folders import IMAGE_SUFFIXES, begins_as_image, files_in, is_image, is_junk, subfolders
 from botzoo.util.cache import cache_folder, cache_limit, tree, user
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import brief, listing
 
 
@@ -232,7 +233,7 @@ def _unpack(archive: Path, into: Path) -> None:
     if not count:
         raise DataError(f"{archive} holds no files: give one with a folder of images for each class.")
     if nested and not readable:
-        raise DataError(f"{archive} holds the archive {printable(nested)!r}, which is not unpacked: {_CURE}.")
+        raise DataError(f"{archive} holds the archive {in_quotes(printable(nested))}, which is not unpacked: {_CURE}.")
 
 
 class _Writer:
@@ -260,7 +261,7 @@ class _Writer:
                         raise too_large(self.archive)
                     file.write(chunk)
         except (FileExistsError, NotADirectoryError) as error:
-            raise DataError(f"{self.archive} holds {printable(name)!r} twice: {_CURE}.") from error
+            raise DataError(f"{self.archive} holds {in_quotes(printable(name))} twice: {_CURE}.") from error
         return start
 
 
@@ -282,10 +283,12 @@ def _place(archive: Path, name: str) -> PurePosixPath | None:
     place, on_windows = PurePosixPath(name), PureWindowsPath(name)
     outside = place.is_absolute() or on_windows.anchor or ".." in (*place.parts, *on_windows.parts)
     if outside or "\0" in name or (os.name == "nt" and ":" in name):  # which is a drive, or a stream of a file
-        raise DataError(f"{archive} names {printable(name)!r}, which does not lie in it: nothing of it is used.")
+        raise DataError(
+            f"{archive} names {in_quotes(printable(name))}, which does not lie in it: nothing of it is used."
+        )
     if len(on_windows.parts) > MOST_PARTS:
         raise DataError(
-            f"{archive} names {printable(name, 60)!r}, and {MOST_PARTS} folders in each other are the most: {_CURE}."
+            f"{archive} names {in_quotes(printable(name, 60))}, and {MOST_PARTS} folders in each other are the most: {_CURE}."
         )
     return None if not place.parts or any(map(is_junk, place.parts)) else place
 
@@ -344,7 +347,7 @@ def _of_tar(archive: Path, file: Any, most: int) -> Iterator[tuple[str, IO[bytes
 
 
 def _no_file(archive: Path, name: str) -> DataError:
-    return DataError(f"{archive} holds {printable(name)!r}, which is a link or no plain file: {_CURE}.")
+    return DataError(f"{archive} holds {in_quotes(printable(name))}, which is a link or no plain file: {_CURE}.")
 
 
 def _tar(stream: _Bounded) -> tarfile.TarFile:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.sources.base import SPLIT_NAMES
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 Said = Mapping[str, Sequence[str]]
@@ -102,7 +103,7 @@ def check_said(name: str, said: Said, there: Sequence[str], kind: str) -> None:
     """Raise unless all that the user names is there."""
     for word in (word for words in said.values() for word in words):
         if word not in there:
-            has = f"{name} has no {kind} {word!r}, which --data.splits names: it has {listing(there)}"
+            has = f"{name} has no {kind} {in_quotes(word)}, which --data.splits names: it has {listing(there)}"
             raise DataError(f"{has}.{did_you_mean(word, there)}")
 
 
@@ -154,7 +155,7 @@ def by_role(name: str, files: Sequence[str], said: Said) -> tuple[dict[str, list
         role = role or next((role for part in reversed(file.split("/")) if (role := role_of(part))), None)
         (roles.setdefault(role, []) if role else unnamed).append(file)
     if unseen:
-        has = f"{name} has no file {min(unseen)!r}, which --data.splits names: it has {listing(files)}"
+        has = f"{name} has no file {in_quotes(min(unseen))}, which --data.splits names: it has {listing(files)}"
         raise DataError(f"{has}.{did_you_mean(min(unseen), files)}")
     slips = [file for file in unnamed if roles and is_close(file) and ("train" in roles or guess(file) != "train")]
     if slips:

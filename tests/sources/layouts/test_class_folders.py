@@ -95,7 +95,7 @@ def test_what_was_said_is_kept_in_the_next_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["test", "unlabeled", "test1"])
 def test_images_without_labels_are_left_to_predict(folder: str, tmp_path: Path) -> None:
     notes = find_images(str(write(tmp_path, f"train/a train/b {folder}"))).notes
-    command = f"what is in its 3 image(s), the trained network says with botzoo predict {tmp_path / folder} --model RUN"
+    command = f"what is in its 3 images, the trained network says with botzoo predict {tmp_path / folder} --model RUN"
     assert any(note.endswith(command) for note in notes)
 
 
@@ -114,8 +114,8 @@ def test_what_a_file_is_its_content_says_where_its_name_does_not(name: str, tmp_
     data = find_images(str(tmp_path))
     assert len(data.train) == 6
     assert data.notes == (
-        f"not used: 1 file(s) in {tmp_path} that are no images, such as {tmp_path / 'cat' / 'text'}",
-        f"1 file(s) in {tmp_path} are images by their content, not by their names, such as {tmp_path / 'cat' / name}",
+        f"not used: 1 file that is no image in {tmp_path}, such as {tmp_path / 'cat' / 'text'}",
+        f"1 file is an image by its content, not by its name: in {tmp_path}, such as {tmp_path / 'cat' / name}",
     )
 
 
