@@ -4,13 +4,18 @@ Files that are found by looking into folders are the user's: his links are follo
 cell, in JSON or on a card are text of others, which names only what lies in the data set's own folder, links resolved.
 """
 
+import bz2
 import errno
+import gzip
+import lzma
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from botzoo.errors import DataError, printable
 from botzoo.util.outgoing import in_quotes
@@ -20,6 +25,9 @@ MAX_BYTES = 1 << 30
 
 MAX_TEXT = 64 << 20
 """The same of JSON, of cards and of labels."""
+
+PACKED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""How what begins with these bytes is unpacked."""
 
 # On Windows there are none of them but the last, without which its text mode would change what is read.
 _NEVER_WAITING = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
@@ -64,6 +72,25 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
         if size > most:
             raise OSError(f"it has {size:,} bytes, and {most:,} are the most that is read")
         return file.read(size)
+
+
+def unpacked(content: bytes, most: int) -> bytes:
+    """Return what was packed by gzip, bzip2 or xz, as its first bytes tell, or ``content`` as it is.
+
+    Raises:
+        OSError: it is damaged, or has more than ``most`` bytes when it is unpacked, of which no more are.
+    """
+    opened = next((unpack for start, unpack in PACKED.items() if content.startswith(start)), None)
+    if opened is None:
+        return content
+    try:
+        with opened(BytesIO(content)) as file:
+            found: bytes = file.read(most + 1)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise OSError(f"it is cut off or damaged ({error})") from error
+    if len(found) > most:
+        raise OSError(f"it has more than {most:,} bytes when it is unpacked, which are the most that is read")
+    return found
 
 
 def read_text(path: Path) -> str:

@@ -216,6 +216,9 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     )
     count = f"{named:,} of {len(found.files):,} images"
     rows.notes.append(f"column {in_quotes(image)} of {_shown(table, found)} names {count}{example}")
+    lost = [cell for cell, place in zip(cells, rows.places[before:], strict=True) if place is None]
+    if outside := found.outside(lost, table.folder):
+        rows.notes.append(f"{printable(outside, 60)} lies beside {_shown(table, found)}, {_wider(table)}")
     if odd := [cell for cell, name in pairs if differs_in_case(cell, name)]:
         rows.notes.append(f"{len(odd):,} of them differ in capitals only, such as {printable(odd[0], 60)}")
 
@@ -231,10 +234,16 @@ def _file_column(table: Table, found: Found, options: SourceOptions) -> str:
 def _nothing_named(table: Table, image: str, found: Found) -> DataError:
     cells = listing([str(cell)[:60] for cell in table.columns[image] if cell is not None], 2) or "nothing"
     files = listing(found.names, 2) or "no images"
+    outside = found.outside(table.columns[image], table.folder)
     return NoLabelsError(
         f"{table.name} names no image in {found.root}: its column {in_quotes(image)} has {cells}, and the folder {files}. "
+        f"{'' if outside is None else f'{printable(outside, 60)} lies beside the table, {_wider(table)}. '}"
         "Give the folder of the images with --dataset, or another column with --data.image-column."
     )
+
+
+def _wider(table: Table) -> str:
+    return f"outside of the data set's folder: --dataset {shlex.quote(str(table.folder))} has both"
 
 
 def _say_unused(rows: Rows, found: Found) -> None:

@@ -25,6 +25,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from botzoo.errors import DataError, printable
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
+from botzoo.sources.files import PACKED as STREAMS
 from botzoo.sources.files import open_file
 from botzoo.sources.folders import IMAGE_SUFFIXES, begins_as_image, files_in, is_image, is_junk, subfolders
 from botzoo.util.cache import cache_folder, cache_limit, tree, user
@@ -45,7 +46,7 @@ PACKED: dict[str, Callable[[Any], Any] | None] = {
 }
 """How what is in a file is unpacked, by the end of its name; None for a zip file."""
 
-_STARTS = {b"PK\3\4": None, b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_STARTS = {b"PK\3\4": None, **STREAMS}
 """The same by its first bytes, which count where the name says something else."""
 
 SUFFIXES = tuple(PACKED)
