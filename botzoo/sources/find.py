@@ -11,8 +11,9 @@ from botzoo.sources.digits import Digits
 from botzoo.sources.folders import has_images
 from botzoo.sources.groups import grouped
 from botzoo.sources.hub import HUB_NAMES, Hub
-from botzoo.sources.layouts.archives import SUFFIXES, Archives
+from botzoo.sources.layouts.archives import Archives
 from botzoo.sources.layouts.class_folders import Folders
+from botzoo.sources.layouts.unpacking import SUFFIXES
 from botzoo.sources.memory import in_memory
 from botzoo.sources.tables import Tables, shard_files
 from botzoo.util.outgoing import in_quotes

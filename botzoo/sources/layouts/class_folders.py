@@ -12,7 +12,6 @@ import numpy as np
 from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, NO_IMAGES, files_in, has_images, image_files, is_image, subfolders
-from botzoo.sources.layouts.archives import is_archive
 from botzoo.sources.layouts.split_names import (
     Said,
     asking,
@@ -24,6 +23,7 @@ from botzoo.sources.layouts.split_names import (
     role_of,
     with_said,
 )
+from botzoo.sources.layouts.unpacking import is_archive
 from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import and_list, counted, listing
 

@@ -154,8 +154,8 @@ def test_a_column_is_of_a_table_and_never_passed_over(tmp_path: Path) -> None:
 
 
 def test_archives_without_class_folders_beside_them_are_named(tmp_path: Path) -> None:
-    for name in ("test.zip", "train.zip", "train.csv"):
+    for name in ("images.zip", "more.zip", "train.csv"):
         (tmp_path / name).write_text("a")
-    command = f"--dataset {tmp_path / 'train.zip'} --labels {tmp_path / 'train.csv'}"
+    command = f"--dataset {tmp_path / 'images.zip'} --labels {tmp_path / 'train.csv'}"
     with pytest.raises(DataError, match=f"such as {re.escape(command)}"):
         find_images(str(tmp_path))
