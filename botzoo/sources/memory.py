@@ -30,7 +30,7 @@ from botzoo.sources.base import (
     checked,
 )
 from botzoo.sources.folders import IMAGE_SUFFIXES
-from botzoo.sources.labels import read_labels
+from botzoo.sources.labels import read_labels, unsaid
 from botzoo.sources.tables import as_splits, open_tables, pick_column
 from botzoo.util.outgoing import in_quotes
 
@@ -109,6 +109,8 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
             if unknown := [label for label in part.labels if label not in known]:
                 has = f"The {role} split of {name} has the label {in_quotes(unknown[0])}"
                 raise DataError(f"{has}, which no training image has.")
+    if names is None:
+        notes += unsaid(label for found in parts["train"].labels for label in (found if lists else [found]))
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     cut = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
     of_roles, said = (cut["train"], cut.get("validation"), cut.get("test")), tuple(notes)

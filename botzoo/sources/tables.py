@@ -19,7 +19,7 @@ from botzoo.sources.base import UNLABELLED, Encoded, ImageData, OwnNames, Source
 from botzoo.sources.cards import check_card
 from botzoo.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
-from botzoo.sources.labels import element, read_labels
+from botzoo.sources.labels import element, read_labels, unsaid
 from botzoo.sources.layouts.split_names import assigned, by_role
 from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import brief
@@ -246,6 +246,10 @@ def open_tables(
     if lists and all(cell is not None and len(cell) == 1 for cells in raw.values() for cell in cells):
         raw, lists = {role: [cell[0] for cell in cells] for role, cells in raw.items()}, False
         notes.append(f"each list in {in_quotes(label)} has one label, so that an image has one")
+    if declared is None:
+        notes += unsaid(
+            label for cell in raw["train"] for label in (cell if lists else [cell]) or () if label is not None
+        )
     class_names, labels = read_labels(name, raw, declared, lists=lists)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]

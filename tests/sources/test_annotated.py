@@ -147,12 +147,18 @@ def test_class_folders_come_before_a_table_that_says_the_same(tmp_path: Path) ->
 
 
 def test_class_folders_and_a_table_that_says_otherwise_are_a_question(tmp_path: Path) -> None:
-    folder = images(tmp_path / "photos", *(f"part{i % 2}/{name}" for i, name in enumerate(NAMES)))
+    folder = images(tmp_path / "photos", *(f"kind{i % 2}/{name}" for i, name in enumerate(NAMES)))
     (folder / "metadata.csv").write_text(csv(*ROWS))
     asked = refusal(folder)
     assert f"give --labels {folder / 'metadata.csv'}, or --labels folders" in asked
     assert said(opened(folder, labels="metadata.csv")) == ALL
-    assert opened(folder, labels="folders").class_names == ("part0", "part1")
+    assert opened(folder, labels="folders").class_names == ("kind0", "kind1")
+
+
+def test_a_table_of_images_in_parts_is_no_question(tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", *(f"part{i % 2}/{name}" for i, name in enumerate(NAMES)))
+    (folder / "metadata.csv").write_text(csv(*ROWS))
+    assert said(opened(folder)) == ALL
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import plain_name
 from botzoo.sources.annotations.splits import BITS
 from botzoo.sources.annotations.table import NoLabelsError
+from botzoo.sources.labels import unsaid
 from botzoo.sources.tables import LABEL_NAMES, pick_column
 from botzoo.util.outgoing import in_quotes
-from botzoo.util.text import and_list, counted, listing
+from botzoo.util.text import and_list, listing
 
 _MORE = "classname labelname category categories tag tags classes species breed diagnosis y"
 
@@ -33,9 +34,6 @@ SEPARATORS = {"|": "|", ";": ";", ",": ",", " ": "space"}
 
 MAX_LABEL = 1_000
 """Letters; a label that has more is none."""
-
-_UNSAID = frozenset(("NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "null", "None", "none"))
-"""What other programs write for an empty cell, and what may as well be a class."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -238,7 +236,7 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
         parts = [None if cell is None else map(str.strip, cell.split(mark)) for cell in known]
         lists = [None if cell is None else [part for part in cell if part] for cell in parts]
         words = f"several in a cell, with {in_quotes(SEPARATORS.get(mark, mark))} between them"
-        return Answers(lists, _sorted(where, lists), True, (column,), words)
+        return Answers(lists, _sorted(where, lists), True, (column,), _with_unsaid(words, lists))
     single = [None if cell is None else [cell] for cell in known]
     different = len({cell for cell in known if cell is not None})
     if different == len(seen) > 2:
@@ -247,10 +245,11 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
             "Name another one with --data.label-column."
         )
     words = "one to an image" + ("; the numbers are the names of the classes" if _are_numbers(seen) else "")
-    if unsaid := Counter(cell for cell in known if cell in _UNSAID):
-        shown = and_list([f"{in_quotes(cell)} in {counted(count, 'row')}" for cell, count in unsaid.items()])
-        words += f"; {shown} is a class as any other: leave those cells empty if it means that nothing is known"
-    return Answers(single, _sorted(where, single), False, (column,), words)
+    return Answers(single, _sorted(where, single), False, (column,), _with_unsaid(words, single))
+
+
+def _with_unsaid(words: str, cells: Iterable[list[str] | None]) -> str:
+    return "; ".join([words, *unsaid(label for cell in cells for label in cell or ())])
 
 
 def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
@@ -264,8 +263,10 @@ def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
     names = iter(_names_of(where, [label for cell in lists for label in cell or ()]))
     known: list[list[str] | None] = [None if cell is None else [next(names) or "" for _ in cell] for cell in lists]
     if all(cell is None or len(cell) == 1 for cell in known):
-        return Answers(known, _sorted(where, known), False, (column,), "lists, always of one: one label to an image")
-    return Answers(known, _sorted(where, known), True, (column,), "lists: several labels to an image")
+        words = _with_unsaid("lists, always of one: one label to an image", known)
+        return Answers(known, _sorted(where, known), False, (column,), words)
+    words = _with_unsaid("lists: several labels to an image", known)
+    return Answers(known, _sorted(where, known), True, (column,), words)
 
 
 def _written_list(where: str, cell: str) -> list[Any]:

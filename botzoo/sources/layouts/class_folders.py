@@ -14,6 +14,7 @@ from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOption
 from botzoo.sources.folders import IMAGE_SUFFIXES, NO_IMAGES, files_in, has_images, image_files, is_image, subfolders
 from botzoo.sources.layouts.split_names import (
     Said,
+    are_parts,
     asking,
     grouped,
     guess,
@@ -299,6 +300,7 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
     if len(plain) > 1 and (len(plain) == len(free) or ("train" in roles and len(roles) > 1)):
         needed = f"{data.name} has the folders {listing(list(plain))}, and needs {data.top / 'train'} with class folders in it"
         raise DataError(f"{needed}: {_LAYOUT} {data.top.name}/train/cat/1.jpg; {data.all_classes()}.")
+    _refuse_parts(data, free)
     _refuse_inner_splits(data, free)
     if not data.groups:
         _refuse_versions(data, free)
@@ -318,6 +320,18 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
         [f"class folders hold folders, such as {in_quotes(deep[0])}: their images are of the class"] if deep else []
     )
     return {"train": [Root(data.top, sorted(free))]}, notes
+
+
+def _refuse_parts(data: _Asked, free: Mapping[str, _Place]) -> None:
+    """Raise where all folders with images are called as the parts of one data set, such as its folds."""
+    if not are_parts(parts := [each for each in free if has_images(data.top / each)]):
+        return
+    has = f"{data.name} has the folders {listing(parts)}, which are called as parts of one data set"
+    inner = {each for part in parts for each in free[part].inner}
+    if not inner:
+        raise DataError(f"{has}, and hold no class folders: give the labels with --labels FILE; {data.all_classes()}.")
+    joined = option(with_said(data.said, {"train": parts}))
+    raise DataError(f"{has}: {joined} joins them, and --data.group 2 keeps each in one split; {data.all_classes()}.")
 
 
 def _refuse_inner_splits(data: _Asked, free: Mapping[str, _Place]) -> None:

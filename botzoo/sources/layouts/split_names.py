@@ -27,6 +27,14 @@ _WORDS = (
 _BESIDE = set(_WORDS.split())
 """Words beside the name of a split that tell nothing else, as a class's own name would."""
 
+_PART_WORDS = (
+    "fold folds cv kfold part parts batch batches chunk chunks block blocks split splits shard shards subset subsets set sets "
+    "data dataset datasets image images img imgs photo photos pic pics picture pictures frames archive disk v version folder "
+    "my our the"
+)
+_PARTS = set(_PART_WORDS.split())
+"""Words that folders are called by, with a number behind them, where a data set is in several."""
+
 _CLOSE = 0.8
 """From this ratio of ``difflib`` on, a word is rather a slip for the name of a split: vaild, trian."""
 
@@ -59,6 +67,13 @@ def is_close(name: str) -> bool:
     """Tell whether a name is a slip for that of a split, or one of several: vaild, train-test."""
     words = words_of(name)
     return any(get_close_matches(word, _ROLES, 1, _CLOSE) for word in words) and not role_of(name)
+
+
+def are_parts(names: Sequence[str]) -> bool:
+    """Tell whether folders are called as the parts of one data set: fold1, fold2; images_001, images_002; batch-a, batch-b."""
+    ends = [re.fullmatch(r"(.*?)[\W_]*(\d+|(?<![^\W_])[A-Za-z])", name) for name in names]
+    stems = {end[1].lower() if end else "" for end in ends}
+    return len(names) > 1 and len(stems) == 1 and bool(words := words_of(stems.pop())) and set(words) <= _PARTS
 
 
 def guess(name: str) -> str:

@@ -12,7 +12,7 @@ from botzoo.options.accepted import splits_of
 from botzoo.sources import folders
 from botzoo.sources.base import SourceOptions
 from botzoo.sources.find import find_images
-from sources.made import write
+from sources.made import refusal, write
 
 UNDERSTOOD = {
     "train/a train/b validate/a validate/b": "a b: train 6, validation 6",
@@ -159,3 +159,35 @@ def test_archives_without_class_folders_beside_them_are_named(tmp_path: Path) ->
     command = f"--dataset {tmp_path / 'images.zip'} --labels {tmp_path / 'train.csv'}"
     with pytest.raises(DataError, match=f"such as {re.escape(command)}"):
         find_images(str(tmp_path))
+
+
+PARTS = ["fold{}", "Fold_{}", "part-{}", "batch{}", "images_00{}", "split{}", "my set {}"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("group", [None, "2"])
+def test_folds_and_other_parts_are_no_classes(name: str, group: str | None, tmp_path: Path) -> None:
+    parts = [name.format(k) for k in (1, 2, 3)]
+    write(tmp_path, " ".join(f"{part}/{each}".replace(" ", "+") for part in parts for each in ("cat", "dog")))
+    with pytest.raises(
+        DataError, match=r"as parts of one data set: --data.splits \S*train=.*joins them, and --data.group 2"
+    ):
+        find_images(str(tmp_path), SourceOptions(group=group))
+    data = find_images(str(tmp_path), SourceOptions(splits={"train": parts}, group="2"))
+    assert data.class_names == ("cat", "dog")
+    assert {*data.train.groups} == {*parts}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_without_class_folders_need_a_table(name: str, tmp_path: Path) -> None:
+    parts = [name.format(k) for k in (1, 2)]
+    write(tmp_path, " ".join(part.replace(" ", "+") for part in parts))
+    assert "give the labels with --labels FILE" in refusal(tmp_path)
+    assert find_images(str(tmp_path), SourceOptions(splits={"train": ["."]})).class_names == tuple(sorted(parts))
+
+
+@pytest.mark.parametrize(
+    "names", ["class1 class2", "1 2", "grade-a grade-b", "fold1 fold2 cat", "photo1 image2", "a b"]
+)
+def test_other_names_with_numbers_are_classes(names: str, tmp_path: Path) -> None:
+    assert list(find_images(str(write(tmp_path, names))).class_names) == sorted(names.split())
