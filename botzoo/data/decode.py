@@ -78,6 +78,8 @@ def decoding(
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
+            if opened.upper:
+                seen(DEEP)
             if how.side is not None and min(opened.stated or opened.size) > how.side:
                 seen(REDUCED)
             picture = reduced(to_pixels(opened.load(), how, seen), how.side)
@@ -191,6 +193,7 @@ class _Opened(NamedTuple):
     held: tuple[int, int] | None = None  # width and height of what is in memory on the way, where that is more
     stated: tuple[int, int] | None = None  # width and height in the file, where they are others
     weight: float = 1  # memory that the values of a pixel take, 1 of RGB
+    upper: bool = False  # whether its colours have 16 bits, of which Pillow gives the upper 8
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -203,7 +206,8 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         in_part = has_sixteen_bit_colour(encoded) or (isinstance(encoded, TiffImageFile) and _unread_bands(encoded))
         if in_part and (file := file_of(encoded)) is not None:
             return _opened(file, how)
-        return _Opened(encoded.size, lambda: ImageOps.exif_transpose(encoded))
+        upper = has_sixteen_bit_colour(encoded)
+        return _Opened(encoded.size, lambda: ImageOps.exif_transpose(encoded), upper=upper)
     content = encoded if isinstance(encoded, bytes) else read_file(encoded)
     if content.startswith(NPY):
         opened = _array(open_npy(content), how)
@@ -236,7 +240,8 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     if how.range is not None and has_sixteen_bit_colour(image):
         return _Opened(image.size, lambda: sixteen_bit_colour(image, partial(_open_file, content)), own=True, weight=2)
     own, deep = image.format == "HEIF", is_deep(image)
-    return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated)
+    upper = has_sixteen_bit_colour(image)
+    return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated, upper=upper)
 
 
 def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Callable[[], Image.Image]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, printable
-from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
+from botzoo.inference.images import KINDS, AnyImage, Depths, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.preprocessing import Preprocessing, Size
@@ -27,6 +28,8 @@ from botzoo.tasks.task import Task
 from botzoo.training.distributed import choose_device
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
 from botzoo.util.text import brief
+
+log = logging.getLogger("botzoo")
 
 FEW = 32  # up to so many images are answered in fp32: finding out whether less will do takes longer than it could save
 AGREES = 1e-3  # a probability moves by less in the arithmetic that "auto" takes for more images, or that is fp32 too
@@ -147,6 +150,8 @@ class Model:
         check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
         predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature)
         answers = list(predictor(images, top_k))
+        for line in predictor.depths.remarks(self.name):
+            log.warning("%s.", line)
         if one and answers[0].problem is not None:
             raise DataError(f"{answers[0].image} cannot be read: {answers[0].problem}.")
         return answers[0] if one else answers
@@ -191,6 +196,7 @@ class Predictor:
         self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
         self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.shape
         self.temperature = temperature or model.temperature or 1.0
+        self.depths = Depths(self.preprocessing.decoding)  # of the images that were read last
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
         pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
         self.batch_size = batch_size or max(1, min(512, pixels // self.size.area))
@@ -216,7 +222,8 @@ class Predictor:
 
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""
-        read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
+        self.depths = Depths(self.preprocessing.decoding)
+        read = in_order(lambda i: self._read(images[i], i), len(images), patient=False)  # a server may be slow
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: Iterator[Prediction] = iter(())
         while batch := list(itertools.islice(rows, self.batch_size)):
@@ -229,10 +236,12 @@ class Predictor:
             waiting = self._answers(batch, found, top_k)
         yield from waiting
 
-    def _read(self, image: AnyImage) -> Pixels | str:
+    def _read(self, image: AnyImage, place: int) -> Pixels | str:
         """Return the network's input, uint8 (H, W, C), or what is wrong with the image."""
         try:
-            with read_image(image, self.preprocessing.decoding) as picture:
+            kinds = set[str]()
+            with read_image(image, self.preprocessing.decoding, kinds.add) as picture:
+                self.depths.note(name_of(image, place), kinds)
                 return self.transform(picture, (0, 0))
         except (OSError, ValueError, MemoryError) as error:
             return str(error)

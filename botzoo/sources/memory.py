@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from botzoo.errors import DataError
 from botzoo.pixels.arrays import MOST_CHANNELS, as_picture_shape
+from botzoo.pixels.colours import file_of, has_sixteen_bit_colour
 from botzoo.pixels.values import is_deep
 from botzoo.sources.annotations.images import Rows, as_data
 from botzoo.sources.annotations.table import is_frame, read_frame
@@ -258,6 +259,9 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
     if isinstance(image, bytes):
         return image
     if isinstance(image, Image.Image):
+        if has_sixteen_bit_colour(image) and not check_only:  # of which Pillow would leave the lower bits out
+            with _ONE_AT_A_TIME:
+                return file_of(image) or _pixels(ImageOps.exif_transpose(image))
         return np.empty(0, np.uint8) if check_only else _pixels(ImageOps.exif_transpose(image))
     pixels, torch = image, sys.modules.get("torch")
     if torch is not None and isinstance(image, torch.Tensor):
