@@ -18,9 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.models.preprocessing import PLAIN, Decoding
-from botzoo.pixels.arrays import NPY, Stored, as_picture_shape, open_npy, open_tiff
+from botzoo.pixels.arrays import ASSOCIATED, NPY, UNASSOCIATED, Stored, as_picture_shape, open_npy, open_tiff
 from botzoo.pixels.bands import Bands, Picture
-from botzoo.pixels.colours import file_of, has_sixteen_bit_colour, retell, sixteen_bit_colour, tiles, upright
+from botzoo.pixels.colours import GREY, file_of, has_sixteen_bit_colour, retell, sixteen_bit_colour, tiles, upright
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
@@ -210,8 +210,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         return _Opened(encoded.size, lambda: ImageOps.exif_transpose(encoded), upper=upper)
     content = encoded if isinstance(encoded, bytes) else read_file(encoded)
     if content.startswith(NPY):
-        opened = _array(open_npy(content), how)
-        return opened._replace(channels=DOUBTFUL) if opened.channels == 4 else opened
+        return _array(open_npy(content), how)
     if content.startswith(b"\0\0\1\0"):  # Pillow decodes icons when it opens them
         for size in _sizes_in_icon(content):
             _check(size, size)
@@ -227,18 +226,22 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     channels = 3
     if isinstance(image, TiffImageFile):
         bands = _unread_bands(image)
-        if bands > 4 or (bands and bands == how.channels) or _is_planar_and_deep(image):
+        if bands > 4 or (bands and bands == how.channels) or _are_misread_planes(image):
             return _array(open_tiff(content), how)
         if how.channels not in (0, 1, 3) and image.n_frames == how.channels:
             weight = max(1, image.n_frames * (4 if is_deep(image) else 1) / 3)
             _check(stated, stated, weight)
             return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True, weight=weight)
         channels = {2: 2, 4: DOUBTFUL}.get(bands, 3)
+        if bands == 2 and how.channels in (1, 3):
+            raise ValueError(_CHANNELS.format(bands, how.channels))
         # Who wants three channels of four has said that the last is transparency.
         if bands == 4 and how.channels in (1, 3) and not _take_for_transparency(image):
             return _array(open_tiff(content), how)
     if how.range is not None and has_sixteen_bit_colour(image):
-        return _Opened(image.size, lambda: sixteen_bit_colour(image, partial(_open_file, content)), own=True, weight=2)
+        return _Opened(
+            image.size, lambda: sixteen_bit_colour(image, partial(_open_file, content)), channels, own=True, weight=2
+        )
     own, deep = image.format == "HEIF", is_deep(image)
     upper = has_sixteen_bit_colour(image)
     return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated, upper=upper)
@@ -266,12 +269,16 @@ def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Calla
 
 def _array(found: Stored, how: Decoding) -> _Opened:
     """Return a file with an array of which the header is read; raise ValueError of other channels than those wanted."""
-    (height, width, channels), itemsize, load = found
-    if how.channels and channels not in ((1, 3, 4) if how.channels in (1, 3) else (how.channels,)):
+    (height, width, channels), itemsize, load, clear = found
+    pictured = (1, 2, 3, 4) if clear else (1, 3, 4)
+    if how.channels and channels not in (pictured if how.channels in (1, 3) else (how.channels,)):
         raise ValueError(_CHANNELS.format(channels, how.channels))
     weight = max(1, channels * itemsize / 3)
     _check((width, height), (width, height), weight)
-    return _Opened((width, height), load, channels, own=True, weight=weight)
+    with_colours = channels == 2 and how.channels in (1, 3)
+    meant = 3 if clear else DOUBTFUL if clear is None else channels
+    read = (lambda: load()[:, :, GREY]) if with_colours else load
+    return _Opened((width, height), read, meant, own=True, weight=weight)
 
 
 def _open_file(content: bytes) -> Image.Image:
@@ -309,15 +316,21 @@ def _sizes_in_icon(content: bytes) -> Iterator[tuple[int, int]]:
 def _unread_bands(image: TiffImageFile) -> int:
     """Return how many bands a TIFF has, where Pillow leaves some out that are no transparency; else 0."""
     bands: int = image.tag_v2.get(SAMPLES_PER_PIXEL, 1)
-    if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {1, 2}:
+    if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {ASSOCIATED, UNASSOCIATED} and bands <= len(image.getbands()):
         return 0
     return bands if bands > len(image.getbands()) or "RGBX" in str(tiles(image)[:1]) else 0
 
 
-def _is_planar_and_deep(image: TiffImageFile) -> bool:
-    """Tell whether a TIFF has colours of more than 8 bits in planes of their own, of which Pillow makes others."""
+def _are_misread_planes(image: TiffImageFile) -> bool:
+    """Tell whether a TIFF has channels in planes of their own that Pillow makes others of, or does not read.
+
+    These are colours of more than 8 bits, grey with transparency, and colours that are multiplied by it.
+    """
     tags = image.tag_v2
-    return tags.get(PLANAR, 1) == 2 and tags.get(SAMPLES_PER_PIXEL, 1) > 1 and bool(max(tags.get(BITS, (8,))) > 8)
+    if tags.get(PLANAR, 1) != 2 or tags.get(SAMPLES_PER_PIXEL, 1) == 1:
+        return False
+    clear = {*tags.get(EXTRA_SAMPLES, ())}
+    return bool(max(tags.get(BITS, (8,))) > 8) or ASSOCIATED in clear or image.mode == "LA"
 
 
 def _take_for_transparency(image: TiffImageFile) -> bool:
@@ -354,6 +367,8 @@ def to_pixels(found: Image.Image | NDArray[Any], how: Decoding, seen: Seen = lam
         if found.ndim == 3 and found.shape[2] not in (1, 3, 4):
             raise ValueError(_CHANNELS.format(found.shape[2], how.channels))
         found = Image.fromarray(found[:, :, 0] if found.shape[2:] == (1,) else found)
+    if found.mode == "La":  # multiplied by its transparency, which Pillow converts to nothing else
+        found = found.convert("LA")
     if found.has_transparency_data:
         found = _without_transparency(found, how.background, seen)
     mode = "L" if how.channels == 1 else "RGB"
