@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -84,6 +85,10 @@ class LoadedSplit(Protocol):
         Mapping[str, int] | None
     )  # how many images, of all that were read, are transparent and so on; None: not known
     evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
+
+    @property
+    def shapes(self) -> NDArray[np.int32]:
+        """Height and width of images in pixels, (N, 2): of all, or of those that are known."""
 
     def __len__(self) -> int: ...
 

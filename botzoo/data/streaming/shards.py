@@ -7,11 +7,12 @@ import os
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
+from botzoo.data.streaming.glance import Glance
 from botzoo.errors import DataError
 from botzoo.sources.files import MAX_TEXT, open_file
 from botzoo.util.cache import SHARDS
@@ -27,6 +29,12 @@ from botzoo.util.text import brief
 
 UNKNOWN_SIZE = 16 << 30  # bytes that a shard has at most, where that is not known, for a bound on its images
 RETRY_SECONDS = (1, 4, 16)  # how long to wait before a shard on another machine is opened again
+
+LOOKED_INTO, LOOKED_AT = 4, 16
+"""Shards that are looked into before a run, and images of each that are."""
+
+MOST_BYTES = 256 << 20
+"""Encoded images that are held for that."""
 
 CHANGES = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
 """What the clients of other machines call what changes with a file's content."""
@@ -43,6 +51,7 @@ class Shards:
     form: Form  # how they are read
     label_of: dict[Any, int] | None = None  # index of each class by its label as it stands, where that is text
     classes: int = 0  # how many
+    seen: Glance = field(default=Glance(), compare=False)  # what a look at a few of its images found
 
     def __len__(self) -> int:
         return sum(count.images for count in self.counts)
@@ -82,6 +91,23 @@ class Shards:
         """Name an image for error messages."""
         return f"image {number} of the shard {self.urls[shard]}"
 
+    def few(self) -> list[tuple[bytes, str]]:
+        """Return the first images of a few shards, encoded, and their names.
+
+        Raises:
+            DataError: a shard is missing or damaged.
+        """
+        found: list[tuple[bytes, str]] = []
+        last = len(self.urls) - 1
+        for shard in np.unique(np.linspace(0, last, min(LOOKED_INTO, last + 1)).astype(int)).tolist():
+            wanted = np.ones(min(LOOKED_AT, self.counts[shard].images), bool)
+            cells = self.cells(shard, wanted, 0)
+            for number, encoded, _ in islice(cells, len(wanted)):  # left to itself it reads a group of rows to its end
+                if sum(len(each) for each, _ in found) < MOST_BYTES:
+                    found.append((encoded, self.describe(shard, number)))
+            cells.close()
+        return found
+
     def names(self) -> list[str]:
         """Return shard and number of each image, with as much of the shard's path as sets it apart from the others."""
         places = list(map(file_of, self.urls))
@@ -99,7 +125,7 @@ class Shards:
             rows.append([file_of(url).rpartition("/")[2], size, count.images])
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
-    def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Iterator[Cell]:
+    def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Generator[Cell]:
         """Yield the wanted ones of the images ``begin``, ``begin + 1``, ... of a shard, in their order.
 
         A shard on another machine is opened again, a few times, where it fails.
