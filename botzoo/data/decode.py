@@ -99,7 +99,11 @@ def reduced(picture: Picture, side: int | None) -> Picture:
 
 
 def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
-    """Return the sides of an image as ``decode`` gives it, in either order, by its header; raises as ``decode`` does."""
+    """Return the sides of an image as ``decode`` gives it, in either order, by its header.
+
+    Raises:
+        ValueError, MemoryError: as of ``decode``.
+    """
     with _one_kind_of_error():
         opened = _opened(encoded, how)
     return _reduced(opened.size, how.side)
@@ -141,7 +145,10 @@ def extremes(encoded: Encoded | Image.Image, channels: int = 3) -> Extremes | No
 def channels_of(encoded: Encoded | Image.Image) -> int | None:
     """Return how many channels an image has, 3 where Pillow makes RGB of it; only its header is read.
 
-    None where there are four and nothing says whether the last is transparency. Raises ValueError where it is no image.
+    None where there are four and nothing says whether the last is transparency.
+
+    Raises:
+        ValueError: it is no image.
     """
     with _one_kind_of_error():
         channels = _opened(encoded, RAW).channels

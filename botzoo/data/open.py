@@ -92,7 +92,11 @@ def _four_channels(name: str) -> DataError:
 
 
 def range_of(name: str, found: Extremes) -> tuple[float, float]:
-    """Return what is black and white in images of these extremes; raise DataError where they are of one value."""
+    """Return what is black and white in images of these extremes.
+
+    Raises:
+        DataError: they are of one value.
+    """
     low, high = usual_range(found)
     if low < high:
         return low, high
@@ -122,12 +126,15 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
 def find(
     dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone, labels: Any = None
 ) -> ImageData[Any]:
-    """Find a data set, without the splits that a run leaves unread; raises what ``find_images`` and ``find_shards`` do.
+    """Find a data set, without the splits that a run leaves unread.
 
     Args:
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
         labels: the table of them, see ``SourceOptions``.
+
+    Raises:
+        DataError, NetworkError: as of ``find_images`` and ``find_shards``.
     """
     options = source_options(config, labels)
     found: ImageData[Any]

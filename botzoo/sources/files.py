@@ -66,7 +66,11 @@ def _irregular(kind: str) -> OSError:
 
 
 def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Return what a regular file of at most ``most`` bytes holds; raise OSError as ``open_file``."""
+    """Return what a regular file of at most ``most`` bytes holds.
+
+    Raises:
+        OSError: it has more, or as of ``open_file``.
+    """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -94,7 +98,12 @@ def unpacked(content: bytes, most: int) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return JSON or a card; raise DataError that names it where ``read_file`` would not, or FileNotFoundError."""
+    """Return JSON or a card.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: it cannot be read; the message names it.
+    """
     with named(path):
         return read_file(path, MAX_TEXT).decode("utf-8", "replace")
 

@@ -193,7 +193,11 @@ def has_configurations(folder: Path) -> bool:
 
 
 def as_splits(name: str, loaded: Any, options: SourceOptions) -> tuple[dict[str, Any], list[str]]:
-    """Return the tables of a DatasetDict or Dataset by role, and notes on those that are not used; raise as ``assigned``."""
+    """Return the tables of a DatasetDict or Dataset by role, and notes on those that are not used.
+
+    Raises:
+        DataError: as of ``assigned``.
+    """
     tables = {str(split): table for split, table in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
     roles, notes = assigned(name, list(tables), options.splits)
     return {role: _joined(name, [tables[each] for each in names]) for role, names in roles.items()}, notes
@@ -217,9 +221,12 @@ def open_tables(
     options: SourceOptions,
     folders: Sequence[Path] | None = None,
 ) -> ImageData[Split]:
-    """Return tables of the library datasets, by role, as a data set; raise DataError for columns that do not fit.
+    """Return tables of the library datasets, by role, as a data set.
 
     Paths in cells lead into ``folders`` only, unless that is None: then the tables are the user's own.
+
+    Raises:
+        DataError: columns are missing, a choice, or of a type that holds no images or no labels.
     """
     import datasets
 
@@ -328,7 +335,10 @@ def pick_columns(
 ) -> tuple[str, str]:
     """Return the columns of images and labels: those asked for, or the only ones that their types allow.
 
-    ``cells`` has one of each column of text or bytes, as far as they are known. Raises DataError where there is a choice.
+    ``cells`` has one of each column of text or bytes, as far as they are known.
+
+    Raises:
+        DataError: there is a choice, or none.
     """
     import datasets
 
@@ -376,7 +386,11 @@ def _declared_names(feature: Any) -> list[str] | None:
 
 
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
-    """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
+    """Return the column asked for, or the only one found.
+
+    Raises:
+        DataError: there is none, or a choice.
+    """
     shown, found_shown = (", ".join(names[:20]) + " ..." * (len(names) > 20) for names in (list(columns), found))
     if asked is not None:
         if asked in columns:

@@ -47,7 +47,11 @@ class TarForm:
     key: str | None = None  # where a label is JSON, the key of the label in it
 
     def cells(self, file: BinaryIO, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
-        """Yield the wanted ones of the first ``end`` images in their order; raise whatever a damaged file leads to."""
+        """Yield the wanted ones of the first ``end`` images in their order.
+
+        Raises:
+            Exception: whatever a damaged file leads to.
+        """
 
         def reads(number: int, kind: str) -> bool:
             return wanted(number) and (kind == self.label or self._is_image(kind))
@@ -176,7 +180,11 @@ Form = TarForm | ParquetForm
 
 
 def _tally(labels: Iterable[Any]) -> dict[Any, int]:
-    """Count each label; raise ValueError where they are too long or too many to be those of classes."""
+    """Count each label.
+
+    Raises:
+        ValueError: they are too long or too many to be those of classes.
+    """
     counts: Counter[Any] = Counter()
     for label in labels:  # not all at once: a hostile shard may hold more than fit into memory
         counts[label] += 1

@@ -48,7 +48,11 @@ class Glance(NamedTuple):
             yield f"{self.grey} {of} are grey, in three equal channels (--data.channels 1 keeps one)"
 
     def refuse(self, name: str, said: Decoding) -> None:
-        """Raise DataError where training as it is ``said`` would be wrong without a word."""
+        """Refuse a data set where training as it is ``said`` would be wrong without a word.
+
+        Raises:
+            DataError: images have more than 8 bits, and nobody says in what range.
+        """
         if self.deep is not None and said.range is None:
             low, high = usual_range(self.deep)
             have = f"{self.deep.images} of the first {counted(self.images, 'image')} of some shards of {name}"

@@ -78,7 +78,11 @@ class Shards:
         return counts
 
     def index_of(self, label: Any) -> int:
-        """Return the class of a label as it stands; raise ValueError where there is none."""
+        """Return the class of a label as it stands.
+
+        Raises:
+            ValueError: there is none.
+        """
         if label is None:
             raise ValueError("no label")
         index = self.label_of.get(label) if self.label_of is not None and not isinstance(label, int) else label
@@ -229,7 +233,11 @@ def file_of(url: str) -> str:
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    """Open a shard; raise what reading it leads to as ``DataError`` that names it."""
+    """Open a shard.
+
+    Raises:
+        DataError: it cannot be read within the block; the message names it.
+    """
     with named_errors(url):
         if is_remote(url):
             import fsspec

@@ -69,7 +69,11 @@ class Rows:
         places: Callable[[list[str | None]], list[int | None]],
         options: SourceOptions,
     ) -> None:
-        """Add the rows of a table; ``places`` are found, given the split of each row. Raises DataError for odd splits."""
+        """Add the rows of a table; ``places`` are found, given the split of each row.
+
+        Raises:
+            DataError: a column says of some rows which split they are of, and of others nothing or something else.
+        """
         before, known = len(self.paths), {c: cells for c, cells in table.columns.items() if c != image}
         split, roles = split_column(table.name, known, options.label_column, options.splits) or (
             None,

@@ -109,7 +109,11 @@ def read_table(path: Path, role: str | None = None) -> Table:
 
 
 def read_frame(name: str, frame: Any, role: str | None = None) -> Table:
-    """Return a DataFrame of pandas or polars, or an Arrow table, as a table; raise DataError where it is none of them."""
+    """Return a DataFrame of pandas or polars, or an Arrow table, as a table.
+
+    Raises:
+        DataError: it is none of them, is empty, or has two columns of one name.
+    """
     levels = getattr(getattr(frame, "index", None), "names", ())
     if named_levels := [level for level in levels if level is not None and level not in frame.columns]:
         frame = frame.reset_index(named_levels)  # of pandas: an index with a name is a column as any other
