@@ -15,6 +15,7 @@ ROOTS = {"botzoo": Path(botzoo.__path__[0]), "botzoo_finetune": Path(botzoo_fine
 
 ROOMS: list[tuple[str, ...]] = [
     ("botzoo.errors", "botzoo.util"),
+    ("botzoo.pages",),
     ("botzoo.tricks",),
     ("botzoo.recipes",),
     ("botzoo.options",),

@@ -1,16 +1,15 @@
 """What was found: lines for the terminal, JSON, a list of the images to look at, and one HTML page that needs nothing else."""
 
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import asdict
-from io import BytesIO
+from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from botzoo.errors import DataError, printable
+from botzoo.pages.render import render
+from botzoo.pages.thumbnails import thumbnail
 from botzoo.sources.groups import SERIES
-from botzoo.util.outgoing import as_html, one_line
+from botzoo.util.outgoing import one_line
 from botzoo.util.text import counted, few, under
 from botzoo_finetune.doctor.findings import Check, Finding, Report
 
@@ -33,22 +32,9 @@ ADVICE: dict[Check, str] = {
 WIDTH = max(map(len, ADVICE))  # of the column of headings in the terminal
 SHOWN = 5  # findings of a check that the terminal shows, at most
 OTHERS = 3  # other images that are named beside one of a group, at most
-SIDE = 112  # longer side of the pictures, in pixels
 FINDINGS = 60  # of a check that are pictured, at most
 GROUP = 6  # images of a finding that are pictured, at most
 MANY = 20  # classes from which on their table is folded up
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem } p { margin: .3rem 0 }
-table { border-collapse: collapse } td, th { padding: .1rem .8rem .1rem 0; text-align: right }
-th:first-child { text-align: left; font-weight: normal; overflow-wrap: anywhere } summary { cursor: pointer }
-.findings { display: flex; flex-wrap: wrap; gap: .8rem; margin-top: .8rem }
-.finding { border: 1px solid #8886; border-radius: .5rem; padding: .6rem .7rem; box-sizing: border-box; max-width: 100% }
-.finding p { margin: 0 0 .5rem; contain: inline-size } .wide { width: 100% }
-.images { display: flex; flex-wrap: wrap; gap: .8rem } figure { margin: 0; width: 9rem; font-size: .8rem }
-figcaption { overflow-wrap: anywhere } img { display: block; margin-bottom: .2rem } .quiet { opacity: .7 }
-"""
 
 
 def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
@@ -136,68 +122,39 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def page(report: Report) -> str:
-    """Return the page: small pictures in it, no scripts, all names escaped."""
-    title, remarks = f"The data of {as_html(report.dataset)}", [*report.remarks, *facts(report)]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    sections = "\n".join(section(report, check, findings) for check, findings in by_check(report))
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{STYLE}</style></head><body>
-<h1>{title}</h1><p><b>{as_html(verdict(report))}</b></p>
-<ul>{"".join(f"<li>{as_html(text)}</li>" for text in remarks)}</ul>
-{counts(report)}
-{sections}
-</body></html>"""
+    """Return the page: small pictures in it, no scripts."""
+    names, roles = report.roll.class_names, list(report.counts)
+    rows = [(name, [int(report.counts[role][k]) for role in roles]) for k, name in enumerate(names)] if roles else []
+    sections = [
+        (check, ADVICE[check], len(found), [(finding, pictures(report, finding)) for finding in found[:FINDINGS]])
+        for check, found in by_check(report)
+    ]
+    return render(
+        Path(__file__).with_name("page.html"),
+        title=f"The data of {report.dataset}",
+        verdict=verdict(report),
+        remarks=[*report.remarks, *facts(report)],
+        roles=roles,
+        rows=rows,
+        folded=len(names) > MANY,
+        sections=sections,
+    )
 
 
-def counts(report: Report) -> str:
-    """Return the table of how many images each class has, folded up where it is long."""
-    if not report.counts:
-        return ""
-    names = report.roll.class_names
-    folded, which = ("", f"of {len(names):,} classes") if len(names) > MANY else (" open", "class")
-    head = "".join(f"<th>{as_html(role)}</th>" for role in report.counts)
-    cells = ("".join(f"<td>{int(count[k]):,}</td>" for count in report.counts.values()) for k in range(len(names)))
-    rows = "\n".join(f"<tr><th>{as_html(name)}</th>{row}</tr>" for name, row in zip(names, cells, strict=True))
-    opening = f"<h2>Images</h2><details{folded}><summary>of each {which}</summary>"
-    return f"{opening}<table><tr><th></th>{head}</tr>\n{rows}</table></details>"
-
-
-def section(report: Report, check: Check, findings: list[Finding]) -> str:
-    """Return the findings of a check, the first of them with pictures."""
-    boxes = []
-    for finding in findings[:FINDINGS]:
-        wide, quiet = "" if finding.images else " wide", "" if finding.look else " quiet"
-        shown, rest = "\n".join(figure(report, i) for i in finding.images[:GROUP]), len(finding.images) - GROUP
-        more = f"<p>and {counted(rest, 'more image')}, in check.json</p>" if rest > 0 else ""
-        box = f'<p>{as_html(finding.reason)}</p><div class="images">{shown}</div>{more}'
-        boxes.append(f'<div class="finding{wide}{quiet}">{box}</div>')
-    head = f'<h2>{as_html(check.capitalize())} ({len(findings):,})</h2><p class="quiet">{as_html(ADVICE[check])}</p>'
-    rest = len(findings) - FINDINGS
-    more = f"<p>and {rest:,} more, in check.json</p>" if rest > 0 else ""
-    return "\n".join([head, '<div class="findings">', *boxes, f"</div>{more}"])
-
-
-def figure(report: Report, i: int) -> str:
-    """Return the picture of an image, where there is one, with its name, split and label."""
-    entry = report.roll.entry(i)
-    inside = entry.name.removeprefix(f"{report.dataset.rstrip('/')}/")
-    caption = f"{as_html(inside)}<br>{' · '.join(as_html(text) for text in entry[1:] if text)}"
-    source = picture(report, i) if i < len(report.roll) else None
-    shown = f'<img alt="" src="{source}">' if source else ""
-    return f'<figure title="{as_html(entry.name)}">{shown}<figcaption>{caption}</figcaption></figure>'
+def pictures(report: Report, finding: Finding) -> list[tuple[str, list[str], str | None]]:
+    """Return name, words and picture, as a data: URI, of the first images of a finding; None where one is gone by now."""
+    shown = []
+    for i in finding.images[:GROUP]:
+        entry = report.roll.entry(i)
+        inside = entry.name.removeprefix(f"{report.dataset.rstrip('/')}/")
+        words = [inside, " · ".join(text for text in entry[1:] if text)]
+        shown.append((entry.name, words, picture(report, i) if i < len(report.roll) else None))
+    return shown
 
 
 def picture(report: Report, i: int) -> str | None:
     """Return a small picture of a readable image as a data: URI; None where it is gone by now."""
     try:
-        image = report.roll.image(i)
+        return thumbnail(report.roll.image(i))
     except DataError:
         return None
-    scale, file = SIDE / max(image.size), BytesIO()
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX  # the pixels of an icon are to be seen
-    image.resize((width, height), kernel).save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"

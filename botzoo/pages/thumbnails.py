@@ -1,0 +1,21 @@
+"""Small pictures that lie within a page."""
+
+from base64 import b64encode
+from io import BytesIO
+
+from PIL import Image
+
+
+def thumbnail(image: Image.Image, side: int = 112, quality: int = 80) -> str:
+    """Return an image as a JPEG in a ``data:`` URI.
+
+    Args:
+        image: of any mode that Pillow converts to RGB.
+        side: of the longer side, in pixels; smaller images are enlarged to it, each pixel a square.
+        quality: of the JPEG, in [1, 95].
+    """
+    scale, file = side / max(image.size), BytesIO()
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX  # the pixels of an icon are to be seen
+    image.convert("RGB").resize((width, height), kernel).save(file, "JPEG", quality=quality)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
