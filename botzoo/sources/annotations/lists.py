@@ -66,8 +66,8 @@ def rows_of_json(found: Any) -> tuple[list[Row], bool]:
     """Return the rows that a JSON file holds, and whether its columns have names of their own.
 
     It is one of: a list of rows, which are objects or lists of cells; an object with a label, a list of labels or a row for
-    each file; columns as pandas writes them, lists or objects of one length; an object with one of these for each split, or
-    with one of these alone.
+    each file; columns as pandas writes them, lists or objects of one length; images, annotations and categories as COCO has
+    them; an object with one of these for each split, or with one of these alone.
 
     Args:
         found: what was read.
@@ -80,6 +80,8 @@ def rows_of_json(found: Any) -> tuple[list[Row], bool]:
     if _are_rows(found):
         return [{f"column {k}": cell for k, cell in enumerate(row, 1)} for row in found], False
     if isinstance(found, dict) and found:
+        if found.keys() >= {"images", "annotations", "categories"}:
+            return _of_coco(found), True
         if all(isinstance(inner, dict | list) for inner in found.values()):
             if all(role_of(name) not in (None, "none") for name in found):
                 return _of_splits(found)
@@ -94,6 +96,21 @@ def rows_of_json(found: Any) -> tuple[list[Row], bool]:
         if not any(rows):
             return [{"file": file, "label": label} for file, label in found.items()], True
     raise ValueError('it is no list of labels: give {"1.jpg": "cat", ...}, or [{"file": "1.jpg", "label": "cat"}, ...]')
+
+
+def _of_coco(found: dict[str, Any]) -> list[Row]:
+    """Return a row for each image that has annotations: its file, what else is said of it, and its different categories."""
+    try:
+        names = {each["id"]: str(each["name"]) for each in found["categories"]}
+        labels: dict[Any, dict[str, None]] = {each["id"]: {} for each in found["images"]}
+        for each in found["annotations"]:
+            labels[each["image_id"]][names[each["category_id"]]] = None
+        plain = [{k: v for k, v in each.items() if not isinstance(v, list)} for each in found["images"]]
+        return [
+            {"file": each["file_name"], **each, "label": [*labels[each["id"]]]} for each in plain if labels[each["id"]]
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its annotations are not as COCO has them ({type(error).__name__} {error})") from error
 
 
 def _of_splits(found: dict[str, Any]) -> tuple[list[Row], bool]:

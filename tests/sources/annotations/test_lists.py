@@ -117,6 +117,35 @@ def test_splits_may_be_keys_in_json(tmp_path: Path) -> None:
     assert (data.class_names, list(data.splits)) == (("cat", "dog"), ["train", "validation"])
 
 
+def coco(*annotations: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "info": {"year": 2021},
+        "images": [{"id": i, "file_name": file, "place": f"site {i % 2}"} for i, file in enumerate(PAIRS)],
+        "annotations": [
+            {"id": i, "image_id": a, "category_id": b, "bbox": [0, 0, 1, 1]} for i, (a, b) in enumerate(annotations)
+        ],
+        "categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+    }
+
+
+def test_annotations_of_coco_are_labels(tmp_path: Path) -> None:
+    write_images(tmp_path / "images")
+    (tmp_path / "c.json").write_text(json.dumps(coco((0, 7), (0, 7), (1, 9), (3, 7))))
+    assert found(tmp_path / "images", tmp_path / "c.json") == {"a/1.jpg": "cat", "a/2.jpg": "dog", "b/my 4.jpg": "cat"}
+    (tmp_path / "c.json").write_text(json.dumps(coco((0, 7), (0, 9), (1, 9), (3, 7))))
+    data = find_images(str(tmp_path / "images"), SourceOptions(labels=tmp_path / "c.json", group="place"))
+    assert data.train.labels.tolist() == [[1, 1], [0, 1], [1, 0]]
+    assert data.train.groups is not None
+    assert data.train.groups.tolist() == ["site 0", "site 1", "site 1"]
+
+
+@pytest.mark.parametrize("odd", [(9, 7), (0, 8)])
+def test_annotations_of_nothing_are_refused(odd: tuple[int, int], tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps(coco(odd)))
+    with pytest.raises(DataError, match=r"not as COCO has them \(KeyError [89]\)"):
+        read_table(tmp_path / "c.json")
+
+
 def test_a_list_that_nobody_names_is_not_read(tmp_path: Path) -> None:
     write_images(tmp_path)
     (tmp_path / "labels.txt").write_text(TEXTS["blanks"])
