@@ -38,7 +38,7 @@ from botzoo.tasks.task import Task
 from botzoo.training.distributed import make_accelerator, worker_count
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
-from botzoo.util.outgoing import plain
+from botzoo.util.outgoing import in_quotes, plain
 from botzoo.util.text import and_list, interval_words
 
 SECONDS = 300
@@ -239,7 +239,7 @@ def _check_names(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Check:
     odd = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     first, second = (names[odd] if odd < len(names) else "none" for names in (ours, theirs))
     words = f"{len(ours)} names, the data set has {len(theirs)}; the first that differs is number {odd}"
-    return Check("classes", "differs", f"{words}: {first!r}, in the data set {second!r}")
+    return Check("classes", "differs", f"{words}: {in_quotes(first)}, in the data set {in_quotes(second)}")
 
 
 def _check_images(claim: Claim, images: Images) -> Check:
@@ -293,7 +293,8 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
     if right:
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
     said = "; ".join(answers)[:100] or "nothing"
-    return Check("code", "differs", f"it says {said!r} of an image that the evaluation takes for {expected!r}")
+    words = f"it says {in_quotes(said)} of an image that the evaluation takes for {in_quotes(expected)}"
+    return Check("code", "differs", words)
 
 
 def run_code(code: str, image: bytes, model: Path | None) -> list[str]:

@@ -18,6 +18,7 @@ from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
 from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import HEADING, counted, epochs_words, few, mib, under
 
 
@@ -77,7 +78,7 @@ def class_lines(run: Run) -> Iterator[str]:
     if counts[most] == counts[least]:
         yield f"{counted(counts[most], 'training image')} of each class{evened}"
     else:
-        sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
+        sizes = f"{counts[least]:,} ({in_quotes(names[least])}) to {counts[most]:,} ({in_quotes(names[most])})"
         yield f"{sizes} training images of a class{evened}"
 
 
