@@ -64,8 +64,9 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
 
             An image is a path, encoded bytes, a PIL image, an array (H, W) or (H, W, C), or a tensor (C, H, W), of whole
             numbers or of floating point in [0, 1]. Numbers that are not uint8 are brought to 8 bits as those of files are,
-            by one range for all images; (H, W, 4) of uint8 is RGBA. A label is a whole number or text, or a list of these
-            where an image may have several, or of 0 and 1 for each class.
+            by one range for all images; (H, W, 4) of uint8 is RGBA. Of colours of 16 bits a picture that Pillow has opened
+            keeps all, and one that it has decoded already keeps 8. A label is a whole number or text, or a list of these where
+            an image may have several, or of 0 and 1 for each class.
         options: what the user says of it.
 
     Raises:

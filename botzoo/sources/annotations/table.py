@@ -29,6 +29,8 @@ SUFFIXES = (*(f"{kind}{end}" for kind in (".csv", ".tsv", ".jsonl", ".ndjson") f
 LISTS = tuple(f"{kind}{end}" for kind in (".txt", ".json") for end in PACKED)
 """How label lists are called; of a name like theirs are other things too, so that one is read only if the user names it."""
 
+_ENDS = (*SUFFIXES, *LISTS)
+
 MAX_COLUMNS = 20_000
 """More are no table of labels: one column for each of the 18,000 classes of Open Images is the most that is known."""
 
@@ -75,8 +77,10 @@ class Table:
 
 def kind_of(path: Path) -> str | None:
     """Return the suffix of a table or a label list, such as .csv, in small letters and without that of its packing."""
-    end = next((end for end in (*SUFFIXES, *LISTS) if path.name.lower().endswith(end)), None)
-    return end and f".{end.split('.')[1]}"
+    name = path.name.lower()
+    if not name.endswith(_ENDS):  # as nearly all of a great many files
+        return None
+    return f".{next(end for end in _ENDS if name.endswith(end)).split('.')[1]}"
 
 
 def stem_of(path: Path) -> str:
@@ -101,7 +105,7 @@ def read_table(path: Path, role: str | None = None) -> Table:
         elif kind is not None:
             columns, header = _read_csv(path, _text(path), kind)
         else:
-            most = ", ".join(end for end in (*SUFFIXES, *LISTS) if end.count(".") == 1)
+            most = ", ".join(end for end in _ENDS if end.count(".") == 1)
             raise DataError(f"{name} is no table: give a file whose name ends in {most}, or in one of these and .gz.")
     except FileNotFoundError as error:
         raise DataError(f"There is no table {name}: check the path.") from error

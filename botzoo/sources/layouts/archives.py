@@ -15,7 +15,7 @@ from botzoo.errors import DataError
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, is_image, is_junk, subfolders
 from botzoo.sources.layouts.split_names import is_plain, role_of
-from botzoo.sources.layouts.unpacking import is_archive, is_shard, name_of, unpacked, unpacked_together
+from botzoo.sources.layouts.unpacking import SUFFIXES, is_archive, is_shard, name_of, unpacked, unpacked_together
 from botzoo.util.text import and_list, listing
 
 
@@ -137,7 +137,7 @@ def _side_by_side(path: Path) -> list[Path]:
         for entry in (each for each in entries if not is_junk(each.name)):
             if entry.is_dir() or entry.name.lower().endswith((*IMAGE_SUFFIXES, ".parquet")):
                 return []
-            there += [Path(entry.path)] if is_archive(Path(entry.path)) else []
+            there += [Path(entry.path)] if entry.name.lower().endswith(SUFFIXES) and entry.is_file() else []
     roles = {role_of(name_of(each)) for each in there if is_plain(name_of(each))}
     return sorted(there) if len(there) > 1 and "train" in roles and not any(map(is_shard, there)) else []
 
