@@ -25,6 +25,8 @@ from botzoo.training.autotune.batch_size import LargestBatch
 from botzoo.training.autotune.budget import KeepBudget
 from botzoo.training.callbacks import Callback
 from botzoo.training.patience import EarlyStopping, Plateau
+from botzoo.training.recording.predict import Predict
+from botzoo.training.recording.replaced import ListReplaced
 from botzoo.training.rehearsal import dry_run, find_lr
 from botzoo.training.soup import MakeSoup
 from botzoo.training.state import Own
@@ -158,6 +160,8 @@ def all_callbacks(
         KeepBudget([*transfer, *callbacks], began),  # it counts what all before it take at the start
         *([Plateau(optim.decay_patience, config.min_delta)] if optim.decay == "plateau" else []),
         *([EarlyStopping(config.patience, config.min_delta)] if config.patience is not None else []),
+        *([Predict(config.predict)] if config.predict is not None else []),
+        ListReplaced(),
         Report(summary),  # the card is written before the model is published
         *([Publish(config.push_to, private=config.private)] if config.push_to is not None else []),
     ]

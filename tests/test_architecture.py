@@ -27,6 +27,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("botzoo.training",),
     ("botzoo.results",),
     ("botzoo.inference",),
+    ("botzoo.explain",),
     ("botzoo.hub",),
     ("botzoo.experiments",),
     ("botzoo.api",),

@@ -39,6 +39,11 @@ def run(argv: list[str]) -> None:
     )
     formats = "json: one object a line. By default what --output ends in, else table."
     add("--format", choices=("table", "json", "csv"), help=formats)
+    own = (
+        "CSV with one row an image and these columns, as competitions want it: file, id (without folder and suffix), label, "
+        "probability, a class, or classes for all of them. Id=id is id under the heading Id."
+    )
+    add("--columns", metavar="NAME,...", help=own)
     add("--output", help="Write to this file instead of the terminal.")
     add("--overwrite", action="store_true", help="Replace the file of --output if it is there.")
     add("--tta", choices=TTA, default="none", help="Average over several views.")
@@ -54,7 +59,8 @@ def run(argv: list[str]) -> None:
     output = Path(options.output).expanduser() if options.output else None
     form = _check(options, output)
 
-    from botzoo.inference.images import find_images
+    from botzoo.inference.columns import read_columns
+    from botzoo.inference.images import find_named
     from botzoo.inference.load import load, to_fetch
     from botzoo.inference.output import FORMATS
     from botzoo.inference.predict import Prediction
@@ -62,7 +68,8 @@ def run(argv: list[str]) -> None:
     from botzoo.training.distributed import choose_device
     from botzoo.util.hub import hub_page
 
-    images = find_images(options.images, _say)
+    named = find_named(options.images, _say)
+    images = [image.place for image in named]
     if output is not None and output.resolve() in {Path(image).resolve() for image in images}:
         raise ConfigError(f"--output {output} is one of the images, which would be lost: give another name.")
     if choose_device(options.device, "--device").type == "cpu":  # before the weights are fetched
@@ -70,17 +77,23 @@ def run(argv: list[str]) -> None:
     if (hub_id := to_fetch(options.model)) is not None:
         _say(f"fetching the weights of {options.model} from {hub_page(hub_id)}")
     asked = (options.device, options.mixed_precision, options.tta, options.batch_size, options.temperature)
-    predictor = load(options.model).predictor(len(images), *asked)
+    model = load(options.model)
+    columns, top_k = None, options.top_k
+    if options.columns is not None:
+        columns = read_columns(options.columns, model.label_names, one_label=model.task.one_label)
+        columns.check(image.name for image in named)
+        top_k = len(model.label_names) if columns.every_class else None
+    predictor = model.predictor(len(images), *asked)
     if web := [image for image in images if image.startswith(("http://", "https://"))]:
         _say(f"fetching {web[0]}" + (f" and {len(web) - 1} more" if len(web) > 1 else ""))
     unreadable = 0
 
-    def readable() -> Iterator[Prediction]:
-        """Yield the predictions of the images that can be read; say of the others at once what is wrong with them."""
+    def readable() -> Iterator[tuple[str, Prediction]]:
+        """Yield name and prediction of the images that can be read; say of the others at once what is wrong with them."""
         nonlocal unreadable
-        for prediction in predictor(images, options.top_k):
+        for image, prediction in zip(named, predictor(images, top_k), strict=True):
             if prediction.problem is None:
-                yield prediction
+                yield image.name, prediction
             else:
                 unreadable += 1
                 _say(f"{prediction.image}: {prediction.problem}")
@@ -88,7 +101,8 @@ def run(argv: list[str]) -> None:
     # what was there stays until all of the answers are written, and where no image can be read
     with written_whole(output) if output is not None else nullcontext() as path:
         with path.open("w", encoding="utf-8") if path is not None else nullcontext(sys.stdout) as file:
-            for line in FORMATS[form](readable()):
+            answers = readable()
+            for line in columns.lines(answers) if columns else FORMATS[form](found for _, found in answers):
                 file.write(f"{plain(line)}\n")  # names of classes stay as they are
         if unreadable == len(images):
             raise DataError(f"Of {counted(len(images), 'image')} none can be read: give others.")
@@ -126,4 +140,8 @@ def _check(options: argparse.Namespace, output: Path | None) -> str:
                 f"--output {output} ends in {output.suffix} and --format is {form}: leave --format out, or give another name."
             )
         form = form or named
+    if options.columns is not None and form not in (None, "csv"):
+        raise ConfigError(f"--columns are of CSV, and the format is {form}: leave one of the two out.")
+    if options.columns is not None and options.top_k is not None:
+        raise ConfigError("--columns and --top-k each say what a row has: leave one of the two out.")
     return form or "table"

@@ -20,7 +20,17 @@ from botzoo.data.parallel import most_pixels, room_for
 from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.pixels.arrays import ASSOCIATED, NPY, UNASSOCIATED, Stored, as_picture_shape, open_npy, open_tiff
 from botzoo.pixels.bands import Bands, Picture
-from botzoo.pixels.colours import GREY, file_of, has_sixteen_bit_colour, retell, sixteen_bit_colour, tiles, upright
+from botzoo.pixels.colours import (
+    GREY,
+    file_of,
+    has_sixteen_bit_colour,
+    lies_on_its_side,
+    retell,
+    sixteen_bit_colour,
+    tiles,
+    upright,
+)
+from botzoo.pixels.resizing import smaller
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
@@ -55,7 +65,7 @@ def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     grey ones by a range that each image suggests, and colours by their upper 8 of 16 bits, which may be a level less than
     their share of 65,535. A JPEG of more than ``most_pixels`` comes at half its size.
 
-    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, Lanczos with
+    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled, Lanczos with
     antialiasing, the longer side to the nearest pixel. A JPEG is decoded at the half, quarter or eighth of its size
     that is no smaller, which takes a quarter of the time (libjpeg's scaling); what Pillow has opened already is not.
 
@@ -90,12 +100,10 @@ def reduced(picture: Picture, side: int | None) -> Picture:
     """Return a picture with a shorter side of ``side`` pixels, as it is where that has no more or ``side`` is None."""
     if side is None or min(picture.size) <= side:
         return picture
-    width, height = _reduced(picture.size, side)
-
-    def resized(band: Image.Image) -> Image.Image:
-        return band.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-    return Bands([resized(band) for band in picture.bands]) if isinstance(picture, Bands) else resized(picture)
+    size = _reduced(picture.size, side)
+    if isinstance(picture, Bands):
+        return Bands([smaller(band, size) for band in picture.bands])
+    return smaller(picture, size)
 
 
 def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
@@ -107,6 +115,25 @@ def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
     with _one_kind_of_error():
         opened = _opened(encoded, how)
     return _reduced(opened.size, how.side)
+
+
+def header_of(encoded: Encoded, how: Decoding, seen: Seen = lambda kind: None) -> tuple[int, int]:
+    """Return height and width of an image as ``decode`` gives it, by its header alone; raises as ``decode`` does.
+
+    ``seen`` is told what it may be: transparent of whatever has transparency, and nothing of its depth.
+    """
+    with _one_kind_of_error():
+        opened = _opened(encoded, how)
+        size = opened.size if how.side is None else opened.stated or opened.size
+        kinds = {
+            OWN: opened.own,
+            REDUCED: how.side is not None and min(size) > how.side,
+            TRANSPARENT: opened.clear or (opened.channels in (4, DOUBTFUL) and how.channels in (1, 3)),
+        }
+        for kind in (kind for kind, there in kinds.items() if there):
+            seen(kind)
+        width, height = _reduced(size, how.side)
+        return (width, height) if opened.turned() else (height, width)
 
 
 def _reduced(size: tuple[int, int], side: int | None) -> tuple[int, int]:
@@ -201,6 +228,8 @@ class _Opened(NamedTuple):
     stated: tuple[int, int] | None = None  # width and height in the file, where they are others
     weight: float = 1  # memory that the values of a pixel take, 1 of RGB
     upper: bool = False  # whether its colours have 16 bits, of which Pillow gives the upper 8
+    clear: bool = False  # whether Pillow knows of transparency
+    turned: Callable[[], bool] = lambda: False  # tells whether its EXIF orientation makes the width the height
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -246,12 +275,20 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         if bands == 4 and how.channels in (1, 3) and not _take_for_transparency(image):
             return _array(open_tiff(content), how)
     if how.range is not None and has_sixteen_bit_colour(image):
-        return _Opened(
-            image.size, lambda: sixteen_bit_colour(image, partial(_open_file, content)), channels, own=True, weight=2
-        )
-    own, deep = image.format == "HEIF", is_deep(image)
-    upper = has_sixteen_bit_colour(image)
-    return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated, upper=upper)
+        both = partial(sixteen_bit_colour, image, partial(_open_file, content))
+        return _Opened(image.size, both, channels, own=True, weight=2)
+    return _Opened(
+        image.size,
+        load,
+        channels,
+        own=image.format == "HEIF",
+        deep=is_deep(image),
+        held=held,
+        stated=stated,
+        clear=image.has_transparency_data,
+        turned=partial(lies_on_its_side, image),
+        upper=has_sixteen_bit_colour(image),
+    )
 
 
 def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Callable[[], Image.Image]]:
@@ -269,9 +306,8 @@ def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Calla
         drafted = image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
     if drafted is None or side is None or shorter <= side:
         return stated if progressive else image.size, lambda: upright(image)
-    size, (_, box) = _reduced(stated, side), drafted  # the box ends where the picture does, within its last pixels
-    resample = Image.Resampling.LANCZOS
-    return stated if progressive else image.size, lambda: upright(image.resize(size, resample, box))
+    size, (_, (_, _, *extent)) = _reduced(stated, side), drafted  # the picture ends within the last pixels
+    return stated if progressive else image.size, lambda: upright(smaller(image, size, (extent[0], extent[1])))
 
 
 def _array(found: Stored, how: Decoding) -> _Opened:
@@ -285,7 +321,7 @@ def _array(found: Stored, how: Decoding) -> _Opened:
     with_colours = channels == 2 and how.channels in (1, 3)
     meant = 3 if clear else DOUBTFUL if clear is None else channels
     read = (lambda: load()[:, :, GREY]) if with_colours else load
-    return _Opened((width, height), read, meant, own=True, weight=weight)
+    return _Opened((width, height), read, meant, own=True, weight=weight, clear=bool(clear))
 
 
 def _open_file(content: bytes) -> Image.Image:

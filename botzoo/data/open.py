@@ -184,6 +184,7 @@ def read(
     *,
     split_seed: int,
     skip_corrupt: bool = False,
+    by_header: bool = False,
     bars: bool | None = None,
     on_each_node: Callable[[Callable[[], Any]], Any] = alone,
     same_everywhere: Callable[[list[str], str, str], object] = lambda values, what, where: None,
@@ -197,6 +198,8 @@ def read(
         how: images become pixels; by default as ``config`` says, with a range that is found from all images.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
+        by_header: look only at the headers of training images that are decoded in every epoch, where none of them is set
+            aside; ``skip_corrupt`` asks for more.
         bars: whether to show progress, see ``progress_of``.
         on_each_node: does work on one process of each machine and gives its answer to the others there.
         same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
@@ -207,6 +210,8 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
+    # What is evaluated is checked whole: another image in its place would be another figure.
+    whole_train = config.fold is None and "validation" in found.splits
     unknown, decoding = how is None and config.range is None, how or decoding_of(found, config)
     if config.streaming:
         streams = {
@@ -240,6 +245,7 @@ def read(
                 decoding,
                 surveys.get(role),
                 skip_corrupt=True,
+                by_header=by_header and not skip_corrupt and role == "train" and whole_train,
                 cache_bytes=room,
                 progress=progress_of(f"reading {role} images", bars),
                 first=on_each_node,

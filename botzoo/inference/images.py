@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import numpy as np
@@ -49,10 +49,23 @@ HANDLERS = (  # for http and https alone: a redirection must lead to no file
 PILLOW = Lock()  # Pillow reads a file when its pixels are first wanted: not from two threads, if it is given twice
 
 
-def find_images(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[str]:
-    """Return the paths and addresses of all images in ``places``, in their order; of a folder, its images, sorted.
+class Named(NamedTuple):
+    """Where an image is, and what it is called in the folder that was given: the path from there on."""
 
-    An archive is a folder too: the images of photos.zip/test are those in a folder of the archive.
+    place: str
+    name: str
+
+
+def find_images(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[str]:
+    """Return the paths and addresses of all images in ``places``; as ``find_named``."""
+    return [image.place for image in find_named(places, say)]
+
+
+def find_named(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[Named]:
+    """Return all images in ``places``, paths and addresses, in their order; of a folder, its images, sorted.
+
+    What is no folder is called as it was given, an address without its secrets. An archive is a folder too: the images of
+    photos.zip/test are those in a folder of the archive.
 
     Args:
         places: paths and addresses.
@@ -62,19 +75,20 @@ def find_images(places: Iterable[str], say: Callable[[str], object] = lambda lin
         DataError: a folder has no images in it, or it or an archive cannot be read; what a path or an address leads to is
             seen later.
     """
-    found: list[str] = []
+    found: list[Named] = []
     for place in places:
         given = Path(place).expanduser()
         if "://" in place:
-            found.append(_quoted(place))
+            found.append(Named(address := _quoted(place), without_secrets(address)))
         elif not (path := place_of(given)).is_dir():
-            found.append(str(given))
+            found.append(Named(str(given), str(given)))
         else:
             files = list(files_in(path))
             images = [file for file in files if is_image(file)]
             if not images:
                 raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
-            found += [str(given / Path(file).relative_to(path)) for file in images]
+            names = [str(Path(file).relative_to(path)) for file in images]
+            found += [Named(str(given / name), name) for name in names]
             if others := sorted({*files} - {*images}):
                 such = given / Path(others[0]).relative_to(path)
                 say(f"not used: {counted(len(others), *NO_IMAGES)} in {place}, such as {such}")

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from botzoo.tasks.task import Task
 from botzoo.training.distributed import choose_device
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
 from botzoo.util.text import brief
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger("botzoo")
 
@@ -155,6 +158,27 @@ class Model:
         if one and answers[0].problem is not None:
             raise DataError(f"{answers[0].image} cannot be read: {answers[0].problem}.")
         return answers[0] if one else answers
+
+    def explain(
+        self, image: AnyImage, label: str | int | None = None, *, method: str = "layercam", device: str = "auto"
+    ) -> Figure:
+        """Return a figure of where in an image the network found its answer: the image, and beside it the map over it.
+
+        Args:
+            image: of any kind that ``predict`` takes.
+            label: the class whose map is drawn, by its name or number; by default the likeliest.
+            method: "layercam" and "gradcam" look at a layer, "occlusion" hides parts of the image.
+            device: "auto", "cpu", "cuda" or "mps".
+
+        Raises:
+            DataError: the image cannot be read, or is none.
+            ConfigError: there is no such class, method or device.
+            ModelError: no layer of the network gives a map; occlusion needs none.
+            CheckpointError: the network answers with NaN or infinite numbers.
+        """
+        import botzoo  # maps lie above this folder: they are reached as a user reaches them, by the package's public name
+
+        return botzoo.explanation(self, image, label, method=method, device=device)
 
     def predictor(
         self,

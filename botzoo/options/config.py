@@ -15,7 +15,7 @@ _SEED = between(0, 2**32, "[)")
 
 
 def _something(words: str) -> Accepted:
-    return Accepted(words, bool)
+    return Accepted(words, lambda value: all(value) if isinstance(value, tuple) else bool(value))
 
 
 # An option is an entry of a table: with a line for each of its facts one would no longer see them together.
@@ -280,6 +280,13 @@ class TrainConfig(Configuration):
         "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
+    predict: tuple[str, ...] | None = option(None, "Also keep the answers for these: splits such as train, or folders of "
+        "images, with labels or without. They go into predictions-NAME.csv. A folder may be one in --dataset, such as a "
+        "test folder without class folders; the names of class folders are labels.", "Evaluation",
+        metavar="SPLIT|FOLDER,...", accepts=_something("splits or folders of images, with a comma between them"),
+        machine=True)
+    predictions: Literal["wide", "top"] | None = option(None, "Probabilities in predictions.csv. wide: a column for "
+        "each class; top: the five likeliest classes by name.", "Evaluation", unset="wide up to 100 classes", machine=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
         "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),

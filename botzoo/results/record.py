@@ -18,6 +18,7 @@ from botzoo.results.card.usage import Reading, reading_of
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
 from botzoo.tasks.task import Task
+from botzoo.training.recording.predict import IS_NAME
 from botzoo.training.soup import Ingredient, Score, Soup, Trial
 from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
@@ -119,6 +120,20 @@ class RunRecord:
     def chosen_on_split(self) -> bool:
         """Whether the evaluated images also chose the epoch, so that the figure flatters."""
         return self.split == "validation"
+
+    @property
+    def predicted(self) -> list[str]:
+        """What else --predict asked for, by the names in evaluation/: a split, or a folder of images.
+
+        Raises:
+            CheckpointError: one of them is no name that a run gives.
+        """
+        names: list[str] = self.facts.get("predicted", [])
+        wrong = [name for name in names if not (isinstance(name, str) and IS_NAME.fullmatch(name))]
+        if wrong:  # it becomes a part of a path
+            named = f"{self.folder / 'run.json'} names {wrong[0]!r} as predicted"
+            raise CheckpointError(f"{named}, which no run does: put it back.")
+        return names
 
     @property
     def split_text(self) -> str:

@@ -12,6 +12,7 @@ from botzoo.results.calibration import write_temperature
 from botzoo.results.card.beside import FILES, Write
 from botzoo.results.card.card import card
 from botzoo.results.card.claim import claim_in_card
+from botzoo.results.predictions import write_predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
 from botzoo.training.callbacks import Callback
@@ -24,7 +25,8 @@ log = logging.getLogger("botzoo")
 def describe(folder: Path) -> RunRecord:
     """Complete the model folder of a finished run, from what is in the run's folder alone: the same files at any time.
 
-    They are the temperature in config.json, the files of ``botzoo.results.card.beside``, and README.md.
+    They are the temperature in config.json, the files of ``botzoo.results.card.beside``, and README.md; beside the model
+    folder stand the tables of ``botzoo.results.predictions``.
 
     Raises:
         CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.
@@ -37,6 +39,7 @@ def describe(folder: Path) -> RunRecord:
         record = replace(record, model_config=read_config(model / "config.json"))
     for name, write in FILES.items():
         write(record, model / name)
+    write_predictions(record)
     write_text(model / "README.md", card(record))  # last: it names the pictures that are there
     return record
 

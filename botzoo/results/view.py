@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from botzoo.errors import DataError
 from botzoo.results.per_class import ClassFigures, confusions
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
+from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.outgoing import as_html
@@ -103,6 +104,19 @@ class FinishedRun:
     def per_class(self) -> list[ClassFigures]:
         """Return images, answers, precision, recall and F1 in per cent of each class that has images in the split."""
         return list(words_of(self.record).figures(self.record))
+
+    def predictions(self, split: str | None = None) -> Predictions:
+        """Return the answer for each image, as predictions.csv has it: to go through, or as columns by ``table()``.
+
+        Args:
+            split: by default the one that the figures are of; else "validation", or what ``predict`` asked for, by its name in
+                predictions-NAME.csv.
+
+        Raises:
+            DataError: the run has no answers for it.
+            CheckpointError: they cannot be read.
+        """
+        return predictions(self.record, split)
 
     def worst(self, n: int = 9) -> list[Mistake]:
         """Return the ``n`` images with the largest loss, the largest first."""

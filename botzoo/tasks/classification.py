@@ -15,7 +15,7 @@ from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.tasks.objective import Objective
-from botzoo.tasks.task import Answers, Headline
+from botzoo.tasks.task import Answers, Headline, PerImage
 
 TOP_K = 5  # classes that are named where nothing else is said
 SKEWED = 1.5  # above this ratio of the largest class to the smallest, accuracy and balanced accuracy are both given
@@ -153,6 +153,7 @@ class Classification:
     one_label = True
     interval_around = True
     optional: tuple[str, ...] = ("log_p",)
+    of_labels: tuple[str, ...] = ("label", "in_top5", "loss")
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         pass  # every option goes with one label for each image
@@ -195,6 +196,22 @@ class Classification:
         names = ("label", "predicted", "in_top5", "loss", "confidence")
         label, predicted, in_top5, loss, confidence = (answers[name] for name in names)
         return Evaluation(label, predicted, in_top5, loss, confidence, answers.get("log_p"))
+
+    def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
+        """Return what the answers say; of all classes the answer is the likeliest, also where half precision has two alike."""
+        predicted, sure, labels = answers["predicted"], answers["confidence"].astype(np.float64), answers.get("label")
+        shares = np.exp(answers["log_p"].astype(np.float64)) if "log_p" in answers else None
+        if shares is not None:
+            np.minimum(shares, sure[:, None], out=shares)
+            shares[np.arange(len(predicted)), predicted] = np.nextafter(sure, 2)
+        return PerImage(
+            None if labels is None else [class_names[k] for k in labels.tolist()],
+            [class_names[k] for k in predicted.tolist()],
+            sure,
+            None if labels is None else answers["loss"].astype(np.float64),
+            None if labels is None else labels == predicted,
+            shares,
+        )
 
     def fits(self, outputs: int, classes: int) -> bool:
         return outputs >= classes  # a class without an output could never be right

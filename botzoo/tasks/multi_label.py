@@ -19,7 +19,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
 from botzoo.sources.base import ImageData, MultiHot
 from botzoo.tasks.objective import MultiLabelObjective
-from botzoo.tasks.task import Answers, Headline
+from botzoo.tasks.task import Answers, Headline, PerImage
 
 RESAMPLES = 500  # of the images, with replacement, for the interval of the mean average precision; seed 0
 AT_ONCE = 1 << 21  # numbers that a part of the resamples takes for one class
@@ -143,7 +143,7 @@ class MultiLabelEvaluation:
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
         """Return the labels of image ``i``, those given, and the smallest of their probabilities, NaN where none is given."""
-        has, given = (", ".join(np.array(class_names)[row > 0].tolist()) for row in (self.labels[i], self.logits[i]))
+        has, given = _joined(np.stack([self.labels[i] > 0, self.logits[i] > 0]), class_names)
         over = self.logits[i][self.logits[i] > 0].astype(np.float64)
         return has, given, float((1 / (1 + np.exp(-over))).min()) if len(over) else float("nan")
 
@@ -173,6 +173,11 @@ class MultiLabelEvaluation:
         return (Ranked(self.labels[:, k], self.logits[:, k]) for k in range(self.labels.shape[1]))
 
 
+def _joined(there: NDArray[np.bool_], class_names: Sequence[str]) -> list[str]:
+    """Return the names of the labels that each image has, joined; ``there`` has shape (N, K)."""
+    return [", ".join([class_names[k] for k in np.flatnonzero(row).tolist()]) for row in there]
+
+
 class MultiLabel:
     """The task of giving an image any number of labels; see ``botzoo.tasks.task.Task``."""
 
@@ -183,6 +188,7 @@ class MultiLabel:
     one_label = False
     interval_around = False
     optional: tuple[str, ...] = ()
+    of_labels: tuple[str, ...] = ("labels", "loss")
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         refuse(config, Need.ONE_LABEL, f"and images of {data.name} may have several")
@@ -201,6 +207,20 @@ class MultiLabel:
 
     def evaluation(self, answers: Answers) -> MultiLabelEvaluation:
         return MultiLabelEvaluation(answers["labels"], answers["logits"], answers["loss"])
+
+    def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
+        """Return what the answers say; an answer is right where it has all labels of the image, and no other."""
+        labels, logits = answers.get("labels"), answers["logits"].astype(np.float64)
+        given, shares = logits > 0, np.exp(-np.logaddexp(0, -logits))
+        least = np.where(given, shares, np.inf).min(1)
+        return PerImage(
+            None if labels is None else _joined(labels > 0, class_names),
+            _joined(given, class_names),
+            np.where(given.any(1), least, np.nan),
+            None if labels is None else answers["loss"].astype(np.float64),
+            None if labels is None else (given == (labels > 0)).all(1),
+            shares,
+        )
 
     def fits(self, outputs: int, classes: int) -> bool:
         """Tell whether there is an output for each label, and none besides: each is decided on its own."""

@@ -24,6 +24,26 @@ class Headline(NamedTuple):
     metric: str  # its name on the Hub
 
 
+class PerImage(NamedTuple):
+    """What a network said of each of n images, in words; label, loss and correct are None where nobody knows their labels.
+
+    Attributes:
+        label: the true class of each; where an image may have any number of labels, all of them, joined by ", ".
+        answer: what was said, in the same form.
+        probability: float64, shape (n,), of the answer; of several labels the smallest, NaN where none is given.
+        loss: float64, shape (n,), in nats.
+        correct: bool, shape (n,), whether label and answer are the same.
+        probabilities: float64, shape (n, K), of all classes; None where they were not kept.
+    """
+
+    label: list[str] | None
+    answer: list[str]
+    probability: NDArray[np.float64]
+    loss: NDArray[np.float64] | None
+    correct: NDArray[np.bool_] | None
+    probabilities: NDArray[np.float64] | None
+
+
 class Evaluation(Protocol):
     """What a network said of every image of a split, and the figures that follow from it.
 
@@ -75,6 +95,7 @@ class Task(Protocol):
     one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
     optional: tuple[str, ...]  # the answers that are kept only where all images' take little room
+    of_labels: tuple[str, ...]  # the answers that follow from the labels, and are not there without them
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         """Raise ConfigError for options that do not go with the task."""
@@ -87,6 +108,9 @@ class Task(Protocol):
 
     def evaluation(self, answers: Answers) -> Any:
         """Return the ``Evaluation`` of a whole split."""
+
+    def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
+        """Return in words what the answers, of a whole split or a part of it, say of each image."""
 
     def fits(self, outputs: int, classes: int) -> bool:
         """Tell whether a network with so many outputs can be evaluated on images of so many classes."""

@@ -123,13 +123,15 @@ def open_draft(
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     config, found, network, teacher = open_parts(config, accelerator, callbacks, given, own)
-    side = needed_side(config, network.preprocessing, found.mirrored, own)
+    crops = smallest_crop(config, found, accelerator, callbacks)
+    side = needed_side(config, network.preprocessing, crops, own)
     config = replace(config, data=replace(config.data, side=side))  # before a crop is chosen: resumed, it is the same
     data, images, left_out = opening.read(
         found,
         config.data,
         split_seed=config.split_seed,
         skip_corrupt=config.skip_corrupt,
+        by_header=not any(callback.looks_first for callback in callbacks),
         bars=None if accelerator.is_main_process else False,
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),
@@ -150,8 +152,19 @@ def open_draft(
     )
 
 
-def needed_side(config: TrainConfig, preprocessing: Preprocessing, mirrored: bool, own: Own) -> int:
-    """Return the side that images are reduced to, of a run whose crops may still be chosen; 0 for images of full size.
+def smallest_crop(
+    config: TrainConfig, found: ImageData[Any], accelerator: Accelerator, callbacks: Sequence[Callback]
+) -> float:
+    """Return the smallest training crop that a run may come to, as a share of the image: it may still be chosen."""
+    if config.data.crop_min is not None:
+        return config.data.crop_min
+    chosen = [each.smallest_crop(config, found, accelerator.device.type != "cpu") for each in callbacks]
+    known = [crop for crop in chosen if crop is not None]
+    return min(known, default=usual_crop(config, found.mirrored, config.epochs or math.inf))
+
+
+def needed_side(config: TrainConfig, preprocessing: Preprocessing, crop_min: float, own: Own) -> int:
+    """Return the side that images are reduced to where no crop is smaller than ``crop_min``; 0 for images of full size.
 
     A user's own transform may cut out any part of an image, and gets all of it.
     """
@@ -159,7 +172,7 @@ def needed_side(config: TrainConfig, preprocessing: Preprocessing, mirrored: boo
         return config.data.side or 0
     size = preprocessing.train_size(config.data.train_scale)
     later = preprocessing.shape if config.data.train_scale_epochs is not None else size
-    return preprocessing.needed_side(max(size, later), config.data.crop_min or usual_crop(config, mirrored, math.inf))
+    return preprocessing.needed_side(max(size, later), crop_min)
 
 
 def decoded_as(network: Network, images: Mapping[str, LoadedSplit]) -> Network:

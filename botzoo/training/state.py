@@ -113,6 +113,15 @@ class Draft:
     own: Own = NOTHING
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Images that the finished network is asked about, besides those that the run is evaluated on."""
+
+    images: LoadedSplit
+    labelled: bool  # whether anybody knows their labels
+    again: bool  # whether they are those of a split that is evaluated anyway
+
+
 @dataclass
 class Run:
     """One training run, as its callbacks see it.
@@ -124,6 +133,7 @@ class Run:
         feed: gives the batches of them.
         trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
         place: the run's folder, None until all that can be refused has been.
+        asked: what --predict asks about, by its name in the run's folder.
         progress: steps taken, best epoch and the like, as in the newest checkpoint.
         start: the evaluation of the validation split that epochs have to beat; None where none was made before the first step.
         history: the lines of metrics.jsonl.
@@ -144,6 +154,7 @@ class Run:
     trainer: Trainer
     feed: Feed
     place: Path | None = None
+    asked: dict[str, Asked] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     start: Evaluation | None = None
     history: History = field(default_factory=lambda: History(None))

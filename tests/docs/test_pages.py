@@ -93,7 +93,7 @@ def flags() -> set[str]:
 
 def test_every_option_that_a_sentence_names_exists() -> None:
     small = {
-        f for path in (ROOT / "botzoo/commands").glob("*.py") for f in re.findall(r'"(--[\w-]+)"', path.read_text())
+        f for path in (ROOT / "botzoo/commands").rglob("*.py") for f in re.findall(r'"(--[\w-]+)"', path.read_text())
     }
     small |= {"--no-fold-temperature"}  # which argparse makes of the other
     named = {

@@ -97,6 +97,8 @@ def data_section(record: RunRecord) -> Iterator[str]:
     notes.append(drawn if data["set_aside"] else "The validation split is the data set's own.")
     if lost := data["left_out"]:
         notes.append(f"Left out as unreadable: {counted(lost, 'image')}.")
+    if replaced := data.get("replaced"):  # which an older run does not say
+        notes.append(f"Unreadable, so that others were trained on in their place: {counted(len(replaced), 'image')}.")
     yield " ".join(notes)
 
 
@@ -319,7 +321,9 @@ def without_folders(command: str) -> str:
     """Return a command with absolute paths cut to their last part: where something lay stays private."""
     path = re.compile(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", re.S)
     words = shlex.split(command)
+    later = re.compile(r"""([,\["']\s*)([/~][^\],"']*)""")  # in a list
     kept = [found[1] + Path(found[2]).name if (found := path.fullmatch(word)) else word for word in words]
+    kept = [later.sub(lambda found: found[1] + Path(found[2]).name, word) for word in kept]
     return command if kept == words else shlex.join(kept)  # as it was quoted, where nothing is cut
 
 

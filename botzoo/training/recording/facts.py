@@ -13,6 +13,7 @@ from typing import Any
 import timm
 
 from botzoo import __version__
+from botzoo.data.images import Images
 from botzoo.data.loader import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
@@ -127,6 +128,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
             "left_out": len(run.left_out),
+            "replaced": replaced_in(run.images["train"]),
             "kinds": kinds_of(run.images),
         },
         "network": {
@@ -163,6 +165,14 @@ def run_facts(run: Run) -> dict[str, Any]:
     return facts
 
 
+def replaced_in(images: LoadedSplit) -> dict[str, str]:
+    """Return what is wrong with training images in whose place others were trained on, by their names."""
+    if not isinstance(images, Images):
+        return {}
+    names = images.names() if images.replaced else []
+    return {names[i]: reason for i, reason in sorted(images.replaced.items())}
+
+
 def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
     """Return how many of all images are transparent and so on; None of streams, of which nobody knows."""
     kinds = Counter[str]()
@@ -177,10 +187,16 @@ def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
 
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
     """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
-    images = run.images[role]
-    # Nobody knows which images of a stream could not be read: those that could are numbered.
-    names = images.names() if len(images) == len(evaluation) else [str(i) for i in range(len(evaluation))]
+    names = names_of(run.images[role], len(evaluation))
     write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
+
+
+def names_of(images: LoadedSplit, answered: int) -> list[str]:
+    """Return the names of the images that were answered.
+
+    Nobody knows which images of a stream could not be read: those that could are numbered.
+    """
+    return images.names() if len(images) == answered else [str(i) for i in range(answered)]
 
 
 def data_title(data: ImageData[Any]) -> str:

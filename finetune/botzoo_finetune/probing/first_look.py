@@ -17,8 +17,10 @@ from botzoo.data.images import Images
 from botzoo.errors import ConfigError, DataError
 from botzoo.options.accepted import seconds_of
 from botzoo.options.choices import Choice
+from botzoo.options.config import TrainConfig
 from botzoo.results.per_class import class_figures
 from botzoo.results.summary import class_table
+from botzoo.sources.base import ImageData
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
@@ -196,8 +198,17 @@ class ChooseForData(Callback):
     set what is trained.
     """
 
+    looks_first = True
+
     def __init__(self, others: Sequence[Callback] = ()) -> None:
         self.others = others
+
+    def smallest_crop(self, config: TrainConfig, data: ImageData[Any], gpu: bool) -> float | None:
+        """Return what suits the longest run that may be chosen; other rules hold of a --budget, steps and characters."""
+        if config.budget is not None or config.steps is not None or config.paper_augment or not data.mirrored:
+            return None
+        images = len(data.train)
+        return auto.crop_for(images * (config.epochs or auto.length_for(images, gpu, easy=False)[2]))
 
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose; a smaller input first, since a probe at another size says something else."""

@@ -33,6 +33,8 @@ class ChooseFit(Callback):
     the square, so that it costs the same.
     """
 
+    looks_first = True
+
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose the way whose probe is right most often on the validation split, the first of equal ones."""
         images, prepared = draft.images["train"], draft.network.preprocessing

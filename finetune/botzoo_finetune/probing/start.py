@@ -39,6 +39,8 @@ class StartFromProbe(Callback):
         evaluates: False where no step is taken, so that there is nothing to beat the start.
     """
 
+    looks_first = True
+
     def __init__(self, frozen: bool = False, *, evaluates: bool = True) -> None:
         self.frozen, self.evaluates = frozen, evaluates
         self.probe: probes.Linear | None = None

@@ -67,6 +67,18 @@ def test_a_command_keeps_no_folder_of_the_machine() -> None:
     assert without_folders(typed) == kept
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("test,/home/me/new", "test,new"),
+        ("'[\"/home/me/a b\", ~/c]'", "'[\"a b\", c]'"),
+        ("/home/me/a,/home/me/b", "b"),
+    ],
+)
+def test_nor_in_a_list(typed: str, kept: str) -> None:
+    assert without_folders(f"botzoo train --predict {typed}") == f"botzoo train --predict {kept}"
+
+
 def test_a_run_without_a_teacher_does_not_mention_one(card: ModelCard) -> None:
     assert "distill" not in card.text
     assert "teacher" not in card.text

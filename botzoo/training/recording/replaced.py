@@ -1,0 +1,27 @@
+"""Training images that turned out to be unreadable, from the first epoch to run.json."""
+
+from typing import Any
+
+from botzoo.data.images import Images
+from botzoo.training.callbacks import Callback
+from botzoo.training.state import Run
+
+
+class ListReplaced(Callback):
+    """Keeps in the checkpoints in whose place other images are trained on, so that none is listed twice or forgotten."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, str] = {}  # what is wrong with them, by their places in the split; filled by the images
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """See ``Callback``."""
+        self.found = {int(i): str(reason) for i, reason in state.items()}
+
+    def on_train_start(self, run: Run) -> None:
+        """Let the images go on with the list."""
+        if isinstance(images := run.images["train"], Images):
+            images.replaced = self.found
+
+    def state(self) -> dict[str, Any]:
+        """See ``Callback``."""
+        return {str(i): reason for i, reason in sorted(self.found.items())}
