@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # what a type checker sees of ``_PUBLIC``
     from botzoo.explain.figure import explanation
     from botzoo.inference.load import load
     from botzoo.inference.predict import Model, Prediction
-    from botzoo.results.view import FinishedRun
+    from botzoo.report.view import FinishedRun
     from botzoo.training.callbacks import Callback
 
 __all__ = ["Callback", "FinishedRun", "Model", "Prediction", "explanation", "load", "train"]
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Callback": "botzoo.training.callbacks",
-    "FinishedRun": "botzoo.results.view",
+    "FinishedRun": "botzoo.report.view",
     "Model": "botzoo.inference.predict",
     "Prediction": "botzoo.inference.predict",
     "explanation": "botzoo.explain.figure",

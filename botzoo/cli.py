@@ -22,6 +22,7 @@ COMMANDS = {
     "cache": "Show or clear what is kept on this machine: weights and decoded images.",
     "recipes": "List the recipes as a ladder, or print one: botzoo recipes [NAME].",
     "ablate": "Train every rung of a ladder with every seed and compare them.",
+    "report": "Show how good a finished run is and where it errs, on one page, or compare several runs.",
     "card": "Write the card of a finished run anew, from its folder.",
     "verify": "Evaluate a published model anew and compare with what its card claims.",
     "reproduce": "Print, or run, the training of a published model from its own recipe.",

@@ -85,8 +85,8 @@ class StoppedError(BotzooError):
 
 def did_you_mean(value: str, accepted: Iterable[str]) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the accepted names closest to ``value``, or ``""`` if none is close."""
-    by_lower = {name.lower(): name for name in accepted}
-    close = [in_quotes(by_lower[name]) for name in get_close_matches(value.lower(), by_lower)]
+    by_lower = {name.lower().lstrip("-"): name for name in accepted}  # all flags are alike in their dashes
+    close = [in_quotes(by_lower[name]) for name in get_close_matches(value.lower().lstrip("-"), by_lower)]
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
 

@@ -18,7 +18,7 @@ import botzoo
 import botzoo_finetune
 from botzoo.api import from_python
 from botzoo.errors import BotzooError, ConfigError, StoppedError
-from botzoo.results.view import FinishedRun
+from botzoo.report.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import command as finetune_command
 

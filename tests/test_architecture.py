@@ -28,6 +28,7 @@ ROOMS: list[tuple[str, ...]] = [
     ("botzoo.results",),
     ("botzoo.inference",),
     ("botzoo.explain",),
+    ("botzoo.report",),
     ("botzoo.hub",),
     ("botzoo.experiments",),
     ("botzoo.api",),

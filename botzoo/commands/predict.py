@@ -52,6 +52,11 @@ def run(argv: list[str]) -> None:
         "after the training so that probabilities are as sure as they are right, if config.json has it."
     )
     add("--temperature", type=float, metavar="T", help=temperature)
+    reject = (
+        "0 answers every image, also where config.json has a threshold, fitted by --reject in training, below which the "
+        "answer is none of these."
+    )
+    add("--reject", type=float, metavar="0", help=reject)
     add("--batch-size", type=int, help="Images at once; by default as many as suit their size.")
     add("--mixed-precision", choices=PRECISIONS, default="auto", help="Arithmetic; auto: fp32 unless less will do.")
     add("--device", choices=DEVICES, default="auto", help="Where to compute (default: auto).")
@@ -83,7 +88,7 @@ def run(argv: list[str]) -> None:
         columns = read_columns(options.columns, model.label_names, one_label=model.task.one_label)
         columns.check(image.name for image in named)
         top_k = len(model.label_names) if columns.every_class else None
-    predictor = model.predictor(len(images), *asked)
+    predictor = model.predictor(len(images), *asked, reject=options.reject is None)
     if web := [image for image in images if image.startswith(("http://", "https://"))]:
         _say(f"fetching {web[0]}" + (f" and {len(web) - 1} more" if len(web) > 1 else ""))
     unreadable = 0
@@ -124,6 +129,11 @@ def _check(options: argparse.Namespace, output: Path | None) -> str:
     """
     asked = (options.tta, options.device, options.mixed_precision)
     check_options(options.top_k, options.batch_size, options.temperature, *asked)
+    if options.reject not in (None, 0):
+        raise ConfigError(
+            f"--reject is {options.reject:g}: it must be 0, which answers every image. The threshold itself is fitted in "
+            "training, by --reject there."
+        )
     if "" in (*options.images, options.model):
         raise ConfigError("An image or --model is '': give a path, an address or a name.")
     form = options.format

@@ -35,6 +35,7 @@ from botzoo.pixels.bands import AtHand, Picture, picture_of, pixels_of
 from botzoo.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.sources.base import Split
 from botzoo.sources.files import read_file
+from botzoo.sources.groups import numbered
 from botzoo.util.cache import DECODED, EXTREMES
 from botzoo.util.text import counted, in_megabytes
 
@@ -54,6 +55,7 @@ class Images(LoadedSplit):
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
         self.cached = decoded.kept  # in memory or mapped from a file
         self.kinds = decoded.index.kinds
+        self.groups = None if split.groups is None else numbered(split.groups)
         self.kept_in = self._kept_in()
         self.replaced: dict[int, str] = {}  # what is wrong with images in whose place another one was trained on
 
@@ -87,7 +89,7 @@ class Images(LoadedSplit):
         shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
         if not self.cached:
             kept = f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
-            return f"{kept}; files are checked by their headers, and in the first epoch" if index.by_header else kept
+            return f"{kept}; before the first epoch only their headers are checked" if index.by_header else kept
         folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
         return f"{folder} ({in_megabytes(size)}, {shorter})"
 

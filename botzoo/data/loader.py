@@ -84,6 +84,7 @@ class LoadedSplit(Protocol):
     kinds: (
         Mapping[str, int] | None
     )  # how many images, of all that were read, are transparent and so on; None: not known
+    groups: NDArray[np.int64] | None  # of images that belong together, numbers from 0 on, shape (N,)
     evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
 
     @property

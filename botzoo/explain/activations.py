@@ -79,18 +79,18 @@ def passage(model: Model, image: AnyImage) -> Passage:
 @torch.no_grad()
 def _through(network: nn.Module, chosen: list[Stage], images: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return the logits of an image, float32 (1, K), and what each stage gives, float32 (C, h, w)."""
-    given: dict[str, Tensor] = {}
+    given: dict[Stage, Tensor] = {}
 
-    def keep(name: str, output: Tensor) -> Tensor:
-        given[name] = output.clone()  # what comes after may work in place
+    def keep(stage: Stage, output: Tensor) -> Tensor:
+        if (maps := stage.maps(output)) is not None:
+            given.setdefault(stage, maps[0].float().clone())  # what comes after may work in place
         return output
 
     with ExitStack() as stack:
         for stage in chosen:
-            stack.enter_context(watched(network, stage.name, partial(keep, stage.name)))
+            stack.enter_context(watched(network, stage.name, partial(keep, stage)))
         logits: Tensor = network(images)
-    maps = [stage.maps(given[stage.name]) for stage in chosen]
-    return logits.float(), [found[0].float() for found in maps if found is not None]
+    return logits.float(), [given[stage] for stage in chosen]
 
 
 def _activation(stage: Stage, channels: Tensor) -> Activation:

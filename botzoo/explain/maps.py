@@ -134,6 +134,8 @@ class Explainer:
         outputs: list[Tensor] = []
 
         def look(output: Tensor) -> Tensor:
+            if stage.maps(output) is None or outputs:
+                return output
             outputs.append(output.detach().requires_grad_())
             return outputs[0].clone()  # what comes after may work in place
 

@@ -24,41 +24,31 @@ class Stage:
     height: int
     width: int
 
-    def maps(self, output: Any) -> Tensor | None:
-        """Return the module's output as (N, C, h, w), None where it does not have this stage's shape.
+    def maps(self, output: Tensor) -> Tensor | None:
+        """Return what the module gives as (N, C, h, w), None where it does not have this stage's shape.
 
         It may be channels last, as in Swin Transformers, or tokens with some in front that stand for no cell, as the class
         token of a ViT.
         """
-        given, cells = tensor_in(output), self.height * self.width
-        if given is None:
-            return None
-        if given.ndim == 4 and given.shape[1:] == (self.channels, self.height, self.width):
-            return given
-        if given.ndim == 4 and given.shape[1:] == (self.height, self.width, self.channels):
-            return given.permute(0, 3, 1, 2)
-        if given.ndim == 3 and given.shape[2] == self.channels and given.shape[1] >= cells:
-            tokens = given[:, given.shape[1] - cells :]
+        cells = self.height * self.width
+        if output.ndim == 4 and output.shape[1:] == (self.channels, self.height, self.width):
+            return output
+        if output.ndim == 4 and output.shape[1:] == (self.height, self.width, self.channels):
+            return output.permute(0, 3, 1, 2)
+        if output.ndim == 3 and output.shape[2] == self.channels and output.shape[1] >= cells:
+            tokens = output[:, output.shape[1] - cells :]
             return tokens.transpose(1, 2).reshape(-1, self.channels, self.height, self.width)
         return None
 
 
-def tensor_in(output: Any) -> Tensor | None:
-    """Return what a module gives, or the first of several things."""
-    first = output[0] if isinstance(output, tuple | list) and output else output
-    return first if isinstance(first, Tensor) else None
-
-
 @contextmanager
 def watched(network: nn.Module, name: str, look: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Within the block, let ``look`` see what the module ``name`` gives, and give what it returns in its place."""
+    """Within the block, let ``look`` see each tensor that the module ``name`` gives, and give what it returns in its place."""
 
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
-        found = tensor_in(output)
-        if found is None:
-            return None
-        seen = look(found)
-        return seen if isinstance(output, Tensor) else type(output)((seen, *output[1:]))
+        if type(output) in (tuple, list):
+            return type(output)(look(one) if isinstance(one, Tensor) else one for one in output)
+        return look(output) if isinstance(output, Tensor) else None
 
     handle = network.get_submodule(name).register_forward_hook(hook)
     try:
@@ -139,6 +129,8 @@ def _read(network: nn.Module, found: list[Stage], image: Tensor) -> list[Stage]:
     outputs: dict[Stage, Tensor] = {}
 
     def look(stage: Stage, output: Tensor) -> Tensor:
+        if stage.maps(output) is None or stage in outputs:
+            return output
         outputs[stage] = output
         return output.clone()  # what comes after may work in place
 

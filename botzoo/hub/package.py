@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from botzoo.errors import BotzooError, CheckpointError, ModelError, PublishError
 from botzoo.models import fold
 from botzoo.models.create import Network, create_model
-from botzoo.models.foreign import decoding_in, read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
@@ -135,7 +135,7 @@ def _folded(
     classes, ours, task = len(config["label_names"]), needs_botzoo(config), task_by_type(config.get("problem_type"))
     text = card.content.replace(APART, WITHIN)
     for reading in possible_readings(decoding_in(config)):
-        about: Any = {"ours": ours, "task": task, "reading": reading}
+        about: Any = {"ours": ours, "task": task, "reading": reading, "threshold": threshold_in(config)}
         code, plain = (usage_code(HERE, classes, temperature=t, **about) for t in (temperature, None))
         text = text.replace(code, plain)
     if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):

@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
-from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
 from botzoo.inference.load import address_of, advice_offline, load
+from botzoo.inference.measure import measure
 from botzoo.inference.predict import Model
 from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
@@ -35,17 +35,12 @@ from botzoo.sources.files import inside
 from botzoo.sources.layouts.archives import folder_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
-from botzoo.training.distributed import make_accelerator, worker_count
-from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
 from botzoo.util.outgoing import in_quotes, plain
 from botzoo.util.text import and_list, interval_words
 
 SECONDS = 300
 """The longest that the card's code may take."""
-
-BATCH = 128
-"""Images that pass the network together."""
 
 ROUNDED = 0.001
 """Share of the answers, at least one, that may turn over when the same weights see the same images in another arithmetic."""
@@ -202,7 +197,6 @@ def _measure(
     subject: _Subject, claim: Claim, model: Model, dataset: str | None, labels: str | None = None
 ) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
-    accelerator, _ = make_accelerator(config)
     data = opening.find(config.dataset, config.data, labels=labels or own_table(config))
     here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
@@ -220,12 +214,7 @@ def _measure(
         images = every[claim.role]
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
-    preparation = model.preprocessing
-    workers, pin = worker_count(config, accelerator, BATCH, preparation), accelerator.device.type == "cuda"
-    batches = images.eval_batches(EvalTransform(preparation), BATCH, rank=0, world_size=1, workers=workers, pin=pin)
-    network = model.module.to(accelerator.device)
-    found = evaluate(accelerator, network, batches, preparation.normalise, len(images), task)
-    network.cpu()  # the card's code, in a process of its own, may want the GPU's memory
+    found = measure(model, images, config)
     return _Measured(found, images, data.class_names)
 
 
@@ -267,7 +256,7 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) 
 
 
 def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
-    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task}
+    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task, "threshold": model.threshold}
     stated = kept = model.temperature
     ours, addresses = True, [subject.address]
     if subject.folder is not None:

@@ -14,8 +14,14 @@ def thumbnail(image: Image.Image, side: int = 112, quality: int = 80) -> str:
         side: of the longer side, in pixels; smaller images are enlarged to it, each pixel a square.
         quality: of the JPEG, in [1, 95].
     """
-    scale, file = side / max(image.size), BytesIO()
+    file = BytesIO()
+    sized(image, side).save(file, "JPEG", quality=quality)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
+
+
+def sized(image: Image.Image, side: int) -> Image.Image:
+    """Return an image as RGB, its longer side ``side`` pixels."""
+    scale = side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)
     kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX  # the pixels of an icon are to be seen
-    image.convert("RGB").resize((width, height), kernel).save(file, "JPEG", quality=quality)
-    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
+    return image.convert("RGB").resize((width, height), kernel)

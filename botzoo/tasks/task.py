@@ -9,6 +9,8 @@ from torch import Tensor
 
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.tasks.metrics.metric import Metric
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
 
 Answers = dict[str, NDArray[Any]]
@@ -53,6 +55,8 @@ class Evaluation(Protocol):
         loss: mean over the images, in nats.
         figures: what metrics.jsonl has of it.
         one_answer: how many points the score moves at most where one answer turns over.
+        groups: of images that belong together, numbers from 0 on, shape (N,); None where nobody named any.
+        has_scores: whether the probabilities of all classes are known of each image.
     """
 
     @property
@@ -65,8 +69,15 @@ class Evaluation(Protocol):
     def figures(self) -> dict[str, float]: ...
     @property
     def one_answer(self) -> float: ...
+    @property
+    def groups(self) -> GroupNumbers | None: ...
+    @property
+    def has_scores(self) -> bool: ...
 
     def __len__(self) -> int: ...
+
+    def weighted(self, times: Times | None = None) -> Any:
+        """Return what the metrics are functions of: the answers, each counting so often as ``times`` says."""
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the score, in per cent."""
@@ -94,6 +105,7 @@ class Task(Protocol):
     labels: str  # how many labels an image has, in words that end a sentence
     one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
+    metrics: tuple[Metric, ...]  # that people choose by, besides the headline figure
     optional: tuple[str, ...]  # the answers that are kept only where all images' take little room
     of_labels: tuple[str, ...]  # the answers that follow from the labels, and are not there without them
 

@@ -154,7 +154,7 @@ def optimizer_lines(run: Run) -> Iterator[str]:
     config, schedule, batch = run.config, run.schedule, run.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {counted(schedule.warmup_steps, 'step')} of warmup" if schedule.warmup_steps else ""
-    decay = decay_words(config, run.epochs, run.task.headline.figure)
+    decay = decay_words(config, run.epochs, run.criterion.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     counts = {True: 0, False: 0}
     for group in run.trainer.optimizer.param_groups:

@@ -34,6 +34,7 @@ from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import make_schedule
+from botzoo.training.steps.selection import check_selection
 from botzoo.training.steps.teacher import Teacher, decoding_notes, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
@@ -102,6 +103,8 @@ def open_parts(
     task.check(config, found)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
+    labels = getattr(data.validation, "labels", None)  # a stream has none
+    check_selection(config.select_by, task, labels, len(data.class_names))
     if channels != 3:
         config = giving_way(config, presuming(config, Need.COLOURS), given)
         refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")

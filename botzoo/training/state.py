@@ -19,6 +19,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
 from botzoo.sources.base import ImageData
+from botzoo.tasks.metrics.metric import Criterion, criterion
 from botzoo.tasks.task import Evaluation, Task
 from botzoo.training.recording.checkpoint import Progress
 from botzoo.training.recording.history import History
@@ -185,6 +186,15 @@ class Run:
     def schedule(self) -> Schedule:
         """The learning rate of every step, and how many steps there are."""
         return self.trainer.schedule
+
+    @property
+    def criterion(self) -> Criterion:
+        """What chooses the epoch."""
+        return criterion(self.task, self.config.select_by)
+
+    def score(self, evaluation: Evaluation) -> float:
+        """Return by how much an evaluation of the validation split is chosen, the highest being best."""
+        return self.criterion.points(self.criterion.of(evaluation))
 
     @property
     def epochs(self) -> float:

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from botzoo.api import from_python
 from botzoo.errors import ConfigError
-from botzoo.results.view import FinishedRun
+from botzoo.report.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import command
 from botzoo_finetune.doctor.findings import Report
 from botzoo_finetune.probing.compare import Row
 from botzoo_finetune.probing.first_look import Look
 from botzoo_finetune.run import execute
+from botzoo_finetune.suggesting.suggestions import Suggestions
 
 
 def finetune(
@@ -87,3 +88,15 @@ def compare(data: Any = "digits", models: str | Sequence[str] = (), **options: A
         )
     rows: list[Row] = from_python(execute, command(), data, options, mode="compare", value=",".join(names))
     return rows
+
+
+def suggest(
+    data: Any, folder: str | Path, count: int = 50, *, model: str | nn.Module | None = None, **options: Any
+) -> Suggestions:
+    """Rank the unlabelled images of a folder by what their labels may teach, as --suggest does; arguments as of ``finetune``.
+
+    Returns what was found: ``images``, the most telling first, and what was left out; suggested.csv and a page are written.
+    """
+    mode: dict[str, Any] = {"mode": "suggest", "value": str(folder), "count": count}
+    found: Suggestions = from_python(execute, command(), data, options, model=model, **mode)
+    return found

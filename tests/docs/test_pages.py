@@ -110,6 +110,10 @@ def test_every_option_that_a_sentence_names_exists() -> None:
         "--weather",
         "--photos",
         "--accuracy",
+        "--others",
+        "--runs",
+        "--kept",
+        "--test",
     }  # of tests/benchmarks
     shown_as_wrong_or_new = {"--no-", "--cutout"}
     assert named - flags() - small - measuring - shown_as_wrong_or_new == set()

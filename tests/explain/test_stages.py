@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from botzoo.explain.stages import Stage, choose, stages, watched
 
@@ -50,10 +50,29 @@ def test_of_other_networks_the_last_maps_of_each_shape_are_stages() -> None:
 @pytest.mark.parametrize("shape", [(2, 6, 3, 5), (2, 3, 5, 6), (2, 15, 6), (2, 17, 6)])
 def test_outputs_of_all_forms_become_maps(shape: tuple[int, ...]) -> None:
     stage, output = Stage("any", 6, 3, 5), torch.randn(shape)
-    maps = stage.maps((output, "more"))
+    maps = stage.maps(output)
     assert maps is not None
     assert maps.shape == (2, 6, 3, 5)
     assert torch.equal(maps[1, :, 2, 4], output[1, :, 2, 4] if shape[1] == 6 else output[1].flatten(0, -2)[-1])
+
+
+class Two(nn.Module):
+    """Gives a list of two maps, the second the finer."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [nn.functional.avg_pool2d(x, 2), x]
+
+
+def test_of_a_module_that_gives_several_maps_the_one_of_the_stage_is_watched() -> None:
+    seen: list[Tensor] = []
+    stage, images = Stage("0", 3, 8, 8), torch.ones(1, 3, 8, 8)
+    network = nn.Sequential(Two())
+    with watched(
+        network, "0", lambda output: output if stage.maps(output) is None else seen.append(output) or 2 * output
+    ):
+        coarse, fine = network(images)
+    assert [tuple(each.shape) for each in seen] == [(1, 3, 8, 8)]
+    assert (float(coarse.max()), float(fine.max())) == (1, 2)
 
 
 def test_nothing_is_left_on_a_network_that_was_watched() -> None:

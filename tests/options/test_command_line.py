@@ -289,8 +289,8 @@ def test_given_is_what_the_command_line_and_its_file_name(tmp_path: Path) -> Non
 
 def test_a_mode_is_asked_for_with_its_value() -> None:
     command = Command("prog", "", TrainConfig, modes={"seeds": Mode("", "N"), "check": Mode("")})
-    assert parse(command, ["--seeds", "3"])[3:] == ("seeds", "3")
-    assert parse(command, ["--check"])[3:] == ("check", "")
+    assert parse(command, ["--seeds", "3"])[3:5] == ("seeds", "3")
+    assert parse(command, ["--check"])[3:5] == ("check", "")
 
 
 @pytest.mark.parametrize("length", [["--steps", "9"], ["--budget=10m"]])

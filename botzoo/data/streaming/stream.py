@@ -65,6 +65,7 @@ class Stream(LoadedSplit):
 
     labels = None
     kinds = None
+    groups = None
     hashed = "the names, sizes and image counts of its shards"
     order_depends_on_processes = True
 

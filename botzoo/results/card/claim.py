@@ -68,7 +68,7 @@ def card_data(record: RunRecord, figures: list[EvalResult]) -> ModelCardData:
         base_model=base,
         base_model_relation="finetune" if base else None,
         datasets=[hub_id] if hub_id else None,
-        metrics=[record.task.headline.metric],
+        metrics=[*dict.fromkeys(filter(None, [record.task.headline.metric, *(m.metric.hub for m in record.metrics)]))],
         eval_results=figures,
     )
 

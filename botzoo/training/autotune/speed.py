@@ -26,6 +26,7 @@ from botzoo.models.layers import measuring_steps
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import on_main
 from botzoo.training.recording import checkpoint
+from botzoo.training.recording.features import batches_of
 from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.feed import Feed
@@ -101,6 +102,7 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
     closing = [split for role, split in run.images.items() if role != "train"]
     closing += [asked.images for asked in run.asked.values() if not asked.again]
     end += sum(last_start + last_each * _batches(run, split) for split in closing)
+    end += last_each * batches_of(run)  # one process looks at some images once more
     return Costs(steps, first, evaluation, saving, end)
 
 

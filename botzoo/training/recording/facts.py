@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 
 from botzoo import __version__
@@ -130,6 +131,7 @@ def run_facts(run: Run) -> dict[str, Any]:
             "left_out": len(run.left_out),
             "replaced": replaced_in(run.images["train"]),
             "kinds": kinds_of(run.images),
+            "duplicates": duplicates_in(run.images),
         },
         "network": {
             "architecture": network.architecture,
@@ -158,7 +160,8 @@ def run_facts(run: Run) -> dict[str, Any]:
     if (teacher := run.teacher) is not None:
         parameters, license = count_parameters(teacher.model)[0], teacher.start.license
         facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size.side}
-    written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
+    kept = run.folder / "evaluation"
+    written = [*kept.glob("*.parquet"), *kept.glob("*.safetensors"), *run.folder.glob("metrics.jsonl")]
     facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():
         facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
@@ -183,6 +186,21 @@ def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
             return None
         kinds.update(decoded)
     return dict(kinds)
+
+
+def duplicates_in(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
+    """Return how many images have the same bytes as one before them in their split, and as one in training; None of streams.
+
+    The first are "within", the others, of the other splits, "across".
+    """
+    digests = {}
+    for role, split in images.items():
+        if not isinstance(split, Images):
+            return None
+        digests[role] = split.decoded.index.digests[split.rows].view("S32")[:, 0]
+    within = sum(len(each) - len(np.unique(each)) for each in digests.values())
+    across = sum(int(np.isin(each, digests["train"]).sum()) for role, each in digests.items() if role != "train")
+    return {"within": within, "across": across}
 
 
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.results.per_class import ClassFigures, confusions
-from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
+from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure, reliability_figure
 from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
@@ -140,6 +140,35 @@ class FinishedRun:
         self._check_few(PICTURED)
         self.confusion()
         return confusion_figure(self.record)
+
+    def plot_reliability(self) -> Figure:
+        """Return how often answers are right against how sure they are, as a picture.
+
+        Raises:
+            DataError: an image may have any number of labels.
+        """
+        if self.record.calibration is None:
+            raise DataError("Reliability is of one answer for each image, and these may have several labels.")
+        return reliability_figure(self.record, self.record.calibration)
+
+    def report(self, path: str | Path | None = None, *, data: Any = None, overwrite: bool = False) -> Path:
+        """Write the page that says how good the network is and where it errs, and return where it is.
+
+        Args:
+            path: of the page; by default report.html in the run's folder.
+            data: where the images are now, or the images themselves, as for ``botzoo.train``; by default where they were.
+            overwrite: replace a file that is no report, too.
+
+        Raises:
+            BotzooError: see ``botzoo.report.page.write_report``.
+        """
+        from botzoo.report.material import of_folder  # both import what few who look at figures need
+        from botzoo.report.page import NAME, check_replaceable, write_report
+
+        place = Path(path).expanduser() if path is not None else self.folder / NAME
+        check_replaceable(place, overwrite=overwrite)
+        write_report(self.record, place, of_folder(self.record, data), overwrite=overwrite)
+        return place
 
     def __repr__(self) -> str:
         headline = self.record.task.headline

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from botzoo.errors import CheckpointError, DataError
-from botzoo.results.view import FinishedRun
+from botzoo.report.view import FinishedRun
 from recorded import a_record, answers
 
 
