@@ -184,6 +184,12 @@ def test_a_probe_returns_what_it_found(data: Data) -> None:
     assert look.probe.evaluation.top1 > 90
 
 
+@pytest.mark.parametrize("given", [{}, {"models": ["resnet10d_bot"]}, {"models": [3, "a"]}, {"models": "a,a"}])
+def test_a_comparison_needs_names_of_two_networks(given: dict[str, Any]) -> None:
+    with pytest.raises(BotzooError, match=r"two or more|names, such as"):
+        botzoo_finetune.compare(**given)
+
+
 @pytest.mark.slow
 def test_networks_are_compared(data: Data) -> None:
     rows = botzoo_finetune.compare(data, ["resnet10d_bot", "resnet10d_bot.bot_r64_tin100"], mixed_precision="fp32")

@@ -111,6 +111,8 @@ def run(argv: list[str]) -> None:
                 file.write(f"{plain(line)}\n")  # names of classes stay as they are
         if unreadable == len(images):
             raise DataError(f"Of {counted(len(images), 'image')} none can be read: give others.")
+    for line in predictor.depths.remarks(options.model):
+        _say(line)
     if unreadable:
         raise SystemExit(1)
 

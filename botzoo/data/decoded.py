@@ -29,7 +29,7 @@ from botzoo.util.cache import DECODED, DIGEST_BYTES, Draft, mapped
 
 Pixels = NDArray[np.uint8]
 
-VERSION = 5
+VERSION = 6
 """Of the file's layout and of how images are decoded; a file of another version is not looked at."""
 
 FOOTER = struct.Struct("<QQQQ")

@@ -37,7 +37,7 @@ from botzoo.sources.base import Split
 from botzoo.sources.files import read_file
 from botzoo.sources.groups import numbered
 from botzoo.util.cache import DECODED, EXTREMES
-from botzoo.util.text import in_megabytes
+from botzoo.util.text import counted, in_megabytes
 
 log = logging.getLogger("botzoo")
 
@@ -265,7 +265,8 @@ def read_images(
     if after < before:
         if odd := [image for image in bad if is_of_other_channels(image.problem)]:
             raise of_other_channels(odd[0], split.describe(int(kept[0])))
-        raise DataError(f"All {split.name} images of {before - after} class(es) are unreadable, such as {bad[0]}.")
+        lost = counted(int(before - after), "class", "classes")
+        raise DataError(f"All {split.name} images of {lost} are unreadable, such as {bad[0]}.")
     return Images(good, decoded, kept, how), bad
 
 

@@ -87,6 +87,10 @@ class LoadedSplit(Protocol):
     groups: NDArray[np.int64] | None  # of images that belong together, numbers from 0 on, shape (N,)
     evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
 
+    @property
+    def shapes(self) -> NDArray[np.int32]:
+        """Height and width of images in pixels, (N, 2): of all, or of those that are known."""
+
     def __len__(self) -> int: ...
 
     def describe(self, i: int) -> str:

@@ -21,6 +21,8 @@ from botzoo.data.images import (
 from botzoo.data.progress import progress_of
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.glance import Glance, glance
+from botzoo.data.streaming.shards import Shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
@@ -55,9 +57,17 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
     """Return how images become pixels, as far as the options and the header of the first image say.
 
     Raises:
-        DataError: it has four channels, of which nobody says what the fourth is.
+        DataError: it has four channels, of which nobody says what the fourth is; or images in shards have more than 8 bits,
+            and nobody says in what range.
     """
-    channels = config.channels or (3 if config.streaming else first_channels(found.train))
+    if config.streaming:
+        seen: Glance = found.train.seen
+        if seen.channels is None:
+            raise _four_channels(seen.like)
+        how = Decoding(seen.channels, config.background, config.range, config.side or None)
+        seen.refuse(found.name, how)
+        return how
+    channels = config.channels or first_channels(found.train)
     return Decoding(channels, config.background, config.range, config.side or None)
 
 
@@ -70,15 +80,23 @@ def first_channels(split: Split) -> int:
             continue
         if channels is not None:
             return channels
-        raise DataError(
-            f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
-            "--data.background then, or --data.channels 4 if it is one like the others."
-        )
+        raise _four_channels(split.describe(i))
     return 3
 
 
+def _four_channels(name: str) -> DataError:
+    return DataError(
+        f"{name} has four channels: give --data.channels 3 if the fourth is transparency, which lies on --data.background "
+        "then, or --data.channels 4 if it is one like the others."
+    )
+
+
 def range_of(name: str, found: Extremes) -> tuple[float, float]:
-    """Return what is black and white in images of these extremes; raise DataError where they are of one value."""
+    """Return what is black and white in images of these extremes.
+
+    Raises:
+        DataError: they are of one value.
+    """
     low, high = usual_range(found)
     if low < high:
         return low, high
@@ -108,12 +126,15 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
 def find(
     dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone, labels: Any = None
 ) -> ImageData[Any]:
-    """Find a data set, without the splits that a run leaves unread; raises what ``find_images`` and ``find_shards`` do.
+    """Find a data set, without the splits that a run leaves unread.
 
     Args:
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
         labels: the table of them, see ``SourceOptions``.
+
+    Raises:
+        DataError, NetworkError: as of ``find_images`` and ``find_shards``.
     """
     options = source_options(config, labels)
     found: ImageData[Any]
@@ -122,10 +143,17 @@ def find(
     elif not isinstance(dataset, str | os.PathLike):
         raise DataError("Data in memory is not streamed: leave data.streaming out.")
     else:
-        found = from_main(lambda: find_shards(os.fspath(dataset), options, classes=config.classes))
+        found = from_main(lambda: _glanced(find_shards(os.fspath(dataset), options, classes=config.classes), config))
     if config.fold is not None:
         return joined(found)
     return found if config.test_split else without_test(found)
+
+
+def _glanced(found: ImageData[Shards], config: DataConfig) -> ImageData[Shards]:
+    """Return shards with what a look at a few of their training images finds."""
+    how = Decoding(config.channels or 0, config.background, config.range, config.side or None)
+    seen = glance(found.train.few(), how)
+    return replace(found, train=replace(found.train, seen=seen), notes=(*found.notes, *seen.notes(config.background)))
 
 
 def cut(data: ImageData[Any], config: DataConfig, split_seed: int) -> ImageData[Any]:

@@ -36,8 +36,8 @@ from botzoo.sources.layouts.archives import folder_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
 from botzoo.util.files import sha256_of
-from botzoo.util.outgoing import plain
-from botzoo.util.text import and_list
+from botzoo.util.outgoing import in_quotes, plain
+from botzoo.util.text import and_list, interval_words
 
 SECONDS = 300
 """The longest that the card's code may take."""
@@ -228,7 +228,7 @@ def _check_names(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Check:
     odd = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     first, second = (names[odd] if odd < len(names) else "none" for names in (ours, theirs))
     words = f"{len(ours)} names, the data set has {len(theirs)}; the first that differs is number {odd}"
-    return Check("classes", "differs", f"{words}: {first!r}, in the data set {second!r}")
+    return Check("classes", "differs", f"{words}: {in_quotes(first)}, in the data set {in_quotes(second)}")
 
 
 def _check_images(claim: Claim, images: Images) -> Check:
@@ -243,7 +243,7 @@ def _check_images(claim: Claim, images: Images) -> Check:
 def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) -> Check:
     """Compare the figures: of the very images of the claim by their distance, of others by the published interval."""
     found, name = measured.evaluation, task.headline.measure
-    interval = f"95 % interval {claim.low:.3f} to {claim.high:.3f}"  # as it is published: two digits would round twice
+    interval = f"95 % interval {interval_words((claim.low, claim.high))}"
     words = f"{found.score:.2f} % of {len(found):,}; published {claim.value:.2f} % ({interval})"
     if task.interval_around and not claim.low <= claim.value <= claim.high:
         return Check(name, "differs", f"{words}: the published figure lies outside its own interval")
@@ -282,7 +282,8 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
     if right:
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
     said = "; ".join(answers)[:100] or "nothing"
-    return Check("code", "differs", f"it says {said!r} of an image that the evaluation takes for {expected!r}")
+    words = f"it says {in_quotes(said)} of an image that the evaluation takes for {in_quotes(expected)}"
+    return Check("code", "differs", words)
 
 
 def run_code(code: str, image: bytes, model: Path | None) -> list[str]:

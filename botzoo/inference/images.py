@@ -4,7 +4,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -18,13 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from botzoo import __version__
-from botzoo.data.decode import decode, decoding
+from botzoo.data.decode import DEEP, Seen, decoding
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.pixels.bands import Picture
-from botzoo.sources.folders import files_in, is_image
+from botzoo.sources.folders import NO_IMAGES, files_in, is_image
 from botzoo.sources.layouts.archives import place_of
 from botzoo.util.outgoing import squeezed, without_secrets
+from botzoo.util.text import counted
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
@@ -90,8 +91,39 @@ def find_named(places: Iterable[str], say: Callable[[str], object] = lambda line
             found += [Named(str(given / name), name) for name in names]
             if others := sorted({*files} - {*images}):
                 such = given / Path(others[0]).relative_to(path)
-                say(f"not used: {len(others)} file(s) in {place} that are no images, such as {such}")
+                say(f"not used: {counted(len(others), *NO_IMAGES)} in {place}, such as {such}")
     return found
+
+
+class Depths:
+    """Counts images of another depth than those that a network was trained on, as far as it says what that was.
+
+    Args:
+        how: its images become pixels.
+    """
+
+    def __init__(self, how: Decoding) -> None:
+        self.how, self._odd, self._lock = how, list[str](), Lock()
+
+    def note(self, name: str, kinds: Collection[str]) -> None:
+        """Note an image that was seen to be of these kinds, by threads too."""
+        if (DEEP in kinds) == (self.how.range is None):
+            with self._lock:
+                self._odd.append(name)
+
+    def remarks(self, model: str) -> list[str]:
+        """Return a line for the reader, if there were any."""
+        if not self._odd:
+            return []
+        such = f"such as {min(self._odd)}"
+        if self.how.range is None:
+            have = f"{counted(len(self._odd), 'image has', 'images have')} more than 8 bits, {such}"
+            return [f"{have}, and {model} says no range for them: each was scaled by itself, so answers may be wrong"]
+        low, high = self.how.range
+        have = f"{counted(len(self._odd), 'image has', 'images have')} 8 bits, {such}"
+        return [
+            f"{have}, and {model} knows values from {low:g} to {high:g}: theirs were not scaled, so answers may be wrong"
+        ]
 
 
 def is_one_image(x: object) -> bool:
@@ -121,19 +153,21 @@ def name_of(image: AnyImage, place: int) -> str:
 
 
 @contextmanager
-def read_image(image: AnyImage, how: Decoding = PLAIN) -> Iterator[Picture]:
+def read_image(image: AnyImage, how: Decoding = PLAIN, seen: Seen = lambda kind: None) -> Iterator[Picture]:
     """Give an image as pixels of 8 bits, of whatever kind it is the same pixels, with room for them to the end of the block.
+
+    ``seen`` is told what it was seen to be.
 
     Raises:
         ValueError: there is no such file, the address does not answer, or what is there is no image; the message says which.
     """
     if isinstance(image, Image.Image):
-        with PILLOW:
-            found = decode(image, how)
+        with PILLOW, decoding(image, how, seen) as found:
+            pass
         yield found
         return
     encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image
-    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how), how) as found:
+    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how), how, seen) as found:
         yield found
 
 

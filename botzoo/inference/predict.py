@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, printable
-from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
+from botzoo.inference.images import KINDS, AnyImage, Depths, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.layers import features_seen
@@ -32,6 +33,8 @@ from botzoo.util.text import brief
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+log = logging.getLogger("botzoo")
 
 FEW = 32  # up to so many images are answered in fp32: finding out whether less will do takes longer than it could save
 AGREES = 1e-3  # a probability moves by less in the arithmetic that "auto" takes for more images, or that is fp32 too
@@ -178,6 +181,8 @@ class Model:
         check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
         predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature, reject)
         answers = list(predictor(images, top_k))
+        for line in predictor.depths.remarks(self.name):
+            log.warning("%s.", line)
         if one and answers[0].problem is not None:
             raise DataError(f"{answers[0].image} cannot be read: {answers[0].problem}.")
         return answers[0] if one else answers
@@ -252,6 +257,7 @@ class Predictor:
                 f"{model.name} rejects answers below a probability that was fitted at temperature {model.temperature or 1:g}: "
                 f"leave --temperature {self.temperature:g} out, or answer every image (--reject 0, in Python reject=False)."
             )
+        self.depths = Depths(self.preprocessing.decoding)  # of the images that were read last
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
         pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
         self.batch_size = batch_size or max(1, min(512, pixels // self.size.area))
@@ -277,7 +283,8 @@ class Predictor:
 
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""
-        read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
+        self.depths = Depths(self.preprocessing.decoding)
+        read = in_order(lambda i: self._read(images[i], i), len(images), patient=False)  # a server may be slow
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: Iterator[Prediction] = iter(())
         while batch := list(itertools.islice(rows, self.batch_size)):
@@ -292,10 +299,12 @@ class Predictor:
             waiting = self._answers(batch, found, features, top_k)
         yield from waiting
 
-    def _read(self, image: AnyImage) -> Pixels | str:
+    def _read(self, image: AnyImage, place: int) -> Pixels | str:
         """Return the network's input, uint8 (H, W, C), or what is wrong with the image."""
         try:
-            with read_image(image, self.preprocessing.decoding) as picture:
+            kinds = set[str]()
+            with read_image(image, self.preprocessing.decoding, kinds.add) as picture:
+                self.depths.note(name_of(image, place), kinds)
                 return self.transform(picture, (0, 0))
         except (OSError, ValueError, MemoryError) as error:
             return str(error)

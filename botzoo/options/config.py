@@ -187,8 +187,9 @@ class TrainConfig(Configuration):
 
     dataset: str = option("digits", "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data", common=True, metavar="NAME", accepts=_something("a name, a Hub id or a folder"), stated=True)
-    labels: str | None = option(None, "Table of the labels of the images in --dataset. It is a .csv, .tsv, .jsonl or "
-        ".parquet file with a row for each image; folders takes the class folders, where a table says otherwise.",
+    labels: str | None = option(None, "Table of the labels of the images in --dataset. It is a .csv, .tsv, .jsonl, "
+        ".parquet, .txt or .json file, also .gz, with a row for each image; folders takes the class folders, where a "
+        "table says otherwise.",
         "Data", common=True, metavar="FILE", unset="class folders, or a table there",
         accepts=_something("a file"), presumes={Need.READ_WHOLE}, stated=True)
     model: str = option("resnet10d_bot", "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names "

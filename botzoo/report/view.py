@@ -16,6 +16,7 @@ from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.outgoing import as_html
+from botzoo.util.text import interval_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,8 +171,8 @@ class FinishedRun:
         return place
 
     def __repr__(self) -> str:
-        headline, (low, high) = self.record.task.headline, self.interval
-        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({low:.2f} to {high:.2f})"
+        headline = self.record.task.headline
+        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({interval_words(self.interval)})"
         return f"<run {self.folder}: {figure} on {self.record.split_text}>"
 
     def _repr_html_(self) -> str:

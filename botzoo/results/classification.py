@@ -17,7 +17,7 @@ from botzoo.tasks.classification import wilson
 from botzoo.tasks.metrics.resampling import RESAMPLES
 from botzoo.tasks.rejection import Rejection, needed
 from botzoo.util.markdown import escaped, quoted, table
-from botzoo.util.text import counted, under
+from botzoo.util.text import counted, interval_words, under
 
 NOUN, NOUNS = "class", "classes"
 
@@ -65,7 +65,7 @@ def results(record: RunRecord) -> Iterator[str]:
     every, names = figures(record), record.class_names
     yield "## Results"
     rows = (
-        (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
+        (name, f"{100 * correct / n:.2f} %", f"{interval_words((low, high))} %", f"{correct:,} of {n:,}")
         for name, correct, n, low, high in accuracies(record)
     )
     yield table((f"on {record.split_text}", "accuracy", "95 % interval", "images right"), rows)
@@ -192,7 +192,10 @@ def limits(record: RunRecord) -> Iterator[str]:
 def terminal(record: RunRecord) -> Iterator[str]:
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
-        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}{interval_note(record)}"
+        share, interval = (
+            f"{100 * correct / n:.2f} %",
+            f"95 % interval {interval_words((low, high))}{interval_note(record)}",
+        )
         yield f"{head:10} {name} {share} on {record.split_text} ({interval})"
     yield f"{'':10} {sections.chosen_remark(record)}"
     yield from metrics_lines(record)

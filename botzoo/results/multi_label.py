@@ -13,7 +13,7 @@ from botzoo.results.per_class import LabelFigures, label_figures, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.multi_label import RESAMPLES
 from botzoo.util.markdown import quoted, table
-from botzoo.util.text import counted
+from botzoo.util.text import counted, interval_words
 
 NOUN, NOUNS = "label", "labels"
 
@@ -41,9 +41,9 @@ def opening(record: RunRecord) -> Iterator[str]:
 
 def results(record: RunRecord) -> Iterator[str]:
     every, seen = figures(record), record.evaluation
-    over, (low, high) = f"mean over {counted(len(every), 'label')}", seen.interval()
+    over = f"mean over {counted(len(every), 'label')}"
     yield "## Results"
-    rows = [("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}")]
+    rows = [("mAP", f"{seen.score:.2f} %", f"{interval_words(seen.interval())} %", f"average precision, {over}")]
     yield table((f"on {record.split_text}", "value", "95 % interval", "of"), rows)
     yield sections.looked_at(record)
     # Of images in random order the precision is the label's share of them, at any threshold.
@@ -71,8 +71,7 @@ def limits(record: RunRecord) -> Iterator[str]:
 
 def terminal(record: RunRecord) -> Iterator[str]:
     seen = record.evaluation
-    low, high = seen.interval()
-    interval = f"95 % interval {low:.2f} to {high:.2f}{interval_note(record)}"
+    interval = f"95 % interval {interval_words(seen.interval())}{interval_note(record)}"
     yield f"{'result':10} mAP {seen.score:.2f} % on {record.split_text} ({interval})"
     yield f"{'':10} {sections.chosen_remark(record)}"
     yield from metrics_lines(record)

@@ -14,7 +14,7 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.find import Chosen, beside, chosen, other_tables, tables_in, with_said
 from botzoo.sources.annotations.images import ROLES, annotated
 from botzoo.sources.annotations.paths import Found
-from botzoo.sources.annotations.table import SUFFIXES, NoLabelsError, Table, holds_no_pictures, read_frame, read_table
+from botzoo.sources.annotations.table import NoLabelsError, Table, holds_no_pictures, kind_of, read_frame, read_table
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.layouts.archives import place_of
@@ -37,8 +37,8 @@ class Annotated(Source):
 
     def recognises(self, name: str, path: Path) -> bool:
         if path.is_file():
-            suffix = path.suffix.lower()
-            return suffix in SUFFIXES and (suffix != ".parquet" or holds_no_pictures(path))
+            kind = kind_of(path)
+            return kind is not None and (kind != ".parquet" or holds_no_pictures(path))
         if not path.is_dir() or not (tables_in(path) or other_tables(path)):
             return False
         return any(file.lower().endswith(IMAGE_SUFFIXES) for file in files_in(path))
@@ -89,7 +89,9 @@ def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         file = Path(labels).expanduser()
         if not file.exists() and not file.is_absolute() and (path / file).exists():
             file = path / file
-        file = place_of(file) if not file.exists() else file
+        file = place_of(file)
+        if file.is_dir() and len(there := [each for each in map(Path, files_in(file)) if kind_of(each)]) == 1:
+            file = there[0]  # as of an archive with a table and nothing else
         return _of_file(name, Found(path), file, options)
     frames: dict[Any, Any] = {None: labels}
     if isinstance(labels, dict):

@@ -136,6 +136,14 @@ def plain(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in text)
 
 
+def in_quotes(value: object) -> str:
+    """Return text between quotation marks, as it stands: ``repr`` doubles backslashes. Other values are as Python has them."""
+    if not isinstance(value, str):
+        return repr(value)
+    mark = '"' if "'" in value and '"' not in value else "'"
+    return f"{mark}{value}{mark}"
+
+
 def squeezed(text: object) -> str:
     """Return ``text`` with one space for all white space between its words, and none around them."""
     return " ".join(str(text).split())

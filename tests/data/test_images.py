@@ -55,7 +55,7 @@ def test_leaving_out_every_image_is_refused() -> None:
 
 
 def test_leaving_out_every_image_of_a_class_is_refused() -> None:
-    with pytest.raises(DataError, match=r"of 1 class\(es\) are unreadable"):
+    with pytest.raises(DataError, match=r"of 1 class are unreadable"):
         read_images(split_of([JPEG, b"", JPEG], [0, 1, 0]), skip_corrupt=True)
 
 

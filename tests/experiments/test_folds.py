@@ -169,7 +169,7 @@ def test_a_folder_of_other_runs_is_refused(
         ("--folds all", "--folds is 'all': it must be a whole number of 2 or more, up to 10,000."),
         (
             "--folds 21",
-            "21 folds are too many: class 'class0' of PHOTOS has 20 image(s): give 20 or fewer, or add images.",
+            "21 folds are too many: class 'class0' of PHOTOS has 20 images: give 20 or fewer, or add images.",
         ),
         ("--folds 3 --data.streaming", "--folds looks at all images at once: leave --data.streaming out."),
         ("--folds 3 --data.fold 1/3", "--data.fold is '1/3': it must be left out beside --folds."),

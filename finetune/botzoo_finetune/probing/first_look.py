@@ -159,7 +159,7 @@ def facts(draft: Draft) -> auto.Facts:
         epochs=epochs,
         several=several,
         optimizer=config.optimizer,
-        batch_norm=_has_batch_norm(draft.network.model),
+        batch_norm=has_batch_norm(draft.network.model),
         base_batch=256 if config.linear_scaling else order.batch_size,
     )
 
@@ -170,7 +170,8 @@ def _side(images: Images) -> float:
     return float(np.median(np.sqrt(heights * widths)))
 
 
-def _has_batch_norm(model: nn.Module) -> bool:
+def has_batch_norm(model: nn.Module) -> bool:
+    """Tell whether a network has BatchNorm, as ResNets and most that take images of any shape have."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
@@ -221,7 +222,7 @@ class ChooseForData(Callback):
     def _smaller_input(self, draft: Draft) -> Choice | None:
         config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
         own, smaller = preprocessing.shape, preprocessing.train_size(auto.SMALLER)
-        if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
+        if config.budget is None or config.batch_size == "auto" or not has_batch_norm(draft.network.model):
             return None
         if own.oblong:  # somebody chose that for images of such a shape
             return None
