@@ -39,6 +39,7 @@ def run(argv: list[str]) -> None:
     )
     formats = "json: one object a line. By default what --output ends in, else table."
     add("--format", choices=("table", "json", "csv"), help=formats)
+    add("--csv", dest="format", action="store_const", const="csv", help="The same as --format csv.")
     own = (
         "CSV with one row an image and these columns, as competitions want it: file, id (without folder and suffix), label, "
         "probability, a class, or classes for all of them. Id=id is id under the heading Id."
