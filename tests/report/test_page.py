@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from botzoo.errors import ConfigError, DataError
+from botzoo.inference.load import load
 from botzoo.report.callback import WritePage
 from botzoo.report.material import Material, Originals, of_folder
 from botzoo.report.page import page, write_report
 from botzoo.results.record import RunRecord
 from conftest import write_photos
 from recorded import a_record, answers, evaluation
-from running import train_briefly
+from running import train_briefly, write_teacher
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -68,6 +70,13 @@ def test_the_verdict_has_figure_and_interval(page_file: Path) -> None:
     )
 
 
+def test_the_other_metrics_have_their_intervals(record: RunRecord, page_file: Path) -> None:
+    text = Reader(page_file.read_text()).text
+    assert "Other metrics on 12 validation images" in text
+    assert all(f"{m.metric.title}{m.metric.text(m.value)}{m.interval}{m.metric.says}" in text for m in record.metrics)
+    assert "percentiles of 1,000 bootstrap resamples of the images" in text
+
+
 def test_every_mistake_is_shown_with_what_spoke_for_it(page_file: Path) -> None:
     tags = Reader(page_file.read_text()).tags
     overlays = page_file.read_text().count('alt="What spoke for')
@@ -88,7 +97,7 @@ def test_names_of_strangers_are_shown_and_never_run(name: str) -> None:
     assert "\x1b" not in after.text
 
 
-@pytest.mark.parametrize(("images", "classes"), [(1_000, 10), (1_000, 1_000), (100_000, 1_000), (100_000, 2)])
+@pytest.mark.parametrize(("images", "classes"), [(1_000, 10), (1_000, 1_000), (100_000, 1_000), (20_000, 2)])
 def test_the_page_is_bounded(images: int, classes: int) -> None:
     rng = np.random.default_rng(0)
     seen = evaluation(*rng.integers(0, classes, (2, images)))
@@ -122,6 +131,15 @@ def test_what_cannot_be_pictured_is_said() -> None:
 )
 def test_odd_answers_have_a_page(seen: Any) -> None:
     assert "<h1>" in bare(a_record(seen=seen), noise())
+
+
+def test_a_damaged_network_has_a_page_without_map(tmp_path: Path) -> None:
+    model = load(write_teacher(tmp_path, classes=6))
+    for tensor in model.module.parameters():
+        torch.nn.init.constant_(tensor, torch.nan)
+    found = page(a_record(), Material(noise(), model=model))
+    assert "Worst mistakes" in found
+    assert 'id="map"' not in found
 
 
 def test_several_labels_have_no_matrix_and_no_filter(finished_multi_label_run: Path) -> None:
