@@ -76,7 +76,7 @@ def features(model: Model, originals: Originals, rows: NDArray[np.int64]) -> tup
     transform = EvalTransform(model.preprocessing)
 
     def pixels(k: int) -> NDArray[np.uint8] | None:
-        picture = originals.whole(int(rows[k]))
+        picture = originals.picture(int(rows[k]))
         return transform(picture, (0, 0)) if picture is not None else None
 
     read = [(int(rows[k]), found) for k, found in enumerate(in_order(pixels, len(rows))) if found is not None]

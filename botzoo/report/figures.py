@@ -134,10 +134,9 @@ def augmented(material: Material) -> list[tuple[str, str]]:
         return []
     found = []
     for i in np.unique(np.linspace(0, material.training - 1, min(AUGMENTED, material.training)).astype(int)).tolist():
-        if (picture := material.trained.whole(i)) is not None:
-            both = picture, picture_of(material.augment(picture, (0, i)))
-            before, after = (thumbnail(each.convert("RGB"), 96) for each in both)
-            found.append((before, after))
+        if (picture := material.trained.picture(i)) is not None:
+            seen = picture_of(material.augment(picture, (0, i)))
+            found.append((thumbnail(picture, 96), thumbnail(seen, 96)))
     return found
 
 

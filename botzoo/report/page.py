@@ -143,12 +143,12 @@ def _gallery(album: Album, material: Material) -> dict[str, Any]:
     """Return the worst mistakes with their pictures and, where the network can be asked, what spoke for the answer."""
     record = album.record
     rows = mistakes.worst(record).tolist()
-    pictures = [album.originals.whole(i) for i in rows]
+    pictures = [album.originals.picture(i) for i in rows]
     found = reasons(material.model, pictures, asked(record.task, record.evaluation, rows), mistakes.LARGE)
     shown = []
     for k, i in enumerate(rows):
         both = (pictures[k], found.pictures[k])
-        sources = [thumbnail(each.convert("RGB"), mistakes.LARGE) if each is not None else None for each in both]
+        sources = [thumbnail(each, mistakes.LARGE) if each is not None else None for each in both]
         shown.append(album.shown(i, *sources)._replace(reason=record.class_names[found.of[k]]))
     return {"gallery": shown, "layer": found.layer}
 

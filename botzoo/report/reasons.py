@@ -42,7 +42,7 @@ def reasons(model: Model | None, pictures: Sequence[Picture | None], of: Sequenc
         return nothing  # a network of another kind has no layer to look at
     laid: list[Image.Image | None] = [None] * len(pictures)
     for k, hot in zip(there, heat, strict=True):
-        shown = sized(pictures[k].convert("RGB"), side)  # type: ignore[union-attr]
+        shown = sized(pictures[k], side)  # type: ignore[arg-type]
         laid[k] = overlay(shown, hot, seen(*shown.size, model.preprocessing))
     return Reasons(laid, of, explainer.layer)
 

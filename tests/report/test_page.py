@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import log_softmax
 
 from botzoo.errors import ConfigError, DataError
 from botzoo.inference.load import load
@@ -140,6 +141,20 @@ def test_a_damaged_network_has_a_page_without_map(tmp_path: Path) -> None:
     found = page(a_record(), Material(noise(), model=model))
     assert "Worst mistakes" in found
     assert 'id="map"' not in found
+
+
+def test_a_temperature_that_is_fitted_for_the_page_alone_is_not_said_to_be_kept() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (300, 6))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(1)  # with the probabilities that the logits say
+    log_p = log_softmax(3 * logits, 1)
+    sure = np.exp(log_p.max(1)).astype(np.float32)
+    seen = replace(evaluation(labels, logits.argmax(1)), confidence=sure, log_p=log_p.astype(np.float16))
+    found = a_record(seen=seen)
+    assert found.calibration is not None
+    kept = a_record(seen=seen, config={"calibration": {"temperature": found.calibration.kept}})
+    assert ["kept in config.json" in bare(record) for record in (found, kept)] == [False, True]
+    assert ["divide the logits by" in bare(record) for record in (found, kept)] == [False, True]
 
 
 def test_several_labels_have_no_matrix_and_no_filter(finished_multi_label_run: Path) -> None:
