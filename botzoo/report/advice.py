@@ -1,6 +1,6 @@
 """The verdict in a sentence, and what would help most, each with the evidence that it is drawn from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -117,11 +117,10 @@ def _length(record: RunRecord) -> Iterator[Advice]:
 
 def _weakest(record: RunRecord) -> Iterator[Advice]:
     """The label with the lowest figure, where one falls behind."""
-    figures: Sequence[object] = words_of(record).figures(record)
-    worst = min(figures, key=lambda f: f.main)  # type: ignore[attr-defined]
+    worst = min(words_of(record).figures(record), key=lambda f: f.main)
     mean = record.evaluation.score
-    if worst.main < mean - 5:  # type: ignore[attr-defined]
-        name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"  # type: ignore[attr-defined]
+    if worst.main < mean - 5:
+        name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"
         yield Advice(f"More training images with '{name}': its average precision is {reached}.", 0.5)
 
 

@@ -87,7 +87,7 @@ def page(record: RunRecord, material: Material) -> str:
         "augmented": figures.augmented(material),
         "sizes": figures.sizes(material.evaluated, len(record.evaluation)),
         "spread": figures.spread(record.facts["data"]["class_counts"]),
-        "findings": checked(record),
+        "findings": check_findings(record),
         "augmentation": augmentation(record),
         "at_temperature": at_temperature(record),
         "sureness": _sureness(record),
@@ -173,7 +173,7 @@ def not_shown(album: Album) -> Iterator[str]:
         yield "Some images have file names only: more pictures would make the page too large."
 
 
-def checked(record: RunRecord) -> list[tuple[str, int, list[str]]]:
+def check_findings(record: RunRecord) -> list[tuple[str, int, list[str]]]:
     """Return what ``--check`` found, where its check.json lies in the run's folder or in check/ beside it."""
     places = record.folder / "check.json", record.folder.parent / "check" / "check.json"
     for place in places:

@@ -98,7 +98,10 @@ def test_names_of_strangers_are_shown_and_never_run(name: str) -> None:
     assert "\x1b" not in after.text
 
 
-@pytest.mark.parametrize(("images", "classes"), [(1_000, 10), (1_000, 1_000), (100_000, 1_000), (20_000, 2)])
+SIZES = [(1_000, 10), (1_000, 1_000), (20_000, 2), pytest.param(100_000, 1_000, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("images", "classes"), SIZES)
 def test_the_page_is_bounded(images: int, classes: int) -> None:
     rng = np.random.default_rng(0)
     seen = evaluation(*rng.integers(0, classes, (2, images)))
