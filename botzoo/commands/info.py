@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from botzoo.commands import CommandParser
+from botzoo.commands import CommandParser, check_output
 from botzoo.errors import ConfigError
 from botzoo.util.outgoing import say
 
@@ -53,12 +53,7 @@ def _checked(options: argparse.Namespace) -> Path:
     if "" in (options.name, options.activations, options.output):
         raise ConfigError("The name, --activations or --output is '': give a path or a name.")
     output = Path(options.output or PAGE).expanduser()
-    if (output.exists() or output.is_symlink()) and not (
-        options.overwrite and output.is_file() and not output.is_symlink()
-    ):
-        raise ConfigError(f"{output} is there already: give another name by --output, or --overwrite for a file.")
-    if not output.parent.is_dir():
-        raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
+    check_output(output, overwrite=options.overwrite)
     if options.activations is not None and output.resolve() == Path(options.activations).resolve():
         raise ConfigError(f"--output {output} is the image itself, which would be lost: give another name.")
     return output

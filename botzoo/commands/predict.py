@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from botzoo.commands import CommandParser
+from botzoo.commands import CommandParser, check_output
 from botzoo.errors import ConfigError, DataError
 from botzoo.inference.options import DEVICES, PRECISIONS, TTA, check_options
 from botzoo.util.files import written_whole
@@ -139,12 +139,7 @@ def _check(options: argparse.Namespace, output: Path | None) -> str:
         raise ConfigError("An image or --model is '': give a path, an address or a name.")
     form = options.format
     if output is not None:
-        # no device, nor whatever a link leads to
-        replaceable = options.overwrite and output.is_file() and not output.is_symlink()
-        if (output.exists() or output.is_symlink()) and not replaceable:
-            raise ConfigError(f"--output {output} is there already: give another name, or --overwrite for a file.")
-        if not output.parent.is_dir():
-            raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
+        check_output(output, overwrite=options.overwrite)
         named = FORMATS_BY_SUFFIX.get(output.suffix.lower())
         if None not in (named, form) and named != form:
             raise ConfigError(

@@ -34,12 +34,12 @@ def write_out_of_fold(folder: Path, names: Sequence[str]) -> None:
         log.warning("predictions.csv of all folds is not written. %s", error)
         return
     whole = together(parts)
-    folds = [name.rpartition("-")[2] for name, part in zip(names, parts, strict=True) for _ in range(len(part))]
+    folds = np.repeat([int(name.rpartition("-")[2]) for name in names], [len(part) for part in parts])
     columns = [*whole.columns[:FIRST], "fold", *whole.columns[FIRST:]]
     every, wrong = np.arange(len(whole)), whole.wrong()
     for write, file, which in ((write_rows, "predictions.csv", every), (write_errors, "errors.csv", wrong)):
-        rows = zip(whole.rows(which), which, strict=True)
-        write(folder / file, columns, ((*row[:FIRST], int(folds[i]), *row[FIRST:]) for row, i in rows))
+        rows = zip(whole.rows(which), folds[which], strict=True)
+        write(folder / file, columns, ((*row[:FIRST], fold, *row[FIRST:]) for row, fold in rows))
 
 
 def together(parts: Sequence[Predictions]) -> Predictions:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Literal, get_args
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,41 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from botzoo.data.transforms import EvalTransform
-from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError
+from botzoo.errors import CheckpointError, ConfigError, ModelError
 from botzoo.explain.methods import gradcam, layercam, occlusion, occlusion_cells, scaled
+from botzoo.explain.region import Region
 from botzoo.explain.stages import CELLS, Stage, choose, stages, watched
-from botzoo.inference.images import AnyImage, check_kind, name_of, read_image
 from botzoo.inference.predict import Model
 from botzoo.models.fold import fold_batch_norm
 from botzoo.training.distributed import choose_device
 
-Method = Literal["layercam", "gradcam", "occlusion"]
-METHODS: tuple[str, ...] = get_args(Method)
+METHODS = ("layercam", "gradcam", "occlusion")
 
 PIXELS = 32 * 224 * 224  # of a batch
 
 COLOURS = ((40, 60, 170), (30, 180, 220), (110, 215, 80), (250, 200, 40), (200, 25, 20))
 """Of a map, red, green and blue, from what counts little to what counts most."""
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Maps of images, each of one class.
-
-    Attributes:
-        heat: how much each cell counts for the class, float32 (N, h, w) in [0, 1]: the largest cell of an image has 1, and all
-            are 0 where nothing counts. A map covers the network's input evenly, whatever the number of its cells.
-        classes: the class that each map is of, its number.
-        probabilities: what the network gives that class, float32 (N,).
-        layer: name of the module whose output was looked at; of occlusion "input".
-        method: one of ``METHODS``.
-    """
-
-    heat: NDArray[np.float32]
-    classes: tuple[int, ...]
-    probabilities: NDArray[np.float32]
-    layer: str
-    method: str
 
 
 class Explainer:
@@ -118,7 +94,11 @@ class Explainer:
         return self.model.task.probabilities(logits / (self.model.temperature or 1.0)).cpu()
 
     def heat(self, pixels: Tensor, classes: Sequence[int]) -> NDArray[np.float32]:
-        """Return a map for each of the prepared images, uint8 (N, C, H, W), and its class, as ``Maps.heat`` has them."""
+        """Return how much each cell counts for a class, for each of the prepared images, uint8 (N, C, H, W), and its class.
+
+        Float32 (N, h, w) in [0, 1]: the largest cell of an image has 1, and all are 0 where nothing counts. A map covers the
+        network's input evenly, whatever the number of its cells.
+        """
         images, which = self._input(pixels), torch.tensor(classes, device=self.device)
         if self.stage is None:
             found = torch.stack([self._occluded(image, k) for image, k in zip(images, classes, strict=True)])
@@ -152,72 +132,18 @@ class Explainer:
         return occlusion(lambda images: self.network(images)[:, k], image, self.cells, self.batch_size)
 
 
-def explain(
-    model: Model,
-    images: Iterable[AnyImage],
-    *,
-    classes: Sequence[int] | None = None,
-    method: str = "layercam",
-    device: str = "auto",
-    batch_size: int | None = None,
-) -> Maps:
-    """Say where in each image a network found its answer, or what speaks for another class.
-
-    Args:
-        images: of any kind that ``Model.predict`` takes.
-        classes: the class of each map, by its number; by default the likeliest of each image.
-        method, device, batch_size: those of ``Explainer``.
-
-    Raises:
-        DataError: an image cannot be read.
-        ConfigError: the method, the device or a class cannot be used.
-        ModelError, CheckpointError: as of ``Explainer``, or the network answers with NaN or infinite numbers.
-    """
-    explainer, given, known = (
-        Explainer(model, method, device=device, batch_size=batch_size),
-        list(images),
-        len(model.label_names),
-    )
-    if classes is not None and (len(classes) != len(given) or not all(0 <= k < known for k in classes)):
-        raise ConfigError(f"One class is needed for each of {len(given)} images, a number from 0 to {known - 1}.")
-    heat, chosen, shares = [np.zeros((0, *explainer.cells), np.float32)], list(classes or ()), [np.zeros(0, np.float32)]
-    order = iter(range(len(given)))
-    while batch := list(islice(order, explainer.batch_size)):
-        pixels = batched([_read(explainer, given[i], i) for i in batch])
-        probabilities = explainer.probabilities(pixels)
-        if classes is None:
-            chosen += probabilities.argmax(1).tolist()
-        of = [chosen[i] for i in batch]
-        heat.append(explainer.heat(pixels, of))
-        shares.append(probabilities[torch.arange(len(of)), of].numpy())
-    return Maps(np.concatenate(heat), tuple(chosen), np.concatenate(shares), explainer.layer, method)
-
-
 def batched(pixels: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return images that were prepared one by one, each (H, W, C), as a batch, uint8 (N, C, H, W)."""
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
-def _read(explainer: Explainer, image: AnyImage, place: int) -> NDArray[np.uint8]:
-    how = explainer.preprocessing.decoding
-    check_kind(image, place, how)
-    try:
-        with read_image(image, how) as picture:
-            return explainer.transform(picture, (0, 0))
-    except (OSError, ValueError, MemoryError) as error:
-        raise DataError(f"{name_of(image, place)} cannot be read: {error}.") from error
-
-
-def overlay(
-    picture: Image.Image, heat: NDArray[np.float32], seen: tuple[float, float, float, float] | None = None
-) -> Image.Image:
+def overlay(picture: Image.Image, heat: NDArray[np.float32], seen: Region | None = None) -> Image.Image:
     """Return a picture in shades of grey with a map over it, in ``COLOURS`` where it counts.
 
     Args:
         picture: to be drawn on.
         heat: (h, w) in [0, 1].
-        seen: left, upper, right and lower of the part of the picture that the map covers, in its pixels, which may reach
-            beyond it; by default all of it. What lies outside is darkened.
+        seen: the part of the picture that the map covers, by default all of it. What lies outside is darkened.
     """
     left, upper, right, lower = seen or (0, 0, *picture.size)
     (h, w), (across, down) = heat.shape, (right - left, lower - upper)

@@ -19,6 +19,7 @@ from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
 from botzoo.explain.maps import Explainer, batched, overlay
 from botzoo.explain.region import Region, seen
+from botzoo.explain.stages import CELLS
 from botzoo.inference.images import AnyImage, name_of, read_image
 from botzoo.inference.predict import Model
 from botzoo.pages.render import render
@@ -29,6 +30,7 @@ from botzoo.util.text import counted
 SIDE = 768  # longer side of a picture with a map over it, in pixels, at most
 THUMBNAIL = 224  # of the page's pictures
 PICTURED = 200  # maps on the page, at most: each has some 25 kB
+PART = 100  # bytes of a name that go into that of a picture, which has two of them: 255 are the most
 PAGE = "index.html"
 
 
@@ -154,6 +156,7 @@ def write_overlays(
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     """Give a folder beside ``folder``, the files of which move into that at the end, and nowhere if the block raises."""
+    folder = folder.absolute()  # "." has no name
     work = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
     work.mkdir(parents=True)
@@ -171,8 +174,8 @@ def _bytes(one: Seen | Unseen) -> int:
 
 
 def _plain(name: str) -> str:
-    """Return a name of strangers as a part of a file's: letters, digits, dots and dashes, and not many."""
-    return re.sub(r"[^\w.-]+|^[.-]+", "_", name)[:40] or "_"
+    """Return a name of strangers as a part of a file's: letters, digits, dots and dashes, ``PART`` bytes at most."""
+    return re.sub(r"[^\w.-]+|^[.-]+", "_", name).encode()[:PART].decode(errors="ignore") or "_"
 
 
 def _explained(
@@ -213,6 +216,7 @@ def page(
         how=HOW[explainer.method],
         layer=explainer.layer,
         cells=explainer.cells,
+        least=CELLS,
         size=explainer.size.px,
         maps=maps,
         written=written,

@@ -2,15 +2,25 @@
 
 from base64 import b64encode
 from io import BytesIO
+from typing import Protocol
 
 from PIL import Image
 
 
-def thumbnail(image: Image.Image, side: int = 112, quality: int = 80) -> str:
+class Convertible(Protocol):
+    """A picture of Pillow's, or one of more channels than it knows."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def convert(self, mode: str) -> Image.Image: ...
+
+
+def thumbnail(image: Convertible, side: int = 112, quality: int = 80) -> str:
     """Return an image as a JPEG in a ``data:`` URI.
 
     Args:
-        image: of any mode that Pillow converts to RGB.
+        image: of any mode that converts to RGB.
         side: of the longer side, in pixels; smaller images are enlarged to it, each pixel a square.
         quality: of the JPEG, in [1, 95].
     """
@@ -19,7 +29,7 @@ def thumbnail(image: Image.Image, side: int = 112, quality: int = 80) -> str:
     return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
 
 
-def sized(image: Image.Image, side: int) -> Image.Image:
+def sized(image: Convertible, side: int) -> Image.Image:
     """Return an image as RGB, its longer side ``side`` pixels."""
     scale = side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)

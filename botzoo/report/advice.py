@@ -1,6 +1,6 @@
 """The verdict in a sentence, and what would help most, each with the evidence that it is drawn from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,11 @@ MENDED = 0.7  # share of it that a temperature has to leave at most to be worth 
 
 
 class Advice(NamedTuple):
-    """A sentence on what would help, and the share of the mistakes that it is about, in [0, 1]."""
+    """A sentence on what would help, and how promising that is, in [0, 1].
+
+    ``share`` is that of the mistakes that the sentence is about; where it is about no single ones, a fixed number that puts it
+    into its place among the others.
+    """
 
     sentence: str
     share: float
@@ -90,7 +94,8 @@ def _labels(suspects: int, wrong: int) -> Iterator[Advice]:
         doubt = (
             f"{counted(suspects, 'mistake')} may be the label's, as the images most like them have the answer as theirs"
         )
-        yield Advice(f"A look at the labels that are ringed in the map: {doubt}.", suspects / wrong / 2)
+        share = suspects / wrong / 2  # not all of the doubtful labels are wrong
+        yield Advice(f"A look at the labels that are ringed in the map: {doubt}.", share)
 
 
 def _length(record: RunRecord) -> Iterator[Advice]:
@@ -112,11 +117,10 @@ def _length(record: RunRecord) -> Iterator[Advice]:
 
 def _weakest(record: RunRecord) -> Iterator[Advice]:
     """The label with the lowest figure, where one falls behind."""
-    figures: Sequence[object] = words_of(record).figures(record)
-    worst = min(figures, key=lambda f: f.main)  # type: ignore[attr-defined]
+    worst = min(words_of(record).figures(record), key=lambda f: f.main)
     mean = record.evaluation.score
-    if worst.main < mean - 5:  # type: ignore[attr-defined]
-        name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"  # type: ignore[attr-defined]
+    if worst.main < mean - 5:
+        name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"
         yield Advice(f"More training images with '{name}': its average precision is {reached}.", 0.5)
 
 
@@ -133,7 +137,10 @@ def _sureness(record: RunRecord) -> Iterator[Advice]:
     if found is None or found.before < max(SURE, 2 * found.by_chance):
         return
     off = f"it is off by {100 * found.before:.1f} points on average"
-    if found.after is not None and record.temperature is not None and found.after < MENDED * found.before:
+    kept = (
+        found.kept is not None and found.kept == record.temperature
+    )  # else config.json has none, or that of other images
+    if kept and found.after is not None and found.after < MENDED * found.before:
         use = (
             f"divide the logits by {record.temperature:g}, as botzoo predict does, which leaves {100 * found.after:.1f}"
         )

@@ -17,9 +17,9 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.options.facts import without_machine
 from botzoo.pages.charts import Series, line_chart
 from botzoo.pages.render import render
-from botzoo.report.material import Originals, of_folder
+from botzoo.report.material import Material, of_folder
 from botzoo.report.mistakes import Album, Shown
-from botzoo.report.page import HERE, MAKER, check_replaceable
+from botzoo.report.page import HERE, MAKER, check_replaceable, not_shown
 from botzoo.results.record import RunRecord
 from botzoo.util.files import write_text
 from botzoo.util.nested import flat
@@ -148,17 +148,24 @@ def answers_of(folder: Path) -> RunRecord:
 
 def _shared(records: Sequence[RunRecord]) -> list[NDArray[np.int64]]:
     """Return the rows of the images that all runs have, in the order of the first."""
-    places = [{name: i for i, name in enumerate(record.image_names)} for record in records]
-    names = [name for name in places[0] if all(name in others for others in places[1:])]
-    if not names:
+    places = {name: i for i, name in enumerate(records[0].image_names)}
+    rows = np.full((len(records), len(records[0].image_names)), -1)
+    for found, record in zip(rows, records, strict=True):
+        for i, name in enumerate(record.image_names):
+            if (place := places.get(name)) is not None:
+                found[place] = i
+    if not (shared := (rows >= 0).all(0)).any():
         folders = ", ".join(str(record.folder) for record in records)
         raise DataError(f"{folders} were evaluated on no image in common: give runs on the same images.")
-    return [np.array([found[name] for name in names]) for found in places]
+    return [*rows[:, shared]]
 
 
 def _part(record: RunRecord, rows: NDArray[np.int64]) -> Any:
-    """Return the evaluation of some of the images of a run."""
-    return record.task.evaluation({name: values[rows] for name, values in record.evaluation.answers.items()})
+    """Return the evaluation of some of the images of a run, the groups of which are numbered anew: some may have no image."""
+    answers = {name: values[rows] for name, values in record.evaluation.answers.items()}
+    if "group" in answers:
+        answers["group"] = np.unique(answers["group"], return_inverse=True)[1]
+    return record.task.evaluation(answers)
 
 
 def _against(record: RunRecord, name: str, first: Any, second: Any) -> Against:
@@ -175,8 +182,7 @@ def write_comparison(records: Sequence[RunRecord], path: Path, dataset: Any = No
     """Write the page that compares runs; arguments and errors as of ``compare``, ``of_folder`` and ``write_report``."""
     check_replaceable(path, overwrite=overwrite)
     found = compare(records)
-    material = of_folder(records[0], dataset)
-    write_text(path, page(found, material.evaluated))
+    write_text(path, page(found, of_folder(records[0], dataset)))
 
 
 def write_where_comparable(folders: Sequence[Path], path: Path) -> None:
@@ -188,15 +194,18 @@ def write_where_comparable(folders: Sequence[Path], path: Path) -> None:
         records = [answers_of(folder) for folder in folders[:MOST]]
         if len(records) > 1 and records[0].config.report:
             write_comparison(records, path)
+            if len(folders) > MOST:
+                log.info("%s compares the first %d of %d runs", path, MOST, len(folders))
     except DataError:
         return  # such as folds, each of which was evaluated on other images
     except Exception as error:  # whatever images and libraries may raise
         log.warning("%s was not written (%s); all else is.", path, brief(error))
 
 
-def page(found: Comparison, originals: Originals) -> str:
-    """Return the comparison as HTML; ``originals`` are the images of the first run."""
-    headline = found.runs[0].record.task.headline
+def page(found: Comparison, material: Material) -> str:
+    """Return the comparison as HTML; ``material`` is that of the first run."""
+    headline, album = found.runs[0].record.task.headline, Album(found.runs[0].record, material.evaluated)
+    images = list(changed(found, album))
     return render(
         HERE / "compare.html",
         title=f"{counted(len(found.runs), 'run')} on {found.runs[0].record.facts['data']['title']}",
@@ -206,7 +215,8 @@ def page(found: Comparison, originals: Originals) -> str:
         curves=curves([run.record for run in found.runs]),
         named=[run.name for run in found.runs[:DRAWN]],
         differing=differing([run.record for run in found.runs]),
-        changed=list(changed(found, originals)),
+        changed=images,
+        remarks=[*material.absent, *not_shown(album)] if any(number for _, _, number, _ in images) else [],
         duration=duration,
     )
 
@@ -230,12 +240,11 @@ def differing(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
     return [(name, each) for name, each in values if len(set(each)) > 1]
 
 
-def changed(found: Comparison, originals: Originals) -> Iterator[tuple[str, str, int, list[Shown]]]:
+def changed(found: Comparison, album: Album) -> Iterator[tuple[str, str, int, list[Shown]]]:
     """Yield the images that a run has right and the first wrong, then the others: its name, which, how many, the first few."""
     first = found.runs[0].record
     if not first.task.one_label:
         return
-    album = Album(first, originals)
     was = (first.evaluation.predicted == first.evaluation.labels)[found.rows[0]]
     for run, rows in zip(found.runs[1:], found.rows[1:], strict=True):
         seen = run.record.evaluation

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
+from botzoo.explain.maps import batched
 from botzoo.inference.predict import Model
 from botzoo.report.material import Originals
 
@@ -67,7 +68,7 @@ def chosen(loss: NDArray[np.float32]) -> NDArray[np.int64]:
 def features(model: Model, originals: Originals, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats] | None:
     """Return what the classifier gets of those images that can be read, float32 (n, D), and which these are.
 
-    None where the network is none of timm's, or fewer than three images can be read.
+    None where the network is none of timm's or gives numbers that are not finite, or fewer than three images can be read.
     """
     network = model.module
     if originals.opened is None or not hasattr(network, "forward_head"):
@@ -75,21 +76,21 @@ def features(model: Model, originals: Originals, rows: NDArray[np.int64]) -> tup
     transform = EvalTransform(model.preprocessing)
 
     def pixels(k: int) -> NDArray[np.uint8] | None:
-        picture = originals.whole(int(rows[k]))
+        picture = originals.picture(int(rows[k]))
         return transform(picture, (0, 0)) if picture is not None else None
 
     read = [(int(rows[k]), found) for k, found in enumerate(in_order(pixels, len(rows))) if found is not None]
     if len(read) < 3:
         return None
     parts = [_pooled(network, model, [p for _, p in read[k : k + BATCH]]) for k in range(0, len(read), BATCH)]
-    return np.array([i for i, _ in read]), np.concatenate(parts)
+    values = np.concatenate(parts)
+    return (np.array([i for i, _ in read]), values) if np.isfinite(values).all() else None
 
 
 @torch.inference_mode()
 def _pooled(network: nn.Module, model: Model, pixels: Sequence[NDArray[np.uint8]]) -> Floats:
     device = next(network.parameters()).device
-    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(device)
-    batch = model.preprocessing.normalise(images).contiguous(memory_format=torch.channels_last)
+    batch = model.preprocessing.normalise(batched(pixels).to(device)).contiguous(memory_format=torch.channels_last)
     found: Tensor = network.forward_head(network.forward_features(batch), pre_logits=True)  # type: ignore[operator]
     return found.flatten(2).mean(2).float().cpu().numpy() if found.ndim > 2 else found.float().cpu().numpy()
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from botzoo.data.decode import size_of
 from botzoo.models.preprocessing import PLAIN
@@ -88,14 +87,14 @@ def _bins(confidence: Any, correct: Any) -> Series:
     return Series("", [each.confidence for each in bins], [each.right for each in bins])
 
 
-def class_rows(record: RunRecord) -> list[ClassRow]:
-    """Return the table of the classes that have images in the split, at most ``CLASSES``, of more the worst."""
+def class_rows(record: RunRecord) -> tuple[list[ClassRow], int]:
+    """Return the table of the classes that have images in the split, and how many others it leaves out."""
     counts, names = record.facts["data"]["class_counts"], record.class_names
     trained = dict(zip(names, counts, strict=True)) if counts is not None else {}
     figures = list(words_of(record).figures(record))
-    if len(figures) > CLASSES:
-        figures = sorted(figures, key=lambda f: f.main)[:CLASSES]
-    return [ClassRow(f.name, trained.get(f.name), f, dict(_intervals(f))) for f in figures]
+    listed = figures if len(figures) <= CLASSES else sorted(figures, key=lambda f: f.main)[:CLASSES]
+    rows = [ClassRow(f.name, trained.get(f.name), f, dict(_intervals(f))) for f in listed]
+    return rows, len(figures) - len(rows)
 
 
 def _intervals(figures: ClassFigures) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -135,14 +134,9 @@ def augmented(material: Material) -> list[tuple[str, str]]:
         return []
     found = []
     for i in np.unique(np.linspace(0, material.training - 1, min(AUGMENTED, material.training)).astype(int)).tolist():
-        if (picture := material.trained.whole(i)) is not None:
+        if (picture := material.trained.picture(i)) is not None:
             seen = picture_of(material.augment(picture, (0, i)))
-            found.append((thumbnail(picture.convert("RGB"), 96), thumbnail(_to_look_at(seen), 96)))
-    return found
-
-
-def _to_look_at(picture: Any) -> Image.Image:
-    found: Image.Image = picture.convert("RGB")
+            found.append((thumbnail(picture, 96), thumbnail(seen, 96)))
     return found
 
 

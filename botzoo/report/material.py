@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
-
 from botzoo.data.decode import decoding
 from botzoo.data.images import Images
 from botzoo.data.open import cut, find
@@ -40,12 +38,7 @@ class Originals:
     encoded: Callable[[int], Encoded] | None = None
     lost: set[int] = field(default_factory=set)
 
-    def picture(self, i: int) -> Image.Image | None:
-        """Return image i to look at; None where it is gone or cannot be read."""
-        found = self.whole(i)
-        return found.convert("RGB") if found is not None else None
-
-    def whole(self, i: int) -> Picture | None:
+    def picture(self, i: int) -> Picture | None:
         """Return image i with all its channels; None where it is gone or cannot be read."""
         if self.opened is None:
             return None

@@ -87,11 +87,18 @@ class Album:
 
 def worst(record: RunRecord) -> NDArray[np.int64]:
     """Return the wrongly answered images, those with the largest loss first; at most ``WORST``."""
-    seen = record.evaluation
-    wrong = seen.predicted != seen.labels if record.task.one_label else (seen.given != seen.labels).any(1)
-    order = np.argsort(-np.nan_to_num(seen.nll), kind="stable")
-    found: NDArray[np.int64] = order[wrong[order]]
+    order = np.argsort(-np.nan_to_num(record.evaluation.nll), kind="stable")
+    found: NDArray[np.int64] = order[are_wrong(record)[order]]
     return found[:WORST]
+
+
+def are_wrong(record: RunRecord) -> NDArray[np.bool_]:
+    """Return which images were answered wrongly, bool (N,); of several labels one that is wrong makes an image wrong."""
+    seen = record.evaluation
+    found: NDArray[np.bool_] = (
+        seen.predicted != seen.labels if record.task.one_label else (seen.given != seen.labels).any(1)
+    )
+    return found
 
 
 def pairs_of(album: Album, kept: NDArray[np.int64]) -> list[Pair]:

@@ -18,6 +18,7 @@ from botzoo.report.mistakes import Album
 from botzoo.report.reasons import asked, reasons
 from botzoo.results.card.sections import without_folders
 from botzoo.results.classification import sureness
+from botzoo.results.metrics import metrics_notes
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.files import read_json, write_text
@@ -70,24 +71,27 @@ def _is_ours(path: Path) -> bool:
 def page(record: RunRecord, material: Material) -> str:
     """Return the page as HTML: at most some 2 MB, however many images and classes there are."""
     found = _map(record, material)
+    classes, unlisted = figures.class_rows(record)
     album = Album(record, material.evaluated)
     values: dict[str, Any] = {
         "title": f"{record.facts['name']}: {record.facts['network']['architecture']} on {record.facts['data']['title']}",
         "maker": MAKER,
         "one_label": record.task.one_label,
         "record": record,
-        "wrong": _wrong(record),
+        "wrong": int(mistakes.are_wrong(record).sum()),
         "curves": figures.curves(record),
         "reliability": figures.reliability_chart(record),
         "words": words_of(record),
-        "classes": figures.class_rows(record),
+        "classes": classes,
+        "unlisted": unlisted,
         "augmented": figures.augmented(material),
         "sizes": figures.sizes(material.evaluated, len(record.evaluation)),
         "spread": figures.spread(record.facts["data"]["class_counts"]),
-        "findings": checked(record),
+        "findings": check_findings(record),
         "augmentation": augmentation(record),
         "at_temperature": at_temperature(record),
-        "sureness": list(sureness(record.calibration)) if record.calibration is not None else [],
+        "sureness": _sureness(record),
+        "metrics_notes": list(metrics_notes(record)),
         "command": without_folders(record.facts.get("command", "")),
         "recipe": _recipe(record),
         "run": list(run_facts(record)),
@@ -104,9 +108,11 @@ def page(record: RunRecord, material: Material) -> str:
     return render(HERE / "report.html", HERE / "report.js", **values)
 
 
-def _wrong(record: RunRecord) -> int:
-    seen = record.evaluation
-    return int(((seen.predicted != seen.labels) if record.task.one_label else (seen.given != seen.labels).any(1)).sum())
+def _sureness(record: RunRecord) -> list[str]:
+    """Return how sure the network is; a temperature that is only fitted here, to images given, is not in config.json."""
+    if (found := record.calibration) is None:
+        return []
+    return list(sureness(found, in_config=found.kept == record.temperature))
 
 
 def _map(record: RunRecord, material: Material) -> Map | None:
@@ -137,38 +143,38 @@ def _gallery(album: Album, material: Material) -> dict[str, Any]:
     """Return the worst mistakes with their pictures and, where the network can be asked, what spoke for the answer."""
     record = album.record
     rows = mistakes.worst(record).tolist()
-    pictures = [album.originals.whole(i) for i in rows]
+    pictures = [album.originals.picture(i) for i in rows]
     found = reasons(material.model, pictures, asked(record.task, record.evaluation, rows), mistakes.LARGE)
     shown = []
     for k, i in enumerate(rows):
         both = (pictures[k], found.pictures[k])
-        sources = [thumbnail(each.convert("RGB"), mistakes.LARGE) if each is not None else None for each in both]
+        sources = [thumbnail(each, mistakes.LARGE) if each is not None else None for each in both]
         shown.append(album.shown(i, *sources)._replace(reason=record.class_names[found.of[k]]))
     return {"gallery": shown, "layer": found.layer}
 
 
 def remarks(record: RunRecord, material: Material, album: Album) -> list[str]:
     """Return sentences on what the page cannot show, and what is to be kept in mind when reading it."""
-    found = list(material.absent)
-    if lost := len(material.evaluated.lost):
-        found.append(
-            f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in its place."
-        )
+    found = [*material.absent, *not_shown(album)]
     if record.chosen_on_split:
         found.append("These images also chose the epoch, so expect a little less on new ones.")
     if odd := int((~np.isfinite(record.evaluation.nll)).sum()):
         found.append(
             f"The loss of {counted(odd, 'image')} is no number (NaN or infinite): weights or images are damaged."
         )
-    if album.wanting:
-        found.append(
-            "Some pairs of class and answer have file names only: more pictures would make the page too large."
-        )
     return found
 
 
-def checked(record: RunRecord) -> list[tuple[str, int, list[str]]]:
-    """Return what ``--check`` found, where its check.json lies in the run's folder, in check/ beside it or in the data."""
+def not_shown(album: Album) -> Iterator[str]:
+    """Yield which images a page shows by a frame alone, and why."""
+    if lost := len(album.originals.lost):
+        yield f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in its place."
+    if album.wanting:
+        yield "Some images have file names only: more pictures would make the page too large."
+
+
+def check_findings(record: RunRecord) -> list[tuple[str, int, list[str]]]:
+    """Return what ``--check`` found, where its check.json lies in the run's folder or in check/ beside it."""
     places = record.folder / "check.json", record.folder.parent / "check" / "check.json"
     for place in places:
         try:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError
-from botzoo.explain.maps import Explainer, overlay
+from botzoo.explain.maps import Explainer, batched, overlay
 from botzoo.explain.region import seen
 from botzoo.inference.predict import Model
 from botzoo.pages.thumbnails import sized
@@ -38,13 +37,12 @@ def reasons(model: Model | None, pictures: Sequence[Picture | None], of: Sequenc
         heat: list[Any] = []
         for first in range(0, len(there), explainer.batch_size):
             part = slice(first, first + explainer.batch_size)
-            pixels = torch.from_numpy(np.stack(inputs[part])).permute(0, 3, 1, 2)
-            heat += [*explainer.heat(pixels, [of[k] for k in there[part]])]
+            heat += [*explainer.heat(batched(inputs[part]), [of[k] for k in there[part]])]
     except BotzooError:
         return nothing  # a network of another kind has no layer to look at
     laid: list[Image.Image | None] = [None] * len(pictures)
     for k, hot in zip(there, heat, strict=True):
-        shown = sized(pictures[k].convert("RGB"), side)  # type: ignore[union-attr]
+        shown = sized(pictures[k], side)  # type: ignore[arg-type]
         laid[k] = overlay(shown, hot, seen(*shown.size, model.preprocessing))
     return Reasons(laid, of, explainer.layer)
 

@@ -217,11 +217,12 @@ def rejection_lines(record: RunRecord, found: Rejection) -> Iterator[str]:
     yield f"{share}{right}; {100 * found.target:g} % are promised"
 
 
-def sureness(found: Calibration) -> Iterator[str]:
-    """Yield what the terminal says of how sure the network is."""
+def sureness(found: Calibration, *, in_config: bool = True) -> Iterator[str]:
+    """Yield how sure the network is, for terminal and page; ``in_config`` says that config.json has the temperature kept."""
     error = f"{100 * found.before:.2f} %, the expected calibration error"
     if found.kept is not None and found.after is not None:
-        yield f"{error}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, kept in config.json"
+        where = ", kept in config.json" if in_config else ""
+        yield f"{error}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}{where}"
         return
     yield f"{error}{found.doubt}"
     images = counted(found.images, "image")

@@ -1,4 +1,4 @@
-"""The metrics besides the headline figure, for card, Hub and terminal; ``RunRecord.metrics`` has them as numbers."""
+"""The metrics besides the headline figure, for card, page, Hub and terminal; ``RunRecord.metrics`` has them as numbers."""
 
 from collections.abc import Iterator
 
@@ -25,14 +25,21 @@ def eval_results(record: RunRecord) -> list[EvalResult]:
 
 
 def metrics_section(record: RunRecord) -> Iterator[str]:
-    """Yield the table of all metrics that are defined, how their intervals were made, and what is not defined."""
-    every = record.metrics
+    """Yield the table of all metrics that are defined, and the notes on it."""
     yield "### Other metrics"
     yield table(
         (f"on {record.split_text}", "value", "95 % interval", "what it is"),
-        ((m.metric.title, m.metric.text(m.value), f"{m.interval} {m.metric.unit}", m.metric.says) for m in every),
+        (
+            (m.metric.title, m.metric.text(m.value), f"{m.interval} {m.metric.unit}", m.metric.says)
+            for m in record.metrics
+        ),
     )
-    few = [m for m in every if m.resamples < RESAMPLES]
+    yield from metrics_notes(record)
+
+
+def metrics_notes(record: RunRecord) -> Iterator[str]:
+    """Yield how the intervals of the metrics were made, and what is not known."""
+    few = [m for m in record.metrics if m.resamples < RESAMPLES]
     how = f"The intervals are percentiles of {RESAMPLES:,} bootstrap resamples of the {units(record)}, seed 0"
     if few:
         what = "percentiles" if few[0].resamples >= ENOUGH else "the value more or less 1.96 standard deviations"

@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError
-from botzoo.explain.maps import Explainer, explain, overlay
+from botzoo.errors import CheckpointError, ConfigError, ModelError
+from botzoo.explain.maps import Explainer, batched, overlay
 from botzoo.explain.methods import gradcam, layercam, occlusion, scaled
 from botzoo.inference.load import load
 from botzoo.inference.predict import Model
@@ -80,11 +80,12 @@ def test_layer_cam_weighs_each_cell_by_its_own_gradient() -> None:
     ("method", "cells"), [("layercam", 8), ("gradcam", 8), pytest.param("occlusion", 14, marks=pytest.mark.slow)]
 )
 def test_the_likeliest_class_is_explained_from_0_to_1(method: str, cells: int, model: Model, photos: Path) -> None:
-    image = photos / "class1" / "1.png"
-    maps, answer = explain(model, [image], method=method, device="cpu"), model.predict(image, device="cpu")
-    assert (maps.classes, maps.heat.shape, maps.heat.dtype) == (answer.indices[:1], (1, cells, cells), np.float32)
-    assert maps.probabilities[0] == pytest.approx(answer.probability, abs=1e-5)
-    assert (maps.heat.min() >= 0, maps.heat.max()) == (True, 1)
+    image, explainer = photos / "class1" / "1.png", Explainer(model, method, device="cpu")
+    answer, pixels = model.predict(image, device="cpu"), batched([explainer.transform(Image.open(image), (0, 0))])
+    assert explainer.probabilities(pixels)[0].max() == pytest.approx(answer.probability, abs=1e-5)
+    heat = explainer.heat(pixels, answer.indices[:1])
+    assert (heat.shape, heat.dtype) == ((1, cells, cells), np.float32)
+    assert (heat.min() >= 0, heat.max()) == (True, 1)
 
 
 def test_images_in_one_batch_do_not_change_each_others_maps(model: Model, pixels: Tensor) -> None:
@@ -101,14 +102,9 @@ def test_the_model_stays_as_it_is(model: Model, pixels: Tensor) -> None:
     assert not any(module._forward_hooks for module in model.module.modules())
 
 
-def test_what_cannot_be_explained_is_said(model: Model, photos: Path) -> None:
-    image = photos / "class0" / "0.png"
+def test_a_method_that_is_none_is_refused(model: Model) -> None:
     with pytest.raises(ConfigError, match=r"it must be one of layercam, gradcam, occlusion\. Did you mean 'gradcam'"):
-        explain(model, [image], method="grad-cam")
-    with pytest.raises(ConfigError, match="a number from 0 to 2"):
-        explain(model, [image], classes=[3])
-    with pytest.raises(DataError, match=r"none.png cannot be read: there is no such file"):
-        explain(model, ["none.png"])
+        Explainer(model, "grad-cam")
 
 
 def made(network: nn.Module, size: int = 64) -> Model:
@@ -119,14 +115,14 @@ def test_a_network_without_stages_can_be_occluded_only() -> None:
     network = made(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 2)))
     with pytest.raises(ModelError, match="use the method occlusion"):
         Explainer(network, device="cpu")
-    assert explain(network, [torch.rand(3, 64, 64)], method="occlusion", device="cpu").layer == "input"
+    assert Explainer(network, "occlusion", device="cpu").layer == "input"
 
 
-def test_numbers_that_are_not_finite_are_no_answer() -> None:
+def test_numbers_that_are_not_finite_are_no_answer(pixels: Tensor) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 2))
     nn.init.constant_(network[1].bias, torch.nan)
     with pytest.raises(CheckpointError, match="not finite"):
-        explain(made(network), [torch.rand(3, 64, 64)], method="occlusion", device="cpu")
+        Explainer(made(network), "occlusion", device="cpu").probabilities(pixels)
 
 
 # Maps against sense

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from botzoo.commands.explain import METHODS, run
 from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.explain import maps, overlays
-from botzoo.explain.maps import Explainer
+from botzoo.explain.maps import Explainer, batched
 from botzoo.explain.overlays import class_number, write_overlays
 from botzoo.inference.load import load
 from botzoo.inference.predict import Model
@@ -54,7 +55,7 @@ def test_each_image_has_a_picture_of_its_size_and_a_place_on_the_page(
 def test_a_picture_has_the_map_of_its_image(explainer: Explainer, photos: Path, tmp_path: Path) -> None:
     images = [photos / "class0" / "3.png", photos / "class2" / "4.png"]
     write_overlays(explainer, images, tmp_path, of=1)
-    heat = maps.explain(explainer.model, images, classes=[1, 1], device="cpu").heat
+    heat = explainer.heat(batched([explainer.transform(Image.open(image), (0, 0)) for image in images]), [1, 1])
     for image, one, file in zip(images, heat, sorted(tmp_path.glob("*.png")), strict=True):
         expected = maps.overlay(Image.fromarray(pixels(image)), one)  # of a square picture all is seen
         np.testing.assert_array_equal(pixels(file), np.asarray(expected))
@@ -108,6 +109,25 @@ def test_names_of_strangers_are_neither_markup_nor_ways_out(photos: Path, tmp_pa
         page = (tmp_path / "out" / str(k) / "index.html").read_text()
         assert not re.search(r"<script|<b>|<img src=x|\x1b|\u202e", page)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "猫", "\U0001d400"])
+def test_names_of_files_are_never_too_long(letter: str, explainer: Explainer, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(image := tmp_path / f"{letter * 60}.png")
+    long = replace(explainer.model, label_names=(letter * 200,) * 3)
+    write_overlays(Explainer(long, device="cpu"), [image], tmp_path / "out")
+    (file,) = (tmp_path / "out").glob("*.png")
+    assert 100 < len(file.name.encode()) < 255
+
+
+def test_the_folder_may_be_the_one_that_one_is_in(
+    explainer: Explainer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_overlays(explainer, [photos / "class0" / "0.png"], Path())
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert Path("index.html").is_file()
 
 
 def test_the_page_is_bounded(

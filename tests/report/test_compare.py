@@ -1,14 +1,17 @@
 """Runs side by side."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from botzoo.errors import ConfigError, DataError
 from botzoo.report.compare import Discordant, compare, names_of, page, write_where_comparable
-from botzoo.report.material import Originals
+from botzoo.report.material import Material, Originals
 from recorded import a_record, answers, evaluation, write_run
 
 
@@ -37,6 +40,16 @@ def test_only_images_that_all_runs_have_count() -> None:
     assert (found.images, found.runs[1].gain, found.runs[1].words) == (30, 0, "no clear difference")
 
 
+def test_groups_without_an_image_that_counts_are_not_drawn() -> None:
+    groups, half = np.repeat(np.arange(30), 4), slice(60, None)
+    first, second = (replace(answers(wrong=wrong), groups=groups) for wrong in (4, 2))
+    kept = first.labels[half], second.predicted[half], first.predicted[half], groups[half] - 15
+    after, before = (replace(evaluation(kept[0], predicted), groups=kept[3]) for predicted in kept[1:3])
+    names = [f"{i}.png" for i in range(120)][half]
+    found = compare([a_record(seen=first), replace(a_record(seen=after), image_names=names)]).runs[1]
+    assert (found.gain, found.low, found.high) == after.gain(before)
+
+
 def test_runs_that_cannot_be_compared_are_refused() -> None:
     first = a_record()
     with pytest.raises(DataError, match="other classes"):
@@ -51,9 +64,20 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
 
 def test_the_page_names_the_difference_and_the_options() -> None:
     second = a_record(Path("runs/other"), seen=answers(wrong=2), options={"lr": 0.5}, name="other")
-    text = page(compare([a_record(seen=answers(wrong=4)), second]), Originals())
+    text = page(compare([a_record(seen=answers(wrong=4)), second]), Material(Originals()))
     assert "other +10.00 points" in text
     assert '<th scope="row">lr</th>' in text
+
+
+def test_images_that_cannot_be_shown_are_said() -> None:
+    @contextmanager
+    def gone(i: int) -> Iterator[Any]:
+        raise OSError("gone")
+        yield
+
+    found = compare([a_record(seen=answers(wrong=2)), a_record(seen=answers(wrong=1))])
+    assert "6 images that the page would show can no longer be read" in page(found, Material(Originals(gone)))
+    assert "where they were" in page(found, Material(Originals(), absent=["Not where they were."]))
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from botzoo.report import figures
 from botzoo.report.advice import advice
 from botzoo.report.embedding import MAPPED, chosen, doubtful, flattened
 from botzoo.report.figures import class_rows
@@ -68,9 +69,17 @@ def test_the_bins_of_reliability_make_the_calibration_error() -> None:
 
 
 def test_recall_and_precision_have_wilson_s_interval() -> None:
-    (row, *_) = class_rows(a_record(seen=answers(wrong=4)))
+    (row, *_), left_out = class_rows(a_record(seen=answers(wrong=4)))
+    assert left_out == 0
     assert row.intervals == {"recall": wilson(16, 20), "precision": wilson(16, 20)}
     assert row.trained == 100
+
+
+@pytest.mark.parametrize(("most", "left_out"), [(6, 0), (4, 2)])
+def test_of_many_classes_the_worst_are_listed(most: int, left_out: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "CLASSES", most)
+    rows, others = class_rows(a_record())
+    assert (len(rows), others) == (most, left_out)
 
 
 CASES = {

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from scipy.special import log_softmax
 
 from botzoo.errors import ConfigError, DataError
+from botzoo.inference.load import load
 from botzoo.report.callback import WritePage
 from botzoo.report.material import Material, Originals, of_folder
 from botzoo.report.page import page, write_report
 from botzoo.results.record import RunRecord
 from conftest import write_photos
 from recorded import a_record, answers, evaluation
-from running import train_briefly
+from running import train_briefly, write_teacher
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -68,6 +71,13 @@ def test_the_verdict_has_figure_and_interval(page_file: Path) -> None:
     )
 
 
+def test_the_other_metrics_have_their_intervals(record: RunRecord, page_file: Path) -> None:
+    text = Reader(page_file.read_text()).text
+    assert "Other metrics on 12 validation images" in text
+    assert all(f"{m.metric.title}{m.metric.text(m.value)}{m.interval}{m.metric.says}" in text for m in record.metrics)
+    assert "percentiles of 1,000 bootstrap resamples of the images" in text
+
+
 def test_every_mistake_is_shown_with_what_spoke_for_it(page_file: Path) -> None:
     tags = Reader(page_file.read_text()).tags
     overlays = page_file.read_text().count('alt="What spoke for')
@@ -88,7 +98,10 @@ def test_names_of_strangers_are_shown_and_never_run(name: str) -> None:
     assert "\x1b" not in after.text
 
 
-@pytest.mark.parametrize(("images", "classes"), [(1_000, 10), (1_000, 1_000), (100_000, 1_000), (100_000, 2)])
+SIZES = [(1_000, 10), (1_000, 1_000), (20_000, 2), pytest.param(100_000, 1_000, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("images", "classes"), SIZES)
 def test_the_page_is_bounded(images: int, classes: int) -> None:
     rng = np.random.default_rng(0)
     seen = evaluation(*rng.integers(0, classes, (2, images)))
@@ -122,6 +135,29 @@ def test_what_cannot_be_pictured_is_said() -> None:
 )
 def test_odd_answers_have_a_page(seen: Any) -> None:
     assert "<h1>" in bare(a_record(seen=seen), noise())
+
+
+def test_a_damaged_network_has_a_page_without_map(tmp_path: Path) -> None:
+    model = load(write_teacher(tmp_path, classes=6))
+    for tensor in model.module.parameters():
+        torch.nn.init.constant_(tensor, torch.nan)
+    found = page(a_record(), Material(noise(), model=model))
+    assert "Worst mistakes" in found
+    assert 'id="map"' not in found
+
+
+def test_a_temperature_that_is_fitted_for_the_page_alone_is_not_said_to_be_kept() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (300, 6))
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(1)  # with the probabilities that the logits say
+    log_p = log_softmax(3 * logits, 1)
+    sure = np.exp(log_p.max(1)).astype(np.float32)
+    seen = replace(evaluation(labels, logits.argmax(1)), confidence=sure, log_p=log_p.astype(np.float16))
+    found = a_record(seen=seen)
+    assert found.calibration is not None
+    kept = a_record(seen=seen, config={"calibration": {"temperature": found.calibration.kept}})
+    assert ["kept in config.json" in bare(record) for record in (found, kept)] == [False, True]
+    assert ["divide the logits by" in bare(record) for record in (found, kept)] == [False, True]
 
 
 def test_several_labels_have_no_matrix_and_no_filter(finished_multi_label_run: Path) -> None:

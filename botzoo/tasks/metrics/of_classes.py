@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.tasks.metrics.metric import Metric
-from botzoo.tasks.metrics.ranking import Ranked
+from botzoo.tasks.metrics.ranking import Ranked, ratio
 from botzoo.tasks.metrics.resampling import Times
 
 Floats = NDArray[np.float64]
@@ -78,35 +78,30 @@ class _Mean:
 
     @property
     def value(self) -> Floats:
-        return 100 * _ratio(self.sums, self.there)
+        return 100 * ratio(self.sums, self.there)
 
 
 def mean_where(values: Floats, there: NDArray[np.bool_]) -> Floats:
     """Return the mean of the ``values`` of each row that are ``there``, shape (R,); NaN where none is."""
-    return _ratio(np.where(there, values, 0).sum(1), there.sum(1).astype(np.float64))
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    found: Floats = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole != 0)
-    return found
+    return ratio(np.where(there, values, 0).sum(1), there.sum(1).astype(np.float64))
 
 
 def balanced_accuracy(of: Weighted) -> Floats:
     """Return the mean recall of the classes, as ``balanced_accuracy_score``."""
-    return 100 * mean_where(_ratio(of.counts.right, of.counts.images), of.counts.images > 0)
+    return 100 * mean_where(ratio(of.counts.right, of.counts.images), of.counts.images > 0)
 
 
 def macro_f1(of: Weighted) -> Floats:
     """Return the mean F1 of the classes that occur or are answered, as ``f1_score`` with ``average="macro"``."""
     both = of.counts.images + of.counts.answers
-    return 100 * mean_where(_ratio(2 * of.counts.right, both), both > 0)
+    return 100 * mean_where(ratio(2 * of.counts.right, both), both > 0)
 
 
 def kappa(of: Weighted) -> Floats:
     """Return Cohen's kappa, the accuracy beyond what chance gives, as ``cohen_kappa_score``; NaN of one class alone."""
     observed = of.counts.right.sum(1) / of.images
     chance = (of.counts.images * of.counts.answers).sum(1) / of.images**2
-    return 100 * _ratio(observed - chance, 1 - chance)
+    return 100 * ratio(observed - chance, 1 - chance)
 
 
 def quadratic_kappa(of: Weighted) -> Floats:
@@ -118,7 +113,7 @@ def quadratic_kappa(of: Weighted) -> Floats:
     place = np.arange(of.counts.images.shape[1], dtype=np.float64)
     observed = of.weights @ np.square(of.seen.labels - of.seen.predicted).astype(np.float64) / of.images
     (i, j), (ii, jj) = ([side @ place**power / of.images for side in of.counts[:2]] for power in (1, 2))
-    return 100 * (1 - _ratio(observed, ii - 2 * i * j + jj))
+    return 100 * (1 - ratio(observed, ii - 2 * i * j + jj))
 
 
 def log_loss(of: Weighted) -> Floats:

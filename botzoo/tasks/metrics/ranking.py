@@ -52,7 +52,7 @@ class Ranked:
         """
         seen = np.maximum(sums.seen[:, self.last], 1)  # a resample may leave out the images at the top
         precision = sums.gains.cumsum(1)[:, self.until] / seen
-        return _ratio((sums.gains * precision).sum(1), sums.gains.sum(1))
+        return ratio((sums.gains * precision).sum(1), sums.gains.sum(1))
 
     def auc(self, sums: Sums) -> NDArray[np.float64]:
         """Return the area under the ROC curve: how often an image with the class ranks before one without, a tie being half.
@@ -64,9 +64,10 @@ class Ranked:
         before = np.where(self.before < 0, 0, seen[:, self.before]) - having[:, self.since]
         until = seen[:, self.last] - having[:, self.until + 1]
         passed = (sums.gains * (before + until)).sum(1) / 2
-        return 1 - _ratio(passed, having[:, -1] * (seen[:, -1] - having[:, -1]))
+        return 1 - ratio(passed, having[:, -1] * (seen[:, -1] - having[:, -1]))
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quotient, NaN where ``whole`` is 0."""
     found: NDArray[np.float64] = np.full_like(whole, np.nan)
-    return np.divide(part, whole, out=found, where=whole > 0)
+    return np.divide(part, whole, out=found, where=whole != 0)

@@ -9,7 +9,6 @@ from botzoo.data.images import Images
 from botzoo.errors import DataError
 from botzoo.pages.render import render
 from botzoo.pages.thumbnails import thumbnail
-from botzoo.pixels.bands import Bands
 from botzoo.util.text import counted
 from botzoo_finetune.suggesting.suggestions import Suggestions
 
@@ -35,4 +34,4 @@ def _picture(pool: Images, i: int) -> str | None:
         picture = pool.image(i)
     except DataError:
         return None
-    return thumbnail(picture.convert("RGB") if isinstance(picture, Bands) else picture)
+    return thumbnail(picture)
