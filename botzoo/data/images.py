@@ -161,8 +161,15 @@ class Images(LoadedSplit):
     ) -> Iterator[Batch]:
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
-        # Training images are looked at again at the end of a run, where only headers were checked too.
-        for batch, replaced in load(_Replacing(self, transform), keys, _collate_replaced, workers, pin):
+        yield from load(_Keyed(self, transform), keys, collate, workers, pin)
+
+    def readable_batches(self, transform: Transform, batch_size: int) -> Iterator[Batch]:
+        """Yield all images once as evaluation sees them, where the next readable one takes a broken one's place.
+
+        So their labels may be others than ``labels``: it is for looking at what training images are like, not for figures.
+        """
+        keys = ([(0, i) for i in range(k, min(k + batch_size, len(self)))] for k in range(0, len(self), batch_size))
+        for batch, replaced in load(_Replacing(self, transform), keys, _collate_replaced, 0, False):
             self.note(replaced)
             yield batch
 

@@ -22,6 +22,7 @@ from botzoo.options.config import DataConfig
 from botzoo.sources.base import Encoded, Split
 from botzoo.training.recording import replaced as replaced_module
 from botzoo.training.recording.features import PLACE
+from botzoo.training.recording.predict import Predict
 from botzoo.training.recording.replaced import ListReplaced
 from data.pictures import encode, noise, split_of
 from data.test_large import FORMS
@@ -81,11 +82,19 @@ def test_a_run_that_is_resumed_trains_on_the_same_images(first: int, workers: in
 
 def test_one_that_no_epoch_has_met_is_replaced_when_images_are_looked_at_again() -> None:
     images = by_header(broken_ones(12, {5}))
-    seen = images.eval_batches(TRANSFORM, 5, rank=0, world_size=1, workers=0, pin=False)
-    assert [label for batch in seen for label in batch[1].tolist()] == images.labels[
-        [0, 1, 2, 3, 4, 6, *range(6, 12)]
-    ].tolist()
+    labels = np.concatenate([batch[1] for batch in images.readable_batches(TRANSFORM, 5)])
+    assert np.array_equal(labels, images.labels[[0, 1, 2, 3, 4, 6, *range(6, 12)]])
     assert sorted(images.replaced) == [5]
+
+
+def test_what_is_evaluated_is_never_replaced() -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        list(by_header(broken_ones(12, {5})).eval_batches(TRANSFORM, 5, rank=0, world_size=1, workers=0, pin=False))
+
+
+@pytest.mark.parametrize(("asked", "first"), [(["train"], True), (["validation", "photos"], False)])
+def test_who_wants_an_answer_for_each_training_image_has_all_decoded_beforehand(asked: list[str], first: bool) -> None:
+    assert Predict(asked).looks_first is first
 
 
 def test_too_many_broken_images_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

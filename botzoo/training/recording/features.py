@@ -79,8 +79,7 @@ def features(run: Run, images: Images, most: int) -> NDArray[np.float32]:
     rows = np.random.default_rng(run.config.seed).permutation(len(images))
     rows = rows[~np.isin(rows, list(images.replaced))][:most]
     some = images.only(images.split.take(np.sort(rows)))
-    size = 2 * run.order.micro_batch
-    batches = some.eval_batches(EvalTransform(run.preprocessing), size, rank=0, world_size=1, workers=0, pin=False)
+    batches = some.readable_batches(EvalTransform(run.preprocessing), 2 * run.order.micro_batch)
     trainer = run.trainer.whole
     with features_seen(trainer.evaluated.eval()) as seen:
         for pixels, *_ in batches:
