@@ -444,7 +444,8 @@ def _bands(found: Image.Image | NDArray[np.uint8], channels: int) -> Bands:
     if isinstance(found, Image.Image):
         bands = list(found.convert("RGBA" if channels == 4 and found.mode == "PA" else found.mode).split())
     else:
-        bands = [Image.fromarray(np.ascontiguousarray(found[:, :, k])) for k in range((*found.shape, 1)[2])]
+        stacked = np.atleast_3d(found)
+        bands = [Image.fromarray(np.ascontiguousarray(stacked[:, :, k])) for k in range(stacked.shape[2])]
     if len(bands) != channels:
         raise ValueError(_CHANNELS.format(len(bands), channels))
     return Bands(bands)

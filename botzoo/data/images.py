@@ -141,13 +141,13 @@ class Images(LoadedSplit):
             try:
                 found = [next(batches) for _ in range(order.accumulate)]
                 for _, replaced in found:
-                    self._note(replaced)
+                    self.note(replaced)
                 yield [batch for batch, _ in found]
             except DataError as error:  # from a worker it comes with the worker's traceback in front
                 message = str(error).strip().splitlines()[-1]
                 raise DataError(message.removeprefix("botzoo.errors.DataError: ")) from error
 
-    def _note(self, replaced: dict[int, str]) -> None:
+    def note(self, replaced: dict[int, str]) -> None:
         """List images that were replaced, each once; raise DataError where they are too many."""
         for i in sorted(replaced.keys() - self.replaced.keys()):
             self.replaced[i] = replaced[i]
@@ -162,6 +162,16 @@ class Images(LoadedSplit):
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
+
+    def readable_batches(self, transform: Transform, batch_size: int) -> Iterator[Batch]:
+        """Yield all images once as evaluation sees them, where the next readable one takes a broken one's place.
+
+        So their labels may be others than ``labels``: it is for looking at what training images are like, not for figures.
+        """
+        keys = ([(0, i) for i in range(k, min(k + batch_size, len(self)))] for k in range(0, len(self), batch_size))
+        for batch, replaced in load(_Replacing(self, transform), keys, _collate_replaced, 0, False):
+            self.note(replaced)
+            yield batch
 
 
 class _Keyed(Dataset[Row]):
@@ -259,7 +269,7 @@ def read_images(
         raise unreadable(bad, len(split))
     kept = np.setdiff1d(np.arange(len(split)), list(index.problems))
     if not len(kept):
-        raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
+        raise DataError(f"None of {counted(len(split), 'image')} in {split.name} can be read: {bad[0]}.")
     good = split.take(kept) if bad else split
     before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
     if after < before:
@@ -327,10 +337,28 @@ def survey(split: Split, progress: Progress = lambda items, *, total: items, *, 
     return Survey(known.digests, problems, np.flatnonzero(known.deep).tolist())
 
 
+def _a_few(split: Split) -> list[int]:
+    return np.linspace(0, len(split) - 1, min(20, len(split))).astype(int).tolist()  # type: ignore[no-any-return]
+
+
 def _some_deep(split: Split) -> bool:
     """Tell whether any of a few images may have more than 8 bits."""
-    few = np.linspace(0, len(split) - 1, min(20, len(split))).astype(int).tolist()
-    return any(_look(split, i).deep for i in few)
+    return any(_look(split, i).deep for i in _a_few(split))
+
+
+def few_extremes(split: Split, channels: int) -> Extremes | None:
+    """Return the extremes of the values of more than 8 bits in a few images; None where none of them has any."""
+    known: list[Extremes] = []
+    for i in _a_few(split):
+        with suppress(OSError, ValueError, MemoryError):  # which is said of it when it is decoded
+            if (seen := _extremes(split, i, channels)) is not None:
+                known.append(seen)
+    return reduce(or_, known) if known else None
+
+
+def _extremes(split: Split, i: int, channels: int) -> Extremes | None:
+    raw = split.read(i)
+    return extremes(read_file(raw) if isinstance(raw, Path) else raw, channels)
 
 
 def extremes_in(split: Split, found: Survey, channels: int = 3) -> Extremes | None:
@@ -348,8 +376,7 @@ def extremes_in(split: Split, found: Survey, channels: int = 3) -> Extremes | No
 
     def look(k: int) -> Extremes | None:
         try:
-            raw = split.read(found.deep[k])
-            return extremes(read_file(raw) if isinstance(raw, Path) else raw, channels)
+            return _extremes(split, found.deep[k], channels)
         except (OSError, MemoryError):  # which is said of it when it is decoded
             missed.append(k)
             return None

@@ -13,6 +13,7 @@ from botzoo.data.images import (
     Survey,
     Unreadable,
     extremes_in,
+    few_extremes,
     of_other_channels,
     read_images,
     survey,
@@ -112,6 +113,17 @@ def range_note(found: Extremes) -> str:
     low, high = usual_range(found)
     held = f"{counted(found.images, 'image')} of more than 8 bits, of values from {found.low:g} to {found.high:g}"
     return f"{held}: {low:g} becomes black, {high:g} white (--data.range)"
+
+
+def _check_range(found: ImageData[Any], how: Decoding, said: tuple[float, float]) -> None:
+    """Raise DataError where a few training images hold nothing between black and white."""
+    values = few_extremes(found.train, how.channels)
+    if values is not None and values.low <= values.high and (values.high <= said[0] or values.low >= said[1]):
+        colour, given = ("black" if values.high <= said[0] else "white"), "{:g},{:g}".format(*said)
+        raise DataError(
+            f"--data.range is {given}, and images of {found.name} hold values from {values.low:g} to {values.high:g}: all "
+            f"would be {colour}. Give a range that has them in it, or leave it out."
+        )
 
 
 def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
@@ -268,6 +280,12 @@ def read(
         )
         for part in images.values():
             part.decoding = decoding
+    elif how is None and config.range is not None:
+        on_each_node(partial(_check_range, found, decoding, config.range))
+        deep_ones = counted(sum(part.kinds.get(DEEP, 0) for part in images.values()), "image")
+        low, high = config.range
+        note = f"{deep_ones} of more than 8 bits: {low:g} becomes black, {high:g} white, as --data.range says"
+        found = replace(found, notes=(*found.notes, note))
     left_out = [bad for _, _, several in every for bad in several]
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):

@@ -89,16 +89,31 @@ def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         file = Path(labels).expanduser()
         if not file.exists() and not file.is_absolute() and (path / file).exists():
             file = path / file
-        file = place_of(file)
-        if file.is_dir() and len(there := [each for each in map(Path, files_in(file)) if kind_of(each)]) == 1:
-            file = there[0]  # as of an archive with a table and nothing else
-        return _of_file(name, Found(path), file, options)
+        return _of_file(name, Found(path), _alone_in(file), options)
     frames: dict[Any, Any] = {None: labels}
     if isinstance(labels, dict):
         frames, options = as_splits("labels", labels, options)[0], replace(options, splits={})
     called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
     tables = [read_frame(called[role], frames[role], role) for role in called if role in frames]
     return annotated(name, Found(path), tables, options)
+
+
+def _alone_in(file: Path) -> Path:
+    """Return the table that a zip file or a folder holds alone; any other file as it is.
+
+    Raises:
+        DataError: it holds several, or none.
+    """
+    inside = place_of(file)
+    if not inside.is_dir():
+        return inside
+    there = sorted(each for each in map(Path, files_in(inside)) if kind_of(each))
+    if len(there) == 1:
+        return there[0]
+    tables = [str(each.relative_to(inside)) for each in there]
+    if not tables:
+        raise DataError(f"{file} holds no table: give a file of labels, such as labels.csv.")
+    raise DataError(f"{file} holds the tables {listing(tables)}: name one, such as {file / tables[0]}.")
 
 
 def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:

@@ -144,7 +144,7 @@ def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
     watch = Watch(run.progress.seconds, order.batch_size)
     reset_peak_memory(run.accelerator.device)
     losses: list[Tensor] = []  # on the device, and fetched where they are logged only: fetching waits for the GPU
-    with StopRequest(run.accelerator) as stop, show_progress(run) as bar, logging_redirect_tqdm([log]):
+    with StopRequest(run.accelerator) as stop, show_progress(run) as bar, logging_redirect_tqdm([log] * run.is_main):
         first = run.progress.step
         for step, micro_batches in enumerate(run.feed.train_batches(order, first, total), first):
             if step > first and step % order.steps_per_epoch == 0:  # ``train`` has started the epoch of the first step

@@ -20,9 +20,13 @@ from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
 from botzoo.options.config import DataConfig
 from botzoo.sources.base import Encoded, Split
+from botzoo.training.recording import replaced as replaced_module
+from botzoo.training.recording.features import PLACE
+from botzoo.training.recording.predict import Predict
 from botzoo.training.recording.replaced import ListReplaced
 from data.pictures import encode, noise, split_of
 from data.test_large import FORMS
+from running import TINY, bare
 
 HOW = Decoding(side=20)
 TRANSFORM = TrainTransform(8, "bilinear", 0.3, 0.5, 1)
@@ -74,6 +78,23 @@ def test_a_run_that_is_resumed_trains_on_the_same_images(first: int, workers: in
     assert all(
         one.equal(other) for a, b in zip(whole[first:], rest, strict=True) for one, other in zip(a, b, strict=True)
     )
+
+
+def test_one_that_no_epoch_has_met_is_replaced_when_images_are_looked_at_again() -> None:
+    images = by_header(broken_ones(12, {5}))
+    labels = np.concatenate([batch[1] for batch in images.readable_batches(TRANSFORM, 5)])
+    assert np.array_equal(labels, images.labels[[0, 1, 2, 3, 4, 6, *range(6, 12)]])
+    assert sorted(images.replaced) == [5]
+
+
+def test_what_is_evaluated_is_never_replaced() -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        list(by_header(broken_ones(12, {5})).eval_batches(TRANSFORM, 5, rank=0, world_size=1, workers=0, pin=False))
+
+
+@pytest.mark.parametrize(("asked", "first"), [(["train"], True), (["validation", "photos"], False)])
+def test_who_wants_an_answer_for_each_training_image_has_all_decoded_beforehand(asked: list[str], first: bool) -> None:
+    assert Predict(asked).looks_first is first
 
 
 def test_too_many_broken_images_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +169,22 @@ def test_images_that_are_evaluated_are_checked_whole(folder: Path) -> None:
     (folder / "train" / "a" / "4.jpg").replace(folder / "val" / "a" / "4.jpg")
     with pytest.raises(DataError, match="1 of 23 images"):
         opened(folder)
+
+
+def test_processes_tell_each_other_what_they_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, listed = by_header(broken_ones(12, {5, 6})), ListReplaced()
+    run: Any = SimpleNamespace(images={"train": images}, accelerator=SimpleNamespace(num_processes=2))
+    listed.on_train_start(run)
+    monkeypatch.setattr(replaced_module, "gather_object", lambda mine: [*mine, {6: "cut"}])
+    listed.on_log(run, {})
+    assert listed.state() == {"6": "cut"}
+
+
+def test_a_run_with_broken_images_ends_and_lists_them(folder: Path, tmp_path: Path) -> None:
+    options = {"dataset": str(folder), "data": {"cache_gib": 0}, "output": str(tmp_path / "run"), "report": False}
+    run = bare({**TINY, **options, "auto": False, "lp_ft": False, "epochs": 1})
+    assert list(run.facts["data"]["replaced"]) == ["train/a/4.jpg"]
+    assert (tmp_path / "run" / PLACE).exists()
 
 
 def test_a_checkpoint_knows_what_was_replaced() -> None:

@@ -156,9 +156,16 @@ def folder_of(path: Path) -> Path:
 
 
 def place_of(path: Path) -> Path:
-    """Return where a file or folder is that is named as if its archive were a folder: photos.zip/test; else ``path``."""
+    """Return where a file or folder is that is named as if its archive were a folder: photos.zip/test; else ``path``.
+
+    Of archives side by side it may be named by the folder that each is read as: photos/test for photos/test.zip.
+    """
     if not path.exists() or is_archive(path):
         for above in (path, *path.parents):
             if is_archive(above):
                 return unpacked(above) / path.relative_to(above)
+    if not path.exists():
+        around = next((above for above in path.parents if above.is_dir()), path)
+        if there := _side_by_side(around):
+            return unpacked_together(around, there) / path.relative_to(around)
     return path

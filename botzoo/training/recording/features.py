@@ -72,11 +72,14 @@ def fitted(run: Run) -> unlike.Unlike | str:
 
 @torch.inference_mode()
 def features(run: Run, images: Images, most: int) -> NDArray[np.float32]:
-    """Return the features (N, D) of ``most`` random images, or of all; of shape (0, 0) where the network has none."""
-    rows = np.random.default_rng(run.config.seed).permutation(len(images))[:most]
+    """Return the features (N, D) of ``most`` random images, or of all; of shape (0, 0) where the network has none.
+
+    Images that turned out to be unreadable are not among them.
+    """
+    rows = np.random.default_rng(run.config.seed).permutation(len(images))
+    rows = rows[~np.isin(rows, list(images.replaced))][:most]
     some = images.only(images.split.take(np.sort(rows)))
-    size = 2 * run.order.micro_batch
-    batches = some.eval_batches(EvalTransform(run.preprocessing), size, rank=0, world_size=1, workers=0, pin=False)
+    batches = some.readable_batches(EvalTransform(run.preprocessing), 2 * run.order.micro_batch)
     trainer = run.trainer.whole
     with features_seen(trainer.evaluated.eval()) as seen:
         for pixels, *_ in batches:

@@ -41,6 +41,8 @@ class Predict(Callback):
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self.wanted = wanted
+        # Each image has an answer of its own, so none may give way to another in training.
+        self.looks_first = "train" in wanted
 
     def on_setup(self, run: Run) -> None:
         """Read the images, so that what is wrong with them is said before the first step."""

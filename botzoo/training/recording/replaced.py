@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from accelerate.utils import gather_object
+
 from botzoo.data.images import Images
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
@@ -21,6 +23,13 @@ class ListReplaced(Callback):
         """Let the images go on with the list."""
         if isinstance(images := run.images["train"], Images):
             images.replaced = self.found
+
+    def on_log(self, run: Run, record: dict[str, Any]) -> None:
+        """Let every process list what any has met: one alone writes the list down, and a checkpoint comes next."""
+        images = run.images["train"]
+        if isinstance(images, Images) and images.decoded.index.by_header and run.accelerator.num_processes > 1:
+            for met in gather_object([dict(self.found)]):
+                images.note(met)
 
     def state(self) -> dict[str, Any]:
         """See ``Callback``."""

@@ -204,6 +204,21 @@ def test_an_archive_of_one_table_is_that_table(tmp_path: Path) -> None:
     assert found(write_images(tmp_path / "images"), tmp_path / "train.csv.zip") == PAIRS
 
 
+@pytest.mark.parametrize(
+    ("names", "said"), [(["a.csv", "b.csv"], "'a.csv', 'b.csv': name one"), (["a.md"], "no table")]
+)
+def test_an_archive_of_several_tables_or_none_is_refused_by_its_name(
+    names: list[str], said: str, tmp_path: Path
+) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, FRAME.to_csv(index=False))
+    with pytest.raises(DataError, match=rf"^\S+/t\.zip holds .*{said}"):
+        found(write_images(tmp_path / "images"), tmp_path / "t.zip")
+
+
 def test_files_beside_the_table_and_outside_of_the_data_set_are_said(tmp_path: Path) -> None:
     (write_images(tmp_path) / "list.txt").write_text(TEXTS["blanks"])
     data = find_images(str(tmp_path / "a"), SourceOptions(labels=tmp_path / "list.txt"))

@@ -54,7 +54,10 @@ def test_images_are_called_by_their_archives_and_predicted_from_there(tmp_path: 
     assert data.notes[0] == "test.zip and train.zip are unpacked in the cache, and read as folders of these names"
     assert Path(read_encoded(data.train.describe(0))).is_file()  # type: ignore[arg-type]
     assert any(f"botzoo predict {folder / 'test'} --model RUN" in note for note in data.notes)
-    assert len(find_places([str(folder / "test.zip")])) == 3
+    for name in ("test.zip", "test"):  # the note names the second
+        places = find_places([str(folder / name)])
+        assert places == [str(folder / name / f"{i}.png") for i in range(3)]
+        assert Path(read_encoded(places[0])).is_file()  # type: ignore[arg-type]
 
 
 def test_a_table_beside_them_has_the_labels(tmp_path: Path) -> None:
