@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial, reduce
@@ -162,6 +162,16 @@ class Images(LoadedSplit):
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
+
+    def readable(self, rows: Iterable[int], transform: Transform) -> Iterator[Row]:
+        """Yield images as an evaluation sees them, without those whose headers alone were sound."""
+        keyed = _Keyed(self, transform)
+        for i in rows:
+            try:
+                row = keyed[0, i]
+            except _BrokenError:
+                continue
+            yield row
 
 
 class _Keyed(Dataset[Row]):

@@ -134,7 +134,7 @@ def open_draft(
         config.data,
         split_seed=config.split_seed,
         skip_corrupt=config.skip_corrupt,
-        by_header=not any(callback.looks_first for callback in callbacks),
+        by_header=not any(callback.looks_at_train for callback in callbacks),
         bars=None if accelerator.is_main_process else False,
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),

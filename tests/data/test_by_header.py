@@ -20,6 +20,8 @@ from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
 from botzoo.options.config import DataConfig
 from botzoo.sources.base import Encoded, Split
+from botzoo.training.recording import replaced
+from botzoo.training.recording.predict import Predict
 from botzoo.training.recording.replaced import ListReplaced
 from data.pictures import encode, noise, split_of
 from data.test_large import FORMS
@@ -159,3 +161,24 @@ def test_a_checkpoint_knows_what_was_replaced() -> None:
     second.on_train_start(SimpleNamespace(images={"train": again}))  # type: ignore[arg-type]
     assert again.replaced == images.replaced
     assert sorted(again.replaced) == [5, 6]
+
+
+def test_processes_put_together_what_each_has_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaced, "gather_object", lambda mine: [*mine, {7: "damaged"}])
+    images, keeps = by_header(broken_ones(12, {5})), ListReplaced()
+    run: Any = SimpleNamespace(images={"train": images})
+    keeps.on_train_start(run)
+    batches(images)
+    keeps.on_epoch_end(run, None)  # type: ignore[arg-type]
+    assert sorted(images.replaced) == [5, 7]
+
+
+def test_who_looks_at_some_images_gets_those_that_can_be_read() -> None:
+    images = by_header(broken_ones(12, {5, 6}))
+    labels = [label for _, label, _ in images.readable(range(4, 9), TRANSFORM)]
+    assert labels == images.labels[[4, 7, 8]].tolist()
+
+
+@pytest.mark.parametrize(("wanted", "whole"), [(("train", "new"), True), (("new",), False)])
+def test_answers_for_training_images_need_all_of_them(wanted: tuple[str, ...], whole: bool) -> None:
+    assert Predict(wanted).looks_at_train == whole

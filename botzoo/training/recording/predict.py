@@ -40,7 +40,7 @@ class Predict(Callback):
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        self.wanted = wanted
+        self.wanted, self.looks_at_train = wanted, "train" in wanted
 
     def on_setup(self, run: Run) -> None:
         """Read the images, so that what is wrong with them is said before the first step."""

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from accelerate.utils import gather_object
+
 from botzoo.data.images import Images
+from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 
@@ -21,6 +24,11 @@ class ListReplaced(Callback):
         """Let the images go on with the list."""
         if isinstance(images := run.images["train"], Images):
             images.replaced = self.found
+
+    def on_epoch_end(self, run: Run, evaluation: Evaluation) -> None:
+        """Put together what the processes have met, each among its own images: the main one writes run.json."""
+        for found in gather_object([self.found]):
+            self.found |= found
 
     def state(self) -> dict[str, Any]:
         """See ``Callback``."""

@@ -198,7 +198,7 @@ class ChooseForData(Callback):
     set what is trained.
     """
 
-    looks_first = True
+    looks_at_train = True
 
     def __init__(self, others: Sequence[Callback] = ()) -> None:
         self.others = others
