@@ -24,7 +24,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
-from botzoo.sources.base import ImageData
+from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
@@ -103,8 +103,8 @@ def open_parts(
     task.check(config, found)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
-    labels = getattr(data.validation, "labels", None)  # a stream has none
-    check_selection(config.select_by, task, labels, len(data.class_names))
+    known = data.validation.labels if isinstance(data.validation, Split) else None  # shards have them with the images
+    check_selection(config.select_by, task, len(data.validation or ()), known, len(data.class_names))
     if channels != 3:
         config = giving_way(config, presuming(config, Need.COLOURS), given)
         refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")
