@@ -45,6 +45,13 @@ def test_a_header_says_what_decoding_shows(form: str, size: tuple[int, int], how
     assert (REDUCED in said) == (how.side is not None and min(size) > how.side)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_no_more_than_the_header_is_read(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = encode(noise(61, 47), form)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
+    assert header_of(encoded, HOW) == (20, 26)
+
+
 def broken_ones(count: int, broken: set[int]) -> Split:
     """JPEGs, some of which end too early."""
     encoded: list[Encoded] = [encode(noise(64, 48, i), "JPEG", quality=95) for i in range(count)]
