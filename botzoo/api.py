@@ -163,8 +163,8 @@ def all_callbacks(
         *([Plateau(optim.decay_patience, config.min_delta)] if optim.decay == "plateau" else []),
         *([EarlyStopping(config.patience, config.min_delta)] if config.patience is not None else []),
         *([KeepFeatures()] if config.unlike else []),  # of the weights that all before it have left
-        *([Predict(config.predict)] if config.predict is not None else []),
-        ListReplaced(),
+        *([Predict(config.predict)] if config.predict is not None else []),  # the same weights
+        ListReplaced(),  # the list is whole before run.json, and so the card, is written
         Report(summary),  # the card is written before the model is published
         *([WritePage()] if config.report else []),  # it shows the recipe, which comes with the card
         *([Publish(config.push_to, private=config.private)] if config.push_to is not None else []),

@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial, reduce
@@ -163,15 +163,15 @@ class Images(LoadedSplit):
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
 
-    def readable_batches(self, transform: Transform, batch_size: int) -> Iterator[Batch]:
-        """Yield all images once as evaluation sees them, where the next readable one takes a broken one's place.
-
-        So their labels may be others than ``labels``: it is for looking at what training images are like, not for figures.
-        """
-        keys = ([(0, i) for i in range(k, min(k + batch_size, len(self)))] for k in range(0, len(self), batch_size))
-        for batch, replaced in load(_Replacing(self, transform), keys, _collate_replaced, 0, False):
-            self.note(replaced)
-            yield batch
+    def readable(self, rows: Iterable[int], transform: Transform) -> Iterator[Row]:
+        """Yield images as an evaluation sees them, without those whose headers alone were sound."""
+        keyed = _Keyed(self, transform)
+        for i in rows:
+            try:
+                row = keyed[0, i]
+            except _BrokenError:
+                continue
+            yield row
 
 
 class _Keyed(Dataset[Row]):

@@ -29,7 +29,7 @@ from botzoo.data.decoded import Pixels
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing, Side, Size
 from botzoo.pixels.bands import AtHand, Bands, Picture, each_band, picture_of, pixels_of, size_at_hand
-from botzoo.pixels.resizing import part, resampled
+from botzoo.pixels.resizing import part
 from botzoo.tricks import paper_augment
 
 Key = tuple[int, ...]
@@ -186,10 +186,7 @@ def _part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resamp
     # Small images come as Pillow makes them, which takes little time; so results on such data sets stay what they were.
     if math.prod(size_at_hand(image)) <= math.prod(size):
         return each_band(picture_of(image), lambda band, _: band.resize(size, resample, box=box))
-    if isinstance(image, Image.Image):
-        return part(image, box, size, resample)
-    left, top, right, lower = box
-    return resampled(pixels_of(image)[top:lower, left:right], size, resample)
+    return part(image, box, size, resample)
 
 
 def _placed(before: int, length: int, full: int, side: int) -> tuple[int, int]:

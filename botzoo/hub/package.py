@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, PublishError
-from botzoo.models import fold
+from botzoo.models import fold, unlike
 from botzoo.models.create import Network, create_model
 from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.results.card.beside import FILES as BESIDE
@@ -75,7 +75,8 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
 
     Raises:
         PublishError: it is no model folder, a file of it is a link, its weights do not fit its config.json or are not those
-            of its card, its recipe cannot be read or holds a secret, or it has no licence.
+            of its card, what tells unlike images is damaged, its recipe cannot be read or holds a secret, or it has no
+            licence.
     """
     folder = _find_model(path)
     config = _read_config(folder / "config.json")
@@ -89,6 +90,7 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     try:
         card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
         recipe = read_recipe(folder / "recipe.yaml") if (folder / "recipe.yaml").is_file() else {}
+        unlike.beside(folder, network.model)  # which nobody could load where it is damaged
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if public(recipe) != recipe:  # of an earlier version, which kept addresses whole

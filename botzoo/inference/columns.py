@@ -80,7 +80,7 @@ def read_columns(text: str, label_names: Sequence[str], *, one_label: bool = Tru
         ConfigError: one of them is no column, or two have one heading.
     """
     of_classes: dict[str, Cell] = {name: partial(_share_of, k) for k, name in enumerate(label_names)}
-    known, pairs = of_classes | COLUMNS, list[tuple[str, str]]()
+    known, asked, columns = of_classes | COLUMNS, set[str](), list[tuple[str, Cell]]()
     for part in _parts(text):
         heading, equals, named = part.partition("=")
         heading, what = (heading, named) if equals and part not in known else (part, part)
@@ -88,12 +88,12 @@ def read_columns(text: str, label_names: Sequence[str], *, one_label: bool = Tru
             there = f"There are {', '.join([*COLUMNS, ALL])}, and the classes {few(label_names)}."
             accepted = [*COLUMNS, ALL, *label_names]
             raise ConfigError(f"--columns has {what!r}, which is no column.", value=what, accepted=accepted, cure=there)
-        pairs += [(name, name) for name in label_names] if what == ALL else [(heading, what)]
-    heading, count = Counter(heading for heading, _ in pairs).most_common(1)[0]
+        asked.add(what)
+        columns += of_classes.items() if what == ALL else [(heading, known[what])]
+    heading, count = Counter(heading for heading, _ in columns).most_common(1)[0]
     if count > 1:
         raise ConfigError(f"--columns has {count} columns with the heading {heading!r}: leave all but one out.")
-    asked = {what for _, what in pairs}
-    return Columns({heading: known[what] for heading, what in pairs}, not asked <= {*COLUMNS}, "id" in asked, one_label)
+    return Columns(dict(columns), not asked <= {*COLUMNS}, "id" in asked, one_label)
 
 
 def _parts(text: str) -> list[str]:

@@ -11,17 +11,15 @@ from typing import Any, Protocol
 
 import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset
-from torch import nn
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
 from botzoo.models.folder import config_sha256
 from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
-from botzoo.models.layers import linear_classifier
 from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
-from botzoo.models.unlike import FILE, Unlike
+from botzoo.models.unlike import beside
 from botzoo.tasks.find import task_by_type
 from botzoo.util.cache import cached_file
 from botzoo.util.files import parse_json, read_sealed
@@ -80,16 +78,8 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     temperature = weights.temperature if weights is not None else temperature_in(config)
     decoding = replace(decoding_in(config), channels=network.preprocessing.channels)
     prepared = replace(network.preprocessing, decoding=decoding)
-    unlike = _unlike(network.model, folder)
+    unlike = beside(folder, network.model) if folder is not None else None
     return Model(name, network.model.eval(), prepared, names, task, temperature, threshold_in(config), unlike)
-
-
-def _unlike(model: nn.Module, folder: Path | None) -> Unlike | None:
-    """Return what tells images unlike the training images, None where the model folder has nothing of that."""
-    layer = linear_classifier(model)
-    if folder is None or layer is None or not (folder / FILE).is_file():
-        return None
-    return Unlike.read(folder / FILE, layer.in_features)
 
 
 def is_edited(folder: Path) -> bool:

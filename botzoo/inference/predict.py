@@ -62,13 +62,12 @@ class Prediction:
     problem: str | None = None
     temperature: float = field(default=1.0, repr=False)
     least: float = field(default=0.0, repr=False)
+    unlike: float | None = None
 
     @property
     def rejected(self) -> bool:
         """Whether the answer is "none of these": the likeliest class is not likely enough. It stands in ``labels`` still."""
         return bool(self.probabilities) and self.probabilities[0] < self.least
-
-    unlike: float | None = None
 
     @property
     def is_unlike(self) -> bool:

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from botzoo.errors import CheckpointError
 from botzoo.models.foreign import read_file, read_shapes
+from botzoo.models.layers import linear_classifier
 from botzoo.util.files import written_whole
 
 FILE = "features.safetensors"
@@ -78,6 +80,18 @@ class Unlike:
                 "it back as it was, or remove it and do without."
             )
         return cls(**values)
+
+
+def beside(folder: Path, model: nn.Module) -> Unlike | None:
+    """Return what a model folder has of images unlike the training images, None where it has nothing of that.
+
+    Raises:
+        CheckpointError: as of ``Unlike.read``.
+    """
+    layer = linear_classifier(model)
+    if layer is None or not (folder / FILE).is_file():
+        return None
+    return Unlike.read(folder / FILE, layer.in_features)
 
 
 def fit(features: Rows, held_out: Rows) -> Unlike | None:

@@ -73,8 +73,9 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def lies_on_its_side(image: Image.Image) -> bool:
-    """Tell whether a picture's EXIF orientation makes its width the height."""
-    return image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    """Tell whether a picture's EXIF orientation makes its width the height, as far as its header says."""
+    exif = Image.Image.getexif(image)  # that of PNG decodes the picture, as it may stand behind the pixels
+    return exif.get(ORIENTATION, 1) in (5, 6, 7, 8)
 
 
 def _other_order(args: Any) -> Any:

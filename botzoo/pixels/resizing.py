@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from botzoo.pixels.bands import each_band, picture_of, pixels_of
+from botzoo.pixels.bands import AtHand, each_band, picture_of, pixels_of
 
 MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):  # the first versions of torch that we run on lack it
@@ -66,12 +66,20 @@ def smaller(picture: Image.Image, size: tuple[int, int], extent: tuple[float, fl
 
 
 def part(
-    picture: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int], resample: Image.Resampling
+    image: AtHand, box: tuple[int, int, int, int], size: tuple[int, int], resample: Image.Resampling
 ) -> NDArray[np.uint8]:
-    """Return what is in a box of a picture, resized to ``size``: uint8 (H, W, C), of averages too if it is large."""
-    width, height = box[2] - box[0], box[3] - box[1]
+    """Return what is in a box of an image, resized to ``size``: uint8 (H, W, C), of averages too if it is large.
+
+    It is the same to the bit whether the image was decoded just now or kept, so that a run may be resumed with either.
+    """
+    left, top, right, lower = box
+    width, height = right - left, lower - top
     factor = _factor(width, height, size)
-    pixels = pixels_of(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
+    if isinstance(image, Image.Image):  # of which a box is taken without the rest
+        pixels = pixels_of(image.reduce(factor, box) if factor > 1 else image.crop(box))
+    else:
+        pixels = pixels_of(image)[top:lower, left:right]
+        pixels = each_band(picture_of(pixels), lambda band, _: band.reduce(factor)) if factor > 1 else pixels
     return resampled(pixels, size, resample, (width / factor, height / factor))
 
 

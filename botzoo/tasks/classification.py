@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +36,7 @@ class Evaluation:
         confidence: float32, shape (N,), probability of the likeliest class, in (0, 1].
         log_p: float16, shape (N, K), log-probabilities of all classes; None where they were not kept.
         groups: of images that belong together; None where nobody named any.
+        known: the metrics that were asked for so far, by name.
     """
 
     labels: NDArray[np.int64]
@@ -45,6 +46,7 @@ class Evaluation:
     confidence: NDArray[np.float32]
     log_p: NDArray[np.float16] | None = None
     groups: GroupNumbers | None = None
+    known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -6,7 +6,7 @@ The main figure is mean average precision, which needs no threshold; F1 is that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -37,12 +37,14 @@ class MultiLabelEvaluation:
         logits: float32, shape (N, K).
         nll: float32, shape (N,), binary cross-entropy of all labels of an image, summed over them, in nats.
         groups: of images that belong together; None where nobody named any.
+        known: the metrics that were asked for so far, by name.
     """
 
     labels: MultiHot
     logits: NDArray[np.float32]
     nll: NDArray[np.float32]
     groups: GroupNumbers | None = None
+    known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
     has_scores = True
 
     def weighted(self, times: Times | None = None) -> WeightedLabels:
@@ -67,7 +69,7 @@ class MultiLabelEvaluation:
 
     @property
     def score(self) -> float:
-        """Mean average precision over the classes that occur, in per cent: the figure that chooses the epoch."""
+        """Mean average precision over the classes that occur, in per cent: the headline figure."""
         return float(np.nanmean(self.average_precisions))
 
     @cached_property

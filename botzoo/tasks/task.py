@@ -56,6 +56,7 @@ class Evaluation(Protocol):
         figures: what metrics.jsonl has of it.
         one_answer: how many points the score moves at most where one answer turns over.
         groups: of images that belong together, numbers from 0 on, shape (N,); None where nobody named any.
+        known: the metrics that were asked for so far, by name: ranking takes long, and several ask.
         has_scores: whether the probabilities of all classes are known of each image.
     """
 
@@ -71,6 +72,8 @@ class Evaluation(Protocol):
     def one_answer(self) -> float: ...
     @property
     def groups(self) -> GroupNumbers | None: ...
+    @property
+    def known(self) -> dict[str, float]: ...
     @property
     def has_scores(self) -> bool: ...
 

@@ -28,8 +28,8 @@ from botzoo.training.state import Draft, Run
 class Callback:
     """Does nothing at any of the moments of a run, in the order in which they come; override those that you need."""
 
-    looks_first = False
-    """Whether it looks at training images before the first step, so that all have to be known as readable by then."""
+    looks_at_train = False
+    """Whether it looks at training images itself, so that all have to be known as readable before the first step."""
 
     def on_network(self, network: Network) -> None:
         """Refuse the network, by raising ConfigError; nothing of the images is read yet."""

@@ -24,7 +24,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
-from botzoo.sources.base import ImageData
+from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
@@ -103,8 +103,8 @@ def open_parts(
     task.check(config, found)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
-    labels = getattr(data.validation, "labels", None)  # a stream has none
-    check_selection(config.select_by, task, labels, len(data.class_names))
+    known = data.validation.labels if isinstance(data.validation, Split) else None  # shards have them with the images
+    check_selection(config.select_by, task, len(data.validation or ()), known, len(data.class_names))
     if channels != 3:
         config = giving_way(config, presuming(config, Need.COLOURS), given)
         refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")
@@ -134,7 +134,7 @@ def open_draft(
         config.data,
         split_seed=config.split_seed,
         skip_corrupt=config.skip_corrupt,
-        by_header=not any(callback.looks_first for callback in callbacks),
+        by_header=not any(callback.looks_at_train for callback in callbacks),
         bars=None if accelerator.is_main_process else False,
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),

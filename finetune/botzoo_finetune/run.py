@@ -54,7 +54,7 @@ def execute(
         config, command, resume, began, callbacks, own: as of ``botzoo.api.run_training``.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
             those that differ from their defaults.
-        mode: "check", "probe", "compare", "folds", "seeds", "search", "dry_run" or "find_lr" or "suggest";
+        mode: "check", "probe", "compare", "folds", "seeds", "search", "suggest", "dry_run" or "find_lr";
             None to train.
         value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials, the folder to
             suggest of.

@@ -47,6 +47,13 @@ def test_a_header_says_what_decoding_shows(form: str, size: tuple[int, int], how
     assert (REDUCED in said) == (how.side is not None and min(size) > how.side)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_no_more_than_the_header_is_read(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = encode(noise(61, 47), form)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
+    assert header_of(encoded, HOW) == (20, 26)
+
+
 def broken_ones(count: int, broken: set[int]) -> Split:
     """JPEGs, some of which end too early."""
     encoded: list[Encoded] = [encode(noise(64, 48, i), "JPEG", quality=95) for i in range(count)]
@@ -80,21 +87,9 @@ def test_a_run_that_is_resumed_trains_on_the_same_images(first: int, workers: in
     )
 
 
-def test_one_that_no_epoch_has_met_is_replaced_when_images_are_looked_at_again() -> None:
-    images = by_header(broken_ones(12, {5}))
-    labels = np.concatenate([batch[1] for batch in images.readable_batches(TRANSFORM, 5)])
-    assert np.array_equal(labels, images.labels[[0, 1, 2, 3, 4, 6, *range(6, 12)]])
-    assert sorted(images.replaced) == [5]
-
-
 def test_what_is_evaluated_is_never_replaced() -> None:
     with pytest.raises(DataError, match="cannot be read"):
         list(by_header(broken_ones(12, {5})).eval_batches(TRANSFORM, 5, rank=0, world_size=1, workers=0, pin=False))
-
-
-@pytest.mark.parametrize(("asked", "first"), [(["train"], True), (["validation", "photos"], False)])
-def test_who_wants_an_answer_for_each_training_image_has_all_decoded_beforehand(asked: list[str], first: bool) -> None:
-    assert Predict(asked).looks_first is first
 
 
 def test_too_many_broken_images_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,3 +191,14 @@ def test_a_checkpoint_knows_what_was_replaced() -> None:
     second.on_train_start(SimpleNamespace(images={"train": again}))  # type: ignore[arg-type]
     assert again.replaced == images.replaced
     assert sorted(again.replaced) == [5, 6]
+
+
+def test_who_looks_at_some_images_gets_those_that_can_be_read() -> None:
+    images = by_header(broken_ones(12, {5, 6}))
+    labels = [label for _, label, _ in images.readable(range(4, 9), TRANSFORM)]
+    assert labels == images.labels[[4, 7, 8]].tolist()
+
+
+@pytest.mark.parametrize(("wanted", "whole"), [(("train", "new"), True), (("new",), False)])
+def test_answers_for_training_images_need_all_of_them(wanted: tuple[str, ...], whole: bool) -> None:
+    assert Predict(wanted).looks_at_train == whole

@@ -36,6 +36,14 @@ def test_a_row_has_the_columns_asked_for(text: str, headings: str, row: str) -> 
     assert lines(text) == [headings.split(), row.split()]
 
 
+def test_classes_may_be_called_as_columns_are() -> None:
+    found = Prediction("x.png", ("file", "label"), (0.7, 0.3), (1, 0))
+    assert list(read_columns("id,classes", ("label", "file")).lines([("x.png", found)])) == [
+        "id,label,file",
+        "x,0.300000,0.700000",
+    ]
+
+
 @pytest.mark.parametrize(
     ("labels", "shares", "label", "least"),
     [(("dog", "cat"), (0.9, 0.6), "dog, cat", "0.600000"), (("dog",), (0.4,), "", ""), ((), (), "", "")],

@@ -44,7 +44,18 @@ def test_a_picture_keeps_its_mode_and_what_its_file_says(mode: str) -> None:
     assert (found.mode, found.size, found.info["exif"]) == (mode, (20, 15), b"x")
 
 
-@pytest.mark.parametrize("box", [(0, 0, 400, 300), (13, 7, 371, 290), (5, 5, 45, 35), (0, 100, 400, 101)])
+BOXES = [(0, 0, 400, 300), (13, 7, 371, 290), (5, 5, 45, 35), (0, 100, 400, 101)]
+
+
+@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_it_makes_no_difference_whether_an_image_was_kept(channels: int, box: tuple[int, int, int, int]) -> None:
+    pixels = np.random.default_rng(channels).integers(0, 256, (300, 400, channels), np.uint8)
+    kept, decoded = (part(image, box, (20, 15), Image.Resampling.BICUBIC) for image in (pixels, picture_of(pixels)))
+    assert np.array_equal(kept, decoded)
+
+
+@pytest.mark.parametrize("box", BOXES)
 def test_a_part_is_what_pillow_cuts_out_and_resizes(box: tuple[int, int, int, int]) -> None:
     picture = noise(400, 300)
     expected = picture.crop(box).resize((20, 15), Image.Resampling.BICUBIC, reducing_gap=3.0)

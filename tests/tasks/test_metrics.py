@@ -55,6 +55,12 @@ def test_each_metric_is_scikit_learns(name: str, n: int, classes: int) -> None:
     assert value_of(OURS[name], seen) == pytest.approx(100 * ORACLES[name](seen), rel=1e-6)
 
 
+def test_what_several_ask_for_is_measured_once() -> None:
+    asked = iter([np.ones(1)])
+    metric, seen = OURS["roc-auc"]._replace(of=lambda weighted: next(asked)), a_split(20, 2)
+    assert [value_of(metric, seen) for _ in range(2)] == [1, 1]
+
+
 @pytest.mark.parametrize("name", ["macro-f1", "kappa", "roc-auc", "average-precision"])
 def test_an_answer_may_be_a_class_without_images(name: str) -> None:
     seen = a_split(60, 4)

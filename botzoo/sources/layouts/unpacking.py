@@ -86,6 +86,7 @@ def is_shard(archive: Path) -> bool:
     try:
         with open_file(archive) as file, _tar(_Bounded(file, archive, 1 << 62)) as tar:
             while len(stems) < 3 and (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps all of them
                 stem, _, kind = member.name.removeprefix("./").partition(".")
                 if member.isreg() and kind and not is_junk(PurePosixPath(member.name).name):
                     stems.setdefault(stem, set()).add(kind.lower())

@@ -123,8 +123,11 @@ def criterion(task: Any, name: str | None) -> Criterion:
 
 def value_of(metric: Metric, evaluation: Any) -> float:
     """Return the figure itself; NaN where it is not defined or the probabilities that it needs were not kept."""
-    lacking = metric.ranks and not evaluation.has_scores
-    return float("nan") if lacking else float(metric.of(evaluation.weighted())[0])
+    known: dict[str, float] = evaluation.known
+    if metric.name not in known:
+        lacking = metric.ranks and not evaluation.has_scores
+        known[metric.name] = float("nan") if lacking else float(metric.of(evaluation.weighted())[0])
+    return known[metric.name]
 
 
 def measured(metrics: Sequence[Metric], evaluation: Any, classes: int) -> list[Measured]:

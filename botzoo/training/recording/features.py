@@ -2,6 +2,8 @@
 
 import logging
 import math
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from botzoo.data.images import Images
+from botzoo.data.loader import collate
 from botzoo.data.transforms import EvalTransform
 from botzoo.models import unlike
 from botzoo.models.layers import features_seen
 from botzoo.training.callbacks import Callback
+from botzoo.training.distributed import on_main
 from botzoo.training.state import Run
 
 log = logging.getLogger("botzoo")
@@ -32,8 +36,10 @@ class KeepFeatures(Callback):
 
     def on_train_end(self, run: Run) -> None:
         """Write the file, on the main process alone."""
-        if not run.is_main:
-            return
+        on_main(run.accelerator, partial(self.keep, run))
+
+    def keep(self, run: Run) -> None:
+        """Write the file, or say why there is none."""
         (run.folder / PLACE).unlink(missing_ok=True)  # of an end that was interrupted
         found = fitted(run)
         if isinstance(found, unlike.Unlike):
@@ -62,7 +68,7 @@ def fitted(run: Run) -> unlike.Unlike | str:
     known = [split for split in splits if isinstance(split, Images)]
     if len(known) < len(splits):
         return "streamed images are not looked at again"
-    if not len(first := features(run, known[0], 1)):
+    if not len(first := features(run, known[1], 1)):
         return f"the classifier of {run.network.architecture} takes no pooled features"
     rows = [features(run, split, most) for split, most in zip(known, looked_at(*map(len, known)), strict=True)]
     found = unlike.fit(*rows) if all(np.isfinite(part).all() for part in rows) else None
@@ -72,16 +78,15 @@ def fitted(run: Run) -> unlike.Unlike | str:
 
 @torch.inference_mode()
 def features(run: Run, images: Images, most: int) -> NDArray[np.float32]:
-    """Return the features (N, D) of ``most`` random images, or of all; of shape (0, 0) where the network has none.
+    """Return the features (N, D) of ``most`` random images, or of all, as far as they can be read.
 
-    Images that turned out to be unreadable are not among them.
+    They are of shape (0, 0) where the network has none.
     """
-    rows = np.random.default_rng(run.config.seed).permutation(len(images))
-    rows = rows[~np.isin(rows, list(images.replaced))][:most]
-    some = images.only(images.split.take(np.sort(rows)))
-    batches = some.readable_batches(EvalTransform(run.preprocessing), 2 * run.order.micro_batch)
+    chosen = np.random.default_rng(run.config.seed).permutation(len(images))[:most]
+    rows = images.readable(np.sort(chosen).tolist(), EvalTransform(run.preprocessing))
     trainer = run.trainer.whole
     with features_seen(trainer.evaluated.eval()) as seen:
-        for pixels, *_ in batches:
+        while batch := list(islice(rows, 2 * run.order.micro_batch)):
+            pixels, *_ = collate(batch)
             trainer.forward(trainer.normalise(pixels.to(run.accelerator.device)), trainer.evaluated)
     return torch.cat(seen).cpu().numpy() if seen else np.empty((0, 0), np.float32)

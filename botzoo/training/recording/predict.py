@@ -40,9 +40,7 @@ class Predict(Callback):
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        self.wanted = wanted
-        # Each image has an answer of its own, so none may give way to another in training.
-        self.looks_first = "train" in wanted
+        self.wanted, self.looks_at_train = wanted, "train" in wanted
 
     def on_setup(self, run: Run) -> None:
         """Read the images, so that what is wrong with them is said before the first step."""

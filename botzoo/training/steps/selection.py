@@ -12,12 +12,13 @@ BYTES = 2
 """Of a log-probability that is kept."""
 
 
-def check_selection(name: str | None, task: Task, labels: Labels | None, classes: int) -> None:
+def check_selection(name: str | None, task: Task, images: int, labels: Labels | None, classes: int) -> None:
     """Refuse a metric that the task does not have, or that is not defined on the validation split.
 
     Args:
         name: of the metric, None for the headline figure.
-        labels: of the validation split, None where they come with the images only.
+        images: in the validation split.
+        labels: of these, None where they come with the images only.
 
     Raises:
         ConfigError: the task has no such metric, or the probabilities of all classes are too many to be kept.
@@ -33,18 +34,18 @@ def check_selection(name: str | None, task: Task, labels: Labels | None, classes
             value=name,
             accepted=tuple(known),
         )
+    if task.optional and known[name].ranks and (size := images * classes * BYTES) > KEPT:
+        raise ConfigError(
+            f"{flag('select_by', name)} needs the probabilities of all classes, which take {size >> 20:,} MiB for "
+            f"{images:,} validation images: {KEPT >> 20} MiB are the most. Give a metric that does without: "
+            f"{', '.join(other for other, metric in known.items() if not metric.ranks)}."
+        )
     if labels is None:
         return
     if task.one_label and len(np.unique(labels)) < 2 and (known[name].ranks or "kappa" in name):
         raise undefined(name, task)
     if not task.one_label and known[name].ranks and not ((labels.any(0)) & (labels == 0).any(0)).any():
         raise undefined(name, task)
-    if task.optional and known[name].ranks and (size := len(labels) * classes * BYTES) > KEPT:
-        raise ConfigError(
-            f"{flag('select_by', name)} needs the probabilities of all classes, which take {size >> 20:,} MiB for "
-            f"{len(labels):,} validation images: {KEPT >> 20} MiB are the most. Give a metric that does without: "
-            f"{', '.join(other for other, metric in known.items() if not metric.ranks)}."
-        )
 
 
 def undefined(name: str | None, task: Task) -> DataError:

@@ -198,7 +198,7 @@ class ChooseForData(Callback):
     set what is trained.
     """
 
-    looks_first = True
+    looks_at_train = True
 
     def __init__(self, others: Sequence[Callback] = ()) -> None:
         self.others = others
@@ -238,6 +238,21 @@ class ChooseForData(Callback):
         return auto.smaller_input(*sizes, in_time=in_time)
 
 
+class LookOnly(Callback):
+    """Asks for all training images to be decoded beforehand, so that all broken ones are named at once."""
+
+    looks_at_train = True
+
+
+def set_up_look(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Run:
+    """Return what a run of ``config`` would begin with, of which the images are looked at and not trained on.
+
+    Raises:
+        BotzooError: what a run would raise before its first step.
+    """
+    return setup.set_up(unmeasured(config), [LookOnly()], given, own)
+
+
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
@@ -245,7 +260,7 @@ def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, o
         BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
-    look = reported(setup.set_up(unmeasured(config), given=given, own=own))
+    look = reported(set_up_look(config, given, own))
     for line in lines(look):
         log.info("%s", line)
     if folder is not None:

@@ -33,7 +33,7 @@ class ChooseFit(Callback):
     the square, so that it costs the same.
     """
 
-    looks_first = True
+    looks_at_train = True
 
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose the way whose probe is right most often on the validation split, the first of equal ones."""

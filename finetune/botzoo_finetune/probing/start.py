@@ -39,7 +39,7 @@ class StartFromProbe(Callback):
         evaluates: False where no step is taken, so that there is nothing to beat the start.
     """
 
-    looks_first = True
+    looks_at_train = True
 
     def __init__(self, frozen: bool = False, *, evaluates: bool = True) -> None:
         self.frozen, self.evaluates = frozen, evaluates

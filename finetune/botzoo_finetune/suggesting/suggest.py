@@ -16,16 +16,15 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.inference.images import find_images
 from botzoo.sources.base import Split
 from botzoo.sources.layouts.archives import place_of
-from botzoo.training.setup import set_up
 from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_text
 from botzoo.util.text import counted, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.first_look import Look, new_folder
+from botzoo_finetune.probing.first_look import Look, new_folder, set_up_look
 from botzoo_finetune.suggesting import choose as choosing
 from botzoo_finetune.suggesting.page import page
 from botzoo_finetune.suggesting.suggestions import Suggested, Suggestions
-from botzoo_finetune.transfer.features import Extractor, unmeasured
+from botzoo_finetune.transfer.features import Extractor
 
 log = logging.getLogger("botzoo")
 
@@ -66,7 +65,7 @@ def suggest(
         raise ConfigError("--suggest is the work of one process: start it without the launcher.")
     place = new_folder(config, "--suggest") or free_name(Path("suggest"))
     names = names_in(folder)
-    run = set_up(unmeasured(config), given=given, own=own)
+    run = set_up_look(config, given, own)
     look = Look(run)
     split = Split("unlabelled", np.zeros(len(names), np.int64), Unlabelled(names).read, Unlabelled(names).describe)
     images, bad = read(run, split)

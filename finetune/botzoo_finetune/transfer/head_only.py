@@ -121,7 +121,7 @@ class FrozenFeatures(Callback):
     ``views`` of each image are kept, 0 for none; by default one, where nothing is asked for that changes the images.
     """
 
-    looks_first = True
+    looks_at_train = True
 
     def __init__(self, views: int | None = None) -> None:
         self.views = views

@@ -1,6 +1,8 @@
 """Archives side by side, one for each split: read like the folders of their names."""
 
 import shutil
+import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,14 @@ def test_together_they_take_no_more_than_the_cache(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path / "other"))
     monkeypatch.setattr(unpacking, "cache_limit", lambda: 0.75 * size)
     assert "the cache takes" in refusal(folder)
+
+
+def test_a_tar_of_a_great_many_folders_takes_little_memory(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("a")
+    member.type = tarfile.DIRTYPE
+    (tmp_path / "train.tar").write_bytes(member.tobuf() * 5000)
+    tracemalloc.start()
+    assert not unpacking.is_shard(tmp_path / "train.tar")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20

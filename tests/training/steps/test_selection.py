@@ -17,6 +17,7 @@ from botzoo.tasks.find import TASKS
 from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tasks.task import Task
 from botzoo.training.steps.selection import check_selection
+from data.streaming.made import write_tars
 from running import train_briefly
 
 MIXED, ALIKE = np.array([0, 1, 1]), np.zeros(3, int)
@@ -48,14 +49,27 @@ HOT = np.array([[0, 1], [0, 1]], np.uint8)
 )
 def test_what_cannot_choose_is_refused(name: str, task: Task, labels: Any, classes: int, said: str) -> None:
     with pytest.raises(BotzooError, match=f"--select-by {name} .*{said}"):
-        check_selection(name, task, labels, classes)
+        check_selection(name, task, len(labels), labels, classes)
 
 
 @pytest.mark.parametrize(
     ("name", "labels"), [(None, ALIKE), ("log-loss", ALIKE), ("roc-auc", MIXED), ("roc-auc", None)]
 )
 def test_what_can_choose_is_not(name: str | None, labels: Any) -> None:
-    check_selection(name, CLASSIFICATION, labels, 2)
+    check_selection(name, CLASSIFICATION, 3, labels, 2)
+
+
+@pytest.mark.slow
+def test_shards_that_count_their_labels_are_chosen_by_a_metric_too(tmp_path: Path) -> None:
+    run = train_briefly(
+        write_tars(tmp_path / "shards", (16,), 6),
+        tmp_path / "run",
+        epochs=1,
+        select_by="roc-auc",
+        data={"streaming": True},
+    )
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["roc_auc"] > 0 for line in lines if line["split"] == "validation"] == [True]
 
 
 def test_every_name_of_the_option_is_a_metric_of_a_task() -> None:
