@@ -59,6 +59,8 @@ def _checked(options: argparse.Namespace) -> Path:
         raise ConfigError(f"{output} is there already: give another name by --output, or --overwrite for a file.")
     if not output.parent.is_dir():
         raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
+    if options.activations is not None and Path(options.activations).is_dir():
+        raise ConfigError(f"--activations {options.activations} is a folder: give one image of it.")
     if options.activations is not None and output.resolve() == Path(options.activations).resolve():
         raise ConfigError(f"--output {output} is the image itself, which would be lost: give another name.")
     return output

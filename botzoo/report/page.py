@@ -151,8 +151,9 @@ def remarks(record: RunRecord, material: Material, album: Album) -> list[str]:
     """Return sentences on what the page cannot show, and what is to be kept in mind when reading it."""
     found = list(material.absent)
     if lost := len(material.evaluated.lost):
+        their = "its" if lost == 1 else "their"
         found.append(
-            f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in its place."
+            f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in {their} place."
         )
     if record.chosen_on_split:
         found.append("These images also chose the epoch, so expect a little less on new ones.")
