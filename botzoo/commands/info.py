@@ -54,6 +54,8 @@ def _checked(options: argparse.Namespace) -> Path:
         raise ConfigError("The name, --activations or --output is '': give a path or a name.")
     output = Path(options.output or PAGE).expanduser()
     check_output(output, overwrite=options.overwrite)
+    if options.activations is not None and Path(options.activations).is_dir():
+        raise ConfigError(f"--activations {options.activations} is a folder: give one image of it.")
     if options.activations is not None and output.resolve() == Path(options.activations).resolve():
         raise ConfigError(f"--output {output} is the image itself, which would be lost: give another name.")
     return output

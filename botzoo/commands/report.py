@@ -1,5 +1,6 @@
 """botzoo report: how good a finished run is and where it errs, on one page."""
 
+from collections import Counter
 from pathlib import Path
 
 from botzoo.commands import CommandParser
@@ -37,6 +38,9 @@ def run(argv: list[str]) -> None:
     from botzoo.results.report import run_of
 
     folders = [run_of(folder) or folder for folder in (path.expanduser() for path in options.runs)]
+    folder, times = Counter(folder.resolve() for folder in folders).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(f"{folder} is given {times} times: leave all but one out.", value=str(folder))
     output = options.output.expanduser() if options.output is not None else None
     if len(folders) > 1:
         output = output or Path(NAME)

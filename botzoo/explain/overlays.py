@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from botzoo.errors import ConfigError, DataError
 from botzoo.explain.maps import Explainer, batched, overlay
 from botzoo.explain.region import Region, seen
 from botzoo.explain.stages import CELLS
-from botzoo.inference.images import AnyImage, name_of, read_image
+from botzoo.inference.images import AnyImage, name_of, read_encoded, read_image
 from botzoo.inference.predict import Model
 from botzoo.pages.render import render
 from botzoo.pages.thumbnails import thumbnail
 from botzoo.util.outgoing import shown
-from botzoo.util.text import counted
+from botzoo.util.text import counted, few
 
 SIDE = 768  # longer side of a picture with a map over it, in pixels, at most
 THUMBNAIL = 224  # of the page's pictures
@@ -68,11 +68,16 @@ class Overlaid:
 def look(transform: EvalTransform, image: AnyImage, place: int = 0) -> Seen | Unseen:
     """Read an image as ``Model.predict`` does, and keep a small picture of it."""
     name, preprocessing = name_of(image, place), transform.preprocessing
+    how = preprocessing.decoding
     try:
-        with read_image(image, preprocessing.decoding) as found:
+        encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image  # an address answers once
+        with read_image(encoded, how) as found:
             pixels = transform(found, (0, 0))
             picture = found.convert("RGB")
-            picture.thumbnail((SIDE, SIDE))
+        if how.side is not None and how.side < SIDE:  # enough for the network, and too little to look at
+            with read_image(encoded, replace(how, side=SIDE)) as found:
+                picture = found.convert("RGB")
+        picture.thumbnail((SIDE, SIDE))
         return Seen(name, picture, seen(*picture.size, preprocessing), pixels)
     except (OSError, ValueError, MemoryError) as error:
         return Unseen(name, str(error))
@@ -94,8 +99,7 @@ def class_number(model: Model, name: str | int) -> int:
         several = ", ".join(map(str, found[:5]))
         raise ConfigError(f"The class {name!r} is one of several of that name: give its number, one of {several}.")
     if not found:
-        known = counted(len(model.label_names), "class", "classes")
-        cure = f"{model.name} knows {known}: give the name of one, or its number from 0."
+        cure = f"{model.name} knows {few(model.label_names)}: give the name of one, or its number from 0."
         raise ConfigError(f"There is no class {name!r}.", value=name, accepted=model.label_names, cure=cure)
     return found[0]
 
@@ -155,16 +159,19 @@ def write_overlays(
 
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
-    """Give a folder beside ``folder``, the files of which move into that at the end, and nowhere if the block raises."""
-    folder = folder.absolute()  # "." has no name
-    work = folder.with_name(f".{folder.name}.part")
+    """Give a new folder, the files of which move into ``folder`` at the end, and nowhere if the block raises.
+
+    It lies in ``folder`` where that is there already: beside it may be another disk, or no place to write.
+    """
+    place = folder.absolute()  # "." has no name
+    work = place / ".explained.part" if place.is_dir() else place.with_name(f".{place.name}.part")
     shutil.rmtree(work, ignore_errors=True)  # of a process that was killed
     work.mkdir(parents=True)
     try:
         yield work
-        folder.mkdir(exist_ok=True)
+        place.mkdir(exist_ok=True)
         for file in sorted(work.iterdir(), key=lambda file: file.name == PAGE):  # the page last, as it names the others
-            file.replace(folder / file.name)
+            file.replace(place / file.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -168,7 +168,8 @@ def remarks(record: RunRecord, material: Material, album: Album) -> list[str]:
 def not_shown(album: Album) -> Iterator[str]:
     """Yield which images a page shows by a frame alone, and why."""
     if lost := len(album.originals.lost):
-        yield f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in its place."
+        theirs = "its" if lost == 1 else "their"
+        yield f"{counted(lost, 'image')} that the page would show can no longer be read: a frame stands in {theirs} place."
     if album.wanting:
         yield "Some images have file names only: more pictures would make the page too large."
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.errors import DataError
+from botzoo.errors import ConfigError, DataError
 from botzoo.results.per_class import ClassFigures, confusions
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure, reliability_figure
 from botzoo.results.predictions import Predictions, predictions
@@ -119,7 +119,13 @@ class FinishedRun:
         return predictions(self.record, split)
 
     def worst(self, n: int = 9) -> list[Mistake]:
-        """Return the ``n`` images with the largest loss, the largest first."""
+        """Return the ``n`` images with the largest loss, the largest first; all of them where there are fewer.
+
+        Raises:
+            ConfigError: ``n`` is no number of images.
+        """
+        if not isinstance(n, int | np.integer) or n < 0:
+            raise ConfigError(f"n is {n!r}: give how many images to return, a whole number from 0.", value=n)
         record, seen = self.record, self.record.evaluation
         found = []
         for i in np.argsort(-seen.nll, kind="stable")[:n].tolist():

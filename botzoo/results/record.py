@@ -260,9 +260,9 @@ NEEDED: dict[str, Any] = {
 
 
 def _changed(folder: Path, name: str) -> CheckpointError:
+    is_wrong = "is not as the run wrote it (its SHA-256 differs)" if (folder / name).exists() else "is missing"
     return CheckpointError(
-        f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove {folder / 'model'} and "
-        f"evaluate the run by --resume {folder}."
+        f"{folder / name} {is_wrong}: put it back, or remove {folder / 'model'} and evaluate the run by --resume {folder}."
     )
 
 

@@ -157,6 +157,7 @@ def test_the_command_writes_one_page(
         (["--weights", "--output", "gone/x.html"], "there is no folder gone; make it first"),
         (["--activations", "x.png", "--output", "x.png"], "would be lost"),
         (["--activations", ""], "is ''"),
+        (["--activations", "."], "--activations . is a folder: give one image"),
         (["--activations", "gone.png"], "gone.png cannot be read"),
     ],
 )

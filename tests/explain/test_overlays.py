@@ -12,13 +12,15 @@ import torch
 from PIL import Image
 
 from botzoo.commands.explain import METHODS, run
+from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError
 from botzoo.explain import maps, overlays
 from botzoo.explain.maps import Explainer, batched
-from botzoo.explain.overlays import class_number, write_overlays
+from botzoo.explain.overlays import Seen, class_number, look, write_overlays
+from botzoo.inference.images import read_image
 from botzoo.inference.load import load
 from botzoo.inference.predict import Model
-from botzoo.models.preprocessing import Preprocessing
+from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.tasks.multi_label import MULTI_LABEL
 from running import write_teacher
 
@@ -67,6 +69,28 @@ def test_images_that_cannot_be_read_are_listed(explainer: Explainer, photos: Pat
     assert [one.name for one in write_overlays(explainer, images, tmp_path / "out", say=said.append)] == ["gone.png"]
     assert said == ["gone.png: there is no such file"]
     assert "gone.png: there is no such file" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("output", [".", "..", "../in", "new"])
+def test_a_folder_may_be_named_in_any_way(
+    explainer: Explainer, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    write_overlays(explainer, [photos / "class0" / "0.png"], Path(output))
+    assert Path(output, "index.html").is_file()
+    assert not [*tmp_path.rglob("*.part")]
+
+
+def test_a_picture_is_large_though_the_network_needs_a_small_one(tmp_path: Path) -> None:
+    rows = np.arange(400, dtype=np.uint8)[:, None, None].repeat(600, 1).repeat(3, 2)
+    Image.fromarray(rows).save(tmp_path / "photo.jpg")
+    prepared = Preprocessing(16, (0.5,) * 3, (0.25,) * 3, 1.0, "bilinear", decoding=Decoding(side=20))
+    found = look(EvalTransform(prepared), tmp_path / "photo.jpg")
+    assert isinstance(found, Seen)
+    assert found.picture.size == (600, 400)
+    with read_image(tmp_path / "photo.jpg", prepared.decoding) as small:
+        np.testing.assert_array_equal(found.pixels, EvalTransform(prepared)(small, (0, 0)))
 
 
 def test_where_none_can_be_read_no_folder_is_made(explainer: Explainer, tmp_path: Path) -> None:
@@ -157,7 +181,7 @@ def test_a_class_is_its_name_a_part_of_it_or_its_number(name: str | int, number:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tulp", r"There is no class 'tulp'\. Did you mean 'tulip'\? m knows 3 classes"),
+        ("tulp", r"There is no class 'tulp'\. Did you mean 'tulip'\? m knows tulip, crane, crane"),
         ("crane", "one of several of that name: give its number, one of 1, 2"),
         (3, "There is no class 3"),
         ("-1", "There is no class '-1'"),

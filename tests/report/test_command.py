@@ -1,6 +1,7 @@
 """botzoo report: what it writes, and what it refuses in one line."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from running import write_teacher
 def test_it_writes_into_the_run_s_folder_or_where_it_is_told(finished_run: Path, tmp_path: Path) -> None:
     place = tmp_path / "page.html"
     report.run([str(finished_run / "model"), "--output", str(place)])
-    report.run([str(finished_run), str(finished_run), "--output", str(tmp_path / "both.html")])
+    other = shutil.copytree(finished_run, tmp_path / "other")
+    report.run([str(finished_run), str(other), "--output", str(tmp_path / "both.html")])
     assert "12 validation images" in place.read_text()
     assert "no clear difference" in (tmp_path / "both.html").read_text()
 
@@ -52,6 +54,7 @@ REFUSED = {
     "{run} --data {others}": "has none of the 12 images that were evaluated",
     "{run} --data=": "--data is '': give a folder or the name of a data set",
     "{run} {tmp}": "is not the folder of a run",
+    "{run} {run}/model": "is given 2 times: leave all but one out",
     "": "The following arguments are required: RUN",
 }
 

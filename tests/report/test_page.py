@@ -118,7 +118,7 @@ def test_what_cannot_be_pictured_is_said() -> None:
         yield Image.new("RGB", (8, 8))
 
     found = bare(a_record(), Originals(opened))
-    assert "can no longer be read: a frame stands in its place." in found
+    assert "can no longer be read: a frame stands in their place." in found
     assert "not shown" in found
 
 

@@ -48,6 +48,13 @@ def test_a_damaged_file_of_the_run_is_told(finished_run: Path, tmp_path: Path) -
         RunRecord.load(copy)
 
 
+def test_a_file_of_the_run_that_is_gone_is_told(finished_run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    (copy / PLACE).unlink()
+    with pytest.raises(CheckpointError, match=r"features\.safetensors is missing: put it back, or remove"):
+        RunRecord.load(copy)
+
+
 @pytest.mark.slow
 def test_a_run_may_do_without(photos: Path, tmp_path: Path) -> None:
     run = train_briefly(photos, tmp_path / "run", epochs=1, unlike=False)
