@@ -175,6 +175,13 @@ def test_processes_tell_each_other_what_they_met(monkeypatch: pytest.MonkeyPatch
     assert listed.state() == {"6": "cut"}
 
 
+def test_what_a_rehearsal_has_met_is_not_said_again() -> None:
+    images, listed = by_header(broken_ones(12, {5, 6})), ListReplaced()
+    batches(images)
+    listed.on_train_start(SimpleNamespace(images={"train": images}))  # type: ignore[arg-type]
+    assert sorted(listed.state()) == ["5", "6"]
+
+
 def test_a_run_with_broken_images_ends_and_lists_them(folder: Path, tmp_path: Path) -> None:
     options = {"dataset": str(folder), "data": {"cache_gib": 0}, "output": str(tmp_path / "run"), "report": False}
     run = bare({**TINY, **options, "auto": False, "lp_ft": False, "epochs": 1})

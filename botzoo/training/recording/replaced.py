@@ -22,6 +22,7 @@ class ListReplaced(Callback):
     def on_train_start(self, run: Run) -> None:
         """Let the images go on with the list."""
         if isinstance(images := run.images["train"], Images):
+            self.found |= images.replaced  # those that a rehearsal of steps has met and said
             images.replaced = self.found
 
     def on_log(self, run: Run, record: dict[str, Any]) -> None:
