@@ -182,6 +182,7 @@ def test_what_a_rehearsal_has_met_is_not_said_again() -> None:
     assert sorted(listed.state()) == ["5", "6"]
 
 
+@pytest.mark.slow
 def test_a_run_with_broken_images_ends_and_lists_them(folder: Path, tmp_path: Path) -> None:
     options = {"dataset": str(folder), "data": {"cache_gib": 0}, "output": str(tmp_path / "run"), "report": False}
     run = bare({**TINY, **options, "auto": False, "lp_ft": False, "epochs": 1})
