@@ -50,7 +50,7 @@ def test_broken_images_can_be_left_out_and_are_listed() -> None:
 
 
 def test_leaving_out_every_image_is_refused() -> None:
-    with pytest.raises(DataError, match="None of the 2 images"):
+    with pytest.raises(DataError, match="None of 2 images"):
         read_images(split_of([b"", b""]), skip_corrupt=True)
 
 
