@@ -36,7 +36,7 @@ def verdict(record: RunRecord) -> str:
     seen, headline = record.evaluation, record.task.headline
     low, high = seen.interval()
     if record.task.one_label:
-        first = f"It answers {seen.correct:,} of {record.split_text} rightly"
+        first = f"It answers {seen.correct:,} of {record.split_text} correctly"
     else:
         first = f"It gives {counted(len(record.class_names), 'label')} to {record.split_text}"
     return f"{first}: {headline.figure} {seen.score:.2f} %, with a 95 % interval from {low:.2f} to {high:.2f} %."

@@ -104,6 +104,7 @@ def test_every_option_that_a_sentence_names_exists() -> None:
     }
     measuring = {"--data", "--rounds", "--steps", "--images", "--only", "--seeds", "--full", "--target", "--seed"}
     measuring |= {
+        "--repeats",
         "--cifar10",
         "--tinyimagenet100",
         "--flowers",

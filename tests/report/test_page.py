@@ -66,7 +66,7 @@ def bare(record: RunRecord, originals: Originals | None = None) -> str:
 def test_the_verdict_has_figure_and_interval(page_file: Path) -> None:
     text = Reader(page_file.read_text()).text
     assert (
-        "It answers 8 of 12 validation images rightly: top-1 66.67 %, with a 95 % interval from 39.06 to 86.19 %."
+        "It answers 8 of 12 validation images correctly: top-1 66.67 %, with a 95 % interval from 39.06 to 86.19 %."
         in text
     )
 
