@@ -28,7 +28,7 @@ from botzoo.results.predictions import write_predictions
 from botzoo.results.record import RunRecord
 from botzoo.tasks.answers import read_answers, write_answers
 from botzoo.tasks.classification import CLASSIFICATION, Evaluation
-from recorded import a_record
+from recorded import a_record  # type: ignore[import-not-found]
 
 ROUNDS = 5
 
@@ -41,7 +41,7 @@ def made(folder: Path, images: int, classes: int) -> RunRecord:
     log_p = log_softmax(logits, 1)
     sure, loss = np.exp(log_p.max(1)), -log_p[np.arange(images), labels]
     seen = Evaluation(labels, log_p.argmax(1), np.ones(images, bool), loss, sure, log_p.astype(np.float16))
-    record = a_record(folder, tuple(f"class {k}" for k in range(classes)), seen)
+    record: RunRecord = a_record(folder, tuple(f"class {k}" for k in range(classes)), seen)
     write_answers(file := folder / "evaluation" / "validation.parquet", record.image_names, seen.answers)
     return replace(record, evaluation=CLASSIFICATION.evaluation(read_answers(file)[1]))
 

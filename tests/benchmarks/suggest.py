@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 import botzoo
 from botzoo.data.decode import decode
@@ -117,7 +117,7 @@ def main() -> None:
         print(f"seed {seed}: {before.evaluation.top1:.2f} % before; {said}", flush=True)
     for name, values in scores.items():
         gain = np.array(values) - np.array(scores["random"])
-        half = float(stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5)
+        half = float(stdtrit(len(gain) - 1, 0.975) * gain.std(ddof=1) / len(gain) ** 0.5)
         to = f"{gain.mean():+.2f} to random ({gain.mean() - half:+.2f} to {gain.mean() + half:+.2f})"
         print(f"{name:16} {np.mean(values):.2f} %, n = {len(values)}; {to}")
 

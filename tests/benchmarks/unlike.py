@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,12 @@ def scores(features: Rows, labels: Rows, held_out: Rows) -> Iterator[tuple[str, 
     for name, scaled in (("as they are", np.asarray), ("length 1", unit)):
         found = unlike.fit(scaled(features), scaled(held_out))
         assert found is not None
-        yield f"Mahalanobis, one mean, {name}", lambda f, z, found=found, scaled=scaled: found(scaled(f))
+        yield f"Mahalanobis, one mean, {name}", partial(one_mean, found, scaled)
+
+
+def one_mean(found: unlike.Unlike, scaled: Callable[[Rows], Rows], features: Rows, logits: Rows) -> Rows:
+    """Return what is kept says of ``features``, (N,)."""
+    return found(scaled(features))
 
 
 def mahalanobis(features: Rows, labels: Rows) -> Score:
