@@ -101,7 +101,7 @@ def _alike(maps: Tensor, name: str, output: Tensor) -> bool:
 
 def _intermediates(network: nn.Module, image: Tensor) -> list[Tensor]:
     """Return the intermediates of a network of timm, each (1, C, h, w), and of others none."""
-    try:
+    try:  # a network of one's own has no such method, and timm's refuse in these ways what they cannot give
         with torch.no_grad():
             maps = network.forward_intermediates(image, intermediates_only=True)  # type: ignore[operator]
     except (AttributeError, TypeError, AssertionError, NotImplementedError):

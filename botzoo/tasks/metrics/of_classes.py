@@ -6,14 +6,14 @@ All are in per cent but log-loss, shape (R,). What is a mean over classes is one
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.tasks.metrics.metric import Metric
 from botzoo.tasks.metrics.ranking import Ranked, ratio
-from botzoo.tasks.metrics.resampling import Times
+from botzoo.tasks.metrics.resampling import Resampled
 
 Floats = NDArray[np.float64]
 
@@ -26,18 +26,8 @@ class Counts(NamedTuple):
     right: Floats
 
 
-class Weighted:
-    """What a network said of N images, each of which counts so often in each of R resamples.
-
-    Args:
-        seen: an ``Evaluation`` of classification.
-        times: how often, shape (R, N); None for one resample that has each image once.
-    """
-
-    def __init__(self, seen: Any, times: Times | None = None) -> None:
-        self.seen, self.times = seen, times
-        self.weights: Floats = np.ones((1, len(seen))) if times is None else times.astype(np.float64)
-        self.images: Floats = self.weights.sum(1)
+class Weighted(Resampled):
+    """The same of an ``Evaluation`` of classification."""
 
     @cached_property
     def counts(self) -> Counts:
@@ -128,8 +118,12 @@ def roc_auc(of: Weighted) -> Floats:
 
 
 def average_precision(of: Weighted) -> Floats:
-    """Return the mean average precision, each class against the rest, as ``average_precision_score``."""
-    return of.ranked[1]
+    """Return the mean average precision, each class against the rest, as ``average_precision_score``.
+
+    It is NaN of one class alone, where any answers would have 100 %.
+    """
+    several = np.count_nonzero(of.counts.images, axis=1) > 1
+    return np.where(several, of.ranked[1], np.nan)
 
 
 CLASS_METRICS: tuple[Metric, ...] = (

@@ -6,7 +6,6 @@ All are in per cent but log-loss, shape (R,). What is a mean over labels is one 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +14,13 @@ from botzoo.sources.base import MultiHot
 from botzoo.tasks.metrics.metric import Metric
 from botzoo.tasks.metrics.of_classes import Counts, log_loss, mean_where
 from botzoo.tasks.metrics.ranking import Ranked
-from botzoo.tasks.metrics.resampling import Times
+from botzoo.tasks.metrics.resampling import Resampled
 
 Floats = NDArray[np.float64]
 
 
-class WeightedLabels:
-    """What a network said of N images with any number of labels, each of which counts so often in each of R resamples.
-
-    Args:
-        seen: a ``MultiLabelEvaluation``.
-        times: how often, shape (R, N); None for one resample that has each image once.
-    """
-
-    def __init__(self, seen: Any, times: Times | None = None) -> None:
-        self.seen, self.times = seen, times
-        self.weights: Floats = np.ones((1, len(seen))) if times is None else times.astype(np.float64)
-        self.images: Floats = self.weights.sum(1)
+class WeightedLabels(Resampled):
+    """The same of a ``MultiLabelEvaluation``."""
 
     @cached_property
     def counts(self) -> Counts:

@@ -8,6 +8,7 @@ else the intervals would be too narrow.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,3 +45,17 @@ def mean_interval(values: NDArray[np.float64], groups: GroupNumbers) -> tuple[fl
     parts = [times @ sums / (times @ images) for times in resamples(len(images), RESAMPLES)]
     low, high = percentiles(np.concatenate(parts))
     return 100 * low, 100 * high
+
+
+class Resampled:
+    """What a network said of N images, each of which counts so often in each of R resamples.
+
+    Args:
+        seen: the evaluation of the images.
+        times: how often, shape (R, N); None for one resample that has each image once.
+    """
+
+    def __init__(self, seen: Any, times: Times | None = None) -> None:
+        self.seen, self.times = seen, times
+        self.weights: NDArray[np.float64] = np.ones((1, len(seen))) if times is None else times.astype(np.float64)
+        self.images: NDArray[np.float64] = self.weights.sum(1)

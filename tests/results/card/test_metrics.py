@@ -53,7 +53,7 @@ def test_images_of_one_class_have_no_ranking() -> None:
     seen = ranked()
     first = {name: column[:20] for name, column in vars(seen).items() if isinstance(column, np.ndarray)}
     record = a_record(seen=type(seen)(**first))
-    assert "Not known: ROC-AUC (the images show one class only)." in card(record)
+    assert "Not known: ROC-AUC and average precision (the images show one class only)." in card(record)
 
 
 @pytest.mark.parametrize("resamples", [25, 300])
