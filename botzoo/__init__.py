@@ -15,20 +15,22 @@ from botzoo.util.outgoing import tidied
 
 if TYPE_CHECKING:  # what a type checker sees of ``_PUBLIC``
     from botzoo.api import train
+    from botzoo.explain.figure import explanation
     from botzoo.inference.load import load
     from botzoo.inference.predict import Model, Prediction
-    from botzoo.results.view import FinishedRun
+    from botzoo.report.view import FinishedRun
     from botzoo.training.callbacks import Callback
 
-__all__ = ["Callback", "FinishedRun", "Model", "Prediction", "load", "train"]
+__all__ = ["Callback", "FinishedRun", "Model", "Prediction", "explanation", "load", "train"]
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
     "Callback": "botzoo.training.callbacks",
-    "FinishedRun": "botzoo.results.view",
+    "FinishedRun": "botzoo.report.view",
     "Model": "botzoo.inference.predict",
     "Prediction": "botzoo.inference.predict",
+    "explanation": "botzoo.explain.figure",
     "load": "botzoo.inference.load",
     "train": "botzoo.api",
 }

@@ -17,14 +17,18 @@ from botzoo.options.command import Command
 from botzoo.options.command_line import check_options, from_keywords, load_config, train_on
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, values_of
+from botzoo.report.callback import WritePage
+from botzoo.report.view import FinishedRun
 from botzoo.results.report import Report, is_complete
 from botzoo.results.summary import shown_in_python
-from botzoo.results.view import FinishedRun
 from botzoo.training import run as training
 from botzoo.training.autotune.batch_size import LargestBatch
 from botzoo.training.autotune.budget import KeepBudget
 from botzoo.training.callbacks import Callback
 from botzoo.training.patience import EarlyStopping, Plateau
+from botzoo.training.recording.features import KeepFeatures
+from botzoo.training.recording.predict import Predict
+from botzoo.training.recording.replaced import ListReplaced
 from botzoo.training.rehearsal import dry_run, find_lr
 from botzoo.training.soup import MakeSoup
 from botzoo.training.state import Own
@@ -158,7 +162,11 @@ def all_callbacks(
         KeepBudget([*transfer, *callbacks], began),  # it counts what all before it take at the start
         *([Plateau(optim.decay_patience, config.min_delta)] if optim.decay == "plateau" else []),
         *([EarlyStopping(config.patience, config.min_delta)] if config.patience is not None else []),
+        *([KeepFeatures()] if config.unlike else []),  # of the weights that all before it have left
+        *([Predict(config.predict)] if config.predict is not None else []),  # the same weights
+        ListReplaced(),  # the list is whole before run.json, and so the card, is written
         Report(summary),  # the card is written before the model is published
+        *([WritePage()] if config.report else []),  # it shows the recipe, which comes with the card
         *([Publish(config.push_to, private=config.private)] if config.push_to is not None else []),
     ]
 

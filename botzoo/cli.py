@@ -16,17 +16,22 @@ except KeyboardInterrupt:  # Ctrl-C before the guard stands
 COMMANDS = {
     "train": "Train a network from scratch by a recipe.",
     "predict": "Say what a trained network sees in images, folders or addresses.",
+    "explain": "Show where in images a trained network found its answers.",
     "list": "List the networks: accuracy, parameters, multiply-adds, size, licence, cached or not.",
     "info": "Show a network: its structure, layers, cost, recipe and card.",
     "cache": "Show or clear what is kept on this machine: weights and decoded images.",
     "recipes": "List the recipes as a ladder, or print one: botzoo recipes [NAME].",
     "ablate": "Train every rung of a ladder with every seed and compare them.",
+    "report": "Show how good a finished run is and where it errs, on one page, or compare several runs.",
     "card": "Write the card of a finished run anew, from its folder.",
     "verify": "Evaluate a published model anew and compare with what its card claims.",
     "reproduce": "Print, or run, the training of a published model from its own recipe.",
     "publish": "Put a finished run or a model folder on the Hugging Face Hub.",
 }
 """What each module of ``botzoo.commands`` does."""
+
+PUBLISHING = ("publish", "verify", "reproduce")
+"""Those in a folder of their own."""
 
 
 INTERRUPTED = {
@@ -57,7 +62,8 @@ def _main(argv: list[str]) -> None:
     elif name == "--version":
         say(f"botzoo {__version__}")
     elif name in COMMANDS:
-        import_module(f"botzoo.commands.{name}").run(argv[1:])
+        folder = "publishing." if name in PUBLISHING else ""
+        import_module(f"botzoo.commands.{folder}{name}").run(argv[1:])
     else:
         cure = f"There are {', '.join(COMMANDS)}."
         raise ConfigError(f"There is no command {name!r}.", value=name, accepted=COMMANDS, cure=cure)

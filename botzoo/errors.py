@@ -7,7 +7,7 @@ line prints it without a traceback and ends with status 2.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from botzoo.util.outgoing import is_harmful, one_line, public, squeezed, without_secrets
+from botzoo.util.outgoing import in_quotes, is_harmful, one_line, public, squeezed, without_secrets
 
 
 class BotzooError(Exception):
@@ -85,8 +85,8 @@ class StoppedError(BotzooError):
 
 def did_you_mean(value: str, accepted: Iterable[str]) -> str:
     """Return ``" Did you mean 'a' or 'b'?"`` for the accepted names closest to ``value``, or ``""`` if none is close."""
-    by_lower = {name.lower(): name for name in accepted}
-    close = [repr(by_lower[name]) for name in get_close_matches(value.lower(), by_lower)]
+    by_lower = {name.lower().lstrip("-"): name for name in accepted}  # all flags are alike in their dashes
+    close = [in_quotes(by_lower[name]) for name in get_close_matches(value.lower().lstrip("-"), by_lower)]
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
 

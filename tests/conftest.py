@@ -78,11 +78,11 @@ def finished_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def finished_multi_label_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run on ``pictures`` that has learned them well, to be read only."""
+def finished_multi_label_run(pictures: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on ``pictures`` that has learned them well, and was asked about some photos; to be read only."""
     from running import train_briefly
 
-    plain = {"epochs": 8, "lr": 0.2, "ema": None, "mixup": 0.0, "cutmix": 0.0}
+    plain = {"epochs": 8, "lr": 0.2, "ema": None, "mixup": 0.0, "cutmix": 0.0, "predict": (str(photos / "class0"),)}
     return train_briefly(pictures, tmp_path_factory.mktemp("finished-labels") / "run", **plain)
 
 

@@ -31,12 +31,13 @@ TINY = {
     "cutmix": 1.0,
     "ema": 0.9,
     "mixed_precision": "bf16",
+    "report": False,
 }
 """A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixing, BatchNorm."""
 
 QUICK = (
     *("--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"),
-    *("--mixed-precision", "fp32", "--optimizer", "sgd", "--lr", "0.2"),
+    *("--mixed-precision", "fp32", "--optimizer", "sgd", "--lr", "0.2", "--no-report"),
 )
 """The words of a command that trains for a moment."""
 

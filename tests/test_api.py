@@ -18,7 +18,7 @@ import botzoo
 import botzoo_finetune
 from botzoo.api import from_python
 from botzoo.errors import BotzooError, ConfigError, StoppedError
-from botzoo.results.view import FinishedRun
+from botzoo.report.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import command as finetune_command
 
@@ -182,6 +182,12 @@ def test_a_network_with_other_outputs_is_refused(data: Data) -> None:
 def test_a_probe_returns_what_it_found(data: Data) -> None:
     look = botzoo_finetune.probe(data, mixed_precision="fp32")
     assert look.probe.evaluation.top1 > 90
+
+
+@pytest.mark.parametrize("given", [{}, {"models": ["resnet10d_bot"]}, {"models": [3, "a"]}, {"models": "a,a"}])
+def test_a_comparison_needs_names_of_two_networks(given: dict[str, Any]) -> None:
+    with pytest.raises(BotzooError, match=r"two or more|names, such as"):
+        botzoo_finetune.compare(**given)
 
 
 @pytest.mark.slow

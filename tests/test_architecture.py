@@ -27,6 +27,8 @@ ROOMS: list[tuple[str, ...]] = [
     ("botzoo.training",),
     ("botzoo.results",),
     ("botzoo.inference",),
+    ("botzoo.explain",),
+    ("botzoo.report",),
     ("botzoo.hub",),
     ("botzoo.experiments",),
     ("botzoo.api",),

@@ -5,9 +5,22 @@ The small ones read their words by the parser here, the training commands by ``b
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any, NoReturn
 
 from botzoo.errors import ConfigError
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raise ConfigError where the file of --output cannot be written, or is there already and not to be replaced.
+
+    What is no regular file is never replaced: neither a device, nor whatever a link leads to.
+    """
+    replaceable = overwrite and output.is_file() and not output.is_symlink()
+    if (output.exists() or output.is_symlink()) and not replaceable:
+        raise ConfigError(f"{output} is there already: give another name by --output, or --overwrite for a file.")
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -6,8 +6,8 @@ from botzoo.commands import CommandParser
 from botzoo.util.outgoing import say
 
 DESCRIPTION = (
-    "Write the card of a finished run anew, with the recipe and the pictures beside it, from what the run left in its folder. "
-    "Nothing is trained or evaluated."
+    "Write the card of a finished run anew, with the recipe and the pictures beside it and the tables of answers, from what "
+    "the run left in its folder. Nothing is trained or evaluated."
 )
 
 

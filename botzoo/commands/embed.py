@@ -54,13 +54,15 @@ def embed(run: Path, license: str, weights: Path = WEIGHTS_DIR, cards: Path = CA
         cards: folder of the cards: NAME.md and, in NAME/, its pictures, and transfer.md where there is more to say.
 
     Raises:
-        ConfigError: it has not finished, or is an average that --soup made.
+        ConfigError: it has not finished, is an average that --soup made, or rejects images.
     """
     if not (run / "model" / "README.md").is_file():
         raise ConfigError(f"The run in {run} has not finished: go on with it by --resume {run}.")
     config = load_config(run / "config.yaml", TrainConfig)
     if config.soup is not None:  # the weights would be averaged anew, after they were rounded
         raise ConfigError(f"The run in {run} is an average of epochs (--soup): give one without.")
+    if config.reject is not None:  # what comes with the package has no place for the threshold
+        raise ConfigError(f"The run in {run} rejects images (--reject): give one without.")
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(run, Path(temporary) / name))
         shutil.rmtree(copy / "model")  # so that resuming the copy finishes it anew: evaluation, card and pictures

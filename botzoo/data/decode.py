@@ -18,9 +18,19 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.models.preprocessing import PLAIN, Decoding
-from botzoo.pixels.arrays import NPY, Stored, as_picture_shape, open_npy, open_tiff
+from botzoo.pixels.arrays import ASSOCIATED, NPY, UNASSOCIATED, Stored, as_picture_shape, open_npy, open_tiff
 from botzoo.pixels.bands import Bands, Picture
-from botzoo.pixels.colours import file_of, has_sixteen_bit_colour, retell, sixteen_bit_colour, tiles, upright
+from botzoo.pixels.colours import (
+    GREY,
+    file_of,
+    has_sixteen_bit_colour,
+    lies_on_its_side,
+    retell,
+    sixteen_bit_colour,
+    tiles,
+    upright,
+)
+from botzoo.pixels.resizing import smaller
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
@@ -55,7 +65,7 @@ def decode(encoded: Encoded | Image.Image, how: Decoding = PLAIN) -> Picture:
     grey ones by a range that each image suggests, and colours by their upper 8 of 16 bits, which may be a level less than
     their share of 65,535. A JPEG of more than ``most_pixels`` comes at half its size.
 
-    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled by Pillow, Lanczos with
+    An image whose shorter side has more pixels than ``how.side`` comes with that side: resampled, Lanczos with
     antialiasing, the longer side to the nearest pixel. A JPEG is decoded at the half, quarter or eighth of its size
     that is no smaller, which takes a quarter of the time (libjpeg's scaling); what Pillow has opened already is not.
 
@@ -78,6 +88,8 @@ def decoding(
         with _one_kind_of_error():
             if opened.own:
                 seen(OWN)
+            if opened.upper:
+                seen(DEEP)
             if how.side is not None and min(opened.stated or opened.size) > how.side:
                 seen(REDUCED)
             picture = reduced(to_pixels(opened.load(), how, seen), how.side)
@@ -88,19 +100,40 @@ def reduced(picture: Picture, side: int | None) -> Picture:
     """Return a picture with a shorter side of ``side`` pixels, as it is where that has no more or ``side`` is None."""
     if side is None or min(picture.size) <= side:
         return picture
-    width, height = _reduced(picture.size, side)
-
-    def resized(band: Image.Image) -> Image.Image:
-        return band.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-    return Bands([resized(band) for band in picture.bands]) if isinstance(picture, Bands) else resized(picture)
+    size = _reduced(picture.size, side)
+    if isinstance(picture, Bands):
+        return Bands([smaller(band, size) for band in picture.bands])
+    return smaller(picture, size)
 
 
 def size_of(encoded: Encoded | Image.Image, how: Decoding) -> tuple[int, int]:
-    """Return the sides of an image as ``decode`` gives it, in either order, by its header; raises as ``decode`` does."""
+    """Return the sides of an image as ``decode`` gives it, in either order, by its header.
+
+    Raises:
+        ValueError, MemoryError: as of ``decode``.
+    """
     with _one_kind_of_error():
         opened = _opened(encoded, how)
     return _reduced(opened.size, how.side)
+
+
+def header_of(encoded: Encoded, how: Decoding, seen: Seen = lambda kind: None) -> tuple[int, int]:
+    """Return height and width of an image as ``decode`` gives it, by its header alone; raises as ``decode`` does.
+
+    ``seen`` is told what it may be: transparent of whatever has transparency, and nothing of its depth.
+    """
+    with _one_kind_of_error():
+        opened = _opened(encoded, how)
+        size = opened.size if how.side is None else opened.stated or opened.size
+        kinds = {
+            OWN: opened.own,
+            REDUCED: how.side is not None and min(size) > how.side,
+            TRANSPARENT: opened.clear or (opened.channels in (4, DOUBTFUL) and how.channels in (1, 3)),
+        }
+        for kind in (kind for kind, there in kinds.items() if there):
+            seen(kind)
+        width, height = _reduced(size, how.side)
+        return (width, height) if opened.turned() else (height, width)
 
 
 def _reduced(size: tuple[int, int], side: int | None) -> tuple[int, int]:
@@ -139,7 +172,10 @@ def extremes(encoded: Encoded | Image.Image, channels: int = 3) -> Extremes | No
 def channels_of(encoded: Encoded | Image.Image) -> int | None:
     """Return how many channels an image has, 3 where Pillow makes RGB of it; only its header is read.
 
-    None where there are four and nothing says whether the last is transparency. Raises ValueError where it is no image.
+    None where there are four and nothing says whether the last is transparency.
+
+    Raises:
+        ValueError: it is no image.
     """
     with _one_kind_of_error():
         channels = _opened(encoded, RAW).channels
@@ -191,6 +227,9 @@ class _Opened(NamedTuple):
     held: tuple[int, int] | None = None  # width and height of what is in memory on the way, where that is more
     stated: tuple[int, int] | None = None  # width and height in the file, where they are others
     weight: float = 1  # memory that the values of a pixel take, 1 of RGB
+    upper: bool = False  # whether its colours have 16 bits, of which Pillow gives the upper 8
+    clear: bool = False  # whether Pillow knows of transparency
+    turned: Callable[[], bool] = lambda: False  # tells whether its EXIF orientation makes the width the height
 
 
 def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
@@ -203,11 +242,11 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
         in_part = has_sixteen_bit_colour(encoded) or (isinstance(encoded, TiffImageFile) and _unread_bands(encoded))
         if in_part and (file := file_of(encoded)) is not None:
             return _opened(file, how)
-        return _Opened(encoded.size, lambda: ImageOps.exif_transpose(encoded))
+        upper = has_sixteen_bit_colour(encoded)
+        return _Opened(encoded.size, lambda: ImageOps.exif_transpose(encoded), upper=upper)
     content = encoded if isinstance(encoded, bytes) else read_file(encoded)
     if content.startswith(NPY):
-        opened = _array(open_npy(content), how)
-        return opened._replace(channels=DOUBTFUL) if opened.channels == 4 else opened
+        return _array(open_npy(content), how)
     if content.startswith(b"\0\0\1\0"):  # Pillow decodes icons when it opens them
         for size in _sizes_in_icon(content):
             _check(size, size)
@@ -223,20 +262,33 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     channels = 3
     if isinstance(image, TiffImageFile):
         bands = _unread_bands(image)
-        if bands > 4 or (bands and bands == how.channels) or _is_planar_and_deep(image):
+        if bands > 4 or (bands and bands == how.channels) or _are_misread_planes(image):
             return _array(open_tiff(content), how)
         if how.channels not in (0, 1, 3) and image.n_frames == how.channels:
             weight = max(1, image.n_frames * (4 if is_deep(image) else 1) / 3)
             _check(stated, stated, weight)
             return _Opened(image.size, lambda: _frames(image, how.channels), how.channels, own=True, weight=weight)
         channels = {2: 2, 4: DOUBTFUL}.get(bands, 3)
+        if bands == 2 and how.channels in (1, 3):
+            raise ValueError(_CHANNELS.format(bands, how.channels))
         # Who wants three channels of four has said that the last is transparency.
         if bands == 4 and how.channels in (1, 3) and not _take_for_transparency(image):
             return _array(open_tiff(content), how)
     if how.range is not None and has_sixteen_bit_colour(image):
-        return _Opened(image.size, lambda: sixteen_bit_colour(image, partial(_open_file, content)), own=True, weight=2)
-    own, deep = image.format == "HEIF", is_deep(image)
-    return _Opened(image.size, load, channels, own=own, deep=deep, held=held, stated=stated)
+        both = partial(sixteen_bit_colour, image, partial(_open_file, content))
+        return _Opened(image.size, both, channels, own=True, weight=2)
+    return _Opened(
+        image.size,
+        load,
+        channels,
+        own=image.format == "HEIF",
+        deep=is_deep(image),
+        held=held,
+        stated=stated,
+        clear=image.has_transparency_data,
+        turned=partial(lies_on_its_side, image),
+        upper=has_sixteen_bit_colour(image),
+    )
 
 
 def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Callable[[], Image.Image]]:
@@ -254,19 +306,22 @@ def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Calla
         drafted = image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
     if drafted is None or side is None or shorter <= side:
         return stated if progressive else image.size, lambda: upright(image)
-    size, (_, box) = _reduced(stated, side), drafted  # the box ends where the picture does, within its last pixels
-    resample = Image.Resampling.LANCZOS
-    return stated if progressive else image.size, lambda: upright(image.resize(size, resample, box))
+    size, (_, (_, _, *extent)) = _reduced(stated, side), drafted  # the picture ends within the last pixels
+    return stated if progressive else image.size, lambda: upright(smaller(image, size, (extent[0], extent[1])))
 
 
 def _array(found: Stored, how: Decoding) -> _Opened:
     """Return a file with an array of which the header is read; raise ValueError of other channels than those wanted."""
-    (height, width, channels), itemsize, load = found
-    if how.channels and channels not in ((1, 3, 4) if how.channels in (1, 3) else (how.channels,)):
+    (height, width, channels), itemsize, load, clear = found
+    pictured = (1, 2, 3, 4) if clear else (1, 3, 4)
+    if how.channels and channels not in (pictured if how.channels in (1, 3) else (how.channels,)):
         raise ValueError(_CHANNELS.format(channels, how.channels))
     weight = max(1, channels * itemsize / 3)
     _check((width, height), (width, height), weight)
-    return _Opened((width, height), load, channels, own=True, weight=weight)
+    with_colours = channels == 2 and how.channels in (1, 3)
+    meant = 3 if clear else DOUBTFUL if clear is None else channels
+    read = (lambda: load()[:, :, GREY]) if with_colours else load
+    return _Opened((width, height), read, meant, own=True, weight=weight, clear=bool(clear))
 
 
 def _open_file(content: bytes) -> Image.Image:
@@ -304,15 +359,21 @@ def _sizes_in_icon(content: bytes) -> Iterator[tuple[int, int]]:
 def _unread_bands(image: TiffImageFile) -> int:
     """Return how many bands a TIFF has, where Pillow leaves some out that are no transparency; else 0."""
     bands: int = image.tag_v2.get(SAMPLES_PER_PIXEL, 1)
-    if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {1, 2}:
+    if {*image.tag_v2.get(EXTRA_SAMPLES, ())} & {ASSOCIATED, UNASSOCIATED} and bands <= len(image.getbands()):
         return 0
     return bands if bands > len(image.getbands()) or "RGBX" in str(tiles(image)[:1]) else 0
 
 
-def _is_planar_and_deep(image: TiffImageFile) -> bool:
-    """Tell whether a TIFF has colours of more than 8 bits in planes of their own, of which Pillow makes others."""
+def _are_misread_planes(image: TiffImageFile) -> bool:
+    """Tell whether a TIFF has channels in planes of their own that Pillow makes others of, or does not read.
+
+    These are colours of more than 8 bits, grey with transparency, and colours that are multiplied by it.
+    """
     tags = image.tag_v2
-    return tags.get(PLANAR, 1) == 2 and tags.get(SAMPLES_PER_PIXEL, 1) > 1 and bool(max(tags.get(BITS, (8,))) > 8)
+    if tags.get(PLANAR, 1) != 2 or tags.get(SAMPLES_PER_PIXEL, 1) == 1:
+        return False
+    clear = {*tags.get(EXTRA_SAMPLES, ())}
+    return bool(max(tags.get(BITS, (8,))) > 8) or ASSOCIATED in clear or image.mode == "LA"
 
 
 def _take_for_transparency(image: TiffImageFile) -> bool:
@@ -349,6 +410,8 @@ def to_pixels(found: Image.Image | NDArray[Any], how: Decoding, seen: Seen = lam
         if found.ndim == 3 and found.shape[2] not in (1, 3, 4):
             raise ValueError(_CHANNELS.format(found.shape[2], how.channels))
         found = Image.fromarray(found[:, :, 0] if found.shape[2:] == (1,) else found)
+    if found.mode == "La":  # multiplied by its transparency, which Pillow converts to nothing else
+        found = found.convert("LA")
     if found.has_transparency_data:
         found = _without_transparency(found, how.background, seen)
     mode = "L" if how.channels == 1 else "RGB"
@@ -381,7 +444,8 @@ def _bands(found: Image.Image | NDArray[np.uint8], channels: int) -> Bands:
     if isinstance(found, Image.Image):
         bands = list(found.convert("RGBA" if channels == 4 and found.mode == "PA" else found.mode).split())
     else:
-        bands = [Image.fromarray(np.ascontiguousarray(found[:, :, k])) for k in range((*found.shape, 1)[2])]
+        stacked = np.atleast_3d(found)
+        bands = [Image.fromarray(np.ascontiguousarray(stacked[:, :, k])) for k in range(stacked.shape[2])]
     if len(bands) != channels:
         raise ValueError(_CHANNELS.format(len(bands), channels))
     return Bands(bands)

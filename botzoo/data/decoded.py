@@ -29,7 +29,7 @@ from botzoo.util.cache import DECODED, DIGEST_BYTES, Draft, mapped
 
 Pixels = NDArray[np.uint8]
 
-VERSION = 4
+VERSION = 6
 """Of the file's layout and of how images are decoded; a file of another version is not looked at."""
 
 FOOTER = struct.Struct("<QQQQ")
@@ -45,6 +45,7 @@ class Index:
         problems: what is wrong with the unreadable ones, by place.
         kinds: how many images are "transparent", "deep" and so on, see ``botzoo.data.decode.Seen``.
         channels: C of the pixels.
+        by_header: whether only the headers were looked at, so that any image may still turn out to be unreadable.
     """
 
     digests: NDArray[np.uint8]
@@ -52,6 +53,7 @@ class Index:
     problems: dict[int, str]
     channels: int = 3
     kinds: dict[str, int] = field(default_factory=dict)
+    by_header: bool = False
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -103,9 +105,12 @@ def _pixels(index: Index, path: Path) -> Pixels | None:
     return content[:size] if size == index.offsets[-1] else None
 
 
-def key_of(digests: NDArray[np.uint8], how: Decoding) -> str:
-    """Return the name of the file for these encoded images: it changes with them, ``how``, the readers and the limit."""
-    about = f"{VERSION} {readers()} {most_pixels()} {how} "
+def key_of(digests: NDArray[np.uint8], how: Decoding, *, by_header: bool = False) -> str:
+    """Return the name of the file for these encoded images: it changes with them, ``how``, the readers and the limit.
+
+    What the headers alone say has another one.
+    """
+    about = f"{VERSION} {readers()} {most_pixels()} {how} {'by header ' if by_header else ''}"
     return hashlib.sha256(about.encode() + digests.tobytes()).hexdigest()
 
 
@@ -114,8 +119,19 @@ def open_decoded(key: str) -> Decoded | None:
     return DECODED.open(key, lambda content: Decoded(_read_index(content), path=DECODED.path(key)))
 
 
-def find_decoded(digests: NDArray[np.uint8], how: Decoding) -> Decoded | None:
-    """Return what was decoded before of these encoded images, if any; small ones are the same for every ``how.side``."""
+def find_decoded(digests: NDArray[np.uint8], how: Decoding, *, by_header: bool = False) -> Decoded | None:
+    """Return what was decoded before of these encoded images, if any; small ones are the same for every ``how.side``.
+
+    With ``by_header`` what their headers say will do. It goes before a check of all that found broken ones, since a run
+    that began with it may be resumed.
+    """
+    found = _find_decoded(digests, how)
+    if by_header and (found is None or found.index.problems):
+        return open_decoded(key_of(digests, how, by_header=True)) or found
+    return found
+
+
+def _find_decoded(digests: NDArray[np.uint8], how: Decoding) -> Decoded | None:
     whole = open_decoded(key_of(digests, replace(how, side=None)))
     if whole is not None and (how.side is None or whole.index.shapes.min(1).max(initial=0) <= how.side):
         return whole
@@ -129,7 +145,8 @@ def _read_index(content: NDArray[np.uint8]) -> Index:
     shapes = np.frombuffer(index, np.int32, 2 * count, 32 * count).reshape(count, 2)
     rest = json.loads(index[40 * count :])
     problems = {int(i): str(text) for i, text in rest["problems"].items()}
-    return Index(digests, shapes, problems, channels, {str(kind): int(n) for kind, n in rest["kinds"].items()})
+    kinds = {str(kind): int(n) for kind, n in rest["kinds"].items()}
+    return Index(digests, shapes, problems, channels, kinds, bool(rest["by_header"]))
 
 
 def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
@@ -139,11 +156,12 @@ def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
     """
     if not keep:
         draft.restart()
-    rest = json.dumps({"problems": index.problems, "kinds": index.kinds})
+    rest = json.dumps({"problems": index.problems, "kinds": index.kinds, "by_header": index.by_header})
     content = index.digests.tobytes() + index.shapes.tobytes() + rest.encode()
     size = int(index.offsets[-1]) if keep else 0
     draft.write(content + FOOTER.pack(size, len(content), len(index), index.channels))
-    draft.key = key_of(index.digests, how if REDUCED in index.kinds else replace(how, side=None))
+    whole = how if REDUCED in index.kinds or index.by_header else replace(how, side=None)
+    draft.key = key_of(index.digests, whole, by_header=index.by_header)
 
 
 def is_kept(key: str) -> bool:

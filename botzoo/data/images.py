@@ -8,10 +8,10 @@ import logging
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from io import BytesIO
 from operator import or_
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import RAW, REDUCED, decoding, extremes, is_of_other_channels, size_of
+from botzoo.data.decode import DEEP, RAW, REDUCED, decoding, extremes, header_of, is_of_other_channels, size_of
 from botzoo.data.decoded import Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
@@ -31,12 +31,13 @@ from botzoo.data.remembered import Remembered, in_files, mark_of, remember, reme
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
-from botzoo.pixels.bands import Picture, picture_of, pixels_of
+from botzoo.pixels.bands import AtHand, Picture, picture_of, pixels_of
 from botzoo.pixels.values import Extremes, is_deep, may_be_deep
 from botzoo.sources.base import Split
 from botzoo.sources.files import read_file
+from botzoo.sources.groups import numbered
 from botzoo.util.cache import DECODED, EXTREMES
-from botzoo.util.text import in_megabytes
+from botzoo.util.text import counted, in_megabytes
 
 log = logging.getLogger("botzoo")
 
@@ -54,7 +55,9 @@ class Images(LoadedSplit):
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
         self.cached = decoded.kept  # in memory or mapped from a file
         self.kinds = decoded.index.kinds
+        self.groups = None if split.groups is None else numbered(split.groups)
         self.kept_in = self._kept_in()
+        self.replaced: dict[int, str] = {}  # what is wrong with images in whose place another one was trained on
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,33 +88,35 @@ class Images(LoadedSplit):
         size = int(index.offsets[-1])
         shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
         if not self.cached:
-            return f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
+            kept = f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
+            return f"{kept}; before the first epoch only their headers are checked" if index.by_header else kept
         folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
         return f"{folder} ({in_megabytes(size)}, {shorter})"
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
-        if self.cached:
-            return self.decoded.pixels(int(self.rows[i]))
-        with self.opened(i) as picture:
+        with self.at_hand(i) as picture:
             return pixels_of(picture)
 
     def image(self, i: int) -> Picture:
         """Return image i, decoded."""
-        with self.opened(i) as picture:
-            return picture
+        with self.at_hand(i) as picture:
+            return picture_of(picture)
 
     @contextmanager
-    def opened(self, i: int) -> Iterator[Picture]:
-        """Give image i, decoded; where it is not cached, with room for its pixels to the end of the block."""
+    def at_hand(self, i: int) -> Iterator[AtHand]:
+        """Give image i: where it is cached a view of its pixels, else decoded, with room for it to the end of the block."""
+        if self.cached:
+            yield self.decoded.pixels(int(self.rows[i]))
+            return
         with ExitStack() as room:
-            if self.cached:
-                picture = picture_of(self.pixels(i))
-            else:
-                try:
-                    picture = room.enter_context(decoding(self.split.read(i), self.decoding))
-                except (OSError, ValueError, MemoryError) as error:
-                    raise DataError(f"{self.split.describe(i)} can no longer be read: {_reason(error)}") from error
+            try:
+                picture = room.enter_context(decoding(self.split.read(i), self.decoding))
+            except (OSError, ValueError, MemoryError) as error:
+                name, reason = self.split.describe(i), _reason(error)
+                if self.decoded.index.by_header and isinstance(error, ValueError):
+                    raise _BrokenError(name, reason) from error
+                raise DataError(f"{name} can no longer be read: {reason}") from error
             yield picture
 
     def stored(self, i: int) -> bytes:
@@ -126,14 +131,30 @@ class Images(LoadedSplit):
     def train_batches(
         self, transform: Transform, order: Order, first: int, last: int, *, workers: int, pin: bool
     ) -> Iterator[list[Batch]]:
+        """See ``LoadedSplit``. Where only the headers were checked, the next readable image takes a broken one's place.
+
+        So batches are a function of the files alone, and a run that is resumed goes on with the same ones.
+        """
         keys = (batch for step in range(first, last) for batch in order.micro_batches(step))
-        batches = load(_Keyed(self, transform), keys, collate, workers, pin)
+        batches = load(_Replacing(self, transform), keys, _collate_replaced, workers, pin)
         for _ in range(first, last):
             try:
-                yield [next(batches) for _ in range(order.accumulate)]
+                found = [next(batches) for _ in range(order.accumulate)]
+                for _, replaced in found:
+                    self.note(replaced)
+                yield [batch for batch, _ in found]
             except DataError as error:  # from a worker it comes with the worker's traceback in front
                 message = str(error).strip().splitlines()[-1]
                 raise DataError(message.removeprefix("botzoo.errors.DataError: ")) from error
+
+    def note(self, replaced: dict[int, str]) -> None:
+        """List images that were replaced, each once; raise DataError where they are too many."""
+        for i in sorted(replaced.keys() - self.replaced.keys()):
+            self.replaced[i] = replaced[i]
+            log.warning("%s cannot be read (%s): another image takes its place.", self.describe(i), replaced[i])
+        if len(self.replaced) > max(FEW, MANY * len(self)):
+            bad = [Unreadable(self.describe(i), reason) for i, reason in sorted(self.replaced.items())]
+            raise unreadable(bad, len(self))
 
     def eval_batches(
         self, transform: Transform, batch_size: int, *, rank: int, world_size: int, workers: int, pin: bool
@@ -141,6 +162,16 @@ class Images(LoadedSplit):
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
         yield from load(_Keyed(self, transform), keys, collate, workers, pin)
+
+    def readable(self, rows: Iterable[int], transform: Transform) -> Iterator[Row]:
+        """Yield images as an evaluation sees them, without those whose headers alone were sound."""
+        keyed = _Keyed(self, transform)
+        for i in rows:
+            try:
+                row = keyed[0, i]
+            except _BrokenError:
+                continue
+            yield row
 
 
 class _Keyed(Dataset[Row]):
@@ -151,9 +182,44 @@ class _Keyed(Dataset[Row]):
 
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
-        with self.images.opened(index) as picture:
+        with self.images.at_hand(index) as picture:
             pixels = self.transform(picture, key)
         return pixels, self.images.labels[index], self.transform.colour(key)
+
+
+FEW, MANY = 10, 0.01
+"""Images, and the share of all, of which so many may turn out to be unreadable in training."""
+
+
+class _BrokenError(DataError):
+    """An image whose header was all that was checked turns out to be unreadable."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.reason = reason
+        cure = "mend or remove it, or leave such files out with --skip-corrupt, which decodes all of them beforehand"
+        super().__init__(f"{name} cannot be read ({reason}): {cure}.")
+
+
+class _Replacing(_Keyed):
+    """The same where an image may be unreadable: then it is the next one that is not, and which ones were is added."""
+
+    def __getitem__(self, key: Key) -> tuple[Row, dict[int, str]]:  # type: ignore[override]
+        epoch, index, turn = (*key, 0)[:3]
+        replaced = dict[int, str]()
+        while True:
+            try:
+                return super().__getitem__(key), replaced
+            except _BrokenError as error:
+                replaced[key[1]] = error.reason
+                if len(replaced) > FEW:
+                    raise DataError(str(error)) from error
+            # Its own crops, of the next turn, are others.
+            key = epoch, (index + len(replaced)) % len(self.images), turn + 1
+
+
+def _collate_replaced(rows: Sequence[tuple[Row, dict[int, str]]]) -> tuple[Batch, dict[int, str]]:
+    """Return a batch, and what is wrong with the images that others replace in it."""
+    return collate([row for row, _ in rows]), {i: reason for _, met in rows for i, reason in met.items()}
 
 
 def read_images(
@@ -162,6 +228,7 @@ def read_images(
     surveyed: Survey | None = None,
     *,
     skip_corrupt: bool = False,
+    by_header: bool = False,
     cache_bytes: int = 2 << 30,
     progress: Progress = lambda items, *, total: items,
     first: Callable[[Callable[[], str | None]], str | None] = lambda work: work(),
@@ -175,6 +242,8 @@ def read_images(
         how: images become pixels.
         surveyed: what was found of them before, by ``survey``.
         skip_corrupt: leave unreadable images out instead of raising.
+        by_header: look at the headers only, where the images are more than may be kept; of those that turn out to be
+            unreadable in training another takes the place, see ``Images.train_batches``.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
         progress: is given the reading and then, where that is needed, the decoding.
         first: does the work on one process of each machine and gives its answer to the others there.
@@ -183,14 +252,15 @@ def read_images(
         DataError: an image cannot be read and ``skip_corrupt`` is False, or no image or none of a class is left.
     """
     mine: list[Decoded] = []
+    read = partial(_decoded, split, how, cache_bytes, progress, by_header=by_header)
 
     def work() -> str | None:
-        mine.append(_decoded(split, how, cache_bytes, progress, surveyed))
+        mine.append(read(surveyed))
         return mine[0].path.stem if mine[0].path else None
 
     key = first(work)
     # The other processes map what the first wrote; where it could write nothing, each has to decode for itself.
-    decoded = mine[0] if mine else (open_decoded(key) if key else None) or _decoded(split, how, cache_bytes, progress)
+    decoded = mine[0] if mine else (open_decoded(key) if key else None) or read()
     index = decoded.index
     if index.offsets[-1] > cache_bytes:  # an earlier run had more room
         decoded = Decoded(index)
@@ -199,13 +269,14 @@ def read_images(
         raise unreadable(bad, len(split))
     kept = np.setdiff1d(np.arange(len(split)), list(index.problems))
     if not len(kept):
-        raise DataError(f"None of the {len(split)} images in the {split.name} split can be read: {bad[0]}.")
+        raise DataError(f"None of {counted(len(split), 'image')} in {split.name} can be read: {bad[0]}.")
     good = split.take(kept) if bad else split
     before, after = (np.count_nonzero(part.class_counts(0)) for part in (split, good))
     if after < before:
         if odd := [image for image in bad if is_of_other_channels(image.problem)]:
             raise of_other_channels(odd[0], split.describe(int(kept[0])))
-        raise DataError(f"All {split.name} images of {before - after} class(es) are unreadable, such as {bad[0]}.")
+        lost = counted(int(before - after), "class", "classes")
+        raise DataError(f"All {split.name} images of {lost} are unreadable, such as {bad[0]}.")
     return Images(good, decoded, kept, how), bad
 
 
@@ -266,10 +337,28 @@ def survey(split: Split, progress: Progress = lambda items, *, total: items, *, 
     return Survey(known.digests, problems, np.flatnonzero(known.deep).tolist())
 
 
+def _a_few(split: Split) -> list[int]:
+    return np.linspace(0, len(split) - 1, min(20, len(split))).astype(int).tolist()  # type: ignore[no-any-return]
+
+
 def _some_deep(split: Split) -> bool:
     """Tell whether any of a few images may have more than 8 bits."""
-    few = np.linspace(0, len(split) - 1, min(20, len(split))).astype(int).tolist()
-    return any(_look(split, i).deep for i in few)
+    return any(_look(split, i).deep for i in _a_few(split))
+
+
+def few_extremes(split: Split, channels: int) -> Extremes | None:
+    """Return the extremes of the values of more than 8 bits in a few images; None where none of them has any."""
+    known: list[Extremes] = []
+    for i in _a_few(split):
+        with suppress(OSError, ValueError, MemoryError):  # which is said of it when it is decoded
+            if (seen := _extremes(split, i, channels)) is not None:
+                known.append(seen)
+    return reduce(or_, known) if known else None
+
+
+def _extremes(split: Split, i: int, channels: int) -> Extremes | None:
+    raw = split.read(i)
+    return extremes(read_file(raw) if isinstance(raw, Path) else raw, channels)
 
 
 def extremes_in(split: Split, found: Survey, channels: int = 3) -> Extremes | None:
@@ -287,8 +376,7 @@ def extremes_in(split: Split, found: Survey, channels: int = 3) -> Extremes | No
 
     def look(k: int) -> Extremes | None:
         try:
-            raw = split.read(found.deep[k])
-            return extremes(read_file(raw) if isinstance(raw, Path) else raw, channels)
+            return _extremes(split, found.deep[k], channels)
         except (OSError, MemoryError):  # which is said of it when it is decoded
             missed.append(k)
             return None
@@ -301,9 +389,18 @@ def extremes_in(split: Split, found: Survey, channels: int = 3) -> Extremes | No
 
 
 def _decoded(
-    split: Split, how: Decoding, cache_bytes: int, progress: Progress, surveyed: Survey | None = None
+    split: Split,
+    how: Decoding,
+    cache_bytes: int,
+    progress: Progress,
+    surveyed: Survey | None = None,
+    *,
+    by_header: bool = False,
 ) -> Decoded:
-    """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory."""
+    """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory.
+
+    With ``by_header`` only the headers are read of images that are surely more than may be kept.
+    """
     # Hashing is much faster than decoding, so that it comes first and alone where pixels may be there already: of what is
     # read anew in every run, and of files that are known. New files are read once, hashed and decoded.
     surveyed = surveyed or survey(split, progress, whole=False)
@@ -311,35 +408,37 @@ def _decoded(
         key, problems = key_of(np.zeros(0, np.uint8), how), dict[int, str]()
     else:
         key, problems = key_of(surveyed.digests, how), surveyed.problems
-        found = find_decoded(surveyed.digests, how)
+        found = find_decoded(surveyed.digests, how, by_header=by_header)
         if found is not None and (found.kept or found.index.offsets[-1] > min(cache_bytes, disk_room())):
             return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
-    def look(i: int) -> _Look:
+    def look(i: int, *, by_header: bool) -> _Look:
         if surveyed is not None and i in problems:
             return _Look(surveyed.digests[i].tobytes(), problem=problems[i])
-        return _look(split, i, how)
+        return _look(split, i, how, by_header=by_header)
 
     def decode_all(keep: Callable[[Pixels], object], room: int) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
         left, kinds, problems, count = min(room, cache_bytes), Counter[str](), dict[int, str](), len(split)
-        if _expected_bytes(split, how) > SURELY * left:
+        if too_many := _expected_bytes(split, how) > SURELY * left:
             left = -1
+        header = by_header and too_many
         # The digests are of the bytes decoded now, which may be others than those read before.
         found, shapes = Remembered.nothing(count), np.zeros((count, 2), np.int32)
-        looks = progress(in_order(look, count, lambda image: image.pixels.nbytes), total=count)
+        one = partial(look, by_header=header)
+        looks = progress(in_order(one, count, lambda image: image.pixels.nbytes), total=count)
         for i, image in enumerate(looks):
             left -= image.pixels.nbytes
             if left >= 0:
                 keep(image.pixels)
             kinds.update(image.kinds)
             image.note(found, i)
-            shapes[i] = image.pixels.shape[:2]
+            shapes[i] = image.shape
             if image.problem:
                 problems[i] = image.problem
         if surveyed is None:
             remember(split, found)
-        return Index(found.digests, shapes, problems, how.channels, dict(kinds)), left >= 0
+        return Index(found.digests, shapes, problems, how.channels, dict(kinds), header), left >= 0
 
     if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
         try:
@@ -391,14 +490,15 @@ class _Look(NamedTuple):
     deep: bool = False  # whether it may have more than 8 bits
     kinds: frozenset[str] = frozenset()  # what it was seen to be when it was decoded
     mark: int = 0  # of its file, see ``botzoo.data.remembered``
+    shape: tuple[int, int] = (0, 0)  # height and width of its pixels
 
     def note(self, found: Remembered, i: int) -> None:
         """Write down what is to be remembered of image i."""
         found.digests[i], found.deep[i], found.marks[i] = np.frombuffer(self.digest, np.uint8), self.deep, self.mark
 
 
-def _look(split: Split, i: int, how: Decoding | None = None) -> _Look:
-    """Read an image and hash what it is decoded from; decode it too where it is said ``how``."""
+def _look(split: Split, i: int, how: Decoding | None = None, *, by_header: bool = False) -> _Look:
+    """Read an image and hash what it is decoded from; decode it too, or look at its header, where it is said ``how``."""
     try:
         raw = split.read(i)
         mark = 0
@@ -410,10 +510,15 @@ def _look(split: Split, i: int, how: Decoding | None = None) -> _Look:
         deep = may_be_deep(raw) if isinstance(raw, bytes) else is_deep(raw)
         if how is None:
             return _Look(digest, deep=deep, mark=mark)
-        kinds = set[str]()
+        kinds = {DEEP} if deep and by_header else set[str]()
         try:
+            if by_header:
+                shape = header_of(raw, how, kinds.add)
+                return _Look(digest, deep=deep, kinds=frozenset(kinds), mark=mark, shape=shape)
             with decoding(raw, how, kinds.add) as image:
-                return _Look(digest, pixels_of(image), deep=deep, kinds=frozenset(kinds), mark=mark)
+                pixels = pixels_of(image)
+            shape = pixels.shape[0], pixels.shape[1]
+            return _Look(digest, pixels, deep=deep, kinds=frozenset(kinds), mark=mark, shape=shape)
         except ValueError as error:
             return _Look(digest, problem=str(error), deep=deep, mark=mark)
     except (OSError, MemoryError) as error:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -83,7 +84,12 @@ class LoadedSplit(Protocol):
     kinds: (
         Mapping[str, int] | None
     )  # how many images, of all that were read, are transparent and so on; None: not known
+    groups: NDArray[np.int64] | None  # of images that belong together, numbers from 0 on, shape (N,)
     evaluated: int | None  # images that an evaluation sees, None where unreadable ones are passed over on the way
+
+    @property
+    def shapes(self) -> NDArray[np.int32]:
+        """Height and width of images in pixels, (N, 2): of all, or of those that are known."""
 
     def __len__(self) -> int: ...
 

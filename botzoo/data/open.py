@@ -13,6 +13,7 @@ from botzoo.data.images import (
     Survey,
     Unreadable,
     extremes_in,
+    few_extremes,
     of_other_channels,
     read_images,
     survey,
@@ -21,6 +22,8 @@ from botzoo.data.images import (
 from botzoo.data.progress import progress_of
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
 from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.glance import Glance, glance
+from botzoo.data.streaming.shards import Shards
 from botzoo.data.streaming.stream import Stream
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
@@ -55,9 +58,17 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
     """Return how images become pixels, as far as the options and the header of the first image say.
 
     Raises:
-        DataError: it has four channels, of which nobody says what the fourth is.
+        DataError: it has four channels, of which nobody says what the fourth is; or images in shards have more than 8 bits,
+            and nobody says in what range.
     """
-    channels = config.channels or (3 if config.streaming else first_channels(found.train))
+    if config.streaming:
+        seen: Glance = found.train.seen
+        if seen.channels is None:
+            raise _four_channels(seen.like)
+        how = Decoding(seen.channels, config.background, config.range, config.side or None)
+        seen.refuse(found.name, how)
+        return how
+    channels = config.channels or first_channels(found.train)
     return Decoding(channels, config.background, config.range, config.side or None)
 
 
@@ -70,15 +81,23 @@ def first_channels(split: Split) -> int:
             continue
         if channels is not None:
             return channels
-        raise DataError(
-            f"{split.describe(i)} has four channels: give --data.channels 3 if the fourth is transparency, which lies on "
-            "--data.background then, or --data.channels 4 if it is one like the others."
-        )
+        raise _four_channels(split.describe(i))
     return 3
 
 
+def _four_channels(name: str) -> DataError:
+    return DataError(
+        f"{name} has four channels: give --data.channels 3 if the fourth is transparency, which lies on --data.background "
+        "then, or --data.channels 4 if it is one like the others."
+    )
+
+
 def range_of(name: str, found: Extremes) -> tuple[float, float]:
-    """Return what is black and white in images of these extremes; raise DataError where they are of one value."""
+    """Return what is black and white in images of these extremes.
+
+    Raises:
+        DataError: they are of one value.
+    """
     low, high = usual_range(found)
     if low < high:
         return low, high
@@ -96,6 +115,17 @@ def range_note(found: Extremes) -> str:
     return f"{held}: {low:g} becomes black, {high:g} white (--data.range)"
 
 
+def _check_range(found: ImageData[Any], how: Decoding, said: tuple[float, float]) -> None:
+    """Raise DataError where a few training images hold nothing between black and white."""
+    values = few_extremes(found.train, how.channels)
+    if values is not None and values.low <= values.high and (values.high <= said[0] or values.low >= said[1]):
+        colour, given = ("black" if values.high <= said[0] else "white"), "{:g},{:g}".format(*said)
+        raise DataError(
+            f"--data.range is {given}, and images of {found.name} hold values from {values.low:g} to {values.high:g}: all "
+            f"would be {colour}. Give a range that has them in it, or leave it out."
+        )
+
+
 def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
     """Yield notes on transparent images and on other channels than three."""
     if clear := sum(split.kinds.get(TRANSPARENT, 0) for split in images):
@@ -108,12 +138,15 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
 def find(
     dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone, labels: Any = None
 ) -> ImageData[Any]:
-    """Find a data set, without the splits that a run leaves unread; raises what ``find_images`` and ``find_shards`` do.
+    """Find a data set, without the splits that a run leaves unread.
 
     Args:
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
         labels: the table of them, see ``SourceOptions``.
+
+    Raises:
+        DataError, NetworkError: as of ``find_images`` and ``find_shards``.
     """
     options = source_options(config, labels)
     found: ImageData[Any]
@@ -122,10 +155,17 @@ def find(
     elif not isinstance(dataset, str | os.PathLike):
         raise DataError("Data in memory is not streamed: leave data.streaming out.")
     else:
-        found = from_main(lambda: find_shards(os.fspath(dataset), options, classes=config.classes))
+        found = from_main(lambda: _glanced(find_shards(os.fspath(dataset), options, classes=config.classes), config))
     if config.fold is not None:
         return joined(found)
     return found if config.test_split else without_test(found)
+
+
+def _glanced(found: ImageData[Shards], config: DataConfig) -> ImageData[Shards]:
+    """Return shards with what a look at a few of their training images finds."""
+    how = Decoding(config.channels or 0, config.background, config.range, config.side or None)
+    seen = glance(found.train.few(), how)
+    return replace(found, train=replace(found.train, seen=seen), notes=(*found.notes, *seen.notes(config.background)))
 
 
 def cut(data: ImageData[Any], config: DataConfig, split_seed: int) -> ImageData[Any]:
@@ -156,6 +196,7 @@ def read(
     *,
     split_seed: int,
     skip_corrupt: bool = False,
+    by_header: bool = False,
     bars: bool | None = None,
     on_each_node: Callable[[Callable[[], Any]], Any] = alone,
     same_everywhere: Callable[[list[str], str, str], object] = lambda values, what, where: None,
@@ -169,6 +210,8 @@ def read(
         how: images become pixels; by default as ``config`` says, with a range that is found from all images.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
+        by_header: look only at the headers of training images that are decoded in every epoch, where none of them is set
+            aside; ``skip_corrupt`` asks for more.
         bars: whether to show progress, see ``progress_of``.
         on_each_node: does work on one process of each machine and gives its answer to the others there.
         same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
@@ -179,6 +222,8 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
+    # What is evaluated is checked whole: another image in its place would be another figure.
+    whole_train = config.fold is None and "validation" in found.splits
     unknown, decoding = how is None and config.range is None, how or decoding_of(found, config)
     if config.streaming:
         streams = {
@@ -212,6 +257,7 @@ def read(
                 decoding,
                 surveys.get(role),
                 skip_corrupt=True,
+                by_header=by_header and not skip_corrupt and role == "train" and whole_train,
                 cache_bytes=room,
                 progress=progress_of(f"reading {role} images", bars),
                 first=on_each_node,
@@ -234,6 +280,12 @@ def read(
         )
         for part in images.values():
             part.decoding = decoding
+    elif how is None and config.range is not None:
+        on_each_node(partial(_check_range, found, decoding, config.range))
+        deep_ones = counted(sum(part.kinds.get(DEEP, 0) for part in images.values()), "image")
+        low, high = config.range
+        note = f"{deep_ones} of more than 8 bits: {low:g} becomes black, {high:g} white, as --data.range says"
+        found = replace(found, notes=(*found.notes, note))
     left_out = [bad for _, _, several in every for bad in several]
     same_everywhere([split.fingerprint for split in images.values()], "images", "the data set")
     if not skip_corrupt and (odd := [bad for bad in left_out if is_of_other_channels(bad.problem)]):

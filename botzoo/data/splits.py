@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from botzoo.errors import DataError
 from botzoo.sources.base import ImageData, Split
 from botzoo.sources.groups import numbered
-from botzoo.util.text import listing
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import counted, listing
 
 T = TypeVar("T")
 
@@ -60,10 +61,10 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
     labels = data.train.labels
     counts = data.train.class_counts(len(data.class_names))
     fewest = int(counts[counts > 0].min())
-    which = f"class {data.class_names[np.flatnonzero(counts == fewest)[0]]!r} of {data.name}"
+    which = f"class {in_quotes(data.class_names[np.flatnonzero(counts == fewest)[0]])} of {data.name}"
     if folds > fewest:
         advice = f"give {fewest} or fewer, or add images" if fewest > 2 else "add images, or remove the class"
-        raise DataError(f"{folds} folds are too many: {which} has {fewest} image(s): {advice}.")
+        raise DataError(f"{folds} folds are too many: {which} has {counted(fewest, 'image')}: {advice}.")
     if fewest - -(-fewest // folds) < 2:  # of what is left, one is trained on and one chooses the epoch
         advice = "give 3 folds, or add images" if fewest > 2 else "add images, or remove the class"
         left = f"leave one training image of {which}, which has {fewest}"
@@ -78,7 +79,9 @@ def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageDa
         cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(images, labels, numbered(groups))
     train, test = list(cut)[fold - 1]
     if groups is not None and (lost := np.setdiff1d(labels, labels[train])).size:
-        all_of = f"all images of class {data.class_names[lost[0]]!r} of {data.name} are in fold {fold} of {folds}"
+        all_of = (
+            f"all images of class {in_quotes(data.class_names[lost[0]])} of {data.name} are in fold {fold} of {folds}"
+        )
         raise DataError(
             f"{all_of}, as they are one group or few: add groups of it, give fewer folds, or remove the class."
         )
@@ -123,7 +126,7 @@ def _class_by_class(data: ImageData[Split], fraction: float, rng: np.random.Gene
     for k in np.unique(labels):  # a class that is declared only has no images to set aside
         rows = np.flatnonzero(labels == k)
         if len(rows) < 2:
-            raise _too_small(data, fraction, f"class {data.class_names[k]!r} has one image. Add images")
+            raise _too_small(data, fraction, f"class {in_quotes(data.class_names[k])} has one image. Add images")
         aside[rng.permutation(rows)[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
     return aside, " of each class"
 

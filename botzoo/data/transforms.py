@@ -28,7 +28,8 @@ from botzoo.data.augment import Augment
 from botzoo.data.decoded import Pixels
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing, Side, Size
-from botzoo.pixels.bands import Bands, Picture, each_band, pixels_of
+from botzoo.pixels.bands import AtHand, Bands, Picture, each_band, picture_of, pixels_of, size_at_hand
+from botzoo.pixels.resizing import part
 from botzoo.tricks import paper_augment
 
 Key = tuple[int, ...]
@@ -45,7 +46,7 @@ AspectRatio = Callable[[random.Random], float]
 class Transform(Protocol):
     """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
 
-    def __call__(self, image: Picture, key: Key) -> Pixels:
+    def __call__(self, image: AtHand, key: Key) -> Pixels:
         """Return uint8 pixels of shape (H, W, C), the same for all images."""
 
     def colour(self, key: Key) -> tuple[float, ...]:
@@ -86,11 +87,12 @@ class TrainTransform(Transform):
         self.aspect_ratio = paper_augment.aspect_ratio if paper else log_uniform_aspect_ratio
         self.resample = Image.Resampling[interpolation.upper()]
 
-    def __call__(self, image: Picture, key: Key) -> Pixels:
+    def __call__(self, image: AtHand, key: Key) -> Pixels:
         rng = self._rng(key, 0)
-        frame = frame_of(image.width, image.height, self.size, self.crop_mode)
-        box = random_crop_box(rng, image.width, image.height, self.crop_min, self.aspect_ratio, frame)
-        pixels = each_band(image, lambda band, k: resized(band, box, self.size, self.resample, of_band(self.fill, k)))
+        width, height = size_at_hand(image)
+        frame = frame_of(width, height, self.size, self.crop_mode)
+        box = random_crop_box(rng, width, height, self.crop_min, self.aspect_ratio, frame)
+        pixels = resized(image, box, self.size, self.resample, self.fill)
         if rng.random() < self.hflip:
             pixels = pixels[:, ::-1]
         return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
@@ -163,22 +165,28 @@ def _drawn(rng: random.Random, whole: int, part: int, full: int) -> int:
     return rng.randint(max(first, -before), min(last, full - before - part))
 
 
-def resized(image: Image.Image, box: Box, size: Size, resample: Image.Resampling, fill: tuple[int, ...]) -> Image.Image:
+def resized(image: AtHand, box: Box, size: Size, resample: Image.Resampling, fill: tuple[int, ...]) -> Pixels:
     """Return what is in ``box``, resized to ``size``; what of it lies outside of the image gets the colour ``fill``."""
+    width, height = size_at_hand(image)
     left, top, right, lower = box
-    inside = max(0, left), max(0, top), min(image.width, right), min(image.height, lower)
+    inside = max(0, left), max(0, top), min(width, right), min(height, lower)
     if inside == box:
-        return image.resize((size.width, size.height), resample, box=box)
+        return _part(image, box, (size.width, size.height), resample)
     w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
     h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
-    canvas = Image.new(image.mode, (size.width, size.height), fill if len(fill) > 1 else fill[0])
-    canvas.paste(image.resize((w, h), resample, box=inside), (x, y))
+    found = _part(image, inside, (w, h), resample)
+    canvas = np.empty((*size, found.shape[2]), np.uint8)
+    canvas[:] = fill[: found.shape[2]]
+    canvas[y : y + h, x : x + w] = found
     return canvas
 
 
-def of_band(fill: tuple[int, ...], channel: int | None) -> tuple[int, ...]:
-    """Return the colour of one of several bands, by its channel, or of a picture that is none."""
-    return fill if channel is None else fill[channel : channel + 1]
+def _part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
+    """Return what is in ``box``, all of which lies in the image, resized to ``size``, width and height."""
+    # Small images come as Pillow makes them, which takes little time; so results on such data sets stay what they were.
+    if math.prod(size_at_hand(image)) <= math.prod(size):
+        return each_band(picture_of(image), lambda band, _: band.resize(size, resample, box=box))
+    return part(image, box, size, resample)
 
 
 def _placed(before: int, length: int, full: int, side: int) -> tuple[int, int]:
@@ -198,8 +206,14 @@ class EvalTransform(Transform):
         self.transform = create_transform((3, *p.shape), use_prefetcher=True, mean=p.mean, **how)
         self.preprocessing = p
 
-    def __call__(self, image: Picture, key: Key) -> Pixels:
-        return each_band(image, self._prepared)
+    def __call__(self, image: AtHand, key: Key) -> Pixels:
+        p, (width, height) = self.preprocessing, size_at_hand(image)
+        thin = min(width, height) < max(width / p.shape.width, height / p.shape.height)
+        if p.crop_mode == "border" and (thin or p.channels != 3):
+            # timm fails where less than a pixel would be left of a side, and pads with three channels only
+            resample = Image.Resampling[p.interpolation.upper()]
+            return resized(image, self._framed(width, height), p.shape, resample, p.fill)
+        return each_band(picture_of(image), self._prepared)
 
     def _framed(self, width: int, height: int) -> Box:
         """Return the box that a padded image is taken in; timm resizes it by whole pixels, and keeps the middle of that."""
@@ -209,15 +223,10 @@ class EvalTransform(Transform):
         w, h = (full * side / max(1, math.floor(side / p.crop_pct)) for full, side in sides)
         return _centred(width, height, max(1, round(w)), max(1, round(h)))
 
-    def _prepared(self, image: Image.Image, channel: int | None) -> Image.Image | Pixels:
+    def _prepared(self, image: Image.Image, channel: int | None) -> Pixels:
         p, (width, height) = self.preprocessing, image.size
         if p.crop_mode == "center" and (box := middle_box(width, height, p.shape)) != (0, 0, width, height):
             image = image.crop(box)
-        thin = min(width, height) < max(width / p.shape.width, height / p.shape.height)
-        if p.crop_mode == "border" and (thin or image.mode != "RGB"):
-            # timm fails where less than a pixel would be left of a side, and pads with three channels only
-            resample = Image.Resampling[p.interpolation.upper()]
-            return resized(image, self._framed(width, height), p.shape, resample, of_band(p.fill, channel))
         chw: Pixels = np.asarray(self.transform(image))
         return chw.transpose(1, 2, 0)
 
@@ -254,7 +263,7 @@ class OwnTransform(Transform):
         self.transform, self.size, self.seed = transform, Size.of(size), seed
         self.takes_arrays = _takes_arrays(transform)
 
-    def __call__(self, image: Picture, key: Key) -> Pixels:
+    def __call__(self, image: AtHand, key: Key) -> Pixels:
         """Return uint8 pixels of shape (H, W, C); raise DataError where the callable returns anything else."""
         seed = int(np.random.SeedSequence((self.seed, *key)).generate_state(1)[0])  # 32 bits: NumPy's takes no more
         states = random.getstate(), np.random.get_state()
@@ -265,7 +274,7 @@ class OwnTransform(Transform):
                 torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs as well
                 if hasattr(self.transform, "set_random_seed"):  # albumentations has generators of its own
                     self.transform.set_random_seed(seed)
-                given = np.array(image) if self.takes_arrays else _for_torchvision(image)
+                given = np.array(image) if self.takes_arrays else _for_torchvision(picture_of(image))
                 found = self.transform(image=given) if self.takes_arrays else self.transform(given)
         finally:
             random.setstate(states[0])
@@ -320,7 +329,7 @@ class ProgressiveResizing(Transform):
     def __init__(self, first: Transform, epochs: int, then: Transform) -> None:
         self.first, self.epochs, self.then = first, epochs, then
 
-    def __call__(self, image: Picture, key: Key) -> Pixels:
+    def __call__(self, image: AtHand, key: Key) -> Pixels:
         return self._at(key)(image, key)
 
     def colour(self, key: Key) -> tuple[float, ...]:

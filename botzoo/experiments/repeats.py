@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from botzoo.experiments.estimate import spread, spread_words
+from botzoo.experiments.out_of_fold import write_out_of_fold
 from botzoo.experiments.register import Register
 from botzoo.experiments.series import ConfigT, MakeCallbacks, Series, fingerprints
 from botzoo.options import facts
@@ -29,7 +30,7 @@ from botzoo.options.accepted import MOST_RUNS, seed_list
 from botzoo.options.config import TrainConfig
 from botzoo.recipes import Options
 from botzoo.tasks.classification import wilson
-from botzoo.training.distributed import make_accelerator
+from botzoo.training.distributed import make_accelerator, on_main
 from botzoo.training.recording.folder import usual_name
 from botzoo.training.setup import check
 from botzoo.training.state import Run
@@ -132,8 +133,12 @@ def cross_validate(
         titles = {name: name.replace("-", " ") for name in parts}
         report = runs.folder / "folds.json"
         runs.train(titles, parts.__getitem__, lambda: runs.write(report.name, _folds_json(runs, folds), parts))
+        on_main(runs.accelerator, lambda: write_out_of_fold(runs.folder, list(runs.outcomes)))
         rows = _table(runs, parts, {"right": "correct", "images": "images", "epoch": "best_epoch"})
-        say({"folds": rows, "result": _folds_lines(runs, folds)}, str(report))
+        say(
+            {"folds": rows, "result": _folds_lines(runs, folds)},
+            f"{report}, with predictions.csv and errors.csv beside it",
+        )
 
 
 def all_images(run: Run) -> str:

@@ -28,6 +28,7 @@ from botzoo.options.command_line import load_config
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import with_values
 from botzoo.recipes import Options
+from botzoo.report.compare import NAME, write_where_comparable
 from botzoo.results.record import RunRecord
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, on_main
@@ -209,6 +210,8 @@ class Series(Generic[ConfigT]):
         if not self.outcomes:
             raise DivergedError(f"Every run diverged; the first: {next(iter(self.failures.values())).diverged}")
         log.info("")
+        folders = [self.folder / name for name in titles if name in self.outcomes]
+        on_main(self.accelerator, lambda: write_where_comparable(folders, self.folder / NAME))
 
     def _train(
         self, name: str, title: str, own: Options, report: Callable[[], object], callbacks: Sequence[Callback]

@@ -73,7 +73,11 @@ class Connection:
             raise AssertionError  # without a further wait the loop has raised
 
     def send(self, files: Sequence[CommitOperationAdd]) -> None:
-        """Send the large ones of ``files``, which no commit shows yet; raises as ``ask`` does."""
+        """Send the large ones of ``files``, which no commit shows yet.
+
+        Raises:
+            BotzooError: as of ``ask``.
+        """
         if not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet"):
             # its own errors do not tell a wrong token from a storage that is down, and it retries both for minutes
             self._storage = self.ask(self._xet_storage)

@@ -12,9 +12,9 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save
 
 from botzoo.errors import BotzooError, CheckpointError, ModelError, PublishError
-from botzoo.models import fold
+from botzoo.models import fold, unlike
 from botzoo.models.create import Network, create_model
-from botzoo.models.foreign import decoding_in, read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
 from botzoo.results.card.claim import claim_in_card, license_fields, read_card
@@ -75,7 +75,8 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
 
     Raises:
         PublishError: it is no model folder, a file of it is a link, its weights do not fit its config.json or are not those
-            of its card, its recipe cannot be read or holds a secret, or it has no licence.
+            of its card, what tells unlike images is damaged, its recipe cannot be read or holds a secret, or it has no
+            licence.
     """
     folder = _find_model(path)
     config = _read_config(folder / "config.json")
@@ -89,6 +90,7 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     try:
         card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
         recipe = read_recipe(folder / "recipe.yaml") if (folder / "recipe.yaml").is_file() else {}
+        unlike.beside(folder, network.model)  # which nobody could load where it is damaged
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if public(recipe) != recipe:  # of an earlier version, which kept addresses whole
@@ -135,7 +137,7 @@ def _folded(
     classes, ours, task = len(config["label_names"]), needs_botzoo(config), task_by_type(config.get("problem_type"))
     text = card.content.replace(APART, WITHIN)
     for reading in possible_readings(decoding_in(config)):
-        about: Any = {"ours": ours, "task": task, "reading": reading}
+        about: Any = {"ours": ours, "task": task, "reading": reading, "threshold": threshold_in(config)}
         code, plain = (usage_code(HERE, classes, temperature=t, **about) for t in (temperature, None))
         text = text.replace(code, plain)
     if any("temperature" in block for block in re.findall(r"^```python.*?^```", text, re.S | re.M)):

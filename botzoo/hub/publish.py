@@ -28,7 +28,7 @@ from botzoo.models.licence import combined_license
 from botzoo.training.callbacks import Callback
 from botzoo.training.state import Run
 from botzoo.util.files import read_json, write_json
-from botzoo.util.outgoing import without_secrets
+from botzoo.util.outgoing import in_quotes, without_secrets
 
 log = logging.getLogger("botzoo")
 
@@ -213,7 +213,7 @@ def _title(hub: Connection, info: ModelInfo) -> str:
         return f"{len(_there(info))} files without a card"
     file = hub.ask(lambda: hub.api.hf_hub_download(hub.repo, "README.md", revision=info.sha))
     found = re.search(r"^# (.+)", Path(file).read_text(encoding="utf-8", errors="replace"), re.M)
-    return f"the card {printable(found[1], 60)!r}" if found else "a card without a title"
+    return f"the card {in_quotes(printable(found[1], 60))}" if found else "a card without a title"
 
 
 def _holds(info: ModelInfo, package: Package) -> bool:

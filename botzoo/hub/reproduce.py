@@ -22,6 +22,7 @@ from botzoo.results.card.claim import Claim, claim_in_card, claim_in_table
 from botzoo.sources.hub import HUB_NAMES
 from botzoo.util.files import free_name
 from botzoo.util.nested import flat
+from botzoo.util.outgoing import in_quotes
 
 PROGRAMS = {"botzoo train": ["botzoo", "train"], "botzoo-finetune": ["botzoo_finetune"]}
 """The commands that a recipe may name in its first line, and the modules that they are."""
@@ -109,7 +110,7 @@ def known_weights(name: str) -> Weights | None:
     """
     base = name.partition(".")[0]
     if not timm.is_model(name):
-        missing = f"There is no network {name!r}, and no folder of that name."
+        missing = f"There is no network {in_quotes(name)}, and no folder of that name."
         raise ModelError(missing, value=base, accepted=timm.list_models(), cure="Ours: botzoo list.")
     known = timm.get_pretrained_cfg(name)  # of a name without a tag, that of its usual weights
     return WEIGHTS.get(f"{base}.{known.tag}" if known is not None else name)

@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 
 from botzoo.data import open as opening
 from botzoo.data.images import Images, read_images
-from botzoo.data.transforms import EvalTransform
 from botzoo.errors import BotzooError, ConfigError, DataError, ModelError, NetworkError
 from botzoo.hub.reproduce import known_weights, repository
 from botzoo.inference.load import address_of, advice_offline, load
+from botzoo.inference.measure import measure
 from botzoo.inference.predict import Model
 from botzoo.models.foreign import read_config
 from botzoo.models.loading import model_folder
@@ -35,17 +35,12 @@ from botzoo.sources.files import inside
 from botzoo.sources.layouts.archives import folder_of
 from botzoo.tasks.find import TASKS, task_of
 from botzoo.tasks.task import Task
-from botzoo.training.distributed import make_accelerator, worker_count
-from botzoo.training.steps.evaluation import evaluate
 from botzoo.util.files import sha256_of
-from botzoo.util.outgoing import plain
-from botzoo.util.text import and_list
+from botzoo.util.outgoing import in_quotes, plain
+from botzoo.util.text import and_list, interval_words
 
 SECONDS = 300
 """The longest that the card's code may take."""
-
-BATCH = 128
-"""Images that pass the network together."""
 
 ROUNDED = 0.001
 """Share of the answers, at least one, that may turn over when the same weights see the same images in another arithmetic."""
@@ -202,7 +197,6 @@ def _measure(
     subject: _Subject, claim: Claim, model: Model, dataset: str | None, labels: str | None = None
 ) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
-    accelerator, _ = make_accelerator(config)
     data = opening.find(config.dataset, config.data, labels=labels or own_table(config))
     here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
@@ -220,12 +214,7 @@ def _measure(
         images = every[claim.role]
     if not task.fits(len(model.label_names), len(data.class_names)):
         return _Measured(None, images, data.class_names)
-    preparation = model.preprocessing
-    workers, pin = worker_count(config, accelerator, BATCH, preparation), accelerator.device.type == "cuda"
-    batches = images.eval_batches(EvalTransform(preparation), BATCH, rank=0, world_size=1, workers=workers, pin=pin)
-    network = model.module.to(accelerator.device)
-    found = evaluate(accelerator, network, batches, preparation.normalise, len(images), task)
-    network.cpu()  # the card's code, in a process of its own, may want the GPU's memory
+    found = measure(model, images, config)
     return _Measured(found, images, data.class_names)
 
 
@@ -239,7 +228,7 @@ def _check_names(ours: tuple[str, ...], theirs: tuple[str, ...]) -> Check:
     odd = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     first, second = (names[odd] if odd < len(names) else "none" for names in (ours, theirs))
     words = f"{len(ours)} names, the data set has {len(theirs)}; the first that differs is number {odd}"
-    return Check("classes", "differs", f"{words}: {first!r}, in the data set {second!r}")
+    return Check("classes", "differs", f"{words}: {in_quotes(first)}, in the data set {in_quotes(second)}")
 
 
 def _check_images(claim: Claim, images: Images) -> Check:
@@ -254,7 +243,7 @@ def _check_images(claim: Claim, images: Images) -> Check:
 def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) -> Check:
     """Compare the figures: of the very images of the claim by their distance, of others by the published interval."""
     found, name = measured.evaluation, task.headline.measure
-    interval = f"95 % interval {claim.low:.3f} to {claim.high:.3f}"  # as it is published: two digits would round twice
+    interval = f"95 % interval {interval_words((claim.low, claim.high))}"
     words = f"{found.score:.2f} % of {len(found):,}; published {claim.value:.2f} % ({interval})"
     if task.interval_around and not claim.low <= claim.value <= claim.high:
         return Check(name, "differs", f"{words}: the published figure lies outside its own interval")
@@ -267,7 +256,7 @@ def _check_figure(claim: Claim, task: Task, measured: _Measured, *, same: bool) 
 
 
 def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
-    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task}
+    code: dict[str, Any] = {"classes": len(model.label_names), "task": model.task, "threshold": model.threshold}
     stated = kept = model.temperature
     ours, addresses = True, [subject.address]
     if subject.folder is not None:
@@ -293,7 +282,8 @@ def _check_code(subject: _Subject, model: Model, measured: _Measured) -> Check:
     if right:
         return Check("code", "agrees", "it runs, and answers as the evaluation does")
     said = "; ".join(answers)[:100] or "nothing"
-    return Check("code", "differs", f"it says {said!r} of an image that the evaluation takes for {expected!r}")
+    words = f"it says {in_quotes(said)} of an image that the evaluation takes for {in_quotes(expected)}"
+    return Check("code", "differs", words)
 
 
 def run_code(code: str, image: bytes, model: Path | None) -> list[str]:

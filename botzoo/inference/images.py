@@ -4,12 +4,12 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import numpy as np
@@ -18,13 +18,14 @@ from PIL import Image
 from torch import Tensor
 
 from botzoo import __version__
-from botzoo.data.decode import decode, decoding
+from botzoo.data.decode import DEEP, Seen, decoding
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.pixels.bands import Picture
-from botzoo.sources.folders import files_in, is_image
+from botzoo.sources.folders import NO_IMAGES, files_in, is_image
 from botzoo.sources.layouts.archives import place_of
 from botzoo.util.outgoing import squeezed, without_secrets
+from botzoo.util.text import counted
 
 AnyImage = str | Path | bytes | Image.Image | NDArray[Any] | Tensor
 
@@ -48,10 +49,23 @@ HANDLERS = (  # for http and https alone: a redirection must lead to no file
 PILLOW = Lock()  # Pillow reads a file when its pixels are first wanted: not from two threads, if it is given twice
 
 
-def find_images(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[str]:
-    """Return the paths and addresses of all images in ``places``, in their order; of a folder, its images, sorted.
+class Named(NamedTuple):
+    """Where an image is, and what it is called in the folder that was given: the path from there on."""
 
-    An archive is a folder too: the images of photos.zip/test are those in a folder of the archive.
+    place: str
+    name: str
+
+
+def find_images(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[str]:
+    """Return the paths and addresses of all images in ``places``; as ``find_named``."""
+    return [image.place for image in find_named(places, say)]
+
+
+def find_named(places: Iterable[str], say: Callable[[str], object] = lambda line: None) -> list[Named]:
+    """Return all images in ``places``, paths and addresses, in their order; of a folder, its images, sorted.
+
+    What is no folder is called as it was given, an address without its secrets. An archive is a folder too: the images of
+    photos.zip/test are those in a folder of the archive.
 
     Args:
         places: paths and addresses.
@@ -61,23 +75,55 @@ def find_images(places: Iterable[str], say: Callable[[str], object] = lambda lin
         DataError: a folder has no images in it, or it or an archive cannot be read; what a path or an address leads to is
             seen later.
     """
-    found: list[str] = []
+    found: list[Named] = []
     for place in places:
         given = Path(place).expanduser()
         if "://" in place:
-            found.append(_quoted(place))
+            found.append(Named(address := _quoted(place), without_secrets(address)))
         elif not (path := place_of(given)).is_dir():
-            found.append(str(given))
+            found.append(Named(str(given), str(given)))
         else:
             files = list(files_in(path))
             images = [file for file in files if is_image(file)]
             if not images:
                 raise DataError(f"There is no image in the folder {place}, nor in those inside it.")
-            found += [str(given / Path(file).relative_to(path)) for file in images]
+            names = [str(Path(file).relative_to(path)) for file in images]
+            found += [Named(str(given / name), name) for name in names]
             if others := sorted({*files} - {*images}):
                 such = given / Path(others[0]).relative_to(path)
-                say(f"not used: {len(others)} file(s) in {place} that are no images, such as {such}")
+                say(f"not used: {counted(len(others), *NO_IMAGES)} in {place}, such as {such}")
     return found
+
+
+class Depths:
+    """Counts images of another depth than those that a network was trained on, as far as it says what that was.
+
+    Args:
+        how: its images become pixels.
+    """
+
+    def __init__(self, how: Decoding) -> None:
+        self.how, self._odd, self._lock = how, list[str](), Lock()
+
+    def note(self, name: str, kinds: Collection[str]) -> None:
+        """Note an image that was seen to be of these kinds, by threads too."""
+        if (DEEP in kinds) == (self.how.range is None):
+            with self._lock:
+                self._odd.append(name)
+
+    def remarks(self, model: str) -> list[str]:
+        """Return a line for the reader, if there were any."""
+        if not self._odd:
+            return []
+        such = f"such as {min(self._odd)}"
+        if self.how.range is None:
+            have = f"{counted(len(self._odd), 'image has', 'images have')} more than 8 bits, {such}"
+            return [f"{have}, and {model} says no range for them: each was scaled by itself, so answers may be wrong"]
+        low, high = self.how.range
+        have = f"{counted(len(self._odd), 'image has', 'images have')} 8 bits, {such}"
+        return [
+            f"{have}, and {model} knows values from {low:g} to {high:g}: theirs were not scaled, so answers may be wrong"
+        ]
 
 
 def is_one_image(x: object) -> bool:
@@ -107,19 +153,21 @@ def name_of(image: AnyImage, place: int) -> str:
 
 
 @contextmanager
-def read_image(image: AnyImage, how: Decoding = PLAIN) -> Iterator[Picture]:
+def read_image(image: AnyImage, how: Decoding = PLAIN, seen: Seen = lambda kind: None) -> Iterator[Picture]:
     """Give an image as pixels of 8 bits, of whatever kind it is the same pixels, with room for them to the end of the block.
+
+    ``seen`` is told what it was seen to be.
 
     Raises:
         ValueError: there is no such file, the address does not answer, or what is there is no image; the message says which.
     """
     if isinstance(image, Image.Image):
-        with PILLOW:
-            found = decode(image, how)
+        with PILLOW, decoding(image, how, seen) as found:
+            pass
         yield found
         return
     encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image
-    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how), how) as found:
+    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how), how, seen) as found:
         yield found
 
 

@@ -1,5 +1,6 @@
 """Trained networks by their name, from a folder or from the Hub, with all that their answers need."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,18 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
-from botzoo.models.foreign import decoding_in, read_config, temperature_in
+from botzoo.models.folder import config_sha256
+from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.models.loading import hub_id_of
 from botzoo.models.pretrained import WEIGHTS, work_offline
+from botzoo.models.unlike import beside
 from botzoo.tasks.find import task_by_type
 from botzoo.util.cache import cached_file
+from botzoo.util.files import parse_json, read_sealed
 from botzoo.util.hub import the_hub
 from botzoo.util.outgoing import plain
+
+log = logging.getLogger("botzoo")
 
 
 class HasModelFolder(Protocol):  # such as a finished run
@@ -62,13 +68,31 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     cfg: dict[str, Any] = network.model.pretrained_cfg  # type: ignore[assignment]
     names = label_names(cfg, classes)
     # timm keeps only its own part of a config.json, and as "file" the folder that it read
-    config = read_config(Path(cfg["file"]) / "config.json") if ":" in address else {}
+    folder = Path(cfg["file"]) if ":" in address else None
+    config = read_config(folder / "config.json") if folder is not None else {}
+    if folder is not None and is_edited(folder):
+        edited = "is not as its run wrote it: answers may not be those that were evaluated; botzoo verify looks at all"
+        log.warning("%s %s.", folder / "config.json", edited)
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}") if ":" not in address else None
     task = task_by_type(config.get("problem_type"))
     temperature = weights.temperature if weights is not None else temperature_in(config)
     decoding = replace(decoding_in(config), channels=network.preprocessing.channels)
     prepared = replace(network.preprocessing, decoding=decoding)
-    return Model(name, network.model.eval(), prepared, names, task, temperature)
+    unlike = beside(folder, network.model) if folder is not None else None
+    return Model(name, network.model.eval(), prepared, names, task, temperature, threshold_in(config), unlike)
+
+
+def is_edited(folder: Path) -> bool:
+    """Tell whether the config.json of a model folder is another than the run that the folder lies in has recorded."""
+    try:
+        facts = parse_json(read_sealed(folder.parent / "run.json"))
+    except (
+        OSError,
+        ValueError,
+    ):  # there is no run, or it is damaged itself, which is not for the one who asks for answers
+        return False
+    recorded = facts.get("config_sha256") if isinstance(facts, dict) else None
+    return recorded is not None and recorded != config_sha256(folder)
 
 
 def address_of(name: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -18,15 +19,22 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, printable
-from botzoo.inference.images import KINDS, AnyImage, check_kind, is_one_image, name_of, read_image
+from botzoo.inference.images import KINDS, AnyImage, Depths, check_kind, is_one_image, name_of, read_image
 from botzoo.inference.options import Tta, check_options
 from botzoo.models.fold import fold_batch_norm
+from botzoo.models.layers import features_seen
 from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.models.unlike import Unlike
 from botzoo.tasks.classification import CLASSIFICATION
 from botzoo.tasks.task import Task
 from botzoo.training.distributed import choose_device
 from botzoo.tricks.mixed_precision import Precision, Requested, mixed_precision
 from botzoo.util.text import brief
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger("botzoo")
 
 FEW = 32  # up to so many images are answered in fp32: finding out whether less will do takes longer than it could save
 AGREES = 1e-3  # a probability moves by less in the arithmetic that "auto" takes for more images, or that is fp32 too
@@ -42,6 +50,9 @@ class Prediction:
             read, and where it may have any number of labels and has none.
         problem: why the image cannot be read, else None.
         temperature: what the logits were divided by.
+        least: the least probability of an answer; 0 where every image is answered.
+        unlike: how unlike the training images it is, 0 or more: 1 is what 99 % of the validation images keep to. None where
+            the model does not know, see ``botzoo.models.unlike``.
     """
 
     image: str
@@ -50,21 +61,33 @@ class Prediction:
     indices: tuple[int, ...] = field(default=(), repr=False)
     problem: str | None = None
     temperature: float = field(default=1.0, repr=False)
+    least: float = field(default=0.0, repr=False)
+    unlike: float | None = None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the answer is "none of these": the likeliest class is not likely enough. It stands in ``labels`` still."""
+        return bool(self.probabilities) and self.probabilities[0] < self.least
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the image is so unlike the training images that its answer means little."""
+        return self.unlike is not None and self.unlike > 1
 
     @property
     def label(self) -> str | None:
-        """The likeliest class."""
-        return self.labels[0] if self.labels else None
+        """The likeliest class; None where it is rejected."""
+        return self.labels[0] if self.labels and not self.rejected else None
 
     @property
     def probability(self) -> float | None:
         """That of ``label``."""
-        return self.probabilities[0] if self.probabilities else None
+        return self.probabilities[0] if self.probabilities and not self.rejected else None
 
     @property
     def top(self) -> list[tuple[str, float]]:
-        """The classes named with their probabilities, the likeliest first."""
-        return list(zip(self.labels, self.probabilities, strict=True))
+        """The classes named with their probabilities, the likeliest first; none where the image is rejected."""
+        return [] if self.rejected else list(zip(self.labels, self.probabilities, strict=True))
 
 
 @dataclass(frozen=True)
@@ -77,6 +100,9 @@ class Model:
             and returns logits (N, K), K being the number of ``label_names``.
         task: one class for each image, or any number of labels.
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
+        threshold: the least probability of an answer at that temperature, below which it is none of these; None where every
+            image is answered.
+        unlike: tells images unlike the training images by their features; None where the model has nothing of that.
     """
 
     name: str
@@ -85,18 +111,22 @@ class Model:
     label_names: tuple[str, ...] = field(repr=False)
     task: Task = field(default=CLASSIFICATION, repr=False)
     temperature: float | None = None
+    threshold: float | None = None
+    unlike: Unlike | None = field(default=None, repr=False)
     _last: dict[tuple[object, ...], Predictor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
         self, x: AnyImage, top_k: int | None = ..., *, device: str | torch.device = ..., batch_size: int | None = ...,
         tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
+        reject: bool = ...,
     ) -> Prediction: ...  # fmt: skip
 
     @overload
     def predict(
         self, x: Iterable[AnyImage], top_k: int | None = ..., *, device: str | torch.device = ...,
         batch_size: int | None = ..., tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
+        reject: bool = ...,
     ) -> list[Prediction]: ...  # fmt: skip
 
     def predict(
@@ -109,6 +139,7 @@ class Model:
         tta: Tta = "none",
         temperature: float | None = None,
         mixed_precision: Requested = "auto",
+        reject: bool = True,
     ) -> Prediction | list[Prediction]:
         """Say what the network sees in an image, or in each image of a list, in their order.
 
@@ -128,6 +159,8 @@ class Model:
             temperature: divides the logits; by default the one fitted after the training, 1 where there is none.
             mixed_precision: "auto" is fp32 up to 32 images. For more it is the fastest that the device has if, on the first
                 batch, no probability is 0.001 or more from that in fp32.
+            reject: whether an image is none of these where its likeliest class is less likely than the threshold that was
+                fitted after the training, if there is one; see ``Prediction.rejected``.
 
         Returns:
             A Prediction of one image, else a list of them.
@@ -145,11 +178,34 @@ class Model:
         for i, image in enumerate(images):
             check_kind(image, i, self.preprocessing.decoding)
         check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
-        predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature)
+        predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature, reject)
         answers = list(predictor(images, top_k))
+        for line in predictor.depths.remarks(self.name):
+            log.warning("%s.", line)
         if one and answers[0].problem is not None:
             raise DataError(f"{answers[0].image} cannot be read: {answers[0].problem}.")
         return answers[0] if one else answers
+
+    def explain(
+        self, image: AnyImage, label: str | int | None = None, *, method: str = "layercam", device: str = "auto"
+    ) -> Figure:
+        """Return a figure of where in an image the network found its answer: the image, and beside it the map over it.
+
+        Args:
+            image: of any kind that ``predict`` takes.
+            label: the class whose map is drawn, by its name or number; by default the likeliest.
+            method: "layercam" and "gradcam" look at a layer, "occlusion" hides parts of the image.
+            device: "auto", "cpu", "cuda" or "mps".
+
+        Raises:
+            DataError: the image cannot be read, or is none.
+            ConfigError: there is no such class, method or device.
+            ModelError: no layer of the network gives a map; occlusion needs none.
+            CheckpointError: the network answers with NaN or infinite numbers.
+        """
+        import botzoo  # maps lie above this folder: they are reached as a user reaches them, by the package's public name
+
+        return botzoo.explanation(self, image, label, method=method, device=device)
 
     def predictor(
         self,
@@ -159,15 +215,17 @@ class Model:
         tta: Tta = "none",
         batch_size: int | None = None,
         temperature: float | None = None,
+        reject: bool = True,
     ) -> Predictor:
         """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time."""
         chosen = choose_device(str(device).partition(":")[0], "--device")
         found = torch.device(device) if ":" in str(device) else chosen  # a certain one of several
-        options = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size, "temperature": temperature}
+        options: dict[str, Any] = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size}
+        options |= {"temperature": temperature, "reject": reject}
         key = (found, images <= FEW, *options.values())
         if key not in self._last:
             self._last.clear()
-            self._last[key] = Predictor(self, found, expected=images, **options)  # type: ignore[arg-type]
+            self._last[key] = Predictor(self, found, expected=images, **options)
         return self._last[key]
 
 
@@ -187,10 +245,18 @@ class Predictor:
         batch_size: int | None = None,
         expected: int | None = None,
         temperature: float | None = None,
+        reject: bool = True,
     ) -> None:
         self.name, self.label_names, self.device, self.tta = model.name, model.label_names, device, tta
         self.task, self.preprocessing, self.size = model.task, model.preprocessing, model.preprocessing.shape
-        self.temperature = temperature or model.temperature or 1.0
+        self.temperature, self.unlike = temperature or model.temperature or 1.0, model.unlike
+        self.least = (model.threshold or 0.0) if reject and model.task.one_label else 0.0
+        if self.least and self.temperature != (model.temperature or 1.0):
+            raise ConfigError(
+                f"{model.name} rejects answers below a probability that was fitted at temperature {model.temperature or 1:g}: "
+                f"leave --temperature {self.temperature:g} out, or answer every image (--reject 0, in Python reject=False)."
+            )
+        self.depths = Depths(self.preprocessing.decoding)  # of the images that were read last
         self.transform = EvalTransform(prepared_for(tta, model.preprocessing))
         pixels = (256 if device.type == "cuda" else 64) * 224 * 224  # of a batch, where its size is not given
         self.batch_size = batch_size or max(1, min(512, pixels // self.size.area))
@@ -216,23 +282,28 @@ class Predictor:
 
     def __call__(self, images: Sequence[AnyImage], top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the answer for each image, in their order, as ``Model.predict`` says; threads read ahead."""
-        read = in_order(lambda i: self._read(images[i]), len(images), patient=False)  # a server may be slow
+        self.depths = Depths(self.preprocessing.decoding)
+        read = in_order(lambda i: self._read(images[i], i), len(images), patient=False)  # a server may be slow
         rows = zip((name_of(image, i) for i, image in enumerate(images)), read, strict=True)
         waiting: Iterator[Prediction] = iter(())
         while batch := list(itertools.islice(rows, self.batch_size)):
-            found = None
+            found = features = None
             if pixels := [pixels for _, pixels in batch if not isinstance(pixels, str)]:
                 stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
                 stacked = stacked.pin_memory() if self.device.type == "cuda" else stacked
-                found = self.probabilities(stacked.to(self.device, non_blocking=True))
+                with features_seen(self.module) as seen:
+                    found = self.probabilities(stacked.to(self.device, non_blocking=True))
+                features = seen[0] if seen else None  # those of the first view, the plain one
             yield from waiting  # a GPU is at work on this batch while the answers to the last one are fetched
-            waiting = self._answers(batch, found, top_k)
+            waiting = self._answers(batch, found, features, top_k)
         yield from waiting
 
-    def _read(self, image: AnyImage) -> Pixels | str:
+    def _read(self, image: AnyImage, place: int) -> Pixels | str:
         """Return the network's input, uint8 (H, W, C), or what is wrong with the image."""
         try:
-            with read_image(image, self.preprocessing.decoding) as picture:
+            kinds = set[str]()
+            with read_image(image, self.preprocessing.decoding, kinds.add) as picture:
+                self.depths.note(name_of(image, place), kinds)
                 return self.transform(picture, (0, 0))
         except (OSError, ValueError, MemoryError) as error:
             return str(error)
@@ -263,19 +334,28 @@ class Predictor:
         return torch.stack(every).mean(0)
 
     def _answers(
-        self, batch: list[tuple[str, Pixels | str]], probabilities: Tensor | None, top_k: int | None
+        self,
+        batch: list[tuple[str, Pixels | str]],
+        probabilities: Tensor | None,
+        features: Tensor | None,
+        top_k: int | None,
     ) -> Iterator[Prediction]:
         if probabilities is not None and not bool(probabilities.isfinite().all()):
             cause = "its weights are damaged, or need --mixed-precision fp32"
             raise CheckpointError(f"{self.name} answers with numbers that are not finite: {cause}.")
         found = iter(self.task.named(probabilities, top_k) if probabilities is not None else ())
+        scores: Iterator[float | None] = itertools.repeat(None)
+        if self.unlike is not None and features is not None:
+            scores = iter(self.unlike(features.cpu().numpy()).tolist())
         for name, pixels in batch:
             if isinstance(pixels, str):
                 yield Prediction(name, problem=pixels)
             else:
                 indices, shares = zip(*named, strict=True) if (named := next(found)) else ((), ())  # no label over 50 %
                 labels = tuple(self.label_names[k] for k in indices)
-                yield Prediction(name, labels, shares, indices, temperature=self.temperature)
+                yield Prediction(
+                    name, labels, shares, indices, temperature=self.temperature, least=self.least, unlike=next(scores)
+                )
 
 
 def prepared_for(tta: Tta, preprocessing: Preprocessing) -> Preprocessing:

@@ -19,7 +19,7 @@ from botzoo.inference.load import address_of, advice_offline, label_names
 from botzoo.models.cost import count_macs, on_meta
 from botzoo.models.create import check_name
 from botzoo.models.folder import timm_architecture
-from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in
+from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in, threshold_in
 from botzoo.models.loading import model_folder
 from botzoo.models.preprocessing import Size
 from botzoo.models.pretrained import CARDS, WEIGHTS
@@ -45,7 +45,7 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         model = meta_network(config, read_shapes(file) if file.is_file() else None, str(folder))
         cfg = dict(config.get("pretrained_cfg") or config)
         cfg |= {key: config[key] for key in ("num_classes", "label_names", "architecture") if key in config}
-        temperature = temperature_in(config)
+        temperature, threshold = temperature_in(config), threshold_in(config)
     else:
         check_name(address)
         known = timm.get_pretrained_cfg(address)
@@ -54,7 +54,7 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         name = f"{base}.{cfg['tag']}" if cfg.get("tag") else base
         with on_meta():
             model = timm.create_model(base, num_classes=cfg["num_classes"])
-        temperature = WEIGHTS[name].temperature if name in WEIGHTS else None
+        temperature, threshold = WEIGHTS[name].temperature if name in WEIGHTS else None, None
     channels, *sides = cfg.get("input_size", (3, 224, 224))
     size = Size(*sides)
     architecture = str(cfg.get("architecture"))
@@ -72,6 +72,8 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
     if (mode := cfg.get("crop_mode") or "center") != "center":
         crop += f", crop_mode {mode}"
     lines += [_line("input", f"{size.px}, {crop}, mean {mean}, std {std}"), *_weights(name, folder, cfg, temperature)]
+    if threshold is not None:
+        lines.append(_line("rejects", f"botzoo predict answers none of these below a probability of {threshold:.4g}"))
     ladder = {recipe: recipes.load(recipe).paper for recipe in recipes.names() if folder is None}
     base = name.split(".")[0]
     if reached := {recipe: figures[base][0] for recipe, figures in ladder.items() if base in figures}:

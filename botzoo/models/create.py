@@ -14,7 +14,7 @@ from timm.models import adapt_input_conv, resolve_model_input_args
 from torch import Tensor, nn
 
 from botzoo.errors import BotzooError, ConfigError, ModelError
-from botzoo.models import loading
+from botzoo.models import loading, unlike
 from botzoo.models.cost import modes_kept
 from botzoo.models.foreign import meta_network, read_config, read_shapes
 from botzoo.models.layers import head_names
@@ -302,7 +302,8 @@ def _timm_create(
     try:
         hub_id, place = loading.hub_id_of(address), address
         if not is_name:
-            folder = loading.model_folder(address, weights=pretrained)
+            beside = (unlike.FILE,) if num_classes is None else ()  # of a network that is taken as it is
+            folder = loading.model_folder(address, weights=pretrained, extras=beside)
             config, file = read_config(folder / "config.json"), folder / "model.safetensors"
             # made without memory first, as timm would make whatever a config.json asks for
             meta_network(config, read_shapes(file) if pretrained or file.is_file() else None, str(folder))

@@ -29,13 +29,14 @@ def timm_architecture(model_name: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def config_sha256(folder: Path) -> str:
-    """Return the SHA-256 of what config.json says, but for the temperature: that is fitted when a run has been recorded.
+    """Return the SHA-256 of what config.json says, but for what is fitted when a run has been recorded.
 
     Raises:
         CheckpointError: see ``read_config``.
     """
     config = read_config(folder / "config.json")
-    config.pop("calibration", None)
+    for fitted in ("calibration", "rejection"):
+        config.pop(fitted, None)
     return sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 

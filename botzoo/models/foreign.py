@@ -133,6 +133,7 @@ _DECODING: dict[str, Sound] = {
     "side": (_is_side, f"a side from 1 to {SIDE} px"),
 }
 _TEMPERATURE: Sound = (lambda v: _is_number(v, *TEMPERATURES), "a number from {:g} to {:g}".format(*TEMPERATURES))
+_SHARE: Sound = (lambda v: _is_number(v, 0, 1), "a number from 0 to 1")
 
 
 def _check(where: str, values: Mapping[str, Any], sound: Mapping[str, Sound], prefix: str = "") -> None:
@@ -171,6 +172,8 @@ def read_config(path: Path) -> Config:
     _check(where, args, dict.fromkeys(args, _ARGUMENT) | {"img_size": _SIZE}, "model_args.")
     if isinstance(calibration := config.get("calibration"), dict):
         _check(where, calibration, {"temperature": _TEMPERATURE}, "calibration.")
+    if isinstance(rejection := config.get("rejection"), dict):
+        _check(where, rejection, dict.fromkeys(("threshold", "target"), _SHARE), "rejection.")
     if isinstance(decoding := config.get("decoding"), dict):
         _check(where, decoding, _DECODING, "decoding.")
     names, classes = (config.get(key, cfg.get(key)) for key in ("label_names", "num_classes"))
@@ -187,6 +190,13 @@ def temperature_in(config: Config) -> float | None:
     """Return what a checked config.json says the logits are to be divided by, None where it says nothing."""
     calibration = config.get("calibration")
     found = calibration.get("temperature") if isinstance(calibration, dict) else None
+    return None if found is None else float(found)
+
+
+def threshold_in(config: Config) -> float | None:
+    """Return the least probability of an answer that a checked config.json asks for, None where it answers every image."""
+    rejection = config.get("rejection")
+    found = rejection.get("threshold") if isinstance(rejection, dict) else None
     return None if found is None else float(found)
 
 

@@ -1,6 +1,7 @@
 """Which layers a network has: its classifier, and its BatchNorm layers with their statistics."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +15,33 @@ def head_names(model: nn.Module) -> list[str]:
     parts = classifier if isinstance(classifier, tuple) else (classifier,)
     ours = {id(p) for part in parts if isinstance(part, nn.Module) for p in part.parameters()}
     return [name for name, parameter in model.named_parameters() if id(parameter) in ours]
+
+
+def linear_classifier(model: nn.Module) -> nn.Linear | None:
+    """Return the one linear layer that is the classifier of a network of timm, None where it is something else."""
+    found = getattr(model, "get_classifier", lambda: None)()
+    return found if isinstance(found, nn.Linear) else None
+
+
+@contextmanager
+def features_seen(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Give the list of what the classifier takes in each pass within the block: pooled features, float32 (N, D).
+
+    It stays empty where the classifier is no linear layer, or takes features that are not pooled.
+    """
+    seen: list[Tensor] = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].ndim == 2:
+            seen.append(inputs[0].detach().float())
+
+    layer = linear_classifier(model)
+    hook = layer.register_forward_pre_hook(note) if layer is not None else None
+    try:
+        yield seen
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 IMAGES = 2048  # so many, or all of an epoch, are enough to measure the statistics on

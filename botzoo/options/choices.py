@@ -11,13 +11,14 @@ class Choice:
     """One option that was chosen."""
 
     option: str  # its name, dotted where it stands in a group
-    value: str | int | float | bool | None
+    value: str | int | float | bool | tuple[int, int] | None
     reason: str  # in words, with the fact that it follows from
     source: str  # of the rule: a paper, or "measured"
 
     def __str__(self) -> str:
         value = str(self.value).lower() if isinstance(self.value, bool) else self.value
         shown = f"{value:g}" if isinstance(value, float) else value
+        shown = "{} {}".format(*value) if isinstance(value, tuple) else shown
         return f"--{self.option.replace('_', '-')} {shown}: {self.reason} ({self.source})"
 
 

@@ -86,7 +86,7 @@ def _help(command: Command[Any], whole: bool) -> Iterator[str]:
             yield from _entry(flags(own), own.help, default_words(own, command), whole)
     if command.modes:
         yield "\nInstead of training:"
-        yield from _modes(command.modes, whole)
+        yield from _modes({name: mode for name, mode in command.modes.items() if whole or mode.common}, whole)
     yield "\nThe command:"
     yield from _modes({name: mode for name, mode in WORDS.items() if whole or mode.common}, whole)
 

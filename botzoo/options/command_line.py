@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, get_origin
 
 import yaml
@@ -36,6 +37,7 @@ class Asked(NamedTuple, Generic[ConfigT]):
     given: frozenset[str] = frozenset()  # names of the options that the user gave, dotted where they stand in a group
     mode: str | None = None  # what to do instead of the command's work, None for that
     value: str = ""  # what stands behind the flag of the mode
+    own: Mapping[str, Any] = MappingProxyType({})  # values of the command's own options that are given, by name
 
 
 def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
@@ -48,18 +50,25 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
     known = options_of(command.config_class)
     given: dict[str, Any] = {}
     words: dict[str, str] = {}
+    own: dict[str, Any] = {}
     try:
         for name, text in _words(command, argv):
             if name == "config":
                 given |= _from_file(Path(text).expanduser(), command)
             elif name in known:
                 given[name] = read(known[name], text)
+            elif name in command.own:
+                own[name] = _own_value(command.own[name], text)
             if name not in known:
                 words[name] = text
                 _print_and_exit(command, name)
     except ConfigError as error:
         raise ConfigError(f"{error} See {command.prog} --help.") from error
     modes = [name for name in command.modes if name in words]
+    for option in (command.own[name] for name in own):
+        if option.needs is not None and option.needs.name not in modes:
+            this, other = flag(option.name), flag(option.needs.name)
+            raise ConfigError(f"{this} counts with {other} only: give both, or neither.")
     if "resume" in words:  # it needs nothing else, and takes nothing else
         return Asked(*_resumed(words["resume"], [*given, *words], command.config_class, str(given.get("dataset", ""))))
     if len(modes) > 1:
@@ -70,7 +79,7 @@ def parse(command: Command[ConfigT], argv: list[str]) -> Asked[ConfigT]:
         say(*yaml.safe_dump(public(asdict(config)), sort_keys=False).splitlines())
         raise SystemExit(0)
     mode = modes[0] if modes else None
-    return Asked(config, None, frozenset(given), mode, words.get(mode or "", ""))
+    return Asked(config, None, frozenset(given), mode, words.get(mode or "", ""), own)
 
 
 def from_keywords(
@@ -220,6 +229,14 @@ def _value(own: Option | None, words: Iterator[tuple[str, str]]) -> str:
         text, after = next(words)
         numbers.append(text)
     return f"[{','.join(numbers)}]" if len(numbers) > 1 else text
+
+
+def _own_value(own: Option, text: str) -> Any:
+    """Return the value of an option of the command's own."""
+    value = read(own, text)
+    if own.accepts is not None:
+        own.accepts.check(own.name, value)
+    return value
 
 
 def _from_file(file: Path, command: Command[Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ _SEED = between(0, 2**32, "[)")
 
 
 def _something(words: str) -> Accepted:
-    return Accepted(words, bool)
+    return Accepted(words, lambda value: all(value) if isinstance(value, tuple) else bool(value))
 
 
 # An option is an entry of a table: with a line for each of its facts one would no longer see them together.
@@ -187,8 +187,9 @@ class TrainConfig(Configuration):
 
     dataset: str = option("digits", "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data", common=True, metavar="NAME", accepts=_something("a name, a Hub id or a folder"), stated=True)
-    labels: str | None = option(None, "Table of the labels of the images in --dataset. It is a .csv, .tsv, .jsonl or "
-        ".parquet file with a row for each image; folders takes the class folders, where a table says otherwise.",
+    labels: str | None = option(None, "Table of the labels of the images in --dataset. It is a .csv, .tsv, .jsonl, "
+        ".parquet, .txt or .json file, also .gz, with a row for each image; folders takes the class folders, where a "
+        "table says otherwise.",
         "Data", common=True, metavar="FILE", unset="class folders, or a table there",
         accepts=_something("a file"), presumes={Need.READ_WHOLE}, stated=True)
     model: str = option("resnet10d_bot", "Any model of timm, also hf-hub:owner/name and local-dir:PATH. name.tag names "
@@ -271,14 +272,37 @@ class TrainConfig(Configuration):
     ema: float | None = option(None, "Also average the weights with this decay, such as 0.999, and evaluate and keep "
         "the average. The average is warmed up.", "Evaluation", accepts=between(0, 1, "()"))
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
-        "the end. Each of them is added only where the validation accuracy gains by it; 5 is usual.", "Evaluation",
+        "the end. Each of them is added only where the validation split gains by it; 5 is usual.", "Evaluation",
         unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
+    unlike: bool = option(True, "Keep what tells images unlike the training images: how the features of some of them are "
+        "distributed. botzoo predict marks such images. It takes another look at 500 to 1,000 training and 200 validation "
+        "images at the end.", "Evaluation", unsaid=True)
     patience: int | None = option(None, "Stop after this many epochs without a gain on the validation split. It "
-        "counts top-1, or mAP of several labels.", "Length", common=True, accepts=at_least(1, "epochs"))
+        "counts top-1, or mAP of several labels, or --select-by.", "Length", common=True, accepts=at_least(1, "epochs"))
     min_delta: float = option(0.0, "Gain in the figure on the validation split, in percentage points, that counts as "
-        "better for --patience.", "Length", accepts=at_least(0, "percentage points"))
+        "better for --patience. Of --select-by log-loss it is in nats.", "Length",
+        accepts=at_least(0, "percentage points"))
+    select_by: Literal["balanced-accuracy", "macro-f1", "micro-f1", "roc-auc", "average-precision", "kappa",
+        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and "
+        "that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 (several labels only), roc-auc, "
+        "average-precision, kappa, quadratic-kappa (classes whose names stand in their order, such as 0_none to "
+        "4_severe) or log-loss. The headline figure stays.", "Evaluation", metavar="METRIC",
+        unset="top-1, or mAP of several labels")
+    reject: float | None = option(None, "Answer none of these where the model is unsure. The least probability of an "
+        "answer is fitted on the validation split, so that the answers given are right with this probability, such as "
+        "0.95; botzoo predict keeps to it.", "Evaluation", metavar="P", unset="every image is answered",
+        accepts=between(0, 1, "()"), presumes={Need.ONE_LABEL})
     skip_corrupt: bool = option(False, "Leave out images that cannot be read, and list them, instead of stopping.",
         "Data", stated=True)
+    predict: tuple[str, ...] | None = option(None, "Also keep the answers for these: splits such as train, or folders of "
+        "images, with labels or without. They go into predictions-NAME.csv. A folder may be one in --dataset, such as a "
+        "test folder without class folders; the names of class folders are labels.", "Evaluation",
+        metavar="SPLIT|FOLDER,...", accepts=_something("splits or folders of images, with a comma between them"),
+        machine=True)
+    predictions: Literal["wide", "top"] | None = option(None, "Probabilities in predictions.csv. wide: a column for "
+        "each class; top: the five likeliest classes by name.", "Evaluation", unset="wide up to 100 classes", machine=True)
+    report: bool = option(True, "Write report.html into the run's folder at the end. It shows how good the network is, "
+        "and its mistakes with their pictures.", "Output", machine=True)
     checkpoint_every: int | None = option(None, "Also write a checkpoint every so many steps. One is written after "
         "each epoch anyway.", "Output", accepts=at_least(1, "steps"), machine=True)
     keep_checkpoints: int = option(3, "How many checkpoints to keep, the newest.", "Output", accepts=at_least(1),

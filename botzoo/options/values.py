@@ -91,7 +91,9 @@ def _as(part: Any, written: Any) -> Any:
 def _as_tuple(parts: tuple[Any, ...], written: Any) -> tuple[Any, ...]:
     if isinstance(written, str) and (pair := re.fullmatch(r"(\d+)x(\d+)", written, re.ASCII)):  # 128x512 is a size
         written = list(pair.groups())
-    if isinstance(written, str) and "," in written and not written.lstrip().startswith("["):
+    if isinstance(written, str) and str in parts and not written.lstrip().startswith("["):
+        written = [part.strip() for part in written.split(",")]  # names hold what means something else in YAML
+    elif isinstance(written, str) and "," in written and not written.lstrip().startswith("["):
         written = f"[{written}]"
     several = parse_yaml(written, as_text=True) if isinstance(written, str) else written
     if not isinstance(several, list | tuple) or (... not in parts and len(several) != len(parts)):

@@ -15,6 +15,8 @@ MOST_CHANNELS = 256
 
 ORIENTATION = 274  # a tag of TIFF
 
+RGB, ASSOCIATED, UNASSOCIATED = 2, 1, 2  # a colour space of TIFF, and channels of it that are transparency
+
 NPY = b"\x93NUMPY"
 
 UNPACKED = {1: "none", 8: "deflate", 32946: "deflate"}
@@ -32,6 +34,7 @@ class Stored(NamedTuple):
     shape: Shape  # (H, W, C)
     itemsize: int  # bytes of each value
     read: Callable[[], Values]
+    clear: bool | None = False  # whether the last of two or four channels is transparency; None where nobody says
 
 
 def open_npy(content: bytes) -> Stored:
@@ -53,7 +56,8 @@ def open_npy(content: bytes) -> Stored:
         raise ValueError(f"it has {len(content) - file.tell():,} bytes of values and not {stated:,}: it is damaged")
     checked = as_picture_shape(shape)
     read = partial(npy.read_array, allow_pickle=False)
-    return Stored(checked, dtype.itemsize, lambda: np.asarray(read(BytesIO(content))).reshape(checked))
+    clear = None if checked[2] == 4 else False
+    return Stored(checked, dtype.itemsize, lambda: np.asarray(read(BytesIO(content))).reshape(checked), clear)
 
 
 def as_picture_shape(shape: Shape, *, in_order: bool = False) -> Shape:
@@ -72,7 +76,7 @@ def as_picture_shape(shape: Shape, *, in_order: bool = False) -> Shape:
 
 
 def open_tiff(content: bytes) -> Stored:
-    """Return the first picture in a TIFF, upright, by ``tifffile``.
+    """Return the first picture in a TIFF, upright, by ``tifffile``; its colours are not multiplied by its transparency.
 
     Raises:
         ValueError: it is damaged, its shape is no picture's, it is compressed in another way, or tifffile is missing.
@@ -98,10 +102,24 @@ def open_tiff(content: bytes) -> Stored:
             raise ValueError("it holds more than its size says")
         values: Values = page.asarray(maxworkers=1)
         values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values.reshape(height, width, channels)
-        return turned(values, orientation)
+        values = turned(values, orientation)
+        return unmultiplied(values) if clear and ASSOCIATED in page.extrasamples else values
 
+    clear: bool | None = False
+    if channels == (4 if page.photometric == RGB else 2):
+        tagged = {ASSOCIATED, UNASSOCIATED} & {*page.extrasamples}
+        clear = True if tagged else None if channels == 4 else False
     sides = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
-    return Stored((*sides, channels), page.dtype.itemsize, read)
+    return Stored((*sides, channels), page.dtype.itemsize, read, clear)
+
+
+def unmultiplied(values: Values) -> Values:
+    """Return colours as they were before they were multiplied by the last channel, their transparency."""
+    top = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0
+    colours, alpha = values[..., :-1], values[..., -1:]
+    straight = np.minimum(colours.astype(np.float64) * top / np.where(alpha == 0, top, alpha), top)
+    straight = np.round(straight) if values.dtype.kind in "iu" else straight
+    return np.concatenate([straight.astype(values.dtype), alpha], -1)
 
 
 def turned(values: Values, orientation: int) -> Values:

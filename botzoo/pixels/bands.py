@@ -35,18 +35,29 @@ Picture = Image.Image | Bands
 """A decoded image: of mode "L" with one channel, "RGB" with three, else ``Bands``."""
 
 
-def picture_of(pixels: NDArray[np.uint8]) -> Picture:
+AtHand = Picture | NDArray[np.uint8]
+"""A picture as it is at hand: decoded just now, or its pixels, uint8 (H, W, C), where they were kept."""
+
+
+def picture_of(pixels: AtHand) -> Picture:
     """Return pixels, uint8 (H, W, C), as a picture."""
+    if not isinstance(pixels, np.ndarray):
+        return pixels
     if pixels.shape[2] == 3:
         return Image.fromarray(pixels)
     bands = [Image.fromarray(np.ascontiguousarray(pixels[:, :, k])) for k in range(pixels.shape[2])]
     return bands[0] if len(bands) == 1 else Bands(bands)
 
 
-def pixels_of(picture: Picture) -> NDArray[np.uint8]:
+def pixels_of(picture: AtHand) -> NDArray[np.uint8]:
     """Return a picture's pixels, uint8 (H, W, C), to be read only."""
     pixels = np.asarray(picture)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def size_at_hand(picture: AtHand) -> tuple[int, int]:
+    """Return width and height in pixels."""
+    return (picture.shape[1], picture.shape[0]) if isinstance(picture, np.ndarray) else picture.size
 
 
 def each_band(

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+ORIENTATION = 0x0112  # tag of EXIF
+
 GREY = (0, 0, 0, 1)
 """Where the channels of RGBA are in grey and transparency."""
 
@@ -68,6 +70,12 @@ def upright(image: Image.Image) -> Image.Image:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def lies_on_its_side(image: Image.Image) -> bool:
+    """Tell whether a picture's EXIF orientation makes its width the height, as far as its header says."""
+    exif = Image.Image.getexif(image)  # that of PNG decodes the picture, as it may stand behind the pixels
+    return exif.get(ORIENTATION, 1) in (5, 6, 7, 8)
 
 
 def _other_order(args: Any) -> Any:

@@ -4,9 +4,9 @@ C. Guo, G. Pleiss, Y. Sun, K. Weinberger, *On Calibration of Modern Neural Netwo
 and 4.2. Nothing of this changes the weights: a temperature is a number for who uses them, kept in config.json.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Calibration:
         nll_gain: by how much the temperature lowers the mean negative log-likelihood, in nats.
         images: how many were evaluated.
         by_chance: the mean ``before`` of as many answers, as sure, that are right just as often as that.
+        sureness: the confidences that ``after`` is of, shape (N,); None where it is.
     """
 
     before: float
@@ -52,6 +53,7 @@ class Calibration:
     nll_gain: float | None = None
     images: int = 0
     by_chance: float = 0.0
+    sureness: Floats | None = field(default=None, repr=False, compare=False)
 
     @property
     def kept(self) -> float | None:
@@ -78,9 +80,32 @@ def expected_calibration_error(confidence: Floats, correct: NDArray[np.bool_], b
     ((m - 1) / M, m / M] for M ``bins``, acc the share of them that is right and conf their mean confidence (section 2,
     equations 3 and 5).
     """
-    which = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(int) - 1, 0, bins - 1)
+    which = _bin_of(confidence, bins)
     gaps = np.bincount(which, correct.astype(np.float64) - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+class Bin(NamedTuple):
+    """Answers of about the same confidence: how many, their mean confidence, and the share that is right, in [0, 1]."""
+
+    images: int
+    confidence: float
+    right: float
+
+
+def reliability(confidence: Floats, correct: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
+    """Return the bins of the calibration error that hold an answer, by their confidence; arguments as of the error.
+
+    A network is calibrated where ``right`` is ``confidence`` in each of them (section 2, figure 1).
+    """
+    which = _bin_of(confidence, bins)
+    images, sure, right = (np.bincount(which, values, minlength=bins) for values in (None, confidence, correct))
+    return [Bin(int(images[m]), *(float(of[m] / images[m]) for of in (sure, right))) for m in np.flatnonzero(images)]
+
+
+def _bin_of(confidence: Floats, bins: int) -> NDArray[np.int64]:
+    which: NDArray[np.int64] = np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1
+    return which.clip(0, bins - 1)
 
 
 def fit_temperature(log_p: Floats, labels: NDArray[np.int64]) -> float | None:
@@ -132,7 +157,8 @@ def calibrate(
     at_one = _at(log_p, labels, 1.0)[0]
     nll, sureness = _at(log_p, labels, np.array(fitted, np.float64)[fold])
     after = expected_calibration_error(sureness, correct)
-    return Calibration(before, after, temperature, held_out is None, nll_gain=at_one - nll, **known)
+    kept: dict[str, Any] = {"nll_gain": at_one - nll, "sureness": sureness}
+    return Calibration(before, after, temperature, held_out is None, **kept, **known)
 
 
 def _at(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -> tuple[float, Floats]:
@@ -149,6 +175,11 @@ def _at(log_p: Floats, labels: NDArray[np.int64], temperature: Floats | float) -
     return total / len(labels), np.concatenate(sure)
 
 
+def confidence_at(log_p: Floats, temperature: float) -> Floats:
+    """Return the probability of the likeliest class of each image, shape (N,), at a temperature; ``log_p`` is (N, K)."""
+    return _at(log_p, np.zeros(len(log_p), np.int64), temperature)[1]
+
+
 def write_temperature(folder: Path, temperature: float) -> None:
     """Put a temperature into the config.json of a model folder, whole or not at all.
 
@@ -157,3 +188,12 @@ def write_temperature(folder: Path, temperature: float) -> None:
     """
     file = folder / "config.json"
     write_json(file, read_config(file) | {"calibration": {"temperature": temperature}}, exact=True)
+
+
+def write_rejection(folder: Path, threshold: float, target: float) -> None:
+    """Put the least probability of an answer into the config.json of a model folder, whole or not at all.
+
+    It stands under ``rejection``, which timm and transformers pass over, beside the share of right answers that it promises.
+    """
+    file = folder / "config.json"
+    write_json(file, read_config(file) | {"rejection": {"threshold": threshold, "target": target}}, exact=True)

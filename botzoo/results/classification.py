@@ -9,11 +9,15 @@ from botzoo.results.calibration import BINS, Calibration
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
 from botzoo.results.card.usage import APART
+from botzoo.results.metrics import eval_results as other_results
+from botzoo.results.metrics import interval_note, metrics_lines, metrics_section, units
 from botzoo.results.per_class import ClassFigures, class_figures, confusions, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import wilson
+from botzoo.tasks.metrics.resampling import RESAMPLES
+from botzoo.tasks.rejection import Rejection, needed
 from botzoo.util.markdown import escaped, quoted, table
-from botzoo.util.text import counted, under
+from botzoo.util.text import counted, interval_words, under
 
 NOUN, NOUNS = "class", "classes"
 
@@ -25,10 +29,10 @@ def figures(record: RunRecord) -> list[ClassFigures]:
 def accuracies(record: RunRecord) -> Iterator[tuple[str, int, int, float, float]]:
     """Yield name, images right, images and the 95 % interval in per cent of top-1, and of top-5 if classes > 5."""
     n = len(record.evaluation)
-    yield "top-1", record.evaluation.correct, n, *wilson(record.evaluation.correct, n)
+    seen = record.evaluation
+    yield "top-1", seen.correct, n, *seen.interval()
     if len(record.class_names) > 5:  # else it is 100 %
-        correct = int(record.evaluation.in_top5.sum())
-        yield "top-5", correct, n, *wilson(correct, n)
+        yield "top-5", int(seen.in_top5.sum()), n, *seen.share_interval(seen.in_top5)
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
@@ -36,7 +40,14 @@ def eval_results(record: RunRecord) -> list[EvalResult]:
     return [
         eval_result(record, metrics[name], f"{name} accuracy", 100 * correct / images, (low, high))
         for name, correct, images, low, high in accuracies(record)
-    ]
+    ] + other_results(record)
+
+
+def interval_of(record: RunRecord) -> str:
+    """Return how the intervals of the accuracies were made."""
+    if record.evaluation.groups is None:
+        return "the interval is Wilson's"
+    return f"the interval is that of {RESAMPLES:,} bootstrap resamples of the {units(record)}, seed 0"
 
 
 def opening(record: RunRecord) -> Iterator[str]:
@@ -54,7 +65,7 @@ def results(record: RunRecord) -> Iterator[str]:
     every, names = figures(record), record.class_names
     yield "## Results"
     rows = (
-        (name, f"{100 * correct / n:.2f} %", f"{low:.2f} to {high:.2f} %", f"{correct:,} of {n:,}")
+        (name, f"{100 * correct / n:.2f} %", f"{interval_words((low, high))} %", f"{correct:,} of {n:,}")
         for name, correct, n, low, high in accuracies(record)
     )
     yield table((f"on {record.split_text}", "accuracy", "95 % interval", "images right"), rows)
@@ -62,16 +73,19 @@ def results(record: RunRecord) -> Iterator[str]:
     sizes = [f.images for f in every]
     commonest = 100 * max(sizes) / len(record.evaluation)  # what accuracy is to be compared with
     yield (
-        f"{sections.conditions(record)}; the interval is Wilson's. Mean negative log-likelihood {record.evaluation.loss:.4f} "
-        f"nats. Always answering with the commonest class would reach {commonest:.1f} %."
+        f"{sections.conditions(record)}; {interval_of(record)}. Always answering with the commonest class would reach "
+        f"{commonest:.1f} %."
     )
+    yield from metrics_section(record)
     if record.evaluation.skewed:
         yield (
-            f"Balanced accuracy, the mean recall of the classes: {record.evaluation.balanced_accuracy:.2f} %. Each class "
-            f"counts alike in it, the largest with {max(sizes):,} of these images and the smallest with {min(sizes):,}."
+            f"The largest class has {max(sizes):,} of these images and the smallest {min(sizes):,}: in balanced accuracy and "
+            "macro F1 each counts alike."
         )
     if record.calibration is not None:
         yield from calibration(record, record.calibration)
+    if record.rejection is not None:
+        yield from rejecting(record, record.rejection)
     yield "### Class by class"
     yield from per_class(every, len(names), NOUN, NOUNS)
     yield "### Confusions"
@@ -114,6 +128,50 @@ def calibration(record: RunRecord, found: Calibration) -> Iterator[str]:
     yield f"{bins} {how} (least negative log-likelihood). {APART}."
 
 
+def rejecting(record: RunRecord, found: Rejection) -> Iterator[str]:
+    """Yield what the threshold of --reject promises, and what it does to the evaluated images."""
+    yield "### None of these"
+    promise = f"{100 * found.target:g} %"
+    if found.threshold is None:
+        yield (
+            f"It was to answer only where it is right with a probability of {promise}. No threshold is kept, so it answers "
+            f"every image: {beyond(found)}."
+        )
+        return
+    share, low, high = _share(found.answered, found.images)
+    yield (
+        f"Where its likeliest class has a probability below {found.threshold:.4g} the answer is none of these. The threshold "
+        f"is fitted on {counted(found.fitted_on, 'validation image')} so that the answers given are right with a probability "
+        f"of {promise} or more: of the shares 5 %, 10 %, ... of the images the largest is answered for which a one-sided "
+        "binomial bound says so. It is chosen so that 19 of 20 such sets of images keep the promise."
+    )
+    answers = f"On {record.split_text} it answers {share} ({low:.2f} to {high:.2f} %)"
+    if found.answered:
+        right, low, high = _share(found.right, found.answered)
+        answers += (
+            f"; of these answers {right} are right ({low:.2f} to {high:.2f} %), {found.right:,} of {found.answered:,}"
+        )
+    own = " The threshold was fitted on these very images, so expect a little less." if record.chosen_on_split else ""
+    groups = "" if record.evaluation.groups is None else " The bound takes images of one group for independent."
+    yield (
+        f"{answers}.{own}{groups} It holds for images like these: how many that show none of the classes are rejected is not "
+        "known. `botzoo predict` and `botzoo.load` keep to the threshold in config.json, timm and transformers do not."
+    )
+
+
+def _share(part: int, whole: int) -> tuple[str, float, float]:
+    return f"{100 * part / whole:.2f} %", *wilson(part, whole)
+
+
+def beyond(found: Rejection) -> str:
+    """Return why no threshold is kept."""
+    least = needed(found.target)
+    if found.fitted_on < least:
+        few = f"{counted(found.fitted_on, 'validation image')} are too few"
+        return f"{few}, at least {least:,} right answers without a wrong one are needed"
+    return f"of {counted(found.fitted_on, 'validation image')} no share is surely right as often"
+
+
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
     worst = min(every, key=lambda f: (f.recall, -f.images))  # of equals the one with the most images
@@ -125,27 +183,46 @@ def limits(record: RunRecord) -> Iterator[str]:
     yield from sections.never_answered(every, "answered")
     yield from sections.roughness(record, every, NOUNS)
     yield from sections.imbalance(record, "The training images are unbalanced")
-    yield "It answers every image with one of its classes, also where none of them is right."
+    if record.threshold is None:
+        yield "It answers every image with one of its classes, also where none of them is right."
+    else:
+        yield "An image of none of its classes may get a sure answer all the same."
 
 
 def terminal(record: RunRecord) -> Iterator[str]:
     for name, correct, n, low, high in accuracies(record):
         head = "result" if name == "top-1" else ""
-        share, interval = f"{100 * correct / n:.2f} %", f"95 % interval {low:.2f} to {high:.2f}"
+        share, interval = (
+            f"{100 * correct / n:.2f} %",
+            f"95 % interval {interval_words((low, high))}{interval_note(record)}",
+        )
         yield f"{head:10} {name} {share} on {record.split_text} ({interval})"
-    if record.evaluation.skewed:
-        balanced = f"{record.evaluation.balanced_accuracy:.2f} %"
-        yield f"{'':10} balanced accuracy {balanced}, the mean recall of the classes"
     yield f"{'':10} {sections.chosen_remark(record)}"
+    yield from metrics_lines(record)
     if (found := record.calibration) is not None:
         yield from under("ECE", sureness(found))
+    if (rejected := record.rejection) is not None:
+        yield from under("reject", rejection_lines(record, rejected))
 
 
-def sureness(found: Calibration) -> Iterator[str]:
-    """Yield what the terminal says of how sure the network is."""
+def rejection_lines(record: RunRecord, found: Rejection) -> Iterator[str]:
+    """Yield what the terminal says of the threshold of --reject."""
+    if found.threshold is None:
+        yield f"no threshold is kept for {100 * found.target:g} %"
+        yield beyond(found)
+        return
+    yield f"none of these below a probability of {found.threshold:.4g}, kept in config.json"
+    share = f"{100 * found.answered / found.images:.2f} % of {record.split_text} are answered"
+    right = f", {100 * found.right / found.answered:.2f} % of them rightly" if found.answered else ""
+    yield f"{share}{right}; {100 * found.target:g} % are promised"
+
+
+def sureness(found: Calibration, *, in_config: bool = True) -> Iterator[str]:
+    """Yield how sure the network is, for terminal and page; ``in_config`` says that config.json has the temperature kept."""
     error = f"{100 * found.before:.2f} %, the expected calibration error"
     if found.kept is not None and found.after is not None:
-        yield f"{error}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}, kept in config.json"
+        where = ", kept in config.json" if in_config else ""
+        yield f"{error}; {100 * found.after:.2f} % at temperature {found.temperature:.3g}{where}"
         return
     yield f"{error}{found.doubt}"
     images = counted(found.images, "image")

@@ -7,11 +7,13 @@ from huggingface_hub import EvalResult
 
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
+from botzoo.results.metrics import eval_results as other_results
+from botzoo.results.metrics import interval_note, metrics_lines, metrics_section, units
 from botzoo.results.per_class import LabelFigures, label_figures, per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.multi_label import RESAMPLES
 from botzoo.util.markdown import quoted, table
-from botzoo.util.text import counted
+from botzoo.util.text import counted, interval_words
 
 NOUN, NOUNS = "label", "labels"
 
@@ -22,7 +24,7 @@ def figures(record: RunRecord) -> list[LabelFigures]:
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
     headline, seen = record.task.headline, record.evaluation
-    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval())]
+    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval()), *other_results(record)]
 
 
 def opening(record: RunRecord) -> Iterator[str]:
@@ -39,22 +41,18 @@ def opening(record: RunRecord) -> Iterator[str]:
 
 def results(record: RunRecord) -> Iterator[str]:
     every, seen = figures(record), record.evaluation
-    over, (low, high) = f"mean over {counted(len(every), 'label')}", seen.interval()
+    over = f"mean over {counted(len(every), 'label')}"
     yield "## Results"
-    rows = (
-        ("mAP", f"{seen.score:.2f} %", f"{low:.2f} to {high:.2f} %", f"average precision, {over}"),
-        ("micro F1", f"{seen.f1('micro'):.2f} %", "", "all answers at a threshold of 0.5"),
-        ("macro F1", f"{seen.f1('macro'):.2f} %", "", f"the same, {over}"),
-    )
+    rows = [("mAP", f"{seen.score:.2f} %", f"{interval_words(seen.interval())} %", f"average precision, {over}")]
     yield table((f"on {record.split_text}", "value", "95 % interval", "of"), rows)
     yield sections.looked_at(record)
     # Of images in random order the precision is the label's share of them, at any threshold.
     chance = 100 * float(np.mean([f.images for f in every])) / len(seen)
     yield (
-        f"{sections.conditions(record)}; the interval is that of {RESAMPLES} bootstrap resamples of the images, seed 0. Mean "
-        f"binary cross-entropy of an image, summed over its labels, {seen.loss:.4f} nats. Ranking the images by chance would "
-        f"give an mAP of about {chance:.1f} %."
+        f"{sections.conditions(record)}; the interval is that of {RESAMPLES} bootstrap resamples of the {units(record)}, seed "
+        f"0. Ranking the images by chance would give an mAP of about {chance:.1f} %."
     )
+    yield from metrics_section(record)
     yield "### Label by label"
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
     yield "Average precision needs no threshold; the other figures are those of a probability over 0.5."
@@ -73,8 +71,7 @@ def limits(record: RunRecord) -> Iterator[str]:
 
 def terminal(record: RunRecord) -> Iterator[str]:
     seen = record.evaluation
-    low, high = seen.interval()
-    interval = f"95 % interval {low:.2f} to {high:.2f}"
+    interval = f"95 % interval {interval_words(seen.interval())}{interval_note(record)}"
     yield f"{'result':10} mAP {seen.score:.2f} % on {record.split_text} ({interval})"
-    yield f"{'':10} F1 of labels over 50 %: micro {seen.f1('micro'):.2f} %, macro {seen.f1('macro'):.2f} %"
     yield f"{'':10} {sections.chosen_remark(record)}"
+    yield from metrics_lines(record)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botzoo.errors import printable
+from botzoo.results.calibration import Calibration, reliability
 from botzoo.results.per_class import confusions
 from botzoo.results.record import RunRecord
 from botzoo.util.pictures import label, new_figure
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def curve_figure(record: RunRecord) -> Figure:
-    """Return the learning curve: the loss in nats, and the headline figure in per cent, over the epochs."""
-    headline, validation = record.task.headline, [*record.of("start"), *record.of("validation")]
+    """Return the learning curve: the loss in nats, and what chose the epoch, over the epochs."""
+    by, validation = record.criterion, [*record.of("start"), *record.of("validation")]
     figure = new_figure(9, 3.6)
     left, right = figure.subplots(1, 2)
 
@@ -32,13 +33,13 @@ def curve_figure(record: RunRecord) -> Figure:
     plot(left, validation, "loss", "o-", label="validation")
     left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
     left.legend()
-    plot(right, validation, headline.key, "o-", color="C1")
+    plot(right, validation, by.key, "o-", color="C1")
     if validation:
-        best = max(validation, key=lambda line: line[headline.key])
-        right.axhline(best[headline.key], color="grey", lw=0.8, ls=":")
+        best = max(validation, key=lambda line: by.points(line[by.key]))
+        right.axhline(best[by.key], color="grey", lw=0.8, ls=":")
         when = f"after epoch {best['epoch']}" if best["epoch"] else "at the start"
-        right.set_title(f"best {best[headline.key]:.2f} % {when}", fontsize=10)
-    right.set(xlabel="epoch", ylabel=f"validation {headline.figure} (%)")
+        right.set_title(f"best {by.text(best[by.key])} {when}", fontsize=10)
+    right.set(xlabel="epoch", ylabel=f"validation {by.figure} ({by.unit})")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.set_xlim(0, None)
@@ -70,4 +71,22 @@ def confusion_figure(record: RunRecord) -> Figure:
         for i, j in np.argwhere(matrix > 0).tolist():
             colour = "white" if share[i, j] > 30 else "black"
             axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def reliability_figure(record: RunRecord, found: Calibration) -> Figure:
+    """Return the share of right answers against confidence, before and, where one was fitted, at the temperature."""
+    seen = record.evaluation
+    correct = seen.labels == seen.predicted
+    figure = new_figure(4.5, 4.2)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], ":", color="grey", label="calibrated")
+    confidences = {"as it is": seen.confidence, f"at temperature {found.temperature or 1:.3g}": found.sureness}
+    for name, confidence in confidences.items():
+        if confidence is not None:
+            bins = reliability(confidence, correct)
+            axes.plot([each.confidence for each in bins], [each.right for each in bins], "o-", ms=4, label=name)
+    axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend()
     return figure

@@ -8,17 +8,20 @@ from typing import Any, Self
 
 from botzoo.errors import CheckpointError
 from botzoo.models.folder import config_sha256
-from botzoo.models.foreign import decoding_in, read_config, temperature_in
+from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.models.licence import combined_license
 from botzoo.models.preprocessing import Size
 from botzoo.options.command_line import made
 from botzoo.options.config import TrainConfig
-from botzoo.results.calibration import Calibration, calibrate
+from botzoo.results.calibration import Calibration, calibrate, confidence_at
 from botzoo.results.card.usage import Reading, reading_of
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.find import task_named
+from botzoo.tasks.metrics.metric import Criterion, Measured, criterion, measured
+from botzoo.tasks.rejection import Rejection, rejection
 from botzoo.tasks.task import Task
-from botzoo.training.soup import Ingredient, Score, Soup, Trial
+from botzoo.training.recording.predict import IS_NAME
+from botzoo.training.soup import Soup
 from botzoo.util.files import differing_from, parse_json, read_sealed
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import public
@@ -121,6 +124,20 @@ class RunRecord:
         return self.split == "validation"
 
     @property
+    def predicted(self) -> list[str]:
+        """What else --predict asked for, by the names in evaluation/: a split, or a folder of images.
+
+        Raises:
+            CheckpointError: one of them is no name that a run gives.
+        """
+        names: list[str] = self.facts.get("predicted", [])
+        wrong = [name for name in names if not (isinstance(name, str) and IS_NAME.fullmatch(name))]
+        if wrong:  # it becomes a part of a path
+            named = f"{self.folder / 'run.json'} names {wrong[0]!r} as predicted"
+            raise CheckpointError(f"{named}, which no run does: put it back.")
+        return names
+
+    @property
     def split_text(self) -> str:
         """How many images of which split were evaluated."""
         return counted(len(self.evaluation), f"{self.split} image")
@@ -140,13 +157,17 @@ class RunRecord:
         """What config.json says that the logits are to be divided by."""
         return temperature_in(self.model_config)
 
+    @property
+    def threshold(self) -> float | None:
+        """What config.json says that the probability of an answer must be at least."""
+        return threshold_in(self.model_config)
+
     @cached_property
     def soup(self) -> Soup | None:
         """What came of averaging epochs; None without --soup, or where there was only one to average."""
         if (found := self.facts.get("soup")) is None:
             return None
-        trials = (Trial(tuple(t["epochs"]), Score(t["top1"], t["loss"]), t["kept"]) for t in found["trials"])
-        return Soup(tuple(Ingredient(**i) for i in found["ingredients"]), tuple(trials))
+        return Soup.of_facts(found, self.criterion)
 
     @property
     def averaged(self) -> tuple[int, ...]:
@@ -164,20 +185,49 @@ class RunRecord:
     @property
     def gain(self) -> str | None:
         """What the kept weights have gained over what the run started from, in words; None where that was not compared."""
-        headline, start, epochs = self.task.headline, self.of("start"), self.of("validation")
+        by, start, epochs = self.criterion, self.of("start"), self.of("validation")
         if start and epochs and not self.facts["best_epoch"]:
-            best = max(epochs, key=lambda line: line[headline.key])  # of equals the earliest
-            before = f"validation {headline.figure} {start[0][headline.key]:.2f} %: {self.kept}, is kept"
-            return f"{before}, as no epoch is better (epoch {best['epoch']}: {best[headline.key]:.2f} %)"
+            best = max(epochs, key=lambda line: by.points(line[by.key]))  # of equals the earliest
+            before = f"validation {by.figure} {by.text(start[0][by.key])}: {self.kept}, is kept"
+            return f"{before}, as no epoch is better (epoch {best['epoch']}: {by.text(best[by.key])})"
         if (found := self.facts.get("gain")) is None:
             return None
         low, high = found["interval_95"]
-        figures = f"validation {headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
+        figures = f"validation {self.task.headline.figure} {found['start']:.2f} -> {found['score']:.2f} %"
         points = f"{found['gain']:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}, paired over the images)"
         chose = "epochs" if self.averaged else "epoch"
         images = f"{counted(found['images'], 'validation image')}, which also chose the {chose}"
         so = "no clear gain" if low <= 0 else "a gain"
         return f"{figures} from the frozen network with a linear classifier to {self.kept}: {points} on {images}; {so}"
+
+    @property
+    def criterion(self) -> Criterion:
+        """What chose the epoch."""
+        return criterion(self.task, self.config.select_by)
+
+    @cached_property
+    def metrics(self) -> list[Measured]:
+        """The metrics besides the headline figure, as far as they are defined; what presumes an order only where it chose."""
+        chosen = self.criterion.metric
+        shown = [metric for metric in self.task.metrics if not metric.ordered or metric == chosen]
+        return measured(shown, self.evaluation, len(self.class_names))
+
+    @cached_property
+    def rejection(self) -> Rejection | None:
+        """The least probability of an answer at the temperature kept; None without --reject.
+
+        It is fitted on the validation split, whether or not the evaluated images are others.
+        """
+        if self.config.reject is None:
+            return None
+        held_out = self.held_out if self.held_out is not None else self.evaluation
+        return rejection(self.config.reject, self._sureness(held_out), self._sureness(self.evaluation))
+
+    def _sureness(self, seen: Any) -> tuple[Any, Any]:
+        """Return the confidence of each answer at the temperature kept, and whether it is right."""
+        kept = self.temperature is not None and seen.log_p is not None
+        sure = confidence_at(seen.log_p, self.temperature or 1.0) if kept else seen.confidence
+        return sure, seen.labels == seen.predicted
 
     @cached_property
     def calibration(self) -> Calibration | None:
@@ -210,9 +260,9 @@ NEEDED: dict[str, Any] = {
 
 
 def _changed(folder: Path, name: str) -> CheckpointError:
+    is_wrong = "is not as the run wrote it (its SHA-256 differs)" if (folder / name).exists() else "is missing"
     return CheckpointError(
-        f"{folder / name} is not as the run wrote it (its SHA-256 differs): put it back, or remove {folder / 'model'} and "
-        f"evaluate the run by --resume {folder}."
+        f"{folder / name} {is_wrong}: put it back, or remove {folder / 'model'} and evaluate the run by --resume {folder}."
     )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from botzoo.errors import BotzooError, CheckpointError
 from botzoo.models.foreign import read_config
-from botzoo.results.calibration import write_temperature
+from botzoo.results.calibration import write_rejection, write_temperature
 from botzoo.results.card.beside import FILES, Write
 from botzoo.results.card.card import card
 from botzoo.results.card.claim import claim_in_card
+from botzoo.results.predictions import write_predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.summary import summary
 from botzoo.training.callbacks import Callback
@@ -24,7 +25,8 @@ log = logging.getLogger("botzoo")
 def describe(folder: Path) -> RunRecord:
     """Complete the model folder of a finished run, from what is in the run's folder alone: the same files at any time.
 
-    They are the temperature in config.json, the files of ``botzoo.results.card.beside``, and README.md.
+    They are temperature and rejection threshold in config.json, the files of ``botzoo.results.card.beside``, and README.md;
+    beside the model folder stand the tables of ``botzoo.results.predictions``.
 
     Raises:
         CheckpointError: the run has not finished, a file of it is damaged, or its weights are not those that were evaluated.
@@ -35,8 +37,12 @@ def describe(folder: Path) -> RunRecord:
     if record.calibration is not None and record.calibration.kept is not None:
         write_temperature(model, record.calibration.kept)  # before the card, whose code divides by it
         record = replace(record, model_config=read_config(model / "config.json"))
+    if (rejection := record.rejection) is not None and rejection.threshold is not None:  # at that temperature
+        write_rejection(model, rejection.threshold, rejection.target)
+        record = replace(record, model_config=read_config(model / "config.json"))
     for name, write in FILES.items():
         write(record, model / name)
+    write_predictions(record)
     write_text(model / "README.md", card(record))  # last: it names the pictures that are there
     return record
 

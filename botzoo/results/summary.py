@@ -70,6 +70,7 @@ def summary(record: RunRecord) -> Iterator[str]:
     if record.gain is not None:
         yield f"{'training':10} {record.gain}"
     yield f"{'time':10} {duration(record.facts['seconds'])}; weights of {record.kept}"
+    yield f"{'answers':10} {record.folder / 'predictions.csv'}, and the wrong ones in errors.csv, the worst first"
     yield f"{'model':10} {folder} (README.md is its card)"
     if not record.facts["network"]["known"]:
         return  # neither timm nor transformers has its code

@@ -14,7 +14,7 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.find import Chosen, beside, chosen, other_tables, tables_in, with_said
 from botzoo.sources.annotations.images import ROLES, annotated
 from botzoo.sources.annotations.paths import Found
-from botzoo.sources.annotations.table import SUFFIXES, NoLabelsError, Table, holds_no_pictures, read_frame, read_table
+from botzoo.sources.annotations.table import NoLabelsError, Table, holds_no_pictures, kind_of, read_frame, read_table
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.layouts.archives import place_of
@@ -37,8 +37,8 @@ class Annotated(Source):
 
     def recognises(self, name: str, path: Path) -> bool:
         if path.is_file():
-            suffix = path.suffix.lower()
-            return suffix in SUFFIXES and (suffix != ".parquet" or holds_no_pictures(path))
+            kind = kind_of(path)
+            return kind is not None and (kind != ".parquet" or holds_no_pictures(path))
         if not path.is_dir() or not (tables_in(path) or other_tables(path)):
             return False
         return any(file.lower().endswith(IMAGE_SUFFIXES) for file in files_in(path))
@@ -89,14 +89,31 @@ def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         file = Path(labels).expanduser()
         if not file.exists() and not file.is_absolute() and (path / file).exists():
             file = path / file
-        file = place_of(file) if not file.exists() else file
-        return _of_file(name, Found(path), file, options)
+        return _of_file(name, Found(path), _alone_in(file), options)
     frames: dict[Any, Any] = {None: labels}
     if isinstance(labels, dict):
         frames, options = as_splits("labels", labels, options)[0], replace(options, splits={})
     called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
     tables = [read_frame(called[role], frames[role], role) for role in called if role in frames]
     return annotated(name, Found(path), tables, options)
+
+
+def _alone_in(file: Path) -> Path:
+    """Return the table that a zip file or a folder holds alone; any other file as it is.
+
+    Raises:
+        DataError: it holds several, or none.
+    """
+    inside = place_of(file)
+    if not inside.is_dir():
+        return inside
+    there = sorted(each for each in map(Path, files_in(inside)) if kind_of(each))
+    if len(there) == 1:
+        return there[0]
+    tables = [str(each.relative_to(inside)) for each in there]
+    if not tables:
+        raise DataError(f"{file} holds no table: give a file of labels, such as labels.csv.")
+    raise DataError(f"{file} holds the tables {listing(tables)}: name one, such as {file / tables[0]}.")
 
 
 def _by_itself(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:

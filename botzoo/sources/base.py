@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 T = TypeVar("T")
@@ -195,10 +196,14 @@ class Source(ABC):
 
 
 def checked(data: ImageData[Split]) -> ImageData[Split]:
-    """Return ``data`` with notes on classes that a split lacks; raise where it cannot be trained on."""
+    """Return ``data`` with notes on classes that a split lacks.
+
+    Raises:
+        DataError: it cannot be trained on: fewer than two classes, an empty split, labels out of range or none at all.
+    """
     names, notes = data.class_names, list(data.notes)
     if len(names) < 2:
-        has = f"one class, {names[0]!r}" if names else "no classes"
+        has = f"one class, {in_quotes(names[0])}" if names else "no classes"
         raise DataError(f"{data.name} has {has}: a classifier needs two or more.")
     for role, split in data.splits.items():  # the training split first: what is wrong there is wrong in all
         if not len(split):
@@ -217,7 +222,11 @@ def checked(data: ImageData[Split]) -> ImageData[Split]:
 
 
 def missing_classes(data: ImageData[Any], role: str, split: Labelled, names: tuple[str, ...]) -> list[str]:
-    """Return notes on classes of which a split has no images; raise where they cannot be learned or should have been."""
+    """Return notes on classes of which a split has no images.
+
+    Raises:
+        DataError: they cannot be learned, or should have been.
+    """
     counts, trained = split.class_counts(len(names)), data.train.class_counts(len(names))
     if counts is None or trained is None:  # a stream that was not counted
         return []

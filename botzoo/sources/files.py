@@ -4,21 +4,30 @@ Files that are found by looking into folders are the user's: his links are follo
 cell, in JSON or on a card are text of others, which names only what lies in the data set's own folder, links resolved.
 """
 
+import bz2
 import errno
+import gzip
+import lzma
 import os
 import stat
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from botzoo.errors import DataError, printable
+from botzoo.util.outgoing import in_quotes
 
 MAX_BYTES = 1 << 30
 """Most that is read of a file that is read whole, as images are."""
 
 MAX_TEXT = 64 << 20
 """The same of JSON, of cards and of labels."""
+
+PACKED: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""How what begins with these bytes is unpacked."""
 
 # On Windows there are none of them but the last, without which its text mode would change what is read.
 _NEVER_WAITING = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"))
@@ -57,7 +66,11 @@ def _irregular(kind: str) -> OSError:
 
 
 def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Return what a regular file of at most ``most`` bytes holds; raise OSError as ``open_file``."""
+    """Return what a regular file of at most ``most`` bytes holds.
+
+    Raises:
+        OSError: it has more, or as of ``open_file``.
+    """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -65,8 +78,32 @@ def read_file(path: Path, most: int = MAX_BYTES) -> bytes:
         return file.read(size)
 
 
+def unpacked(content: bytes, most: int) -> bytes:
+    """Return what was packed by gzip, bzip2 or xz, as its first bytes tell, or ``content`` as it is.
+
+    Raises:
+        OSError: it is damaged, or has more than ``most`` bytes when it is unpacked, of which no more are.
+    """
+    opened = next((unpack for start, unpack in PACKED.items() if content.startswith(start)), None)
+    if opened is None:
+        return content
+    try:
+        with opened(BytesIO(content)) as file:
+            found: bytes = file.read(most + 1)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise OSError(f"it is cut off or damaged ({error})") from error
+    if len(found) > most:
+        raise OSError(f"it has more than {most:,} bytes when it is unpacked, which are the most that is read")
+    return found
+
+
 def read_text(path: Path) -> str:
-    """Return JSON or a card; raise DataError that names it where ``read_file`` would not, or FileNotFoundError."""
+    """Return JSON or a card.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DataError: it cannot be read; the message names it.
+    """
     with named(path):
         return read_file(path, MAX_TEXT).decode("utf-8", "replace")
 
@@ -108,5 +145,5 @@ def inside(named: str, folders: Sequence[Path], where: str) -> Path:
     found = [place for place in places if any(place.is_relative_to(folder) for folder in own)]
     if not found:
         lies = f"which is not in the data set's own folder {folders[0]}" if folders else "which is not in the data set"
-        raise DataError(f"{where} names {printable(named)!r}, {lies}: put it there, or remove the mention.")
+        raise DataError(f"{where} names {in_quotes(printable(named))}, {lies}: put it there, or remove the mention.")
     return next((place for place in found if place.exists()), found[0])

@@ -11,10 +11,12 @@ from botzoo.sources.digits import Digits
 from botzoo.sources.folders import has_images
 from botzoo.sources.groups import grouped
 from botzoo.sources.hub import HUB_NAMES, Hub
-from botzoo.sources.layouts.archives import SUFFIXES, Archives
+from botzoo.sources.layouts.archives import Archives
 from botzoo.sources.layouts.class_folders import Folders
+from botzoo.sources.layouts.unpacking import SUFFIXES
 from botzoo.sources.memory import in_memory
 from botzoo.sources.tables import Tables, shard_files
+from botzoo.util.outgoing import in_quotes
 
 
 class _Shards(Source):
@@ -65,7 +67,7 @@ def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
         return checked(source.open(name, path, options))
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
         short = ["digits", *HUB_NAMES]
-        missing = f"There is no data set {name!r}: no folder here has that name, and it is no short name."
+        missing = f"There is no data set {in_quotes(name)}: no folder here has that name, and it is no short name."
         raise DataError(
             f"{missing}{did_you_mean(name, short)} Give a folder, a Hub id (owner/name) or one of {', '.join(short)}."
         )

@@ -18,6 +18,9 @@ _KINDS = "jpg jpeg jpe jfif png apng webp gif bmp dib tif tiff ppm pgm pbm pnm j
 IMAGE_SUFFIXES = tuple(f".{kind}" for kind in _KINDS.split())
 """Names of image files; those of a kind that cannot be read are among them, so that they are reported and not passed over."""
 
+NO_IMAGES = ("file that is no image", "files that are no images")
+"""What others are called where they are counted, one of them and several."""
+
 _STARTS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     *(b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\n", b"\0\0\0\x0cJXL \r\n\x87\n"),

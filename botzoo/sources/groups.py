@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Groups, ImageData, Split
-from botzoo.util.text import listing
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import counted, listing
 
 SERIES = r"([^/]+?)(?:[ _.-]+[A-Za-z]*[ _.-]*\(?[0-9]+\)?|\.rf\.[0-9A-Za-z]+)?(?:\.[^./]*)?$"
 """The name of a file without the number at its end, or Roboflow's mark of a copy: what the images of one series share.
@@ -42,17 +43,19 @@ def grouped(data: ImageData[Split], said: str) -> ImageData[Split]:
     """
     columns = sorted({column for split in data.splits.values() for column in split.columns})
     if said in columns:
-        groups, where = _of_column(data, said), f"the column {said!r}"
+        groups, where = _of_column(data, said), f"the column {in_quotes(said)}"
     elif said.isascii() and said.isdigit():
         groups, where = _of_folder(data, int(said)), f"the folder {said} up from the image"
     elif columns and re.fullmatch(r"[\w -]+", said):
         hint = did_you_mean(said, columns)
-        raise DataError(f"{data.name} has no column {said!r} for --data.group: it has {listing(columns)}.{hint}")
+        raise DataError(
+            f"{data.name} has no column {in_quotes(said)} for --data.group: it has {listing(columns)}.{hint}"
+        )
     else:
         groups, where = _of_paths(data, said), f"'{printable(said)}' in the path"
     every, train = set(np.concatenate(list(groups.values()))), set(groups["train"])
     if len(every) < 2:
-        one = f"all images of {data.name} are one group, {printable(str(next(iter(every))))!r}"
+        one = f"all images of {data.name} are one group, {in_quotes(printable(str(next(iter(every)))))}"
         raise DataError(f"By {where}, {one}: give --data.group what tells images apart that do not belong together.")
     images = sum(map(len, groups.values()))
     notes = [f"{len(every):,} groups of images, by {where}: each stays in one split"]
@@ -62,7 +65,7 @@ def grouped(data: ImageData[Split], said: str) -> ImageData[Split]:
         if role != "train" and (both := sorted(train & set(names))):
             notes.append(
                 f"{len(both)} of the {len(set(names))} groups in the {role} split are in training too, such as "
-                f"{printable(both[0])!r}: its figures flatter"
+                f"{in_quotes(printable(both[0]))}: its figures flatter"
             )
     splits: dict[str, Any] = {role: replace(split, groups=groups[role]) for role, split in data.splits.items()}
     return replace(data, **splits, notes=(*data.notes, *notes))
@@ -72,7 +75,9 @@ def _of_column(data: ImageData[Split], column: str) -> dict[str, Groups]:
     found: dict[str, Groups] = {}
     for role, split in data.splits.items():
         if column not in split.columns:
-            raise DataError(f"The {role} split of {data.name} has no column {column!r} for --data.group: add it.")
+            raise DataError(
+                f"The {role} split of {data.name} has no column {in_quotes(column)} for --data.group: add it."
+            )
         cells = split.columns[column]
         alone = [f"image {i} of the {role} split" for i in range(len(cells))]
         names = (name if _is_empty(cell) else _plain(cell) for cell, name in zip(cells, alone, strict=True))
@@ -101,7 +106,7 @@ def _of_folder(data: ImageData[Split], level: int) -> dict[str, Groups]:
         for path in paths_of(split):
             folders = path.split("/")[:-1]
             if not 1 <= level <= len(folders):
-                lies = f"{printable(path)} of {data.name} lies in {len(folders)} folder(s)"
+                lies = f"{printable(path)} of {data.name} lies in {counted(len(folders), 'folder')}"
                 raise DataError(f"--data.group is {level}, and {lies}: give a number from 1 to that.")
             names.append(folders[-level])
         found[role] = np.array(names, np.object_)

@@ -13,6 +13,7 @@ from botzoo.errors import DataError, ModelError, NetworkError, did_you_mean
 from botzoo.sources.base import ImageData, Source, SourceOptions, Split
 from botzoo.sources.tables import as_splits, load_dataset, open_tables
 from botzoo.util.hub import gated, reading, refusal, the_hub
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import brief
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ def from_hub(name: str, hub_id: str, load: Callable[..., T]) -> tuple[str, str |
     except Exception as error:  # every HTTP client has connection errors of its own
         refused = refusal(hub_id, error, "data set")
         if isinstance(refused, ModelError) or isinstance(error, HFValidationError):
-            missing = f"There is no data set {hub_id!r} on {the_hub()}, and no folder of that name here"
+            missing = f"There is no data set {in_quotes(hub_id)} on {the_hub()}, and no folder of that name here"
             private = "If it is private, log in with `hf auth login`"
             raise DataError(f"{missing}.{did_you_mean(name, HUB_NAMES)} {private}.") from error
         unreached = (

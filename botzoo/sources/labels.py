@@ -1,13 +1,33 @@
 """From labels as they stand, numbers or names, one or a list of them for each image, to the numbers of the classes."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from botzoo.errors import DataError, printable
 from botzoo.sources.base import UNLABELLED, Labels
-from botzoo.util.text import listing
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import and_list, counted, listing
+
+_UNSAID = frozenset(("", "na", "n/a", "<na>", "#n/a", "nan", "null", "none", "nil", "?", "-", "--"))
+"""What programs write for a label that nobody knows, in small letters; each may as well be a class."""
+
+
+def unsaid(labels: Iterable[Any]) -> list[str]:
+    """Return a line on labels that may mean that nothing is known, with how many rows have each; none where there are none.
+
+    So does -1 beside two other numbers or more.
+    """
+    counts = Counter(map(str, labels))
+    found = [label for label in counts if label.strip().lower() in _UNSAID]
+    if {"-1"} < counts.keys() and len(counts) > 2 and all(re.fullmatch(r"-?\d+", label) for label in counts):
+        found.append("-1")
+    rows = [f"{in_quotes(label)} in {counted(counts[label], 'row')}" for label in found]
+    each = "is a class as any other" if len(rows) == 1 else "are classes as any others"
+    return [f"{and_list(rows)} {each}: leave those cells empty if it means that nothing is known"] if rows else []
 
 
 def element(feature: Any) -> Any | None:
@@ -54,7 +74,7 @@ def read_labels(
 
 def _unknown_label(where: str, label: Any, names: Sequence[str]) -> DataError:
     none_of = f"which is none of its {len(names)} classes: {listing(names)}"
-    return DataError(f"{where} has label {label!r}, {none_of}. Mend or remove it.")
+    return DataError(f"{where} has label {in_quotes(label)}, {none_of}. Mend or remove it.")
 
 
 def _read_lists(

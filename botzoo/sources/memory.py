@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from botzoo.errors import DataError
 from botzoo.pixels.arrays import MOST_CHANNELS, as_picture_shape
+from botzoo.pixels.colours import file_of, has_sixteen_bit_colour
 from botzoo.pixels.values import is_deep
 from botzoo.sources.annotations.images import Rows, as_data
 from botzoo.sources.annotations.table import is_frame, read_frame
@@ -30,8 +31,9 @@ from botzoo.sources.base import (
     checked,
 )
 from botzoo.sources.folders import IMAGE_SUFFIXES
-from botzoo.sources.labels import read_labels
+from botzoo.sources.labels import read_labels, unsaid
 from botzoo.sources.tables import as_splits, open_tables, pick_column
+from botzoo.util.outgoing import in_quotes
 
 KINDS = (
     "a datasets.Dataset or DatasetDict, a torch Dataset or a list of (image, label), a pair (images, labels), a pandas "
@@ -62,8 +64,9 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
 
             An image is a path, encoded bytes, a PIL image, an array (H, W) or (H, W, C), or a tensor (C, H, W), of whole
             numbers or of floating point in [0, 1]. Numbers that are not uint8 are brought to 8 bits as those of files are,
-            by one range for all images; (H, W, 4) of uint8 is RGBA. A label is a whole number or text, or a list of these
-            where an image may have several, or of 0 and 1 for each class.
+            by one range for all images; (H, W, 4) of uint8 is RGBA. Of colours of 16 bits a picture that Pillow has opened
+            keeps all, and one that it has decoded already keeps 8. A label is a whole number or text, or a list of these where
+            an image may have several, or of 0 and 1 for each class.
         options: what the user says of it.
 
     Raises:
@@ -106,8 +109,10 @@ def in_memory(data: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Spl
         known = set(parts["train"].labels)
         for role, part in parts.items():
             if unknown := [label for label in part.labels if label not in known]:
-                has = f"The {role} split of {name} has the label {unknown[0]!r}"
+                has = f"The {role} split of {name} has the label {in_quotes(unknown[0])}"
                 raise DataError(f"{has}, which no training image has.")
+    if names is None:
+        notes += unsaid(label for found in parts["train"].labels for label in (found if lists else [found]))
     class_names, hot = read_labels(name, {role: p.labels for role, p in parts.items()}, names, lists=bool(lists))
     cut = {role: Split(role, hot[role], part.read, part.describe) for role, part in parts.items()}
     of_roles, said = (cut["train"], cut.get("validation"), cut.get("test")), tuple(notes)
@@ -209,7 +214,7 @@ def _by_names_of(train: _Part, part: _Part, where: str) -> _Part:
     number = {each: k for k, each in enumerate(train.names)}
     if unknown := sorted({*part.names} - number.keys()):
         raise DataError(
-            f"The {where} has the class {unknown[0]!r}, which the training split has not: add images of it."
+            f"The {where} has the class {in_quotes(unknown[0])}, which the training split has not: add images of it."
         )
     if wrong := next((label for label in part.labels if not 0 <= label < len(part.names)), None):
         raise DataError(f"The {where} has the label {wrong}, and its classes are {len(part.names)}: mend it.")
@@ -255,6 +260,9 @@ def _encoded(image: Any, where: str, *, check_only: bool = False) -> Encoded:
     if isinstance(image, bytes):
         return image
     if isinstance(image, Image.Image):
+        if has_sixteen_bit_colour(image) and not check_only:  # of which Pillow would leave the lower bits out
+            with _ONE_AT_A_TIME:
+                return file_of(image) or _pixels(ImageOps.exif_transpose(image))
         return np.empty(0, np.uint8) if check_only else _pixels(ImageOps.exif_transpose(image))
     pixels, torch = image, sys.modules.get("torch")
     if torch is not None and isinstance(image, torch.Tensor):

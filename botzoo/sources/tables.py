@@ -19,8 +19,9 @@ from botzoo.sources.base import UNLABELLED, Encoded, ImageData, OwnNames, Source
 from botzoo.sources.cards import check_card
 from botzoo.sources.files import inside, named, open_file, own_folders, read_text
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
-from botzoo.sources.labels import element, read_labels
+from botzoo.sources.labels import element, read_labels, unsaid
 from botzoo.sources.layouts.split_names import assigned, by_role
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import brief
 
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class", "target")
@@ -192,7 +193,11 @@ def has_configurations(folder: Path) -> bool:
 
 
 def as_splits(name: str, loaded: Any, options: SourceOptions) -> tuple[dict[str, Any], list[str]]:
-    """Return the tables of a DatasetDict or Dataset by role, and notes on those that are not used; raise as ``assigned``."""
+    """Return the tables of a DatasetDict or Dataset by role, and notes on those that are not used.
+
+    Raises:
+        DataError: as of ``assigned``.
+    """
     tables = {str(split): table for split, table in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
     roles, notes = assigned(name, list(tables), options.splits)
     return {role: _joined(name, [tables[each] for each in names]) for role, names in roles.items()}, notes
@@ -216,26 +221,29 @@ def open_tables(
     options: SourceOptions,
     folders: Sequence[Path] | None = None,
 ) -> ImageData[Split]:
-    """Return tables of the library datasets, by role, as a data set; raise DataError for columns that do not fit.
+    """Return tables of the library datasets, by role, as a data set.
 
     Paths in cells lead into ``folders`` only, unless that is None: then the tables are the user's own.
+
+    Raises:
+        DataError: columns are missing, a choice, or of a type that holds no images or no labels.
     """
     import datasets
 
     features = tables["train"].features
     image, label = pick_columns(name, features, options, first_cells(tables["train"]))
     if options.group is not None and options.group not in features:
-        has = f"{name} has no column {options.group!r}: it has {', '.join(features)}"
+        has = f"{name} has no column {in_quotes(options.group)}: it has {', '.join(features)}"
         raise DataError(f"{has}.{did_you_mean(options.group, features)} Give one of them with --data.group.")
     notes: list[str] = []
     if "test" in tables and label not in tables["test"].features:
         tables = {role: table for role, table in tables.items() if role != "test"}
-        notes.append(f"the test split has no column {label!r}, so it is not used")
+        notes.append(f"the test split has no column {in_quotes(label)}, so it is not used")
     for role, table in tables.items():
         check_features(name, role, table.features, features, image, label)
         kind = table.features[image]
         if not (isinstance(kind, datasets.Image) or _may_hold_images(kind) or kind.dtype in TEXT):
-            what = f"Column {image!r} of {name} has type {kind}, which holds no images"
+            what = f"Column {in_quotes(image)} of {name} has type {kind}, which holds no images"
             raise DataError(f"{what}: name another one with --data.image-column.")
     declared = _declared_names(features[label])
     raw: dict[str, Sequence[Any]] = {
@@ -244,7 +252,11 @@ def open_tables(
     lists = element(features[label]) is not None
     if lists and all(cell is not None and len(cell) == 1 for cells in raw.values() for cell in cells):
         raw, lists = {role: [cell[0] for cell in cells] for role, cells in raw.items()}, False
-        notes.append(f"each list in {label!r} has one label, so that an image has one")
+        notes.append(f"each list in {in_quotes(label)} has one label, so that an image has one")
+    if declared is None:
+        notes += unsaid(
+            label for cell in raw["train"] for label in (cell if lists else [cell]) or () if label is not None
+        )
     class_names, labels = read_labels(name, raw, declared, lists=lists)
     if "test" in labels and len(labels["test"]) and (labels["test"] == UNLABELLED).all():
         del labels["test"]
@@ -323,7 +335,10 @@ def pick_columns(
 ) -> tuple[str, str]:
     """Return the columns of images and labels: those asked for, or the only ones that their types allow.
 
-    ``cells`` has one of each column of text or bytes, as far as they are known. Raises DataError where there is a choice.
+    ``cells`` has one of each column of text or bytes, as far as they are known.
+
+    Raises:
+        DataError: there is a choice, or none.
     """
     import datasets
 
@@ -352,7 +367,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
     """Raise unless a split's columns are those of the training split and can hold images and labels."""
     for column in (image, label):
         if column not in found:
-            raise DataError(f"The {role} split of {name} has no column {column!r}: it has {', '.join(found)}.")
+            raise DataError(f"The {role} split of {name} has no column {in_quotes(column)}: it has {', '.join(found)}.")
     if _declared_names(found[label]) != _declared_names(features[label]):
         raise DataError(f"The {role} split of {name} has other classes than the training split, or another order.")
     inner, trained = element(found[label]), element(features[label])
@@ -360,7 +375,7 @@ def check_features(name: str, role: str, found: Any, features: Any, image: str, 
         raise DataError(f"Only one of the {role} and training splits of {name} has lists of labels: give both lists.")
     kind = getattr(found[label] if inner is None else inner, "dtype", "")  # a list in a list has none
     if kind.rstrip("0123456789") not in ("int", "uint", "bool", *TEXT, *BYTES):
-        what = f"Column {label!r} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
+        what = f"Column {in_quotes(label)} of {name} has type {found[label]}: labels must be whole numbers or text, or lists"
         raise DataError(f"{what} of these, or of 0 and 1 for each class. Name another one with --data.label-column.")
 
 
@@ -371,13 +386,17 @@ def _declared_names(feature: Any) -> list[str] | None:
 
 
 def pick_column(name: str, kind: str, asked: str | None, columns: Sequence[str], found: list[str]) -> str:
-    """Return the column asked for, or the only one found; raise ``DataError`` where there is none or a choice."""
+    """Return the column asked for, or the only one found.
+
+    Raises:
+        DataError: there is none, or a choice.
+    """
     shown, found_shown = (", ".join(names[:20]) + " ..." * (len(names) > 20) for names in (list(columns), found))
     if asked is not None:
         if asked in columns:
             return asked
         has = f"it has {shown}.{did_you_mean(asked, columns)}"
-        raise DataError(f"{name} has no column {asked!r}: {has} Give one of them with --data.{kind}-column.")
+        raise DataError(f"{name} has no column {in_quotes(asked)}: {has} Give one of them with --data.{kind}-column.")
     if len(found) == 1:
         return found[0]
     if not columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +14,10 @@ from torch import Tensor
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.tasks.metrics.of_classes import CLASS_METRICS, Weighted
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times, mean_interval
 from botzoo.tasks.objective import Objective
-from botzoo.tasks.task import Answers, Headline
+from botzoo.tasks.task import Answers, Headline, PerImage
 
 TOP_K = 5  # classes that are named where nothing else is said
 SKEWED = 1.5  # above this ratio of the largest class to the smallest, accuracy and balanced accuracy are both given
@@ -33,6 +35,8 @@ class Evaluation:
         nll: float32, shape (N,), negative log-likelihood of the label, in nats.
         confidence: float32, shape (N,), probability of the likeliest class, in (0, 1].
         log_p: float16, shape (N, K), log-probabilities of all classes; None where they were not kept.
+        groups: of images that belong together; None where nobody named any.
+        known: the metrics that were asked for so far, by name.
     """
 
     labels: NDArray[np.int64]
@@ -41,15 +45,25 @@ class Evaluation:
     nll: NDArray[np.float32]
     confidence: NDArray[np.float32]
     log_p: NDArray[np.float16] | None = None
+    groups: GroupNumbers | None = None
+    known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def answers(self) -> Answers:
-        kept = {"log_p": self.log_p} if self.log_p is not None else {}
+        optional = {"log_p": self.log_p, "group": self.groups}
+        kept = {name: values for name, values in optional.items() if values is not None}
         found: Answers = {"label": self.labels, "predicted": self.predicted, "in_top5": self.in_top5}
         return found | {"loss": self.nll, "confidence": self.confidence} | kept
+
+    def weighted(self, times: Times | None = None) -> Weighted:
+        return Weighted(self, times)
+
+    @property
+    def has_scores(self) -> bool:
+        return self.log_p is not None
 
     @property
     def correct(self) -> int:
@@ -68,12 +82,6 @@ class Evaluation:
         return float(self.nll.mean())
 
     @property
-    def balanced_accuracy(self) -> float:
-        """Mean recall of the classes that have images here, in per cent, as scikit-learn's ``balanced_accuracy_score``."""
-        images, right = np.bincount(self.labels), np.bincount(self.labels, self.labels == self.predicted)
-        return 100 * float((right[images > 0] / images[images > 0]).mean())
-
-    @property
     def skewed(self) -> bool:
         """Whether the classes have so unequal numbers of images that top-1 says little of the small ones."""
         images = np.bincount(self.labels)
@@ -88,16 +96,32 @@ class Evaluation:
         return 100 / len(self)
 
     def interval(self) -> tuple[float, float]:
-        return wilson(self.correct, len(self))
+        return self.share_interval(self.predicted == self.labels)
+
+    def share_interval(self, right: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return the 95 % interval, in per cent, of the share of images that are ``right``, shape (N,)."""
+        if (
+            self.groups is None or right.all() or not right.any()
+        ):  # of groups that are all alike a bootstrap says nothing
+            return wilson(round(float(right.mean()) * self.units), self.units)
+        share, (low, high) = 100 * float(right.mean()), mean_interval(right.astype(np.float64), self.groups)
+        return min(low, share), max(high, share)
+
+    @property
+    def units(self) -> int:
+        """How many images, or groups of them, are independent of each other."""
+        return len(self) if self.groups is None else int(self.groups.max()) + 1
 
     def gain(self, before: Evaluation) -> tuple[float, float, float]:
         """Return the gain and its interval, Wald's of matched proportions with half an image more in each of the four cells.
 
         So it has a width where no answer differs, too (A. Agresti, Y. Min, *Simple improved confidence intervals for
-        comparing matched proportions*, Statistics in Medicine 24, 2005, section 2).
+        comparing matched proportions*, Statistics in Medicine 24, 2005, section 2). Of images in groups it is a bootstrap's.
         """
         right, was = self.predicted == self.labels, before.predicted == before.labels
-        gained, lost, images = float((right & ~was).sum()) + 0.5, float((was & ~right).sum()) + 0.5, len(self) + 2
+        if self.groups is not None and (right != was).any():
+            return self.top1 - before.top1, *mean_interval(right.astype(np.float64) - was, self.groups)
+        gained, lost, images = float((right & ~was).sum()) + 0.5, float((was & ~right).sum()) + 0.5, self.units + 2
         centre = (gained - lost) / images
         half = Z95 * math.sqrt((gained + lost) / images - centre**2) / math.sqrt(images)
         return self.top1 - before.top1, 100 * (centre - half), 100 * (centre + half)
@@ -152,7 +176,9 @@ class Classification:
     labels = "one label to an image"
     one_label = True
     interval_around = True
+    metrics = CLASS_METRICS
     optional: tuple[str, ...] = ("log_p",)
+    of_labels: tuple[str, ...] = ("label", "in_top5", "loss")
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         pass  # every option goes with one label for each image
@@ -194,7 +220,23 @@ class Classification:
     def evaluation(self, answers: Answers) -> Evaluation:
         names = ("label", "predicted", "in_top5", "loss", "confidence")
         label, predicted, in_top5, loss, confidence = (answers[name] for name in names)
-        return Evaluation(label, predicted, in_top5, loss, confidence, answers.get("log_p"))
+        return Evaluation(label, predicted, in_top5, loss, confidence, answers.get("log_p"), answers.get("group"))
+
+    def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
+        """Return what the answers say; of all classes the answer is the likeliest, also where half precision has two alike."""
+        predicted, sure, labels = answers["predicted"], answers["confidence"].astype(np.float64), answers.get("label")
+        shares = np.exp(answers["log_p"].astype(np.float64)) if "log_p" in answers else None
+        if shares is not None:
+            np.minimum(shares, sure[:, None], out=shares)
+            shares[np.arange(len(predicted)), predicted] = np.nextafter(sure, 2)
+        return PerImage(
+            None if labels is None else [class_names[k] for k in labels.tolist()],
+            [class_names[k] for k in predicted.tolist()],
+            sure,
+            None if labels is None else answers["loss"].astype(np.float64),
+            None if labels is None else labels == predicted,
+            shares,
+        )
 
     def fits(self, outputs: int, classes: int) -> bool:
         return outputs >= classes  # a class without an output could never be right

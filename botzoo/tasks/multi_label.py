@@ -6,7 +6,7 @@ The main figure is mean average precision, which needs no threshold; F1 is that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,45 +18,14 @@ from torch.nn import functional as F
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
 from botzoo.sources.base import ImageData, MultiHot
+from botzoo.tasks.metrics.of_labels import LABEL_METRICS, WeightedLabels
+from botzoo.tasks.metrics.ranking import Ranked
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times, percentiles, resamples
 from botzoo.tasks.objective import MultiLabelObjective
-from botzoo.tasks.task import Answers, Headline
+from botzoo.tasks.task import Answers, Headline, PerImage
 
 RESAMPLES = 500  # of the images, with replacement, for the interval of the mean average precision; seed 0
-AT_ONCE = 1 << 21  # numbers that a part of the resamples takes for one class
 NEAR_HALF = 0.25  # logits so close to 0 may give a label in one arithmetic and not in another
-
-
-class Ranked:
-    """The images in the order of what a network says of one label, for average precision with and without resampling.
-
-    Args:
-        labels: shape (N,), 1 where an image has the label, else 0.
-        scores: shape (N,), higher where it is likelier.
-    """
-
-    def __init__(self, labels: MultiHot, scores: NDArray[np.float32]) -> None:
-        self.order = np.argsort(-scores, kind="stable")
-        ranked = scores[self.order]
-        places = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # images with one score rank as one
-        # Precision counts where the label is: its places, the last ones that are as likely, how many have it until then.
-        self.at = np.flatnonzero(labels[self.order])
-        self.last = places[np.searchsorted(places, self.at)]
-        self.until = np.searchsorted(self.at, self.last, "right") - 1
-
-    def precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """Return average precision, ``sum_n (R_n - R_(n-1)) P_n`` over the thresholds, as scikit-learn has it.
-
-        It is in [0, 1], shape (R,), one for each row of ``times``, shape (R, N): how often each image counts, None for
-        each once. It is NaN where no image that counts has the label.
-        """
-        weights = np.ones((1, len(self.order))) if times is None else times[:, self.order].astype(np.float64)
-        gains = weights[:, self.at]
-        seen = np.maximum(weights.cumsum(1)[:, self.last], 1)  # a resample may leave out the images at the top
-        precision = gains.cumsum(1)[:, self.until] / seen
-        total = gains.sum(1)
-        found: NDArray[np.float64] = np.full_like(total, np.nan)
-        np.divide((gains * precision).sum(1), total, out=found, where=total > 0)
-        return found
 
 
 @dataclass(frozen=True)
@@ -67,11 +36,19 @@ class MultiLabelEvaluation:
         labels: uint8, shape (N, K), 1 for each label that an image has.
         logits: float32, shape (N, K).
         nll: float32, shape (N,), binary cross-entropy of all labels of an image, summed over them, in nats.
+        groups: of images that belong together; None where nobody named any.
+        known: the metrics that were asked for so far, by name.
     """
 
     labels: MultiHot
     logits: NDArray[np.float32]
     nll: NDArray[np.float32]
+    groups: GroupNumbers | None = None
+    known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    has_scores = True
+
+    def weighted(self, times: Times | None = None) -> WeightedLabels:
+        return WeightedLabels(self, times)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,7 +59,8 @@ class MultiLabelEvaluation:
 
     @property
     def answers(self) -> Answers:
-        return {"labels": self.labels, "logits": self.logits, "loss": self.nll}
+        every: Answers = {"labels": self.labels, "logits": self.logits, "loss": self.nll}
+        return every if self.groups is None else {**every, "group": self.groups}
 
     @property
     def given(self) -> MultiHot:
@@ -91,13 +69,13 @@ class MultiLabelEvaluation:
 
     @property
     def score(self) -> float:
-        """Mean average precision over the classes that occur, in per cent: the figure that chooses the epoch."""
+        """Mean average precision over the classes that occur, in per cent: the headline figure."""
         return float(np.nanmean(self.average_precisions))
 
     @cached_property
     def average_precisions(self) -> NDArray[np.float64]:
         """Of each class, in per cent, shape (K,); NaN where no image has it."""
-        return np.array([100 * ranked.precision()[0] for ranked in self._ranked()])
+        return np.array([100 * ranked.precision(ranked.sums())[0] for ranked in self._ranked()])
 
     @property
     def figures(self) -> dict[str, float]:
@@ -143,34 +121,35 @@ class MultiLabelEvaluation:
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
         """Return the labels of image ``i``, those given, and the smallest of their probabilities, NaN where none is given."""
-        has, given = (", ".join(np.array(class_names)[row > 0].tolist()) for row in (self.labels[i], self.logits[i]))
+        has, given = _joined(np.stack([self.labels[i] > 0, self.logits[i] > 0]), class_names)
         over = self.logits[i][self.logits[i] > 0].astype(np.float64)
         return has, given, float((1 / (1 + np.exp(-over))).min()) if len(over) else float("nan")
 
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images."""
-        low, high = np.percentile(self._resampled, (2.5, 97.5))
-        return float(low), float(high)
+        """Return the 95 % interval of ``score``, in per cent: percentiles of a bootstrap over images, or their groups."""
+        return percentiles(self._resampled)
 
     def gain(self, before: MultiLabelEvaluation) -> tuple[float, float, float]:
         """Return the gain and its interval: percentiles of a bootstrap, of which each resample has the same images of both."""
-        low, high = np.percentile(self._resampled - before._resampled, (2.5, 97.5))
-        return self.score - before.score, float(low), float(high)
+        return self.score - before.score, *percentiles(self._resampled - before._resampled)
 
     @cached_property
     def _resampled(self) -> NDArray[np.float64]:
         """Score of each of ``RESAMPLES`` resamples, the same ones for all evaluations of as many images."""
-        n, rng = len(self), np.random.default_rng(0)
         means = []
-        for first in range(0, RESAMPLES, part := max(1, AT_ONCE // n)):
-            times = rng.multinomial(n, np.full(n, 1 / n), min(part, RESAMPLES - first))
-            every = np.array([of.precision(times) for of in self._ranked()])  # anew: all take 24 bytes a logit
+        for times in resamples(len(self), RESAMPLES, self.groups):
+            every = np.array([of.precision(of.sums(times)) for of in self._ranked()])  # anew: all take 24 bytes a logit
             occur = (~np.isnan(every)).sum(0)
             means.append(np.nansum(every, 0)[occur > 0] / occur[occur > 0])  # the mean over labels that occur in it
         return 100 * np.concatenate(means)
 
     def _ranked(self) -> Iterator[Ranked]:
         return (Ranked(self.labels[:, k], self.logits[:, k]) for k in range(self.labels.shape[1]))
+
+
+def _joined(there: NDArray[np.bool_], class_names: Sequence[str]) -> list[str]:
+    """Return the names of the labels that each image has, joined; ``there`` has shape (N, K)."""
+    return [", ".join([class_names[k] for k in np.flatnonzero(row).tolist()]) for row in there]
 
 
 class MultiLabel:
@@ -182,7 +161,9 @@ class MultiLabel:
     labels = "any number of labels to an image"
     one_label = False
     interval_around = False
+    metrics = LABEL_METRICS
     optional: tuple[str, ...] = ()
+    of_labels: tuple[str, ...] = ("labels", "loss")
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         refuse(config, Need.ONE_LABEL, f"and images of {data.name} may have several")
@@ -200,7 +181,21 @@ class MultiLabel:
         return {name: column.cpu().numpy() for name, column in found.items()}
 
     def evaluation(self, answers: Answers) -> MultiLabelEvaluation:
-        return MultiLabelEvaluation(answers["labels"], answers["logits"], answers["loss"])
+        return MultiLabelEvaluation(answers["labels"], answers["logits"], answers["loss"], answers.get("group"))
+
+    def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
+        """Return what the answers say; an answer is right where it has all labels of the image, and no other."""
+        labels, logits = answers.get("labels"), answers["logits"].astype(np.float64)
+        given, shares = logits > 0, np.exp(-np.logaddexp(0, -logits))
+        least = np.where(given, shares, np.inf).min(1)
+        return PerImage(
+            None if labels is None else _joined(labels > 0, class_names),
+            _joined(given, class_names),
+            np.where(given.any(1), least, np.nan),
+            None if labels is None else answers["loss"].astype(np.float64),
+            None if labels is None else (given == (labels > 0)).all(1),
+            shares,
+        )
 
     def fits(self, outputs: int, classes: int) -> bool:
         """Tell whether there is an output for each label, and none besides: each is decided on its own."""

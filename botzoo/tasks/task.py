@@ -9,6 +9,8 @@ from torch import Tensor
 
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.tasks.metrics.metric import Metric
+from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
 
 Answers = dict[str, NDArray[Any]]
@@ -24,6 +26,26 @@ class Headline(NamedTuple):
     metric: str  # its name on the Hub
 
 
+class PerImage(NamedTuple):
+    """What a network said of each of n images, in words; label, loss and correct are None where nobody knows their labels.
+
+    Attributes:
+        label: the true class of each; where an image may have any number of labels, all of them, joined by ", ".
+        answer: what was said, in the same form.
+        probability: float64, shape (n,), of the answer; of several labels the smallest, NaN where none is given.
+        loss: float64, shape (n,), in nats.
+        correct: bool, shape (n,), whether label and answer are the same.
+        probabilities: float64, shape (n, K), of all classes; None where they were not kept.
+    """
+
+    label: list[str] | None
+    answer: list[str]
+    probability: NDArray[np.float64]
+    loss: NDArray[np.float64] | None
+    correct: NDArray[np.bool_] | None
+    probabilities: NDArray[np.float64] | None
+
+
 class Evaluation(Protocol):
     """What a network said of every image of a split, and the figures that follow from it.
 
@@ -33,6 +55,9 @@ class Evaluation(Protocol):
         loss: mean over the images, in nats.
         figures: what metrics.jsonl has of it.
         one_answer: how many points the score moves at most where one answer turns over.
+        groups: of images that belong together, numbers from 0 on, shape (N,); None where nobody named any.
+        known: the metrics that were asked for so far, by name: ranking takes long, and several ask.
+        has_scores: whether the probabilities of all classes are known of each image.
     """
 
     @property
@@ -45,8 +70,17 @@ class Evaluation(Protocol):
     def figures(self) -> dict[str, float]: ...
     @property
     def one_answer(self) -> float: ...
+    @property
+    def groups(self) -> GroupNumbers | None: ...
+    @property
+    def known(self) -> dict[str, float]: ...
+    @property
+    def has_scores(self) -> bool: ...
 
     def __len__(self) -> int: ...
+
+    def weighted(self, times: Times | None = None) -> Any:
+        """Return what the metrics are functions of: the answers, each counting so often as ``times`` says."""
 
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the score, in per cent."""
@@ -74,7 +108,9 @@ class Task(Protocol):
     labels: str  # how many labels an image has, in words that end a sentence
     one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
+    metrics: tuple[Metric, ...]  # that people choose by, besides the headline figure
     optional: tuple[str, ...]  # the answers that are kept only where all images' take little room
+    of_labels: tuple[str, ...]  # the answers that follow from the labels, and are not there without them
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         """Raise ConfigError for options that do not go with the task."""
@@ -87,6 +123,9 @@ class Task(Protocol):
 
     def evaluation(self, answers: Answers) -> Any:
         """Return the ``Evaluation`` of a whole split."""
+
+    def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
+        """Return in words what the answers, of a whole split or a part of it, say of each image."""
 
     def fits(self, outputs: int, classes: int) -> bool:
         """Tell whether a network with so many outputs can be evaluated on images of so many classes."""

@@ -19,6 +19,8 @@ from typing import Any
 
 from botzoo.models.create import Network
 from botzoo.options.choices import Choice
+from botzoo.options.config import TrainConfig
+from botzoo.sources.base import ImageData
 from botzoo.tasks.task import Evaluation
 from botzoo.training.state import Draft, Run
 
@@ -26,8 +28,18 @@ from botzoo.training.state import Draft, Run
 class Callback:
     """Does nothing at any of the moments of a run, in the order in which they come; override those that you need."""
 
+    looks_at_train = False
+    """Whether it looks at training images itself, so that all have to be known as readable before the first step."""
+
     def on_network(self, network: Network) -> None:
         """Refuse the network, by raising ConfigError; nothing of the images is read yet."""
+
+    def smallest_crop(self, config: TrainConfig, data: ImageData[Any], gpu: bool) -> float | None:
+        """Return the smallest ``crop_min`` that ``on_resolve`` may choose, None where it chooses none.
+
+        Images are kept no larger than it needs; none is read yet.
+        """
+        return None
 
     def on_resolve(self, draft: Draft) -> Iterable[Choice]:
         """Choose options in place of defaults: images are read and the network is there, nothing else is built yet.

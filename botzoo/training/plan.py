@@ -6,7 +6,6 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from botzoo.data.images import Images
 from botzoo.data.loader import LoadedSplit
 from botzoo.models.cost import Memory, count_macs, count_parameters, estimate_memory
 from botzoo.models.create import Network
@@ -19,6 +18,7 @@ from botzoo.training.steps.schedule import fall_epochs
 from botzoo.training.steps.teacher import Teacher
 from botzoo.training.steps.tricks import tricks_in_use
 from botzoo.tricks.zero_gamma import last_gammas
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import HEADING, counted, epochs_words, few, mib, under
 
 
@@ -78,7 +78,7 @@ def class_lines(run: Run) -> Iterator[str]:
     if counts[most] == counts[least]:
         yield f"{counted(counts[most], 'training image')} of each class{evened}"
     else:
-        sizes = f"{counts[least]:,} ({names[least]!r}) to {counts[most]:,} ({names[most]!r})"
+        sizes = f"{counts[least]:,} ({in_quotes(names[least])}) to {counts[most]:,} ({in_quotes(names[most])})"
         yield f"{sizes} training images of a class{evened}"
 
 
@@ -106,25 +106,27 @@ def input_lines(network: Network) -> Iterator[str]:
 def fit_lines(run: Draft | Run) -> Iterator[str]:
     """Yield how little of long images the centre crop sees, where that is so and nobody has chosen it."""
     prepared = run.network.preprocessing
-    stretch = median_stretch(run.images["train"], prepared)
+    images = run.images["train"]
+    stretch = median_stretch(images, prepared)
     if run.config.data.fit is not None or prepared.crop_mode != "center" or stretch < LONG:
         return
-    yield f"warning: {long_words(stretch, prepared)}: --data.fit squash or pad shows all, and --img-size may be of their shape"
+    known = len(images.shapes)
+    which = "training image" if known == len(images) else f"one of {counted(known, 'training image')}"
+    words = long_words(stretch, prepared, which)
+    yield f"warning: {words}: --data.fit squash or pad shows all, and --img-size may be of their shape"
 
 
-def long_words(stretch: float, preprocessing: Preprocessing) -> str:
+def long_words(stretch: float, preprocessing: Preprocessing, which: str = "training image") -> str:
     """Return what a centre crop sees of images that are a median of ``stretch`` from the input's shape."""
     shape = f"times off the input's shape of {preprocessing.shape}"
     shape = shape if preprocessing.shape.oblong else "times as long as wide"
     seen = preprocessing.crop_pct**2 / stretch
-    return (
-        f"the median training image is {stretch:.1f} {shape}, and the centre crop of evaluation sees {seen:.0%} of it"
-    )
+    return f"the median {which} is {stretch:.1f} {shape}, and the centre crop of evaluation sees {seen:.0%} of it"
 
 
 def median_stretch(images: LoadedSplit, preprocessing: Preprocessing) -> float:
-    """Return the median of how far images are from the input's shape, 1 or more; 1 of a stream, whose shapes are not known."""
-    return float(np.median(preprocessing.stretch(*images.shapes.T))) if isinstance(images, Images) else 1.0
+    """Return the median of how far images are from the input's shape, 1 or more; of a stream, of those that were looked at."""
+    return float(np.median(preprocessing.stretch(*images.shapes.T))) if len(images.shapes) else 1.0
 
 
 def _named(names: tuple[str, ...]) -> str:
@@ -152,7 +154,7 @@ def optimizer_lines(run: Run) -> Iterator[str]:
     config, schedule, batch = run.config, run.schedule, run.order.batch_size
     scaled = f" = {config.lr:g} x {batch} / 256" if config.linear_scaling else ""
     warm = f" after {counted(schedule.warmup_steps, 'step')} of warmup" if schedule.warmup_steps else ""
-    decay = decay_words(config, run.epochs, run.task.headline.figure)
+    decay = decay_words(config, run.epochs, run.criterion.figure)
     yield f"{config.optimizer}, learning rate {schedule.peak:.4g}{scaled}{warm}, then {decay}"
     counts = {True: 0, False: 0}
     for group in run.trainer.optimizer.param_groups:

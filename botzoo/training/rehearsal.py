@@ -37,7 +37,7 @@ def dry_run(
     ready(run, callbacks)
     for line in plan(run, callbacks):
         log.info("%s", line)
-    decay = decay_words(run.config, run.epochs, run.task.headline.figure)
+    decay = decay_words(run.config, run.epochs, run.criterion.figure)
     title = f"{run.network.architecture} on {last_part(run.data.name)}: {decay}"
 
     def draw() -> None:

@@ -43,6 +43,7 @@ from botzoo.training.recording.room import check_room
 from botzoo.training.setup import set_up
 from botzoo.training.state import NOTHING, Own, Run
 from botzoo.training.steps.evaluation import evaluate
+from botzoo.training.steps.selection import undefined
 
 log = logging.getLogger("botzoo")
 
@@ -143,7 +144,7 @@ def loop(run: Run, callbacks: Sequence[Callback], command: str) -> None:
     watch = Watch(run.progress.seconds, order.batch_size)
     reset_peak_memory(run.accelerator.device)
     losses: list[Tensor] = []  # on the device, and fetched where they are logged only: fetching waits for the GPU
-    with StopRequest(run.accelerator) as stop, show_progress(run) as bar, logging_redirect_tqdm([log]):
+    with StopRequest(run.accelerator) as stop, show_progress(run) as bar, logging_redirect_tqdm([log] * run.is_main):
         first = run.progress.step
         for step, micro_batches in enumerate(run.feed.train_batches(order, first, total), first):
             if step > first and step % order.steps_per_epoch == 0:  # ``train`` has started the epoch of the first step
@@ -176,6 +177,8 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     evaluation = evaluate_split(run, "validation")
     if not math.isfinite(evaluation.loss):
         raise diverged(run, step)
+    if math.isnan(run.score(evaluation)):  # of a stream, whose labels nobody knew beforehand
+        raise undefined(run.config.select_by, run.task)
     better = keep_best(run, evaluation, epoch)
     run.progress = replace(run.progress, seconds=watch.seconds)
     log_evaluation(run, "validation", evaluation, epoch, watch.seconds, better)
@@ -186,20 +189,29 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
 
 def keep_best(run: Run, evaluation: Any, epoch: int) -> bool:
     """Keep the weights that were evaluated after ``epoch``, 0 for the start, if they are better than all before; say if so."""
-    better: bool = evaluation.score > run.progress.best_score  # of equal ones the earliest is kept
+    score = run.score(evaluation)
+    better = score > run.progress.best_score  # of equal ones the earliest is kept
     if better:
         # Before the checkpoint that names it: a run that is killed in between takes these steps again, and writes it anew.
         path, state = run.folder / checkpoint.BEST, run.trainer.evaluated.state_dict()
         digest = from_main(run.accelerator, lambda: checkpoint.save_weights(path, state))
-        run.progress = replace(run.progress, best_score=evaluation.score, best_epoch=epoch, best_digest=digest)
+        run.progress = replace(run.progress, best_score=score, best_epoch=epoch, best_digest=digest)
     return better
 
 
 def evaluate_split(run: Run, role: str, *, keep: bool = False) -> Any:
     """Evaluate the network on every image of a split; ``keep`` the probabilities of all classes, if there is room."""
-    trainer, batches = run.trainer, run.feed.eval_batches(run.order, role)
-    expected = run.images[role].evaluated
-    return evaluate(run.accelerator, trainer.evaluated, batches, trainer.normalise, expected, run.task, everything=keep)
+    trainer, batches, images = run.trainer, run.feed.eval_batches(run.order, role), run.images[role]
+    evaluated = evaluate(
+        run.accelerator,
+        trainer.evaluated,
+        batches,
+        trainer.normalise,
+        images.evaluated,
+        run.task,
+        everything=keep or run.criterion.ranks,
+    )
+    return evaluated if images.groups is None else replace(evaluated, groups=images.groups)
 
 
 def save(run: Run, callbacks: Sequence[Callback], progress: checkpoint.Progress) -> None:

@@ -24,7 +24,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
-from botzoo.sources.base import ImageData
+from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
 from botzoo.training.callbacks import Callback
@@ -34,6 +34,7 @@ from botzoo.training.state import NOTHING, Draft, Own, Run, usual_crop
 from botzoo.training.steps.feed import ImageFeed
 from botzoo.training.steps.optimizer import make_optimizer, param_groups
 from botzoo.training.steps.schedule import make_schedule
+from botzoo.training.steps.selection import check_selection
 from botzoo.training.steps.teacher import Teacher, decoding_notes, make_teacher
 from botzoo.training.steps.trainer import Trainer
 from botzoo.training.steps.tricks import batch_tricks, tricks_in_use
@@ -102,6 +103,8 @@ def open_parts(
     task.check(config, found)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
+    known = data.validation.labels if isinstance(data.validation, Split) else None  # shards have them with the images
+    check_selection(config.select_by, task, len(data.validation or ()), known, len(data.class_names))
     if channels != 3:
         config = giving_way(config, presuming(config, Need.COLOURS), given)
         refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")
@@ -123,13 +126,15 @@ def open_draft(
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
     config, found, network, teacher = open_parts(config, accelerator, callbacks, given, own)
-    side = needed_side(config, network.preprocessing, found.mirrored, own)
+    crops = smallest_crop(config, found, accelerator, callbacks)
+    side = needed_side(config, network.preprocessing, crops, own)
     config = replace(config, data=replace(config.data, side=side))  # before a crop is chosen: resumed, it is the same
     data, images, left_out = opening.read(
         found,
         config.data,
         split_seed=config.split_seed,
         skip_corrupt=config.skip_corrupt,
+        by_header=not any(callback.looks_at_train for callback in callbacks),
         bars=None if accelerator.is_main_process else False,
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),
@@ -150,8 +155,19 @@ def open_draft(
     )
 
 
-def needed_side(config: TrainConfig, preprocessing: Preprocessing, mirrored: bool, own: Own) -> int:
-    """Return the side that images are reduced to, of a run whose crops may still be chosen; 0 for images of full size.
+def smallest_crop(
+    config: TrainConfig, found: ImageData[Any], accelerator: Accelerator, callbacks: Sequence[Callback]
+) -> float:
+    """Return the smallest training crop that a run may come to, as a share of the image: it may still be chosen."""
+    if config.data.crop_min is not None:
+        return config.data.crop_min
+    chosen = [each.smallest_crop(config, found, accelerator.device.type != "cpu") for each in callbacks]
+    known = [crop for crop in chosen if crop is not None]
+    return min(known, default=usual_crop(config, found.mirrored, config.epochs or math.inf))
+
+
+def needed_side(config: TrainConfig, preprocessing: Preprocessing, crop_min: float, own: Own) -> int:
+    """Return the side that images are reduced to where no crop is smaller than ``crop_min``; 0 for images of full size.
 
     A user's own transform may cut out any part of an image, and gets all of it.
     """
@@ -159,7 +175,7 @@ def needed_side(config: TrainConfig, preprocessing: Preprocessing, mirrored: boo
         return config.data.side or 0
     size = preprocessing.train_size(config.data.train_scale)
     later = preprocessing.shape if config.data.train_scale_epochs is not None else size
-    return preprocessing.needed_side(max(size, later), config.data.crop_min or usual_crop(config, mirrored, math.inf))
+    return preprocessing.needed_side(max(size, later), crop_min)
 
 
 def decoded_as(network: Network, images: Mapping[str, LoadedSplit]) -> Network:

@@ -9,7 +9,7 @@ averaging (P. Izmailov et al., 2018, arXiv:1803.05407).
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from botzoo.errors import CheckpointError
 from botzoo.models.layers import measure_norms, measuring_steps, trained_norms
+from botzoo.tasks.metrics.metric import Criterion
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, share_weights
@@ -28,16 +29,18 @@ from botzoo.util.text import and_list, under
 
 log = logging.getLogger("botzoo")
 
+TOP1 = Criterion("top-1", "top1")
+
 
 class Score(NamedTuple):
-    """What the validation split says: top-1 accuracy in per cent, mean negative log-likelihood in nats."""
+    """What the validation split says: the points of what chooses the epoch, mean negative log-likelihood in nats."""
 
-    top1: float
+    points: float
     loss: float
 
     def beats(self, other: Self) -> bool:
-        """Tell whether the accuracy is higher, or as high at a lower loss."""
-        return (self.top1, -self.loss) > (other.top1, -other.loss)
+        """Tell whether the points are more, or as many at a lower loss."""
+        return (self.points, -self.loss) > (other.points, -other.loss)
 
 
 class Ingredient(NamedTuple):
@@ -47,7 +50,7 @@ class Ingredient(NamedTuple):
     """
 
     epoch: int
-    top1: float
+    points: float
     loss: float
     digest: str | None = None
 
@@ -62,15 +65,42 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Soup:
-    """What came of averaging: the epochs that there were, the run's best first, and the averages in the order of trial."""
+    """What came of averaging.
+
+    Attributes:
+        ingredients: the epochs that there were, the run's best first.
+        trials: the averages in the order of trial.
+        by: what chose them.
+    """
 
     ingredients: tuple[Ingredient, ...]
     trials: tuple[Trial, ...] = ()
+    by: Criterion = TOP1
 
     def facts(self) -> dict[str, Any]:
         """Return what run.json holds of it."""
-        trials = [{"epochs": list(t.epochs), "kept": t.kept} | t.score._asdict() for t in self.trials]
-        return {"ingredients": [ingredient._asdict() for ingredient in self.ingredients], "trials": trials}
+        trials = [{"epochs": list(t.epochs), "kept": t.kept} | self.figures(t.score) for t in self.trials]
+        every = [{"epoch": i.epoch, **self.figures(i), "digest": i.digest} for i in self.ingredients]
+        return {"ingredients": every, "trials": trials}
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any], by: Criterion) -> Self:
+        """Return what run.json holds of it, as it was."""
+
+        def points(row: Mapping[str, Any]) -> float:
+            return by.points(row[by.key])
+
+        ingredients = (Ingredient(i["epoch"], points(i), i["loss"], i.get("digest")) for i in facts["ingredients"])
+        trials = (Trial(tuple(t["epochs"]), Score(points(t), t["loss"]), t["kept"]) for t in facts["trials"])
+        return cls(tuple(ingredients), tuple(trials), by)
+
+    def figures(self, score: Score | Ingredient) -> dict[str, float]:
+        """Return a score by the names of its figures, as metrics.jsonl has them."""
+        return {self.by.key: self.by.points(score.points), "loss": score.loss}
+
+    def text(self, score: Score | Ingredient) -> str:
+        """Return the value of what chose, with its unit."""
+        return self.by.text(self.by.points(score.points))
 
     @property
     def _kept(self) -> list[Trial]:
@@ -90,29 +120,31 @@ class Soup:
     def score(self) -> Score:
         """Of the average on the validation split."""
         best = self.ingredients[0]
-        return self._kept[-1].score if self.taken else Score(best.top1, best.loss)
+        return self._kept[-1].score if self.taken else Score(best.points, best.loss)
 
 
 def best_of(ingredients: Iterable[Ingredient], best_epoch: int, most: int) -> tuple[Ingredient, ...]:
-    """Return at most ``most`` ingredients: the run's best epoch, then by accuracy, of equal ones by loss, then the earliest.
+    """Return at most ``most`` ingredients: the run's best epoch, then by points, of equal ones by loss, then the earliest.
 
     What has once fallen out would never come back, so that the weights of so many epochs, >= 1, are all that is to be kept.
-    ``best_epoch`` is the first one with the highest accuracy, as the run has it.
+    ``best_epoch`` is the first one with the most points, as the run has it.
     """
-    return tuple(sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.top1, i.loss, i.epoch))[:most])
+    return tuple(sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.points, i.loss, i.epoch))[:most])
 
 
-def greedy_soup(ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, ...]], Score | None]) -> Soup:
+def greedy_soup(
+    ingredients: Sequence[Ingredient], taste: Callable[[tuple[int, ...]], Score | None], by: Criterion = TOP1
+) -> Soup:
     """Add one of ``ingredients`` after the other to the best one, and keep it in the average only where the score gains by it.
 
     ``taste`` returns the score of the average of some epochs on the validation split, None where there is none.
     """
-    soup = Soup(tuple(ingredients))
+    soup = Soup(tuple(ingredients), by=by)
     for ingredient in ingredients[1:]:
         epochs = (*soup.epochs, ingredient.epoch)
         score = taste(epochs)
         if score is not None:  # ``soup.epochs`` are from now on those of the last average that was kept
-            soup = Soup(soup.ingredients, (*soup.trials, Trial(epochs, score, score.beats(soup.score))))
+            soup = replace(soup, trials=(*soup.trials, Trial(epochs, score, score.beats(soup.score))))
     return soup
 
 
@@ -154,10 +186,10 @@ def remove_others(folder: Path, ingredients: Iterable[Ingredient]) -> None:
 def told(soup: Soup) -> list[str]:
     """Return what to say of it, line by line, for the log."""
     best = soup.ingredients[0]
-    lines = [f"epoch {best.epoch}, the best: validation top-1 {best.top1:.2f} %, loss {best.loss:.4f}"]
+    lines = [f"epoch {best.epoch}, the best: validation {soup.by.figure} {soup.text(best)}, loss {best.loss:.4f}"]
     for trial in soup.trials:
         outcome = "kept" if trial.kept else f"{trial.epochs[-1]} left out"
-        score = f"{trial.score.top1:.2f} %, loss {trial.score.loss:.4f}"
+        score = f"{soup.text(trial.score)}, loss {trial.score.loss:.4f}"
         lines.append(f"epochs {and_list(trial.epochs)} averaged: {score}: {outcome}")
     return [*lines, f"{outcome_of(soup)}; the validation split chose"]
 
@@ -167,7 +199,8 @@ def outcome_of(soup: Soup) -> str:
     if not soup.taken:
         return f"no average is better: the weights of epoch {soup.epochs[0]} are kept alone"
     before, after = soup.ingredients[0], soup.score
-    gain = f"top-1 {before.top1:.2f} -> {after.top1:.2f} %, loss {before.loss:.4f} -> {after.loss:.4f}"
+    first = soup.text(before).removesuffix(" %").removesuffix(" nats")
+    gain = f"{soup.by.figure} {first} -> {soup.text(after)}, loss {before.loss:.4f} -> {after.loss:.4f}"
     return f"the average of epochs {and_list(soup.epochs)} is kept: validation {gain}"
 
 
@@ -194,7 +227,7 @@ class MakeSoup(Callback):
 
     def on_epoch_end(self, run: Run, evaluation: Evaluation) -> None:
         """Keep the weights of this epoch as long as it is among the best, and drop those that have fallen out."""
-        folder, epoch = run.folder / "checkpoints", Ingredient(run.epochs_done, evaluation.score, evaluation.loss)
+        folder, epoch = run.folder / "checkpoints", Ingredient(run.epochs_done, run.score(evaluation), evaluation.loss)
         kept = best_of((*self.ingredients, epoch), run.progress.best_epoch, self.most)
 
         def write() -> tuple[Ingredient, ...]:
@@ -218,7 +251,7 @@ class MakeSoup(Callback):
             return  # there is nothing to average, or the best weights are damaged
         # Copies: the averages are loaded into the same tensors.
         best = {name: tensor.clone() for name, tensor in run.trainer.evaluated.state_dict().items()}
-        soup = greedy_soup(self.ingredients, lambda epochs: self._score(run, epochs))
+        soup = greedy_soup(self.ingredients, lambda epochs: self._score(run, epochs), run.criterion)
         kept = soup.taken and self._average(run, soup.epochs)  # the last one tried may be another
         if not kept:
             run.trainer.evaluated.load_state_dict(best)
@@ -228,7 +261,7 @@ class MakeSoup(Callback):
             log.info("%s", line)
         for trial in soup.trials:
             record = {"step": run.progress.step, "split": "soup", "epochs": list(trial.epochs), "kept": trial.kept}
-            run.history.add(record | trial.score._asdict())
+            run.history.add(record | soup.figures(trial.score))
         run.facts["soup"] = soup.facts()
 
     def _score(self, run: Run, epochs: tuple[int, ...]) -> Score | None:
@@ -236,7 +269,7 @@ class MakeSoup(Callback):
         if not self._average(run, epochs):
             return None
         found = evaluate_split(run, "validation")
-        return Score(found.score, found.loss) if math.isfinite(found.loss) else None
+        return Score(run.score(found), found.loss) if math.isfinite(found.loss) else None
 
     def _average(self, run: Run, epochs: tuple[int, ...]) -> bool:
         """Give every process the average of the weights after ``epochs``, its BatchNorm statistics measured anew.

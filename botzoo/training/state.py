@@ -19,6 +19,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, giving_way, options_of
 from botzoo.sources.base import ImageData
+from botzoo.tasks.metrics.metric import Criterion, criterion
 from botzoo.tasks.task import Evaluation, Task
 from botzoo.training.recording.checkpoint import Progress
 from botzoo.training.recording.history import History
@@ -113,6 +114,15 @@ class Draft:
     own: Own = NOTHING
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Images that the finished network is asked about, besides those that the run is evaluated on."""
+
+    images: LoadedSplit
+    labelled: bool  # whether anybody knows their labels
+    again: bool  # whether they are those of a split that is evaluated anyway
+
+
 @dataclass
 class Run:
     """One training run, as its callbacks see it.
@@ -124,6 +134,7 @@ class Run:
         feed: gives the batches of them.
         trainer: takes the steps, on the whole network or on a part of it; has the learning rate of every step.
         place: the run's folder, None until all that can be refused has been.
+        asked: what --predict asks about, by its name in the run's folder.
         progress: steps taken, best epoch and the like, as in the newest checkpoint.
         start: the evaluation of the validation split that epochs have to beat; None where none was made before the first step.
         history: the lines of metrics.jsonl.
@@ -144,6 +155,7 @@ class Run:
     trainer: Trainer
     feed: Feed
     place: Path | None = None
+    asked: dict[str, Asked] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     start: Evaluation | None = None
     history: History = field(default_factory=lambda: History(None))
@@ -174,6 +186,15 @@ class Run:
     def schedule(self) -> Schedule:
         """The learning rate of every step, and how many steps there are."""
         return self.trainer.schedule
+
+    @property
+    def criterion(self) -> Criterion:
+        """What chooses the epoch."""
+        return criterion(self.task, self.config.select_by)
+
+    def score(self, evaluation: Evaluation) -> float:
+        """Return by how much an evaluation of the validation split is chosen, the highest being best."""
+        return self.criterion.points(self.criterion.of(evaluation))
 
     @property
     def epochs(self) -> float:

@@ -246,7 +246,7 @@ _TREE = re.compile("[0-9a-f]{64}")
 _CONTENTS = ".contents"
 
 
-def tree(name: str, key: str, fill: Callable[[Path], None]) -> Path:
+def tree(name: str, key: str, fill: Callable[[Path], object]) -> Path:
     """Return the folder ``name/key`` of the cache, which ``fill`` fills where it is not there, whole and as it was.
 
     Other processes wait while it is filled, and read it together then. It is not removed while a process that asked for it
@@ -266,7 +266,7 @@ def tree(name: str, key: str, fill: Callable[[Path], None]) -> Path:
     return whole
 
 
-def _held(whole: Path, fill: Callable[[Path], None]) -> int:
+def _held(whole: Path, fill: Callable[[Path], object]) -> int:
     """Return a shared lock of a tree that is whole: as it was found, or filled under a lock for this process alone.
 
     Nobody waits for that lock, which no process gets while others read.
@@ -319,7 +319,7 @@ def _is_current(held: int, whole: Path) -> bool:
         return False
 
 
-def _fill(whole: Path, fill: Callable[[Path], None], held: int) -> None:
+def _fill(whole: Path, fill: Callable[[Path], object], held: int) -> None:
     """Fill a tree beside its place and put it there, unless another process did so meanwhile; close the lock on failure."""
     part = whole.with_name(f".{whole.name}.{platform.node()}-{os.getpid()}-{get_ident()}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -3,6 +3,7 @@
 Next to nothing is imported here, so that the frame stands before what takes time to import.
 """
 
+import io
 import os
 import signal
 import sys
@@ -31,6 +32,8 @@ def guarded(
     ``prog`` begins the line, and ``interrupted`` is that after one of ``ENDING``, whose status is 128 and its number; --debug
     in ``argv`` shows the traceback of an error.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may know few letters, and names may have any
+        sys.stdout.reconfigure(errors="backslashreplace")
     with _ending() as pressed:
         try:
             if HELP.isdisjoint(argv):

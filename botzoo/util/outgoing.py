@@ -136,6 +136,14 @@ def plain(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in text)
 
 
+def in_quotes(value: object) -> str:
+    """Return text between quotation marks, as it stands: ``repr`` doubles backslashes. Other values are as Python has them."""
+    if not isinstance(value, str):
+        return repr(value)
+    mark = '"' if "'" in value and '"' not in value else "'"
+    return f"{mark}{value}{mark}"
+
+
 def squeezed(text: object) -> str:
     """Return ``text`` with one space for all white space between its words, and none around them."""
     return " ".join(str(text).split())
@@ -171,11 +179,14 @@ def csv_line(cells: Iterable[object]) -> str:
     import csv
     import io
 
-    texts = (plain(cell) if isinstance(cell, str) else cell for cell in cells)
     line = io.StringIO()  # the csv module writes into files only
-    writer = csv.writer(line, lineterminator="")
-    writer.writerow([f"'{c}" if isinstance(c, str) and c.lstrip().startswith(_FORMULA) else c for c in texts])
+    csv.writer(line, lineterminator="").writerow([_no_formula(c) if isinstance(c, str) else c for c in cells])
     return line.getvalue()
+
+
+def _no_formula(cell: str) -> str:
+    text = plain(cell)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def as_html(text: str) -> str:

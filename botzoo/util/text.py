@@ -6,7 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from botzoo.errors import printable
-from botzoo.util.outgoing import one_line
+from botzoo.util.outgoing import in_quotes, one_line
 
 HEADING = 10
 """Width of the column of headings in what a run says."""
@@ -19,7 +19,7 @@ def brief(error: BaseException | str, longest: int = 200) -> str:
 
 def listing(names: Sequence[str], limit: int = 5) -> str:
     """Return the names in quotes, the first ``limit`` of them."""
-    shown = ", ".join(repr(name) for name in names[:limit])
+    shown = ", ".join(map(in_quotes, names[:limit]))
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
@@ -76,6 +76,19 @@ def under(heading: str, lines: Iterable[str], width: int = HEADING) -> Iterator[
     """Yield ``lines`` behind a column of headings of this ``width``, ``heading`` before the first of them."""
     for k, line in enumerate(lines):
         yield f"{'' if k else heading:{width}} {line}".rstrip()
+
+
+def rounded_bounds(interval: tuple[float, float]) -> list[float]:
+    """Return the bounds of an interval in per cent with the three digits that are published."""
+    return [round(bound, 3) for bound in interval]
+
+
+def interval_words(interval: tuple[float, float]) -> str:
+    """Return an interval in per cent for people: 60.06 to 62.76.
+
+    It is rounded as it is published before, so that card and terminal show the digits that whoever reads the claim sees.
+    """
+    return "{:.2f} to {:.2f}".format(*rounded_bounds(interval))
 
 
 def mib(size: int) -> str:

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees of them
-    from botzoo_finetune.api import check, compare, finetune, probe
+    from botzoo_finetune.api import check, compare, finetune, probe, suggest
 
-__all__ = ["check", "compare", "finetune", "probe"]
+__all__ = ["check", "compare", "finetune", "probe", "suggest"]
 
 
 def __getattr__(name: str) -> object:

@@ -7,13 +7,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from botzoo.api import from_python
-from botzoo.results.view import FinishedRun
+from botzoo.errors import ConfigError
+from botzoo.report.view import FinishedRun
 from botzoo.training.callbacks import Callback
 from botzoo_finetune.cli import command
 from botzoo_finetune.doctor.findings import Report
 from botzoo_finetune.probing.compare import Row
 from botzoo_finetune.probing.first_look import Look
 from botzoo_finetune.run import execute
+from botzoo_finetune.suggesting.suggestions import Suggestions
 
 
 def finetune(
@@ -68,7 +70,33 @@ def check(data: Any = "digits", *, model: str | nn.Module | None = None, **optio
     return report
 
 
-def compare(data: Any, models: Sequence[str], **options: Any) -> list[Row]:
-    """Probe several models on the same images and return them by rank, as --compare does; arguments as of ``finetune``."""
-    rows: list[Row] = from_python(execute, command(), data, options, mode="compare", value=",".join(models))
+def compare(data: Any = "digits", models: str | Sequence[str] = (), **options: Any) -> list[Row]:
+    """Probe several models on the same images and return them by rank, as --compare does.
+
+    Args:
+        data: as of ``finetune``.
+        models: two or more, each as --compare takes it, or all of them in one text with commas between.
+        options: as of ``finetune``.
+
+    Raises:
+        BotzooError: with the line that the command would print.
+    """
+    names = [models] if isinstance(models, str) else list(models)
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise ConfigError(
+            f"A model to compare is of type {type(odd[0]).__name__}: give names, such as 'resnet10d_bot'."
+        )
+    rows: list[Row] = from_python(execute, command(), data, options, mode="compare", value=",".join(names))
     return rows
+
+
+def suggest(
+    data: Any, folder: str | Path, count: int = 50, *, model: str | nn.Module | None = None, **options: Any
+) -> Suggestions:
+    """Rank the unlabelled images of a folder by what their labels may teach, as --suggest does; arguments as of ``finetune``.
+
+    Returns what was found: ``images``, the most telling first, and what was left out; suggested.csv and a page are written.
+    """
+    mode: dict[str, Any] = {"mode": "suggest", "value": str(folder), "count": count}
+    found: Suggestions = from_python(execute, command(), data, options, model=model, **mode)
+    return found

@@ -86,14 +86,19 @@ def smaller_input(side: float, input_side: int, smaller: int, in_time: float) ->
 
 def epochs_for(facts: Facts) -> Choice:
     """Choose epochs by how often so few images may be seen, fewer where the probe is nearly right."""
-    passes, most = (PASSES * ON_GPU, MOST_EPOCHS * ON_GPU) if facts.gpu else (PASSES, MOST_EPOCHS)
     easy = facts.probe is not None and facts.probe >= EASY
-    passes //= 2 if easy else 1
-    epochs = min(most, max(FEWEST_EPOCHS, round(passes / facts.images)))
+    passes, most, epochs = length_for(facts.images, facts.gpu, easy=easy)
     seen = f"about {passes:,} images seen are minutes on a {'GPU' if facts.gpu else 'processor'}"
     enough = f"about {passes:,} images seen suffice where a probe has {facts.probe or 0:.1f} % right already"
     bounds = f"{FEWEST_EPOCHS} epochs at least, {most} at most"
     return Choice("epochs", epochs, f"{enough if easy else seen}; {bounds}", MEASURED)
+
+
+def length_for(images: int, gpu: bool, *, easy: bool) -> tuple[int, int, int]:
+    """Return how many images may be seen, how many epochs there are at most, and how many are chosen."""
+    passes, most = (PASSES * ON_GPU, MOST_EPOCHS * ON_GPU) if gpu else (PASSES, MOST_EPOCHS)
+    passes //= 2 if easy else 1
+    return passes, most, min(most, max(FEWEST_EPOCHS, round(passes / images)))
 
 
 def lr_for(facts: Facts) -> Choice:
@@ -129,10 +134,16 @@ def train_scale_for(facts: Facts) -> Choice:
     return Choice("data.train_scale", 1.0, why, source)
 
 
+def crop_for(seen: float) -> float:
+    """Return the smallest crop of a run in which so many images are ``seen``."""
+    return 0.35 if seen >= STRONG_CROPS else 0.7
+
+
 def for_length(facts: Facts, seen: float) -> Iterator[Choice]:
     """Yield what depends on how many images are ``seen`` in the run."""
     if facts.mirrored:
-        value, length = (0.35, "long enough for small") if seen >= STRONG_CROPS else (0.7, "too short for smaller")
+        value = crop_for(seen)
+        length = "long enough for small" if seen >= STRONG_CROPS else "too short for smaller"
         yield Choice("data.crop_min", value, f"a run that sees {seen:,.0f} images is {length} pieces", MEASURED)
     pays = facts.images >= LARGE and seen >= LONG * facts.images
     why = f"it pays from about {LARGE:,} images and {LONG} epochs on"

@@ -30,9 +30,13 @@ MODES = {
     "folds K": "Cross-validate: train K times, each on all folds but one. All images are cut into K stratified folds, and "
     "each is evaluated once by a network that has not seen it.",
     "seeds N": "Train with each of N seeds on the same split. A list such as 0,1,5 will do; says mean, interval and spread.",
+    "suggest FOLDER": "Rank the unlabelled images of a folder by what their labels may teach, for --count of them. The table "
+    "suggested.csv and a page go into the folder suggest, or --output.",
     "search N": "Try out N learning rates, weight decays and layer decays. It closes with the best as a command.",
 }
 """What fine-tuning can do instead besides: flag, name of its value, and what."""
+RARE = ("suggest",)  # of these, what the short help has no room for
+COUNT = 50  # images that --suggest names where nobody says how many
 EXAMPLES = {
     "botzoo-finetune --dataset photos": "a folder with a folder for each class",
     "botzoo-finetune --dataset photos --budget 10m": "as good as ten minutes allow",
@@ -54,17 +58,22 @@ def main() -> None:
 def command() -> Command[FinetuneConfig]:
     """Return the command with the defaults of its recipe."""
     from botzoo.options.command import RUN_MODES, Command, Mode
+    from botzoo.options.facts import Option, When, at_least
     from botzoo.util.yaml_files import read_yaml
     from botzoo_finetune.config import CHOSEN, FinetuneConfig
 
+    modes = {flag.partition(" ")[0]: (what, flag.partition(" ")[2]) for flag, what in MODES.items()}
+    many, needs = "How many images --suggest names.", When("suggest")
+    count = Option(COUNT, many, "Data", metavar="N", accepts=at_least(1), needs=needs, name="count", kind=int)
     return Command(
         PROG,
         "Fine-tune a pretrained image model on your own images and get a folder that timm and the Hub load.",
         FinetuneConfig,
         read_yaml(RECIPE),
-        RUN_MODES | {flag.partition(" ")[0]: Mode(what, flag.partition(" ")[2]) for flag, what in MODES.items()},
+        RUN_MODES | {name: Mode(*how, name not in RARE) for name, how in modes.items()},
         EXAMPLES,
         CHOSEN,
+        own={"count": count},
     )
 
 
@@ -89,6 +98,7 @@ def _main(argv: list[str]) -> None:
         value=asked.value,
         began=began,
         given=asked.given,
+        count=asked.own.get("count", COUNT),
     )
     leave_group()
     if isinstance(done, Report) and not done.well:

@@ -17,6 +17,7 @@ from botzoo_finetune.probing.compare import compare
 from botzoo_finetune.probing.first_look import ChooseForData, probe_images
 from botzoo_finetune.probing.fit import ChooseFit
 from botzoo_finetune.probing.start import StartFromProbe
+from botzoo_finetune.suggesting.suggest import suggest
 from botzoo_finetune.transfer.head_only import FrozenFeatures
 from botzoo_finetune.transfer.layers import Freeze, KeepStatistics, LayerDecay
 
@@ -45,6 +46,7 @@ def execute(
     began: float | None = None,
     callbacks: Sequence[Callback] = (),
     own: Own | None = None,
+    count: int = 50,
 ) -> Any:
     """Fine-tune as ``config`` says, write the card and say how good the result is; or do what ``mode`` says instead.
 
@@ -52,10 +54,14 @@ def execute(
         config, command, resume, began, callbacks, own: as of ``botzoo.api.run_training``.
         given: names of the options that ``config.auto`` leaves as they are, dotted where they stand in a group; by default
             those that differ from their defaults.
-        mode: "check", "probe", "compare", "folds", "seeds", "search", "dry_run" or "find_lr"; None to train.
-        value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials.
+        mode: "check", "probe", "compare", "folds", "seeds", "search", "suggest", "dry_run" or "find_lr";
+            None to train.
+        value: what stands behind the flag of the mode: models to compare, how many folds, seeds or trials, the folder to
+            suggest of.
+        count: images to suggest.
 
-    Returns the finished run, what the check, the probe or the comparison found, or None where nothing was to be kept.
+    Returns the finished run, what the check, the probe, the comparison or the suggestion found, or None where nothing was
+    to be kept.
 
     Raises:
         BotzooError: see ``botzoo.training.run.train``.
@@ -63,7 +69,7 @@ def execute(
     given = differing(config) if given is None else given
     if resume is None:  # the options of a run that goes on were chosen when it began
         config = for_optimizer(config, given)
-    if mode in ("check", "probe", "compare", "folds") and config.data.streaming:
+    if mode in ("check", "probe", "compare", "folds", "suggest") and config.data.streaming:
         raise ConfigError(f"--{mode} looks at all images at once: leave --data.streaming out.")
     if mode == "check":
         return check(config, [Freeze(config.freeze, config.unfreeze_every)], own)
@@ -71,6 +77,8 @@ def execute(
         return probe_images(config, given=given, own=own)
     if mode == "compare":
         return compare(config, value, own)
+    if mode == "suggest":
+        return suggest(config, value, count, given, own)
     if mode in ("folds", "seeds", "search"):
         experiment = {"folds": repeats.cross_validate, "seeds": repeats.train_seeds, "search": search.search}[mode]
         kept = {*given, *(search.SEARCHED if mode == "search" else ())}  # what is searched is not for auto to choose

@@ -7,6 +7,7 @@ test split, drawn anew, 60 images of a class. The data:
 
 - ends: every flower, 160 x 160 px, at the left or right end of a picture of 640 x 160 px, at random; the rest is a photograph
   of the weather, stretched.
+- middle: the same with the flower in the middle, where the centre crop is.
 - strips: the upper or lower half of every photograph of the weather, at random, which is about three times as wide as high.
 - photographs: those of the weather as they are, half of them 3:2 or longer.
 
@@ -33,12 +34,12 @@ import botzoo_finetune
 WAYS: dict[str, dict[str, Any]] = {"crop": {"data__fit": "crop"}, "squash": {"data__fit": "squash"}}
 WAYS |= {"pad": {"data__fit": "pad"}, "long input": {"data__fit": "crop"}}
 IMAGES = 60  # of a class, at most
-LONG = {"ends": (32, 128), "strips": (40, 104), "photographs": (56, 80)}
+LONG = {"ends": (32, 128), "middle": (32, 128), "strips": (40, 104), "photographs": (56, 80)}
 
 
-def at_an_end(flower: Image.Image, rng: random.Random, weather: list[Path]) -> Image.Image:
+def in_weather(flower: Image.Image, left: int, rng: random.Random, weather: list[Path]) -> Image.Image:
     picture = Image.open(rng.choice(weather)).convert("RGB").resize((640, 160))
-    picture.paste(flower.resize((160, 160)), (rng.choice([0, 480]), 0))
+    picture.paste(flower.resize((160, 160)), (left, 0))
     return picture
 
 
@@ -49,7 +50,7 @@ def half(photograph: Image.Image, rng: random.Random) -> Image.Image:
 
 def write(name: str, options: argparse.Namespace, seed: int) -> Path:
     """Write one data set with its splits; validation links to test, for the probe."""
-    rng, source = random.Random(seed), options.flowers if name == "ends" else options.weather
+    rng, source = random.Random(seed), options.flowers if name in ("ends", "middle") else options.weather
     folder: Path = options.output / "data" / f"{name}-{seed}"
     weather = sorted(options.weather.glob("*/*.jpg"))
     shutil.rmtree(folder, ignore_errors=True)
@@ -59,8 +60,8 @@ def write(name: str, options: argparse.Namespace, seed: int) -> Path:
         files = files[:IMAGES]
         for i, file in enumerate(files):
             image = Image.open(file).convert("RGB")
-            if name == "ends":
-                image = at_an_end(image, rng, weather)
+            if name in ("ends", "middle"):
+                image = in_weather(image, 240 if name == "middle" else rng.choice([0, 480]), rng, weather)
             image = half(image, rng) if name == "strips" else image
             role = "train" if i < 0.6 * len(files) else "test"
             (to := folder / "whole" / role / of_class.name).mkdir(parents=True, exist_ok=True)
@@ -86,9 +87,10 @@ def main() -> None:
     parser.add_argument("--flowers", type=Path, required=True)
     parser.add_argument("--weather", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", nargs="+", choices=[*LONG], default=[*LONG])
     parser.add_argument("--output", type=Path, default=Path("fit"))
     options = parser.parse_args()
-    folders = {(name, seed): write(name, options, seed) for name in LONG for seed in range(options.seeds)}
+    folders = {(name, seed): write(name, options, seed) for name in options.data for seed in range(options.seeds)}
     results: dict[str, list[float]] = {}
     for measure in (probed, fine_tuned):
         for (name, seed), folder in folders.items():
@@ -97,7 +99,7 @@ def main() -> None:
                 results.setdefault(f"{name}, {measure.__name__}, {way}", []).append(measure(folder, given))
                 (options.output / "fit.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"| images | {' | '.join(WAYS)} |\n|{' --- |' * (len(WAYS) + 1)}")
-    for name in LONG:
+    for name in options.data:
         for what in ("probed", "fine_tuned"):
             found = [results[f"{name}, {what}, {way}"] for way in WAYS]
             cells = (f"{statistics.mean(v):.1f} % ({min(v):.1f} to {max(v):.1f})" for v in found)

@@ -7,7 +7,9 @@ The photos are enlarged to a shorter side of 3000 pixels and reduced to one of 2
 folder. Times are of the processor, in one thread, the median of the rounds, which take turns; so other work on the machine
 changes them little.
 
-- second epoch: crops of 224 px of the kept large photos against those of the kept small ones. 1 is the aim.
+- second epoch: crops of 224 px of the kept large photos against those of the kept small ones, with the crops of a short run
+  (from 70 % on) and of a long one (from 35 % on). 1 is the aim.
+- start: reading, hashing and checking a photo as it is by its header, against decoding it too. No aim is set.
 - first pass: decoding and reducing a large photo against decoding it whole with Pillow. 0.33 is the aim.
 - images a second, decoded in every epoch: our decoding and crop against the data set classes of timm and fastai with their
   random resized crop, on the photos as they are. What is not installed is left out. 1.4 is the aim.
@@ -31,15 +33,14 @@ import torch
 from PIL import Image
 
 from botzoo.data.decode import decode
-from botzoo.data.images import Images, read_images
+from botzoo.data.images import Images, _look, read_images
 from botzoo.data.transforms import TrainTransform
 from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.sources.base import Files, Split
 
-SIZE, CROP_MIN = 224, 0.35
+SIZE, CROP_MIN, SHORT_CROP_MIN = 224, 0.35, 0.7
 PREPARED = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875, "bicubic")
 HOW = Decoding(side=PREPARED.needed_side(SIZE, CROP_MIN))
-TRANSFORM = TrainTransform(SIZE, "bicubic", CROP_MIN, 0.5, 0)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -70,11 +71,12 @@ def split_of(files: Sequence[Path]) -> Split:
     return Split("train", np.zeros(len(files), np.int64), paths.read, paths.describe)
 
 
-def epoch(images: Images) -> None:
+def epoch(images: Images, crop_min: float = CROP_MIN) -> None:
     """Make a crop of each image, as a training process does."""
+    transform = TrainTransform(SIZE, "bicubic", crop_min, 0.5, 0)
     for i in range(len(images)):
-        with images.opened(i) as picture:
-            TRANSFORM(picture, (0, i))
+        with images.at_hand(i) as picture:
+            transform(picture, (0, i))
 
 
 def times(folder: Path, rounds: int) -> None:
@@ -82,17 +84,24 @@ def times(folder: Path, rounds: int) -> None:
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))[:100]
     with tempfile.TemporaryDirectory() as place:
         large, small = (resized(files, side, Path(place, str(side))) for side in (3000, 256))
-        kept = [read_images(split, HOW)[0] for split in (large, small)]
         few = [Path(str(large.read(i))) for i in range(0, len(large), 5)]
-        ours, theirs = by_turns(rounds, lambda: epoch(kept[0]), lambda: epoch(kept[1]))
-        print(f"second epoch, large against small photos: {ours / theirs:.2f}", flush=True)
+        for crop_min in (SHORT_CROP_MIN, CROP_MIN):
+            how = Decoding(side=PREPARED.needed_side(SIZE, crop_min))
+            second_epoch(rounds, crop_min, *(read_images(split, how)[0] for split in (large, small)))
         ours, theirs = by_turns(
             rounds,
             lambda: [decode(file, HOW) for file in few],
             lambda: [Image.open(file).convert("RGB") for file in few],
         )
         print(f"first pass, a large photo against Pillow's whole decoding: {ours / theirs:.2f}", flush=True)
-    again, _ = read_images(split_of(files), HOW, cache_bytes=0)
+    as_they_are = split_of(files)
+    ours, theirs = by_turns(
+        rounds,
+        lambda: [_look(as_they_are, i, HOW, by_header=True) for i in range(len(files))],
+        lambda: [_look(as_they_are, i, HOW) for i in range(len(files))],
+    )
+    print(f"start, by the header against decoding: {ours / theirs:.2f} ({1000 * ours / len(files):.2f} ms a photo)")
+    again, _ = read_images(as_they_are, HOW, cache_bytes=0)
     for name, make in {"timm": timm_data, "fastai": fastai_data}.items():
         if importlib.util.find_spec(name) is None:
             print(f"images a second against {name}: left out, it is not installed")
@@ -105,6 +114,13 @@ def times(folder: Path, rounds: int) -> None:
         ours, theirs = by_turns(rounds, lambda: epoch(again), read_all)
         rate = f"{len(files) / ours:.0f} against {len(files) / theirs:.0f}"
         print(f"images a second of a core against {name}: {theirs / ours:.2f} ({rate})", flush=True)
+
+
+def second_epoch(rounds: int, crop_min: float, large: Images, small: Images) -> None:
+    """Print the ratio of the times of one epoch on kept photos."""
+    ours, theirs = by_turns(rounds, lambda: epoch(large, crop_min), lambda: epoch(small, crop_min))
+    each = f"{1000 * ours / len(large):.2f} against {1000 * theirs / len(small):.2f} ms a photo"
+    print(f"second epoch, crops from {crop_min:.0%} on, large against small photos: {ours / theirs:.2f} ({each})")
 
 
 def timm_data(files: Sequence[Path]) -> Callable[[int], Any]:

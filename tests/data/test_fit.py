@@ -28,6 +28,11 @@ def training(p: Preprocessing, crop_min: float = 1, hflip: float = 0, seed: int 
     return TrainTransform(p.size, p.interpolation, crop_min, hflip, seed, crop_mode=p.crop_mode, fill=p.fill)
 
 
+def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
+    """The same but for two levels of rounding, as training resizes by torch and evaluation by Pillow."""
+    np.testing.assert_allclose(one.astype(int), other, rtol=0, atol=2)
+
+
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("side", SIDES)
 def test_evaluation_sees_what_timm_shows(side: Side, fit: str) -> None:
@@ -65,7 +70,7 @@ def test_extreme_shapes_become_pixels_of_the_input_s_size(side: Side, shape: tup
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (200, 90), (31, 77), (300, 20), (33, 1)])
 def test_trained_whole_a_squashed_image_is_the_one_that_is_evaluated(side: Side, width: int, height: int) -> None:
     p, image = prepared(side, "squash"), noise(width, height)
-    assert training(p)(image, (0, 0)).tolist() == EvalTransform(p)(image, (0, 0)).tolist()
+    assert_alike(training(p)(image, (0, 0)), EvalTransform(p)(image, (0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,7 @@ def test_trained_whole_a_squashed_image_is_the_one_that_is_evaluated(side: Side,
 )
 def test_trained_whole_a_padded_image_is_the_one_that_is_evaluated(side: Side, width: int, height: int) -> None:
     p, image = prepared(side, "pad"), noise(width, height)
-    assert training(p)(image, (0, 0)).tolist() == EvalTransform(p)(image, (0, 0)).tolist()
+    assert_alike(training(p)(image, (0, 0)), EvalTransform(p)(image, (0, 0)))
 
 
 @pytest.mark.parametrize("seed", range(5))

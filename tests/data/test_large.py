@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelerate import Accelerator
 from PIL import Image, ImageOps
 
 from botzoo.data import decode as decode_module
@@ -30,7 +31,8 @@ from botzoo.models.foreign import read_config
 from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.sources.base import Files, Split
-from botzoo.training.setup import needed_side
+from botzoo.training.callbacks import Callback
+from botzoo.training.setup import needed_side, smallest_crop
 from botzoo.training.state import NOTHING, Own
 from data.pictures import IMAGENET, encode, noise, pictures, split_of
 from data.streaming.made import stream, write_tar
@@ -108,11 +110,37 @@ def test_the_needed_side_leaves_no_crop_to_be_enlarged(crop_min: float, shape: t
 def test_the_side_is_of_the_run_and_a_users_own_crops_get_whole_images() -> None:
     preprocessing = Preprocessing(64, *IMAGENET, 1.0, "bicubic")
     config = TrainConfig()
-    assert needed_side(config, preprocessing, True, NOTHING) == math.ceil(64 / math.sqrt(0.35))
-    assert needed_side(config, preprocessing, True, Own(transform=lambda image: image)) == 0
+    assert needed_side(config, preprocessing, 0.35, NOTHING) == math.ceil(64 / math.sqrt(0.35))
+    assert needed_side(config, preprocessing, 0.35, Own(transform=lambda image: image)) == 0
     for side in (0, 77):  # as a run that is resumed has it
         given = replace(config, data=replace(config.data, side=side, crop_min=0.7))
-        assert needed_side(given, preprocessing, True, NOTHING) == side
+        assert needed_side(given, preprocessing, 0.35, NOTHING) == side
+
+
+class Chooses(Callback):
+    """May choose a crop."""
+
+    def smallest_crop(self, *about: Any) -> float:
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "callbacks", "expected"),
+    [
+        ({}, {}, [], 0.35),
+        ({"epochs": 3}, {}, [], 0.7),
+        ({"paper_augment": True}, {}, [], 0.08),
+        ({"epochs": 3}, {"crop_min": 0.2}, [Chooses()], 0.2),
+        ({"epochs": 3}, {}, [Callback(), Chooses()], 0.5),
+    ],
+)
+def test_images_are_kept_for_the_smallest_crop_that_a_run_may_come_to(
+    photos: Path, options: dict[str, Any], data: dict[str, Any], callbacks: list[Callback], expected: float
+) -> None:
+    config = TrainConfig(**options)
+    config = replace(config, data=replace(config.data, **data))
+    found = find(photos, config.data)
+    assert smallest_crop(config, found, Accelerator(cpu=True), callbacks) == expected
 
 
 def test_a_photo_is_the_same_pixels_kept_decoded_streamed_and_predicted(tmp_path: Path) -> None:

@@ -64,7 +64,16 @@ def test_random_crops_lie_inside_the_image() -> None:
 def test_without_cropping_and_flipping_the_image_is_only_resized() -> None:
     image = noise(30, 20)
     pixels = TrainTransform(16, "bilinear", crop_min=1, hflip=0, seed=0)(image, (0, 0))
-    assert pixels.tolist() == np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR)).tolist()
+    expected = np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
+    np.testing.assert_allclose(pixels, expected, rtol=0, atol=2)  # torch rounds otherwise
+
+
+def test_an_image_no_larger_than_the_result_comes_as_pillow_makes_it() -> None:
+    image = noise(16, 16)
+    pixels = TrainTransform(16, "bicubic", crop_min=0.3, hflip=0, seed=0)(image, (0, 0))
+    rng = TrainTransform(16, "bicubic", crop_min=0.3, hflip=0, seed=0)._rng((0, 0), 0)
+    box = random_crop_box(rng, 16, 16, 0.3)
+    assert np.array_equal(pixels, np.asarray(image.resize((16, 16), Image.Resampling.BICUBIC, box)))
 
 
 def test_a_flip_mirrors_and_comes_as_often_as_asked() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from botzoo.errors import DataError
-from botzoo.sources.base import ImageData, Split
+from botzoo.sources.base import ImageData, SourceOptions, Split
 from botzoo.sources.find import find_images
 
 PAGE = (
@@ -27,18 +27,19 @@ def understood(data: ImageData[Split]) -> str:
 
 
 def test_the_page_has_them() -> None:
-    assert (len(TABLES), len(REFUSED)) == (7, 3)
+    assert (len(TABLES), len(REFUSED)) == (9, 3)
 
 
 @pytest.mark.parametrize(("name", "where", "said", "text"), TABLES)
 def test_a_table_is_understood_as_the_page_says(name: str, where: str, said: str, text: str, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    for image in re.findall(r"[\w/]+\.(?:jpg|png)", text) or [f"{row[:8]}.jpg" for row in text.splitlines()[1:]]:
+    for image in re.findall(r"[\w/][\w /]*\.(?:jpg|png)", text) or [f"{row[:8]}.jpg" for row in text.splitlines()[1:]]:
         path = photos / ("images" if "beside" in where else "") / image
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     (photos / name).write_text(text)
-    data = find_images(photos)
+    labels = photos / name if "--labels" in where else None
+    data = find_images(photos, SourceOptions(labels=labels))
     assert understood(data) == said.split("),")[0].rstrip(")") + ")" if "each" in said else said
     assert ("several labels each" in said) == (data.train.labels.ndim == 2)
 

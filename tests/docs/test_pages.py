@@ -93,7 +93,7 @@ def flags() -> set[str]:
 
 def test_every_option_that_a_sentence_names_exists() -> None:
     small = {
-        f for path in (ROOT / "botzoo/commands").glob("*.py") for f in re.findall(r'"(--[\w-]+)"', path.read_text())
+        f for path in (ROOT / "botzoo/commands").rglob("*.py") for f in re.findall(r'"(--[\w-]+)"', path.read_text())
     }
     small |= {"--no-fold-temperature"}  # which argparse makes of the other
     named = {
@@ -104,12 +104,17 @@ def test_every_option_that_a_sentence_names_exists() -> None:
     }
     measuring = {"--data", "--rounds", "--steps", "--images", "--only", "--seeds", "--full", "--target", "--seed"}
     measuring |= {
+        "--repeats",
         "--cifar10",
         "--tinyimagenet100",
         "--flowers",
         "--weather",
         "--photos",
         "--accuracy",
+        "--others",
+        "--runs",
+        "--kept",
+        "--test",
     }  # of tests/benchmarks
     shown_as_wrong_or_new = {"--no-", "--cutout"}
     assert named - flags() - small - measuring - shown_as_wrong_or_new == set()

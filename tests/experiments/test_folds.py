@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import timm
 from sklearn.model_selection import StratifiedKFold
@@ -14,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from botzoo.data.splits import in_fold, joined
 from botzoo.errors import ConfigError, DataError
 from botzoo.experiments.estimate import spread
+from botzoo.experiments.out_of_fold import write_out_of_fold
 from botzoo.experiments.repeats import how_chosen
 from botzoo.hub.verify import verify
 from botzoo.options.accepted import fold_of
@@ -92,6 +94,26 @@ def test_each_image_is_evaluated_once(folder: Path, report: dict[str, Any]) -> N
     assert all(sum(images.values()) == 60 for images in rows)  # the others are trained on, or choose the epoch
 
 
+def test_the_answers_of_all_folds_are_in_one_table(folder: Path, report: dict[str, Any]) -> None:
+    rows, wrong = (pandas.read_csv(folder / f"{name}.csv") for name in ("predictions", "errors"))
+    assert [*rows.columns[:7]] == ["file", "label", "answer", "probability", "loss", "correct", "fold"]
+    assert (len(rows), rows["file"].nunique(), rows["correct"].sum()) == (60, 60, report["top1"]["correct"])
+    assert rows.groupby("fold").size().to_dict() == {1: 20, 2: 20, 3: 20}
+    second = pandas.read_csv(folder / "fold-2" / "predictions.csv")
+    assert rows[rows["fold"] == 2].drop(columns="fold").reset_index(drop=True).equals(second)
+    assert sorted(wrong["file"]) == sorted(rows[~rows["correct"]]["file"])
+    assert wrong["loss"].is_monotonic_decreasing
+
+
+def test_a_fold_that_was_changed_since_costs_the_table_and_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "fold-1").mkdir()
+    write_out_of_fold(tmp_path, ["fold-1"])
+    assert "predictions.csv of all folds is not written" in caplog.text
+    assert not (tmp_path / "predictions.csv").exists()
+
+
 def test_the_interval_over_all_images_is_wilsons(report: dict[str, Any]) -> None:
     top1 = report["top1"]
     share, n, z = top1["correct"] / top1["images"], top1["images"], 1.959964
@@ -147,7 +169,7 @@ def test_a_folder_of_other_runs_is_refused(
         ("--folds all", "--folds is 'all': it must be a whole number of 2 or more, up to 10,000."),
         (
             "--folds 21",
-            "21 folds are too many: class 'class0' of PHOTOS has 20 image(s): give 20 or fewer, or add images.",
+            "21 folds are too many: class 'class0' of PHOTOS has 20 images: give 20 or fewer, or add images.",
         ),
         ("--folds 3 --data.streaming", "--folds looks at all images at once: leave --data.streaming out."),
         ("--folds 3 --data.fold 1/3", "--data.fold is '1/3': it must be left out beside --folds."),

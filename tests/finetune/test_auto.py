@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from botzoo.training.setup import open_draft
 from botzoo.training.state import Draft
 from botzoo.util.nested import flat
 from botzoo_finetune.auto import (
+    FEWEST_EPOCHS,
     SHORT,
+    STRONG_CROPS,
     USUAL,
     USUAL_SGD,
     Facts,
@@ -109,6 +112,23 @@ def test_where_the_probe_is_nearly_right_half_the_epochs_do() -> None:
 @pytest.mark.parametrize(("epochs", "crop"), [(None, 0.7), (99, 0.7), (100, 0.35)])
 def test_small_crops_are_for_long_runs(epochs: float | None, crop: float) -> None:
     assert value_of("data.crop_min", replace(FACTS, epochs=epochs)) == crop
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "crop"),
+    [
+        (100, {}, 0.7),
+        (STRONG_CROPS // FEWEST_EPOCHS + 1, {}, 0.35),
+        (1000, {"epochs": 500}, 0.35),
+        (100, {"budget": "1h"}, None),
+        (100, {"steps": 10**6}, None),
+    ],
+)
+def test_images_are_kept_for_the_crops_that_will_be_chosen(
+    images: int, options: dict[str, Any], crop: float | None
+) -> None:
+    data = SimpleNamespace(train=range(images), mirrored=True)
+    assert ChooseForData().smallest_crop(FinetuneConfig(**options), data, False) == crop  # type: ignore[arg-type]
 
 
 def test_characters_keep_the_crops_of_their_kind() -> None:

@@ -152,7 +152,7 @@ def test_torchrun_starts_two_processes(photos: Path, tmp_path: Path) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "2 processes x 1 micro-batch" in done.stdout
-    assert done.stdout.count("\nsteps ") == 1
+    assert [(done.stdout + done.stderr).count(words) for words in ("\nsteps ", "epoch 1/1")] == [1, 1]
 
 
 @pytest.mark.slow

@@ -222,6 +222,11 @@ def test_weights_that_do_not_fit_are_refused(folder: Path) -> None:
     assert "do not fit config.json" in refusal(folder)
 
 
+def test_features_that_nobody_could_load_are_refused(folder: Path) -> None:
+    (folder / "features.safetensors").write_bytes(b"cut off")
+    assert "features.safetensors is not a complete safetensors file" in refusal(folder)
+
+
 @pytest.mark.parametrize("config", ["{}", "[]", "{", '{"label_names": ["a"], "num_classes": 2}'])
 def test_a_damaged_config_is_refused(folder: Path, config: str) -> None:
     (folder / "config.json").write_text(config)

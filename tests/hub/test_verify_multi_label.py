@@ -55,7 +55,7 @@ def test_a_figure_that_its_own_images_deny_differs(run: Path, pictures: Path) ->
     claim_instead(run, 3.0, 0.0, 100.0)
     check = checked("mAP", run, pictures)
     assert (check.outcome, exit_status([check])) == ("differs", 1)
-    assert "published 3.00 % (95 % interval 0.000 to 100.000): of the very same images" in check.words
+    assert "published 3.00 % (95 % interval 0.00 to 100.00): of the very same images" in check.words
 
 
 def test_a_bootstrap_interval_may_leave_its_figure_out(run: Path, pictures: Path) -> None:

@@ -1,5 +1,6 @@
 """``botzoo.load`` and ``Model.predict``: every way to name a network, every kind of image, and what is refused."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,21 @@ def pixels(photo: Path) -> Any:
 )
 def test_a_network_is_found_by_whatever_names_it(run: Path, what: Callable[[Path], Any]) -> None:
     assert botzoo.load(what(run)).label_names == ("class0", "class1", "class2")
+
+
+def test_a_config_that_was_edited_since_its_run_is_said(
+    finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    for what in (run, run / "model"):
+        botzoo.load(what)
+    assert not caplog.messages
+    file = run / "model" / "config.json"
+    for old, new, said in (("class0", "class9", 1), ("class9", "class0", 1)):
+        file.write_text(file.read_text().replace(old, new))
+        botzoo.load(run)
+        assert [m.startswith(f"{file} is not as its run wrote it") for m in caplog.messages] == [True] * said
 
 
 def test_a_name_loads_the_packaged_weights() -> None:

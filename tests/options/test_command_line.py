@@ -90,6 +90,9 @@ FLAGS: list[tuple[list[str], str, Any]] = [
     (["--optim.betas", "[0.9,0.95]"], "optim.betas", (0.9, 0.95)),
     (["--optim.betas=[0.9, 0.95]"], "optim.betas", (0.9, 0.95)),
     (["--optim.milestones", "null", "--dry-run"], "optim.milestones", None),
+    (["--predict", "test"], "predict", ("test",)),
+    (["--predict", "test, a b/#1: x,2024"], "predict", ("test", "a b/#1: x", "2024")),
+    (["--predict", '["a,b", test]'], "predict", ("a,b", "test")),
 ]
 
 
@@ -116,6 +119,7 @@ FILES: list[tuple[str, str, Any]] = [
     ("output: 2024-01-01", "output", "2024-01-01"),
     ("output: 'null'", "output", None),
     ("model: no", "model", "no"),
+    ("predict: [test, photos/new]", "predict", ("test", "photos/new")),
     ("cosine: false\noptim: {decay: step, milestones: [30, 60]}", "optim.milestones", (30, 60)),
 ]
 
@@ -184,6 +188,7 @@ REFUSED_FLAGS = {
     "--img-size 64xx": "--img-size is '64xx': it must be a whole number, 2 whole numbers with a comma between them or null.",
     "--img-size 32 64 --augment.rotate90": "--augment.rotate90 turns images on their side, and --img-size 32 64 is no",
     "--data.fit sqash": "--data.fit is 'sqash': it must be crop, squash, pad or null. Did you mean 'squash'?",
+    "--predict test,": "--predict is ['test', '']: it must be splits or folders of images, with a comma between them.",
     "--optim.milestones 30": "--optim.milestones is '30': it must be a list of whole numbers in brackets or null.",
     "--optim.betas [0.9]": "--optim.betas is '[0.9]': it must be 2 numbers with a comma between them or null.",
     "--optim.decay stp": "--optim.decay is 'stp': it must be constant, step, exponential or plateau. Did you mean 'step'?",
@@ -284,8 +289,8 @@ def test_given_is_what_the_command_line_and_its_file_name(tmp_path: Path) -> Non
 
 def test_a_mode_is_asked_for_with_its_value() -> None:
     command = Command("prog", "", TrainConfig, modes={"seeds": Mode("", "N"), "check": Mode("")})
-    assert parse(command, ["--seeds", "3"])[3:] == ("seeds", "3")
-    assert parse(command, ["--check"])[3:] == ("check", "")
+    assert parse(command, ["--seeds", "3"])[3:5] == ("seeds", "3")
+    assert parse(command, ["--check"])[3:5] == ("check", "")
 
 
 @pytest.mark.parametrize("length", [["--steps", "9"], ["--budget=10m"]])

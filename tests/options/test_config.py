@@ -25,7 +25,7 @@ from botzoo.util.nested import nested
 from botzoo_finetune.config import FinetuneConfig
 
 CONFIGS: tuple[type[TrainConfig], ...] = (TrainConfig, AblateConfig, FinetuneConfig)
-CANDIDATES = ("", "a b", "\n", -1, 0, 2**40, -1.5, 1e9, (3, 2), (0.9, 2.0))
+CANDIDATES = ("", "a b", "\n", -1, 0, 2**40, -1.5, 1e9, (3, 2), (0.9, 2.0), ("a", ""))
 """Values of which each range leaves some out."""
 USED: dict[str, Any] = {
     "data.train_scale": 0.5,
@@ -43,6 +43,7 @@ USED: dict[str, Any] = {
     "distillation": "resnet50",
     "batch_size": "auto",
     "freeze": "backbone",
+    "predict": ("test",),
 }
 """Values that put options to use; others get 1 or True."""
 BESIDE = {"optim.milestones": {"cosine": False}}

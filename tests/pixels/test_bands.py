@@ -50,6 +50,12 @@ def test_other_channels_than_those_wanted_are_refused(found: int, wanted: int) -
         decode(many(found), Decoding(wanted))
 
 
+@pytest.mark.parametrize("values", [np.uint8, np.uint16, np.float32])
+def test_so_is_grey_in_an_array(values: type) -> None:
+    with pytest.raises(ValueError, match="it has 1 channels and not 5"):
+        decode(np.ones((4, 4), values), Decoding(5))
+
+
 def test_many_channels_are_shown_by_their_first_three() -> None:
     shown = Bands([Image.fromarray(many(5)[:, :, k]) for k in range(5)]).convert("RGB")
     assert np.array_equal(np.asarray(shown), many(5)[:, :, :3])

@@ -67,9 +67,16 @@ def test_images_of_eight_bits_beside_deeper_ones_are_not_counted_and_stay() -> N
     assert any(np.array_equal(images.pixels(i), np.asarray(decode(grey))) for i in range(len(images)))
 
 
-def test_a_range_that_is_given_is_taken() -> None:
-    _, images = read(twelve_bits(), range=(400.0, 800.0))
+def test_a_range_that_is_given_is_taken_and_said() -> None:
+    data, images = read(twelve_bits(), range=(400.0, 800.0))
     assert {int(images.pixels(i)[0, 0, 0]) for i in range(len(images))} == {0, 255}
+    assert "10 images of more than 8 bits: 400 becomes black, 800 white, as --data.range says" in data.notes
+
+
+@pytest.mark.parametrize(("given", "colour"), [((-5.0, 0.0), "white"), ((3600.0, 1e9), "black")])
+def test_a_range_that_holds_no_value_is_refused(given: tuple[float, float], colour: str) -> None:
+    with pytest.raises(DataError, match=f"hold values from 0 to 3600: all would be {colour}"):
+        read(twelve_bits(), range=given)
 
 
 def test_a_range_that_no_image_needs_is_dropped_and_that_is_said() -> None:

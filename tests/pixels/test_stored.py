@@ -191,3 +191,58 @@ def test_a_file_that_is_gone_does_not_settle_the_range(tmp_path: Path) -> None:
     assert extremes_in(split, seen) is None
     np.save(tmp_path / "1.npy", values(1))
     assert extremes_in(split, seen) is not None
+
+
+def stored_tiff(array: np.ndarray, planes: str, last: str) -> bytes:
+    """A TIFF of grey or RGB whose last channel is as the tag says."""
+    photometric = "rgb" if array.shape[2] > 2 else "minisblack"
+    stored = np.moveaxis(array, -1, 0) if planes == "separate" else array
+    return tiff(stored, photometric=photometric, planarconfig=planes, extrasamples=[last])
+
+
+PLANES = ["contig", "separate"]
+
+
+@pytest.mark.parametrize("planes", PLANES)
+@pytest.mark.parametrize("last", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_transparency_by_its_tag_is_that_however_it_is_stored(
+    channels: int, dtype: Any, last: str, planes: str
+) -> None:
+    rgba = values(channels, np.uint8)
+    rgba[:, :, -1] |= 0x80  # of what is nearly clear few bits of a colour are left
+    top = {np.uint8: 1, np.uint16: 257, np.float32: 1 / 255}[dtype]
+    array = (rgba * dtype(top)).astype(dtype)
+    if last == "assocalpha":
+        array[:, :, :-1] = np.round(array[:, :, :-1] / 1.0 * rgba[:, :, -1:] / 255, 0 if dtype != np.float32 else 9)
+    between = (0.0, 1.0) if dtype is np.float32 else ALL
+    content = stored_tiff(array, planes, last)
+    assert channels_of(content) == 3
+    found = pixels_of(decode(content, Decoding(background="white", range=between))).astype(int)
+    expected = on_white(np.ascontiguousarray(rgba if channels == 4 else rgba[:, :, [0, 0, 0, 1]]))
+    assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("planes", PLANES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(("channels", "told"), [(2, 2), (4, None)])
+def test_a_last_channel_that_no_tag_explains_is_the_same_however_it_is_stored(
+    channels: int, told: int | None, dtype: Any, planes: str
+) -> None:
+    content = stored_tiff(values(channels, np.uint8).astype(dtype), planes, "unspecified")
+    assert channels_of(content) == told
+    assert pixels_of(decode(content, Decoding(channels, range=(0.0, 255.0)))).shape == (6, 9, channels)
+    if told == 2:
+        with pytest.raises(ValueError, match="it has 2 channels and not 3"):
+            decode(content, Decoding(range=(0.0, 255.0)))
+
+
+@pytest.mark.parametrize("planes", PLANES)
+@pytest.mark.parametrize("last", ["unassalpha", "assocalpha", "unspecified"])
+def test_bands_behind_transparency_are_not_left_out(last: str, planes: str) -> None:
+    array = values(5, np.uint8)
+    stored = np.moveaxis(array, -1, 0) if planes == "separate" else array
+    content = tiff(stored, photometric="rgb", planarconfig=planes, extrasamples=[last, "unspecified"])
+    assert channels_of(content) == 5
+    assert np.array_equal(pixels_of(decode(content, Decoding(5))), array)

@@ -97,6 +97,6 @@ def test_small_pictures_are_pictures(shape: tuple[int, ...]) -> None:
 
 def test_the_size_is_known_before_the_values_are_read() -> None:
     content = saved(np.zeros((8, 6, 5), np.float32))
-    shape, itemsize, read = open_npy(content)
+    shape, itemsize, read, _ = open_npy(content)
     assert shape == as_picture_shape((8, 6, 5)) == read().shape
     assert itemsize == 4

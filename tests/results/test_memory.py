@@ -13,13 +13,14 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from botzoo.errors import DataError
+from botzoo.report.view import FinishedRun
 from botzoo.results import calibration
 from botzoo.results.card.beside import FILES
 from botzoo.results.card.card import card
 from botzoo.results.per_class import class_figures, confusions, label_figures
 from botzoo.results.summary import summary
-from botzoo.results.view import FinishedRun
 from botzoo.tasks import multi_label
+from botzoo.tasks.metrics import resampling
 from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation
 from botzoo_finetune.doctor import labels as noise
 from botzoo_finetune.probing import probe as probes
@@ -109,7 +110,7 @@ def test_figures_of_labels_are_scikit_learns(seed: int) -> None:
 def test_labels_are_evaluated_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = several(300, 800)
     monkeypatch.setattr(multi_label, "RESAMPLES", 2)
-    monkeypatch.setattr(multi_label, "AT_ONCE", 600)
+    monkeypatch.setattr(resampling, "AT_ONCE", 600)
     before = seen.interval()
     with at_most(3 * seen.logits.nbytes / 1e6):
         again = replace(seen)

@@ -73,7 +73,7 @@ def test_ids_beside_a_folder_of_images(tmp_path: Path) -> None:
     (folder / "sample_submission.csv").write_text("id,cat,dog,owl\n12,0,0,0\n")
     data = opened(folder)
     assert said(data) == ALL
-    assert "not used: 1 image(s) without a row, such as 'test/12.jpg'" in data.notes
+    assert "not used: 1 image without a row, such as 'test/12.jpg'" in data.notes
 
 
 @pytest.mark.parametrize("options", [{}, {"labels": "train.csv"}, {"labels": "train_more.csv"}])
@@ -147,12 +147,18 @@ def test_class_folders_come_before_a_table_that_says_the_same(tmp_path: Path) ->
 
 
 def test_class_folders_and_a_table_that_says_otherwise_are_a_question(tmp_path: Path) -> None:
-    folder = images(tmp_path / "photos", *(f"part{i % 2}/{name}" for i, name in enumerate(NAMES)))
+    folder = images(tmp_path / "photos", *(f"kind{i % 2}/{name}" for i, name in enumerate(NAMES)))
     (folder / "metadata.csv").write_text(csv(*ROWS))
     asked = refusal(folder)
     assert f"give --labels {folder / 'metadata.csv'}, or --labels folders" in asked
     assert said(opened(folder, labels="metadata.csv")) == ALL
-    assert opened(folder, labels="folders").class_names == ("part0", "part1")
+    assert opened(folder, labels="folders").class_names == ("kind0", "kind1")
+
+
+def test_a_table_of_images_in_parts_is_no_question(tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", *(f"part{i % 2}/{name}" for i, name in enumerate(NAMES)))
+    (folder / "metadata.csv").write_text(csv(*ROWS))
+    assert said(opened(folder)) == ALL
 
 
 @pytest.mark.parametrize(
@@ -191,8 +197,8 @@ def test_what_is_not_used_is_counted_and_named(tmp_path: Path) -> None:
         "labels are those in column 'label' of labels.csv, one to an image",
         "column 'file' of labels.csv names 11 of 11 images",
         "not used: 2 of 15 rows, without a file, such as '00.jpg', 'nowhere/../x.jpg'",
-        "2 row(s) say once more what others do, and are counted once",
-        "not used: 1 row(s) of the train split without a label",
+        "counted once: 2 more rows of images that have one, saying the same",
+        "not used: 1 row of the train split without a label",
     )
 
 

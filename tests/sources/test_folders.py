@@ -60,13 +60,13 @@ def test_an_unlabelled_test_folder_is_left_alone(tmp_path: Path) -> None:
     data = open_images(str(write(tmp_path, "train/cat train/dog test")))
     assert data.class_names == ("cat", "dog")
     command = f"botzoo predict {tmp_path / 'test'} --model RUN"
-    said = f"so it is not used: what is in its 3 image(s), the trained network says with {command}"
+    said = f"so it is not used: what is in its 3 images, the trained network says with {command}"
     assert f"the test folder has no class folders, {said}" in data.notes
 
 
 def test_images_outside_class_folders_are_mentioned(tmp_path: Path) -> None:
     Image.new("L", (1, 1)).save(write(tmp_path, "cat dog") / "stray.png")
-    assert any("1 image(s)" in note for note in open_images(str(tmp_path)).notes)
+    assert any("1 image in" in note for note in open_images(str(tmp_path)).notes)
 
 
 def test_class_names_may_hold_spaces_and_any_script(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_image_by_its_name_is_counted_and_not_used(tmp_path: P
     (write(tmp_path, "cat dog") / "cat" / stray).write_text("nice cat")
     data = open_images(str(tmp_path))
     assert sum(len(split) for split in data.splits.values()) == 6
-    assert data.notes[0].startswith(f"not used: 1 file(s) in {tmp_path}")
+    assert data.notes[0].startswith(f"not used: 1 file that is no image in {tmp_path}")
     assert stray in data.notes[0]
 
 

@@ -106,7 +106,7 @@ def test_a_column_tells_groups_and_an_empty_cell_is_one_of_its_own(tmp_path: Pat
 @pytest.mark.parametrize(
     ("group", "said"),
     [
-        ("3", "lies in 2 folder(s): give a number from 1 to that"),
+        ("3", "lies in 2 folders: give a number from 1 to that"),
         ("0", "give a number from 1"),
         ("[a", "is no regular expression"),
         ("(?=x)", "is no regular expression"),

@@ -209,3 +209,9 @@ def test_labels_of_another_numbering_are_those_of_the_training_classes() -> None
     assert [found.class_names[k] for k in found.validation.labels] == ["cat", "owl"]
     with pytest.raises(DataError, match="class 'eel', which the training split has not"):
         find_images({"train": train, "val": Items(ARRAYS[2:], [0, 1], ["cat", "eel"])})
+
+
+def test_labels_that_may_mean_that_nothing_is_known_are_said(photos: Path) -> None:
+    files = [str(path) for path in sorted(photos.glob("*/*.png"))[:6]]
+    notes = find_images(list(zip(files, ["cat", "NA", "", "cat", "NA", ""], strict=True))).notes
+    assert any("'NA' in 2 rows and '' in 2 rows are classes as any others" in note for note in notes)

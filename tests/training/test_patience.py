@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from botzoo.training.patience import EarlyStopping, Plateau
+from botzoo.training.soup import TOP1
 from botzoo.training.steps.schedule import Schedule
 
 ACCURACIES = [50.0, 51, 51, 50, 51.4, 51.6, 49, 49, 49, 49, 49, 49, 60, 60, 60, 61]
@@ -19,8 +20,8 @@ class Trained(SimpleNamespace):
 
     def __init__(self) -> None:
         schedule = Schedule(0.4, 160, cosine=False, factor=0.1)
-        task = SimpleNamespace(headline=SimpleNamespace(figure="top-1"))
-        super().__init__(trainer=SimpleNamespace(schedule=schedule), task=task, progress=SimpleNamespace(step=0))
+        trainer, progress = SimpleNamespace(schedule=schedule), SimpleNamespace(step=0)
+        super().__init__(trainer=trainer, criterion=TOP1, progress=progress, score=lambda evaluation: evaluation.score)
 
     @property
     def schedule(self) -> Schedule:
@@ -75,7 +76,7 @@ def stops_after(patience: int, min_delta: float) -> int | None:
 
 
 @pytest.mark.parametrize(
-    ("patience", "min_delta", "epochs"), [(2, 0.0, 4), (3, 0.0, 9), (6, 0.0, 12), (7, 0.0, None), (1, 100.0, 1)]
+    ("patience", "min_delta", "epochs"), [(2, 0.0, 4), (3, 0.0, 9), (6, 0.0, 12), (7, 0.0, None), (1, 100.0, 2)]
 )
 def test_patience_runs_out_after_so_many_epochs_without_gain(patience: int, min_delta: float, epochs: Any) -> None:
     assert stops_after(patience, min_delta) == epochs

@@ -85,7 +85,7 @@ def test_the_test_split_is_looked_at_once_at_the_end(tested: Run) -> None:
 def test_without_a_test_split_the_result_is_of_the_split_that_chose_the_epoch(finished_run: Path) -> None:
     facts = json.loads((finished_run / "run.json").read_text())
     assert (facts["split"], facts["data"]["set_aside"]) == ("validation", True)
-    assert [path.name for path in (finished_run / "evaluation").iterdir()] == ["validation.parquet"]
+    assert [path.name for path in (finished_run / "evaluation").glob("*.parquet")] == ["validation.parquet"]
 
 
 def test_the_best_epoch_is_kept(tested: Run) -> None:

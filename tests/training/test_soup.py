@@ -20,10 +20,23 @@ from botzoo.options.command_line import load_config, made
 from botzoo.options.config import TrainConfig
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.metrics.metric import criterion
 from botzoo.training.callbacks import Callback
 from botzoo.training.recording.checkpoint import save_weights
 from botzoo.training.run import train
-from botzoo.training.soup import Ingredient, MakeSoup, Score, Soup, Trial, average, best_of, file_of, greedy_soup, told
+from botzoo.training.soup import (
+    TOP1,
+    Ingredient,
+    MakeSoup,
+    Score,
+    Soup,
+    Trial,
+    average,
+    best_of,
+    file_of,
+    greedy_soup,
+    told,
+)
 from botzoo.training.state import Run
 from botzoo.util.private import reset_precision
 from running import TINY, final_weights, run_distributed
@@ -45,7 +58,7 @@ def test_what_is_kept_as_it_goes_is_the_best_of_all() -> None:
         every = [Ingredient(epoch, float(a), float(b)) for epoch, (a, b) in enumerate(zip(top1, loss, strict=True), 1)]
         kept: tuple[Ingredient, ...] = ()
         for n, ingredient in enumerate(every, 1):
-            best = 1 + max(range(n), key=lambda k: (every[k].top1, -k))
+            best = 1 + max(range(n), key=lambda k: (every[k].points, -k))
             kept = best_of((*kept, ingredient), best, 4)
         assert kept == best_of(every, best, 4)
         assert kept[0].epoch == best
@@ -62,6 +75,16 @@ def test_equal_accuracies_go_by_their_loss() -> None:
 )
 def test_an_average_beats_by_accuracy_then_by_loss(score: tuple[float, float], beats: bool) -> None:
     assert Score(*score).beats(Score(60, 1)) == beats
+
+
+def test_a_soup_by_another_metric_is_told_and_kept_in_its_own_unit() -> None:
+    """Of log-loss the points are the loss below 0, so that the lowest is the best."""
+    by = criterion(CLASSIFICATION, "log-loss")
+    trials = (Trial((1, 2), Score(-0.25, 0.25), kept=True),)
+    soup = Soup((Ingredient(1, -0.5, 0.5), Ingredient(2, -0.75, 0.75)), trials, by)
+    assert soup.facts()["trials"] == [{"epochs": [1, 2], "kept": True, "log_loss": 0.25, "loss": 0.25}]
+    assert Soup.of_facts(json.loads(json.dumps(soup.facts())), by) == soup
+    assert "validation log-loss 0.5000 -> 0.2500 nats, loss 0.5000 -> 0.2500" in told(soup)[-1]
 
 
 def tasting(**scores: tuple[float, float]) -> Callable[[tuple[int, ...]], Score | None]:
@@ -184,8 +207,7 @@ def records(folder: Path, split: str) -> list[dict[str, Any]]:
 def soup_of(run: Run) -> Soup:
     """Return what run.json says of the soup."""
     facts = json.loads((run.folder / "run.json").read_text())["soup"]
-    trials = [Trial(tuple(t["epochs"]), Score(t["top1"], t["loss"]), t["kept"]) for t in facts["trials"]]
-    return Soup(tuple(Ingredient(**row) for row in facts["ingredients"]), tuple(trials))
+    return Soup.of_facts(facts, TOP1)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +229,7 @@ def test_the_soup_is_what_is_evaluated_and_written(result: Run) -> None:
     assert soup.taken
     _, answers = read_answers(result.folder / "evaluation" / "validation.parquet")
     found = CLASSIFICATION.evaluation(answers)
-    assert (found.top1, found.loss) == (soup.score.top1, soup.score.loss)
+    assert (found.top1, found.loss) == (soup.score.points, soup.score.loss)
     digests = {ingredient.epoch: ingredient.digest for ingredient in soup.ingredients}
     mean = average({file_of(result.folder / "checkpoints", epoch): digests[epoch] for epoch in soup.epochs})
     weights = final_weights(result.folder)

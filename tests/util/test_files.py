@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from botzoo.util.files import free_name, sha256_of, write_json, write_text, written_whole
+from botzoo.util.files import differing_from, digests_of, free_name, sha256_of, write_json, write_text, written_whole
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
@@ -47,3 +47,11 @@ def test_a_digest_is_that_of_the_standard_tool(tmp_path: Path) -> None:
 def test_a_name_in_use_gets_a_number(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     assert free_name(tmp_path / "run") == tmp_path / "run-2"
+
+
+def test_a_folder_may_be_named_by_way_of_another(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "sub").mkdir()
+    around, digests = tmp_path / "sub" / "..", digests_of([tmp_path / "a"], tmp_path)
+    assert differing_from(digests, around) is None
+    assert differing_from({"../a": digests["a"]}, tmp_path / "sub") == "../a"

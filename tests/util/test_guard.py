@@ -1,5 +1,6 @@
 """Whatever ends a command is one line and an exit status, Ctrl-C at any moment included."""
 
+import io
 import subprocess
 import sys
 from typing import Any
@@ -54,6 +55,13 @@ def test_a_traceback_has_no_secret_and_no_escape_code(
 
 def test_success_is_status_0() -> None:
     assert guarded("prog", lambda argv: None, []) == 0
+
+
+def test_letters_that_the_terminal_does_not_know_are_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert guarded("prog", lambda argv: print("\u00e9\U0001f600", flush=True), []) == 0
+    assert written.getvalue().decode().strip() == "\\xe9\\U0001f600"
 
 
 def test_a_mistake_of_ours_is_not_hidden() -> None:

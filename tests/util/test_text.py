@@ -8,7 +8,19 @@ from botzoo.errors import CheckpointError, printable
 from botzoo.models.foreign import no_model
 from botzoo.results.record import RunRecord
 from botzoo.util.nested import flat, nested
-from botzoo.util.text import and_list, counted, duration, epochs_words, few, listing, one_fold, table, under
+from botzoo.util.text import (
+    and_list,
+    counted,
+    duration,
+    epochs_words,
+    few,
+    interval_words,
+    listing,
+    one_fold,
+    rounded_bounds,
+    table,
+    under,
+)
 
 
 def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
@@ -66,3 +78,17 @@ def test_a_folder_of_folds_names_a_run_in_it(tmp_path: Path) -> None:
     assert f"such as {tmp_path / 'fold-1'}." in str(no_model(str(tmp_path), []))
     with pytest.raises(CheckpointError, match=r"such as .*fold-1"):
         RunRecord.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["a\\b"], r"'a\b'"), (["it's", 'a "b"'], '"it\'s", \'a "b"\''), (["x"] * 7, "'x', 'x' and 5 more")],
+)
+def test_names_are_listed_as_they_stand(names: list[str], said: str) -> None:
+    assert listing(names, 2) == said
+
+
+@pytest.mark.parametrize("bound", [60.06244, 60.0649, 60.06501, 12.3455, 0.0, 100.0])
+def test_a_published_interval_is_shown_as_the_card_shows_it(bound: float) -> None:
+    published = rounded_bounds((bound, bound))
+    assert interval_words((bound, bound)) == interval_words((published[0], published[1]))

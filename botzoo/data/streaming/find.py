@@ -23,7 +23,7 @@ from botzoo.sources.files import MAX_TEXT, read_file
 from botzoo.sources.hub import HUB_ID, HUB_NAMES, LABEL_COLUMNS, from_hub
 from botzoo.sources.layouts.split_names import Said, assigned, by_role
 from botzoo.sources.tables import has_configurations, library_errors, open_builder, shard_files
-from botzoo.util.outgoing import without_secrets
+from botzoo.util.outgoing import in_quotes, without_secrets
 from botzoo.util.text import brief, listing
 
 
@@ -125,7 +125,7 @@ def _find(name: str, said: Said) -> _Source:
         hub_id, license, source = from_hub(name, HUB_NAMES.get(name, name), partial(_built, name, said))
         return replace(source, hub_id=hub_id, license=license)
     raise DataError(
-        f"There are no shards {name!r} to stream: give a folder of .tar or .parquet files, a pattern such as "
+        f"There are no shards {in_quotes(name)} to stream: give a folder of .tar or .parquet files, a pattern such as "
         f"data/{{train,val}}-{{0000..0127}}.tar, or a Hub id (owner/name).{did_you_mean(name, HUB_NAMES)}"
     )
 
@@ -193,11 +193,13 @@ def _class_names(name: str, train: Shards, declared: tuple[str, ...] | None, cla
             text = "" if classes.isdecimal() else read_file(path, MAX_TEXT).decode("utf-8")
             lines = map(str, range(int(classes))) if classes.isdecimal() else text.split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"--data.classes is {classes!r}: give a number or a text file ({brief(error)}).") from error
+            raise DataError(
+                f"--data.classes is {in_quotes(classes)}: give a number or a text file ({brief(error)})."
+            ) from error
         names = tuple(line.strip() for line in lines if line.strip())
         if len(set(names)) < len(names):
             twice = Counter(names).most_common(1)[0][0]
-            raise DataError(f"--data.classes {classes} names {twice!r} twice: give each class one line.")
+            raise DataError(f"--data.classes {classes} names {in_quotes(twice)} twice: give each class one line.")
         if declared is not None and len(names) != len(declared):
             raise DataError(f"{name} declares {len(declared)} classes, not {len(names)}: leave --data.classes out.")
     if not names:

@@ -19,6 +19,7 @@ from botzoo.sources.files import MAX_TEXT
 from botzoo.sources.folders import IMAGE_SUFFIXES
 from botzoo.sources.labels import element
 from botzoo.sources.tables import LABEL_NAMES, check_features, pick_column, pick_columns
+from botzoo.util.outgoing import in_quotes
 
 MAX_LABEL = 1000  # characters of a label that is text
 MAX_LABELS = 1_000_000  # different ones in a shard
@@ -46,7 +47,11 @@ class TarForm:
     key: str | None = None  # where a label is JSON, the key of the label in it
 
     def cells(self, file: BinaryIO, wanted: Callable[[int], bool], end: int) -> Iterator[Cell]:
-        """Yield the wanted ones of the first ``end`` images in their order; raise whatever a damaged file leads to."""
+        """Yield the wanted ones of the first ``end`` images in their order.
+
+        Raises:
+            Exception: whatever a damaged file leads to.
+        """
 
         def reads(number: int, kind: str) -> bool:
             return wanted(number) and (kind == self.label or self._is_image(kind))
@@ -175,7 +180,11 @@ Form = TarForm | ParquetForm
 
 
 def _tally(labels: Iterable[Any]) -> dict[Any, int]:
-    """Count each label; raise ValueError where they are too long or too many to be those of classes."""
+    """Count each label.
+
+    Raises:
+        ValueError: they are too long or too many to be those of classes.
+    """
     counts: Counter[Any] = Counter()
     for label in labels:  # not all at once: a hostile shard may hold more than fit into memory
         counts[label] += 1
@@ -219,5 +228,5 @@ def _tar_form(name: str, file: BinaryIO, options: SourceOptions) -> TarForm:
 
 
 def _list_of_labels(name: str, label: str) -> DataError:
-    what = f"Column {label!r} of {name} holds a list of labels for each image"
+    what = f"Column {in_quotes(label)} of {name} holds a list of labels for each image"
     return DataError(f"{what}, and a stream has one: leave --data.streaming out.")

@@ -7,11 +7,12 @@ import os
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,14 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.data.streaming.forms import Cell, Count, Form, TarForm
+from botzoo.data.streaming.glance import Glance
 from botzoo.errors import DataError
 from botzoo.sources.files import MAX_TEXT, open_file
 from botzoo.util.cache import SHARDS
-from botzoo.util.outgoing import without_secrets
+from botzoo.util.outgoing import in_quotes, without_secrets
 from botzoo.util.text import brief
 
 UNKNOWN_SIZE = 16 << 30  # bytes that a shard has at most, where that is not known, for a bound on its images
 RETRY_SECONDS = (1, 4, 16)  # how long to wait before a shard on another machine is opened again
+
+LOOKED_INTO, LOOKED_AT = 4, 16
+"""Shards that are looked into before a run, and images of each that are."""
+
+MOST_BYTES = 256 << 20
+"""Encoded images that are held for that."""
 
 CHANGES = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
 """What the clients of other machines call what changes with a file's content."""
@@ -43,6 +51,7 @@ class Shards:
     form: Form  # how they are read
     label_of: dict[Any, int] | None = None  # index of each class by its label as it stands, where that is text
     classes: int = 0  # how many
+    seen: Glance = field(default=Glance(), compare=False)  # what a look at a few of its images found
 
     def __len__(self) -> int:
         return sum(count.images for count in self.counts)
@@ -69,18 +78,39 @@ class Shards:
         return counts
 
     def index_of(self, label: Any) -> int:
-        """Return the class of a label as it stands; raise ValueError where there is none."""
+        """Return the class of a label as it stands.
+
+        Raises:
+            ValueError: there is none.
+        """
         if label is None:
             raise ValueError("no label")
         index = self.label_of.get(label) if self.label_of is not None and not isinstance(label, int) else label
         if not isinstance(index, int) or not 0 <= index < self.classes:
             accepted = f"{self.classes} classes (0 to {self.classes - 1})"
-            raise ValueError(f"label {label!r}, which is out of range for {accepted}")
+            raise ValueError(f"label {in_quotes(label)}, which is out of range for {accepted}")
         return int(index)  # true and false are numbers too
 
     def describe(self, shard: int, number: int) -> str:
         """Name an image for error messages."""
         return f"image {number} of the shard {self.urls[shard]}"
+
+    def few(self) -> list[tuple[bytes, str]]:
+        """Return the first images of a few shards, encoded, and their names.
+
+        Raises:
+            DataError: a shard is missing or damaged.
+        """
+        found: list[tuple[bytes, str]] = []
+        last = len(self.urls) - 1
+        for shard in np.unique(np.linspace(0, last, min(LOOKED_INTO, last + 1)).astype(int)).tolist():
+            wanted = np.ones(min(LOOKED_AT, self.counts[shard].images), bool)
+            cells = self.cells(shard, wanted, 0)
+            for number, encoded, _ in islice(cells, len(wanted)):  # left to itself it reads a group of rows to its end
+                if sum(len(each) for each, _ in found) < MOST_BYTES:
+                    found.append((encoded, self.describe(shard, number)))
+            cells.close()
+        return found
 
     def names(self) -> list[str]:
         """Return shard and number of each image, with as much of the shard's path as sets it apart from the others."""
@@ -99,7 +129,7 @@ class Shards:
             rows.append([file_of(url).rpartition("/")[2], size, count.images])
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
-    def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Iterator[Cell]:
+    def cells(self, shard: int, wanted: NDArray[np.bool_], begin: int) -> Generator[Cell]:
         """Yield the wanted ones of the images ``begin``, ``begin + 1``, ... of a shard, in their order.
 
         A shard on another machine is opened again, a few times, where it fails.
@@ -203,7 +233,11 @@ def file_of(url: str) -> str:
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    """Open a shard; raise what reading it leads to as ``DataError`` that names it."""
+    """Open a shard.
+
+    Raises:
+        DataError: it cannot be read within the block; the message names it.
+    """
     with named_errors(url):
         if is_remote(url):
             import fsspec

@@ -65,6 +65,7 @@ class Stream(LoadedSplit):
 
     labels = None
     kinds = None
+    groups = None
     hashed = "the names, sizes and image counts of its shards"
     order_depends_on_processes = True
 
@@ -78,6 +79,11 @@ class Stream(LoadedSplit):
 
     def __len__(self) -> int:
         return len(self.shards)
+
+    @property
+    def shapes(self) -> NDArray[np.int32]:
+        """Height and width of the few images that were looked at, in pixels, shape (n, 2)."""
+        return np.array(self.shards.seen.shapes, np.int32).reshape(-1, 2)
 
     def describe(self, i: int) -> str:
         ends = np.cumsum(self.shards.images)

@@ -13,11 +13,13 @@ from typing import Any
 import yaml
 
 from botzoo.errors import CheckpointError, ConfigError
+from botzoo.models import unlike
 from botzoo.options.facts import without_machine
 from botzoo.results.per_class import FULL_TABLE
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
+from botzoo.training.recording.features import PLACE
 from botzoo.util.files import write_text, written_whole
 from botzoo.util.outgoing import csv_line
 from botzoo.util.pictures import drawn
@@ -69,6 +71,14 @@ def history(record: RunRecord, path: Path) -> None:
     """Copy the history of the run."""
     with written_whole(path) as part:
         shutil.copyfile(record.folder / "metrics.jsonl", part)
+
+
+@beside_the_model(unlike.FILE)
+def features(record: RunRecord, path: Path) -> None:
+    """Copy what tells images unlike the training images, where the run has kept it."""
+    if (record.folder / PLACE).is_file():
+        with written_whole(path) as part:
+            shutil.copyfile(record.folder / PLACE, part)
 
 
 @beside_the_model("per_class.csv")

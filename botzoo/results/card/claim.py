@@ -17,7 +17,7 @@ from botzoo.models.pretrained import Weights
 from botzoo.results.record import RunRecord
 from botzoo.tasks.classification import CLASSIFICATION, wilson
 from botzoo.tasks.find import TASKS
-from botzoo.util.text import brief
+from botzoo.util.text import brief, rounded_bounds
 from botzoo.util.yaml_files import parse_yaml
 
 CARD_BYTES = 4 << 20  # at most; a stranger's file may be of any size
@@ -68,7 +68,7 @@ def card_data(record: RunRecord, figures: list[EvalResult]) -> ModelCardData:
         base_model=base,
         base_model_relation="finetune" if base else None,
         datasets=[hub_id] if hub_id else None,
-        metrics=[record.task.headline.metric],
+        metrics=[*dict.fromkeys(filter(None, [record.task.headline.metric, *(m.metric.hub for m in record.metrics)]))],
         eval_results=figures,
     )
 
@@ -96,7 +96,7 @@ def eval_result(record: RunRecord, metric: str, name: str, value: float, interva
         metric_value=round(value, 3),
         metric_args={
             "images": len(record.evaluation),
-            "interval_95": [round(bound, 3) for bound in interval],
+            "interval_95": rounded_bounds(interval),
             "split": split,
             "images_sha256": record.facts["fingerprints"][split],
             "weights_sha256": record.facts["weights_sha256"],

@@ -66,7 +66,8 @@ def use(record: RunRecord) -> Iterator[str]:
         yield f"To timm the network is {code(config['architecture'])}{given}; loading it needs no botzoo."
     classes = len(record.class_names)
     reading = record.reading
-    usage = usage_code(HERE, classes, ours=ours, task=record.task, temperature=record.temperature, reading=reading)
+    fitted = {"temperature": record.temperature, "threshold": record.threshold}
+    usage = usage_code(HERE, classes, ours=ours, task=record.task, reading=reading, **fitted)
     yield f"```python\n{usage}```"
     if remarks := " ".join(reading.remarks()):
         yield remarks
@@ -97,6 +98,8 @@ def data_section(record: RunRecord) -> Iterator[str]:
     notes.append(drawn if data["set_aside"] else "The validation split is the data set's own.")
     if lost := data["left_out"]:
         notes.append(f"Left out as unreadable: {counted(lost, 'image')}.")
+    if replaced := data.get("replaced"):  # which an older run does not say
+        notes.append(f"Unreadable, so that others were trained on in their place: {counted(len(replaced), 'image')}.")
     yield " ".join(notes)
 
 
@@ -127,7 +130,8 @@ def picture(record: RunRecord, words: str, name: str) -> Iterator[str]:
 
 def learning_curve(record: RunRecord) -> Iterator[str]:
     """Yield the picture of the learning curve where there is one."""
-    words = f"Loss and validation {record.task.headline.measure} over the epochs"
+    measure = record.task.headline.measure if record.criterion.metric is None else record.criterion.figure
+    words = f"Loss and validation {measure} over the epochs"
     yield from picture(record, words, "learning_curve.png")
 
 
@@ -137,16 +141,18 @@ def looked_at(record: RunRecord) -> str:
     chosen = [line for line in lines if line["epoch"] == record.facts["best_epoch"]]
     if record.chosen_on_split or not chosen:
         return chosen_remark(record)
-    averaged = record.soup if record.averaged else None
-    score = averaged.score.top1 if averaged is not None else chosen[0][record.task.headline.key]
-    return f"{chosen_remark(record)} The validation images, which did, gave {score:.2f} %."
+    by, averaged = record.criterion, record.soup if record.averaged else None
+    gave = averaged.text(averaged.score) if averaged is not None else by.text(chosen[0][by.key])
+    how = "," if by.metric is None else f", by {by.figure},"
+    return f"{chosen_remark(record)} The validation images, which did{how} gave {gave}."
 
 
 def chosen_remark(record: RunRecord) -> str:
     """Return what the evaluated images were used for before."""
     what = "the epochs that were averaged" if record.averaged else "the epoch"
     if record.chosen_on_split:
-        return f"These images also chose {what}, so expect a little less on new ones."
+        by = "" if record.criterion.metric is None else f" by {record.criterion.figure}"
+        return f"These images also chose {what}{by}, so expect a little less on new ones."
     return f"These images were looked at once, at the end; they did not choose {what}."
 
 
@@ -154,7 +160,7 @@ def training(record: RunRecord) -> Iterator[str]:
     """Yield the section on how the network was trained."""
     facts, schedule, network = record.facts, record.facts["schedule"], record.facts["network"]
     best, teacher = facts["best_epoch"], facts.get("teacher")
-    decay = decay_words(record.config, schedule["epochs"], record.task.headline.figure)
+    decay = decay_words(record.config, schedule["epochs"], record.criterion.figure)
     warm = f"{counted(schedule['warmup_steps'], 'step')} of warmup, then " if schedule["warmup_steps"] else ""
     early = "; it stopped early, without a gain for some time" if facts["steps"] < schedule["total_steps"] else ""
     cut = ", which was cut short" if best > schedule["epochs"] else ""
@@ -319,7 +325,9 @@ def without_folders(command: str) -> str:
     """Return a command with absolute paths cut to their last part: where something lay stays private."""
     path = re.compile(r"((?:--[\w.-]+=)?(?:local-dir:)?)([/~].*)", re.S)
     words = shlex.split(command)
+    later = re.compile(r"""([,\["']\s*)([/~][^\],"']*)""")  # in a list
     kept = [found[1] + Path(found[2]).name if (found := path.fullmatch(word)) else word for word in words]
+    kept = [later.sub(lambda found: found[1] + Path(found[2]).name, word) for word in kept]
     return command if kept == words else shlex.join(kept)  # as it was quoted, where nothing is cut
 
 

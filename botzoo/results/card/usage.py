@@ -101,12 +101,14 @@ def usage_code(
     ours: bool,
     task: Task = CLASSIFICATION,
     temperature: float | None = None,
+    threshold: float | None = None,
     reading: Reading = Reading(),  # noqa: B008 (it does not change)
 ) -> str:
     """Return the Python lines with which a card shows how to ask the network at ``address`` about photo.jpg.
 
     It has so many ``classes`` and is ``ours`` where timm alone has no such network; its ``task`` says what is printed.
-    The logits are divided by a ``temperature``, if there is one, and images are read as ``reading`` says.
+    The logits are divided by a ``temperature``, if there is one, a probability below the ``threshold``, if there is one, is
+    no answer, and images are read as ``reading`` says.
     """
     if reading.own:
         most = f", {min(3, classes)}" if task.one_label else ""
@@ -120,6 +122,9 @@ for label, share in botzoo.load("{address}").predict("photo.jpg"{most}).top:
     if temperature is not None:
         kept = f"temperature = {temperature:g}  # fitted after training: the shares are as sure as they are right\n"
         logits = f"({logits} / temperature)"
+    rejects = ""
+    if threshold is not None:
+        rejects = f'if shares.max() < {threshold:g}:  # fitted after training\n    print("rather none of these")\n'
     array = "import numpy as np\n" if reading.decoding.range is not None else ""
     image = 'image = ImageOps.exif_transpose(Image.open("photo.jpg"))'
     prepared = f'{image}.convert("RGB")  # upright, as in training'
@@ -136,7 +141,7 @@ label_names = model.pretrained_cfg["label_names"]  # as in config.json
 {prepared}
 with torch.inference_mode():
 {task.code(logits, classes)}
-"""
+{rejects}"""
 
 
 def needs_botzoo(config: Mapping[str, Any]) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
-from botzoo.sources.annotations.table import SUFFIXES, holds_no_pictures
+from botzoo.sources.annotations.table import LISTS, PACKED, SUFFIXES, holds_no_pictures, kind_of, stem_of
 from botzoo.sources.base import SPLIT_NAMES
 from botzoo.sources.folders import files_in, subfolders
 from botzoo.sources.layouts.split_names import Said, asking
@@ -35,7 +34,7 @@ def tables_in(folder: Path) -> list[Tables]:
         SPLIT_NAMES[part.lower()]: _tables(folder / part) for part in subfolders(folder) if part.lower() in SPLIT_NAMES
     }
     for name in parts.get("train", ()):
-        if os.path.splitext(name)[0] in USUAL:  # noqa: PTH122
+        if stem_of(Path(name)) in USUAL:
             found.append({role: tables[name] for role, tables in parts.items() if name in tables})
     return found
 
@@ -55,7 +54,8 @@ def with_said(tables: Tables, folder: Path, said: Said) -> tuple[Chosen, Said]:
     What he calls none is left out; what he says of a split replaces what names tell of it.
     """
     twins = (each for role, path in tables.items() if role for each in _of_one_role(path))
-    there = list(dict.fromkeys((*tables.values(), *twins, *_tables(folder).values())))
+    lists = any(map(_is_list, tables.values()))
+    there = list(dict.fromkeys((*tables.values(), *twins, *_tables(folder, lists=lists).values())))
     found = {
         word: (role, path)
         for role, words in said.items()
@@ -78,7 +78,7 @@ def with_said(tables: Tables, folder: Path, said: Said) -> tuple[Chosen, Said]:
 
 def _called(table: Path, word: str, folder: Path) -> bool:
     """Tell whether the user's word is the name of a table, with or without suffix, or of the split's folder it lies in."""
-    names = [table.name, table.stem, *([table.parent.name] if table.parent != folder else [])]
+    names = [table.name, stem_of(table), *([table.parent.name] if table.parent != folder else [])]
     return word.lower() in map(str.lower, names)
 
 
@@ -88,10 +88,19 @@ def other_tables(folder: Path) -> list[Path]:
     return [path for path in _tables(folder).values() if path not in known]
 
 
-def _tables(folder: Path) -> dict[str, Path]:
-    """Return the tables in a folder by their names in lower case, without those of parquet that may hold pictures."""
+def _tables(folder: Path, *, lists: bool = False) -> dict[str, Path]:
+    """Return the tables in a folder by their names in lower case, without those of parquet that may hold pictures.
+
+    ``lists`` are among them where it is asked for; what is packed is not, where the same lies there unpacked.
+    """
     files = ((name, path) for name, path in sorted(_tables_by_name(folder).items()) if path.is_file())
-    return {name: path for name, path in files if path.suffix.lower() != ".parquet" or holds_no_pictures(path)}
+    there = {name: path for name, path in files if lists or not _is_list(path)}
+    own = {name: path for name, path in there.items() if not (name.endswith(PACKED[1:]) and path.stem.lower() in there)}
+    return {name: path for name, path in own.items() if path.suffix.lower() != ".parquet" or holds_no_pictures(path)}
+
+
+def _is_list(path: Path) -> bool:
+    return path.name.lower().endswith(LISTS)
 
 
 def beside(path: Path) -> Tables:
@@ -150,5 +159,5 @@ def _of_one_role(path: Path) -> list[Path]:
 
 
 def _tables_by_name(folder: Path) -> dict[str, Path]:
-    names = (path for path in map(Path, files_in(folder, deep=False)) if path.suffix.lower() in SUFFIXES)
+    names = (path for path in map(Path, files_in(folder, deep=False)) if kind_of(path) is not None)
     return {path.name.lower(): path for path in names}

@@ -20,7 +20,8 @@ from botzoo.sources.base import Columns, Files, ImageData, Labels, SourceOptions
 from botzoo.sources.labels import read_labels
 from botzoo.sources.layouts.split_names import Said, option
 from botzoo.sources.tables import pick_column
-from botzoo.util.text import and_list, listing
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import and_list, counted, listing
 
 ROLES = ("train", "validation", "test")
 
@@ -68,17 +69,21 @@ class Rows:
         places: Callable[[list[str | None]], list[int | None]],
         options: SourceOptions,
     ) -> None:
-        """Add the rows of a table; ``places`` are found, given the split of each row. Raises DataError for odd splits."""
+        """Add the rows of a table; ``places`` are found, given the split of each row.
+
+        Raises:
+            DataError: a column says of some rows which split they are of, and of others nothing or something else.
+        """
         before, known = len(self.paths), {c: cells for c, cells in table.columns.items() if c != image}
         split, roles = split_column(table.name, known, options.label_column, options.splits) or (
             None,
             [table.role] * len(table),
         )
         if split and (missing := sum(role is None for role in roles)):
-            say = f"{missing:,} of {len(roles):,} rows of {table.name} say nothing in {split!r}"
+            say = f"{missing:,} of {len(roles):,} rows of {table.name} say nothing in {in_quotes(split)}"
             raise DataError(f"{say}: mend or remove them.")
         if split:
-            self.notes.append(f"splits are those in column {split!r}{_joined(known[split], roles)}")
+            self.notes.append(f"splits are those in column {in_quotes(split)}{_joined(known[split], roles)}")
             values = {str(cell).lower() for cell in known[split]}
             self.words |= {word for word in roles_of(options.splits) if word.lower() in values}
         self.places += places(roles)
@@ -155,7 +160,9 @@ def as_data(
     answers = read_answers(
         rows.name, training, options.label_column, options.label_separator, all_are_classes=classes_only
     )
-    where = f"column {answers.columns[0]!r}" if len(answers.columns) == 1 else f"{len(answers.columns)} columns"
+    where = (
+        f"column {in_quotes(answers.columns[0])}" if len(answers.columns) == 1 else f"{len(answers.columns)} columns"
+    )
     of = dict.fromkeys(shown(table) for table in rows.tables if answers.columns[0] in table.columns)
     rows.notes.insert(0, f"labels are those in {where} of {and_list([*of])}, {answers.words}")
     kept = _kept(rows, images, answers)
@@ -175,7 +182,7 @@ def as_data(
     class_names, labels = read_labels(name, raw, names, lists=answers.several)
     others = {column: cells for column, cells in rows.columns.items() if column not in answers.columns}
     if unused := [column for column in others if column not in (options.group, options.label_column)]:
-        rows.notes.append(f"not used: column(s) {listing(unused)}")
+        rows.notes.append(f"not used: {'column' if len(unused) == 1 else 'columns'} {listing(unused)}")
     splits = {}
     for role, of_images in labels.items():
         columns = {column: _picked(cells, kept[role]) for column, cells in others.items()}
@@ -208,9 +215,14 @@ def _add(rows: Rows, table: Table, found: Found, options: SourceOptions) -> None
     if not named:
         raise _nothing_named(table, image, found)
     pairs = [(str(cell), found.names[i]) for cell, i in zip(cells, rows.places[before:], strict=True) if i is not None]
-    example = next((f", '{printable(cell, 60)}' for one is {name!r}" for cell, name in pairs if cell != name), "")
+    example = next(
+        (f", '{printable(cell, 60)}' for one is {in_quotes(name)}" for cell, name in pairs if cell != name), ""
+    )
     count = f"{named:,} of {len(found.files):,} images"
-    rows.notes.append(f"column {image!r} of {_shown(table, found)} names {count}{example}")
+    rows.notes.append(f"column {in_quotes(image)} of {_shown(table, found)} names {count}{example}")
+    lost = [cell for cell, place in zip(cells, rows.places[before:], strict=True) if place is None]
+    if outside := found.outside(lost, table.folder):
+        rows.notes.append(f"{printable(outside, 60)} lies beside {_shown(table, found)}, {_wider(table)}")
     if odd := [cell for cell, name in pairs if differs_in_case(cell, name)]:
         rows.notes.append(f"{len(odd):,} of them differ in capitals only, such as {printable(odd[0], 60)}")
 
@@ -226,10 +238,16 @@ def _file_column(table: Table, found: Found, options: SourceOptions) -> str:
 def _nothing_named(table: Table, image: str, found: Found) -> DataError:
     cells = listing([str(cell)[:60] for cell in table.columns[image] if cell is not None], 2) or "nothing"
     files = listing(found.names, 2) or "no images"
+    outside = found.outside(table.columns[image], table.folder)
     return NoLabelsError(
-        f"{table.name} names no image in {found.root}: its column {image!r} has {cells}, and the folder {files}. "
+        f"{table.name} names no image in {found.root}: its column {in_quotes(image)} has {cells}, and the folder {files}. "
+        f"{'' if outside is None else f'{printable(outside, 60)} lies beside the table, {_wider(table)}. '}"
         "Give the folder of the images with --dataset, or another column with --data.image-column."
     )
+
+
+def _wider(table: Table) -> str:
+    return f"outside of the data set's folder: --dataset {shlex.quote(str(table.folder))} has both"
 
 
 def _say_unused(rows: Rows, found: Found) -> None:
@@ -240,7 +258,7 @@ def _say_unused(rows: Rows, found: Found) -> None:
         rows.notes.append(f"not used: {count}, without a file, such as {listing(missing, 2)}")
     named = {place for place in rows.places if place is not None}
     if others := [name for i, name in enumerate(found.names) if i not in named and "." in os.path.basename(name)]:  # noqa: PTH119
-        rows.notes.append(f"not used: {len(others):,} image(s) without a row, such as {listing(others, 2)}")
+        rows.notes.append(f"not used: {counted(len(others), 'image')} without a row, such as {listing(others, 2)}")
 
 
 def _unlabelled(found: Found, used: set[int]) -> Iterator[str]:
@@ -277,7 +295,7 @@ def _by_folder(rows: Rows, found: Found, said: Said) -> None:
         folder = lost.rpartition("/")[0]
         say = f", or say what is what, such as {option({'none': [folder]})}" if folder else ""
         cure = f"add a column 'split' with train, validation or test{say}"
-        raise DataError(f"{lie}, such as {lost!r}: {cure}.")
+        raise DataError(f"{lie}, such as {in_quotes(lost)}: {cure}.")
     if "train" in known and len(known) > 1 and None not in known:
         rows.roles = there
         rows.notes.append("splits are the folders that the files lie in")
@@ -301,14 +319,16 @@ def _kept(rows: Rows, images: Sequence[str], answers: Answers) -> dict[str, list
         else:
             kept.setdefault(role, []).append(row)
     if left := rows.roles.count("none"):
-        rows.notes.append(f"not used: {left:,} row(s) that --data.splits leaves out")
+        rows.notes.append(f"not used: {counted(left, 'row')} that --data.splits leaves out")
     if again:
-        rows.notes.append(f"{again:,} row(s) say once more what others do, and are counted once")
+        rows.notes.append(
+            f"counted once: {counted(again, 'more row', 'more rows')} of images that have one, saying the same"
+        )
     for role, count in without.items():
         if count and role == "test" and role not in kept:
             rows.notes.append("the test split has no labels, so it is not used")
         elif count:
-            rows.notes.append(f"not used: {count:,} row(s) of the {role} split without a label")
+            rows.notes.append(f"not used: {counted(count, 'row')} of the {role} split without a label")
     return {role: kept[role] for role in ROLES if role in kept}
 
 
@@ -316,12 +336,14 @@ def _check_same(rows: Rows, image: str, answers: Answers, *pair: int) -> None:
     """Raise DataError unless two rows of one image say the same."""
     one, other = (rows.roles[row] or "train" for row in pair)
     if one != other:
-        raise DataError(f"{image!r} is in the {one} split and in the {other} split of {rows.name}: remove one.")
+        raise DataError(
+            f"{in_quotes(image)} is in the {one} split and in the {other} split of {rows.name}: remove one."
+        )
     labels = [sorted(answers.cells[row] or ()) for row in pair]
     if labels[0] != labels[1]:
         said = " and ".join(listing(each) or "no label" for each in labels)
         cure = "remove one; several labels of an image stand in one row, as a|b"
-        raise DataError(f"{image!r} has two rows in {rows.name}, which say {said}: {cure}.")
+        raise DataError(f"{in_quotes(image)} has two rows in {rows.name}, which say {said}: {cure}.")
 
 
 def _check_trained(rows: Rows, answers: Answers, kept: dict[str, list[int]]) -> None:
@@ -329,7 +351,9 @@ def _check_trained(rows: Rows, answers: Answers, kept: dict[str, list[int]]) -> 
     for role, each in kept.items():
         for row in each:
             if unknown := [label for label in answers.cells[row] or () if label not in trained]:
-                has = f"The {role} split of {rows.name} has the label {unknown[0]!r}, which no training row has"
+                has = (
+                    f"The {role} split of {rows.name} has the label {in_quotes(unknown[0])}, which no training row has"
+                )
                 raise DataError(f"{has}: add some, or remove those rows.")
 
 

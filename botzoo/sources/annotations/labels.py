@@ -16,8 +16,10 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import plain_name
 from botzoo.sources.annotations.splits import BITS
 from botzoo.sources.annotations.table import NoLabelsError
+from botzoo.sources.labels import unsaid
 from botzoo.sources.tables import LABEL_NAMES, pick_column
-from botzoo.util.text import and_list, counted, listing
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import and_list, listing
 
 _MORE = "classname labelname category categories tag tags classes species breed diagnosis y"
 
@@ -32,9 +34,6 @@ SEPARATORS = {"|": "|", ";": ";", ",": ",", " ": "space"}
 
 MAX_LABEL = 1_000
 """Letters; a label that has more is none."""
-
-_UNSAID = frozenset(("NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "null", "None", "none"))
-"""What other programs write for an empty cell, and what may as well be a class."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
@@ -84,14 +83,16 @@ def read_answers(
         for part in wanted:
             pick_column(name, "label", part, list(columns), [])
         if wrong := next((part for part in wanted if not _is_binary(columns[part])), None):
-            holds = f"Column {wrong!r} of {name} holds {_shown(columns[wrong])}"
+            holds = f"Column {in_quotes(wrong)} of {name} holds {_shown(columns[wrong])}"
             raise DataError(f"{holds}: several columns need 0 and 1 in each.")
         return _one_hot({part: columns[part] for part in wanted})
     told = {c: cells for c, cells in columns.items() if any(cell is not None for cell in cells)}
     binary = {column: cells for column, cells in told.items() if _is_binary(cells)}
     if all_are_classes and asked is None:
         if wrong := next((column for column in told if column not in binary), None):
-            raise DataError(f"Column {wrong!r} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed.")
+            raise DataError(
+                f"Column {in_quotes(wrong)} of {name} holds {_shown(told[wrong])}: 0 or 1 for each class is needed."
+            )
         return _one_hot(binary)
     marked = {column: cells for column, cells in told.items() if column in binary or _are_marks(cells)}
     if asked is None and len(marked) >= 2 and _only_one_hot(told, marked):
@@ -141,7 +142,7 @@ def _check_whole(name: str, columns: dict[str, list[Any]]) -> None:
     clean = [column for column, doubtful in zip(columns, unclear.tolist(), strict=True) if not doubtful]
     for what, where in (("-1", (bits < 0) & ~empty), ("empty cells", empty & some)):
         if where.any():
-            has = [f"{column!r} ({n:,})" for column, n in zip(columns, where.sum(0), strict=True) if n]
+            has = [f"{in_quotes(column)} ({n:,})" for column, n in zip(columns, where.sum(0), strict=True) if n]
             others = f"; the others are {','.join(clean)}" if clean else ""
             shown = f"{and_list(has[:5])}{', and more' * (len(has) > 5)}"
             cure = "put 0 or 1 there, or name the columns that are labels with --data.label-column A,B"
@@ -221,7 +222,7 @@ def _same_classes(first: Sequence[Any], second: Sequence[Any]) -> bool:
 
 
 def _read_column(name: str, column: str, cells: list[Any], separator: str | None) -> Answers:
-    where = f"Column {column!r} of {name}"
+    where = f"Column {in_quotes(column)} of {name}"
     seen = [cell for cell in cells if cell is not None]
     if not seen:
         raise DataError(f"{where} is empty: it says nothing of any image. Name another one with --data.label-column.")
@@ -234,8 +235,8 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
     if mark is not None:
         parts = [None if cell is None else map(str.strip, cell.split(mark)) for cell in known]
         lists = [None if cell is None else [part for part in cell if part] for cell in parts]
-        words = f"several in a cell, with {SEPARATORS.get(mark, mark)!r} between them"
-        return Answers(lists, _sorted(where, lists), True, (column,), words)
+        words = f"several in a cell, with {in_quotes(SEPARATORS.get(mark, mark))} between them"
+        return Answers(lists, _sorted(where, lists), True, (column,), _with_unsaid(words, lists))
     single = [None if cell is None else [cell] for cell in known]
     different = len({cell for cell in known if cell is not None})
     if different == len(seen) > 2:
@@ -244,10 +245,11 @@ def _read_column(name: str, column: str, cells: list[Any], separator: str | None
             "Name another one with --data.label-column."
         )
     words = "one to an image" + ("; the numbers are the names of the classes" if _are_numbers(seen) else "")
-    if unsaid := Counter(cell for cell in known if cell in _UNSAID):
-        shown = and_list([f"{cell!r} in {counted(count, 'row')}" for cell, count in unsaid.items()])
-        words += f"; {shown} is a class as any other: leave those cells empty if it means that nothing is known"
-    return Answers(single, _sorted(where, single), False, (column,), words)
+    return Answers(single, _sorted(where, single), False, (column,), _with_unsaid(words, single))
+
+
+def _with_unsaid(words: str, cells: Iterable[list[str] | None]) -> str:
+    return "; ".join([words, *unsaid(label for cell in cells for label in cell or ())])
 
 
 def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
@@ -261,8 +263,10 @@ def _of_lists(where: str, column: str, cells: Sequence[Any]) -> Answers:
     names = iter(_names_of(where, [label for cell in lists for label in cell or ()]))
     known: list[list[str] | None] = [None if cell is None else [next(names) or "" for _ in cell] for cell in lists]
     if all(cell is None or len(cell) == 1 for cell in known):
-        return Answers(known, _sorted(where, known), False, (column,), "lists, always of one: one label to an image")
-    return Answers(known, _sorted(where, known), True, (column,), "lists: several labels to an image")
+        words = _with_unsaid("lists, always of one: one label to an image", known)
+        return Answers(known, _sorted(where, known), False, (column,), words)
+    words = _with_unsaid("lists: several labels to an image", known)
+    return Answers(known, _sorted(where, known), True, (column,), words)
 
 
 def _written_list(where: str, cell: str) -> list[Any]:
@@ -272,7 +276,7 @@ def _written_list(where: str, cell: str) -> list[Any]:
     except (ValueError, RecursionError):
         found = [part.strip(" '\"") for part in cell[1:-1].split(",") if part.strip()]
     if any(isinstance(label, list | dict) for label in found):
-        raise DataError(f"{where} holds {cell!r}: a label is a word or a number.")
+        raise DataError(f"{where} holds {in_quotes(cell)}: a label is a word or a number.")
     return [str(label) for label in found]
 
 
@@ -280,7 +284,9 @@ def _names_of(where: str, cells: Sequence[Any]) -> list[str | None]:
     """Return cells as names of classes; raise DataError where they are measurements or no labels at all."""
     seen = [cell for cell in cells if cell is not None]
     if wrong := next((cell for cell in seen if not isinstance(cell, str | int | float)), None):
-        raise DataError(f"{where} holds {str(wrong)[:60]!r}: labels must be whole numbers or text, or lists of these.")
+        raise DataError(
+            f"{where} holds {in_quotes(str(wrong)[:60])}: labels must be whole numbers or text, or lists of these."
+        )
     if not _are_numbers(seen):
         return [None if cell is None else str(cell) for cell in cells]
     text = [None if cell is None else str(int(cell) if isinstance(cell, bool) else cell) for cell in cells]
@@ -340,5 +346,5 @@ def _sorted(where: str, cells: Iterable[list[str] | None]) -> tuple[str, ...]:
 
 
 def _shown(cells: Iterable[Any]) -> str:
-    seen = dict.fromkeys("empty cells" if cell is None else repr(str(cell)[:40]) for cell in cells)
+    seen = dict.fromkeys("empty cells" if cell is None else in_quotes(str(cell)[:40]) for cell in cells)
     return ", ".join([*seen][:3])

@@ -6,13 +6,16 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from botzoo.errors import DataError
+from botzoo.sources.files import inside
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.layouts.split_names import is_plain, role_of
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 _FILES = "file files filename filepath path paths image images img imagepath imagename imageid id name uri"
@@ -22,6 +25,9 @@ PATH_NAMES = frozenset(_FILES.split())
 
 SAMPLE = 2_000
 """Rows that are looked at to find the column of files."""
+
+FEW = 100
+"""Cells that name nothing in the data set's folder, and are looked up in the table's."""
 
 WEAK_NAMES = frozenset(["id", "name"])
 """Those of them that numbers and other texts have too."""
@@ -76,6 +82,17 @@ class Found:
             self._ends[parts] = _places([*((end, i) for i, end in ends), *stems])
         return self._ends[parts]
 
+    def outside(self, cells: Sequence[Any], folder: Path | None) -> str | None:
+        """Return the first of a few cells that names a file in the table's ``folder`` that does not lie in the data set's."""
+        if folder is None:
+            return None
+        for cell in [cell for cell in cells if isinstance(cell, str)][:FEW]:
+            with suppress(DataError, OSError):
+                place = inside(cell, [folder], "")
+                if place.is_file() and not place.is_relative_to(os.path.realpath(self.root)):
+                    return cell
+        return None
+
     def role(self, i: int) -> str | None:
         """Return the split whose folder file ``i`` lies in."""
         return self._roles[i]
@@ -116,7 +133,7 @@ class Found:
         elif hits and role in self._known_roles and self.role(hits[0]) not in (None, role, told):
             return None
         if len(hits) > 1:
-            may = f"{str(cell)!r} may be {listing([self.names[i] for i in hits], 2)}"
+            may = f"{in_quotes(str(cell))} may be {listing([self.names[i] for i in hits], 2)}"
             raise DataError(f"{may} in {self.root}: give paths from there on, with their suffix.")
         return hits[0] if hits else None
 

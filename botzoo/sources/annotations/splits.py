@@ -9,6 +9,7 @@ from typing import Any
 from botzoo.errors import DataError, did_you_mean
 from botzoo.sources.annotations.paths import plain_name
 from botzoo.sources.layouts.split_names import Said, grouped, guess, is_plain, option, role_of, with_said
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 NOTHING_SAID: Said = {}
@@ -64,7 +65,8 @@ def split_column(
             no, yes = sorted(seen, key=lambda value: BITS[value.lower()])[:2]
             say = option({"train": [yes], "test": [no]})
             raise DataError(
-                f"Column {column!r} of {name} says which rows are for training: say what the others are, such as {say}."
+                f"Column {in_quotes(column)} of {name} says which rows are for training: "
+                f"say what the others are, such as {say}."
             )
     for column, seen in values.items():
         roles = known[column]
@@ -72,7 +74,7 @@ def split_column(
         if parts or (plain_name(column) in _USUAL and roles) or {value.lower() for value in seen} & words.keys():
             odd = sorted(seen - roles.keys())
             say = option(with_said(said, grouped({value: guess(value) for value in odd[:5]})))
-            has = f"Column {column!r} of {name} has {listing(odd, 3)}, which is no split"
+            has = f"Column {in_quotes(column)} of {name} has {listing(odd, 3)}, which is no split"
             labels = f", or --data.label-column {shlex.quote(column)} if it has the labels"
             raise DataError(
                 f"{has}: say train, validation or test there, or what is what, such as {say}; none leaves one out{labels}."
@@ -103,5 +105,5 @@ def check_said(name: str, said: Said, used: set[str], images: list[str]) -> None
         folders = sorted({image.split("/")[0] for image in images if "/" in image[1:]})
         among = f"; its images lie in {listing(folders)}" if folders else ""
         is_none = f"which is no table, no split in a column of {name} and no folder"
-        has = f"--data.splits names {unknown[0]!r}, {is_none}{among}"
+        has = f"--data.splits names {in_quotes(unknown[0])}, {is_none}{among}"
         raise DataError(f"{has}.{did_you_mean(unknown[0], folders)} Give names that are there, or leave it out.")

@@ -7,18 +7,29 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from botzoo.errors import DataError
-from botzoo.sources.files import MAX_TEXT, named, open_file, read_file
+from botzoo.sources.annotations.lists import rows_of_json, rows_of_text
+from botzoo.sources.files import MAX_TEXT, named, open_file, read_file, unpacked
 from botzoo.sources.folders import IMAGE_SUFFIXES
-from botzoo.util.text import brief, listing
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import brief, counted, listing
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+PACKED = ("", ".gz", ".bz2", ".xz")
+"""What may stand behind the suffix of a table that is text."""
+
+SUFFIXES = (*(f"{kind}{end}" for kind in (".csv", ".tsv", ".jsonl", ".ndjson") for end in PACKED), ".parquet")
+"""How tables are called."""
+
+LISTS = tuple(f"{kind}{end}" for kind in (".txt", ".json") for end in PACKED)
+"""How label lists are called; of a name like theirs are other things too, so that one is read only if the user names it."""
+
+_ENDS = (*SUFFIXES, *LISTS)
 
 MAX_COLUMNS = 20_000
 """More are no table of labels: one column for each of the 18,000 classes of Open Images is the most that is known."""
@@ -64,30 +75,49 @@ class Table:
         return replace(self, columns={f"column {k}": [tidy(name), *cells] for k, (name, cells) in named}, header=False)
 
 
+def kind_of(path: Path) -> str | None:
+    """Return the suffix of a table or a label list, such as .csv, in small letters and without that of its packing."""
+    name = path.name.lower()
+    if not name.endswith(_ENDS):  # as nearly all of a great many files
+        return None
+    return f".{next(end for end in _ENDS if name.endswith(end)).split('.')[1]}"
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a table without its suffixes."""
+    return path.name[: path.name.lower().rindex(kind_of(path) or path.suffix.lower())]
+
+
 def read_table(path: Path, role: str | None = None) -> Table:
     """Read a file; no type is guessed: the cells of CSV and TSV are text, so that 007 stays 007.
 
     Raises:
         DataError: it is missing, too large, damaged, of another kind or encoding, or has no rows.
     """
-    suffix, name = path.suffix.lower(), str(path)
-    if suffix not in SUFFIXES:
-        raise DataError(f"{name} is no table: give a file whose name ends in {', '.join(SUFFIXES)}.")
-    header = True
+    kind, name, header = kind_of(path), str(path), True
     try:
-        if suffix == ".parquet":
+        if kind == ".parquet":
             columns = _read_parquet(path)
-        elif suffix in (".jsonl", ".ndjson"):
+        elif kind in (".jsonl", ".ndjson"):
             columns = _read_lines(path, _text(path))
+        elif kind == ".json":
+            columns, header = _read_json(path, _text(path))
+        elif kind is not None:
+            columns, header = _read_csv(path, _text(path), kind)
         else:
-            columns, header = _read_csv(path, _text(path))
+            most = ", ".join(end for end in _ENDS if end.count(".") == 1)
+            raise DataError(f"{name} is no table: give a file whose name ends in {most}, or in one of these and .gz.")
     except FileNotFoundError as error:
         raise DataError(f"There is no table {name}: check the path.") from error
     return _filled(Table(name, columns, path.parent, role, header))
 
 
 def read_frame(name: str, frame: Any, role: str | None = None) -> Table:
-    """Return a DataFrame of pandas or polars, or an Arrow table, as a table; raise DataError where it is none of them."""
+    """Return a DataFrame of pandas or polars, or an Arrow table, as a table.
+
+    Raises:
+        DataError: it is none of them, is empty, or has two columns of one name.
+    """
     levels = getattr(getattr(frame, "index", None), "names", ())
     if named_levels := [level for level in levels if level is not None and level not in frame.columns]:
         frame = frame.reset_index(named_levels)  # of pandas: an index with a name is a column as any other
@@ -139,7 +169,7 @@ def tidy(cell: Any) -> Any:
 
 def _text(path: Path) -> str:
     with named(path):
-        content = read_file(path, MAX_TEXT)
+        content = unpacked(read_file(path, MAX_TEXT), MAX_TEXT)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content[:4096]:
         raise DataError(f"{path} is in UTF-16, or no text: save it as UTF-8.")
     try:
@@ -151,9 +181,11 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _read_csv(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
+def _read_csv(path: Path, text: str, kind: str) -> tuple[dict[str, list[Any]], bool]:
     """Return the columns, and whether the first line names them: it does not where the name of a file stands in it."""
-    tabs = path.suffix.lower() == ".tsv"
+    if kind == ".txt":
+        return _read_list(path, text)
+    tabs = kind == ".tsv"
     delimiter = "\t" if tabs else _delimiter(text[: text.find("\n") + 1] or text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=not tabs, strict=True)
     rows = _csv_rows(path, reader)
@@ -164,10 +196,25 @@ def _read_csv(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
     whole = []
     for row in rows:
         if len(row) != len(names):
-            has = f"Line {reader.line_num} of {path} has {len(row)} cells, and its first line {len(names)}"
-            raise DataError(f"{has}: mend it, with quotes around cells that have a {delimiter!r} in them.")
+            has = f"Line {reader.line_num} of {path} has {counted(len(row), 'cell')}, and its first line {len(names)}"
+            raise DataError(f"{has}: mend it, with quotes around cells that have a {in_quotes(delimiter)} in them.")
         whole.append(row)
     columns = zip(*whole, strict=True) if whole else [()] * len(names)
+    return {name: _each_once(cells) for name, cells in zip(names, columns, strict=True)}, header
+
+
+def _read_list(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
+    """Return the columns of a label list, and whether its first line names them."""
+    try:
+        rows, header = rows_of_text(text)
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{path} is no label list ({brief(error)}): give a file and its label on each line.") from error
+    names = _names(path, rows[0] if header else [""] * len(rows[0] if rows else ()))
+    rows = rows[1:] if header else rows
+    if odd := next((row for row in rows if len(row) != len(names)), None):
+        has = f"{path} has {counted(len(names), 'cell')} in its first line, and {len(odd)} in that of {in_quotes(odd[0][:60])}"
+        raise DataError(f"{has}: mend it, with tabs between cells that hold blanks.")
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name: _each_once(cells) for name, cells in zip(names, columns, strict=True)}, header
 
 
@@ -205,30 +252,49 @@ def _check_once(where: str, names: Sequence[str]) -> None:
         raise DataError(f"{where} has several columns with the name {listing(twice)}: give each its own.")
 
 
+def _read_json(path: Path, text: str) -> tuple[dict[str, list[Any]], bool]:
+    """Return the columns of a JSON file, and whether they have names of their own."""
+    try:
+        rows, named = rows_of_json(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read ({brief(error)}): mend it.") from error
+    return _columns_of(path, rows), named
+
+
 def _read_lines(path: Path, text: str) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {}
-    count = 0
+    return _columns_of(path, _rows_in_lines(path, text))
+
+
+def _rows_in_lines(path: Path, text: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-            if isinstance(row, dict):  # groups in a cell, such as boxes, are no labels
-                row = {name: None if isinstance(cell, dict) else tidy(cell) for name, cell in row.items()}
         except (ValueError, RecursionError) as error:
             raise DataError(f"Line {number} of {path} is no JSON ({brief(error)}): mend it.") from error
         if not isinstance(row, dict):
             raise DataError(
                 f'Line {number} of {path} is not {{"name": value, ...}}: give one such line for each image.'
             )
-        for name in row:
+        yield row
+
+
+def _columns_of(path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows as columns; groups in a cell, such as boxes, are no labels."""
+    columns: dict[str, list[Any]] = {}
+    for count, row in enumerate(rows):
+        try:
+            cells = {name: None if isinstance(cell, dict) else tidy(cell) for name, cell in row.items()}
+        except RecursionError as error:
+            raise DataError(f"Row {count} of {path} holds lists in each other: mend it.") from error
+        for name in cells:
             if name not in columns:
                 columns[name] = [None] * count
         if len(columns) > MAX_COLUMNS or len(columns) * count > 20 * MAX_ROWS:
-            raise DataError(f"The lines of {path} have {len(columns):,} different names: too many to be columns.")
-        for name, cells in columns.items():
-            cells.append(row.get(name))
-        count += 1
+            raise DataError(f"The rows of {path} have {len(columns):,} different names: too many to be columns.")
+        for name, column in columns.items():
+            column.append(cells.get(name))
     return columns
 
 

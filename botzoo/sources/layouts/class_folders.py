@@ -11,10 +11,10 @@ import numpy as np
 
 from botzoo.errors import DataError, did_you_mean, printable
 from botzoo.sources.base import Files, ImageData, OwnNames, Source, SourceOptions, Split
-from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, has_images, image_files, is_image, subfolders
-from botzoo.sources.layouts.archives import is_archive
+from botzoo.sources.folders import IMAGE_SUFFIXES, NO_IMAGES, files_in, has_images, image_files, is_image, subfolders
 from botzoo.sources.layouts.split_names import (
     Said,
+    are_parts,
     asking,
     grouped,
     guess,
@@ -24,7 +24,9 @@ from botzoo.sources.layouts.split_names import (
     role_of,
     with_said,
 )
-from botzoo.util.text import and_list, listing
+from botzoo.sources.layouts.unpacking import is_archive
+from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import and_list, counted, listing
 
 HERE = "."
 """What the user calls the data set's own folder, where its folders are the classes."""
@@ -52,7 +54,7 @@ class Folders(Source):
             _refuse_packed(name, path)
             raise DataError(f"{name} has no class folders: {_LAYOUT} {path.name}/cat/1.jpg and {path.name}/dog/2.jpg.")
         if len(classes) == 1 and len(inner := subfolders(roots["train"][0].path / classes[0])) > 1:
-            has = f"{name} has one class, {classes[0]!r}, which holds the folders {listing(inner)}"
+            has = f"{name} has one class, {in_quotes(classes[0])}, which holds the folders {listing(inner)}"
             raise DataError(f"{has}: if those are the classes, give {roots['train'][0].path / classes[0]}.")
         splits: dict[str, Split] = {}
         for role, parts in roots.items():
@@ -96,7 +98,7 @@ class Root(NamedTuple):
 def _check_classes(parts: Sequence[Root], classes: Sequence[str], train: Sequence[Root]) -> None:
     for root in parts:
         if unknown := sorted(set(root.classes) - set(classes)):
-            has = f"{root.path} has the class {unknown[0]!r}, which {train[0].path} has not"
+            has = f"{root.path} has the class {in_quotes(unknown[0])}, which {train[0].path} has not"
             raise DataError(f"{has}:{did_you_mean(unknown[0], classes)} every class needs training images.")
 
 
@@ -118,12 +120,16 @@ def _unused(parts: Sequence[Root], images: Sequence[str], others: Sequence[str])
     """Yield notes on the files of a split that are not used, and on those that only their content tells to be images."""
     where = and_list([root.path for root in parts])
     if others:
-        yield f"not used: {len(others)} file(s) in {where} that are no images, such as {min(others)}"
+        yield f"not used: {counted(len(others), *NO_IMAGES)} in {where}, such as {min(others)}"
     if odd := [file for file in images if not file.lower().endswith(IMAGE_SUFFIXES)]:
-        yield f"{len(odd)} file(s) in {where} are images by their content, not by their names, such as {odd[0]}"
+        are = (
+            "file is an image by its content, not by its name",
+            "files are images by their content, not by their names",
+        )
+        yield f"{counted(len(odd), *are)}: in {where}, such as {odd[0]}"
     for root in parts:
         if stray := image_files(root.path, deep=False):
-            yield f"not used: {len(stray)} image(s) in {root.path} itself, outside the class folders"
+            yield f"not used: {counted(len(stray), 'image')} in {root.path} itself, outside the class folders"
 
 
 class _Place(NamedTuple):
@@ -153,7 +159,7 @@ class _Asked(NamedTuple):
 
     def all_classes(self, besides: str = "") -> str:
         """Return how to say that folders are classes, whatever they look like."""
-        which = f"them and {besides!r}" if besides else "all of them"
+        which = f"them and {in_quotes(besides)}" if besides else "all of them"
         return f"{option(with_said(self.said, {'train': [HERE]}))} takes {which} for classes"
 
 
@@ -214,14 +220,12 @@ def _check_said(name: str, top: Path, words: Sequence[str]) -> None:
     for word in words:
         if ".." in PurePath(word).parts or PurePath(word).is_absolute() or not (top / word).is_dir():
             there = subfolders(top)
-            has = f"{name} has no folder {word!r}, which --data.splits names: it has {listing(there)}"
+            has = f"{name} has no folder {in_quotes(word)}, which --data.splits names: it has {listing(there)}"
             raise DataError(f"{has}.{did_you_mean(word, there)}")
     for word in words:
         if inner := next((each for each in words if each != word and PurePath(each).is_relative_to(word)), None):
-            lies = (
-                f"--data.splits of {name} names {inner!r}, which lies in {word!r}, so that its images would be in both"
-            )
-            raise DataError(f"{lies}: give folders that lie beside each other.")
+            lies = f"--data.splits of {name} names {in_quotes(inner)}, which lies in {in_quotes(word)}"
+            raise DataError(f"{lies}, so that its images would be in both: give folders that lie beside each other.")
 
 
 def _training(data: _Asked, free: Mapping[str, _Place], roots: Mapping[str, Sequence[Root]]) -> str | None:
@@ -268,7 +272,7 @@ def _beside(
     strangers = [each for each in others if has_images(data.top / each)]
     if strangers and not (found or unlabelled or len(roots) > 1):  # nothing else shows that it is a split
         trained = roots["train"][0].path.name
-        what = f"beside {trained!r}, which holds folders as a training split does"
+        what = f"beside {in_quotes(trained)}, which holds folders as a training split does"
         raise data.asking(what, {"none": strangers}, data.all_classes(trained))
     notes = [f"not used: {listing(others)}, not named as a split"] if others else []
     return found, [*notes, *(_unlabelled(data.top / each) for each in unlabelled)]
@@ -282,7 +286,11 @@ def _fits(name: str, place: _Place, taught: Collection[str]) -> bool:
 def _unlabelled(folder: Path) -> str:
     count, where = len(image_files(folder)), f"the {folder.name} folder has no class folders, so it is not used"
     command = f"botzoo predict {shlex.quote(str(folder))} --model RUN"
-    return f"{where}: what is in its {count:,} image(s), the trained network says with {command}" if count else where
+    return (
+        f"{where}: what is in its {counted(count, 'image')}, the trained network says with {command}"
+        if count
+        else where
+    )
 
 
 def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[Root]], list[str]]:
@@ -292,6 +300,7 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
     if len(plain) > 1 and (len(plain) == len(free) or ("train" in roles and len(roles) > 1)):
         needed = f"{data.name} has the folders {listing(list(plain))}, and needs {data.top / 'train'} with class folders in it"
         raise DataError(f"{needed}: {_LAYOUT} {data.top.name}/train/cat/1.jpg; {data.all_classes()}.")
+    _refuse_parts(data, free)
     _refuse_inner_splits(data, free)
     if not data.groups:
         _refuse_versions(data, free)
@@ -303,12 +312,26 @@ def _classes(data: _Asked, free: Mapping[str, _Place]) -> tuple[dict[str, list[R
             raise data.asking("which may be splits beside the classes, or classes", grouped(likely), data.all_classes())
         free = {each: place for each, place in free.items() if each not in unlabelled}
         notes += [_unlabelled(data.top / each) for each in unlabelled]
-    notes += [f"{each!r} is taken for a class, as it has no class folders" for each in plain if each in free]
+    notes += [f"{in_quotes(each)} is taken for a class, as it has no class folders" for each in plain if each in free]
     deep = [
         f"{each}/{min(place.folders)}" for each, place in free.items() if len(place.folders) > 1 and not place.loose
     ]
-    notes += [f"class folders hold folders, such as {deep[0]!r}: their images are of the class"] if deep else []
+    notes += (
+        [f"class folders hold folders, such as {in_quotes(deep[0])}: their images are of the class"] if deep else []
+    )
     return {"train": [Root(data.top, sorted(free))]}, notes
+
+
+def _refuse_parts(data: _Asked, free: Mapping[str, _Place]) -> None:
+    """Raise where all folders with images are called as the parts of one data set, such as its folds."""
+    if not are_parts(parts := [each for each in free if has_images(data.top / each)]):
+        return
+    has = f"{data.name} has the folders {listing(parts)}, which are called as parts of one data set"
+    inner = {each for part in parts for each in free[part].inner}
+    if not inner:
+        raise DataError(f"{has}, and hold no class folders: give the labels with --labels FILE; {data.all_classes()}.")
+    joined = option(with_said(data.said, {"train": parts}))
+    raise DataError(f"{has}: {joined} joins them, and --data.group 2 keeps each in one split; {data.all_classes()}.")
 
 
 def _refuse_inner_splits(data: _Asked, free: Mapping[str, _Place]) -> None:
@@ -331,7 +354,7 @@ def _refuse_wrapped(data: _Asked, free: Mapping[str, _Place]) -> None:
     if len(free) < 2 or len(inner) > 1 or "" in inner or not all(place.wraps for place in free.values()):
         return
     within = inner.pop()
-    has = f"{data.name} has the folders {listing(list(free))}, which each hold {within!r} alone, with folders in it"
+    has = f"{data.name} has the folders {listing(list(free))}, which each hold {in_quotes(within)} alone, with folders in it"
     one = f"give one of them, such as --dataset {shlex.quote(str(data.top / next(iter(free)) / within))}"
     joined = option(with_said(data.said, {"train": [f"{each}/{within}" for each in free]}))
     raise DataError(f"{has}: {one}; {joined} joins them; {data.all_classes()}.")
@@ -367,7 +390,8 @@ def _refuse_sets(data: _Asked, folders: Mapping[str, set[str]]) -> None:
     for each, inner in folders.items():
         roles = {role_of(one) for one in inner}
         if "train" in roles and len(roles) > 1 and None not in roles:
-            has = f"{data.name} has the folder {each!r} with the splits {listing(sorted(inner))}, and others beside it"
+            splits = listing(sorted(inner))
+            has = f"{data.name} has the folder {in_quotes(each)} with the splits {splits}, and others beside it"
             raise DataError(
                 f"{has}: give it, with --dataset {shlex.quote(str(data.top / each))}; {data.all_classes()}."
             )

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.sources.base import SPLIT_NAMES
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import listing
 
 Said = Mapping[str, Sequence[str]]
@@ -25,6 +26,14 @@ _WORDS = (
 )
 _BESIDE = set(_WORDS.split())
 """Words beside the name of a split that tell nothing else, as a class's own name would."""
+
+_PART_WORDS = (
+    "fold folds cv kfold part parts batch batches chunk chunks block blocks split splits shard shards subset subsets set sets "
+    "data dataset datasets image images img imgs photo photos pic pics picture pictures frames archive disk v version folder "
+    "my our the"
+)
+_PARTS = set(_PART_WORDS.split())
+"""Words that folders are called by, with a number behind them, where a data set is in several."""
 
 _CLOSE = 0.8
 """From this ratio of ``difflib`` on, a word is rather a slip for the name of a split: vaild, trian."""
@@ -58,6 +67,13 @@ def is_close(name: str) -> bool:
     """Tell whether a name is a slip for that of a split, or one of several: vaild, train-test."""
     words = words_of(name)
     return any(get_close_matches(word, _ROLES, 1, _CLOSE) for word in words) and not role_of(name)
+
+
+def are_parts(names: Sequence[str]) -> bool:
+    """Tell whether folders are called as the parts of one data set: fold1, fold2; images_001, images_002; batch-a, batch-b."""
+    ends = [re.fullmatch(r"(.*?)[\W_]*(\d+|(?<![^\W_])[A-Za-z])", name) for name in names]
+    stems = {end[1].lower() if end else "" for end in ends}
+    return len(names) > 1 and len(stems) == 1 and bool(words := words_of(stems.pop())) and set(words) <= _PARTS
 
 
 def guess(name: str) -> str:
@@ -102,7 +118,7 @@ def check_said(name: str, said: Said, there: Sequence[str], kind: str) -> None:
     """Raise unless all that the user names is there."""
     for word in (word for words in said.values() for word in words):
         if word not in there:
-            has = f"{name} has no {kind} {word!r}, which --data.splits names: it has {listing(there)}"
+            has = f"{name} has no {kind} {in_quotes(word)}, which --data.splits names: it has {listing(there)}"
             raise DataError(f"{has}.{did_you_mean(word, there)}")
 
 
@@ -154,7 +170,7 @@ def by_role(name: str, files: Sequence[str], said: Said) -> tuple[dict[str, list
         role = role or next((role for part in reversed(file.split("/")) if (role := role_of(part))), None)
         (roles.setdefault(role, []) if role else unnamed).append(file)
     if unseen:
-        has = f"{name} has no file {min(unseen)!r}, which --data.splits names: it has {listing(files)}"
+        has = f"{name} has no file {in_quotes(min(unseen))}, which --data.splits names: it has {listing(files)}"
         raise DataError(f"{has}.{did_you_mean(min(unseen), files)}")
     slips = [file for file in unnamed if roles and is_close(file) and ("train" in roles or guess(file) != "train")]
     if slips:

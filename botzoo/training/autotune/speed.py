@@ -20,12 +20,13 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from botzoo.data.loader import PREFETCH
+from botzoo.data.loader import PREFETCH, LoadedSplit
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.layers import measuring_steps
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import on_main
 from botzoo.training.recording import checkpoint
+from botzoo.training.recording.features import batches_of
 from botzoo.training.state import Run
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.training.steps.feed import Feed
@@ -94,11 +95,14 @@ def measure(run: Run, callbacks: Sequence[Callback], seconds: float) -> Costs:
         saving = agreed(on_main(run.accelerator, lambda: _saving(run)) or 0.0)
         if run.trainer.whole is not run.trainer:  # the figures that a run closes with come from the whole network
             last_start, last_each = _evaluation(run, run.trainer.whole, run.feed.whole, allowance)
-    evaluation = start + each * _batches(run, "validation")
+    evaluation = start + each * _batches(run, run.images["validation"])
     # --soup takes at most BatchNorm's statistics and an evaluation for each epoch after the first.
     tried, statistics = (run.config.soup or 1) - 1, measuring_steps(order.batch_size, order.steps_per_epoch)
     end = saving + UNMEASURED + tried * (evaluation + statistics * steps[-1][1])
-    end += sum(last_start + last_each * _batches(run, role) for role in run.images if role != "train")
+    closing = [split for role, split in run.images.items() if role != "train"]
+    closing += [asked.images for asked in run.asked.values() if not asked.again]
+    end += sum(last_start + last_each * _batches(run, split) for split in closing)
+    end += last_each * batches_of(run)  # one process looks at some images once more
     return Costs(steps, first, evaluation, saving, end)
 
 
@@ -197,7 +201,7 @@ def seconds_each(take: Callable[[], object], allowance: float, clock: Callable[[
 
 def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float) -> tuple[float, float]:
     """Return the seconds that an evaluation takes to begin, and for each batch."""
-    device, batches = run.accelerator.device, _batches(run, "validation")
+    device, batches = run.accelerator.device, _batches(run, run.images["validation"])
 
     def evaluate_some(most: int) -> float:
         began = now(device)
@@ -214,9 +218,9 @@ def _evaluation(run: Run, trainer: Trainer, feed: Feed, allowance: float) -> tup
     return max(0.0, one - each), each
 
 
-def _batches(run: Run, role: str) -> int:
+def _batches(run: Run, split: LoadedSplit) -> int:
     """Return the batches that a process evaluates of a split: without gradients, of two micro-batches each."""
-    return math.ceil(len(run.images[role]) / (run.order.world_size * 2 * run.order.micro_batch))
+    return math.ceil(len(split) / (run.order.world_size * 2 * run.order.micro_batch))
 
 
 def _saving(run: Run) -> float:

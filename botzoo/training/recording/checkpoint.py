@@ -20,6 +20,9 @@ from botzoo.util.text import brief
 
 log = logging.getLogger("botzoo")
 
+LOWEST = -1e30
+"""Below every score, and a number that JSON has."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -27,7 +30,7 @@ class Progress:
 
     Attributes:
         step: optimizer steps taken.
-        best_score: highest figure, in per cent, of the validation split that the task chooses epochs by; -1 before the first.
+        best_score: highest score of the validation split, in what chooses the epoch; ``LOWEST`` before the first.
         best_epoch: the epoch, counted from 1, that it was measured after; 0 as long as none is better than the start.
         best_digest: of the weights that it was measured of, as ``save_weights`` returns it.
         seconds: time spent training and evaluating, over all sessions of the run.
@@ -36,7 +39,7 @@ class Progress:
     """
 
     step: int = 0
-    best_score: float = -1.0
+    best_score: float = LOWEST
     best_epoch: int = 0
     best_digest: str | None = None
     seconds: float = 0.0

@@ -10,9 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 
 from botzoo import __version__
+from botzoo.data.images import Images
 from botzoo.data.loader import LoadedSplit
 from botzoo.errors import CheckpointError, ConfigError, DataError
 from botzoo.models.cost import count_parameters
@@ -127,7 +129,9 @@ def run_facts(run: Run) -> dict[str, Any]:
             "hashed": run.images["train"].hashed,
             "split_names": {role: split.name for role, split in data.splits.items()},
             "left_out": len(run.left_out),
+            "replaced": replaced_in(run.images["train"]),
             "kinds": kinds_of(run.images),
+            "duplicates": duplicates_in(run.images),
         },
         "network": {
             "architecture": network.architecture,
@@ -156,11 +160,20 @@ def run_facts(run: Run) -> dict[str, Any]:
     if (teacher := run.teacher) is not None:
         parameters, license = count_parameters(teacher.model)[0], teacher.start.license
         facts["teacher"] = teacher.identity | {"parameters": parameters, "license": license, "size": teacher.size.side}
-    written = [*(run.folder / "evaluation").glob("*.parquet"), *run.folder.glob("metrics.jsonl")]
+    kept = run.folder / "evaluation"
+    written = [*kept.glob("*.parquet"), *kept.glob("*.safetensors"), *run.folder.glob("metrics.jsonl")]
     facts["files"] = digests_of(sorted(written), run.folder)
     if weights.is_file():
         facts |= {"weights_sha256": sha256_of(weights), "config_sha256": config_sha256(weights.parent)}
     return facts
+
+
+def replaced_in(images: LoadedSplit) -> dict[str, str]:
+    """Return what is wrong with training images in whose place others were trained on, by their names."""
+    if not isinstance(images, Images):
+        return {}
+    names = images.names() if images.replaced else []
+    return {names[i]: reason for i, reason in sorted(images.replaced.items())}
 
 
 def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
@@ -175,12 +188,33 @@ def kinds_of(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
     return dict(kinds)
 
 
+def duplicates_in(images: Mapping[str, LoadedSplit]) -> dict[str, int] | None:
+    """Return how many images have the same bytes as one before them in their split, and as one in training; None of streams.
+
+    The first are "within", the others, of the other splits, "across".
+    """
+    digests = {}
+    for role, split in images.items():
+        if not isinstance(split, Images):
+            return None
+        digests[role] = split.decoded.index.digests[split.rows].view("S32")[:, 0]
+    within = sum(len(each) - len(np.unique(each)) for each in digests.values())
+    across = sum(int(np.isin(each, digests["train"]).sum()) for role, each in digests.items() if role != "train")
+    return {"within": within, "across": across}
+
+
 def write_evaluation(run: Run, role: str, evaluation: Evaluation) -> None:
     """Write evaluation/ROLE.parquet into the run's folder: what the network answered for each image of a split."""
-    images = run.images[role]
-    # Nobody knows which images of a stream could not be read: those that could are numbered.
-    names = images.names() if len(images) == len(evaluation) else [str(i) for i in range(len(evaluation))]
+    names = names_of(run.images[role], len(evaluation))
     write_answers(run.folder / "evaluation" / f"{role}.parquet", names, evaluation.answers)
+
+
+def names_of(images: LoadedSplit, answered: int) -> list[str]:
+    """Return the names of the images that were answered.
+
+    Nobody knows which images of a stream could not be read: those that could are numbered.
+    """
+    return images.names() if len(images) == answered else [str(i) for i in range(answered)]
 
 
 def data_title(data: ImageData[Any]) -> str:

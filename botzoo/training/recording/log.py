@@ -80,11 +80,15 @@ def log_training(run: Run, callbacks: Sequence[Callback], step: int, losses: lis
 
 def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: float, better: bool = False) -> None:
     """Write a line of an evaluation; that of the validation split is said too, that of the test split when all is done."""
+    figures = run.criterion.figures(evaluation)
     counts = {"images": len(evaluation), "epoch": epoch, "seconds": round(seconds, 2)}
-    run.history.add({"step": run.progress.step, "split": split, **evaluation.figures, **counts})
-    run.accelerator.log({f"{split}/{name}": value for name, value in evaluation.figures.items()}, run.progress.step)
+    run.history.add({"step": run.progress.step, "split": split, **figures, **counts})
+    run.accelerator.log({f"{split}/{name}": value for name, value in figures.items()}, run.progress.step)
     if split == "validation":
         number, of = epochs_number(min(epoch, run.epochs)), epochs_number(run.epochs)
-        figure = f"validation {run.task.headline.figure} {evaluation.score:.2f} %, loss {evaluation.loss:.4f}"
+        chosen_by = run.criterion.beside(evaluation)
+        figure = (
+            f"validation {run.task.headline.figure} {evaluation.score:.2f} %{chosen_by}, loss {evaluation.loss:.4f}"
+        )
         best = " (best so far)" if better else ""
         log.info("epoch %*s/%s  %s, after %s%s", len(of), number, of, figure, duration(seconds), best)

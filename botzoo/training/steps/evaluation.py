@@ -17,7 +17,6 @@ KEPT = 1 << 28
 """Most bytes of optional answers that all processes keep together: log-probabilities of 130,000 images of 1,000 classes."""
 
 
-@torch.inference_mode()
 def evaluate(
     accelerator: Accelerator,
     model: nn.Module,
@@ -28,7 +27,25 @@ def evaluate(
     *,
     everything: bool = False,
 ) -> Any:
-    """Evaluate ``model`` on this process's ``batches`` and gather the answers of all processes.
+    """Evaluate ``model`` on this process's ``batches``: return the task's ``Evaluation`` of the whole split.
+
+    Arguments as of ``gathered_answers``.
+    """
+    return task.evaluation(gathered_answers(accelerator, model, batches, normalise, total, task, everything=everything))
+
+
+@torch.inference_mode()
+def gathered_answers(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Iterable[Batch],
+    normalise: Callable[[Tensor], Tensor],
+    total: int | None,
+    task: Task = CLASSIFICATION,
+    *,
+    everything: bool = False,
+) -> Answers:
+    """Return what ``model`` says of this process's ``batches``, and of those of all others.
 
     Args:
         batches: this process's part of the split, in order, as ``eval_batches`` yields it.
@@ -36,7 +53,7 @@ def evaluate(
         total: images in the whole split; the gathered count must be equal to it, unless it is None.
         everything: keep the task's optional answers too, unless they would take more than ``KEPT``.
 
-    Returns the task's ``Evaluation`` of the whole split in its own order, the same on every process.
+    Returns the answers for the whole split in its own order, the same on every process.
     """
     model.eval()
     if accelerator.num_processes > 1:  # BatchNorm's statistics are those of rank 0, as in the saved weights
@@ -58,4 +75,4 @@ def evaluate(
     # Each process has evaluated a stretch of the split, in the order of the processes.
     answers = {name: np.concatenate([part[name] for part in every]) for name in kept}
     assert total in (None, len(answers[kept[0]])), "each image is evaluated exactly once"
-    return task.evaluation(answers)
+    return answers

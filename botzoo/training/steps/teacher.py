@@ -20,6 +20,7 @@ from botzoo.models.loading import model_folder
 from botzoo.models.preprocessing import Decoding, Preprocessing, Size
 from botzoo.training.distributed import same_everywhere
 from botzoo.util.hub import the_hub
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import counted
 
 
@@ -197,7 +198,7 @@ def _check_classes(address: str, cfg: dict[str, Any], class_names: tuple[str, ..
     names = list(names.values() if isinstance(names, dict) else names or class_names)
     for k, (theirs, ours) in enumerate(zip(names, class_names, strict=False)):
         if theirs != ours:
-            differs = f"Class {k} is {theirs!r} to the teacher {address} and {ours!r} in the data set"
+            differs = f"Class {k} is {in_quotes(theirs)} to the teacher {address} and {in_quotes(ours)} in the data set"
             raise ConfigError(f"{differs}; names and order must be the same: {how}.")
 
 

@@ -114,7 +114,7 @@ def examine(run: Run) -> Report:
     if estimated is not None:
         findings += labels.check_labels(estimated, roll.labels, roll.class_names)
         accuracy, noise = estimated.accuracy, estimated.noise if estimated.meaningful else None
-    findings += quick.check_sizes(roll.shapes, min(run.preprocessing.shape))
+    findings += quick.check_sizes(roll.shapes, run.preprocessing)
     remarks, sizes = [*run.data.notes, *why_not, *how_alike], quick.measure(roll.shapes, min(run.preprocessing.shape))
     return Report(run.data.name, roll, roll.counts, named_once(findings), remarks, sizes, accuracy, noise)
 
@@ -200,7 +200,7 @@ class QuickCheck(Callback):
         if not run.task.one_label or not all(isinstance(images, Images) for images in run.images.values()):
             return []
         roll = roll_of(run)
-        found = [*quick_findings(roll), *quick.check_sizes(roll.shapes, min(run.preprocessing.shape))]
+        found = [*quick_findings(roll), *quick.check_sizes(roll.shapes, run.preprocessing)]
         leaks = sum(f.check == "duplicates" and len(np.unique(roll.roles[list(f.images)])) > 1 for f in found)
         odd = sum(f.look and f.check in ("tiny", "aspect") for f in found)
         parts = [f.reason for f in found if f.look and not f.images]

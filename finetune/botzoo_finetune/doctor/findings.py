@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from botzoo.data.images import Images
-from botzoo.pixels.bands import Bands
+from botzoo.pixels.bands import Bands, picture_of
 from botzoo.sources.groups import paths_of
 
 Check = Literal[
@@ -110,7 +110,8 @@ class Roll:
     def opened(self, i: int) -> Iterator[Image.Image]:
         """Give the same with room for its pixels to the end of the block."""
         images, row = self._at(i)
-        with images.opened(row) as picture:
+        with images.at_hand(row) as found:
+            picture = picture_of(found)
             yield picture.convert("RGB") if isinstance(picture, Bands) else picture
 
     def entry(self, i: int) -> Entry:

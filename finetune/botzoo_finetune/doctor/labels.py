@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.util.outgoing import in_quotes
 from botzoo_finetune.doctor.findings import Finding
 
 FOLDS = 5
@@ -175,7 +176,8 @@ def check_labels(estimate: Estimate, labels: NDArray[np.int64], class_names: Seq
         p, given, wrong = estimate.probabilities[i], int(labels[i]), float(estimate.wrong[i])
         rival = int(np.where(np.arange(len(p)) == given, -1, p).argmax())
         verb = "looks" if p[rival] > p[given] else "may look"
-        looks = f"labelled {class_names[given]!r} ({p[given]:.0%}), {verb} like {class_names[rival]!r} ({p[rival]:.0%})"
+        label, other = in_quotes(class_names[given]), in_quotes(class_names[rival])
+        looks = f"labelled {label} ({p[given]:.0%}), {verb} like {other} ({p[rival]:.0%})"
         reason = f"{looks}: {wrong:.0%} likely to be wrong"
         findings.append(Finding("labels", reason, (i,), suggested=rival, score=round(wrong, 4)))
     return findings

@@ -25,7 +25,7 @@ ADVICE: dict[Check, str] = {
     "blank": "remove them, unless nothing is what they should show",
     "placeholder": "remove them, unless they are what the network should know",
     "tiny": "look whether they are thumbnails or icons that came along by mistake",
-    "aspect": "crop them to what matters: the network sees the middle only",
+    "aspect": "crop them to what matters, or see --data.fit",
     "sizes": "",
 }
 """What to do about the findings of each check; the order is that of the reports."""

@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.models.preprocessing import Preprocessing
 from botzoo.sources.groups import SERIES, searched
+from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import counted, listing
 from botzoo_finetune.doctor.findings import Finding, Sizes
 
@@ -31,13 +33,13 @@ def check_names(names: Mapping[str, Sequence[str]]) -> list[Finding]:
     trained, spellings = names.get("train", ()), dict[str, dict[str, list[str]]]()
     found = []
     if len(trained) == 1:
-        found.append(f"the training images are of one class, {trained[0]!r}: a classifier needs two or more")
+        found.append(f"the training images are of one class, {in_quotes(trained[0])}: a classifier needs two or more")
     for role, own in names.items():
         for name in own:
             spellings.setdefault(folded(name), {}).setdefault(name, []).append(role)
     for spelt in spellings.values():
         if len(spelt) > 1:
-            named = " and ".join(f"{name!r} ({', '.join(roles)})" for name, roles in spelt.items())
+            named = " and ".join(f"{in_quotes(name)} ({', '.join(roles)})" for name, roles in spelt.items())
             found.append(f"{named} differ by case, spaces, dashes or underscores only")
     for role, own in names.items():
         if untaught := _without(own, trained):
@@ -69,8 +71,10 @@ def check_counts(trained: NDArray[np.int64], class_names: Sequence[str]) -> list
     if there:
         most, least = max(there, key=lambda k: trained[k]), min(there, key=lambda k: trained[k])
         if (ratio := trained[most] / trained[least]) >= IMBALANCE:
-            sizes = f"{counted(trained[most], 'training image')}, {class_names[least]!r} {trained[least]:,}"
-            found.append(f"the classes are out of balance, {ratio:.0f} to 1: {class_names[most]!r} has {sizes}")
+            sizes = f"{counted(trained[most], 'training image')}, {in_quotes(class_names[least])} {trained[least]:,}"
+            found.append(
+                f"the classes are out of balance, {ratio:.0f} to 1: {in_quotes(class_names[most])} has {sizes}"
+            )
     return [Finding("counts", text) for text in found]
 
 
@@ -98,8 +102,9 @@ def check_groups(paths: Mapping[str, Sequence[str]], classes: int) -> list[Findi
     for role, own in names.items():
         both = np.intersect1d(own, np.intersect1d(names["train"], several))
         if role != "train" and (share := float(np.isin(own, both).mean())) >= STRADDLING:
-            such = f"such as {str(both[0])!r}: {share:.0%} of the {role} images have others of their series in training"
-            found.append(Finding("groups", f"file names suggest {len(several):,} series of images, {such}"))
+            such = f"{len(several):,} series of images, such as {in_quotes(str(both[0]))}"
+            have = f"{share:.0%} of the {role} images have others of their series in training"
+            found.append(Finding("groups", f"file names suggest {such}: {have}"))
     return found
 
 
@@ -109,12 +114,25 @@ def measure(shapes: NDArray[np.int32], side: int) -> Sizes:
     return Sizes(int(short.min()), int(np.median(short)), int(short.max()), side, float((short < side).mean()))
 
 
-def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
+def long_words(stretch: float, prepared: Preprocessing) -> str:
+    """Return what becomes of an image that is so many times as long as the input's shape."""
+    off = f"times off the input's shape of {prepared.shape}" if prepared.shape.oblong else "times as long as wide"
+    becomes = {
+        "squash": "and is squashed to the shape of the input",
+        "border": f"so that {1 - 1 / stretch:.0%} of the input is padding",
+    }
+    seen = f"of which {prepared.crop_pct**2 / stretch:.0%} is seen"
+    return f"{stretch:.1f} {off}, {becomes.get(prepared.crop_mode, seen)}"
+
+
+def check_sizes(shapes: NDArray[np.int32], prepared: Preprocessing) -> list[Finding]:
     """Look for images much smaller or longer than the rest, and for an input that does not suit most of them.
+
+    Long ones are those that are far from the shape of the input, which need not be a square.
 
     Args:
         shapes: (N, 2), height and width in pixels, all > 0.
-        side: the shorter one of the network's input.
+        prepared: how they are fitted to the input.
     """
     if not len(shapes):
         return []
@@ -124,13 +142,12 @@ def check_sizes(shapes: NDArray[np.int32], side: int) -> list[Finding]:
         return Finding(check, f"{what} ({width} x {height} px)", (i,))
 
     # An image is odd beside the others: in a set of icons none is tiny, in one of panoramas none is long.
-    short, ratio = shapes.min(1), shapes.max(1) / shapes.min(1)
+    short, stretch = shapes.min(1), prepared.stretch(*shapes.T)
     tiny = np.flatnonzero(short < min(TINY, float(np.median(short)) / 2)).tolist()
-    long = np.flatnonzero(ratio >= max(LONG, 2 * float(np.median(ratio)))).tolist()
-    seen = "times as long as wide, of which a square is seen"
+    long = np.flatnonzero(stretch >= max(LONG, 2 * float(np.median(stretch)))).tolist()
     findings = [of_shape("tiny", "is tiny", i) for i in tiny]
-    findings += [of_shape("aspect", f"is {ratio[i]:.1f} {seen}", i) for i in long]
-    sizes = measure(shapes, side)
+    findings += [of_shape("aspect", f"is {long_words(float(stretch[i]), prepared)}", i) for i in long]
+    sizes = measure(shapes, min(prepared.shape))
     if sizes.smaller > 0.5:
         text = f"{sizes.smaller:.0%} of the images are smaller than the network's input of {sizes.input} px: they are enlarged"
         findings.append(Finding("sizes", text, look=False))

@@ -11,12 +11,11 @@ from botzoo.errors import BotzooError, ConfigError
 from botzoo.models.cost import count_macs, count_parameters
 from botzoo.models.preprocessing import Side, Size
 from botzoo.training.distributed import from_main
-from botzoo.training.setup import set_up
 from botzoo.training.state import Own
 from botzoo.util.text import counted, table, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.probing.first_look import keep_json, new_folder, reported
-from botzoo_finetune.transfer.features import Extractor, unmeasured
+from botzoo_finetune.probing.first_look import keep_json, new_folder, reported, set_up_look
+from botzoo_finetune.transfer.features import Extractor
 
 log = logging.getLogger("botzoo")
 
@@ -90,7 +89,7 @@ def with_weights(config: FinetuneConfig, name: str) -> FinetuneConfig:
 
 def row_of(config: FinetuneConfig, own: Own | None = None) -> Row:
     """Probe one network, and measure what it costs."""
-    run = set_up(unmeasured(config), own=own)
+    run = set_up_look(config, own=own)
     look = reported(run)
     seen, size = look.probe.evaluation, run.preprocessing.shape
     return Row(

@@ -17,8 +17,10 @@ from botzoo.data.images import Images
 from botzoo.errors import ConfigError, DataError
 from botzoo.options.accepted import seconds_of
 from botzoo.options.choices import Choice
+from botzoo.options.config import TrainConfig
 from botzoo.results.per_class import class_figures
 from botzoo.results.summary import class_table
+from botzoo.sources.base import ImageData
 from botzoo.training import distributed, setup
 from botzoo.training.autotune.speed import images_per_second
 from botzoo.training.callbacks import Callback
@@ -157,7 +159,7 @@ def facts(draft: Draft) -> auto.Facts:
         epochs=epochs,
         several=several,
         optimizer=config.optimizer,
-        batch_norm=_has_batch_norm(draft.network.model),
+        batch_norm=has_batch_norm(draft.network.model),
         base_batch=256 if config.linear_scaling else order.batch_size,
     )
 
@@ -168,7 +170,8 @@ def _side(images: Images) -> float:
     return float(np.median(np.sqrt(heights * widths)))
 
 
-def _has_batch_norm(model: nn.Module) -> bool:
+def has_batch_norm(model: nn.Module) -> bool:
+    """Tell whether a network has BatchNorm, as ResNets and most that take images of any shape have."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
@@ -195,8 +198,17 @@ class ChooseForData(Callback):
     set what is trained.
     """
 
+    looks_at_train = True
+
     def __init__(self, others: Sequence[Callback] = ()) -> None:
         self.others = others
+
+    def smallest_crop(self, config: TrainConfig, data: ImageData[Any], gpu: bool) -> float | None:
+        """Return what suits the longest run that may be chosen; other rules hold of a --budget, steps and characters."""
+        if config.budget is not None or config.steps is not None or config.paper_augment or not data.mirrored:
+            return None
+        images = len(data.train)
+        return auto.crop_for(images * (config.epochs or auto.length_for(images, gpu, easy=False)[2]))
 
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose; a smaller input first, since a probe at another size says something else."""
@@ -210,7 +222,7 @@ class ChooseForData(Callback):
     def _smaller_input(self, draft: Draft) -> Choice | None:
         config, images, preprocessing = draft.config, draft.images["train"], draft.network.preprocessing
         own, smaller = preprocessing.shape, preprocessing.train_size(auto.SMALLER)
-        if config.budget is None or config.batch_size == "auto" or not _has_batch_norm(draft.network.model):
+        if config.budget is None or config.batch_size == "auto" or not has_batch_norm(draft.network.model):
             return None
         if own.oblong:  # somebody chose that for images of such a shape
             return None
@@ -226,6 +238,21 @@ class ChooseForData(Callback):
         return auto.smaller_input(*sizes, in_time=in_time)
 
 
+class LookOnly(Callback):
+    """Asks for all training images to be decoded beforehand, so that all broken ones are named at once."""
+
+    looks_at_train = True
+
+
+def set_up_look(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Run:
+    """Return what a run of ``config`` would begin with, of which the images are looked at and not trained on.
+
+    Raises:
+        BotzooError: what a run would raise before its first step.
+    """
+    return setup.set_up(unmeasured(config), [LookOnly()], given, own)
+
+
 def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, own: Own | None = None) -> Look:
     """Probe the data set, say what was found, and write it as probe.json into --output, where that is given.
 
@@ -233,7 +260,7 @@ def probe_images(config: FinetuneConfig, given: Collection[str] | None = None, o
         BotzooError: what a run would raise before its first step.
     """
     folder = new_folder(config, "--probe")
-    look = reported(setup.set_up(unmeasured(config), given=given, own=own))
+    look = reported(set_up_look(config, given, own))
     for line in lines(look):
         log.info("%s", line)
     if folder is not None:

@@ -289,8 +289,8 @@ def nearest_neighbours(features: Rows, labels: Labels, held_out: Rows, truth: La
 
     voters = KNeighborsClassifier(neighbours, weights="distance", algorithm="brute")
     with _quietly():
-        voters.fit(_unit(features), labels)
-        return 100 * float(voters.score(_unit(held_out), truth))
+        voters.fit(unit(features), labels)
+        return 100 * float(voters.score(unit(held_out), truth))
 
 
 @contextmanager
@@ -304,17 +304,11 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _unit(features: Rows) -> NDArray[np.float32]:
+def unit(features: Rows) -> NDArray[np.float32]:
     """Return features of length 1, whose distances rank as their cosines do."""
     rows: NDArray[np.float32] = features.astype(np.float32)
     length: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, np.maximum(length, np.float32(1e-12)), dtype=np.float32)
-
-
-def linear_classifier(model: nn.Module) -> nn.Linear | None:
-    """Return the one linear layer that is the classifier of a network of timm, None where it is something else."""
-    found = model.get_classifier()  # type: ignore[operator]
-    return found if isinstance(found, nn.Linear) else None
 
 
 @torch.no_grad()

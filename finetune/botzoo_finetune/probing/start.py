@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botzoo.data.images import Images
-from botzoo.models.layers import head_names
+from botzoo.models.layers import head_names, linear_classifier
 from botzoo.tasks.answers import read_answers, write_answers
 from botzoo.tasks.task import Evaluation
 from botzoo.training.callbacks import Callback
@@ -39,6 +39,8 @@ class StartFromProbe(Callback):
         evaluates: False where no step is taken, so that there is nothing to beat the start.
     """
 
+    looks_at_train = True
+
     def __init__(self, frozen: bool = False, *, evaluates: bool = True) -> None:
         self.frozen, self.evaluates = frozen, evaluates
         self.probe: probes.Linear | None = None
@@ -57,7 +59,7 @@ class StartFromProbe(Callback):
         if run.progress.step:
             run.start = recalled(run, self.sha256) if self.sha256 else None
             return
-        layer, report = probes.linear_classifier(run.model), run.network.start.report
+        layer, report = linear_classifier(run.model), run.network.start.report
         whole = all(isinstance(images, Images) for images in run.images.values())
         known = report is None or set(head_names(run.model)) <= set(report.loaded)  # it came with the weights
         if layer is None or known or not whole:
@@ -89,20 +91,21 @@ class StartFromProbe(Callback):
             return
         with self._as_probed(run):
             keep_best(run, start, 0)
-        run.history.add({"step": 0, "split": "start", **start.figures, "images": len(start), "epoch": 0})
+        run.history.add({"step": 0, "split": "start", **run.criterion.figures(start), "images": len(start), "epoch": 0})
 
         def write() -> str:
             write_answers(run.folder / ANSWERS, run.images["validation"].names(), start.answers)
             return sha256_of(run.folder / ANSWERS)
 
         self.sha256 = from_main(run.accelerator, write)
-        figure = f"validation {run.task.headline.figure} {start.score:.2f} %, loss {start.loss:.4f}"
+        chosen_by = run.criterion.beside(start)
+        figure = f"validation {run.task.headline.figure} {start.score:.2f} %{chosen_by}, loss {start.loss:.4f}"
         log.info("%-10s %s: the frozen network with its probe, kept unless an epoch is better", "start", figure)
 
     @contextmanager
     def _as_probed(self, run: Run) -> Iterator[None]:
         """Let the network have the best probe for its classifier within the block."""
-        layer = probes.linear_classifier(run.model)
+        layer = linear_classifier(run.model)
         assert layer is not None
         assert self.probe is not None
         own = {name: tensor.clone() for name, tensor in layer.state_dict().items()}

@@ -26,7 +26,7 @@ from botzoo.errors import ConfigError, ModelError
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.layers import head_names
 from botzoo.options.config import TrainConfig
-from botzoo.pixels.bands import Picture
+from botzoo.pixels.bands import AtHand
 from botzoo.training.distributed import choose_device, on_each_node, worker_count
 from botzoo.training.state import Draft, Run
 from botzoo.util.cache import FEATURES
@@ -65,7 +65,7 @@ class View:
     def __init__(self, transform: Transform, number: int, name: str) -> None:
         self.transform, self.number, self.name = transform, number, f"{name} {number}"
 
-    def __call__(self, image: Picture, key: Key) -> Pixels:
+    def __call__(self, image: AtHand, key: Key) -> Pixels:
         """Return uint8 pixels of shape (H, W, C), those of the input."""
         return self.transform(image, (self.number, key[1]))
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from botzoo.data.loader import Batch
 from botzoo.data.order import Order, share
 from botzoo.errors import ConfigError
-from botzoo.models.layers import head_names
+from botzoo.models.layers import head_names, linear_classifier
 from botzoo.options.config import AugmentConfig
 from botzoo.options.facts import Need, in_use
 from botzoo.training.callbacks import Callback
@@ -24,7 +24,6 @@ from botzoo.training.state import Run
 from botzoo.training.steps.feed import FITTED, ImageFeed
 from botzoo.training.steps.trainer import Trainer
 from botzoo.util.text import counted
-from botzoo_finetune.probing.probe import linear_classifier
 from botzoo_finetune.transfer.feature_store import Features
 from botzoo_finetune.transfer.features import Body, Extractor, View
 
@@ -121,6 +120,8 @@ class FrozenFeatures(Callback):
 
     ``views`` of each image are kept, 0 for none; by default one, where nothing is asked for that changes the images.
     """
+
+    looks_at_train = True
 
     def __init__(self, views: int | None = None) -> None:
         self.views = views

@@ -38,7 +38,7 @@ def eval_pixels(images: Images, first: int, last: int, preprocessing: Preprocess
         return _fitted(np.stack([images.pixels(i) for i in range(first, last)]), preprocessing)
     fitted = []
     for i in range(first, last):
-        with images.opened(i) as picture:
+        with images.at_hand(i) as picture:
             fitted.append(_fitted(pixels_of(picture)[None].copy(), preprocessing))
     return torch.cat(fitted)
 

@@ -26,6 +26,18 @@ def test_a_probe_is_written_and_makes_no_run(photos: Path, pretrained: str, tmp_
     assert [point["images"] for point in found["curve"]] == [6, 12, 24, 48]
 
 
+def test_broken_images_are_named_at_once_where_none_are_kept(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for role in ("train", "val"):
+        write_photos(tmp_path / "data" / role, classes=2, each=10)
+    for name in ("2.png", "4.png"):
+        path = tmp_path / "data" / "train" / "class0" / name
+        path.write_bytes(path.read_bytes()[:300])
+    assert command("--dataset", tmp_path / "data", "--data.cache-gib", "0", *OPTIONS, "--probe") == 2
+    assert "2 of 40 images cannot be read" in capsys.readouterr().err
+
+
 @pytest.fixture
 def no_work(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From when it is called, fail where features are computed or opened, something is fitted, or the speed is measured."""

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from botzoo.errors import DataError
+from botzoo.models.preprocessing import Preprocessing, Side
 from botzoo.training.plan import fit_lines
 from botzoo.training.setup import open_draft, with_choices
 from botzoo.training.state import Draft
@@ -111,3 +112,44 @@ def test_features_of_one_way_are_not_taken_for_those_of_another(opened: Opened) 
 def test_where_the_crop_sees_nothing_the_error_says_what_shows_more(opened: Opened) -> None:
     with pytest.raises(DataError, match=r"are all alike to it.*--data\.fit squash or pad shows all"):
         _ = Look(opened(80)).probe
+
+
+@pytest.mark.parametrize(
+    ("size", "shapes", "expected"),
+    [
+        (64, [(160, 640)], (32, 128)),
+        (64, [(640, 160)], (128, 32)),
+        (224, [(480, 640)] * 3 + [(160, 640)] * 4, (112, 448)),
+        (64, [(90, 160)], (48, 88)),
+        (64, [(160, 640), (640, 160)], None),  # no shape fits most of them
+        (64, [(100, 1600)], None),  # too small a side would be left
+        ((32, 128), [(160, 640)], (32, 128)),
+    ],
+)
+def test_a_long_input_has_the_images_shape_and_the_squares_pixels(
+    size: Side, shapes: list[tuple[int, int]], expected: tuple[int, int] | None
+) -> None:
+    prepared = Preprocessing(size, (0.5,), (0.5,), 1.0, "bilinear")
+    found = fit.long_input(np.array(shapes, np.int32), prepared)
+    assert found == expected
+    assert found is None or 0.75 < found.area / prepared.shape.area < 1.34
+
+
+def test_an_input_of_the_images_shape_is_taken_where_a_probe_finds_it_best(
+    tmp_path: Path, ends: dict[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = f"local-dir:{write_teacher(tmp_path / 'model', size=64)}"
+    config = FinetuneConfig(dataset=ends[80], model=model, mixed_precision="fp32", epochs=1)
+    draft = open_draft(config, frozenset())
+    monkeypatch.setattr(fit, "probed", lambda draft, prepared: 50.0 + prepared.shape.oblong)
+    (choice,) = ChooseFit().on_resolve(draft)
+    assert str(choice).startswith("--img-size 32 128: the median training image is 4.0 times as long as wide")
+    assert "crop 50.0 %, squash 50.0 %, pad 50.0 %, an input of 32 x 128 px 51.0 %" in choice.reason
+    chosen = with_choices(draft, [choice])
+    assert (chosen.network.preprocessing.shape, chosen.config.img_size) == ((32, 128), (32, 128))
+    assert list(fit_lines(chosen)) == []
+    for given in ({"img_size"}, set()):
+        kept = replace(draft, given=frozenset(given))
+        if not given:
+            monkeypatch.setattr(fit, "has_batch_norm", lambda model: False)
+        assert [each.option for each in ChooseFit().on_resolve(kept)] == ["data.fit"]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from botzoo.errors import ConfigError
 from botzoo.models.licence import combined_license
+from botzoo.report.view import FinishedRun
 from botzoo.results.calibration import Calibration, fit_temperature
 from botzoo.results.card.card import card as card_text
 from botzoo.results.card.sections import without_folders
@@ -24,7 +25,6 @@ from botzoo.results.per_class import class_figures
 from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
 from botzoo.results.summary import class_table, summary
-from botzoo.results.view import FinishedRun
 from botzoo.tasks.classification import Evaluation, wilson
 from botzoo.util.markdown import escaped
 from botzoo.util.outgoing import shown
@@ -47,24 +47,37 @@ def test_the_front_matter_is_the_hubs(card: ModelCard) -> None:
     data = card.data
     told = [data.get(key) for key in ("library_name", "pipeline_tag", "model_name")]
     assert told == ["timm", "image-classification", "pets-run"]
-    assert data.metrics == ["accuracy"]
+    assert data.metrics == ["accuracy", "f1"]
     assert (data.license, data.base_model, data.datasets) == (None, None, None)
 
 
 def test_results_have_value_interval_and_images(card: ModelCard) -> None:
-    top1, top5 = card.data.eval_results
+    top1, top5, f1 = card.data.eval_results
     assert isinstance(top1, EvalResult)
     assert (top1.metric_type, top1.metric_value, top1.metric_name) == ("accuracy", 80.0, "top-1 accuracy at 32 px")
     assert (top1.dataset_name, top1.dataset_split) == ("pets", "20% of train")
     assert (top1.metric_args["images"], top1.metric_args["interval_95"]) == (120, [71.963, 86.176])
     assert (top1.metric_args["split"], top1.metric_args["images_sha256"]) == ("validation", "bb22")
     assert (top5.metric_value, top5.metric_name) == (100.0, "top-5 accuracy at 32 px")
+    assert (f1.metric_type, f1.metric_value, f1.metric_name) == ("f1", 80.0, "macro F1 at 32 px")
 
 
 def test_a_command_keeps_no_folder_of_the_machine() -> None:
     typed = "botzoo train --dataset '/home/me/my photos' --output=~/runs/x --model local-dir:/data/m --recipe a/b.yaml"
     kept = "botzoo train --dataset 'my photos' --output=x --model local-dir:m --recipe a/b.yaml"
     assert without_folders(typed) == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("test,/home/me/new", "test,new"),
+        ("'[\"/home/me/a b\", ~/c]'", "'[\"a b\", c]'"),
+        ("/home/me/a,/home/me/b", "b"),
+    ],
+)
+def test_nor_in_a_list(typed: str, kept: str) -> None:
+    assert without_folders(f"botzoo train --predict {typed}") == f"botzoo train --predict {kept}"
 
 
 def test_a_run_without_a_teacher_does_not_mention_one(card: ModelCard) -> None:
@@ -74,7 +87,7 @@ def test_a_run_without_a_teacher_does_not_mention_one(card: ModelCard) -> None:
 
 def test_five_classes_have_no_top_five() -> None:
     card = card_of(a_record(names=NAMES[:5]))
-    assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy at 32 px"]
+    assert [result.metric_name for result in card.data.eval_results] == ["top-1 accuracy at 32 px", "macro F1 at 32 px"]
     assert "top-5" not in card.text
 
 
@@ -327,6 +340,51 @@ def test_the_summary_says_how_sure_it_is(found: Calibration, said: str) -> None:
     assert all(len(line) <= 89 for line in lines)
 
 
+# None of these
+
+
+def rejecting(target: float, **changed: Any) -> RunRecord:
+    """Return the record of a run that was to reject, of which 480 of 600 answers are right and sure."""
+    seen = answers(each=100, wrong=20)
+    seen = replace(seen, confidence=np.where(seen.predicted == seen.labels, 0.9, 0.5).astype(np.float32))
+    return a_record(seen=seen, options={"reject": target}, **changed)
+
+
+def test_the_card_tells_the_promise_and_the_share_that_is_answered() -> None:
+    record = rejecting(0.95, config={"rejection": {"threshold": 0.9, "target": 0.95}})
+    text = card_text(record)
+    assert "a probability below 0.9 the answer is none of these" in text
+    assert "On 600 validation images it answers 80.00 % (76.61 to 83.01 %); of these answers 100.00 % are right" in text
+    assert "fitted on these very images" in text
+    assert "if shares.max() < 0.9:  # fitted after training" in text
+    assert "It answers every image" not in text
+    assert "80.00 % of 600 validation images are answered, 100.00 % of them rightly" in "\n".join(summary(record))
+
+
+def test_on_a_test_split_the_threshold_is_that_of_the_validation_images() -> None:
+    record = replace(rejecting(0.95, split="test"), held_out=rejecting(0.95).evaluation)
+    assert record.rejection is not None
+    assert (record.rejection.fitted_on, record.rejection.answered) == (600, 480)
+    assert "fitted on these very images" not in card_text(record)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (0.999, "600 validation images are too few, at least 4,380 right answers"),
+        (0.98, "no share is surely right as often"),
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_not_made(target: float, said: str) -> None:
+    record = rejecting(target)
+    record = replace(record, evaluation=replace(record.evaluation, confidence=np.full(600, 0.9, np.float32)))
+    assert record.rejection is not None
+    assert record.rejection.threshold is None
+    assert said in card_text(record)
+    assert said in "\n".join(summary(record))
+    assert "It answers every image with one of its classes" in card_text(record)
+
+
 # A soup
 
 SOUP = {
@@ -445,6 +503,8 @@ def test_the_summary_fits_and_says_how_good_and_how_sure() -> None:
     assert "top-5 100.00 %" in text
     assert "These images also chose the epoch" in text
     assert "2 min 05 s" in text
+    assert "metrics    balanced accuracy 80.00 %, macro F1 80.00 %, Cohen's kappa 76.00 %" in text
+    assert "without ROC-AUC, average precision: too many probabilities to keep them" in text
 
 
 def test_the_summary_lists_the_worst_of_many_classes() -> None:

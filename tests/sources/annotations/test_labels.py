@@ -185,3 +185,14 @@ def test_columns_of_0_and_1_with_other_marks_or_gaps_are_never_left_out_in_silen
 
 def test_what_may_stand_for_an_empty_cell_is_said() -> None:
     assert "; 'NA' in 2 rows is a class as any other: leave" in read(label=["cat", "dog", "NA"] * 2).words
+
+
+@pytest.mark.parametrize("word", ["n/a", "None", "NULL", "<NA>", "?", "-", "-1"])
+@pytest.mark.parametrize("cells", [lambda word: ["1", "2", word] * 2, lambda word: [["1", "2"], [word], ["1"]] * 2])
+def test_what_may_mean_that_nothing_is_known_is_no_class_in_silence(word: str, cells: Any) -> None:
+    assert f"; {word!r} in 2 rows is a class as any other: leave" in read(label=cells(word)).words
+
+
+@pytest.mark.parametrize("cells", [["1", "-1"] * 3, ["-1", "a", "b"] * 2, ["nano", "nonesuch"] * 3])
+def test_what_is_a_class_needs_no_word(cells: list[str]) -> None:
+    assert "as any other" not in read(label=cells).words

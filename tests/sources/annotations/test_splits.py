@@ -78,4 +78,4 @@ def test_a_column_may_say_which_rows_are_for_validation(cells: list[Any]) -> Non
 def test_columns_that_are_not_used_are_named(photos: Path) -> None:
     FRAME[["file", "label"]].assign(set=[0, 1] * 6, fold=[0, 1, 2] * 4).to_csv(photos / "labels.csv", index=False)
     notes = find_images(str(photos), SourceOptions(labels="labels.csv", group="fold")).notes
-    assert "not used: column(s) 'set'" in notes
+    assert "not used: column 'set'" in notes

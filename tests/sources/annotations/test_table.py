@@ -108,7 +108,7 @@ def test_nothing_is_none(cell: Any) -> None:
         ("t.csv", "image,label\n1.jpg,cat\n".encode("utf-16-le"), "UTF-16"),
         ("t.csv", "image,label\n1.jpg,käse\n".encode("latin-1"), "line 2, byte 0xe4"),
         ("t.csv", b"image,label\n1.jpg,cat,7\n", "Line 2 .* has 3 cells, and its first line 2"),
-        ("t.csv", b"image,label\n1.jpg\n", "Line 2 .* has 1 cells"),
+        ("t.csv", b"image,label\n1.jpg\n", "Line 2 .* has 1 cell,"),
         ("t.csv", b"image,label\n1.jpg," + b"x" * 200_000, "larger than field limit"),
         ("t.csv", b'image,label\n"1.jpg,cat\n', "Line 2 .* cannot be read"),
         ("t.csv", b"a,a\n1,2\n", "several columns with the name 'a'"),
@@ -119,7 +119,7 @@ def test_nothing_is_none(cell: Any) -> None:
         ("t.jsonl", b"[1, 2]\n", "Line 1 .* is not"),
         ("t.jsonl", b"1" * 10_000, "Line 1 .* is no"),
         ("t.parquet", b"PAR1 and nothing", "is damaged or no parquet file"),
-        ("t.txt", b"a,b\n", "is no table"),
+        ("t.text", b"a,b\n", "is no table"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -18,8 +18,9 @@ from botzoo.inference.cached import cached_images, remove
 from botzoo.inference.images import find_images as find_places
 from botzoo.inference.images import read_encoded
 from botzoo.sources.find import find_images, names_by_split
-from botzoo.sources.layouts import archives
-from botzoo.sources.layouts.archives import place_of, unpacked
+from botzoo.sources.layouts import unpacking
+from botzoo.sources.layouts.archives import place_of
+from botzoo.sources.layouts.unpacking import unpacked
 from botzoo.util import cache
 from data.pictures import RED, encode
 from sources.made import refusal, table, write
@@ -32,13 +33,13 @@ KINDS = {"zip": ".zip", "tar": ".tar", "gztar": ".tar.gz", "bztar": ".tar.bz2", 
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("BOTZOO_CACHE", str(folder))
-    monkeypatch.setattr(archives, "SMALL", 1 << 20)  # bombs of 2 MB will do
+    monkeypatch.setattr(unpacking, "SMALL", 1 << 20)  # bombs of 2 MB will do
     return folder / "unpacked"
 
 
 def let_go() -> None:
     """Forget what is in use, as a process does that ends."""
-    archives._unpacked.cache_clear()
+    unpacking._unpacked.cache_clear()
     for held in cache._IN_USE.values():
         os.close(held)
     cache._IN_USE.clear()
@@ -103,8 +104,8 @@ def test_it_is_unpacked_once_until_it_changes(tmp_path: Path, own_cache: Path, m
     write(tmp_path / "photos", "eel")
     second = unpacked(pack(tmp_path / "photos"))
     assert first != second
-    monkeypatch.setattr(archives, "_unpack", pytest.fail)
-    archives._unpacked.cache_clear()
+    monkeypatch.setattr(unpacking, "_unpack", pytest.fail)
+    unpacking._unpacked.cache_clear()
     assert unpacked(tmp_path / "photos.zip") == second
     assert {path for path, _ in cache.trees("unpacked")} == {first.parent, second.parent}
 
@@ -188,7 +189,7 @@ def test_a_bad_archive_is_refused_in_one_line(
 
 
 def test_folders_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_FILES", 40)
+    monkeypatch.setattr(unpacking, "MOST_FILES", 40)
     members = [(f"cat/{i}/{'a/' * 25}1.png", PNG) for i in range(2)]
     assert "holds more than 40 files and folders" in refusal(zipped(tmp_path / "bad.zip", *members))
 
@@ -217,7 +218,7 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_list_of_files_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_LISTED", 100)
+    monkeypatch.setattr(unpacking, "MOST_LISTED", 100)
     archive = zipped(tmp_path / "a.zip", *((f"cat/{i}.png", PNG) for i in range(9)))
     assert "lists more files than are read at once" in refusal(archive)
 

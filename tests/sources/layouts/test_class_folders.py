@@ -12,7 +12,7 @@ from botzoo.options.accepted import splits_of
 from botzoo.sources import folders
 from botzoo.sources.base import SourceOptions
 from botzoo.sources.find import find_images
-from sources.made import write
+from sources.made import refusal, write
 
 UNDERSTOOD = {
     "train/a train/b validate/a validate/b": "a b: train 6, validation 6",
@@ -95,7 +95,7 @@ def test_what_was_said_is_kept_in_the_next_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["test", "unlabeled", "test1"])
 def test_images_without_labels_are_left_to_predict(folder: str, tmp_path: Path) -> None:
     notes = find_images(str(write(tmp_path, f"train/a train/b {folder}"))).notes
-    command = f"what is in its 3 image(s), the trained network says with botzoo predict {tmp_path / folder} --model RUN"
+    command = f"what is in its 3 images, the trained network says with botzoo predict {tmp_path / folder} --model RUN"
     assert any(note.endswith(command) for note in notes)
 
 
@@ -114,8 +114,8 @@ def test_what_a_file_is_its_content_says_where_its_name_does_not(name: str, tmp_
     data = find_images(str(tmp_path))
     assert len(data.train) == 6
     assert data.notes == (
-        f"not used: 1 file(s) in {tmp_path} that are no images, such as {tmp_path / 'cat' / 'text'}",
-        f"1 file(s) in {tmp_path} are images by their content, not by their names, such as {tmp_path / 'cat' / name}",
+        f"not used: 1 file that is no image in {tmp_path}, such as {tmp_path / 'cat' / 'text'}",
+        f"1 file is an image by its content, not by its name: in {tmp_path}, such as {tmp_path / 'cat' / name}",
     )
 
 
@@ -154,8 +154,40 @@ def test_a_column_is_of_a_table_and_never_passed_over(tmp_path: Path) -> None:
 
 
 def test_archives_without_class_folders_beside_them_are_named(tmp_path: Path) -> None:
-    for name in ("test.zip", "train.zip", "train.csv"):
+    for name in ("images.zip", "more.zip", "train.csv"):
         (tmp_path / name).write_text("a")
-    command = f"--dataset {tmp_path / 'train.zip'} --labels {tmp_path / 'train.csv'}"
+    command = f"--dataset {tmp_path / 'images.zip'} --labels {tmp_path / 'train.csv'}"
     with pytest.raises(DataError, match=f"such as {re.escape(command)}"):
         find_images(str(tmp_path))
+
+
+PARTS = ["fold{}", "Fold_{}", "part-{}", "batch{}", "images_00{}", "split{}", "my set {}"]
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("group", [None, "2"])
+def test_folds_and_other_parts_are_no_classes(name: str, group: str | None, tmp_path: Path) -> None:
+    parts = [name.format(k) for k in (1, 2, 3)]
+    write(tmp_path, " ".join(f"{part}/{each}".replace(" ", "+") for part in parts for each in ("cat", "dog")))
+    with pytest.raises(
+        DataError, match=r"as parts of one data set: --data.splits \S*train=.*joins them, and --data.group 2"
+    ):
+        find_images(str(tmp_path), SourceOptions(group=group))
+    data = find_images(str(tmp_path), SourceOptions(splits={"train": parts}, group="2"))
+    assert data.class_names == ("cat", "dog")
+    assert {*data.train.groups} == {*parts}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_without_class_folders_need_a_table(name: str, tmp_path: Path) -> None:
+    parts = [name.format(k) for k in (1, 2)]
+    write(tmp_path, " ".join(part.replace(" ", "+") for part in parts))
+    assert "give the labels with --labels FILE" in refusal(tmp_path)
+    assert find_images(str(tmp_path), SourceOptions(splits={"train": ["."]})).class_names == tuple(sorted(parts))
+
+
+@pytest.mark.parametrize(
+    "names", ["class1 class2", "1 2", "grade-a grade-b", "fold1 fold2 cat", "photo1 image2", "a b"]
+)
+def test_other_names_with_numbers_are_classes(names: str, tmp_path: Path) -> None:
+    assert list(find_images(str(write(tmp_path, names))).class_names) == sorted(names.split())

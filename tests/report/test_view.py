@@ -1,12 +1,13 @@
 """A finished run in Python."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from botzoo.errors import CheckpointError, DataError
-from botzoo.results.view import FinishedRun
+from botzoo.errors import CheckpointError, ConfigError, DataError
+from botzoo.report.view import FinishedRun
 from recorded import a_record, answers
 
 
@@ -43,6 +44,12 @@ def test_the_worst_images_come_first_by_their_files(run: FinishedRun, photos: Pa
     assert losses == sorted(losses, reverse=True)
     assert all((photos / mistake.name).is_file() and mistake.name.startswith(mistake.label) for mistake in worst)
     assert all(0 < mistake.confidence <= 1 for mistake in worst)
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, "9", None])
+def test_a_number_of_images_that_is_none_is_refused(n: Any) -> None:
+    with pytest.raises(ConfigError, match=f"n is {n!r}: give how many images"):
+        FinishedRun(a_record()).worst(n)
 
 
 def test_a_run_says_in_a_line_how_good_it_is() -> None:

@@ -5,6 +5,7 @@ import sys
 from botzoo.commands import CommandParser
 from botzoo.options.facts import check
 from botzoo.util.outgoing import say
+from botzoo.util.text import interval_words
 
 DESCRIPTION = "Print the command that trains a published model again from its own recipe; with --run, run it."
 
@@ -25,7 +26,7 @@ def run(argv: list[str]) -> None:
     found = reproduction(options.name, options.dataset, options.output)
     if found.claim is not None:
         c = found.claim
-        interval = f"95 % interval {c.low:.2f} to {c.high:.2f}"
+        interval = f"95 % interval {interval_words((c.low, c.high))}"
         say(f"published  {c.figure} {c.value:.2f} % of {c.images:,} {c.role} images ({interval})")
     say(f"command    {found.command}")
     if options.run and (status := rerun(found)):

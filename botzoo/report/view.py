@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from botzoo.errors import DataError
+from botzoo.errors import ConfigError, DataError
 from botzoo.results.per_class import ClassFigures, confusions
-from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
+from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure, reliability_figure
+from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.outgoing import as_html
+from botzoo.util.text import interval_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,8 +105,27 @@ class FinishedRun:
         """Return images, answers, precision, recall and F1 in per cent of each class that has images in the split."""
         return list(words_of(self.record).figures(self.record))
 
+    def predictions(self, split: str | None = None) -> Predictions:
+        """Return the answer for each image, as predictions.csv has it: to go through, or as columns by ``table()``.
+
+        Args:
+            split: by default the one that the figures are of; else "validation", or what ``predict`` asked for, by its name in
+                predictions-NAME.csv.
+
+        Raises:
+            DataError: the run has no answers for it.
+            CheckpointError: they cannot be read.
+        """
+        return predictions(self.record, split)
+
     def worst(self, n: int = 9) -> list[Mistake]:
-        """Return the ``n`` images with the largest loss, the largest first."""
+        """Return the ``n`` images with the largest loss, the largest first; all of them where there are fewer.
+
+        Raises:
+            ConfigError: ``n`` is no number of images.
+        """
+        if not isinstance(n, int | np.integer) or n < 0:
+            raise ConfigError(f"n is {n!r}: give how many images to return, a whole number from 0.", value=n)
         record, seen = self.record, self.record.evaluation
         found = []
         for i in np.argsort(-seen.nll, kind="stable")[:n].tolist():
@@ -126,9 +147,38 @@ class FinishedRun:
         self.confusion()
         return confusion_figure(self.record)
 
+    def plot_reliability(self) -> Figure:
+        """Return how often answers are right against how sure they are, as a picture.
+
+        Raises:
+            DataError: an image may have any number of labels.
+        """
+        if self.record.calibration is None:
+            raise DataError("Reliability is of one answer for each image, and these may have several labels.")
+        return reliability_figure(self.record, self.record.calibration)
+
+    def report(self, path: str | Path | None = None, *, data: Any = None, overwrite: bool = False) -> Path:
+        """Write the page that says how good the network is and where it errs, and return where it is.
+
+        Args:
+            path: of the page; by default report.html in the run's folder.
+            data: where the images are now, or the images themselves, as for ``botzoo.train``; by default where they were.
+            overwrite: replace a file that is no report, too.
+
+        Raises:
+            BotzooError: see ``botzoo.report.page.write_report``.
+        """
+        from botzoo.report.material import of_folder  # both import what few who look at figures need
+        from botzoo.report.page import NAME, check_replaceable, write_report
+
+        place = Path(path).expanduser() if path is not None else self.folder / NAME
+        check_replaceable(place, overwrite=overwrite)
+        write_report(self.record, place, of_folder(self.record, data), overwrite=overwrite)
+        return place
+
     def __repr__(self) -> str:
-        headline, (low, high) = self.record.task.headline, self.interval
-        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({low:.2f} to {high:.2f})"
+        headline = self.record.task.headline
+        figure = f"{headline.figure} {self.record.evaluation.score:.2f} % ({interval_words(self.interval)})"
         return f"<run {self.folder}: {figure} on {self.record.split_text}>"
 
     def _repr_html_(self) -> str:

@@ -1,0 +1,53 @@
+"""The answers of all folds in one table: each image once, by the network that has not seen it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from botzoo.errors import BotzooError
+from botzoo.results.predictions import ImageAnswer, Predictions, predictions, write_errors, write_rows
+from botzoo.results.record import RunRecord
+from botzoo.training.steps.evaluation import KEPT
+
+log = logging.getLogger("botzoo")
+
+FIRST = len(ImageAnswer._fields)
+"""Columns before that of the fold."""
+
+
+def write_out_of_fold(folder: Path, names: Sequence[str]) -> None:
+    """Write predictions.csv and errors.csv of the runs ``names``, such as fold-1, into the folder that they are in.
+
+    They are as those of one run, with a column more that says which fold an image was in. Where a run is no longer as it was
+    written, that is said, and nothing is written.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    try:
+        parts = [predictions(RunRecord.load(folder / name)) for name in names]
+    except BotzooError as error:
+        log.warning("predictions.csv of all folds is not written. %s", error)
+        return
+    whole = together(parts)
+    folds = np.repeat([int(name.rpartition("-")[2]) for name in names], [len(part) for part in parts])
+    columns = [*whole.columns[:FIRST], "fold", *whole.columns[FIRST:]]
+    every, wrong = np.arange(len(whole)), whole.wrong()
+    for write, file, which in ((write_rows, "predictions.csv", every), (write_errors, "errors.csv", wrong)):
+        rows = zip(whole.rows(which), folds[which], strict=True)
+        write(folder / file, columns, ((*row[:FIRST], fold, *row[FIRST:]) for row, fold in rows))
+
+
+def together(parts: Sequence[Predictions]) -> Predictions:
+    """Return the answers of several runs as those of one, without the optional ones where they would take too much room."""
+    first, names = parts[0], list(chain.from_iterable(part.names for part in parts))
+    kept = [name for name in first.answers if all(name in part.answers for part in parts)]
+    if sum(part.answers[name].nbytes for part in parts for name in kept if name in first.task.optional) > KEPT:
+        kept = [name for name in kept if name not in first.task.optional]
+    return replace(
+        first, names=names, answers={name: np.concatenate([part.answers[name] for part in parts]) for name in kept}
+    )
