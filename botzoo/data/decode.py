@@ -429,6 +429,8 @@ def is_of_other_channels(problem: str) -> bool:
 def _eight_bits(found: Image.Image | NDArray[Any], how: Decoding) -> Image.Image | NDArray[np.uint8]:
     """Return values of more than 8 bits as 8 bits; a fourth channel beside three is transparency, in 16 bits."""
     values, clear = np.asarray(found), None
+    if values.dtype.kind == "f" and not np.isfinite(values).any():
+        raise ValueError("it holds no finite value")
     if isinstance(found, Image.Image) and isinstance(value := found.info.get("transparency"), int):
         clear = values == value
     sixteen = values.dtype.kind == "u" and values.dtype.itemsize == 2

@@ -27,7 +27,7 @@ from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.progress import Progress
-from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered
+from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered, row_mark, table_mark
 from botzoo.data.transforms import Key, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
@@ -152,7 +152,7 @@ class Images(LoadedSplit):
         for i in sorted(replaced.keys() - self.replaced.keys()):
             self.replaced[i] = replaced[i]
             log.warning("%s cannot be read (%s): another image takes its place.", self.describe(i), replaced[i])
-        if len(self.replaced) > max(FEW, MANY * len(self)):
+        if len(self.replaced) > most_broken(len(self)):
             bad = [Unreadable(self.describe(i), reason) for i, reason in sorted(self.replaced.items())]
             raise unreadable(bad, len(self))
 
@@ -189,6 +189,11 @@ class _Keyed(Dataset[Row]):
 
 FEW, MANY = 10, 0.01
 """Images, and the share of all, of which so many may turn out to be unreadable in training."""
+
+
+def most_broken(images: int) -> float:
+    """Return how many of so many images may turn out to be unreadable in training."""
+    return max(FEW, MANY * images)
 
 
 class _BrokenError(DataError):
@@ -243,7 +248,8 @@ def read_images(
         surveyed: what was found of them before, by ``survey``.
         skip_corrupt: leave unreadable images out instead of raising.
         by_header: look at the headers only, where the images are more than may be kept; of those that turn out to be
-            unreadable in training another takes the place, see ``Images.train_batches``.
+            unreadable in training another takes the place, see ``Images.train_batches``. Where all were decoded before,
+            no more than ``most_broken`` of those that were broken are left to that.
         cache_bytes: decoded images are kept if all of them take at most so many bytes.
         progress: is given the reading and then, where that is needed, the decoding.
         first: does the work on one process of each machine and gives its answer to the others there.
@@ -323,11 +329,11 @@ def survey(split: Split, progress: Progress = lambda items, *, total: items, *, 
     at a few says: decoding reads and hashes them in one go.
     """
     known = remembered(split)
-    unknown = known.unknown
+    unknown, table = known.unknown, table_mark(split)
     if not whole and in_files(split) and len(unknown) > (1 - MOSTLY) * len(split) and not _some_deep(split):
         return None
     problems = dict[int, str]()
-    looks = progress(in_order(lambda k: _look(split, int(unknown[k])), len(unknown)), total=len(unknown))
+    looks = progress(in_order(lambda k: _look(split, int(unknown[k]), table=table), len(unknown)), total=len(unknown))
     for i, image in zip(unknown.tolist(), looks, strict=True):
         image.note(known, i)
         if image.problem:
@@ -401,21 +407,25 @@ def _decoded(
 
     With ``by_header`` only the headers are read of images that are surely more than may be kept.
     """
+    room = min(disk_room(), cache_bytes)
+    headers = by_header and _expected_bytes(split, how) > SURELY * room
     # Hashing is much faster than decoding, so that it comes first and alone where pixels may be there already: of what is
-    # read anew in every run, and of files that are known. New files are read once, hashed and decoded.
+    # in memory, and of files that are known. New files are read once, hashed and decoded.
     surveyed = surveyed or survey(split, progress, whole=False)
     if surveyed is None:
         key, problems = key_of(np.zeros(0, np.uint8), how), dict[int, str]()
     else:
         key, problems = key_of(surveyed.digests, how), surveyed.problems
-        found = find_decoded(surveyed.digests, how, by_header=by_header)
-        if found is not None and (found.kept or found.index.offsets[-1] > min(cache_bytes, disk_room())):
+        found = find_decoded(surveyed.digests, how, by_header=headers)
+        if found is not None and headers and 0 < len(found.index.problems) <= most_broken(len(split)):
+            found = Decoded(_as_by_header(found.index, split, how))
+        if found is not None and (found.kept or found.index.offsets[-1] > room):
             return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
 
-    def look(i: int, *, by_header: bool) -> _Look:
+    def look(i: int, *, by_header: bool, table: int) -> _Look:
         if surveyed is not None and i in problems:
             return _Look(surveyed.digests[i].tobytes(), problem=problems[i])
-        return _look(split, i, how, by_header=by_header)
+        return _look(split, i, how, by_header=by_header, table=table)
 
     def decode_all(keep: Callable[[Pixels], object], room: int) -> tuple[Index, bool]:
         """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
@@ -425,7 +435,7 @@ def _decoded(
         header = by_header and too_many
         # The digests are of the bytes decoded now, which may be others than those read before.
         found, shapes = Remembered.nothing(count), np.zeros((count, 2), np.int32)
-        one = partial(look, by_header=header)
+        one = partial(look, by_header=header, table=table_mark(split))
         looks = progress(in_order(one, count, lambda image: image.pixels.nbytes), total=count)
         for i, image in enumerate(looks):
             left -= image.pixels.nbytes
@@ -451,6 +461,19 @@ def _decoded(
     pixels: list[Pixels] = []
     index, kept = decode_all(pixels.append, IN_MEMORY)
     return Decoded(index, pixels if kept else None)
+
+
+def _as_by_header(index: Index, split: Split, how: Decoding) -> Index:
+    """Return what headers alone would have said of images that were all decoded before.
+
+    So a run does not depend on whether another one has met the broken images already.
+    """
+    looks = {i: _look(split, i, how, by_header=True) for i in index.problems}
+    shapes = index.shapes.copy()
+    for i, image in looks.items():
+        shapes[i] = image.shape
+    problems = {i: image.problem for i, image in looks.items() if image.problem}
+    return replace(index, shapes=shapes, problems=problems, by_header=True)
 
 
 IN_MEMORY = 2 << 30
@@ -497,11 +520,14 @@ class _Look(NamedTuple):
         found.digests[i], found.deep[i], found.marks[i] = np.frombuffer(self.digest, np.uint8), self.deep, self.mark
 
 
-def _look(split: Split, i: int, how: Decoding | None = None, *, by_header: bool = False) -> _Look:
-    """Read an image and hash what it is decoded from; decode it too, or look at its header, where it is said ``how``."""
+def _look(split: Split, i: int, how: Decoding | None = None, *, by_header: bool = False, table: int = 0) -> _Look:
+    """Read an image and hash what it is decoded from; decode it too, or look at its header, where it is said ``how``.
+
+    Of a row in a table the mark of that is to be given.
+    """
     try:
         raw = split.read(i)
-        mark = 0
+        mark = row_mark(table, i)
         if isinstance(raw, Path):
             mark, raw = mark_of(raw), read_file(raw)  # in this order: a change in between is seen by the next run
         if isinstance(raw, bytes) and not raw:

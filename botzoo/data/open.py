@@ -62,11 +62,14 @@ def decoding_of(found: ImageData[Any], config: DataConfig) -> Decoding:
             and nobody says in what range.
     """
     if config.streaming:
-        seen: Glance = found.train.seen
-        if seen.channels is None:
-            raise _four_channels(seen.like)
-        how = Decoding(seen.channels, config.background, config.range, config.side or None)
-        seen.refuse(found.name, how)
+        first: Glance = found.train.seen
+        if first.channels is None:
+            raise _four_channels(first.like)
+        how = Decoding(first.channels, config.background, config.range, config.side or None)
+        for role, split in found.splits.items():
+            split.seen.refuse(found.name, role, how)
+            if config.range is not None:
+                _check_range(found.name, split.seen.deep, config.range)
         return how
     channels = config.channels or first_channels(found.train)
     return Decoding(channels, config.background, config.range, config.side or None)
@@ -115,13 +118,12 @@ def range_note(found: Extremes) -> str:
     return f"{held}: {low:g} becomes black, {high:g} white (--data.range)"
 
 
-def _check_range(found: ImageData[Any], how: Decoding, said: tuple[float, float]) -> None:
-    """Raise DataError where a few training images hold nothing between black and white."""
-    values = few_extremes(found.train, how.channels)
+def _check_range(name: str, values: Extremes | None, said: tuple[float, float]) -> None:
+    """Raise DataError where a few images hold nothing between black and white."""
     if values is not None and values.low <= values.high and (values.high <= said[0] or values.low >= said[1]):
         colour, given = ("black" if values.high <= said[0] else "white"), "{:g},{:g}".format(*said)
         raise DataError(
-            f"--data.range is {given}, and images of {found.name} hold values from {values.low:g} to {values.high:g}: all "
+            f"--data.range is {given}, and images of {name} hold values from {values.low:g} to {values.high:g}: all "
             f"would be {colour}. Give a range that has them in it, or leave it out."
         )
 
@@ -162,10 +164,14 @@ def find(
 
 
 def _glanced(found: ImageData[Shards], config: DataConfig) -> ImageData[Shards]:
-    """Return shards with what a look at a few of their training images finds."""
-    how = Decoding(config.channels or 0, config.background, config.range, config.side or None)
-    seen = glance(found.train.few(), how)
-    return replace(found, train=replace(found.train, seen=seen), notes=(*found.notes, *seen.notes(config.background)))
+    """Return shards with what a look at a few images of each split finds, without the splits that are left unread."""
+    found = found if config.test_split else without_test(found)
+    how, seen = Decoding(config.channels or 0, config.background, config.range, config.side or None), dict[str, Any]()
+    for role, split in found.splits.items():
+        looked = glance(split.few(), how)
+        seen[role] = replace(split, seen=looked)
+        how = replace(how, channels=how.channels or looked.channels or 0)  # all have those of the first training image
+    return replace(found, **seen, notes=(*found.notes, *seen["train"].seen.notes(how)))
 
 
 def cut(data: ImageData[Any], config: DataConfig, split_seed: int) -> ImageData[Any]:
@@ -210,8 +216,8 @@ def read(
         how: images become pixels; by default as ``config`` says, with a range that is found from all images.
         split_seed: decides which images are set aside, and the folds.
         skip_corrupt: leave unreadable images out instead of raising.
-        by_header: look only at the headers of training images that are decoded in every epoch, where none of them is set
-            aside; ``skip_corrupt`` asks for more.
+        by_header: look only at the headers of training images that are decoded in every epoch; ``skip_corrupt`` asks for
+            more. Those that are set aside or are a fold are decoded: another image in their place would be another figure.
         bars: whether to show progress, see ``progress_of``.
         on_each_node: does work on one process of each machine and gives its answer to the others there.
         same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
@@ -222,14 +228,15 @@ def read(
     Raises:
         DataError: images cannot be read, or there are too few.
     """
-    # What is evaluated is checked whole: another image in its place would be another figure.
-    whole_train = config.fold is None and "validation" in found.splits
     unknown, decoding = how is None and config.range is None, how or decoding_of(found, config)
     if config.streaming:
         streams = {
             role: Stream(split, config.shuffle_buffer, skip_corrupt, decoding) for role, split in found.splits.items()
         }
         same_everywhere([stream.fingerprint for stream in streams.values()], "shards", "the data set")
+        odd_ones = [split.seen.odd for split in found.splits.values() if split.seen.odd is not None]
+        if odd_ones and not skip_corrupt:
+            raise of_other_channels(Unreadable(*odd_ones[0]), found.train.seen.like)
         return found, streams, []
     surveys: dict[str, Survey] = {}  # on the one process of each machine that makes them
 
@@ -249,21 +256,28 @@ def read(
         noted = replace(found, notes=(*found.notes, range_note(values)))
         return noted, replace(decoding, range=range_of(found.name, values))
 
+    room = 0
+
+    def read_one(role: str, split: Split, *, by_header: bool = False) -> tuple[Images, list[Unreadable]]:
+        nonlocal room
+        split_images, bad = read_images(
+            split,
+            decoding,
+            surveys.get(role),
+            skip_corrupt=True,
+            by_header=by_header,
+            cache_bytes=room,
+            progress=progress_of(f"reading {role} images", bars),
+            first=on_each_node,
+        )
+        room -= split_images.cached_bytes
+        return split_images, bad
+
     def read_all() -> Iterator[tuple[str, Images, list[Unreadable]]]:
+        nonlocal room
         room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
         for role, split in found.splits.items():
-            split_images, bad = read_images(
-                split,
-                decoding,
-                surveys.get(role),
-                skip_corrupt=True,
-                by_header=by_header and not skip_corrupt and role == "train" and whole_train,
-                cache_bytes=room,
-                progress=progress_of(f"reading {role} images", bars),
-                first=on_each_node,
-            )
-            yield role, split_images, bad
-            room -= split_images.cached_bytes
+            yield role, *read_one(role, split, by_header=by_header and not skip_corrupt and role == "train")
 
     if unknown:
         found, decoding = looked(whole=False)
@@ -281,7 +295,8 @@ def read(
         for part in images.values():
             part.decoding = decoding
     elif how is None and config.range is not None:
-        on_each_node(partial(_check_range, found, decoding, config.range))
+        said = config.range
+        on_each_node(lambda: _check_range(found.name, few_extremes(found.train, decoding.channels), said))
         deep_ones = counted(sum(part.kinds.get(DEEP, 0) for part in images.values()), "image")
         low, high = config.range
         note = f"{deep_ones} of more than 8 bits: {low:g} becomes black, {high:g} white, as --data.range says"
@@ -297,4 +312,10 @@ def read(
     for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
         data = each(data)
         images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+    for role, part in images.items():
+        if role != "train" and part.decoded.index.by_header:  # it was taken from the training images
+            images[role], bad = read_one(role, part.split)
+            images[role].decoding = part.decoding
+            if bad:
+                raise unreadable(bad, len(part))
     return data, images, left_out

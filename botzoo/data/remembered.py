@@ -1,5 +1,8 @@
 """What files held when they were last read, so that a data set is not hashed again in every run.
 
+An image is a file, or a row of a table that lies in files. Of what is in memory nothing but its bytes tells whether it has
+changed, so that it is hashed in every run.
+
 A file is known by its path, size, inode, device, and the times of its last change, of content and of anything (mtime and
 ctime, in nanoseconds): whoever writes into it changes one of them. One that was changed within ``SETTLING`` of being looked
 at is not remembered, since clocks of file systems tick slowly and a second change might leave no mark.
@@ -24,6 +27,9 @@ from botzoo.util.cache import FILES
 SETTLING = 2.0
 """Seconds."""
 
+SPREAD = 0x9E3779B97F4A7C15
+"""Odd, so that no two rows have one mark."""
+
 TOGETHER = 256
 """Files that a thread looks at before the next one has its turn."""
 
@@ -34,7 +40,7 @@ class Remembered(NamedTuple):
     Attributes:
         digests: uint8, shape (N, 32), SHA-256 of each encoded image; zeros where it is not known.
         deep: bool, shape (N,), whether it may have more than 8 bits.
-        marks: uint64, shape (N,), ``mark_of`` its file before it was read; 0 where there is none.
+        marks: uint64, shape (N,), ``mark_of`` its file before it was read, or of its row; 0 where there is none.
     """
 
     digests: NDArray[np.uint8]
@@ -53,10 +59,24 @@ class Remembered(NamedTuple):
 
 
 def in_files(split: Split) -> bool:
-    """Tell whether the images of a split are files, by the first one."""
+    """Tell whether the images of a split are files, by the first one, or rows of files that may be remembered."""
     with suppress(OSError):
-        return len(split) > 0 and isinstance(split.read(0), Path)
+        return len(split) > 0 and (isinstance(split.read(0), Path) or table_mark(split) != 0)
     return False
+
+
+def table_mark(split: Split) -> int:
+    """Return the mark of the files that all images of a split are stored in; 0 where there are none or one has no mark."""
+    if not split.stored_in or split.rows is not None:  # a part of a split has other rows
+        return 0
+    marks = [mark_of(Path(file)) for file in split.stored_in]
+    digest = hashlib.blake2b(f"{marks} {len(split)}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little") if all(marks) else 0
+
+
+def row_mark(table: int, i: int) -> int:
+    """Return the mark of row i of a table that has one."""
+    return (table + i * SPREAD) % (1 << 64) if table else 0
 
 
 def mark_of(path: Path) -> int:
@@ -79,8 +99,12 @@ def remembered(split: Split) -> Remembered:
     if kept is None or not len(kept[0]):
         return found
     known, digests, deep = kept
+    table = table_mark(split)
 
     def block(k: int) -> NDArray[np.uint64]:
+        if table:  # a cell that is the path of a file has the mark of that, and is read anew
+            rows = range(k * TOGETHER, min(len(split), (k + 1) * TOGETHER))
+            return np.array([row_mark(table, i) for i in rows], np.uint64)
         paths = (split.read(i) for i in range(k * TOGETHER, min(len(split), (k + 1) * TOGETHER)))
         return np.array([mark_of(path) if isinstance(path, Path) else 0 for path in paths], np.uint64)
 
@@ -105,7 +129,7 @@ def remember(split: Split, found: Remembered) -> None:
 
 def _key(split: Split) -> str:
     first = split.read(0)
-    folder = split.root or (str(first.parent) if isinstance(first, Path) else "")
+    folder = split.root or (str(first.parent) if isinstance(first, Path) else "".join(split.stored_in[:1]))
     return hashlib.sha256(f"{Path(folder).absolute()}\0{split.name}".encode(errors="surrogateescape")).hexdigest()
 
 

@@ -14,7 +14,15 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.find import Chosen, beside, chosen, other_tables, tables_in, with_said
 from botzoo.sources.annotations.images import ROLES, annotated
 from botzoo.sources.annotations.paths import Found
-from botzoo.sources.annotations.table import NoLabelsError, Table, holds_no_pictures, kind_of, read_frame, read_table
+from botzoo.sources.annotations.table import (
+    NoLabelsError,
+    Table,
+    holds_no_pictures,
+    is_frame,
+    kind_of,
+    read_frame,
+    read_table,
+)
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split, checked
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in
 from botzoo.sources.layouts.archives import place_of
@@ -82,7 +90,7 @@ def _of_file(name: str, found: Found, file: Path, options: SourceOptions) -> Ima
 def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
     """Return the images of a folder by the tables that the user gave.
 
-    They are the path of one, from where he is or in the folder, or DataFrames.
+    They are the path of one, from where he is or in the folder, or DataFrames, or what a label list in JSON may hold.
     """
     labels = options.labels
     if isinstance(labels, str | os.PathLike):
@@ -91,9 +99,11 @@ def _named(name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
             file = path / file
         return _of_file(name, Found(path), _alone_in(file), options)
     frames: dict[Any, Any] = {None: labels}
-    if isinstance(labels, dict):
+    if isinstance(labels, dict) and any(map(is_frame, labels.values())):
         frames, options = as_splits("labels", labels, options)[0], replace(options, splits={})
-    called = {None: "the DataFrame"} | {role: f"the {role} DataFrame" for role in ROLES}
+    called = {None: "the DataFrame" if is_frame(labels) else "labels"} | {
+        role: f"the {role} DataFrame" for role in ROLES
+    }
     tables = [read_frame(called[role], frames[role], role) for role in called if role in frames]
     return annotated(name, Found(path), tables, options)
 

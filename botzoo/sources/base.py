@@ -69,6 +69,8 @@ class Split:
         root: how ``describe`` begins for every image: the data set's folder.
         columns: of the table that the labels stand in, all but those of images and labels.
         groups: of images that belong together, see ``botzoo.sources.groups``; None where nobody named any.
+        stored_in: files that hold all of its images and nothing besides, as they stand; none where each is a file of its
+            own, or where nobody knows.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Split:
     root: str = ""
     columns: Columns = field(default_factory=dict)
     groups: Groups | None = None
+    stored_in: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -269,7 +269,10 @@ def open_tables(
         encoded, describe = _as_images(encoded, image), f"row {{}} of the {role} split".format
         wanted = [column for column in tables[role].features if column == options.group]
         columns = {column: _cells(tables[role], column) for column in wanted}
-        splits[role] = Split(role, found, partial(_cell, encoded, image, folders, describe), describe, columns=columns)
+        # Of the user's own tables nothing tells whether they are parts of their files.
+        stored = () if folders is None else tuple(str(file["filename"]) for file in encoded.cache_files)
+        read = partial(_cell, encoded, image, folders, describe)
+        splits[role] = Split(role, found, read, describe, columns=columns, stored_in=stored)
     parts = splits["train"], splits.get("validation"), splits.get("test")
     return ImageData(name, class_names, *parts, notes=tuple(notes), declared=declared is not None)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from botzoo.data import images as module
 from botzoo.data.decode import REDUCED, TRANSPARENT, decoding, header_of
 from botzoo.data.images import Images, read_images
-from botzoo.data.open import find, read
+from botzoo.data.open import cut, find, read
 from botzoo.data.order import Order
 from botzoo.data.transforms import TrainTransform
 from botzoo.errors import DataError
@@ -119,6 +120,26 @@ def test_a_check_of_all_leaves_a_run_by_header_as_it_began() -> None:
     assert by_header(split).fingerprint == before
 
 
+@pytest.mark.parametrize(("few", "goes_on"), [(10, True), (0, False)])
+def test_a_run_by_header_goes_on_after_a_check_as_it_would_have_before(
+    few: int, goes_on: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "FEW", few)
+    split = broken_ones(12, {5, 6})
+    fresh = by_header(split) if goes_on else None
+    monkeypatch.setenv("BOTZOO_CACHE", str(tmp_path))
+    read_images(split, HOW, skip_corrupt=True, cache_bytes=0)
+    if fresh is None:
+        with pytest.raises(DataError, match="2 of 12 images cannot be read"):  # which an epoch would end with
+            by_header(split)
+        return
+    checked = by_header(split)
+    assert checked.fingerprint == fresh.fingerprint
+    assert np.array_equal(checked.shapes, fresh.shapes)
+    for one, other in zip(batches(checked), batches(fresh), strict=True):
+        assert all(a.equal(b) for a, b in zip(one, other, strict=True))
+
+
 def test_a_file_without_a_header_is_named_at_once() -> None:
     split = split_of([encode(noise(9, 9), "JPEG"), b"no image"])
     with pytest.raises(DataError, match=r"1 of 2 images cannot be read: .*it is not an image"):
@@ -158,9 +179,23 @@ def test_who_leaves_broken_files_out_has_all_of_them_decoded_beforehand(
     assert (len(images["train"]), left_out) == expected
 
 
+@pytest.mark.parametrize("fold", [None, "1/2"])
+def test_of_images_that_are_cut_those_that_are_evaluated_are_checked_whole(folder: Path, fold: str | None) -> None:
+    broken = folder / "train" / "a" / "4.jpg"
+    config, said = DataConfig(cache_gib=0, fold=fold), set[str]()
+    for seed in range(4):  # of a class one image is set aside, or half of them are a fold
+        found = find(folder / "train", config)
+        evaluated = [split for role, split in cut(found, config, seed).splits.items() if role != "train"]
+        names = [split.describe(i) for split in evaluated for i in range(len(split))]
+        said.add("refused" if str(broken) in names else "trained on")
+        with pytest.raises(DataError, match=r"4\.jpg: ") if str(broken) in names else nullcontext():
+            _, images, _ = read(found, config, HOW, split_seed=seed, by_header=True)
+            assert images["train"].decoded.index.by_header  # type: ignore[union-attr]
+            assert not images["validation"].decoded.index.by_header  # type: ignore[union-attr]
+    assert said == {"refused", "trained on"}
+
+
 def test_images_that_are_evaluated_are_checked_whole(folder: Path) -> None:
-    with pytest.raises(DataError, match="1 of 12 images"):  # of which some are set aside
-        opened(folder / "train")
     (folder / "train" / "a" / "4.jpg").replace(folder / "val" / "a" / "4.jpg")
     with pytest.raises(DataError, match="1 of 23 images"):
         opened(folder)

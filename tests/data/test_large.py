@@ -6,11 +6,13 @@ import math
 import multiprocessing
 import os
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from accelerate import Accelerator
@@ -30,7 +32,8 @@ from botzoo.inference.images import read_image
 from botzoo.models.foreign import read_config
 from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.options.config import DataConfig, TrainConfig
-from botzoo.sources.base import Files, Split
+from botzoo.sources.base import Encoded, Files, Split
+from botzoo.sources.find import find_images
 from botzoo.training.callbacks import Callback
 from botzoo.training.setup import needed_side, smallest_crop
 from botzoo.training.state import NOTHING, Own
@@ -260,6 +263,47 @@ def test_a_file_that_has_just_changed_is_not_trusted(files: Split, monkeypatch: 
     names = opened_files(monkeypatch)
     read_images(files)
     assert len({*names}) == 12
+
+
+def table(folder: Path, contents: Sequence[Encoded]) -> Split:
+    """Pictures in a saved table, opened as a user's."""
+    cells = [{"bytes": content, "path": None} for content in contents]
+    rows = {"image": cells, "label": [i % 2 for i in range(len(cells))]}
+    datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image()).save_to_disk(str(folder))
+    return find_images(str(folder)).train
+
+
+def read_rows(split: Split) -> set[int]:
+    """Return the rows that a reading of a split looks at."""
+    rows = set[int]()
+    whole = split.read
+    read_images(replace(split, read=lambda i: rows.add(i) or whole(i)))  # type: ignore[func-returns-value]
+    return rows
+
+
+def test_rows_of_a_table_that_has_not_changed_are_read_once(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "SETTLING", -1)
+    split = table(tmp_path / "a", pictures(12))
+    assert (read_rows(split), read_rows(split)) == ({*range(12)}, {0})
+    order = np.arange(12)[::-1]
+    part, _ = read_images(split.take(order))  # whose rows are others
+    assert np.array_equal(part.decoded.index.digests, read_images(split)[0].decoded.index.digests[order])
+    before = read_images(split)[0].fingerprint
+    shutil.rmtree(tmp_path / "a")
+    assert read_images(table(tmp_path / "a", pictures(12)[::-1]))[0].fingerprint != before
+
+
+def test_the_rows_of_a_users_own_table_are_always_read(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "SETTLING", -1)
+    table(tmp_path / "a", pictures(12))
+    whole = datasets.load_from_disk(str(tmp_path / "a"))
+    first, last = (find_images(whole.select(range(k, k + 6))).train for k in (0, 6))  # of one file, and of one length
+    assert read_images(first)[0].fingerprint != read_images(last)[0].fingerprint
+    assert read_rows(first) == {*range(6)}
 
 
 def test_one_deep_image_that_a_few_looks_do_not_show_gives_the_range(files: Split) -> None:

@@ -266,3 +266,8 @@ def test_an_array_is_predicted_on_as_it_was_trained_on(image: np.ndarray, how: D
 def test_an_array_of_another_kind_is_refused(shape: tuple[int, ...], dtype: str, how: Decoding) -> None:
     with pytest.raises(DataError, match="is an array of shape"):
         check_kind(np.zeros(shape, dtype), 0, how)
+
+
+def test_one_without_a_finite_value_is_a_broken_image() -> None:
+    with pytest.raises(DataError, match=r"1 of 6 images cannot be read: .*: it holds no finite value"):
+        read([np.linspace(0, 1, 64).reshape(8, 8), np.full((8, 8), np.nan)] + [np.linspace(0, 1, 64).reshape(8, 8)] * 4)

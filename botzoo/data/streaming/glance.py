@@ -8,7 +8,7 @@ from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-from botzoo.data.decode import TRANSPARENT, channels_of, decoding, extremes
+from botzoo.data.decode import TRANSPARENT, channels_of, decoding, extremes, is_of_other_channels
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
 from botzoo.pixels.bands import pixels_of
@@ -26,6 +26,7 @@ class Glance(NamedTuple):
         transparent, grey: how many are that.
         shapes: height and width of each, in pixels.
         like: the name of the first one.
+        odd: the first of other channels, and what is wrong with it.
     """
 
     images: int = 0
@@ -35,27 +36,33 @@ class Glance(NamedTuple):
     grey: int = 0
     shapes: tuple[tuple[int, int], ...] = ()
     like: str = ""
+    odd: tuple[str, str] | None = None
 
-    def notes(self, background: str | None) -> Iterator[str]:
-        """Yield what a reader is told of the images."""
+    def notes(self, how: Decoding) -> Iterator[str]:
+        """Yield what a reader is told of the images, which are decoded as ``how`` says."""
         of = f"of the first {counted(self.images, 'image')} of some shards"
         if self.deep is not None:
             low, high = self.deep[:2]
             yield f"{self.deep.images} {of} have more than 8 bits, of values from {low:g} to {high:g}"
         if self.transparent:
-            yield f"{self.transparent} {of} are transparent in part, and lie on {background} (--data.background)"
+            yield f"{self.transparent} {of} are transparent in part, and lie on {how.background} (--data.background)"
         if self.grey and self.channels == 3:
             yield f"{self.grey} {of} are grey, in three equal channels (--data.channels 1 keeps one)"
+        if how.range is not None and self.deep is None and self.images:
+            yield "--data.range {:g},{:g} has no effect on the first ".format(*how.range) + (
+                f"{counted(self.images, 'image')} of some shards: none has more than 8 bits"
+            )
 
-    def refuse(self, name: str, said: Decoding) -> None:
-        """Refuse a data set where training as it is ``said`` would be wrong without a word.
+    def refuse(self, name: str, role: str, said: Decoding) -> None:
+        """Refuse a data set where a run as it is ``said`` would be wrong without a word, or end at this split.
 
         Raises:
             DataError: images have more than 8 bits, and nobody says in what range.
         """
         if self.deep is not None and said.range is None:
             low, high = usual_range(self.deep)
-            have = f"{self.deep.images} of the first {counted(self.images, 'image')} of some shards of {name}"
+            shards = "shards" if role == "train" else f"{role} shards"
+            have = f"{self.deep.images} of the first {counted(self.images, 'image')} of some {shards} of {name}"
             values = f"have more than 8 bits, of values from {self.deep.low:g} to {self.deep.high:g}"
             cure = (
                 f"as shards are not read beforehand, say what is black and white, such as --data.range {low:g},{high:g}"
@@ -78,7 +85,9 @@ def glance(found: Sequence[tuple[bytes, str]], how: Decoding) -> Glance:
             with decoding(encoded, used, kinds.add) as picture:
                 pixels = pixels_of(picture)
             extent = extremes(encoded, used.channels)
-        except (ValueError, MemoryError):
+        except (ValueError, MemoryError) as error:
+            if seen.odd is None and is_of_other_channels(str(error)):
+                seen = seen._replace(odd=(name, str(error)))
             continue
         deep += [extent] if extent is not None else []
         seen = seen._replace(

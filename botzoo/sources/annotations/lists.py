@@ -66,8 +66,8 @@ def rows_of_json(found: Any) -> tuple[list[Row], bool]:
     """Return the rows that a JSON file holds, and whether its columns have names of their own.
 
     It is one of: a list of rows, which are objects or lists of cells; an object with a label, a list of labels or a row for
-    each file; columns as pandas writes them, lists or objects of one length; images, annotations and categories as COCO has
-    them; an object with one of these for each split, or with one of these alone.
+    each file, or a list of files for each label; columns as pandas writes them, lists or objects of one length; images,
+    annotations and categories as COCO has them; an object with one of these for each split, or with one of these alone.
 
     Args:
         found: what was read.
@@ -90,12 +90,38 @@ def rows_of_json(found: Any) -> tuple[list[Row], bool]:
                 return rows_of_json(inner)
         if (columns := _columns(found)) is not None:
             return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)], True
+        if _are_files_by_label(found):
+            return _of_files_by_label(found), True
         rows = [isinstance(value, dict) for value in found.values()]
         if all(rows):
             return [{"file": file, **row} for file, row in found.items()], True
         if not any(rows):
             return [{"file": file, "label": label} for file, label in found.items()], True
     raise ValueError('it is no list of labels: give {"1.jpg": "cat", ...}, or [{"file": "1.jpg", "label": "cat"}, ...]')
+
+
+def _are_files_by_label(found: dict[str, Any]) -> bool:
+    """Tell whether an object has a list of files for each label, and not a list of labels for each file.
+
+    Names of images tell, on either side. Without suffixes it is so where no name is in two lists, and there are more of
+    them than lists: labels come again and again.
+    """
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in found.values()):
+        return False
+    names = [name for each in found.values() for name in each]
+    if any(map(_is_image, found)) or any(map(_is_image, names)):
+        return not any(map(_is_image, found))
+    return len(found) < len(names) == len(set(names))
+
+
+def _of_files_by_label(found: dict[str, Any]) -> list[Row]:
+    """Return a row for each file: its label, or a list of them where any file has several."""
+    labels: dict[str, dict[str, None]] = {}
+    for label, files in found.items():
+        for file in files:
+            labels.setdefault(file, {})[label] = None
+    several = any(len(each) > 1 for each in labels.values())
+    return [{"file": file, "label": [*each] if several else next(iter(each))} for file, each in labels.items()]
 
 
 def _of_coco(found: dict[str, Any]) -> list[Row]:

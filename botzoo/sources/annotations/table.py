@@ -15,6 +15,7 @@ from typing import Any
 
 from botzoo.errors import DataError
 from botzoo.sources.annotations.lists import rows_of_json, rows_of_text
+from botzoo.sources.annotations.paths import as_path
 from botzoo.sources.files import MAX_TEXT, named, open_file, read_file, unpacked
 from botzoo.sources.folders import IMAGE_SUFFIXES
 from botzoo.util.outgoing import in_quotes
@@ -40,6 +41,8 @@ MAX_ROWS = 20_000_000
 
 MAX_PARQUET = 1 << 30
 """Most bytes of the columns of a parquet table, before compression."""
+
+_KINDS = 'a file, a DataFrame, {"1.jpg": "cat", ...} or [["1.jpg", "cat"], ...]'
 
 SHORT = 64
 """Most bytes in a cell, on average, that are taken for text: fewer than those of the smallest PNG."""
@@ -113,22 +116,40 @@ def read_table(path: Path, role: str | None = None) -> Table:
 
 
 def read_frame(name: str, frame: Any, role: str | None = None) -> Table:
-    """Return a DataFrame of pandas or polars, or an Arrow table, as a table.
+    """Return a DataFrame of pandas or polars, an Arrow table, or a list or dict as a JSON file may hold it, as a table.
 
     Raises:
         DataError: it is none of them, is empty, or has two columns of one name.
     """
+    if isinstance(frame, dict | list | tuple):
+        return _read_objects(name, frame, role)
     levels = getattr(getattr(frame, "index", None), "names", ())
     if named_levels := [level for level in levels if level is not None and level not in frame.columns]:
         frame = frame.reset_index(named_levels)  # of pandas: an index with a name is a column as any other
     names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)
     if names is None or not hasattr(frame, "__getitem__"):
-        raise DataError(f"The labels of {name} are of type {type(frame).__name__}: give a file or a DataFrame.")
+        raise DataError(f"The labels are of type {type(frame).__name__}: give {_KINDS}.")
     _check_once(f"The labels of {name}", list(map(str, names)))
     cells = {
         str(column): values.to_list() if hasattr(values := frame[column], "to_list") else values for column in names
     }
     return _filled(Table(name, {column: [*map(tidy, values)] for column, values in cells.items()}, role=role))
+
+
+def _read_objects(name: str, found: Any, role: str | None) -> Table:
+    try:
+        rows, header = rows_of_json(_plain(found))
+    except (ValueError, RecursionError) as error:
+        has = f"The labels are a {type(found).__name__} of {len(found):,}, which does not say which file has which"
+        raise DataError(f"{has}: give {_KINDS}.") from error
+    return _filled(Table(name, _columns_of(name, rows), role=role, header=header))
+
+
+def _plain(found: Any) -> Any:
+    """Return lists and dicts as JSON has them."""
+    if isinstance(found, dict):
+        return {str(key): _plain(value) for key, value in found.items()}
+    return [_plain(value) for value in found] if isinstance(found, list | tuple) else tidy(as_path(found))
 
 
 def _filled(table: Table) -> Table:
@@ -280,7 +301,7 @@ def _rows_in_lines(path: Path, text: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _columns_of(path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+def _columns_of(path: Path | str, rows: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
     """Return rows as columns; groups in a cell, such as boxes, are no labels."""
     columns: dict[str, list[Any]] = {}
     for count, row in enumerate(rows):

@@ -42,6 +42,7 @@ def found(folder: Path, **options: Any) -> Any:
 
 
 GREY = encode(Image.fromarray(np.arange(0, 4096, 64, np.uint16).reshape(8, 8)))
+FIVE = npy(np.zeros((8, 8, 5), np.uint8))
 COLOUR = sixteen_bit_png(np.arange(0, 60_000, 312, np.uint16)[:192].reshape(8, 8, 3))
 
 
@@ -101,5 +102,35 @@ def test_few_shards_and_images_are_looked_at(tmp_path: Path, monkeypatch: pytest
         write_tar(tmp_path / f"train-{k}.tar", [(f"{i}.{e}", b"0") for i in range(40) for e in ("cls", "png")])
     write_tar(tmp_path / "val-0.tar", [("0.cls", b"0"), ("0.png", b"0")])
     found(tmp_path, classes="2")
-    assert len(names) == 4 * 16
-    assert {name.rpartition("/")[2] for name in names} == {f"train-{k}.tar" for k in (0, 2, 5, 8)}
+    trained = [name for name in names if "train" in name]
+    assert len(trained) == 4 * 16
+    assert {name.rpartition("/")[2] for name in trained} == {f"train-{k}.tar" for k in (0, 2, 5, 8)}
+
+
+@pytest.mark.parametrize(
+    ("odd", "wrong"),
+    [(GREY, r"1 of the first 1 image of some validation shards .*--data.range 0,4095"), (FIVE, "as image 0")],
+)
+def test_what_would_end_the_first_evaluation_is_refused_before_training(odd: bytes, wrong: str, tmp_path: Path) -> None:
+    ending = "npy" if odd is FIVE else "png"
+    image = npy(np.zeros((8, 8), np.uint8)) if odd is FIVE else encode(noise(8, 8))
+    shards(tmp_path, image, ending=ending)
+    write_tar(tmp_path / "val-0.tar", [("0.cls", b"0"), (f"0.{ending}", odd)])
+    with pytest.raises(DataError, match=wrong):
+        opening.read(found(tmp_path, classes="2"), DataConfig(streaming=True), split_seed=0)
+
+
+def test_a_test_split_that_is_left_unread_is_not_looked_at(tmp_path: Path) -> None:
+    shards(tmp_path, encode(noise(8, 8)), encode(noise(8, 8)))
+    write_tar(tmp_path / "test-0.tar", [("0.cls", b"0"), ("0.png", GREY)])
+    assert "test" not in found(tmp_path, test_split=False).splits
+    with pytest.raises(DataError, match="test shards"):
+        opening.decoding_of(found(tmp_path), DataConfig(streaming=True))
+
+
+def test_a_range_that_cannot_be_meant_is_refused_and_one_without_effect_noted(tmp_path: Path) -> None:
+    flat, deep = (shards(tmp_path / name, image, image) for name, image in (("8", encode(noise(8, 8))), ("16", GREY)))
+    assert "--data.range 0,9 has no effect on the first 12 images" in found(flat, range=(0.0, 9.0)).notes[-1]
+    config = DataConfig(streaming=True, range=(5000.0, 9000.0))
+    with pytest.raises(DataError, match="hold values from 0 to 4032: all would be black"):
+        opening.decoding_of(opening.find(str(deep), config), config)

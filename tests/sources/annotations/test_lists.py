@@ -32,6 +32,8 @@ TEXTS = {
 JSONS: dict[str, Any] = {
     "labels": PAIRS,
     "lists": {file: [label] for file, label in PAIRS.items()},
+    "files by label": {label: [file for file, own in PAIRS.items() if own == label] for label in set(PAIRS.values())},
+    "names by label": {"cat": ["a/1", "b/3"], "dog": ["a/2"], "red dog": ["b/my 4"]},
     "rows by file": {file: {"label": label} for file, label in PAIRS.items()},
     "rows": [{"file": file, "label": label} for file, label in PAIRS.items()],
     "pairs": [[file, label] for file, label in PAIRS.items()],
@@ -50,7 +52,7 @@ def write_images(folder: Path) -> Path:
     return folder
 
 
-def found(folder: Path, labels: Path | str) -> dict[str, str]:
+def found(folder: Path, labels: Any) -> dict[str, str]:
     data = find_images(str(folder), SourceOptions(labels=labels))
     names = (data.train.describe(i).removeprefix(data.train.root) for i in range(len(data.train)))
     return dict(zip(names, (data.class_names[k] for k in data.train.labels), strict=True))
@@ -66,6 +68,17 @@ def test_a_list_of_text_has_a_file_and_its_label_on_each_line(text: str, tmp_pat
 def test_labels_in_json_have_any_usual_form(content: Any, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text(json.dumps(content))
     assert found(write_images(tmp_path / "images"), tmp_path / "list.json") == PAIRS
+
+
+@pytest.mark.parametrize("content", [*JSONS.values(), tuple(PAIRS.items()), {Path(k): [v] for k, v in PAIRS.items()}])
+def test_in_python_labels_may_be_what_json_holds(content: Any, tmp_path: Path) -> None:
+    assert found(write_images(tmp_path / "images"), content) == PAIRS
+
+
+@pytest.mark.parametrize("labels", [["cat", "dog"], pandas.Series(["cat"]), 7])
+def test_labels_without_files_are_refused_with_the_forms_that_have_them(labels: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'^The labels are (of|a) .*: give a file, a DataFrame, \{"1.jpg": "cat"'):
+        found(write_images(tmp_path), labels)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gz", "bz2", "xz"])
