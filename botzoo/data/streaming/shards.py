@@ -256,12 +256,17 @@ def named_errors(url: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except FileNotFoundError as error:
-        raise DataError(f"The shard {url} is missing: put it back, or leave it out from the start.") from said(
-            error, url
-        )
+    except ImportError as error:  # of what fsspec reads this kind of address with
+        takes = f"pip install 'fsspec[{url.partition('://')[0].replace('https', 'http')}]'"
+        raise DataError(f"The shard {url} takes another package ({brief(error)}): {takes}.") from said(error, url)
     except Exception as error:  # tarfile, pyarrow and every client of another machine have errors of their own
         why = brief(without_secrets(str(error), url) or error)
+        if isinstance(error, FileNotFoundError):
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or isinstance(cause, FileNotFoundError):
+                gone = f"The shard {url} is missing: put it back, or leave it out from the start."
+                raise DataError(gone) from said(error, url)
+            why = brief(without_secrets(str(cause), url) or cause)  # such as a machine that cannot be reached
         raise DataError(f"The shard {url} cannot be read ({why}): get it again.") from said(error, url)
 
 

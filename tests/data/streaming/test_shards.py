@@ -11,6 +11,7 @@ import pytest
 
 from botzoo.data.order import Order
 from botzoo.data.streaming.find import find_shards
+from botzoo.data.streaming.shards import named_errors
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import ConfigError, DataError
 from botzoo.models.preprocessing import Preprocessing
@@ -227,3 +228,23 @@ def test_names_that_lead_out_of_the_folder_are_only_names(tmp_path: Path) -> Non
         write_tar(tmp_path / "in" / f"{split}.tar", members)
     assert len(list(stream(tmp_path / "in").in_order(0, 1))) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def unreachable() -> FileNotFoundError:
+    """What a client of another machine raises where it has no answer from it."""
+    error = FileNotFoundError("http://host/a.tar")
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ImportError("it requires aiohttp"), r"takes another package \(it requires aiohttp\): pip install 'fsspec\[http\]'"),
+        (FileNotFoundError(), "is missing: put it back"),
+        (unreachable(), r"cannot be read \(.*Connection refused\)"),
+    ],
+)
+def test_what_another_machine_lacks_is_said(error: Exception, said: str) -> None:
+    with pytest.raises(DataError, match=f"^The shard https://host/a.tar {said}"), named_errors("https://host/a.tar"):
+        raise error
