@@ -88,7 +88,7 @@ class TrainTransform(Transform):
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: AtHand, key: Key) -> Pixels:
-        rng = self._rng(key, 0)
+        rng = rng_of(self.seed, key, 0)
         width, height = size_at_hand(image)
         frame = frame_of(width, height, self.size, self.crop_mode)
         box = random_crop_box(rng, width, height, self.crop_min, self.aspect_ratio, frame)
@@ -98,11 +98,13 @@ class TrainTransform(Transform):
         return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
 
     def colour(self, key: Key) -> tuple[float, ...]:
-        return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
+        return paper_augment.draw_colour(rng_of(self.seed, key, 1)) if self.paper else ()
 
-    def _rng(self, key: Key, stream: int) -> random.Random:
-        epoch, index, turn = (*key, 0)[:3]  # the first time that an image comes is turn 0, with a sampler or without
-        return random.Random((turn << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
+
+def rng_of(seed: int, key: Key, stream: int) -> random.Random:
+    """Return what the random numbers of an image are drawn from, of which there are several streams."""
+    epoch, index, turn = (*key, 0)[:3]  # the first time that an image comes is turn 0, with a sampler or without
+    return random.Random((turn << 129) | (stream << 128) | (seed << 96) | (epoch << 64) | index)
 
 
 def log_uniform_aspect_ratio(rng: random.Random) -> float:
@@ -171,17 +173,17 @@ def resized(image: AtHand, box: Box, size: Size, resample: Image.Resampling, fil
     left, top, right, lower = box
     inside = max(0, left), max(0, top), min(width, right), min(height, lower)
     if inside == box:
-        return _part(image, box, (size.width, size.height), resample)
+        return resized_part(image, box, (size.width, size.height), resample)
     w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
     h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
-    found = _part(image, inside, (w, h), resample)
+    found = resized_part(image, inside, (w, h), resample)
     canvas = np.empty((*size, found.shape[2]), np.uint8)
     canvas[:] = fill[: found.shape[2]]
     canvas[y : y + h, x : x + w] = found
     return canvas
 
 
-def _part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
+def resized_part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
     """Return what is in ``box``, all of which lies in the image, resized to ``size``, width and height."""
     # Small images come as Pillow makes them, which takes little time; so results on such data sets stay what they were.
     if math.prod(size_at_hand(image)) <= math.prod(size):
