@@ -239,17 +239,17 @@ def resized(image: AtHand, box: Box, size: Size, resample: Image.Resampling, fil
     left, top, right, lower = box
     inside = max(0, left), max(0, top), min(width, right), min(height, lower)
     if inside == box:
-        return _part(image, box, (size.width, size.height), resample)
+        return resized_part(image, box, (size.width, size.height), resample)
     w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
     h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
-    found = _part(image, inside, (w, h), resample)
+    found = resized_part(image, inside, (w, h), resample)
     canvas = np.empty((*size, found.shape[2]), np.uint8)
     canvas[:] = fill[: found.shape[2]]
     canvas[y : y + h, x : x + w] = found
     return canvas
 
 
-def _part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
+def resized_part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
     """Return what is in ``box``, all of which lies in the image, resized to ``size``, width and height."""
     # Small images come as Pillow makes them, which takes little time; so results on such data sets stay what they were.
     if math.prod(size_at_hand(image)) <= math.prod(size):
