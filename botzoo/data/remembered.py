@@ -67,7 +67,7 @@ def in_files(split: Split) -> bool:
 
 def table_mark(split: Split) -> int:
     """Return the mark of the files that all images of a split are stored in; 0 where there are none or one has no mark."""
-    if not split.stored_in or split.rows is not None:  # a part of a split has other rows
+    if not split.stored_in:
         return 0
     marks = [mark_of(Path(file)) for file in split.stored_in]
     digest = hashlib.blake2b(f"{marks} {len(split)}".encode(), digest_size=8)

@@ -99,6 +99,7 @@ class Split:
             rows=rows,
             columns={column: cells[rows] for column, cells in self.columns.items()},
             groups=None if self.groups is None else self.groups[rows],
+            stored_in=(),
             problems={k: self.problems[i] for k, i in enumerate(rows.tolist()) if i in self.problems},
         )
 
@@ -115,6 +116,7 @@ class Split:
             rows=None,
             columns={column: np.concatenate([self.columns[column], other.columns[column]]) for column in both},
             groups=np.concatenate([self.groups, other.groups]) if grouped else None,
+            stored_in=(),
             problems={**self.problems, **{before + i: problem for i, problem in other.problems.items()}},
         )
 
