@@ -452,7 +452,7 @@ def _decoded(
             remember(split, found)
         return Index(found.digests, shapes, problems, how.channels, dict(kinds), header), left >= 0
 
-    if len(split) and not isinstance(split.read(0), np.ndarray):  # pixels at hand need no decoding, and no file
+    if len(split) and not _at_hand(split):  # pixels at hand need no decoding, and no file
         try:
             with DECODED.writing(key, is_kept) as draft:
                 index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)), disk_room())
@@ -463,6 +463,13 @@ def _decoded(
     pixels: list[Pixels] = []
     index, kept = decode_all(pixels.append, IN_MEMORY)
     return Decoded(index, pixels if kept else None)
+
+
+def _at_hand(split: Split) -> bool:
+    """Tell whether the images of a split are arrays, by the first one."""
+    with suppress(OSError):
+        return isinstance(split.read(0), np.ndarray)
+    return False
 
 
 def _as_by_header(index: Index, split: Split, how: Decoding) -> Index:

@@ -51,6 +51,7 @@ def source_options(config: DataConfig, labels: Any = None) -> SourceOptions:
         labels=labels,
         label_separator=config.label_separator,
         group=config.group,
+        crops=config.crops,
     )
 
 

@@ -64,6 +64,10 @@ class DataConfig:
         "those of one patient. A column of the table; a number of folders, 1 for the folder that the image lies in; or a "
         "regular expression for its path.", "Data", metavar="COLUMN|LEVEL|REGEX", unset="every image by itself",
         accepts=_something("a column, a number of folders or a regular expression"), presumes={Need.READ_WHOLE})
+    crops: bool = option(False, "Make an image of each box of a data set with boxes, and learn the classes of the boxes. "
+        "Those of one picture stay in one split and one fold.", "Data", presumes={Need.READ_WHOLE},
+        excludes={When("task", "detect"): "each say what becomes of boxes", When("task", "segment"): "masks have no boxes"},
+        unsaid=False)
     fold: str | None = option(None, "Cut training and validation images into N stratified folds, test on the K-th and "
         "train on the others. Of those --data.val-fraction is set aside; a test split of the data set stays unread. "
         "See botzoo-finetune --folds.", "Data", metavar="K/N", accepts=FOLD,

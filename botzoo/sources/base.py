@@ -120,6 +120,10 @@ class Split:
             problems={**self.problems, **{before + i: problem for i, problem in other.problems.items()}},
         )
 
+    def called(self, shown: Callable[[str], str]) -> Self:
+        """Return the same with files and folders called as ``shown`` calls them; a method, as workers may get it."""
+        return replace(self, describe=partial(_instead, self.describe, shown), root=shown(self.root))
+
     def target(self, i: int) -> Any:
         """Return what a network is to say of image i: its label, or 0 or 1 for each label; other kinds of splits have more."""
         return self.labels[i]
@@ -131,6 +135,10 @@ class Split:
     def class_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
+
+
+def _instead(describe: Callable[[int], str], shown: Callable[[str], str], i: int) -> str:
+    return shown(describe(i))
 
 
 def at_row(of_image: Callable[[int], T], rows: NDArray[np.int64], i: int) -> T:
@@ -202,6 +210,7 @@ class SourceOptions:
         labels: the table that the labels stand in: a path, a DataFrame, or a dict of DataFrames by split.
         group: what tells which images belong together, see ``botzoo.sources.groups.grouped``.
         label_separator: what stands between several labels in a cell of text; ``space``, and ``none`` for nothing.
+        crops: whether the images are what is in the boxes of a data set with boxes.
     """
 
     image_column: str | None = None
@@ -210,6 +219,7 @@ class SourceOptions:
     labels: Any = None
     label_separator: str | None = None
     group: str | None = None
+    crops: bool = False
 
 
 NOTHING_SAID = SourceOptions()

@@ -16,9 +16,12 @@ from botzoo.sources.layouts.class_folders import Folders
 from botzoo.sources.layouts.unpacking import SUFFIXES
 from botzoo.sources.memory import in_memory
 from botzoo.sources.tables import Tables, shard_files
-from botzoo.sources.targets.find import find_boxes, find_masks
+from botzoo.sources.targets.crops import crops_of
+from botzoo.sources.targets.find import find_boxes, find_masks, task_for
+from botzoo.sources.targets.pictures import names_targets
 from botzoo.sources.targets.presence import with_presence
 from botzoo.util.outgoing import in_quotes
+from botzoo.util.text import listing
 
 
 class _Shards(Source):
@@ -62,16 +65,23 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind 
             or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
-    data: ImageData[Any] = _find(dataset, options) if kind == "classify" else _with_targets(dataset, options, kind)
+    data: ImageData[Any]
+    if kind == "classify" and not options.crops:
+        data = _find(dataset, options)
+    else:
+        data = _with_targets(dataset, options, kind)
     return data if options.group is None else grouped(data, options.group)
 
 
 def _with_targets(dataset: Any, options: SourceOptions, kind: Kind) -> ImageData[Any]:
+    asked = "--data.crops" if options.crops else f"--task {kind}"
     if not isinstance(dataset, str | os.PathLike):
-        raise DataError(f"Data in memory has no boxes or masks: give a folder or a Hub id for --task {kind}.")
+        raise DataError(f"Data in memory has no boxes or masks: give a folder or a Hub id for {asked}.")
     if options.labels is not None:
-        raise DataError(f"--labels is a table of classes: leave it out for --task {kind}.")
+        raise DataError(f"--labels is a table of classes: leave it out for {asked}.")
     name = os.fspath(dataset)
+    if options.crops:
+        return checked(crops_of(find_boxes(name, options)))
     return find_boxes(name, options) if kind == "detect" else with_presence(find_masks(name, options))
 
 
@@ -81,7 +91,9 @@ def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
     name = os.fspath(dataset)
     path = Path(name).expanduser()
     if (source := _source(name, path, options)) is not None:
-        return checked(source.open(name, path, options))
+        if options.labels is not None:
+            return checked(source.open(name, path, options))
+        return _of_classes(source, name, path, options)
     if not name or not (path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1):  # no path
         short = ["digits", *HUB_NAMES]
         missing = f"There is no data set {in_quotes(name)}: no folder here has that name, and it is no short name."
@@ -97,6 +109,31 @@ def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:
     raise DataError(
         f"{name} is a file: give the folder that holds the images, an archive or a table of labels ({kinds})."
     )
+
+
+def _of_classes(source: Source, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
+    """Return a data set of labels that stand in no table of the user's.
+
+    Raises:
+        DataError: as of ``Source.open`` and ``checked``; or boxes or masks were taken for classes, or are there in their place.
+    """
+    try:
+        data = checked(source.open(name, path, options))
+    except DataError as error:
+        if (task := task_for(name, path, options)) is None:
+            raise
+        raise DataError(_other_task(name, task)) from error
+    # Folders called images and masks are classes as any others to whoever looks for classes only.
+    if any(map(names_targets, data.class_names)) and (task := task_for(name, path, options)) is not None:
+        classes = listing(data.class_names)
+        raise DataError(f"{_other_task(name, task)} If {classes} are classes, give their folders other names.")
+    return data
+
+
+def _other_task(name: str, task: Literal["detect", "segment"]) -> str:
+    if task == "segment":
+        return f"{name} has masks: give --task segment."
+    return f"{name} has boxes: give --task detect, or --data.crops to classify what is in them."
 
 
 def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames:

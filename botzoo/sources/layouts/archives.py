@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from botzoo.errors import DataError
+from botzoo.errors import ConfigError, DataError
 from botzoo.sources.base import ImageData, OwnNames, Source, SourceOptions, Split
 from botzoo.sources.folders import IMAGE_SUFFIXES, files_in, is_image, is_junk, subfolders
 from botzoo.sources.layouts.split_names import is_plain, role_of
@@ -37,7 +36,7 @@ class Archives(Source):
     def open(self, name: str, path: Path, options: SourceOptions) -> ImageData[Split]:
         with self._inside(name, path, options) as (source, place):
             data = source.open(name, place.folder, options)
-            parts: dict[str, Any] = {role: _shown(split, place) for role, split in data.splits.items()}
+            parts: dict[str, Any] = {role: split.called(place.shown) for role, split in data.splits.items()}
         return replace(data, **parts, notes=(place.note, *map(place.shown, data.notes)))
 
     def own_names(self, name: str, path: Path, options: SourceOptions) -> OwnNames:
@@ -53,8 +52,8 @@ class Archives(Source):
             raise DataError(f"{place.name} holds no images: give one with a folder of images for each class.")
         try:
             yield source, place
-        except DataError as error:
-            raise DataError(place.shown(str(error))) from error
+        except (ConfigError, DataError) as error:
+            raise type(error)(place.shown(str(error))) from error
 
     def _place(self, name: str, path: Path) -> _Place:
         """Return the place of one archive, or of a folder in it."""
@@ -109,14 +108,6 @@ def _around_tables(folder: Path) -> Path:
     there = [entry for entry in folder.iterdir() if not is_junk(entry.name)]
     alone = there[0] if len(there) == 1 and there[0].is_dir() else None
     return alone if alone and any(not is_image(file) for file in files_in(alone, deep=False)) else folder
-
-
-def _shown(split: Split, place: _Place) -> Split:
-    return replace(split, describe=partial(_instead, split.describe, place), root=place.shown(split.root))
-
-
-def _instead(describe: Callable[[int], str], place: _Place, i: int) -> str:
-    return place.shown(describe(i))
 
 
 def _archive(path: Path) -> Path | None:

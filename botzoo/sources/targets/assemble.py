@@ -60,12 +60,12 @@ def checked_boxes(
             raise DataError(f"The {role} split of {name} is empty: it has no images.")
     if "train" not in used:
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
+    if not any(map(len, used["train"].boxes)):
+        raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
     if not class_names:
         raise DataError(f"{name} has no classes: a detector needs one or more.")
     if twice := first_double(class_names):
         raise DataError(f"{name} has two classes called {twice!r}: give each a name of its own.")
-    if not used["train"].box_counts(len(class_names)).any():
-        raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
     data = ImageData(name, tuple(class_names), used["train"], used.get("validation"), used.get("test"), hub_id, license)
     data = replace(data, declared=declared)
     said = [*notes, *map(_counts, used.values())]

@@ -17,8 +17,8 @@ from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import Encoded, Files, ImageData, SourceOptions, Split, at_row, of_either
 from botzoo.sources.files import read_text
 from botzoo.sources.targets.assemble import first_double
-from botzoo.sources.targets.coding import IGNORED, MOST_CLASSES, Coding, Colour, Mask, coding_of
-from botzoo.sources.targets.pictures import Pairs, is_said, key_of, roles_of_folders
+from botzoo.sources.targets.coding import IGNORED, MOST_CLASSES, Coding, Colour, Mask, coding_of, stored
+from botzoo.sources.targets.pictures import Pairs, encoded_size, is_said, key_of, roles_of_folders
 from botzoo.util.text import brief, counted, listing
 
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt")
@@ -36,6 +36,9 @@ UNTAUGHT = ("void", "unlabelled", "unlabeled", "ignore", "ignored")
 SAMPLE = 200
 """Training masks that are looked at to find out what their values mean; all are looked at by the checks."""
 
+
+LOOKED_AT = 3
+"""Masks that are looked at to tell them from pictures."""
 
 UNREAD = Coding("numbers", MOST_CLASSES)
 """Of masks that nobody has looked at."""
@@ -101,6 +104,11 @@ class MaskSplit(Split):
             digests=np.concatenate([self.digests, other.digests]),
         )
 
+    def called(self, shown: Callable[[str], str]) -> Self:
+        """See ``Split``."""
+        masks = replace(self, describe=self.describe_mask)
+        return replace(super().called(shown), describe_mask=Split.called(masks, shown).describe)
+
     def target_bytes(self) -> bytes:
         """See ``Split``."""
         return self.digests.tobytes()
@@ -131,6 +139,20 @@ def mask_pairs(root: Path) -> tuple[Found, dict[int, int]] | None:
             may = listing([found.names[mask_of[place]], found.names[i]])
             raise DataError(f"{found.names[place]!r} has two masks in {root}, {may}: remove one.")
     return found, mask_of
+
+
+def are_masks(found: Found, mask_of: Mapping[int, int]) -> bool:
+    """Tell whether a few of what has the names of masks look like some: without loss, of few values, as large as their images."""
+    for i in sorted(mask_of)[:LOOKED_AT]:
+        try:
+            values = stored(Path(found.files[mask_of[i]]), "")
+            if encoded_size(Path(found.files[i]), "") != values.shape[:2]:
+                return False
+        except DataError:
+            return False
+        if values.ndim == 3 and len(np.unique(values.reshape(-1, values.shape[2]), axis=0)) > MOST_CLASSES:
+            return False
+    return bool(mask_of)
 
 
 def _common_end(found: Found, images: Sequence[int], masks: Sequence[int]) -> str:

@@ -102,6 +102,11 @@ def is_said(name: str) -> bool:
     return any(map(_OF_SAID.search, name.split("/")[:-1]))
 
 
+def names_targets(folder: str) -> bool:
+    """Tell whether a folder is called as one that holds masks, or what is said of images."""
+    return bool(_OF_SAID.search(folder))
+
+
 def files_named(root: Path, suffix: str) -> list[str]:
     """Return the files in ``root`` whose names end so, by their paths inside it, with slashes."""
     return [Path(file).relative_to(root).as_posix() for file in files_in(root) if file.lower().endswith(suffix)]

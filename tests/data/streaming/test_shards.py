@@ -240,7 +240,10 @@ def unreachable() -> FileNotFoundError:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ImportError("it requires aiohttp"), r"takes another package \(it requires aiohttp\): pip install 'fsspec\[http\]'"),
+        (
+            ImportError("it requires aiohttp"),
+            r"takes another package \(it requires aiohttp\): pip install 'fsspec\[http\]'",
+        ),
         (FileNotFoundError(), "is missing: put it back"),
         (unreachable(), r"cannot be read \(.*Connection refused\)"),
     ],

@@ -86,3 +86,68 @@ def refusal(name: Path | str, find: Callable[..., object] = find_boxes, **option
         find(str(name), **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def _voc(folder: Path) -> None:
+    for i in range(4):
+        picture(folder / "JPEGImages" / f"{i}.png")
+        text(folder / "Annotations" / f"{i}.xml", voc_xml())
+
+
+def _yolo(folder: Path) -> None:
+    _unnamed(folder)
+    text(folder / "data.yaml", "names: [cat, dog]")
+
+
+def _unnamed(folder: Path) -> None:
+    for i, split in enumerate(("train", "train", "valid", "valid")):
+        picture(folder / split / "images" / f"{i}.png")
+        text(folder / split / "labels" / f"{i}.txt", *yolo_lines())
+
+
+def _coco(folder: Path) -> None:
+    for i in range(4):
+        picture(folder / "train2017" / f"{i}.png")
+    write_json(folder / "annotations" / "instances_train2017.json", coco(images=[f"{i}.png" for i in range(4)]))
+
+
+def _masks(folder: Path) -> None:
+    for i in range(4):
+        picture(folder / "images" / f"{i}.png")
+        mask(folder / "masks" / f"{i}.png", np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 3)
+
+
+def _masks_in_splits(folder: Path) -> None:
+    for split in ("train", "val"):
+        _masks(folder / split)
+
+
+def _masks_beside(folder: Path) -> None:
+    _masks(folder)
+    (folder / "images").rename(folder / "train")
+    (folder / "masks").rename(folder / "train_masks")
+
+
+FORMS: dict[str, Callable[[Path], None]] = {
+    "voc": _voc,
+    "yolo": _yolo,
+    "coco": _coco,
+    "masks": _masks,
+    "masks in splits": _masks_in_splits,
+    "masks beside": _masks_beside,
+}
+"""Writers of four pictures, or four a split, with boxes or with masks, into a folder."""
+
+BOXED = ("voc", "yolo", "coco")
+"""Those of them that have boxes."""
+
+
+def write_form(form: str, folder: Path) -> Path:
+    FORMS[form](folder)
+    return folder
+
+
+def write_unnamed(folder: Path) -> Path:
+    """Write YOLO's files without the names of the classes."""
+    _unnamed(folder)
+    return folder

@@ -131,7 +131,7 @@ def test_a_folder_of_classes_is_told_from_one_with_boxes(tmp_path: Path) -> None
     folder = write_photos(tmp_path / "photos", 2, 1)
     for look, word in ((find_boxes, "boxes"), (find_masks, "masks")):
         refused = refusal(folder, look)
-        assert f"has no {word}: it has folders of images, 'class0', 'class1', as for one label an image" in refused
+        assert f"has no {word}: it has class folders, 'class0', 'class1', as for one label an image" in refused
 
 
 def test_no_folder_and_no_images_are_told(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_no_folder_and_no_images_are_told(tmp_path: Path) -> None:
 def test_no_box_in_training_is_refused(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     text(tmp_path / "a.xml", voc_xml([]))
-    assert "has no classes" in refusal(tmp_path)
+    assert "No training image of" in refusal(tmp_path)
     (tmp_path / "a.xml").unlink()
     write_json(tmp_path / "train.json", coco([]))
     assert "No training image of" in refusal(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from itertools import chain
@@ -51,6 +52,16 @@ def _label_files(root: Path) -> list[str]:
     files = [(file, file.rpartition("/")[2].lower()) for file in files_named(root, ".txt")]
     kept = [file for file, name in files if name not in _NO_LABELS and not name.startswith("readme")]
     return [file for file in kept if "imagesets/" not in file.lower()]
+
+
+def yolo_labels(root: Path) -> list[str]:
+    """Return the text files in a folder that are about one of its images and begin with a line of a box, if any."""
+    if not (files := _label_files(root)):
+        return []
+    pairs = Pairs(Found(root))
+    first = next((file for file in files if pairs.place(file) is not None and _lines(root / file)), None)
+    fits = first is not None and re.fullmatch(r"\d+(\s+[-+.\deE]+){4,}", _lines(root / first)[0])
+    return files if fits else []
 
 
 def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> ImageData[BoxSplit]:
