@@ -54,6 +54,7 @@ DATA_OPTIONS = (
     "splits",
     "label_separator",
     "group",
+    "crops",
     "val_fraction",
     "split_seed",
     "fold",

@@ -65,11 +65,8 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind 
             or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
-    data: ImageData[Any]
-    if kind == "classify" and not options.crops:
-        data = _find(dataset, options)
-    else:
-        data = _with_targets(dataset, options, kind)
+    plain = kind == "classify" and not options.crops
+    data: ImageData[Any] = _find(dataset, options) if plain else _with_targets(dataset, options, kind)
     return data if options.group is None else grouped(data, options.group)
 
 
@@ -115,7 +112,7 @@ def _of_classes(source: Source, name: str, path: Path, options: SourceOptions) -
     """Return a data set of labels that stand in no table of the user's.
 
     Raises:
-        DataError: as of ``Source.open`` and ``checked``; or boxes or masks were taken for classes, or are there in their place.
+        DataError: as of ``Source.open`` and ``checked``; or boxes or masks are there in their place.
     """
     try:
         data = checked(source.open(name, path, options))

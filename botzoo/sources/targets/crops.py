@@ -9,7 +9,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -46,7 +46,8 @@ def crops_of(data: ImageData[BoxSplit]) -> ImageData[Split]:
         few = f", {counted(boxes - len(crops), 'box', 'boxes')} left out as crowds or too small" * (boxes > len(crops))
         notes.append(f"{role}: {counted(len(crops), 'crop')} of {counted(len(split), 'picture')}{few}")
     notes.append("each crop is an image, and those of one picture stay in one split and one fold (--data.crops)")
-    return replace(data, **parts, notes=tuple(notes))
+    notes.append("the network answers for what is in a box: give it crops, and not whole pictures")
+    return replace(cast("ImageData[Any]", data), **parts, notes=tuple(notes))
 
 
 def _crops(split: BoxSplit) -> tuple[list[Crop], list[int]]:

@@ -142,7 +142,7 @@ def mask_pairs(root: Path) -> tuple[Found, dict[int, int]] | None:
 
 
 def are_masks(found: Found, mask_of: Mapping[int, int]) -> bool:
-    """Tell whether a few of what has the names of masks look like some: without loss, of few values, as large as their images."""
+    """Tell whether a few of what is named as masks look like some: without loss, of few values, as large as their images."""
     for i in sorted(mask_of)[:LOOKED_AT]:
         try:
             values = stored(Path(found.files[mask_of[i]]), "")
