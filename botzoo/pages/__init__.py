@@ -1,4 +1,5 @@
-"""HTML pages that are one file each: the base template with its style, small pictures, and charts as SVG.
+"""HTML pages that are one file each: the base template with its style, small pictures, boxes and masks on
+pictures, and charts as SVG.
 
 A page of another room extends ``pages/base.html`` and is written by ``botzoo.pages.render``. A page needs no network, no
 other file and no JavaScript; it may have a script of ours that makes it handier. This room imports from ``botzoo.util`` only.
