@@ -1,7 +1,7 @@
 """The charts and tables of a page, of what the run's folder says."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +15,9 @@ from botzoo.pixels.bands import picture_of
 from botzoo.report.embedding import Map
 from botzoo.report.material import UNREADABLE, Material, Originals
 from botzoo.results.calibration import reliability
-from botzoo.results.per_class import ClassFigures
+from botzoo.results.per_class import Figures
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
-from botzoo.tasks.classification import wilson
 
 CLASSES = 1000  # in the table, at most; of more the worst
 POINTS = 400  # of a line, at most
@@ -39,8 +38,7 @@ class ClassRow(NamedTuple):
 
     name: str
     trained: int | None  # training images, None where nobody counted
-    figures: ClassFigures
-    intervals: dict[str, tuple[float, float]]  # 95 %, Wilson's, of those shares that are shares of images
+    figures: Figures
 
 
 def curves(record: RunRecord) -> Curves | None:
@@ -93,15 +91,8 @@ def class_rows(record: RunRecord) -> tuple[list[ClassRow], int]:
     trained = dict(zip(names, counts, strict=True)) if counts is not None else {}
     figures = list(words_of(record).figures(record))
     listed = figures if len(figures) <= CLASSES else sorted(figures, key=lambda f: f.main)[:CLASSES]
-    rows = [ClassRow(f.name, trained.get(f.name), f, dict(_intervals(f))) for f in listed]
+    rows = [ClassRow(f.name, trained.get(f.name), f) for f in listed]
     return rows, len(figures) - len(rows)
-
-
-def _intervals(figures: ClassFigures) -> Iterator[tuple[str, tuple[float, float]]]:
-    right = round(figures.recall * figures.images / 100)
-    yield "recall", wilson(right, figures.images)
-    if figures.answers:
-        yield "precision", wilson(right, figures.answers)
 
 
 def map_chart(record: RunRecord, found: Map) -> tuple[Markup, list[str]]:

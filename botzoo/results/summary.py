@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from botzoo.results.card.usage import needs_botzoo
-from botzoo.results.per_class import ClassFigures
+from botzoo.results.per_class import Figures, worst
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.outgoing import shown
@@ -81,11 +81,11 @@ def summary(record: RunRecord) -> Iterator[str]:
     yield f"{'':10} or with timm alone: the lines in the card"
 
 
-def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
+def class_table(figures: Sequence[Figures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
     """Yield the lines of the table of all classes, called ``nouns``, or of the worst ``ROWS`` of them."""
-    title, shares = nouns, list(figures[0].shares)
+    title, first = nouns, figures[0]
     if len(figures) > ROWS:
-        figures, title = sorted(figures, key=lambda f: f.main)[:ROWS], "worst"
-    head = [noun, "images", *({"average_precision": "AP", "f1": "F1"}.get(share, share) for share in shares)]
-    rows = [[shown(f.name), f"{f.images:,}", *map(f.cell, shares)] for f in figures]
-    yield from under(title, table([head, *rows]))
+        figures, title = worst(figures, ROWS), "worst"
+    shares = [{"average_precision": "AP", "f1": "F1"}.get(share, share) for share in first.shares]
+    rows = [[shown(f.name), *(f"{n:,}" for n in f.counts.values()), *map(f.cell, f.shares)] for f in figures]
+    yield from under(title, table([[noun, *first.counts, *shares], *rows]))

@@ -88,8 +88,8 @@ def every_class(record: RunRecord, path: Path) -> None:
         return
     words = words_of(record)
     figures = words.figures(record)
-    rows = [(f.name, f.images, f.answers, *(round(share, 2) for share in f.shares.values())) for f in figures]
-    lines = map(csv_line, [(words.NOUN, "images", "answers", *figures[0].shares), *rows])
+    rows = [(f.name, *f.counts.values(), f.answers, *(round(s, 2) for s in f.shares.values())) for f in figures]
+    lines = map(csv_line, [(words.NOUN, *figures[0].counts, "answers", *figures[0].shares), *rows])
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 

@@ -14,7 +14,7 @@ from botzoo.models.preprocessing import Size
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, Reading, needs_botzoo, usage_code
-from botzoo.results.per_class import FULL_TABLE, ClassFigures
+from botzoo.results.per_class import FULL_TABLE, Figures
 from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
@@ -244,7 +244,7 @@ def limits(lines: Iterable[str]) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in (*lines, *always))
 
 
-def roughness(record: RunRecord, figures: Sequence[ClassFigures], nouns: str) -> Iterator[str]:
+def roughness(record: RunRecord, figures: Sequence[Figures], nouns: str) -> Iterator[str]:
     """Yield what too few images leave open: of the headline figure, and of single ``nouns``, "classes" or "labels"."""
     low, high = record.evaluation.interval()
     if high - low > 2:
@@ -256,7 +256,7 @@ def roughness(record: RunRecord, figures: Sequence[ClassFigures], nouns: str) ->
         yield f"Figures of single {nouns} are rough: {quoted(fewest.name)} has {rough} in this split."
 
 
-def never_answered(figures: Sequence[ClassFigures], answered: str) -> Iterator[str]:
+def never_answered(figures: Sequence[Figures], answered: str) -> Iterator[str]:
     """Yield the classes that images have and that were never ``answered``, which says how."""
     for f in figures:
         if not f.answers and len(figures) <= FULL_TABLE:

@@ -1,0 +1,136 @@
+"""What card and terminal say of a network that finds objects; see ``botzoo.results.words.Words``."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from huggingface_hub import EvalResult
+
+from botzoo.results.card import sections
+from botzoo.results.card.claim import eval_result
+from botzoo.results.dense.faults import OVERLAP, SURE, WORDS, Judgement, judgement
+from botzoo.results.dense.figures import BoxFigures, Figure, box_figures, box_summary
+from botzoo.results.dense.shared import figures_table, shown_answers, terminal_lines
+from botzoo.results.per_class import per_class
+from botzoo.results.record import RunRecord
+from botzoo.tasks.measures.resampling import RESAMPLES
+from botzoo.util.markdown import quoted, table
+from botzoo.util.text import counted
+
+NOUN, NOUNS = "class", "classes"
+
+
+def figures(record: RunRecord) -> list[BoxFigures]:
+    return box_figures(record.evaluation, record.class_names)
+
+
+def whole(record: RunRecord) -> list[Figure]:
+    """Return the figures over all classes, the headline figure first."""
+    return box_summary(record.evaluation, len(record.class_names))
+
+
+def eval_results(record: RunRecord) -> list[EvalResult]:
+    metrics = (record.task.headline.metric, "box_map_50", "box_map_75")
+    named = zip(metrics, whole(record), strict=False)  # those of sizes have no name there
+    return [eval_result(record, metric, f.name, f.value, f.interval) for metric, f in named]
+
+
+def at_threshold(record: RunRecord) -> tuple[int, int, int, int]:
+    """Return how many objects are there, how many boxes are sure, how many of these are right, and the classes' confusions."""
+    there, found, right = judgement(record.evaluation).by_class(len(record.class_names))
+    return int(there.sum()), int(found.sum()), int(right.sum()), int((found - right).sum())
+
+
+def threshold_line(record: RunRecord) -> str:
+    """Return what boxes with a score of 0.5 or more are worth."""
+    there, found, right, _ = at_threshold(record)
+    precise = f"{100 * right / found:.1f} % of {found:,} boxes are right" if found else "no box is found"
+    recall = f"{100 * right / max(there, 1):.1f} % of {counted(there, 'object')} are found"
+    return f"with a score of {SURE:g} or more and an overlap of {OVERLAP:g}, {precise} and {recall}"
+
+
+def opening(record: RunRecord) -> Iterator[str]:
+    there, found, right, wrong = at_threshold(record)
+    classes = counted(len(record.class_names), "class", "classes")
+    return sections.opening_of(
+        record,
+        "An object detector",
+        f"puts boxes around the objects of {classes}, each with a score",
+        f"decisions in which one wrong answer does harm: at a score of {SURE:g} it missed {there - right:,} of "
+        f"{counted(there, 'object')} on {record.split_text}, and {wrong:,} of its {found:,} boxes were wrong",
+    )
+
+
+def results(record: RunRecord) -> Iterator[str]:
+    every = figures(record)
+    yield "## Results"
+    yield figures_table(record, whole(record))
+    yield sections.looked_at(record)
+    line = threshold_line(record)
+    yield (
+        f"{sections.conditions(record)}; the figures are COCO's, of at most 100 boxes an image, and the intervals those of "
+        f"{RESAMPLES} bootstrap resamples of the images, seed 0. {line[0].upper()}{line[1:]}."
+    )
+    yield "### Class by class"
+    yield from per_class(every, len(record.class_names), NOUN, NOUNS)
+    yield f"Average precision needs no threshold; precision and recall are those of a score of {SURE:g}."
+    yield "### Mistakes"
+    yield from mistakes(judgement(record.evaluation))
+    yield from shown_answers(record, f"missed objects and wrong boxes are dashed, at a score of {SURE:g}")
+    yield from sections.learning_curve(record)
+
+
+def mistakes(judged: Judgement) -> Iterator[str]:
+    """Yield a table of what became of the boxes that are sure, and of what was missed."""
+    counts = counts_of(judged)
+    if not sum(counts.values()):
+        yield f"At a score of {SURE:g} no box is wrong and no object is missed."
+        return
+    yield table(("mistake", "number", "what it is"), ((what, f"{n:,}", SAYS[what]) for what, n in counts.items() if n))
+
+
+SAYS = {
+    "missed": "an object with no right box on it",
+    "wrong class": "a box on an object of another class",
+    "double": "a box on an object that a likelier box has found",
+    "misplaced": f"a box that overlaps an object of its class by less than {OVERLAP:g}",
+    "nothing there": "a box on no object",
+}
+"""What each kind of mistake is."""
+
+
+def counts_of(judged: Judgement) -> dict[str, int]:
+    """Return how many mistakes of each kind of ``SAYS`` there are."""
+    verdicts = np.concatenate([np.empty(0, int), *(one.verdict for one in judged.each)])
+    numbers = np.bincount(verdicts, minlength=len(WORDS)).tolist()
+    by_word = dict(zip(WORDS, numbers, strict=True)) | {"missed": sum(int(one.missed.sum()) for one in judged.each)}
+    return {what: by_word[what] for what in SAYS}
+
+
+def note(record: RunRecord) -> str:
+    return (
+        f"95 % intervals in brackets are those of {RESAMPLES} bootstrap resamples of the images. AP is the mean over the "
+        f"overlaps from 0.5 to 0.95 and needs no threshold; precision and recall are those of a score of {SURE:g} or more "
+        f"and an overlap of {OVERLAP:g}."
+    )
+
+
+def limits(record: RunRecord) -> Iterator[str]:
+    every = figures(record)
+    worst = min(every, key=lambda f: (f.main, -f.objects))
+    yield f"Weakest class: {quoted(worst.name)}, with an average precision of {worst.main:.1f} %."
+    yield from sections.never_answered(every, "surely found")
+    yield from small(whole(record))
+    yield from sections.roughness(record, every, NOUNS)
+    yield from sections.imbalance(record, "The classes are on unequally many training images")
+    yield f"The threshold of {SURE:g} was not tuned, and no score was calibrated."
+
+
+def small(found: Sequence[Figure]) -> Iterator[str]:
+    """Yield how much worse small objects are found than all."""
+    by_name = {f.name: f.value for f in found}
+    if (of_small := by_name.get("mAP small", np.inf)) < by_name["mAP"] - 5:
+        yield f"Small objects, of less than 32 x 32 pixels, are found less well: mAP {of_small:.1f} %."
+
+
+def terminal(record: RunRecord) -> Iterator[str]:
+    yield from terminal_lines(record, whole(record), threshold_line(record))

@@ -1,0 +1,111 @@
+"""What card and terminal say of a network that gives each pixel a class; see ``botzoo.results.words.Words``."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from huggingface_hub import EvalResult
+from numpy.typing import NDArray
+
+from botzoo.results.card import sections
+from botzoo.results.card.claim import eval_result
+from botzoo.results.dense.figures import Figure, RegionFigures, region_figures, region_summary
+from botzoo.results.dense.shared import figures_table, shown_answers, terminal_lines
+from botzoo.results.per_class import per_class
+from botzoo.results.record import RunRecord
+from botzoo.tasks.measures.resampling import RESAMPLES
+from botzoo.util.markdown import escaped, quoted, table
+from botzoo.util.text import counted
+
+NOUN, NOUNS = "class", "classes"
+
+
+def figures(record: RunRecord) -> list[RegionFigures]:
+    return region_figures(record.evaluation, record.class_names)
+
+
+def whole(record: RunRecord) -> list[Figure]:
+    """Return the figures over all classes, the headline figure first."""
+    return region_summary(record.evaluation)
+
+
+def eval_results(record: RunRecord) -> list[EvalResult]:
+    metrics = (record.task.headline.metric, "pixel_accuracy", "mean_accuracy")
+    return [
+        eval_result(record, metric, f.name, f.value, f.interval)
+        for metric, f in zip(metrics, whole(record), strict=True)
+    ]
+
+
+def opening(record: RunRecord) -> Iterator[str]:
+    right = whole(record)[1].value
+    return sections.opening_of(
+        record,
+        "A network for semantic segmentation",
+        f"says of each pixel which of {counted(len(record.class_names), 'class', 'classes')} it shows",
+        f"decisions in which one wrong answer does harm: it was wrong on {100 - right:.1f} % of the pixels of "
+        f"{record.split_text}",
+    )
+
+
+def results(record: RunRecord) -> Iterator[str]:
+    every = figures(record)
+    yield "## Results"
+    yield figures_table(record, whole(record))
+    yield sections.looked_at(record)
+    commonest = max(f.pixels for f in every)
+    yield (
+        f"{sections.conditions(record)}; the answers are compared at the size of the stored mask, and the intervals are those "
+        f"of {RESAMPLES} bootstrap resamples of the images, seed 0. Always answering with the commonest class would get "
+        f"{commonest:.1f} % of the pixels right."
+    )
+    if said := never_there(record):
+        yield f"No image shows {', '.join(map(quoted, said))}; as it was said all the same, it counts as 0 in the mean."
+    yield "### Class by class"
+    yield from per_class(every, len(record.class_names), NOUN, NOUNS)
+    yield "### Confusions"
+    yield confusions(record)
+    yield from shown_answers(record, "grey is what the mask leaves open")
+    yield from sections.learning_curve(record)
+
+
+def never_there(record: RunRecord) -> list[str]:
+    """Return the classes that were said of pixels, though no image shows them."""
+    _, there, said = record.evaluation.counts.sum(0)
+    return [record.class_names[k] for k in np.flatnonzero((there == 0) & (said > 0)).tolist()]
+
+
+def confusions(record: RunRecord) -> str:
+    """Return a table of the ten commonest confusions, by their pixels."""
+    matrix: NDArray[np.int64] | None = record.evaluation.confusion
+    if matrix is None:
+        return "There are too many classes to keep which of them were taken for which."
+    names, wrong = record.class_names, matrix - np.diag(matrix.diagonal())
+    total, of_class = max(int(matrix.sum()), 1), np.maximum(matrix.sum(1), 1)
+    rows = []
+    for k in np.argsort(-wrong, axis=None, kind="stable")[:10].tolist():
+        i, j = divmod(k, len(names))
+        if wrong[i, j]:
+            shares = (f"{100 * wrong[i, j] / whole:.1f} %" for whole in (total, of_class[i]))
+            rows.append((escaped(names[i]), escaped(names[j]), *shares))
+    return table(("class", "answer", "of all pixels", "of the class"), rows) if rows else "No pixel was wrong."
+
+
+def note(record: RunRecord) -> str:
+    return (
+        f"95 % intervals in brackets are those of {RESAMPLES} bootstrap resamples of the images. IoU is the intersection of "
+        "mask and answer over their union, of the pixels of all images together."
+    )
+
+
+def limits(record: RunRecord) -> Iterator[str]:
+    every = figures(record)
+    worst = min(every, key=lambda f: (f.main, -f.images))
+    yield f"Weakest class: {quoted(worst.name)}, with an IoU of {worst.iou:.1f} %."
+    yield from sections.never_answered(every, "answered")
+    yield from sections.roughness(record, every, NOUNS)
+    yield from sections.imbalance(record, "The classes are on unequally many training images")
+    yield "It gives each pixel one of its classes, also where none of them is right."
+
+
+def terminal(record: RunRecord) -> Iterator[str]:
+    yield from terminal_lines(record, whole(record))
