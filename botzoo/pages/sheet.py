@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from botzoo.pages.overlays import Ink, Marks, on_picture, overlay
 from botzoo.pages.palette import colour_of, rounds
-from botzoo.pages.thumbnails import Convertible
+from botzoo.pages.thumbnails import Convertible, sized
 from botzoo.util.pictures import drawable, font_file
 
 GROUND: Ink = (255, 255, 255)
@@ -20,11 +20,11 @@ LISTED = 24  # classes of the legend, at most: the commonest
 
 
 class Pair(NamedTuple):
-    """A picture with what is there and with what a network has found, and a line on it."""
+    """A picture with what is there and with what a network has found, None where it was not asked, and a line on it."""
 
     picture: Convertible
     true: Marks
-    found: Marks
+    found: Marks | None
     line: str  # which may hold anything
 
 
@@ -49,13 +49,14 @@ def sheet(pairs: Sequence[Pair], names: Sequence[str], side: int = 440) -> Image
 
 
 def _row(pair: Pair, names: Sequence[str], side: int, font: ImageFont.FreeTypeFont) -> Image.Image:
-    left, right = (overlay(pair.picture, marks, names, side) for marks in (pair.true, pair.found))
-    row = Image.new("RGB", (2 * side + GAP, left.height + 2 * LETTERS + GAP), GROUND)
+    height = sized(pair.picture, side).height
+    row = Image.new("RGB", (2 * side + GAP, height + 2 * LETTERS + GAP), GROUND)
     canvas = ImageDraw.Draw(row)
-    for picture, word, at in ((left, "true", 0), (right, "found", side + GAP)):
-        row.paste(picture, (at, LETTERS + 6))
-        canvas.text((at, 0), word, TEXT, font)
-    canvas.text((0, left.height + LETTERS + 8), fitting(drawable(pair.line), font, row.width), TEXT, font)
+    for marks, word, at in ((pair.true, "true", 0), (pair.found, "found", side + GAP)):
+        if marks is not None:
+            row.paste(overlay(pair.picture, marks, names, side), (at, LETTERS + 6))
+            canvas.text((at, 0), word, TEXT, font)
+    canvas.text((0, height + LETTERS + 8), fitting(drawable(pair.line), font, row.width), TEXT, font)
     return row
 
 
@@ -72,7 +73,7 @@ def fitting(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 def _classes(pairs: Sequence[Pair]) -> list[int]:
     """Return the classes on the pictures: those of the first places in each first."""
-    every = [marks.classes() for pair in pairs for marks in (pair.true, pair.found)]
+    every = [marks.classes() for pair in pairs for marks in (pair.true, pair.found) if marks is not None]
     ranked = [k for rank in range(max(map(len, every))) for each in every for k in each[rank : rank + 1]]
     return [*dict.fromkeys(ranked)]
 

@@ -1,12 +1,16 @@
 """The words of each task, for card and terminal: what a new task brings besides its own file in ``botzoo.tasks``."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 from huggingface_hub import EvalResult
+from numpy.typing import NDArray
 
+from botzoo.pages.overlays import Marks
 from botzoo.results import classification, multi_label
 from botzoo.results.dense import detection, segmentation
+from botzoo.results.dense.looking import Look
 from botzoo.results.per_class import Figures
 from botzoo.results.record import RunRecord
 
@@ -26,14 +30,24 @@ class Words(Protocol):
     def terminal(self, record: RunRecord) -> Iterator[str]: ...  # the figures for the terminal, a line each
 
 
-_WORDS: dict[str, Words] = {
-    "classification": classification,
-    "multi_label": multi_label,
-    "detection": detection,
-    "segmentation": segmentation,
-}
+class DenseWords(Words, Protocol):
+    """What a module says besides of answers that are boxes or masks."""
+
+    def losses(self, evaluation: Any) -> NDArray[np.float64]: ...  # how bad each answer is, (N,), in [0, 1]
+    def line(self, evaluation: Any, i: int) -> str: ...  # how good the answer to image i is, in words
+    def marks(self, evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks]: ...  # what is there and what was found
+
+
+_DENSE: dict[str, DenseWords] = {"detection": detection, "segmentation": segmentation}
+
+_WORDS: dict[str, Words] = {"classification": classification, "multi_label": multi_label, **_DENSE}
 
 
 def words_of(record: RunRecord) -> Words:
     """Return the words of the run's task."""
     return _WORDS[record.task.name]
+
+
+def dense_words(record: RunRecord) -> DenseWords:
+    """Return the words of a task whose answers are boxes or masks."""
+    return _DENSE[record.task.name]

@@ -15,6 +15,7 @@ import yaml
 from botzoo.errors import CheckpointError, ConfigError
 from botzoo.models import unlike
 from botzoo.options.facts import without_machine
+from botzoo.results.dense.shared import DRAWN, PICTURE
 from botzoo.results.per_class import FULL_TABLE
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
@@ -104,3 +105,11 @@ def confusion(record: RunRecord, path: Path) -> None:
     """Draw the confusion matrix, where each image has one label and the classes are few enough to be seen."""
     if record.task.one_label and len(record.class_names) <= PICTURED:
         drawn(path, partial(confusion_figure, record))
+
+
+@beside_the_model(PICTURE)
+def answers(record: RunRecord, path: Path) -> None:
+    """Copy the picture of some answers, where the run has kept one."""
+    if (record.folder / DRAWN).is_file():
+        with written_whole(path) as part:
+            shutil.copyfile(record.folder / DRAWN, part)

@@ -1,14 +1,18 @@
 """What card and terminal say of a network that finds objects; see ``botzoo.results.words.Words``."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from huggingface_hub import EvalResult
+from numpy.typing import NDArray
 
+from botzoo.pages.overlays import BoxMarks, Marks
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
 from botzoo.results.dense.faults import OVERLAP, SURE, WORDS, Judgement, judgement
 from botzoo.results.dense.figures import BoxFigures, Figure, box_figures, box_summary
+from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
@@ -134,3 +138,23 @@ def small(found: Sequence[Figure]) -> Iterator[str]:
 
 def terminal(record: RunRecord) -> Iterator[str]:
     yield from terminal_lines(record, whole(record), threshold_line(record))
+
+
+def losses(evaluation: Any) -> NDArray[np.float64]:
+    """Return 1 - F1 of each image, shape (N,)."""
+    return judgement(evaluation).losses
+
+
+def line(evaluation: Any, i: int) -> str:
+    """Return how many objects of image ``i`` were found, and how many boxes are wrong."""
+    one = judgement(evaluation).each[i]
+    wrong = int(one.wrong.sum())
+    return f"{one.right:,} of {counted(one.there, 'object')} found, {wrong:,} of {len(one.found):,} boxes wrong"
+
+
+def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks]:
+    """Return the objects of image ``i`` and the boxes that are sure; the picture is not looked at."""
+    one, true = judgement(evaluation).each[i], evaluation.true[i]
+    height, width = (int(side) for side in evaluation.sizes[i])
+    there = BoxMarks(true.corners, true.labels, (width, height), faulty=one.missed)
+    return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)

@@ -1,17 +1,21 @@
 """What card and terminal say of a network that gives each pixel a class; see ``botzoo.results.words.Words``."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from huggingface_hub import EvalResult
 from numpy.typing import NDArray
 
+from botzoo.pages.overlays import Marks, MaskMarks
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
 from botzoo.results.dense.figures import Figure, RegionFigures, region_figures, region_summary
+from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
+from botzoo.tasks.measures.regions import mean_iou, pixel_accuracy
 from botzoo.tasks.measures.resampling import RESAMPLES
 from botzoo.util.markdown import escaped, quoted, table
 from botzoo.util.text import counted
@@ -109,3 +113,58 @@ def limits(record: RunRecord) -> Iterator[str]:
 
 def terminal(record: RunRecord) -> Iterator[str]:
     yield from terminal_lines(record, whole(record))
+
+
+def losses(evaluation: Any) -> NDArray[np.float64]:
+    """Return 1 - the mean IoU of each image over the classes that it shows or was said to, shape (N,)."""
+    shares = mean_iou(evaluation.counts)
+    return np.where(np.isnan(shares), 0.0, 1 - shares)  # an image of which no pixel has a class
+
+
+def line(evaluation: Any, i: int) -> str:
+    """Return how good the mask of image ``i`` is."""
+    counts = evaluation.counts[i]
+    right, iou = (100 * float(of(counts)) for of in (pixel_accuracy, mean_iou))
+    return f"mean IoU {iou:.1f} %, {right:.1f} % of the pixels right"
+
+
+def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
+    """Return the mask of an image and the answer, for which the network is asked."""
+    found = look.found
+    return MaskMarks(look.target), MaskMarks(found) if found is not None else None
+
+
+def on_input(target: NDArray[np.uint8], size: tuple[int, int]) -> Marks:
+    """Return the mask that a training image of the sides ``size`` has in a batch."""
+    return MaskMarks(target)
+
+
+def confusion(record: RunRecord) -> Confusion | None:
+    """Return which classes pixels were taken for; None where that was not kept."""
+    matrix: NDArray[np.int64] | None = record.evaluation.confusion
+    if matrix is None:
+        return None
+    says = "Rows are the classes of the masks, columns the answers; cells are per cent of the row."
+    return Confusion(matrix, "% of all pixels", says, _share, max(int(matrix.sum()), 1))
+
+
+def _share(count: int, whole: int) -> str:
+    return f"{100 * count / max(whole, 1):.1f}"
+
+
+def verdict(record: RunRecord) -> str:
+    return f"It gives {whole(record)[1].value:.1f} % of the pixels of {record.split_text} their class"
+
+
+def hints(record: RunRecord) -> Iterator[tuple[str, float]]:
+    """Yield the two classes that take most of the wrong pixels, if these are many, with their share."""
+    matrix: NDArray[np.int64] | None = record.evaluation.confusion
+    if matrix is None or len(matrix) < 3:
+        return
+    both = np.triu(matrix + matrix.T, 1)
+    i, j = divmod(int(both.argmax()), len(both))
+    share = float(both[i, j]) / max(int(both.sum()), 1)
+    if share >= TELLING:
+        names = f"'{shown(record.class_names[i])}' and '{shown(record.class_names[j])}'"
+        of = f"{share:.0%} of the wrong pixels are between these two"
+        yield f"More training images in which {names} can be told apart: {of}.", share

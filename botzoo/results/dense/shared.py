@@ -1,6 +1,7 @@
 """What the words on boxes and those on masks have in common."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from botzoo.results.card import sections
 from botzoo.results.dense.figures import Figure
@@ -10,6 +11,8 @@ from botzoo.util.text import interval_words, under
 
 PICTURE = "answers.png"
 """The picture of some answers, beside the weights."""
+DRAWN = Path("evaluation") / PICTURE
+"""The same in the run's folder, which draws it at its end: nobody may have its images later."""
 
 
 def figures_table(record: RunRecord, found: Sequence[Figure]) -> str:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from botzoo.results.dense.faults import MISPLACED, RIGHT, WORDS, WRONG_CLASS, judgement
 from botzoo.tasks.task import Answers, Task
@@ -117,10 +116,3 @@ class MaskAnswers(_Answers):
 
 LOW = 0.5
 """Intersection over union below which a class of an image counts as an error."""
-
-
-def wrong_pixels(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return 1 - the mean IoU of each image over the classes that it shows or was said to, shape (N,), of counts (N, 3, K)."""
-    right, union = counts[:, 0], counts[:, 1] + counts[:, 2] - counts[:, 0]
-    shares = np.divide(right, union, out=np.zeros(right.shape), where=union > 0)
-    return np.asarray(1 - shares.sum(1) / np.maximum((union > 0).sum(1), 1))
