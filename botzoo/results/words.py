@@ -11,6 +11,7 @@ from botzoo.pages.overlays import Marks
 from botzoo.results import classification, multi_label
 from botzoo.results.dense import detection, segmentation
 from botzoo.results.dense.looking import Look
+from botzoo.results.dense.shared import Confusion
 from botzoo.results.per_class import Figures
 from botzoo.results.record import RunRecord
 
@@ -35,7 +36,17 @@ class DenseWords(Words, Protocol):
 
     def losses(self, evaluation: Any) -> NDArray[np.float64]: ...  # how bad each answer is, (N,), in [0, 1]
     def line(self, evaluation: Any, i: int) -> str: ...  # how good the answer to image i is, in words
-    def marks(self, evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks]: ...  # what is there and what was found
+    def marks(
+        self, evaluation: Any, i: int, look: Look
+    ) -> tuple[Marks, Marks | None]: ...  # what is there, what was found
+    def on_input(
+        self, target: Any, size: tuple[int, int]
+    ) -> Marks: ...  # what a training image, width x height, is to say
+    def confusion(
+        self, record: RunRecord
+    ) -> Confusion | None: ...  # which classes were taken for which, if that is known
+    def verdict(self, record: RunRecord) -> str: ...  # how good it is, in words that begin a sentence
+    def hints(self, record: RunRecord) -> Iterator[tuple[str, float]]: ...  # what would help; how promising, in [0, 1]
 
 
 _DENSE: dict[str, DenseWords] = {"detection": detection, "segmentation": segmentation}

@@ -13,7 +13,7 @@ from botzoo.results.card.claim import eval_result
 from botzoo.results.dense.faults import OVERLAP, SURE, WORDS, Judgement, judgement
 from botzoo.results.dense.figures import BoxFigures, Figure, box_figures, box_summary
 from botzoo.results.dense.looking import Look
-from botzoo.results.dense.shared import figures_table, shown_answers, terminal_lines
+from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.measures.resampling import RESAMPLES
@@ -152,9 +152,70 @@ def line(evaluation: Any, i: int) -> str:
     return f"{one.right:,} of {counted(one.there, 'object')} found, {wrong:,} of {len(one.found):,} boxes wrong"
 
 
-def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks]:
+def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     """Return the objects of image ``i`` and the boxes that are sure; the picture is not looked at."""
     one, true = judgement(evaluation).each[i], evaluation.true[i]
     height, width = (int(side) for side in evaluation.sizes[i])
     there = BoxMarks(true.corners, true.labels, (width, height), faulty=one.missed)
     return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)
+
+
+def on_input(target: NDArray[np.float32], size: tuple[int, int]) -> Marks:
+    """Return the boxes that a training image of the sides ``size`` has in a batch, shape (M, 6); label -1 fills up."""
+    own = target[(target[:, 4] >= 0) & (target[:, 5] == 0)]
+    return BoxMarks(own[:, :4], own[:, 4].astype(np.int64), size)
+
+
+def confusion(record: RunRecord) -> Confusion | None:
+    """Return as what objects were found, with a row for boxes on nothing and a column for what was missed."""
+    matrix = judgement(record.evaluation).matrix(len(record.class_names))
+    says = (
+        f"Rows are the objects that are there, columns the boxes with a score of {SURE:g} or more and an overlap of "
+        f"{OVERLAP:g}. Boxes on nothing are those that no object accounts for, or none that is left."
+    )
+    return Confusion(matrix, "number", says, _count, more=("on nothing", "missed"))
+
+
+def _count(count: int, whole: int) -> str:
+    return f"{count:,}"
+
+
+def verdict(record: RunRecord) -> str:
+    there, found, right, _ = at_threshold(record)
+    finds = f"It finds {right:,} of {counted(there, 'object')} on {record.split_text}"
+    return f"{finds}, and {right:,} of its {found:,} boxes with a score of {SURE:g} or more are right"
+
+
+def hints(record: RunRecord) -> Iterator[tuple[str, float]]:
+    """Yield what the commonest kind of mistake is, and whether missed objects are small to the network, with their shares."""
+    judged = judgement(record.evaluation)
+    counts = counts_of(judged)
+    kind, number = max(counts.items(), key=lambda item: item[1])
+    total = max(sum(counts.values()), 1)
+    if number >= TELLING * total and number > 1:
+        yield f"{CURES[kind]}: {number:,} of {counted(total, 'mistake')} are {kind} ({SAYS[kind]}).", number / total
+    if len(sides := missed_sides(record)) and (middle := float(np.median(sides))) < FEW_PIXELS:
+        larger = f"A larger --img-size than {record.size}: half of the {counted(len(sides), 'missed object')}"
+        yield f"{larger} have sides of {middle:.0f} pixels or less at that size.", counts["missed"] / total
+
+
+FEW_PIXELS = 16
+"""Sides of objects in the network's input below which more pixels promise most: the finest map has a cell for every 4 x 4."""
+
+CURES = {
+    "missed": "More training images, or a longer training",
+    "wrong class": "More training images of the classes that are taken for each other",
+    "double": "A look at whether objects have one box each in the training images",
+    "misplaced": "A longer training, or a look at whether the boxes are drawn alike",
+    "nothing there": "A look for objects that nobody has drawn a box around, or more images without objects",
+}
+"""What helps against each kind of mistake."""
+
+
+def missed_sides(record: RunRecord) -> NDArray[np.float64]:
+    """Return the sides of the missed objects, roots of their areas, in pixels of the network's input."""
+    found, longer = [], max(record.size.height, record.size.width)
+    each = zip(judgement(record.evaluation).each, record.evaluation.true, record.evaluation.sizes, strict=True)
+    for one, true, size in each:
+        found.append(np.sqrt(true.areas[one.missed].astype(np.float64)) * longer / max(int(max(size)), 1))
+    return np.concatenate([np.empty(0), *found])

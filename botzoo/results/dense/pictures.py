@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from botzoo.data.images import Images
 from botzoo.pages.sheet import Pair, sheet
@@ -57,7 +57,7 @@ def pairs(record: RunRecord, images: Images, network: Network) -> list[Pair]:
     return found
 
 
-def chosen(losses: Sequence[float]) -> list[int]:
+def chosen(losses: NDArray[np.float64]) -> list[int]:
     """Return images from the middle of each of ``SHOWN`` parts of all of them, in the order of their losses."""
     order = np.argsort(losses, kind="stable")
     places = (np.arange(SHOWN) + 0.5) / SHOWN * len(order)

@@ -12,12 +12,13 @@ from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
 from botzoo.results.dense.figures import Figure, RegionFigures, region_figures, region_summary
 from botzoo.results.dense.looking import Look
-from botzoo.results.dense.shared import figures_table, shown_answers, terminal_lines
+from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.measures.regions import mean_iou, pixel_accuracy
 from botzoo.tasks.measures.resampling import RESAMPLES
 from botzoo.util.markdown import escaped, quoted, table
+from botzoo.util.outgoing import shown
 from botzoo.util.text import counted
 
 NOUN, NOUNS = "class", "classes"

@@ -1,7 +1,11 @@
 """What the words on boxes and those on masks have in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from botzoo.results.card import sections
 from botzoo.results.dense.figures import Figure
@@ -13,6 +17,30 @@ PICTURE = "answers.png"
 """The picture of some answers, beside the weights."""
 DRAWN = Path("evaluation") / PICTURE
 """The same in the run's folder, which draws it at its end: nobody may have its images later."""
+
+
+TELLING = 0.2
+"""Share of the mistakes from which on a kind of them is worth a word."""
+
+
+class Confusion(NamedTuple):
+    """Which classes were taken for which.
+
+    Attributes:
+        counts: int64, shape (K, K) or, with ``more``, (K + 1, K + 1); rows are what is there.
+        total: what the total of a row is called.
+        says: how the table is to be read, in sentences.
+        cell: writes a count, given the row's total, and the total, given the ``whole``.
+        whole: what the totals of rows are shares of.
+        more: names of the last row and the last column, that are no class.
+    """
+
+    counts: NDArray[np.int64]
+    total: str
+    says: str
+    cell: Callable[[int, int], str]
+    whole: int = 1
+    more: tuple[str, str] | None = None
 
 
 def figures_table(record: RunRecord, found: Sequence[Figure]) -> str:
