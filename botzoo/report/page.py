@@ -10,7 +10,7 @@ import numpy as np
 from botzoo.errors import ConfigError
 from botzoo.pages.render import render
 from botzoo.pages.thumbnails import thumbnail
-from botzoo.report import figures, mistakes
+from botzoo.report import dense, figures, mistakes
 from botzoo.report.advice import advice, verdict
 from botzoo.report.embedding import Map, map_of
 from botzoo.report.material import Material, of_folder
@@ -78,13 +78,12 @@ def page(record: RunRecord, material: Material) -> str:
         "maker": MAKER,
         "one_label": record.task.one_label,
         "record": record,
-        "wrong": int(mistakes.are_wrong(record).sum()),
         "curves": figures.curves(record),
         "reliability": figures.reliability_chart(record),
         "words": words_of(record),
         "classes": classes,
         "unlisted": unlisted,
-        "augmented": figures.augmented(material),
+        "augmented": figures.augmented(record, material),
         "sizes": figures.sizes(material.evaluated, len(record.evaluation)),
         "spread": figures.spread(record.facts["data"]["class_counts"]),
         "findings": check_findings(record),
@@ -95,8 +94,7 @@ def page(record: RunRecord, material: Material) -> str:
         "command": without_folders(record.facts.get("command", "")),
         "recipe": _recipe(record),
         "run": list(run_facts(record)),
-        **_gallery(album, material),
-        **_matrix(record, album),
+        **(_of_images(album, material) if record.task.whole_image else _of_places(record, material)),
         **_mapped(record, album, found),
     }
     suspects = int(found.suspected.sum()) if found is not None else 0
@@ -131,12 +129,33 @@ def _mapped(record: RunRecord, album: Album, found: Map | None) -> dict[str, Any
     return {"map": chart, "coloured": coloured, "mapped": found, "suspects": suspects, "suspected": len(doubtful)}
 
 
-def _matrix(record: RunRecord, album: Album) -> dict[str, Any]:
+def _of_images(album: Album, material: Material) -> dict[str, Any]:
+    """Return mistakes and confusions where an answer is of a whole image."""
+    record, found = album.record, _gallery(album, material) | {"matrix": None, "pairs": [], "beside": None}
+    found["wrong"] = int(mistakes.are_wrong(record).sum())
     if not record.task.one_label:
-        return {"matrix": None, "pairs": []}
+        return found
     kept = mistakes.most_confused(record.evaluation, len(record.class_names))
     matrix = mistakes.matrix_of(record.evaluation, record.class_names, kept)
-    return {"matrix": matrix, "pairs": mistakes.pairs_of(album, kept)}
+    return found | {"matrix": matrix, "matrix_says": MATRIX, "pairs": mistakes.pairs_of(album, kept)}
+
+
+MATRIX = "Rows are the classes of the labels, columns the answers. A number leads to its images."
+
+
+def _of_places(record: RunRecord, material: Material) -> dict[str, Any]:
+    """Return the worst answers and confusions where an answer is of places in an image."""
+    beside, keys, wrong = dense.worst(record, material)
+    matrix, says = dense.matrix_of(record)
+    return {
+        "gallery": [],
+        "beside": beside,
+        "keys": keys,
+        "wrong": wrong,
+        "matrix": matrix,
+        "matrix_says": says,
+        "pairs": [],
+    }
 
 
 def _gallery(album: Album, material: Material) -> dict[str, Any]:
@@ -158,7 +177,7 @@ def remarks(record: RunRecord, material: Material, album: Album) -> list[str]:
     found = [*material.absent, *not_shown(album)]
     if record.chosen_on_split:
         found.append("These images also chose the epoch, so expect a little less on new ones.")
-    if odd := int((~np.isfinite(record.evaluation.nll)).sum()):
+    if record.task.whole_image and (odd := int((~np.isfinite(record.evaluation.nll)).sum())):
         found.append(
             f"The loss of {counted(odd, 'image')} is no number (NaN or infinite): weights or images are damaged."
         )

@@ -39,9 +39,8 @@ class DenseWords(Words, Protocol):
     def marks(
         self, evaluation: Any, i: int, look: Look
     ) -> tuple[Marks, Marks | None]: ...  # what is there, what was found
-    def on_input(
-        self, target: Any, size: tuple[int, int]
-    ) -> Marks: ...  # what a training image, width x height, is to say
+    def there(self, target: Any, size: tuple[int, int]) -> Marks: ...  # what a target says of a picture, width x height
+    def same(self, first: Any, second: Any) -> bool: ...  # whether two evaluations are of the same objects or masks
     def confusion(
         self, record: RunRecord
     ) -> Confusion | None: ...  # which classes were taken for which, if that is known

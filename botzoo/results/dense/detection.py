@@ -16,6 +16,7 @@ from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
+from botzoo.sources.targets.boxes import Boxes, Placed
 from botzoo.tasks.measures.resampling import RESAMPLES
 from botzoo.util.markdown import quoted, table
 from botzoo.util.text import counted
@@ -160,10 +161,16 @@ def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)
 
 
-def on_input(target: NDArray[np.float32], size: tuple[int, int]) -> Marks:
-    """Return the boxes that a training image of the sides ``size`` has in a batch, shape (M, 6); label -1 fills up."""
-    own = target[(target[:, 4] >= 0) & (target[:, 5] == 0)]
-    return BoxMarks(own[:, :4], own[:, 4].astype(np.int64), size)
+def there(target: Placed | Boxes, size: tuple[int, int]) -> Marks:
+    """Return the boxes that are a target: of an image as it is stored, or of the network's input, of the sides ``size``."""
+    boxes, frame = (target.boxes, (target.width, target.height)) if isinstance(target, Placed) else (target, size)
+    return BoxMarks(boxes.corners, boxes.labels, frame, faulty=boxes.crowd)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Tell whether two evaluations are of the same objects."""
+    both = zip(first.true, second.true, strict=True)
+    return all(np.array_equal(a.corners, b.corners) and np.array_equal(a.labels, b.labels) for a, b in both)
 
 
 def confusion(record: RunRecord) -> Confusion | None:

@@ -135,9 +135,14 @@ def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     return MaskMarks(look.target), MaskMarks(found) if found is not None else None
 
 
-def on_input(target: NDArray[np.uint8], size: tuple[int, int]) -> Marks:
-    """Return the mask that a training image of the sides ``size`` has in a batch."""
+def there(target: NDArray[np.uint8], size: tuple[int, int]) -> Marks:
+    """Return the mask that is a target, of an image as it is stored or of the network's input."""
     return MaskMarks(target)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Tell whether two evaluations are of masks with the same pixels of each class."""
+    return np.array_equal(first.counts[:, 1], second.counts[:, 1])
 
 
 def confusion(record: RunRecord) -> Confusion | None:
