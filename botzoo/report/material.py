@@ -196,5 +196,6 @@ def _augment(record: RunRecord, prepared: Preprocessing) -> Transform | None:
         return None
     size = prepared.train_size(config.data.train_scale)
     crop, flips = config.data.crop_min or 1.0, config.data.hflip or 0.0
-    how = Prepared(size, prepared, crop, flips, config.seed, config.augment, config.paper_augment)
+    scales = record.task.scales(config) or (1.0, 1.0)
+    how = Prepared(size, prepared, crop, flips, config.seed, config.augment, config.paper_augment, scales)
     return record.task.train_transform(how)

@@ -250,6 +250,8 @@ def augmentation(record: RunRecord) -> str:
     config = record.config
     crop, flips = config.data.crop_min or 1.0, config.data.hflip or 0.0
     first = f"random crops of {crop:.0%} to 100 %" if crop < 1 else "whole images"
+    if (scales := record.task.scales(config)) is not None:
+        first = "pictures {:g} to {:g} times as large, anywhere in the input".format(*scales)
     more = [name.replace("_", " ") for name, value in vars(config.augment).items() if value]
     later = [name for name in ("mixup", "cutmix", "paper_augment") if getattr(config, name)]
     said = ", ".join([first, f"flipped with probability {flips:g}", *more])

@@ -17,7 +17,7 @@ from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
 from botzoo.sources.targets.boxes import Boxes, Placed
-from botzoo.tasks.measures.resampling import RESAMPLES
+from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.markdown import quoted, table
 from botzoo.util.text import counted
 
@@ -155,8 +155,8 @@ def line(evaluation: Any, i: int) -> str:
 
 def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     """Return the objects of image ``i`` and the boxes that are sure; the picture is not looked at."""
-    one, true = judgement(evaluation).each[i], evaluation.true[i]
-    height, width = (int(side) for side in evaluation.sizes[i])
+    one, true = judgement(evaluation).each[i], evaluation.boxes[i]
+    height, width = (int(side) for side in evaluation.size[i])
     there = BoxMarks(true.corners, true.labels, (width, height), faulty=one.missed)
     return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)
 
@@ -169,7 +169,7 @@ def there(target: Placed | Boxes, size: tuple[int, int]) -> Marks:
 
 def same(first: Any, second: Any) -> bool:
     """Tell whether two evaluations are of the same objects."""
-    both = zip(first.true, second.true, strict=True)
+    both = zip(first.boxes, second.boxes, strict=True)
     return all(np.array_equal(a.corners, b.corners) and np.array_equal(a.labels, b.labels) for a, b in both)
 
 
@@ -222,7 +222,7 @@ CURES = {
 def missed_sides(record: RunRecord) -> NDArray[np.float64]:
     """Return the sides of the missed objects, roots of their areas, in pixels of the network's input."""
     found, longer = [], max(record.size.height, record.size.width)
-    each = zip(judgement(record.evaluation).each, record.evaluation.true, record.evaluation.sizes, strict=True)
+    each = zip(judgement(record.evaluation).each, record.evaluation.boxes, record.evaluation.size, strict=True)
     for one, true, size in each:
         found.append(np.sqrt(true.areas[one.missed].astype(np.float64)) * longer / max(int(max(size)), 1))
     return np.concatenate([np.empty(0), *found])

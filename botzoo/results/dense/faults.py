@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.sources.targets.boxes import Boxes, Flags
-from botzoo.tasks.measures.matching import Detections, overlaps
+from botzoo.tasks.metrics.dense.matching import Detections, overlaps
 
 SURE = 0.5
 """Score from which on a box counts as found."""
@@ -152,5 +152,5 @@ class Judgement:
 @lru_cache(maxsize=2)  # card, table and page each ask for it
 def judgement(evaluation: Any) -> Judgement:
     """Return what became of all boxes of an evaluation."""
-    each = [judge(found, true) for found, true in zip(evaluation.found, evaluation.true, strict=True)]
-    return Judgement(each, evaluation.true)
+    both = zip(evaluation.detections, evaluation.boxes, strict=True)
+    return Judgement([judge(found, true) for found, true in both], evaluation.boxes)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.results.dense.faults import judgement
-from botzoo.tasks.measures.coco import SIZES
-from botzoo.tasks.measures.matching import of_size
-from botzoo.tasks.measures.precision import AveragePrecision
-from botzoo.tasks.measures.regions import class_accuracy, intersection_over_union, pixel_accuracy, resampled_counts
-from botzoo.tasks.measures.resampling import interval
+from botzoo.tasks.metrics.dense.coco import SIZES
+from botzoo.tasks.metrics.dense.matching import of_size
+from botzoo.tasks.metrics.dense.precision import AveragePrecision
+from botzoo.tasks.metrics.dense.regions import class_accuracy, intersection_over_union, pixel_accuracy, resampled_counts
+from botzoo.tasks.metrics.dense.resampling import interval
 
 Interval = tuple[float, float]
 
@@ -183,7 +183,7 @@ def box_summary(evaluation: Any, classes: int) -> list[Figure]:
     for name, between in SIZES.items():
         value = getattr(coco, name)
         if not np.isnan(value):
-            own = AveragePrecision.coco(evaluation.found, evaluation.true, classes, of_size(between))
+            own = AveragePrecision.coco(evaluation.detections, evaluation.boxes, classes, of_size(between))
             found.append(Figure(f"mAP {name}", value, interval(100 * own.resampled()), said[name]))
     return found
 

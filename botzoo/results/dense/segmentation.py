@@ -15,8 +15,8 @@ from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
-from botzoo.tasks.measures.regions import mean_iou, pixel_accuracy
-from botzoo.tasks.measures.resampling import RESAMPLES
+from botzoo.tasks.metrics.dense.regions import mean_iou, pixel_accuracy
+from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.markdown import escaped, quoted, table
 from botzoo.util.outgoing import shown
 from botzoo.util.text import counted

@@ -67,7 +67,7 @@ class BoxAnswers(_Answers):
     columns: ClassVar[list[str]] = ["file", "label", "score", "left", "top", "right", "bottom"]
 
     def rows(self) -> Iterator[Row]:
-        for name, found in zip(self.names, self.evaluation.found, strict=True):
+        for name, found in zip(self.names, self.evaluation.detections, strict=True):
             boxes = zip(found.labels.tolist(), found.scores.tolist(), found.corners.tolist(), strict=True)
             for label, score, corners in boxes:
                 yield name, self.class_names[label], score, *corners

@@ -7,7 +7,7 @@ import pytest
 
 from botzoo.results.dense.faults import DOUBLE, IGNORED, MISPLACED, NOTHING, RIGHT, WRONG_CLASS, judge, judgement
 from botzoo.sources.targets.boxes import Boxes
-from botzoo.tasks.measures.matching import Detections, match_coco
+from botzoo.tasks.metrics.dense.matching import Detections, match_coco
 
 OBJECT = [10, 10, 50, 50]
 
@@ -84,7 +84,7 @@ class Evaluation(SimpleNamespace):
     """Boxes of some images, found and true."""
 
     def __init__(self, found: object, true: object) -> None:
-        super().__init__(found=found, true=true)
+        super().__init__(detections=found, boxes=true)
 
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
