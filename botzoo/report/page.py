@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from botzoo.report.mistakes import Album
 from botzoo.report.reasons import asked, reasons
 from botzoo.results.card.sections import without_folders
 from botzoo.results.classification import sureness
-from botzoo.results.metrics import metrics_notes
+from botzoo.results.metrics import metrics_notes, units
 from botzoo.results.record import RunRecord
-from botzoo.results.words import words_of
+from botzoo.results.words import dense_words, words_of
+from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.files import read_json, write_text
-from botzoo.util.text import and_list, counted, duration, epochs_words
+from botzoo.util.text import and_list, counted, duration, epochs_words, interval_words
 
 log = logging.getLogger("botzoo")
 
@@ -90,7 +91,6 @@ def page(record: RunRecord, material: Material) -> str:
         "augmentation": augmentation(record),
         "at_temperature": at_temperature(record),
         "sureness": _sureness(record),
-        "metrics_notes": list(metrics_notes(record)),
         "command": without_folders(record.facts.get("command", "")),
         "recipe": _recipe(record),
         "run": list(run_facts(record)),
@@ -133,11 +133,22 @@ def _of_images(album: Album, material: Material) -> dict[str, Any]:
     """Return mistakes and confusions where an answer is of a whole image."""
     record, found = album.record, _gallery(album, material) | {"matrix": None, "pairs": [], "beside": None}
     found["wrong"] = int(mistakes.are_wrong(record).sum())
+    shown = [Metric(m.metric.title, m.metric.text(m.value), m.interval, m.metric.says) for m in record.metrics]
+    found |= {"metrics": shown, "metrics_notes": list(metrics_notes(record))}
     if not record.task.one_label:
         return found
     kept = mistakes.most_confused(record.evaluation, len(record.class_names))
     matrix = mistakes.matrix_of(record.evaluation, record.class_names, kept)
     return found | {"matrix": matrix, "matrix_says": MATRIX, "pairs": mistakes.pairs_of(album, kept)}
+
+
+class Metric(NamedTuple):
+    """A line of the table of metrics."""
+
+    title: str
+    value: str
+    interval: str
+    says: str
 
 
 MATRIX = "Rows are the classes of the labels, columns the answers. A number leads to its images."
@@ -147,8 +158,13 @@ def _of_places(record: RunRecord, material: Material) -> dict[str, Any]:
     """Return the worst answers and confusions where an answer is of places in an image."""
     beside, keys, wrong = dense.worst(record, material)
     matrix, says = dense.matrix_of(record)
+    _, *others = dense_words(record).whole(record)
+    how = f"The intervals are percentiles of {RESAMPLES:,} bootstrap resamples of the {units(record)}, seed 0."
+    metrics = [Metric(f.name, f"{f.value:.2f} %", interval_words(f.interval), f.says) for f in others]
     return {
         "gallery": [],
+        "metrics": metrics,
+        "metrics_notes": [how],
         "beside": beside,
         "keys": keys,
         "wrong": wrong,

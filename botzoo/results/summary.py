@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,10 @@ def summary(record: RunRecord) -> Iterator[str]:
     yield f"{'model':10} {folder} (README.md is its card)"
     if not record.facts["network"]["known"]:
         return  # neither timm nor transformers has its code
+    if not record.task.whole_image:
+        yield f"{'predict':10} botzoo predict FOLDER --model {shlex.quote(folder)} --output ANSWERS"
+        yield f"{'':10} or in Python: botzoo.load({folder!r}).predict('photo.jpg')"
+        return
     yield f"{'load':10} {imports}"
     yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
     yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"

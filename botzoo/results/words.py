@@ -34,18 +34,32 @@ class Words(Protocol):
 class DenseWords(Words, Protocol):
     """What a module says besides of answers that are boxes or masks."""
 
-    def losses(self, evaluation: Any) -> NDArray[np.float64]: ...  # how bad each answer is, (N,), in [0, 1]
-    def line(self, evaluation: Any, i: int) -> str: ...  # how good the answer to image i is, in words
-    def marks(
-        self, evaluation: Any, i: int, look: Look
-    ) -> tuple[Marks, Marks | None]: ...  # what is there, what was found
-    def there(self, target: Any, size: tuple[int, int]) -> Marks: ...  # what a target says of a picture, width x height
-    def same(self, first: Any, second: Any) -> bool: ...  # whether two evaluations are of the same objects or masks
-    def confusion(
-        self, record: RunRecord
-    ) -> Confusion | None: ...  # which classes were taken for which, if that is known
-    def verdict(self, record: RunRecord) -> str: ...  # how good it is, in words that begin a sentence
-    def hints(self, record: RunRecord) -> Iterator[tuple[str, float]]: ...  # what would help; how promising, in [0, 1]
+    def whole(self, record: RunRecord) -> list[Figure]:
+        """Return the figures over all classes, the headline figure first."""
+
+    def verdict(self, record: RunRecord) -> str:
+        """Return how good the network is, in words that begin a sentence."""
+
+    def hints(self, record: RunRecord) -> Iterator[tuple[str, float]]:
+        """Yield what would help, and how promising that is, in [0, 1]."""
+
+    def confusion(self, record: RunRecord) -> Confusion | None:
+        """Return which classes were taken for which, None where that is not known."""
+
+    def losses(self, evaluation: Any) -> NDArray[np.float64]:
+        """Return how bad each answer is, shape (N,), in [0, 1]."""
+
+    def line(self, evaluation: Any, i: int) -> str:
+        """Return how good the answer to image ``i`` is, in words."""
+
+    def marks(self, evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
+        """Return what is there on image ``i`` and what was found; None where the network would have to be asked and is gone."""
+
+    def there(self, target: Any, size: tuple[int, int]) -> Marks:
+        """Return what a target says: of an image as it is stored, or of the network's input, of the sides ``size``."""
+
+    def same(self, first: Any, second: Any) -> bool:
+        """Tell whether two evaluations are of the same objects or masks."""
 
 
 _DENSE: dict[str, DenseWords] = {"detection": detection, "segmentation": segmentation}

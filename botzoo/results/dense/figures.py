@@ -14,7 +14,7 @@ from botzoo.results.dense.faults import judgement
 from botzoo.tasks.metrics.dense.coco import SIZES
 from botzoo.tasks.metrics.dense.matching import of_size
 from botzoo.tasks.metrics.dense.precision import AveragePrecision
-from botzoo.tasks.metrics.dense.regions import class_accuracy, intersection_over_union, pixel_accuracy, resampled_counts
+from botzoo.tasks.metrics.dense.regions import intersection_over_union, resampled_counts
 from botzoo.tasks.metrics.dense.resampling import interval
 
 Interval = tuple[float, float]
@@ -186,18 +186,3 @@ def box_summary(evaluation: Any, classes: int) -> list[Figure]:
             own = AveragePrecision.coco(evaluation.detections, evaluation.boxes, classes, of_size(between))
             found.append(Figure(f"mAP {name}", value, interval(100 * own.resampled()), said[name]))
     return found
-
-
-@lru_cache(maxsize=2)
-def region_summary(evaluation: Any) -> list[Figure]:
-    """Return mean IoU, the share of pixels that are right, and its mean over the classes."""
-    drawn, total = resampled_counts(evaluation.counts), evaluation.counts.sum(0)
-
-    def both(of: Any) -> tuple[float, Interval]:
-        return 100 * float(of(total)), interval(100 * of(drawn))
-
-    return [
-        Figure("mean IoU", evaluation.score, evaluation.interval(), "intersection over union, mean over the classes"),
-        Figure("pixel accuracy", *both(pixel_accuracy), "share of the pixels that are right"),
-        Figure("class accuracy", *both(class_accuracy), "the same of each class, mean over the classes"),
-    ]

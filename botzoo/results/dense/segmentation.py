@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from botzoo.pages.overlays import Marks, MaskMarks
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
-from botzoo.results.dense.figures import Figure, RegionFigures, region_figures, region_summary
+from botzoo.results.dense.figures import Figure, RegionFigures, region_figures
 from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
+from botzoo.results.metrics import eval_results as other_results
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
 from botzoo.tasks.metrics.dense.regions import mean_iou, pixel_accuracy
@@ -30,19 +31,23 @@ def figures(record: RunRecord) -> list[RegionFigures]:
 
 def whole(record: RunRecord) -> list[Figure]:
     """Return the figures over all classes, the headline figure first."""
-    return region_summary(record.evaluation)
+    seen, headline = record.evaluation, record.task.headline
+    first = Figure(headline.figure, seen.score, seen.interval(), "intersection over union, mean over the classes")
+    return [first, *(Figure(m.metric.title, m.value, (m.low, m.high), m.metric.says) for m in record.metrics)]
 
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
-    metrics = (record.task.headline.metric, "pixel_accuracy", "mean_accuracy")
-    return [
-        eval_result(record, metric, f.name, f.value, f.interval)
-        for metric, f in zip(metrics, whole(record), strict=True)
-    ]
+    headline, seen = record.task.headline, record.evaluation
+    return [eval_result(record, headline.metric, headline.figure, seen.score, seen.interval()), *other_results(record)]
+
+
+def right_pixels(record: RunRecord) -> float:
+    """Return the share of the pixels that are right, in per cent."""
+    return 100 * float(pixel_accuracy(record.evaluation.counts.sum(0)))
 
 
 def opening(record: RunRecord) -> Iterator[str]:
-    right = whole(record)[1].value
+    right = right_pixels(record)
     return sections.opening_of(
         record,
         "A network for semantic segmentation",
@@ -159,7 +164,7 @@ def _share(count: int, whole: int) -> str:
 
 
 def verdict(record: RunRecord) -> str:
-    return f"It gives {whole(record)[1].value:.1f} % of the pixels of {record.split_text} their class"
+    return f"It gives {right_pixels(record):.1f} % of the pixels of {record.split_text} their class"
 
 
 def hints(record: RunRecord) -> Iterator[tuple[str, float]]:

@@ -53,13 +53,6 @@ def pixel_accuracy(counts: Counts) -> NDArray[np.float64]:
     return np.asarray(right / np.maximum(there, 1), np.float64)
 
 
-def class_accuracy(counts: Counts) -> NDArray[np.float64]:
-    """Return the share of pixels that are right of each class, the mean over the classes that are there, shape (...)."""
-    right, there = counts[..., 0, :], counts[..., 1, :]
-    some = np.maximum((there > 0).sum(-1), 1)
-    return np.asarray((right / np.maximum(there, 1)).sum(-1) / some, np.float64)
-
-
 def resampled_counts(counts: Counts) -> Counts:
     """Return the sums over each resample of N images, shape (R, 3, K), of their counts, (N, 3, K)."""
     flat = counts.reshape(len(counts), -1)
