@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from botzoo.pages.overlays import Marks
 from botzoo.results import classification, multi_label
 from botzoo.results.dense import detection, segmentation
+from botzoo.results.dense.figures import Figure
 from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import Confusion
 from botzoo.results.per_class import Figures
@@ -53,7 +54,7 @@ class DenseWords(Words, Protocol):
         """Return how good the answer to image ``i`` is, in words."""
 
     def marks(self, evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
-        """Return what is there on image ``i`` and what was found; None where the network would have to be asked and is gone."""
+        """Return what is there on image ``i`` and what was found, None where there is no network to ask."""
 
     def there(self, target: Any, size: tuple[int, int]) -> Marks:
         """Return what a target says: of an image as it is stored, or of the network's input, of the sides ``size``."""
