@@ -6,11 +6,13 @@ from numpy.typing import NDArray
 
 from botzoo.errors import CheckpointError
 from botzoo.sources.base import ImageData, Split
+from botzoo.sources.targets.boxes import BoxSplit
 from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.detection import DETECTION
 from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tasks.task import Task
 
-TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL)
+TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL, DETECTION)
 """All of them; a new one gets its line here and its words in ``botzoo.results.words``."""
 
 
@@ -20,7 +22,9 @@ def task_by_type(problem_type: object) -> Task:
 
 
 def task_of(data: ImageData[Any]) -> Task:
-    """Return the task that a data set poses, by the shape of its labels: (N,) or (N, K); a stream has one label an image."""
+    """Return the task that a data set poses: boxes, or labels of the shape (N,) or (N, K); a stream has one label an image."""
+    if isinstance(data.train, BoxSplit):
+        return DETECTION
     return task_for(data.train.labels) if isinstance(data.train, Split) else CLASSIFICATION
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
+from timm.models import group_parameters
 from torch import Tensor, nn
 
-from botzoo.errors import CheckpointError, ModelError
+from botzoo.errors import CheckpointError, ConfigError, ModelError
 from botzoo.models.cost import on_meta
 from botzoo.models.create import Network
 from botzoo.models.layers import is_frozen
@@ -29,6 +30,8 @@ class Body(nn.Module):
         strides: pixels of the image to one of each map, the finest first.
         channels: of each map.
         architecture, model_args: timm's name of the network and what it was made with besides.
+        layers: of each parameter of ``net``, coarse ones and fine ones, from the stem up, as its classifier counts them; None
+            where that does not, or is not known.
     """
 
     def __init__(self, net: Any, architecture: str, model_args: Mapping[str, Any]) -> None:
@@ -37,6 +40,7 @@ class Body(nn.Module):
         self.strides: list[int] = net.feature_info.reduction()
         self.channels: list[int] = net.feature_info.channels()
         self.architecture, self.model_args = architecture, dict(model_args)
+        self.layers: dict[bool, dict[str, int] | None] = {}
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the maps (N, c, h, w) of images (N, C, H, W), normalised; h is H / stride, rounded up."""
@@ -57,17 +61,33 @@ class Body(nn.Module):
             norm.train(mode and not is_frozen(norm))
         return self
 
+    def layer_of(self, name: str, *, coarse: bool) -> int:
+        """Return the layer of a parameter of a network whose body this is: what is new on it is above all others.
+
+        ``name`` is the parameter's in that network.
+
+        Raises:
+            ConfigError: nobody knows the layers.
+        """
+        layers = self.layers.get(coarse)
+        if layers is None and not coarse:
+            return int("body.net." not in name)
+        if layers is None:
+            raise ConfigError(f"{self.architecture} does not name its stages: use --freeze none or --freeze backbone.")
+        return layers.get(name.partition("body.net.")[2], 1 + max(layers.values()))
+
     def _norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
-def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True) -> Body:
+def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True, finest: int = STRIDES[0]) -> Body:
     """Return the body of a classifier, with its weights.
 
     Args:
         network: the classifier, which stays as it is.
         output_stride: 8 or 16: the last stages keep the size of their maps, and their convolutions are dilated.
         pyramid: whether a map of each of ``STRIDES`` is wanted; else the last one only.
+        finest: the least of these strides that a pyramid has.
 
     Raises:
         ModelError: timm has no maps of it, at one size only, of one stride only, or not with this ``output_stride``.
@@ -80,13 +100,30 @@ def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True) 
         )
     made: Mapping[str, Any] = getattr(network.model, "_model_args", {})
     kept = {key: value for key, value in made.items() if key not in _OF_TRAINING}
-    body = make_body(network.architecture, kept, output_stride, pyramid=pyramid)
+    body = make_body(network.architecture, kept, output_stride, pyramid=pyramid, finest=finest)
     copy_weights(network.model, body)
+    body.layers = {coarse: _layers(network.model, body, coarse=coarse) for coarse in (True, False)}
     return body
 
 
+def _layers(classifier: Any, body: Body, *, coarse: bool) -> dict[str, int] | None:
+    """Return the layer of each parameter of a body, as its classifier counts them; None where that does not."""
+    matcher = getattr(classifier, "group_matcher", None)
+    if matcher is None:
+        return None
+    of = {
+        _plain(name): int(k) for name, k in group_parameters(classifier, matcher(coarse=coarse), reverse=True).items()
+    }
+    return {name: of[_plain(name)] for name, _ in body.net.named_parameters()}
+
+
 def make_body(
-    architecture: str, model_args: Mapping[str, Any], output_stride: int = 32, *, pyramid: bool = True
+    architecture: str,
+    model_args: Mapping[str, Any],
+    output_stride: int = 32,
+    *,
+    pyramid: bool = True,
+    finest: int = STRIDES[0],
 ) -> Body:
     """Return the body of one of timm's networks with random weights; arguments and errors as of ``body_of``."""
     dilated: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
@@ -105,7 +142,9 @@ def make_body(
         raise ModelError(f"The maps of {architecture} have their channels last: take another --model.")
     # of several maps of one stride the last has seen most; with an output stride several have the last one
     last = {stride: place for place, stride in enumerate(strides)}
-    places = [last[stride] for stride in STRIDES if stride in last] if pyramid else [last[max(last)]]
+    places = (
+        [last[stride] for stride in STRIDES if stride in last and stride >= finest] if pyramid else [last[max(last)]]
+    )
     if pyramid and len(places) < 2:
         has = (
             f"has maps of stride {and_list(sorted(last))} only, and a pyramid needs two or more of {and_list(STRIDES)}"

@@ -18,6 +18,7 @@ from botzoo.tasks.metrics.dense.matching import (
     matched,
 )
 from botzoo.tasks.metrics.dense.resampling import resamples
+from botzoo.tasks.metrics.resampling import GroupNumbers
 
 Curve = NDArray[np.float64]
 
@@ -128,10 +129,10 @@ class AveragePrecision:
         """The mean over thresholds and over the classes that occur; NaN where none does."""
         return _mean(self.by_class)
 
-    def resampled(self) -> NDArray[np.float64]:
-        """Return the score of each of the ``resamples`` of the images, shape (R,)."""
-        images = len(self.rankings[0].there)
-        return np.array([_mean(np.array([each.precision(t) for each in self.rankings])) for t in resamples(images)])
+    def resampled(self, groups: GroupNumbers | None = None) -> NDArray[np.float64]:
+        """Return the score of each of the ``resamples`` of the images, or of their ``groups``, shape (R,)."""
+        drawn = resamples(len(self.rankings[0].there), groups)
+        return np.array([_mean(np.array([each.precision(times) for each in self.rankings])) for times in drawn])
 
 
 def _mean(by_class: NDArray[np.float64]) -> float:
