@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from botzoo.data.dense.boxes import FILL, PlacedBoxes, boxes_of
-from botzoo.data.dense.transforms import DenseEvaluation, DenseTraining
-from botzoo.data.transforms import Prepared, Transform
 from botzoo.models.create import Network
 from botzoo.models.dense.detector import Detector, DetectorPlan, Targets
-from botzoo.models.dense.folder import write_dense_folder
-from botzoo.models.preprocessing import Preprocessing, Size
+from botzoo.models.preprocessing import Size
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import Need, refuse
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes
+from botzoo.tasks.dense import DenseTask
 from botzoo.tasks.detector_for import check_anchors, detector_on, suiting
 from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures
 from botzoo.tasks.metrics.dense.matching import COCO_THRESHOLDS, Detections, match_coco
@@ -48,7 +44,7 @@ SCALES = 0.8, 1.25
 """Sides of a picture in training as shares of those in evaluation."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DetectionEvaluation:
     """The boxes that a network found on each of the N images of a split, and those that are there.
 
@@ -97,6 +93,11 @@ class DetectionEvaluation:
         """COCO's figures, in per cent; those by class have the shape (``classes``,)."""
         return coco_figures(self.detections, self.boxes, self.classes)
 
+    @cached_property
+    def precision(self) -> AveragePrecision:
+        """The same by what became of each box, which resampling needs."""
+        return AveragePrecision.coco(self.detections, self.boxes, self.classes, groups=self.groups)
+
     @property
     def score(self) -> float:
         """COCO's mean average precision in per cent, NaN where no image has an object: the headline figure."""
@@ -140,7 +141,7 @@ class DetectionEvaluation:
     @cached_property
     def _resampled(self) -> NDArray[np.float64]:
         """Score of each resample of the images, the same ones for all evaluations of as many images."""
-        return 100 * AveragePrecision.coco(self.detections, self.boxes, self.classes).resampled(self.groups)
+        return 100 * self.precision.resampled()
 
     def weighted(self, times: Times | None = None) -> Any:
         """Raise TypeError: the task has no metrics besides the headline figure."""
@@ -226,41 +227,29 @@ def trained_on(targets: Tensor) -> Targets:
     return [{"boxes": rows[:, :4], "labels": rows[:, 4].long()} for rows in kept]
 
 
-class Detection:
+class Detection(DenseTask):
     """The task of finding objects with boxes around them; see ``botzoo.tasks.task.Task``."""
 
     name = "detection"
+    gives = "boxes"
     problem_type = "object_detection"
-    headline = Headline("mAP", "mAP of boxes", "map_50_95", "box_map")
-    labels = "any number of boxes on an image"
-    whole_image = False
-    one_label = False
-    interval_around = False
+    headline = Headline("mAP", "mean average precision of boxes", "map_50_95", "box_map")
+    labels = "any number of boxes"
     metrics: tuple[Any, ...] = ()
     optional: tuple[str, ...] = ()
     of_labels: tuple[str, ...] = ("true",)
+    kind = PlacedBoxes()
+    usual_scales = SCALES
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
-        for need in (Need.ONE_LABEL, Need.WHOLE_IMAGE):
-            refuse(config, need, f"and images of {data.name} have boxes")
+        super().check(config, data)
         check_anchors(config, data)
 
-    def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> Sequence[Choice]:
+    def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> list[Choice]:
         return suiting(config, data, given)
 
-    def network(self, network: Network, classes: int, config: TrainConfig) -> Network:
+    def head(self, network: Network, classes: int, config: TrainConfig) -> Detector:
         return detector_on(network, classes, config)
-
-    def scales(self, config: TrainConfig) -> tuple[float, float]:
-        return config.data.scales or SCALES
-
-    def train_transform(self, how: Prepared) -> Transform:
-        p = how.preprocessing
-        flip = how.hflip, how.seed, PlacedBoxes()
-        return DenseTraining(how.size.side, p.interpolation, how.scales, *flip, augment=how.augmentation, fill=p.fill)
-
-    def eval_transform(self, preprocessing: Preprocessing) -> Transform:
-        return DenseEvaluation(preprocessing, PlacedBoxes())
 
     def objective(
         self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None
@@ -277,9 +266,12 @@ class Detection:
     ) -> Answers:
         """Return what was found and what is there, in pixels of the images as they are stored."""
         assert sizes is not None
-        stored = sizes.cpu().numpy()
-        rows = [_rows(each, own) for each, own in zip(said, stored, strict=True)]
-        return {"found": np.stack(rows), "true": targets.cpu().numpy(), "size": stored[:, :2].astype(np.int32)}
+        found = np.stack([_rows(each) for each in self.shown(said, sizes)])
+        return {"found": found, "true": targets.cpu().numpy(), "size": sizes[:, :2].cpu().numpy().astype(np.int32)}
+
+    def shown(self, said: list[dict[str, Tensor]], sizes: Tensor) -> list[Detections]:
+        """Return what was found on each picture, in its own pixels; ``sizes`` are as of ``answers``."""
+        return [_in_picture(found, size) for found, size in zip(said, sizes.cpu().numpy(), strict=True)]
 
     def evaluation(self, answers: Answers) -> DetectionEvaluation:
         return DetectionEvaluation(answers["found"], answers["true"], answers["size"], answers.get("group"))
@@ -298,22 +290,6 @@ class Detection:
             None,
         )
 
-    def write_folder(
-        self,
-        folder: Path,
-        module: nn.Module,
-        preprocessing: Preprocessing,
-        class_names: Sequence[str],
-        *,
-        tag: str,
-        license: str | None,
-    ) -> None:
-        assert isinstance(module, Detector)
-        write_dense_folder(folder, module, preprocessing, class_names, tag=tag, license=license)
-
-    def fits(self, outputs: int, classes: int) -> bool:
-        return outputs == classes
-
     def probabilities(self, logits: Tensor) -> Tensor:
         """Raise TypeError: a detector has none of an image as a whole."""
         raise TypeError("a detector has no probabilities of an image as a whole")
@@ -330,19 +306,21 @@ for label, score, box in zip(found["labels"].tolist(), found["scores"].tolist(),
         print(f"{{label_names[label]}}: {{score:.1%}}", *map(round, box))"""
 
 
-def _rows(found: dict[str, Tensor], size: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return what was found on an image as an array, (``Detector``'s most, 6), in pixels of the stored image.
+def _in_picture(found: dict[str, Tensor], size: NDArray[np.floating]) -> Detections:
+    """Return what was found in the input in pixels of the picture.
 
-    ``size`` has height and width of that, and of the part of the input that it fills.
+    ``size`` has height and width of that as it is stored, and of the part of the input that it fills.
     """
     height, width, filled_height, filled_width = size
+    corners = found["boxes"].float().cpu().numpy() * np.tile([width / filled_width, height / filled_height], 2)
+    inside = np.clip(corners, 0, [width, height, width, height])  # the padding is no place in the picture
+    return Detections.of(inside, found["labels"].cpu().numpy(), found["scores"].float().cpu().numpy())
+
+
+def _rows(found: Detections) -> NDArray[np.float32]:
+    """Return what was found on an image as rows of one number, (``MOST_FOUND``, 6): see ``DetectionEvaluation.found``."""
     rows = np.full((MOST_FOUND, 6), FILL, np.float32)
-    factors = np.tile([width / filled_width, height / filled_height], 2)
-    corners = found["boxes"].float().cpu().numpy() * factors
-    count = len(corners)
-    rows[:count, :4] = np.clip(corners, 0, [width, height, width, height])  # the padding is no place on the image
-    rows[:count, 4] = found["labels"].cpu().numpy()
-    rows[:count, 5] = found["scores"].float().cpu().numpy()
+    rows[: len(found)] = np.concatenate([found.corners, np.stack([found.labels, found.scores], 1)], 1)
     return rows
 
 

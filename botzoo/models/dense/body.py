@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import timm
 from timm.models import group_parameters
 from torch import Tensor, nn
 
-from botzoo.errors import CheckpointError, ConfigError, ModelError
+from botzoo.errors import CheckpointError, ModelError
 from botzoo.models.cost import on_meta
 from botzoo.models.create import Network
 from botzoo.models.layers import is_frozen
@@ -30,8 +32,6 @@ class Body(nn.Module):
         strides: pixels of the image to one of each map, the finest first.
         channels: of each map.
         architecture, model_args: timm's name of the network and what it was made with besides.
-        layers: of each parameter of ``net``, coarse ones and fine ones, from the stem up, as its classifier counts them; None
-            where that does not, or is not known.
     """
 
     def __init__(self, net: Any, architecture: str, model_args: Mapping[str, Any]) -> None:
@@ -40,7 +40,6 @@ class Body(nn.Module):
         self.strides: list[int] = net.feature_info.reduction()
         self.channels: list[int] = net.feature_info.channels()
         self.architecture, self.model_args = architecture, dict(model_args)
-        self.layers: dict[bool, dict[str, int] | None] = {}
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the maps (N, c, h, w) of images (N, C, H, W), normalised; h is H / stride, rounded up."""
@@ -60,21 +59,6 @@ class Body(nn.Module):
         for norm in self._norms():
             norm.train(mode and not is_frozen(norm))
         return self
-
-    def layer_of(self, name: str, *, coarse: bool) -> int:
-        """Return the layer of a parameter of a network whose body this is: what is new on it is above all others.
-
-        ``name`` is the parameter's in that network.
-
-        Raises:
-            ConfigError: nobody knows the layers.
-        """
-        layers = self.layers.get(coarse)
-        if layers is None and not coarse:
-            return int("body.net." not in name)
-        if layers is None:
-            raise ConfigError(f"{self.architecture} does not name its stages: use --freeze none or --freeze backbone.")
-        return layers.get(name.partition("body.net.")[2], 1 + max(layers.values()))
 
     def _norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -102,19 +86,7 @@ def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True, 
     kept = {key: value for key, value in made.items() if key not in _OF_TRAINING}
     body = make_body(network.architecture, kept, output_stride, pyramid=pyramid, finest=finest)
     copy_weights(network.model, body)
-    body.layers = {coarse: _layers(network.model, body, coarse=coarse) for coarse in (True, False)}
     return body
-
-
-def _layers(classifier: Any, body: Body, *, coarse: bool) -> dict[str, int] | None:
-    """Return the layer of each parameter of a body, as its classifier counts them; None where that does not."""
-    matcher = getattr(classifier, "group_matcher", None)
-    if matcher is None:
-        return None
-    of = {
-        _plain(name): int(k) for name, k in group_parameters(classifier, matcher(coarse=coarse), reverse=True).items()
-    }
-    return {name: of[_plain(name)] for name, _ in body.net.named_parameters()}
 
 
 def make_body(
@@ -182,6 +154,25 @@ def copy_weights(classifier: nn.Module, body: Body) -> None:
             f"{body.architecture} lacks {listing(missing, 3)} of its feature maps: take another --model."
         )
     body.net.load_state_dict({name: there[_plain(name)] for name in wanted}, strict=True)
+
+
+def group_as(classifier: Any, module: Any, place: str) -> None:
+    """Give ``module``, a head on a body at ``place`` in it, the layers of its classifier, as timm's networks name them.
+
+    The head is above them. A classifier that names none is left at that.
+    """
+    if not hasattr(classifier, "group_matcher"):
+        return
+    layers: dict[bool, dict[str, float]] = {}
+    for coarse in (False, True):
+        own = group_parameters(classifier, classifier.group_matcher(coarse=coarse), reverse=True)
+        layers[coarse] = {_plain(name): float(str(layer)) for name, layer in own.items()}
+
+    def layer_of(coarse: bool, name: str) -> float:
+        inside = name.startswith(f"{place}.net.")
+        return layers[coarse].get(_plain(name.removeprefix(f"{place}.net.")), math.inf) if inside else math.inf
+
+    module.group_matcher = lambda coarse=False: partial(layer_of, coarse)
 
 
 def _plain(name: str) -> str:

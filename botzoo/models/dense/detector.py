@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -150,10 +148,6 @@ class Detector(FasterRCNN):
         assert isinstance(self.backbone, Pyramid)
         return self.backbone.fpn, self.rpn, self.roi_heads
 
-    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
-        """Return what gives a parameter's layer by its name, as timm's networks do: see ``Body.layer_of``."""
-        return partial(self.body.layer_of, coarse=coarse)
-
     def forward(self, images: Tensor | list[Tensor], targets: Targets | None = None) -> Any:
         """Return the losses of a training step, or what is on each image.
 
@@ -178,8 +172,10 @@ class Detector(FasterRCNN):
 
     def _passed(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return what all layers make of images, with as many empty proposals as there usually are."""
+        rpn: Any = self.rpn
+        heads: Any = self.roi_heads
         maps = self.backbone(images)
-        scores, moves = self.rpn.head(list(maps.values()))
+        scores, moves = rpn.head(list(maps.values()))
         each = self.plan.sampled if self.training else self.plan.proposals
         pooled = maps["0"].new_zeros(len(images) * each, self.plan.channels, POOLED, POOLED)
-        return (*scores, *moves, *self.roi_heads.box_predictor(self.roi_heads.box_head(pooled)))
+        return (*scores, *moves, *heads.box_predictor(heads.box_head(pooled)))

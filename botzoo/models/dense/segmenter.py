@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -80,10 +78,6 @@ class Segmenter(nn.Module):
     def get_classifier(self) -> tuple[nn.Module, ...]:
         """Return what is new on the body, as ``Detector.get_classifier``."""
         return (self.head,)
-
-    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
-        """Return what gives a parameter's layer by its name, as ``Detector.group_matcher``."""
-        return partial(self.body.layer_of, coarse=coarse)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K, H, W) of images (N, C, H, W), float32 and normalised."""
