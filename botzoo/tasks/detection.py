@@ -24,6 +24,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes
+from botzoo.sources.targets.checks import Finding, check_boxes
 from botzoo.tasks.dense import DenseTask
 from botzoo.tasks.detector_for import check_anchors, detector_on, suiting
 from botzoo.tasks.metrics.dense.coco import CocoFigures, coco_figures
@@ -240,6 +241,9 @@ class Detection(DenseTask):
     of_labels: tuple[str, ...] = ("true",)
     kind = PlacedBoxes()
     usual_scales = SCALES
+
+    def check_targets(self, data: ImageData[Any]) -> list[Finding]:
+        return check_boxes(data)
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         super().check(config, data)

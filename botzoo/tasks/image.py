@@ -15,6 +15,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.sources.targets.checks import Finding
 
 
 class ImageTask:
@@ -22,6 +23,9 @@ class ImageTask:
 
     whole_image = True
     problem_type: str
+
+    def check_targets(self, data: ImageData[Any]) -> list[Finding]:
+        return []
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> Sequence[Choice]:
         return ()

@@ -24,6 +24,7 @@ from botzoo.models.preprocessing import Size
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.sources.targets.checks import Finding, check_masks
 from botzoo.sources.targets.coding import IGNORED, Mask
 from botzoo.tasks.dense import HEAD_LR, DenseTask, known, usual_input
 from botzoo.tasks.metrics.dense.of_pixels import PIXEL_METRICS, WeightedPixels
@@ -179,6 +180,9 @@ class Segmentation(DenseTask):
     of_labels: tuple[str, ...] = ("counts", "loss")
     kind = Masks()
     usual_scales = SCALES
+
+    def check_targets(self, data: ImageData[Any]) -> list[Finding]:
+        return check_masks(data)
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> list[Choice]:
         size, why = usual_input(data, LONGEST)

@@ -14,6 +14,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.sources.targets.checks import Finding
 from botzoo.tasks.metrics.metric import Metric
 from botzoo.tasks.metrics.resampling import GroupNumbers, Times
 from botzoo.tasks.objective import Objective
@@ -120,6 +121,9 @@ class Task(Protocol):
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         """Raise ConfigError for options that do not go with the task."""
+
+    def check_targets(self, data: ImageData[Any]) -> list[Finding]:
+        """Return what is wrong with the boxes or masks of a whole data set, by a look at all of them; nothing of labels."""
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> Sequence[Choice]:
         """Return what suits the task in the place of options that are not ``given``, before the network is made."""

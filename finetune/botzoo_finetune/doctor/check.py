@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from botzoo.data import open as opening
 from botzoo.data.images import Images
 from botzoo.data.open import source_options
 from botzoo.data.parallel import in_order
@@ -23,7 +24,7 @@ from botzoo.training.state import Own, Run
 from botzoo.util.files import free_name, write_json, write_text
 from botzoo.util.text import counted, listing, under
 from botzoo_finetune.config import FinetuneConfig
-from botzoo_finetune.doctor import duplicates, labels, page, placeholders, quick
+from botzoo_finetune.doctor import duplicates, labels, page, placeholders, quick, targets
 from botzoo_finetune.doctor.findings import Finding, Report, Roll
 from botzoo_finetune.transfer.features import Extractor, unmeasured
 
@@ -53,9 +54,9 @@ def check(config: FinetuneConfig, callbacks: Sequence[Callback] = (), own: Own |
             raise
         report = unusable(config, error)
     else:
-        if not run.task.one_label:
+        if run.task.whole_image and not run.task.one_label:
             raise ConfigError(f"--check looks at one label of each image; those of {config.dataset} may have several.")
-        report = examine(run)
+        report = examine(run) if run.task.whole_image else examine_targets(run)
     for line in [*page.lines(report), *under("written", [write(report, config.output)], page.WIDTH)]:
         log.info("%s", line)
     return report
@@ -70,7 +71,7 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
     options = source_options(config.data, config.labels)
     findings = [Finding("usable", str(error))]
     try:
-        data = find_images(config.dataset, options)
+        data = find_images(config.dataset, options, config.task or "classify")
     except BotzooError:  # even so, its names may be read and tell what is wrong
         try:
             found = quick.check_names(names_by_split(config.dataset, options))
@@ -117,6 +118,20 @@ def examine(run: Run) -> Report:
     findings += quick.check_sizes(roll.shapes, run.preprocessing)
     remarks, sizes = [*run.data.notes, *why_not, *how_alike], quick.measure(roll.shapes, min(run.preprocessing.shape))
     return Report(run.data.name, roll, roll.counts, named_once(findings), remarks, sizes, accuracy, noise)
+
+
+def examine_targets(run: Run) -> Report:
+    """Look at all pictures, and at all boxes or masks of a data set, also those that training does without."""
+    roll, data = roll_of(run), opening.find(run.config.dataset, run.config.data, kind=run.config.task)
+    alike, how_alike = look_at_pixels(roll)
+    wrong = targets.check_targets(run.task, data, roll)
+    named = {i for finding in wrong for i in finding.images}
+    left_out = [(i, image) for i, image in enumerate(run.left_out, len(roll)) if i not in named]
+    corrupt = [Finding("corrupt", f"cannot be used: {image.problem}", (i,)) for i, image in left_out]
+    found = names_and_counts(roll.class_names, roll.counts) + duplicates.check_duplicates(roll)
+    findings = [*found, *corrupt, *alike, *wrong]
+    sizes = quick.measure(roll.shapes, min(run.preprocessing.shape))
+    return Report(run.data.name, roll, roll.counts, named_once(findings), [*run.data.notes, *how_alike], sizes)
 
 
 def named_once(findings: Sequence[Finding]) -> list[Finding]:

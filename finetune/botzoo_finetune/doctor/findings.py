@@ -13,11 +13,15 @@ from PIL import Image
 from botzoo.data.images import Images
 from botzoo.pixels.bands import Bands, picture_of
 from botzoo.sources.groups import paths_of
+from botzoo.sources.targets.checks import Kind
 
-Check = Literal[
+OfLabels = Literal[
     "usable", "names", "counts", "corrupt", "duplicates", "near duplicates", "labels", "blank", "placeholder", "tiny",
     "aspect", "sizes", "groups",
 ]  # fmt: skip
+
+Check = OfLabels | Kind
+"""Those of images and their labels, and those of boxes and masks."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Finding:
 
 
 class Entry(NamedTuple):
-    """An image as people know it: its file or row, its split, and the name of its class; "" where that is not known."""
+    """An image as people know it: its file or row, its split, and the names of its classes; "" where that is not known."""
 
     name: str
     split: str
@@ -72,8 +76,9 @@ class Roll:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Of the readable images, int64 (N,)."""
-        return np.concatenate([images.labels for images in self.splits.values()])
+        """Of the readable images, int64 (N,); of those with boxes or masks, one number for each choice of classes."""
+        labels = np.concatenate([images.labels for images in self.splits.values()])
+        return labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
 
     @cached_property
     def roles(self) -> NDArray[np.int8]:
@@ -99,7 +104,7 @@ class Roll:
     def counts(self) -> dict[str, NDArray[np.int64]]:
         """Readable images of each class, shape (K,), by role."""
         classes = len(self.class_names)
-        return {role: np.bincount(images.labels, minlength=classes) for role, images in self.splits.items()}
+        return {role: images.split.class_counts(classes) for role, images in self.splits.items()}
 
     def image(self, i: int) -> Image.Image:
         """Return the readable image i, decoded, to be looked at: of many channels, the first three."""
@@ -119,7 +124,8 @@ class Roll:
         if i >= len(self):
             return Entry(self.unreadable[i - len(self)], "", "")
         images, row = self._at(i)
-        label = self.class_names[int(images.labels[row])]
+        classes = np.atleast_1d(np.flatnonzero(own) if (own := images.labels[row]).ndim else own)
+        label = ", ".join(self.class_names[k] for k in classes.tolist())
         return Entry(images.split.describe(row), self.role_names[int(self.roles[i])], label)
 
     def _at(self, i: int) -> tuple[Images, int]:

@@ -27,6 +27,15 @@ ADVICE: dict[Check, str] = {
     "tiny": "look whether they are thumbnails or icons that came along by mistake",
     "aspect": "crop them to what matters, or see --data.fit",
     "sizes": "",
+    "unreadable": "mend or remove them",
+    "no area": "mend or remove them: a box needs a width and a height",
+    "outside": "look whether they are of another picture, or of the same in another size",
+    "double": "keep one of each",
+    "size": "make picture and annotation of one size, or mend the annotation",
+    "ignored": "draw the classes, or remove them",
+    "nothing on it": "",
+    "unused class": "add some, or remove the class",
+    "two splits": "keep it in one; its figures are too good",
 }
 """What to do about the findings of each check; the order is that of the reports."""
 WIDTH = max(map(len, ADVICE))  # of the column of headings in the terminal
@@ -46,7 +55,11 @@ def by_check(report: Report) -> Iterator[tuple[Check, list[Finding]]]:
 
 def lines(report: Report) -> Iterator[str]:
     """Yield the report for the terminal."""
-    sizes = ", ".join(f"{int(count.sum()):,} {role}" for role, count in report.counts.items())
+    held = (
+        report.roll.splits
+    )  # an image may be of several classes, or of none; only of unusable data they are not known
+    images = {role: len(held[role]) if role in held else int(count.sum()) for role, count in report.counts.items()}
+    sizes = ", ".join(f"{count:,} {role}" for role, count in images.items())
     names = report.roll.class_names
     several = f": {sizes} images in {counted(len(names), 'class', 'classes')} ({few(names)})" if sizes else ""
     remarks = (printable(remark, 500) for remark in report.remarks)

@@ -297,3 +297,10 @@ def test_real_boxes_are_the_same_in_every_kind(shared_data: Path, tmp_path: Path
         again = by_name[path.name]
         assert again.labels.tolist() == boxes.labels.tolist()
         np.testing.assert_allclose(again.corners, boxes.corners, atol=1e-3)
+
+
+def test_lists_that_name_none_of_the_files_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png")
+    text(tmp_path / "xml" / "a.xml", voc_xml())
+    text(tmp_path / "ImageSets" / "Main" / "train.txt", "b")
+    assert "name none of its 1 XML file, such as xml/a.xml: put those into Annotations" in refusal(tmp_path)

@@ -124,6 +124,9 @@ def _roles(name: str, root: Path, files: Sequence[str], options: SourceOptions) 
                 roles[place] = role
     if twice:
         raise DataError(f"ImageSets of {name} has images in two splits, such as {listing(twice, 2)}: remove one.")
+    if not any(roles):
+        are = f"The lists in ImageSets of {name} name none of its {counted(len(files), 'XML file')}, such as {files[0]}"
+        raise DataError(f"{are}: put those into Annotations beside ImageSets, or remove the lists.")
     notes.append(f"splits are those in ImageSets: {listing(list(dict.fromkeys(each.word for each in lists)))}")
     if missing:
         notes.append(
