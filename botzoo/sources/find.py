@@ -133,15 +133,16 @@ def _other_task(name: str, task: Literal["detect", "segment"]) -> str:
     return f"{name} has boxes: give --task detect, or --data.crops to classify what is in them."
 
 
-def names_by_split(name: str, options: SourceOptions = NOTHING_SAID) -> OwnNames:
+def names_by_split(name: str, options: SourceOptions = NOTHING_SAID, kind: Kind = "classify") -> OwnNames:
     """Return the names of the classes that each split has itself, by role, also where they do not agree.
 
-    Nothing is returned of data sets that declare their classes for all splits, such as those on the Hub.
+    Nothing is returned of data sets that declare their classes for all splits, such as those on the Hub, nor of boxes and
+    masks.
 
     Raises:
         DataError: the data set cannot be read, or has no training split.
     """
     path = Path(name).expanduser()
-    source = _source(name, path, options)
+    source = _source(name, path, options) if kind == "classify" and not options.crops else None
     named = source.own_names(name, path, options) if source else {}
     return {role: named[role] for role in ("train", "validation", "test") if named.get(role)}

@@ -24,7 +24,7 @@ from botzoo.sources.targets.formats.coco import coco_files, open_coco
 from botzoo.sources.targets.formats.voc import open_voc, voc_files
 from botzoo.sources.targets.formats.yolo import open_yolo, yolo_file, yolo_labels
 from botzoo.sources.targets.masks import MaskSplit, are_masks, mask_pairs, open_masks
-from botzoo.sources.targets.rows import box_columns, mask_columns, open_box_rows, open_mask_rows
+from botzoo.sources.targets.rows import box_columns, mask_columns, open_box_rows, open_mask_rows, unclassed
 from botzoo.util.text import counted, listing
 
 BOX_KINDS = (
@@ -76,7 +76,11 @@ def _find(
 
 def _open_boxes(name: str, root: Path, options: SourceOptions) -> ImageData[BoxSplit]:
     if (found := _tables(name, root, options)) is not None:
-        if box_columns(found.tables["train"].features) is None:
+        features = found.tables["train"].features
+        if (alone := unclassed(features)) is not None:
+            has = f"{name} has boxes without classes: {alone[1]!r} in column {alone[0]!r}, and no category beside it"
+            raise DataError(f"{has}. Add one, a whole number or text for each box.")
+        if box_columns(features) is None:
             raise _without("boxes", name, found, BOX_KINDS)
         return found.of(open_box_rows(name, found.tables, options, found.folders))
     _check_folder(name, root)

@@ -70,6 +70,12 @@ def box_columns(features: Mapping[str, Any]) -> tuple[str, str, str] | None:
     return None
 
 
+def unclassed(features: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return a column and a field in it that has boxes, where none beside it has their categories."""
+    found = ((column, each) for column, feature in features.items() for each in BOXES if each in _fields(feature))
+    return next(found, None) if box_columns(features) is None else None
+
+
 def _fields(feature: Any) -> Mapping[str, Any]:
     """Return the fields of a group of lists, or of a list of groups; none of anything else."""
     inner = element(feature)

@@ -68,13 +68,13 @@ def unusable(config: FinetuneConfig, error: DataError) -> Report:
     Raises:
         DataError: ``error``, where there is no data set.
     """
-    options = source_options(config.data, config.labels)
+    options, kind = source_options(config.data, config.labels), config.task or "classify"
     findings = [Finding("usable", str(error))]
     try:
-        data = find_images(config.dataset, options, config.task or "classify")
+        data = find_images(config.dataset, options, kind)
     except BotzooError:  # even so, its names may be read and tell what is wrong
         try:
-            found = quick.check_names(names_by_split(config.dataset, options))
+            found = quick.check_names(names_by_split(config.dataset, options, kind))
         except BotzooError:
             found = []
         if not found:

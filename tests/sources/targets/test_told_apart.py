@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 
 from botzoo.data.images import read_images
@@ -64,6 +65,16 @@ def test_boxes_without_classes_are_said_to_be_that(tmp_path: Path) -> None:
     said = told(write_unnamed(tmp_path / "photos"), "detect")
     assert said.startswith("photos has boxes without classes: 4 text files of YOLO's, such as train/labels/0.txt")
     assert "Add a data.yaml with names, or a classes.txt." in said
+
+
+def test_rows_of_boxes_without_classes_are_said_to_be_that(tmp_path: Path) -> None:
+    cells = {"image": [{"bytes": b"", "path": None}], "objects": [{"bbox": [[0.0, 0.0, 1.0, 1.0]]}]}
+    table = datasets.Dataset.from_dict(cells).cast_column("image", datasets.Image())
+    (tmp_path / "photos").mkdir()
+    table.to_parquet(tmp_path / "photos" / "train.parquet")
+    assert "boxes without classes: 'bbox' in column 'objects', and no category beside it" in told(
+        tmp_path / "photos", "detect"
+    )
 
 
 @pytest.mark.parametrize("kind", ["detect", "segment"])
