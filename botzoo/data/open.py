@@ -18,6 +18,7 @@ from botzoo.data.images import (
     read_images,
     survey,
     unreadable,
+    way_to_keep,
 )
 from botzoo.data.progress import progress_of
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
@@ -90,6 +91,22 @@ def _four_channels(name: str) -> DataError:
         f"{name} has four channels: give --data.channels 3 if the fourth is transparency, which lies on --data.background "
         "then, or --data.channels 4 if it is one like the others."
     )
+
+
+def are_kept(found: ImageData[Any], config: DataConfig, side: int) -> bool:
+    """Tell whether the training images, reduced to ``side``, are kept as pixels or as copies, as far as the options say."""
+    if config.streaming:
+        return False
+    way = way_to_keep(found.train, replace(decoding_of(found, config), side=side), _room(config))
+    return way is not None and (way != "copies" or config.copies != "never")
+
+
+COPIES = {"auto": None, "always": True, "never": False}
+"""What ``read_images`` is told of copies, by the option's values."""
+
+
+def _room(config: DataConfig) -> int:
+    return int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
 
 
 def range_of(name: str, found: Extremes) -> tuple[float, float]:
@@ -197,6 +214,7 @@ def read(
     split_seed: int,
     skip_corrupt: bool = False,
     by_header: bool = False,
+    copies: bool | None = False,
     bars: bool | None = None,
     on_each_node: Callable[[Callable[[], Any]], Any] = alone,
     same_everywhere: Callable[[list[str], str, str], object] = lambda values, what, where: None,
@@ -212,6 +230,7 @@ def read(
         skip_corrupt: leave unreadable images out instead of raising.
         by_header: look only at the headers of training images that are decoded in every epoch, where none of them is set
             aside; ``skip_corrupt`` asks for more.
+        copies: of training images, see ``read_images``; those that are set aside of them are decoded themselves.
         bars: whether to show progress, see ``progress_of``.
         on_each_node: does work on one process of each machine and gives its answer to the others there.
         same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
@@ -250,7 +269,7 @@ def read(
         return noted, replace(decoding, range=range_of(found.name, values))
 
     def read_all() -> Iterator[tuple[str, Images, list[Unreadable]]]:
-        room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
+        room = _room(config)
         for role, split in found.splits.items():
             split_images, bad = read_images(
                 split,
@@ -259,6 +278,7 @@ def read(
                 skip_corrupt=True,
                 by_header=by_header and not skip_corrupt and role == "train" and whole_train,
                 cache_bytes=room,
+                copies=copies if role == "train" else False,
                 progress=progress_of(f"reading {role} images", bars),
                 first=on_each_node,
             )
@@ -294,7 +314,14 @@ def read(
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}
     data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), decoding)))
+
+    def cut_out(role: str, split: Split) -> Images:
+        if role in images or not images["train"].copied:
+            return images.get(role, images["train"]).only(split)
+        room, progress = _room(config) - images["train"].cached_bytes, progress_of(f"reading {role} images", bars)
+        return read_images(split, decoding, cache_bytes=room, progress=progress, first=on_each_node)[0]
+
     for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
         data = each(data)
-        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
+        images = {role: cut_out(role, split) for role, split in data.splits.items()}
     return data, images, left_out
