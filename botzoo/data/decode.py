@@ -18,8 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from botzoo.data.parallel import most_pixels, room_for
 from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.pixels import jpeg
 from botzoo.pixels.arrays import ASSOCIATED, NPY, UNASSOCIATED, Stored, as_picture_shape, open_npy, open_tiff
-from botzoo.pixels.bands import Bands, Picture
+from botzoo.pixels.bands import AtHand, Bands, Picture, picture_of, size_at_hand
 from botzoo.pixels.colours import (
     GREY,
     file_of,
@@ -30,7 +31,7 @@ from botzoo.pixels.colours import (
     tiles,
     upright,
 )
-from botzoo.pixels.resizing import smaller
+from botzoo.pixels.resizing import smaller, smaller_pixels
 from botzoo.pixels.values import ROWS, Extremes, extremes_of, is_deep, range_of_one, scaled
 from botzoo.sources.base import Encoded
 from botzoo.sources.files import read_file
@@ -82,6 +83,13 @@ def decoding(
     encoded: Encoded | Image.Image, how: Decoding = PLAIN, seen: Seen = lambda kind: None
 ) -> Iterator[Picture]:
     """Give an image as ``decode`` returns it, with room for its pixels to the end of the block."""
+    with at_hand(encoded, how, seen) as found:
+        yield picture_of(found)
+
+
+@contextmanager
+def at_hand(encoded: Encoded | Image.Image, how: Decoding = PLAIN, seen: Seen = lambda kind: None) -> Iterator[AtHand]:
+    """Give the same as a picture or as its pixels, whichever costs no copy."""
     with _one_kind_of_error():
         opened = _opened(encoded, how)
     with room_for(math.ceil(math.prod(opened.held or opened.size) * max(opened.weight, how.channels / 3))):
@@ -92,15 +100,17 @@ def decoding(
                 seen(DEEP)
             if how.side is not None and min(opened.stated or opened.size) > how.side:
                 seen(REDUCED)
-            picture = reduced(to_pixels(opened.load(), how, seen), how.side)
-        yield picture
+            found = reduced(to_pixels(opened.load(), how, seen), how.side)
+        yield found
 
 
-def reduced(picture: Picture, side: int | None) -> Picture:
+def reduced(picture: AtHand, side: int | None) -> AtHand:
     """Return a picture with a shorter side of ``side`` pixels, as it is where that has no more or ``side`` is None."""
-    if side is None or min(picture.size) <= side:
+    if side is None or min(size_at_hand(picture)) <= side:
         return picture
-    size = _reduced(picture.size, side)
+    size = _reduced(size_at_hand(picture), side)
+    if isinstance(picture, np.ndarray):
+        return smaller_pixels(picture, size)
     if isinstance(picture, Bands):
         return Bands([smaller(band, size) for band in picture.bands])
     return smaller(picture, size)
@@ -257,7 +267,7 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
             return _array(open_tiff(content), how)
         raise
     stated = image.size
-    held, load = _scale(image, how.side)
+    held, load = _scale(image, how, content)
     _check(held, stated)
     channels = 3
     if isinstance(image, TiffImageFile):
@@ -291,23 +301,32 @@ def _opened(encoded: Encoded | Image.Image, how: Decoding) -> _Opened:
     )
 
 
-def _scale(image: Image.Image, side: int | None) -> tuple[tuple[int, int], Callable[[], Image.Image]]:
+def _scale(
+    image: Image.Image, how: Decoding, content: bytes
+) -> tuple[tuple[int, int], Callable[[], Image.Image | NDArray[np.uint8]]]:
     """Have a JPEG decoded at a part of its size where no more is needed or fits.
 
     Returns:
         The size that memory must hold, and what decodes the image.
     """
-    stated, shorter = image.size, min(image.size)
+    stated, shorter, side = image.size, min(image.size), how.side
     progressive = image.info.get("progressive")  # which the decoder holds in full
     too_large = math.prod(stated) > most_pixels()
     wanted = min(shorter // 2 if too_large else shorter, side or shorter)
     drafted = None
     if wanted < shorter and not (too_large and progressive):
         drafted = image.draft(image.mode, (max(1, wanted), max(1, wanted)))  # of JPEG only
-    if drafted is None or side is None or shorter <= side:
-        return stated if progressive else image.size, lambda: upright(image)
-    size, (_, (_, _, *extent)) = _reduced(stated, side), drafted  # the picture ends within the last pixels
-    return stated if progressive else image.size, lambda: upright(smaller(image, size, (extent[0], extent[1])))
+    held = stated if progressive else image.size
+
+    def load() -> Image.Image | NDArray[np.uint8]:
+        if image.size == stated and how.channels == 3 and (pixels := jpeg.whole(image, content)) is not None:
+            return pixels
+        if drafted is None or side is None or shorter <= side:
+            return upright(image)
+        size, (_, (_, _, *extent)) = _reduced(stated, side), drafted  # the picture ends within the last pixels
+        return upright(smaller(image, size, (extent[0], extent[1])))
+
+    return held, load
 
 
 def _array(found: Stored, how: Decoding) -> _Opened:
@@ -397,8 +416,10 @@ def _frames(image: Image.Image, count: int) -> NDArray[Any]:
     return np.stack(pages, -1)
 
 
-def to_pixels(found: Image.Image | NDArray[Any], how: Decoding, seen: Seen = lambda kind: None) -> Picture:
+def to_pixels(found: Image.Image | NDArray[Any], how: Decoding, seen: Seen = lambda kind: None) -> AtHand:
     """Return a decoded image, upright, with the pixels that ``decode`` says."""
+    if isinstance(found, np.ndarray) and found.dtype == np.uint8 and found.shape[2:] == (3,) and how.channels == 3:
+        return found
     if is_deep(found):
         seen(DEEP)
         found = _eight_bits(found, how)

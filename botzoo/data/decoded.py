@@ -3,7 +3,8 @@
 A file holds the pixels of one split, named by what was decoded: ``KEY.pixels`` in the folder ``decoded`` of
 ``$BOTZOO_CACHE`` (by default ``~/.cache/botzoo``). Its parts, one after the other:
 
-    pixels   uint8, (H, W, C) of each readable image in order; nothing where they were more than the run would keep
+    pixels   uint8, (H, W, C) of each readable image in order; or, as they may be lossy in training, JPEGs of those that
+             were reduced; nothing where they were more than the run would keep
     index    SHA-256 of each encoded image, its height and width (int32, 0 where it is unreadable), and JSON: the rest
     footer   sizes of both, number of images, and C
 
@@ -25,6 +26,7 @@ from botzoo.data.decode import REDUCED, readers
 from botzoo.data.parallel import most_pixels
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Decoding
+from botzoo.pixels.jpeg import QUALITY, SUBSAMPLING
 from botzoo.util.cache import DECODED, DIGEST_BYTES, Draft, mapped
 
 Pixels = NDArray[np.uint8]
@@ -46,6 +48,8 @@ class Index:
         kinds: how many images are "transparent", "deep" and so on, see ``botzoo.data.decode.Seen``.
         channels: C of the pixels.
         by_header: whether only the headers were looked at, so that any image may still turn out to be unreadable.
+        copies: int64, shape (N,), bytes of the JPEG that is kept of each image, 0 where it is used as it is stored; None
+            where pixels are kept or nothing is.
     """
 
     digests: NDArray[np.uint8]
@@ -54,14 +58,16 @@ class Index:
     channels: int = 3
     kinds: dict[str, int] = field(default_factory=dict)
     by_header: bool = False
+    copies: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
-        """Where the pixels of each image begin, shape (N + 1,); the last is the size of all of them."""
-        return np.concatenate([[0], np.cumsum(self.channels * self.shapes.astype(np.int64).prod(1))])
+        """Where the pixels or the copy of each image begin, shape (N + 1,); the last is the size of all of them."""
+        sizes = self.channels * self.shapes.astype(np.int64).prod(1) if self.copies is None else self.copies
+        return np.concatenate([[0], np.cumsum(sizes)])
 
 
 class Decoded:
@@ -72,6 +78,7 @@ class Decoded:
         self._map = _pixels(index, path) if path is not None else None
         # Else they are decoded again when they are asked for.
         self.kept = self._held is not None or self._map is not None
+        self.copied = self.kept and index.copies is not None
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only.
@@ -81,6 +88,13 @@ class Decoded:
         """
         if self._held is not None:
             return self._held[i]
+        return self._part(i).reshape(*self.index.shapes[i], self.index.channels)
+
+    def copy(self, i: int) -> bytes:
+        """Return the JPEG that is kept of image i, nothing where it is used as it is stored; raises as ``pixels``."""
+        return self._part(i).tobytes()
+
+    def _part(self, i: int) -> Pixels:
         if self._map is None:  # this process was sent the object
             reason = "its size has changed"
             try:
@@ -91,7 +105,7 @@ class Decoded:
                 what = f"The decoded images in {self.path} can no longer be read ({reason})"
                 raise DataError(f"{what}: go on with --resume, which decodes them again.")
         begin, end = self.index.offsets[i : i + 2]
-        return self._map[begin:end].reshape(*self.index.shapes[i], self.index.channels)
+        return self._map[begin:end]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mapped file out: a process that is sent this one maps it anew, where its errors are reported."""
@@ -105,12 +119,13 @@ def _pixels(index: Index, path: Path) -> Pixels | None:
     return content[:size] if size == index.offsets[-1] else None
 
 
-def key_of(digests: NDArray[np.uint8], how: Decoding, *, by_header: bool = False) -> str:
+def key_of(digests: NDArray[np.uint8], how: Decoding, *, by_header: bool = False, copies: bool = False) -> str:
     """Return the name of the file for these encoded images: it changes with them, ``how``, the readers and the limit.
 
-    What the headers alone say has another one.
+    What the headers alone say has another one, and so have copies.
     """
-    about = f"{VERSION} {readers()} {most_pixels()} {how} {'by header ' if by_header else ''}"
+    kind = "by header " if by_header else f"JPEG {QUALITY} {SUBSAMPLING} " if copies else ""
+    about = f"{VERSION} {readers()} {most_pixels()} {how} {kind}"
     return hashlib.sha256(about.encode() + digests.tobytes()).hexdigest()
 
 
@@ -146,22 +161,25 @@ def _read_index(content: NDArray[np.uint8]) -> Index:
     rest = json.loads(index[40 * count :])
     problems = {int(i): str(text) for i, text in rest["problems"].items()}
     kinds = {str(kind): int(n) for kind, n in rest["kinds"].items()}
-    return Index(digests, shapes, problems, channels, kinds, bool(rest["by_header"]))
+    copies = np.array(rest["copies"], np.int64) if "copies" in rest else None
+    return Index(digests, shapes, problems, channels, kinds, bool(rest["by_header"]), copies)
 
 
 def finish(draft: Draft, index: Index, how: Decoding, *, keep: bool) -> None:
-    """Write the index, after the pixels of the images in order or, unless ``keep``, in their place.
+    """Write the index, after the pixels or the copies of the images in order or, unless ``keep``, in their place.
 
     The file is named by what was decoded, which may be other images by then than those whose digests were read first.
     """
     if not keep:
         draft.restart()
-    rest = json.dumps({"problems": index.problems, "kinds": index.kinds, "by_header": index.by_header})
-    content = index.digests.tobytes() + index.shapes.tobytes() + rest.encode()
+    rest: dict[str, Any] = {"problems": index.problems, "kinds": index.kinds, "by_header": index.by_header}
+    if index.copies is not None:
+        rest["copies"] = index.copies.tolist()
+    content = index.digests.tobytes() + index.shapes.tobytes() + json.dumps(rest).encode()
     size = int(index.offsets[-1]) if keep else 0
     draft.write(content + FOOTER.pack(size, len(content), len(index), index.channels))
     whole = how if REDUCED in index.kinds or index.by_header else replace(how, side=None)
-    draft.key = key_of(index.digests, whole, by_header=index.by_header)
+    draft.key = key_of(index.digests, whole, by_header=index.by_header, copies=index.copies is not None)
 
 
 def is_kept(key: str) -> bool:

@@ -15,13 +15,13 @@ from functools import partial, reduce
 from io import BytesIO
 from operator import or_
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import DEEP, RAW, REDUCED, decoding, extremes, header_of, is_of_other_channels, size_of
+from botzoo.data.decode import DEEP, RAW, REDUCED, at_hand, extremes, header_of, is_of_other_channels, size_of
 from botzoo.data.decoded import Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
 from botzoo.data.loader import Batch, LoadedSplit, Stack, collate, load
 from botzoo.data.order import Order, share
@@ -31,9 +31,11 @@ from botzoo.data.remembered import Remembered, in_files, mark_of, remember, reme
 from botzoo.data.transforms import Key, Row, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.pixels import jpeg
 from botzoo.pixels.bands import AtHand, Picture, picture_of, pixels_of
+from botzoo.pixels.jpeg import QUALITY
 from botzoo.pixels.values import Extremes, is_deep, may_be_deep
-from botzoo.sources.base import Split
+from botzoo.sources.base import Encoded, Split
 from botzoo.sources.files import read_file
 from botzoo.sources.groups import numbered
 from botzoo.util.cache import DECODED, EXTREMES
@@ -53,7 +55,8 @@ class Images(LoadedSplit):
         sha = hashlib.sha256(split.target_bytes())
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
-        self.cached = decoded.kept  # in memory or mapped from a file
+        self.copied = decoded.copied  # as smaller JPEGs, which are decoded in every epoch
+        self.cached = decoded.kept and not decoded.copied  # in memory or mapped from a file
         self.kinds = decoded.index.kinds
         self.groups = None if split.groups is None else numbered(split.groups)
         self.kept_in = self._kept_in()
@@ -79,7 +82,9 @@ class Images(LoadedSplit):
 
     @property
     def cached_bytes(self) -> int:
-        """Size of the decoded images at hand."""
+        """Size of the decoded images at hand, or of their copies."""
+        if self.decoded.index.copies is not None:
+            return int(self.decoded.index.copies[self.rows].sum()) if self.copied else 0
         return int(self.decoding.channels * self.shapes.astype(np.int64).prod(1).sum()) if self.cached else 0
 
     def _kept_in(self) -> str:
@@ -87,8 +92,16 @@ class Images(LoadedSplit):
         index = self.decoded.index
         size = int(index.offsets[-1])
         shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
+        by = f"decoded in every epoch by {_decoder()}"
+        if self.copied:
+            pixels = index.channels * int(index.shapes.astype(np.int64).prod(1).sum())
+            kept = f"{in_megabytes(size)} in place of {in_megabytes(pixels)} of pixels, {shorter}, quality {QUALITY}"
+            return (
+                f"as smaller JPEGs in {DECODED.folder} ({kept}), {by}; --data.copies never decodes the files themselves"
+            )
         if not self.cached:
-            kept = f"decoded in every epoch ({shorter}; --data.cache-gib {math.ceil(size / (1 << 30))} would keep them)"
+            smaller = f", {_gib(COPIED * size)} smaller copies of them" if REDUCED in index.kinds else ""
+            kept = f"{by} ({shorter}; --data.cache-gib {_gib(size)} would keep them{smaller})"
             return f"{kept}; before the first epoch only their headers are checked" if index.by_header else kept
         folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
         return f"{folder} ({in_megabytes(size)}, {shorter})"
@@ -111,13 +124,17 @@ class Images(LoadedSplit):
             return
         with ExitStack() as room:
             try:
-                picture = room.enter_context(decoding(self.split.read(i), self.decoding))
+                picture = room.enter_context(at_hand(self._encoded(i), self.decoding))
             except (OSError, ValueError, MemoryError) as error:
                 name, reason = self.split.describe(i), _reason(error)
                 if self.decoded.index.by_header and isinstance(error, ValueError):
                     raise _BrokenError(name, reason) from error
                 raise DataError(f"{name} can no longer be read: {reason}") from error
             yield picture
+
+    def _encoded(self, i: int) -> Encoded:
+        """Return what image i is decoded from in every epoch."""
+        return (self.decoded.copy(int(self.rows[i])) if self.copied else b"") or self.split.read(i)
 
     def stored(self, i: int) -> bytes:
         """Return image i as it is stored; as PNG, which loses nothing, where it is an array."""
@@ -236,6 +253,7 @@ def read_images(
     skip_corrupt: bool = False,
     by_header: bool = False,
     cache_bytes: int = 2 << 30,
+    copies: bool | None = False,
     progress: Progress = lambda items, *, total: items,
     first: Callable[[Callable[[], str | None]], str | None] = lambda work: work(),
 ) -> tuple[Images, list[Unreadable]]:
@@ -251,15 +269,18 @@ def read_images(
         by_header: look at the headers only, where the images are more than may be kept; of those that turn out to be
             unreadable in training another takes the place, see ``Images.train_batches``. Where all were decoded before,
             no more than ``most_broken`` of those that were broken are left to that.
-        cache_bytes: decoded images are kept if all of them take at most so many bytes.
+        cache_bytes: decoded images, or copies, are kept if all of them take at most so many bytes.
+        copies: keep images that are reduced as smaller JPEGs, of which training decodes the same pixels in every run; None
+            where pixels would take too many bytes and the files are much larger, see ``way_to_keep``.
         progress: is given the reading and then, where that is needed, the decoding.
         first: does the work on one process of each machine and gives its answer to the others there.
 
     Raises:
-        DataError: an image cannot be read and ``skip_corrupt`` is False, or no image or none of a class is left.
+        DataError: an image cannot be read and ``skip_corrupt`` is False, or no image or none of a class is left; or copies
+            that are asked for cannot be kept.
     """
     mine: list[Decoded] = []
-    read = partial(_decoded, split, how, cache_bytes, progress, by_header=by_header)
+    read = partial(_decoded, split, how, cache_bytes, progress, by_header=by_header, copies=copies)
 
     def work() -> str | None:
         mine.append(read(surveyed))
@@ -404,68 +425,45 @@ def _decoded(
     surveyed: Survey | None = None,
     *,
     by_header: bool = False,
+    copies: bool | None = False,
 ) -> Decoded:
     """Return what earlier runs decoded of exactly these images, or decode them, on the disk or, failing that, in memory.
 
     With ``by_header`` only the headers are read of images that are surely more than may be kept.
     """
-    room = min(disk_room(), cache_bytes)
-    headers = by_header and _expected_bytes(split, how) > SURELY * room
     # Hashing is much faster than decoding, so that it comes first and alone where pixels may be there already: of what is
     # in memory, and of files that are known. New files are read once, hashed and decoded.
     surveyed = surveyed or survey(split, progress, whole=False)
-    if surveyed is None:
-        key, problems = key_of(np.zeros(0, np.uint8), how), dict[int, str]()
-    else:
-        key, problems = key_of(surveyed.digests, how), surveyed.problems
+    read, room = _Reading(split, how, surveyed, progress), min(cache_bytes, disk_room())
+    headers = by_header and _expected(split, how)[0] > SURELY * room
+    found = None
+    if surveyed is not None and not copies:
         found = find_decoded(surveyed.digests, how, by_header=headers)
         if found is not None and headers and 0 < len(found.index.problems) <= most_broken(len(split)):
             found = Decoded(_as_by_header(found.index, split, how))
-        if found is not None and (found.kept or found.index.offsets[-1] > room):
-            return Decoded(replace(found.index, problems=found.index.problems | problems), path=found.path)
-
-    def look(i: int, *, by_header: bool, table: int) -> _Look:
-        if surveyed is not None and i in problems:
-            return _Look(surveyed.digests[i].tobytes(), problem=problems[i])
-        return _look(split, i, how, by_header=by_header, table=table)
-
-    def decode_all(keep: Callable[[Pixels], object], room: int) -> tuple[Index, bool]:
-        """Give ``keep`` the pixels of each image while there is room; return the index and whether there was for all."""
-        left, kinds, problems, count = min(room, cache_bytes), Counter[str](), dict[int, str](), len(split)
-        if too_many := _expected_bytes(split, how) > SURELY * left:
-            left = -1
-        header = by_header and too_many
-        # The digests are of the bytes decoded now, which may be others than those read before.
-        found, shapes = Remembered.nothing(count), np.zeros((count, 2), np.int32)
-        one = partial(look, by_header=header, table=table_mark(split))
-        looks = progress(in_order(one, count, lambda image: image.pixels.nbytes), total=count)
-        for i, image in enumerate(looks):
-            left -= image.pixels.nbytes
-            if left >= 0:
-                keep(image.pixels)
-            kinds.update(image.kinds)
-            image.note(found, i)
-            shapes[i] = image.shape
-            if image.problem:
-                problems[i] = image.problem
-        if surveyed is None:
-            remember(split, found)
-        return Index(found.digests, shapes, problems, how.channels, dict(kinds), header), left >= 0
-
-    if len(split) and not _at_hand(split):  # pixels at hand need no decoding, and no file
+    size = found.index.offsets[-1] if found is not None else 0
+    fits = found is not None and found.kept and size <= cache_bytes
+    wanted = copies or (copies is None and not fits)
+    if wanted and (copied := _copied(read, room, required=bool(copies))) is not None:
+        return copied
+    if surveyed is not None and found is not None and (found.kept or size > room):
+        return Decoded(replace(found.index, problems=found.index.problems | surveyed.problems), path=found.path)
+    if len(split) and not _are_arrays(split):  # pixels at hand need no decoding, and no file
         try:
-            with DECODED.writing(key, is_kept) as draft:
-                index, kept = decode_all(lambda pixels: draft.write(np.ascontiguousarray(pixels)), disk_room())
+            with DECODED.writing(read.key(), is_kept) as draft:
+                index, kept = read.all(
+                    lambda pixels: draft.write(np.ascontiguousarray(pixels)), room, by_header=by_header
+                )
                 finish(draft, index, how, keep=kept)
             return Decoded(index, path=DECODED.path(draft.key))
         except OSError as error:
             log.warning("Decoded images are held in memory: they cannot be kept in %s (%s).", DECODED.folder, error)
     pixels: list[Pixels] = []
-    index, kept = decode_all(pixels.append, IN_MEMORY)
+    index, kept = read.all(pixels.append, min(cache_bytes, IN_MEMORY), by_header=by_header)
     return Decoded(index, pixels if kept else None)
 
 
-def _at_hand(split: Split) -> bool:
+def _are_arrays(split: Split) -> bool:
     """Tell whether the images of a split are arrays, by the first one."""
     with suppress(OSError):
         return isinstance(split.read(0), np.ndarray)
@@ -485,6 +483,77 @@ def _as_by_header(index: Index, split: Split, how: Decoding) -> Index:
     return replace(index, shapes=shapes, problems=problems, by_header=True)
 
 
+def _copied(read: _Reading, room: int, *, required: bool) -> Decoded | None:
+    """Return smaller copies of images, of earlier runs or made now; None where they are of no use or have no room.
+
+    Raises:
+        DataError: they are ``required`` and cannot be kept.
+    """
+    if not required and way_to_keep(read.split, read.how, room) != "copies":
+        return None
+    found = open_decoded(read.key(copies=True)) if read.surveyed is not None else None
+    if found is not None and found.copied and found.index.offsets[-1] <= room:
+        return found
+    try:
+        with DECODED.writing(read.key(copies=True), is_kept) as draft:
+            index, kept = read.all(draft.write, room, copies=True)
+            useful = REDUCED in index.kinds
+            finish(draft, index if kept and useful else replace(index, copies=None), read.how, keep=kept and useful)
+        if kept and useful:
+            return Decoded(index, path=DECODED.path(draft.key))
+        reason = f"they take more than {in_megabytes(room)}"
+    except OSError as error:
+        useful, reason = True, str(error)
+    if required and useful:
+        raise DataError(
+            f"Smaller copies of the images of {read.split.name} cannot be kept in {DECODED.folder} ({reason}): make room "
+            "there, give a larger --data.cache-gib, or begin a run with --data.copies never."
+        )
+    return None
+
+
+class _Reading:
+    """Reads all images of a split, of which ``surveyed`` is known."""
+
+    def __init__(self, split: Split, how: Decoding, surveyed: Survey | None, progress: Progress) -> None:
+        self.split, self.how, self.surveyed, self.progress = split, how, surveyed, progress
+
+    def key(self, *, copies: bool = False) -> str:
+        digests = np.zeros(0, np.uint8) if self.surveyed is None else self.surveyed.digests
+        return key_of(digests, self.how, copies=copies)
+
+    def look(self, i: int, *, by_header: bool, copies: bool, table: int) -> _Look:
+        if self.surveyed is not None and i in self.surveyed.problems:
+            return _Look(self.surveyed.digests[i].tobytes(), problem=self.surveyed.problems[i])
+        return _look(self.split, i, self.how, by_header=by_header, copy=copies, table=table)
+
+    def all(
+        self, keep: Callable[[Any], object], room: int, *, by_header: bool = False, copies: bool = False
+    ) -> tuple[Index, bool]:
+        """Give ``keep`` pixels or copies of each image while there is room; return the index and whether there was for all."""
+        left, kinds, problems, count = room, Counter[str](), dict[int, str](), len(self.split)
+        if too_many := not copies and _expected(self.split, self.how)[0] > SURELY * left:
+            left = -1
+        header = by_header and too_many
+        # The digests are of the bytes decoded now, which may be others than those read before.
+        found, shapes, sizes = Remembered.nothing(count), np.zeros((count, 2), np.int32), np.zeros(count, np.int64)
+        one = partial(self.look, by_header=header, copies=copies, table=table_mark(self.split))
+        looks = self.progress(in_order(one, count, lambda image: image.size), total=count)
+        for i, image in enumerate(looks):
+            left -= image.size
+            if left >= 0:
+                keep(image.kept)
+            kinds.update(image.kinds)
+            image.note(found, i)
+            shapes[i], sizes[i] = image.shape, image.size
+            if image.problem:
+                problems[i] = image.problem
+        if self.surveyed is None:
+            remember(self.split, found)
+        said = Index(found.digests, shapes, problems, self.how.channels, dict(kinds), header, sizes if copies else None)
+        return said, left >= 0
+
+
 IN_MEMORY = 2 << 30
 """Bytes of decoded images that are held in memory where they cannot be on the disk, at most."""
 
@@ -500,39 +569,83 @@ def disk_room() -> int:
     return IN_MEMORY
 
 
-def _expected_bytes(split: Split, how: Decoding) -> float:
-    """Return about how many bytes the decoded images of a split take, by the headers of a few; 0 where none can be read."""
+WORTH = 2.0
+"""How many times the pixels that are needed the files must have, on average, for smaller copies to be worth making."""
+
+COPIED = 0.3
+"""Bytes of copies over those of their pixels, at most: of photos it is a fifth."""
+
+
+def way_to_keep(split: Split, how: Decoding, room: int) -> Literal["pixels", "copies"] | None:
+    """Return what of the images of a split is kept in so many bytes, by the headers of a few: with None nothing."""
+    needed, stored = _expected(split, how)
+    if needed <= room:
+        return "pixels"
+    worth = stored >= WORTH * needed and how.channels in (1, 3) and not _are_arrays(split)
+    return "copies" if worth and COPIED * needed <= room else None
+
+
+def _expected(split: Split, how: Decoding) -> tuple[float, float]:
+    """Return about how many bytes the decoded images of a split take, and those of their full size would.
+
+    It is by the headers of a few; 0 where none can be read.
+    """
     few = np.linspace(0, len(split) - 1, min(50, len(split))).astype(int).tolist()
     sizes = []
     for i in few:
         with suppress(OSError, ValueError, MemoryError):
-            sizes.append(math.prod(size_of(split.read(i), how)))
-    return how.channels * float(np.mean(sizes)) * len(split) if sizes else 0.0
+            encoded = split.read(i)
+            sizes.append([math.prod(size_of(encoded, each)) for each in (how, replace(how, side=None))])
+    needed, stored = how.channels * len(split) * np.mean(sizes, 0) if sizes else (0.0, 0.0)
+    return float(needed), float(stored)
+
+
+def _decoder() -> str:
+    """Say what decodes most JPEGs."""
+    return "TorchCodec" if jpeg.fast_decoder() else "Pillow (pip install 'botzoo[fast]' takes a quarter less time)"
+
+
+def _gib(size: float) -> int:
+    return math.ceil(size / (1 << 30))
 
 
 class _Look(NamedTuple):
-    """What was found of an image: the SHA-256 of what it is decoded from, its pixels or none, and what is wrong with it.
+    """What was found of an image: the SHA-256 of what it is decoded from, what is kept of it, and what is wrong with it.
 
     The digest is zeros where the bytes cannot be blamed: nothing that is kept under it is ever taken for theirs.
     """
 
     digest: bytes = bytes(32)
-    pixels: Pixels = np.empty((0, 0, 3), np.uint8)
+    kept: Pixels | bytes = np.empty((0, 0, 3), np.uint8)  # its pixels, or the JPEG of them
     problem: str | None = None
     deep: bool = False  # whether it may have more than 8 bits
     kinds: frozenset[str] = frozenset()  # what it was seen to be when it was decoded
     mark: int = 0  # of its file, see ``botzoo.data.remembered``
     shape: tuple[int, int] = (0, 0)  # height and width of its pixels
 
+    @property
+    def size(self) -> int:
+        """Bytes of what is kept."""
+        return len(self.kept) if isinstance(self.kept, bytes) else self.kept.nbytes
+
     def note(self, found: Remembered, i: int) -> None:
         """Write down what is to be remembered of image i."""
         found.digests[i], found.deep[i], found.marks[i] = np.frombuffer(self.digest, np.uint8), self.deep, self.mark
 
 
-def _look(split: Split, i: int, how: Decoding | None = None, *, by_header: bool = False, table: int = 0) -> _Look:
+def _look(
+    split: Split,
+    i: int,
+    how: Decoding | None = None,
+    *,
+    by_header: bool = False,
+    copy: bool = False,
+    table: int = 0,
+) -> _Look:
     """Read an image and hash what it is decoded from; decode it too, or look at its header, where it is said ``how``.
 
-    Of a row in a table the mark of that is to be given.
+    With ``copy`` its pixels are kept as a JPEG if it was reduced, and not at all if it was not. Of a row in a ``table`` the
+    mark of that is to be given.
     """
     try:
         raw = split.read(i)
@@ -550,10 +663,11 @@ def _look(split: Split, i: int, how: Decoding | None = None, *, by_header: bool 
             if by_header:
                 shape = header_of(raw, how, kinds.add)
                 return _Look(digest, deep=deep, kinds=frozenset(kinds), mark=mark, shape=shape)
-            with decoding(raw, how, kinds.add) as image:
+            with at_hand(raw, how, kinds.add) as image:
                 pixels = pixels_of(image)
             shape = pixels.shape[0], pixels.shape[1]
-            return _Look(digest, pixels, deep=deep, kinds=frozenset(kinds), mark=mark, shape=shape)
+            kept = (jpeg.encoded(pixels) if REDUCED in kinds else b"") if copy else pixels
+            return _Look(digest, kept, deep=deep, kinds=frozenset(kinds), mark=mark, shape=shape)
         except ValueError as error:
             return _Look(digest, problem=str(error), deep=deep, mark=mark)
     except (OSError, MemoryError) as error:

@@ -80,6 +80,7 @@ class LoadedSplit(Protocol):
     labels: Labels | None  # None where they come with the images only
     order_depends_on_processes: bool  # whether a run has to be resumed with as many processes as it began with
     kept_in: str  # where the pixels are, in words
+    copied: bool  # whether training decodes smaller copies of the images
     decoding: Decoding  # how its images become pixels
     kinds: (
         Mapping[str, int] | None

@@ -18,6 +18,7 @@ from botzoo.data.images import (
     read_images,
     survey,
     unreadable,
+    way_to_keep,
 )
 from botzoo.data.progress import progress_of
 from botzoo.data.splits import in_fold, joined, with_validation, without_test
@@ -94,6 +95,22 @@ def _four_channels(name: str) -> DataError:
         f"{name} has four channels: give --data.channels 3 if the fourth is transparency, which lies on --data.background "
         "then, or --data.channels 4 if it is one like the others."
     )
+
+
+def are_kept(found: ImageData[Any], config: DataConfig, side: int) -> bool:
+    """Tell whether the training images, reduced to ``side``, are kept as pixels or as copies, as far as the options say."""
+    if config.streaming:
+        return False
+    way = way_to_keep(found.train, replace(decoding_of(found, config), side=side), _room(config))
+    return way is not None and (way != "copies" or config.copies != "never")
+
+
+COPIES = {"auto": None, "always": True, "never": False}
+"""What ``read_images`` is told of copies, by the option's values."""
+
+
+def _room(config: DataConfig) -> int:
+    return int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
 
 
 def range_of(name: str, found: Extremes) -> tuple[float, float]:
@@ -211,6 +228,7 @@ def read(
     split_seed: int,
     skip_corrupt: bool = False,
     by_header: bool = False,
+    copies: bool | None = False,
     bars: bool | None = None,
     on_each_node: Callable[[Callable[[], Any]], Any] = alone,
     same_everywhere: Callable[[list[str], str, str], object] = lambda values, what, where: None,
@@ -226,6 +244,7 @@ def read(
         skip_corrupt: leave unreadable images out instead of raising.
         by_header: look only at the headers of training images that are decoded in every epoch; ``skip_corrupt`` asks for
             more. Those that are set aside or are a fold are decoded: another image in their place would be another figure.
+        copies: of training images, see ``read_images``; those that are set aside of them are decoded themselves.
         bars: whether to show progress, see ``progress_of``.
         on_each_node: does work on one process of each machine and gives its answer to the others there.
         same_everywhere: raises unless a list of strings is the same on all processes, given what they are of and where from.
@@ -266,7 +285,9 @@ def read(
 
     room = 0
 
-    def read_one(role: str, split: Split, *, by_header: bool = False) -> tuple[Images, list[Unreadable]]:
+    def read_one(
+        role: str, split: Split, *, by_header: bool = False, copies: bool | None = False
+    ) -> tuple[Images, list[Unreadable]]:
         nonlocal room
         split_images, bad = read_images(
             split,
@@ -275,6 +296,7 @@ def read(
             skip_corrupt=True,
             by_header=by_header,
             cache_bytes=room,
+            copies=copies,
             progress=progress_of(f"reading {role} images", bars),
             first=on_each_node,
         )
@@ -283,9 +305,11 @@ def read(
 
     def read_all() -> Iterator[tuple[str, Images, list[Unreadable]]]:
         nonlocal room
-        room = int(config.cache_gib * (1 << 30))  # bytes, for the pixels of all splits together
+        room = _room(config)
         for role, split in found.splits.items():
-            yield role, *read_one(role, split, by_header=by_header and not skip_corrupt and role == "train")
+            ours = role == "train"
+            headers = by_header and not skip_corrupt and ours
+            yield role, *read_one(role, split, by_header=headers, copies=copies if ours else False)
 
     if unknown:
         found, decoding = looked(whole=False)
@@ -317,13 +341,17 @@ def read(
         raise unreadable(left_out, sum(map(len, found.splits.values())))
     readable: dict[str, Any] = {role: split.split for role, split in images.items()}
     data = replace(found, **readable, notes=(*found.notes, *kind_notes(images.values(), decoding)))
+
+    def cut_out(role: str, split: Split) -> Images:
+        whole = images["train"]
+        if role in images or not (whole.copied or whole.decoded.index.by_header):
+            return images.get(role, whole).only(split)
+        part, bad = read_one(role, split)
+        if bad:
+            raise unreadable(bad, len(split))
+        return part
+
     for each in _cuts(config, split_seed):  # one by one: a part knows its rows in what it was taken from
         data = each(data)
-        images = {role: images.get(role, images["train"]).only(split) for role, split in data.splits.items()}
-    for role, part in images.items():
-        if role != "train" and part.decoded.index.by_header:  # it was taken from the training images
-            images[role], bad = read_one(role, part.split)
-            images[role].decoding = part.decoding
-            if bad:
-                raise unreadable(bad, len(part))
+        images = {role: cut_out(role, split) for role, split in data.splits.items()}
     return data, images, left_out

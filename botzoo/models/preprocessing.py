@@ -146,18 +146,20 @@ class Preprocessing:
         height, width = (_scaled(side, scale) for side in self.shape)
         return Size(height, width)
 
-    def needed_side(self, train_size: Side, crop_min: float) -> int:
-        """Return the shorter side, in pixels, from which on more of an image is of no use to training and evaluation.
+    def needed_side(self, train_size: Side, crop_min: float, *, smallest: bool = False) -> int:
+        """Return the shorter side, in pixels, that images are reduced to: enough for evaluation and for the mean crop.
 
-        A crop of the share ``crop_min`` of an image's area is resized to ``train_size``. Of an
-        image of the sides s <= l with the aspect ratio 3/4 its shorter side is sqrt(3/4 crop_min s l): of a photo of
-        4 : 3, s sqrt(crop_min), of a longer one more. So with s = train_size / sqrt(crop_min) no crop is enlarged (of square
-        images those of less than 4/3 crop_min are, by a seventh at most). Evaluation resizes the shorter side to
-        size / crop_pct. The larger of both is enough however images are made to fit: where all of an image is seen,
-        less would do.
+        Evaluation resizes the shorter side to size / crop_pct. Training crops have the share U[crop_min, 1] of an image's
+        area. With the shorter side s a photo of 4 : 3 has 4/3 s^2 pixels, and its mean crop 2/3 (1 + crop_min) s^2: as
+        many as training takes with s = train_size / sqrt(2/3 (1 + crop_min)). Smaller crops are enlarged; what could be
+        gained by more pixels was not measurable, and they would take up to nine times the bytes.
+
+        With ``smallest`` the smallest crop is enough: of the aspect ratio 3/4 its shorter side is s sqrt(crop_min), so
+        s = train_size / sqrt(crop_min). That is for images that are not kept, which it costs time to reduce.
         """
-        evaluated = max(self.shape) / self.crop_pct
-        return math.ceil(max(evaluated, max(Size.of(train_size)) / math.sqrt(crop_min)) - 1e-9)
+        share = crop_min if smallest else 2 / 3 * (1 + crop_min)
+        evaluated, trained = max(self.shape) / self.crop_pct, max(Size.of(train_size)) / math.sqrt(share)
+        return math.ceil(max(evaluated, trained) - 1e-9)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return ``(images / 255 - mean) / std``: uint8 (N, C, H, W) to float32 of the same shape and memory format."""

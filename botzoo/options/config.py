@@ -103,8 +103,12 @@ class DataConfig:
         "They are mapped from the disk; beyond it images are decoded every epoch.", "Engine", accepts=at_least(0),
         machine=True)
     side: int | None = option(None, "Shorter side in pixels that larger images are reduced to when they are decoded. 0 "
-        "never reduces them.", "Data", metavar="PX", unset="what evaluation and the smallest crop need",
-        accepts=at_least(0))
+        "never reduces them.", "Data", metavar="PX", unset="what evaluation and the mean crop need; the smallest crop, "
+        "where images are decoded in every epoch", accepts=at_least(0))
+    copies: Literal["auto", "always", "never"] = option("auto", "Train on smaller JPEGs (quality 95) of the images that "
+        "are reduced. They are made before the first epoch and kept up to --data.cache-gib; evaluation decodes the images "
+        "themselves. auto: where decoded images would take more, and the files have at least twice the pixels needed.",
+        "Data", presumes={Need.READ_WHOLE}, unsaid="auto")
     streaming: bool = option(False, "Read .tar or .parquet shards from front to back. They lie in a folder or on the "
         "Hub, and the data set is not loaded.", "Data", presumes={Need.IMAGES_EACH_STEP}, rules_out=Need.READ_WHOLE)
     shuffle_buffer: int = option(2048, "Streaming: images from which each process draws the next one at random. They "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from botzoo.pixels.bands import AtHand, each_band, picture_of, pixels_of
+from botzoo.pixels.bands import AtHand, each_band, picture_of, pixels_of, size_at_hand
 
 MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 if hasattr(torch.ops.aten, "_upsample_lanczos2d_aa"):  # the first versions of torch that we run on lack it
@@ -63,6 +63,14 @@ def smaller(picture: Image.Image, size: tuple[int, int], extent: tuple[float, fl
     reduced = Image.frombytes(picture.mode, size, found.tobytes())
     reduced.info = picture.info
     return reduced
+
+
+def smaller_pixels(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return what ``smaller`` makes of the picture of pixels, uint8 (H, W, C)."""
+    width, height = size_at_hand(pixels)
+    if _factor(width, height, size) > 1:
+        return pixels_of(smaller(Image.fromarray(pixels), size))
+    return resampled(pixels, size, Image.Resampling.LANCZOS)
 
 
 def part(

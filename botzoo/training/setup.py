@@ -4,7 +4,7 @@ The order is that of cost: what takes a moment to refuse, such as a wrong name, 
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from botzoo.data import open as opening
+from botzoo.data.decode import REDUCED
 from botzoo.data.loader import LoadedSplit
 from botzoo.data.order import Order, class_sampler
 from botzoo.data.transforms import OwnTransform
@@ -22,7 +23,7 @@ from botzoo.models.create import Network, adopt, create_model
 from botzoo.models.preprocessing import Preprocessing, Side
 from botzoo.options.choices import Choice
 from botzoo.options.choices import with_choices as chosen
-from botzoo.options.config import TrainConfig
+from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.options.facts import Need, differing, fitted_to, giving_way, presuming, refuse
 from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.find import task_of
@@ -154,7 +155,8 @@ def open_draft(
     parts = open_parts(config, accelerator, callbacks, given, own, resumed=resumed)
     config, found, network, teacher, choices = parts
     crops = smallest_crop(config, found, accelerator, callbacks)
-    side = needed_side(config, network.preprocessing, crops, own)
+    kept = partial(opening.are_kept, found, config.data)
+    side = needed_side(config, network.preprocessing, crops, own, kept)
     config = replace(config, data=replace(config.data, side=side))  # before a crop is chosen: resumed, it is the same
     data, images, left_out = opening.read(
         found,
@@ -162,10 +164,12 @@ def open_draft(
         split_seed=config.split_seed,
         skip_corrupt=config.skip_corrupt,
         by_header=not any(callback.looks_at_train for callback in callbacks),
+        copies=opening.COPIES[config.data.copies],
         bars=None if accelerator.is_main_process else False,
         on_each_node=partial(on_each_node, accelerator),
         same_everywhere=partial(same_everywhere, accelerator),
     )
+    config = replace(config, data=copied(config.data, images["train"]))
     notes = decoding_notes(teacher, images["train"].decoding, images["train"].kinds or {})
     return Draft(
         config,
@@ -196,16 +200,30 @@ def smallest_crop(
     return min(known, default=usual_crop(config, found.mirrored, config.epochs or math.inf))
 
 
-def needed_side(config: TrainConfig, preprocessing: Preprocessing, crop_min: float, own: Own) -> int:
+def needed_side(
+    config: TrainConfig, preprocessing: Preprocessing, crop_min: float, own: Own, kept: Callable[[int], bool]
+) -> int:
     """Return the side that images are reduced to where no crop is smaller than ``crop_min``; 0 for images of full size.
 
-    A user's own transform may cut out any part of an image, and gets all of it.
+    A user's own transform may cut out any part of an image, and gets all of it. ``kept`` tells whether images of such a
+    side are kept, so that it pays to reduce them further.
     """
     if config.data.side is not None or own.transform is not None:
         return config.data.side or 0
     size = preprocessing.train_size(config.data.train_scale)
     later = preprocessing.shape if config.data.train_scale_epochs is not None else size
-    return preprocessing.needed_side(max(size, later), crop_min)
+    side = preprocessing.needed_side(max(size, later), crop_min)
+    return side if kept(side) else preprocessing.needed_side(max(size, later), crop_min, smallest=True)
+
+
+def copied(config: DataConfig, train: LoadedSplit) -> DataConfig:
+    """Return options that say whether a run trains on smaller copies, as it goes on to when it is resumed.
+
+    Where no image is reduced there is nothing to say.
+    """
+    if not train.copied and REDUCED not in (train.kinds or ()):
+        return config
+    return replace(config, copies="always" if train.copied else "never")
 
 
 def decoded_as(network: Network, images: Mapping[str, LoadedSplit]) -> Network:

@@ -12,9 +12,13 @@ changes them little.
 - start: reading, hashing and checking a photo as it is by its header, against decoding it too. No aim is set.
 - first pass: decoding and reducing a large photo against decoding it whole with Pillow. 0.33 is the aim.
 - images a second, decoded in every epoch: our decoding and crop against the data set classes of timm and fastai with their
-  random resized crop, on the photos as they are. What is not installed is left out. 1.4 is the aim.
+  random resized crop, on the photos as they are. They are decoded from the files, by TorchCodec if it is there and by Pillow,
+  and from smaller copies. What is not installed is left out. 1.4 is the aim.
+- copies: decoding a smaller copy of a large photo and taking a crop of it, against the same with the photo itself; and
+  what the copies take of the pixels' bytes. No aim is set.
 - accuracy: top-1 of a network of --side px trained on reduced images less that of the same training on whole ones, paired by
-  seed. Each run is evaluated as it trains. The side is so small that the images are really reduced.
+  seed, with --copies on smaller copies of them. Each run is evaluated as it trains. The side is so small that the images are
+  really reduced.
 """
 
 from __future__ import annotations
@@ -25,8 +29,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -36,11 +42,14 @@ from botzoo.data.decode import decode
 from botzoo.data.images import Images, _look, read_images
 from botzoo.data.transforms import TrainTransform
 from botzoo.models.preprocessing import Decoding, Preprocessing
+from botzoo.pixels import jpeg
 from botzoo.sources.base import Files, Split
 
 SIZE, CROP_MIN, SHORT_CROP_MIN = 224, 0.35, 0.7
 PREPARED = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875, "bicubic")
 HOW = Decoding(side=PREPARED.needed_side(SIZE, CROP_MIN))
+EVERY_EPOCH = Decoding(side=PREPARED.needed_side(SIZE, CROP_MIN, smallest=True))
+COPIES_BYTES = 1 << 30
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -94,6 +103,7 @@ def times(folder: Path, rounds: int) -> None:
             lambda: [Image.open(file).convert("RGB") for file in few],
         )
         print(f"first pass, a large photo against Pillow's whole decoding: {ours / theirs:.2f}", flush=True)
+        copied_photos(rounds, split_of(few))
     as_they_are = split_of(files)
     ours, theirs = by_turns(
         rounds,
@@ -101,7 +111,9 @@ def times(folder: Path, rounds: int) -> None:
         lambda: [_look(as_they_are, i, HOW) for i in range(len(files))],
     )
     print(f"start, by the header against decoding: {ours / theirs:.2f} ({1000 * ours / len(files):.2f} ms a photo)")
-    again, _ = read_images(as_they_are, HOW, cache_bytes=0)
+    again, _ = read_images(as_they_are, EVERY_EPOCH, cache_bytes=0)
+    copies, _ = read_images(as_they_are, HOW, cache_bytes=COPIES_BYTES, copies=True)
+    ways = {"TorchCodec": again, "copies": copies} if jpeg.fast_decoder() else {"copies": copies}
     for name, make in {"timm": timm_data, "fastai": fastai_data}.items():
         if importlib.util.find_spec(name) is None:
             print(f"images a second against {name}: left out, it is not installed")
@@ -111,9 +123,28 @@ def times(folder: Path, rounds: int) -> None:
         def read_all(read: Callable[[int], Any] = read) -> list[Any]:
             return [read(i) for i in range(len(files))]
 
-        ours, theirs = by_turns(rounds, lambda: epoch(again), read_all)
-        rate = f"{len(files) / ours:.0f} against {len(files) / theirs:.0f}"
-        print(f"images a second of a core against {name}: {theirs / ours:.2f} ({rate})", flush=True)
+        works = [partial(epoch, images) for images in ways.values()]
+        *ours_by_way, pillow, theirs = by_turns(rounds, *works, lambda: by_pillow(partial(epoch, again)), read_all)
+        for way, ours in zip([*ways, "Pillow"], [*ours_by_way, pillow], strict=True):
+            rate = f"{len(files) / ours:.0f} against {len(files) / theirs:.0f}"
+            print(f"images a second of a core, {way}, against {name}: {theirs / ours:.2f} ({rate})", flush=True)
+
+
+def by_pillow(work: Callable[[], object]) -> None:
+    """Do ``work`` as without TorchCodec."""
+    with mock.patch.object(jpeg, "fast_decoder", return_value=None):
+        work()
+
+
+def copied_photos(rounds: int, large: Split) -> None:
+    """Print the ratios of times and bytes of smaller copies to those of large photos, decoded and kept as pixels."""
+    copies, _ = read_images(large, HOW, cache_bytes=COPIES_BYTES, copies=True)
+    files, _ = read_images(large, HOW, cache_bytes=0)
+    pixels = 3 * int(files.shapes.astype(int).prod(1).sum())
+    ours, theirs = by_turns(rounds, lambda: epoch(copies), lambda: epoch(files))
+    each = f"{1000 * ours / len(large):.2f} against {1000 * theirs / len(large):.2f} ms a photo"
+    size = f"{copies.cached_bytes / pixels:.2f} of the pixels' bytes"
+    print(f"a copy of a large photo against the photo: {ours / theirs:.2f} ({each}), {size}", flush=True)
 
 
 def second_epoch(rounds: int, crop_min: float, large: Images, small: Images) -> None:
@@ -141,7 +172,7 @@ def fastai_data(files: Sequence[Path]) -> Callable[[int], Any]:
     return lambda i: read(files[i])
 
 
-def accuracy(folders: Sequence[str], seeds: int, side: int) -> None:
+def accuracy(folders: Sequence[str], seeds: int, side: int, copies: str) -> None:
     """Print the differences of top-1, in percentage points."""
     from botzoo_finetune import finetune
 
@@ -156,6 +187,7 @@ def accuracy(folders: Sequence[str], seeds: int, side: int) -> None:
                         "epochs": 5,
                         "data__side": data_side,
                         "data__crop_min": CROP_MIN,
+                        "data__copies": copies,
                     }
                     run = finetune(folder, model="resnet10d_bot", seed=seed, output=str(Path(place, "run")), **options)
                     top1.append(run.record.evaluation.top1)
@@ -172,8 +204,9 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--copies", action="store_const", const="always", default="never")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.photos is not None:
         times(given.photos, given.rounds)
-    accuracy(given.accuracy, given.seeds, given.side)
+    accuracy(given.accuracy, given.seeds, given.side, given.copies)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from botzoo.data import images as module
 from botzoo.data import parallel
-from botzoo.data.decode import decode, decoding
+from botzoo.data.decode import at_hand, decode
 from botzoo.data.decoded import finish, is_kept
 from botzoo.data.images import read_images
 from botzoo.errors import DataError
@@ -87,7 +87,7 @@ def test_the_second_reading_decodes_nothing(own_cache: Path, monkeypatch: pytest
     split = split_of([*pictures(9), b"not an image"])
     once = read_images(split, skip_corrupt=True)
     pixels = [once[0].pixels(i).tolist() for i in range(9)]
-    monkeypatch.setattr(module, "decoding", refuse)
+    monkeypatch.setattr(module, "at_hand", refuse)
     again = read_images(split, skip_corrupt=True)
     assert again[1] == once[1]
     assert again[0].fingerprint == once[0].fingerprint
@@ -120,10 +120,10 @@ def test_a_failure_of_disk_or_memory_is_not_kept_for_the_next_run(
         # the second image, when it is to be decoded: it was read twice before, to be hashed and for its size
         if calls == Counter({"decoded": 2}) or (given == 1 and calls[1] == 3):
             raise OSError(5, "broken") if disk else MemoryError
-        return split.read(given) if disk else decoding(given, *how)
+        return split.read(given) if disk else at_hand(given, *how)
 
     if not disk:
-        monkeypatch.setattr(module, "decoding", failing)
+        monkeypatch.setattr(module, "at_hand", failing)
     monkeypatch.setattr(parallel, "cores", lambda shared: 1)
     assert len(read_images(replace(split, read=failing) if disk else split, skip_corrupt=True)[1]) == 1
     monkeypatch.undo()
@@ -184,7 +184,7 @@ def test_beyond_the_budget_only_the_checks_are_kept(own_cache: Path, monkeypatch
     for _ in range(2):
         found, bad = read_images(split, skip_corrupt=True, cache_bytes=1000)
         assert (found.cached, len(found), len(bad)) == (False, 40, 1)
-        monkeypatch.setattr(module, "decoding", refuse)
+        monkeypatch.setattr(module, "at_hand", refuse)
     assert sum(path.stat().st_size for path in own_cache.iterdir()) < 41 * 60
     monkeypatch.undo()
     assert read_images(split, skip_corrupt=True)[0].cached

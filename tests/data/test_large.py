@@ -97,27 +97,32 @@ def test_a_photo_counts_for_memory_at_the_size_that_it_is_decoded_at(monkeypatch
     assert counted == [80 * 60, 640 * 480]
 
 
-@pytest.mark.parametrize("shape", [(400, 300), (300, 451)])
 @pytest.mark.parametrize("crop_min", [0.08, 0.35, 1.0])
-def test_the_needed_side_leaves_no_crop_to_be_enlarged(crop_min: float, shape: tuple[int, int]) -> None:
-    preprocessing = Preprocessing(64, *IMAGENET, 0.875, "bicubic")
-    side = preprocessing.needed_side(64, crop_min)
-    assert side >= 64 / 0.875
-    width, height = (length * side // min(shape) for length in shape)
+def test_the_mean_crop_of_a_photo_has_the_pixels_of_the_input(crop_min: float) -> None:
+    side = Preprocessing(224, *IMAGENET, 1.0, "bicubic").needed_side(224, crop_min)
     rng = random.Random(0)
-    for _ in range(300):
-        left, top, right, lower = random_crop_box(rng, width, height, crop_min)
-        assert min(right - left, lower - top) >= 63  # whole pixels
+    boxes = [random_crop_box(rng, side * 4 // 3, side, crop_min) for _ in range(2000)]
+    mean = np.mean([(right - left) * (lower - top) for left, top, right, lower in boxes])
+    assert mean > 0.75 * 224**2  # boxes that are longer than a photo, mostly large ones, are drawn again
+    assert crop_min == 1 or mean < 1.05 * 224**2  # else it is evaluation that needs more
+
+
+@pytest.mark.parametrize("crop_min", [0.08, 0.35, 0.7, 1.0])
+def test_a_hundred_thousand_photos_fit_on_a_disk(crop_min: float) -> None:
+    sides = [Preprocessing(224, *IMAGENET, crop_pct, "bicubic").needed_side(224, crop_min) for crop_pct in (0.875, 1)]
+    assert sides[0] == max(256, sides[1])
+    assert all(side >= 224 and 1e5 * 3 * side * round(side * 4 / 3) < 28.2e9 for side in sides)
 
 
 def test_the_side_is_of_the_run_and_a_users_own_crops_get_whole_images() -> None:
     preprocessing = Preprocessing(64, *IMAGENET, 1.0, "bicubic")
     config = TrainConfig()
-    assert needed_side(config, preprocessing, 0.35, NOTHING) == math.ceil(64 / math.sqrt(0.35))
-    assert needed_side(config, preprocessing, 0.35, Own(transform=lambda image: image)) == 0
+    sides = [needed_side(config, preprocessing, 0.35, NOTHING, lambda side, kept=kept: kept) for kept in (True, False)]  # type: ignore[misc]
+    assert sides == [math.ceil(64 / math.sqrt(0.9)), math.ceil(64 / math.sqrt(0.35))]
+    assert needed_side(config, preprocessing, 0.35, Own(transform=lambda image: image), bool) == 0
     for side in (0, 77):  # as a run that is resumed has it
         given = replace(config, data=replace(config.data, side=side, crop_min=0.7))
-        assert needed_side(given, preprocessing, 0.35, NOTHING) == side
+        assert needed_side(given, preprocessing, 0.35, NOTHING, bool) == side
 
 
 class Chooses(Callback):

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from botzoo.data.decode import DEEP, decoding
+from botzoo.data.decode import DEEP, at_hand
 from botzoo.data.loader import Batch, LoadedSplit, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.streaming.shards import Shards
@@ -68,6 +68,7 @@ class Stream(LoadedSplit):
     groups = None
     hashed = "the names, sizes and image counts of its shards"
     order_depends_on_processes = True
+    copied = False
 
     def __init__(self, shards: Shards, buffer: int, skip_corrupt: bool = False, how: Decoding = PLAIN) -> None:
         self.shards, self.buffer, self.skip_corrupt, self.decoding = shards, buffer, skip_corrupt, how
@@ -252,7 +253,7 @@ class _Prepared(Dataset[Any]):
         with ExitStack() as stack:
             try:
                 kinds = set[str]()
-                image = stack.enter_context(decoding(row.encoded, self.how, kinds.add))
+                image = stack.enter_context(at_hand(row.encoded, self.how, kinds.add))
             except (ValueError, MemoryError) as error:
                 return f"{row.source}: {error}"
             if DEEP in kinds and self.how.range is None:

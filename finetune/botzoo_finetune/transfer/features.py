@@ -115,7 +115,7 @@ class Extractor:
         network, images = self.network, self._images(role)
         device, half = self.accelerator.device.type, self._half and str(self.accelerator.mixed_precision)
         how = (VERSION, PIL.__version__, network.architecture, network.preprocessing, half, device)
-        parts = f"{how} {self._weights} {images.fingerprint} {view.name if view else ''}"
+        parts = f"{how} {self._weights} {images.fingerprint} {view.name if view else ''}{' copies' * images.copied}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _images(self, role: str) -> Images:
