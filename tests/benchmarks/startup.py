@@ -44,7 +44,10 @@ def write_images(folder: Path, count: int) -> Path:
 def start(dataset: Path, cache: Path, more: tuple[str, ...]) -> tuple[float, float]:
     """Return the CPU seconds and the largest memory in MB of one dry run."""
     words = [sys.executable, "-m", "botzoo_finetune", "--dataset", str(dataset), *COMMAND, *more]
-    process = subprocess.Popen(words, env=os.environ | {"BOTZOO_CACHE": str(cache)}, stdout=subprocess.DEVNULL)
+    env = os.environ | {"BOTZOO_CACHE": str(cache)}
+    process = subprocess.Popen(
+        words, env=env, cwd=dataset.parent, stdout=subprocess.DEVNULL
+    )  # where a picture is drawn
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words)} ended with status {status}.")
