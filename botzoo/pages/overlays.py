@@ -89,7 +89,7 @@ class MaskMarks:
         grey = np.asarray(picture.convert("L"), np.float32)[..., None]
         mixed = np.where(known[..., None], (1 - OPAQUE) * grey + OPAQUE * table[mask], np.asarray(picture))
         mixed[_striped(mask) & known] *= 0.55
-        mixed[_edges(mask)] = 255
+        mixed[_edges(mask)] = mixed[_edges(mask)] * 0.4 + 255 * 0.6
         drawn, pen = Image.fromarray(mixed.astype(np.uint8)), Pen.of(picture)
         canvas, free = ImageDraw.Draw(drawn), _Room(picture.size)
         for k in self.classes():

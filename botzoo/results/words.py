@@ -35,6 +35,8 @@ class Words(Protocol):
 class DenseWords(Words, Protocol):
     """What a module says besides of answers that are boxes or masks."""
 
+    MARKS: str  # how pictures of them are to be read
+
     def whole(self, record: RunRecord) -> list[Figure]:
         """Return the figures over all classes, the headline figure first."""
 

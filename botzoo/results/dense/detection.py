@@ -22,6 +22,7 @@ from botzoo.util.markdown import quoted, table
 from botzoo.util.text import counted
 
 NOUN, NOUNS = "class", "classes"
+MARKS = f"missed objects and wrong boxes are dashed, at a score of {SURE:g}"
 
 
 def figures(record: RunRecord) -> list[BoxFigures]:
@@ -80,7 +81,7 @@ def results(record: RunRecord) -> Iterator[str]:
     yield f"Average precision needs no threshold; precision and recall are those of a score of {SURE:g}."
     yield "### Mistakes"
     yield from mistakes(judgement(record.evaluation))
-    yield from shown_answers(record, f"missed objects and wrong boxes are dashed, at a score of {SURE:g}")
+    yield from shown_answers(record, MARKS)
     yield from sections.learning_curve(record)
 
 

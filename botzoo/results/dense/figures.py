@@ -85,7 +85,7 @@ class RegionFigures:
             "IoU": self.iou,
             "precision": self.precision,
             "recall": self.recall,
-            "of_the_pixels": self.pixels,
+            "of all pixels": self.pixels,
         }
 
     @property

@@ -23,6 +23,7 @@ from botzoo.util.outgoing import shown
 from botzoo.util.text import counted
 
 NOUN, NOUNS = "class", "classes"
+MARKS = "what the mask leaves open has no colour"
 
 
 def figures(record: RunRecord) -> list[RegionFigures]:
@@ -74,7 +75,7 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
     yield "### Confusions"
     yield confusions(record)
-    yield from shown_answers(record, "grey is what the mask leaves open")
+    yield from shown_answers(record, MARKS)
     yield from sections.learning_curve(record)
 
 
