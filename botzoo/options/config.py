@@ -308,11 +308,11 @@ class TrainConfig(Configuration):
         "better for --patience. Of --select-by log-loss it is in nats.", "Length",
         accepts=at_least(0, "percentage points"))
     select_by: Literal["balanced-accuracy", "macro-f1", "micro-f1", "roc-auc", "average-precision", "kappa",
-        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and "
-        "that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 (several labels only), roc-auc, "
-        "average-precision, kappa, quadratic-kappa (classes whose names stand in their order, such as 0_none to "
-        "4_severe) or log-loss. The headline figure stays.", "Evaluation", metavar="METRIC",
-        unset="top-1, or mAP of several labels")
+        "quadratic-kappa", "log-loss", "pixel-accuracy", "mean-accuracy"] | None = option(None, "Metric of the validation "
+        "split that chooses the epoch, and that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 "
+        "(several labels only), roc-auc, average-precision, kappa, quadratic-kappa (classes whose names stand in their "
+        "order, such as 0_none to 4_severe) or log-loss; of masks pixel-accuracy or mean-accuracy. The headline figure "
+        "stays.", "Evaluation", metavar="METRIC", unset="top-1, mAP of several labels, mIoU of masks")
     reject: float | None = option(None, "Answer none of these where the model is unsure. The least probability of an "
         "answer is fitted on the validation split, so that the answers given are right with this probability, such as "
         "0.95; botzoo predict keeps to it.", "Evaluation", metavar="P", unset="every image is answered",

@@ -47,7 +47,7 @@ def mean_iou(counts: Counts) -> NDArray[np.float64]:
     return found
 
 
-def pixel_accuracy(counts: Counts) -> NDArray[np.float64]:
+def pixel_accuracy(counts: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
     """Return the share of pixels that are right, in [0, 1], shape (...)."""
     right, there = counts[..., 0, :].sum(-1), counts[..., 1, :].sum(-1)
     return np.asarray(right / np.maximum(there, 1), np.float64)
