@@ -128,7 +128,8 @@ def region_figures(evaluation: Any, class_names: Sequence[str]) -> list[RegionFi
     """Return the figures of every class that an evaluated image shows, in the order of ``class_names``."""
     counts: NDArray[np.int64] = evaluation.counts
     right, there, said = total = counts.sum(0)
-    iou, drawn = 100 * intersection_over_union(total), 100 * intersection_over_union(resampled_counts(counts))
+    resampled = resampled_counts(counts, evaluation.groups)
+    iou, drawn = (100 * intersection_over_union(of) for of in (total, resampled))
     return [
         RegionFigures(
             name,
@@ -183,6 +184,7 @@ def box_summary(evaluation: Any, classes: int) -> list[Figure]:
     for name, between in SIZES.items():
         value = getattr(coco, name)
         if not np.isnan(value):
-            own = AveragePrecision.coco(evaluation.detections, evaluation.boxes, classes, of_size(between))
+            match, groups = of_size(between), evaluation.groups
+            own = AveragePrecision.coco(evaluation.detections, evaluation.boxes, classes, match, groups)
             found.append(Figure(f"mAP {name}", value, interval(100 * own.resampled()), said[name]))
     return found
