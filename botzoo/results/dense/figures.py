@@ -168,10 +168,9 @@ def box_summary(evaluation: Any, classes: int) -> list[Figure]:
     def at(place: int) -> Interval:
         return interval(np.nanmean(drawn[:, :, place], 1))
 
-    over = f"mean over {classes} classes"
     found = [
         Figure(
-            "mAP", evaluation.score, evaluation.interval(), f"average precision, {over} and the overlaps 0.5 to 0.95"
+            "mAP", evaluation.score, evaluation.interval(), "average precision, mean over the classes and the overlaps 0.5 to 0.95"
         ),
         Figure("mAP50", coco.map50, at(0), "at an overlap of 0.5"),
         Figure("mAP75", coco.map75, at(5), "at an overlap of 0.75"),
