@@ -147,5 +147,5 @@ def augmented(record: RunRecord, material: Material, places: Sequence[int]) -> I
         target = material.trained.target_of(i)
         pixels, moved, _ = material.augment.pair(picture, target, (0, i))
         both = ((picture, target), (picture_of(pixels), moved))
-        before, after = (overlay(each, words.there(of, each.size), (), SMALL) for each, of in both)
+        before, after = (overlay(each, words.there(of), (), SMALL) for each, of in both)
         yield thumbnail(before, SMALL), thumbnail(after, SMALL)

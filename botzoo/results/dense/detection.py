@@ -16,7 +16,7 @@ from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
-from botzoo.sources.targets.boxes import Boxes, Placed
+from botzoo.sources.targets.boxes import Placed
 from botzoo.tasks.detection import GIVEN
 from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.markdown import quoted, table
@@ -37,7 +37,9 @@ def whole(record: RunRecord) -> list[Figure]:
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
     metrics = (record.task.headline.metric, "box_map_50", "box_map_75")
-    named = zip(metrics, whole(record), strict=False)  # those of sizes have no name there
+    named = [
+        (m, f) for m, f in zip(metrics, whole(record), strict=False) if not np.isnan(f.value)
+    ]  # sizes have no name
     return [eval_result(record, metric, f.name, f.value, f.interval) for metric, f in named]
 
 
@@ -123,6 +125,9 @@ def note(record: RunRecord) -> str:
 
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
+    if not every:
+        yield "No evaluated image shows an object, so nobody knows what it can do."
+        return
     worst = min(every, key=lambda f: (f.main, -f.objects))
     yield f"Weakest class: {quoted(worst.name)}, with an average precision of {worst.main:.1f} %."
     yield from sections.never_answered(every, "surely found")
@@ -163,10 +168,10 @@ def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)
 
 
-def there(target: Placed | Boxes, size: tuple[int, int]) -> Marks:
-    """Return the boxes that are a target: of an image as it is stored, or of the network's input, of the sides ``size``."""
-    boxes, frame = (target.boxes, (target.width, target.height)) if isinstance(target, Placed) else (target, size)
-    return BoxMarks(boxes.corners, boxes.labels, frame, faulty=boxes.crowd)
+def there(target: Placed) -> Marks:
+    """Return the boxes that are a target, of an image as it is stored or of the network's input."""
+    boxes = target.boxes
+    return BoxMarks(boxes.corners, boxes.labels, (target.width, target.height), faulty=boxes.crowd)
 
 
 def same(first: Any, second: Any) -> bool:
