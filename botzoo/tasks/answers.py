@@ -32,10 +32,12 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
     columns = {"name": pa.array([name.encode(errors="backslashreplace").decode() for name in names], pa.string())}
     shaped: dict[str, str] = {}
     for name, values in answers.items():
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        each = math.prod(values.shape[1:])
-        columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, each)
-        if values.ndim > 2:
+        flat, each = pa.array(np.ascontiguousarray(values).reshape(-1)), math.prod(values.shape[1:])
+        if each:
+            columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, each)
+        else:  # lists of no length do not say how many they are
+            columns[name] = pa.ListArray.from_arrays(np.zeros(len(values) + 1, np.int32), flat)
+        if values.ndim > 2 or not each:
             shaped[name] = json.dumps(values.shape[1:])
     table = pa.table(columns)
     own_folder(path.parent)
@@ -58,11 +60,9 @@ def read_answers(path: Path) -> tuple[list[str], Answers]:
         kept = table.schema.metadata or {}
         for name in table.column_names[1:]:
             column = table.column(name).combine_chunks()
-            lists = hasattr(column.type, "list_size")  # of several axes, else (N,)
-            flat = (column.flatten() if lists else column).to_numpy(zero_copy_only=False)  # booleans need a copy
-            shape = (
-                json.loads(kept[name.encode()]) if name.encode() in kept else [column.type.list_size] if lists else []
-            )
+            size = getattr(column.type, "list_size", None)  # of an array of two axes; of more the shape is kept
+            shape = json.loads(kept[name.encode()]) if name.encode() in kept else [] if size is None else [size]
+            flat = (column.flatten() if shape else column).to_numpy(zero_copy_only=False)  # booleans need a copy
             answers[name] = flat.reshape(len(names), *shape)
         return names, answers
     except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form

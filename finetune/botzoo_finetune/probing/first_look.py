@@ -279,8 +279,8 @@ def reported(run: Run) -> Look:
         ConfigError: an image may have several labels, or none as a whole.
     """
     if not run.task.one_label:
-        have = f"those of {run.data.name} have {run.task.labels.removesuffix(' to an image')}"
-        raise ConfigError(f"A probe is reported of one class of each image; {have}.")
+        have = "may have several" if run.task.whole_image else f"have {run.task.labels}"
+        raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} {have}.")
     return Look(run)
 
 

@@ -1,0 +1,36 @@
+"""Pictures of a square and a disc, with their masks from the same drawing, that a small network learns in a few steps."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+NAMES = ("ground", "square", "disc")
+WIDTH, HEIGHT = 48, 32
+
+
+def drawing(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels, uint8 (32, 48, 3), and mask, uint8 (32, 48); 255 along the upper edge."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    left, top = rng.integers(0, 12), rng.integers(2, 18)
+    mask[top : top + 12, left : left + 12] = 1
+    mask[(x - rng.integers(32, 40)) ** 2 + (y - rng.integers(9, 24)) ** 2 < 49] = 2
+    colours = np.array([(40, 40, 40), (220, 60, 60), (60, 60, 220)])
+    pixels = np.clip(colours[mask] + rng.normal(0, 12, (HEIGHT, WIDTH, 3)), 0, 255).astype(np.uint8)
+    mask[0] = 255
+    return pixels, mask
+
+
+def write_masks(folder: Path, train: int = 12, validation: int = 4, test: int = 4) -> Path:
+    """Write pictures into images/SPLIT and masks into masks/SPLIT."""
+    counts = {"train": train, "val": validation, "test": test}
+    for first, (split, count) in enumerate(counts.items()):
+        for kind in ("images", "masks"):
+            (folder / kind / split).mkdir(parents=True)
+        for i in range(count):
+            for kind, values in zip(("images", "masks"), drawing(1000 * first + i), strict=True):
+                Image.fromarray(values).save(folder / kind / split / f"{i}.png")
+    (folder / "classes.txt").write_text("\n".join(NAMES))
+    return folder
