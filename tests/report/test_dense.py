@@ -16,6 +16,7 @@ from botzoo.report.advice import advice
 from botzoo.report.dense import WORST, folded, most_confused
 from botzoo.report.material import Material, Originals
 from botzoo.report.page import page
+from botzoo.report.view import FinishedRun
 from botzoo.results.record import RunRecord
 from botzoo.results.words import dense_words
 from reading import HOSTILE, Reader
@@ -121,3 +122,16 @@ def test_the_comparison_has_a_page(task: str, tmp_path: Path) -> None:
     text = Reader(compare.page(compare.compare(records), Material(Originals()))).text
     assert "no clear difference" in text
     assert "None" not in text.split("Options that differ")[0]
+
+
+@pytest.mark.parametrize("task", SEEN)
+def test_python_has_the_worst_images_and_the_confusions(task: str) -> None:
+    run = FinishedRun(a_dense_record(task))
+    losses = [mistake.loss for mistake in run.worst(5)]
+    assert losses == sorted(losses, reverse=True)
+    assert run.confusion().shape == ((4, 4) if task == "segmentation" else (5, 5))
+    assert [f.name for f in run.per_class()] == ["ant", "bee", "cat"]
+    with pytest.raises(DataError, match="confusion"):
+        run.plot_confusion()
+    with pytest.raises(DataError, match="Reliability"):
+        run.plot_reliability()
