@@ -45,7 +45,7 @@ class Confusion(NamedTuple):
 
 def figures_table(record: RunRecord, found: Sequence[Figure]) -> str:
     """Return the table of the figures over all classes."""
-    rows = ((f.name, *f.texts, f.says) for f in found)
+    rows = ((f.name, f.texts[0], f.texts[1] + " %" * (not np.isnan(f.value)), f.says) for f in found)
     return table((f"on {record.split_text}", "value", "95 % interval", "what it is"), rows)
 
 

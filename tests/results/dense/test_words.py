@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from PIL import Image
 
 from botzoo.results.card.card import card
 from botzoo.results.card.claim import claim_in_card
@@ -113,3 +114,12 @@ def test_pictures_are_of_good_and_bad_answers() -> None:
     losses = np.random.default_rng(0).random(100)
     assert np.argsort(np.argsort(losses))[chosen(losses)].tolist() == [12, 37, 62, 87]
     assert chosen(np.array([0.5])) == [0]
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_picture_of_its_answers_for_its_card(finished_masks_run: Path) -> None:
+    model = finished_masks_run / "model"
+    with Image.open(model / "answers.png") as picture:
+        assert picture.width > 800
+    assert "(answers.png)" in (model / "README.md").read_text(encoding="utf-8")
+    assert (model / "answers.png").read_bytes() == (finished_masks_run / "evaluation" / "answers.png").read_bytes()
