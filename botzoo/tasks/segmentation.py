@@ -193,7 +193,7 @@ class Segmentation(DenseTask):
                 "each picture has many pixels to learn from",
                 "as is usual",
             ),
-            *([Choice("epochs", epochs, seen, "measured with resnet10d_bot")] if long else []),
+            *([Choice("epochs", epochs, seen, "minutes on a processor")] if long else []),
             *([Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")] * taught),
         ]
         return known(config, every, given)
