@@ -102,6 +102,22 @@ def finished_masks_run(masks: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return train_briefly(masks, tmp_path_factory.mktemp("finished-masks") / "run", **DENSE, epochs=6)
 
 
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures of a square and a disc, with boxes."""
+    from drawn import write_boxes
+
+    return write_boxes(tmp_path_factory.mktemp("boxes") / "data")
+
+
+@pytest.fixture(scope="session")
+def finished_boxes_run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on ``boxes`` of an epoch, which has learned next to nothing; to be read only."""
+    from running import BOXES, train_briefly
+
+    return train_briefly(boxes, tmp_path_factory.mktemp("finished-boxes") / "run", **BOXES)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of real data sets; the test is skipped where it is missing."""

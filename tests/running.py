@@ -41,6 +41,9 @@ DENSE = {
 }
 """What of ``TINY`` is another for masks."""
 
+BOXES = {**DENSE, "task": "detect", "img_size": (64, 96), "lr": 0.02, "epochs": 1}
+"""The same for boxes, which take longer."""
+
 QUICK = (
     *("--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"),
     *("--mixed-precision", "fp32", "--optimizer", "sgd", "--lr", "0.2", "--no-report"),

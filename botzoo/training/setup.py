@@ -84,7 +84,8 @@ def check(
     """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
     opened = open_parts(config, accelerator, callbacks, differing(config) if given is None else given)
     if not task_of(opened.found).one_label:
-        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
+        have = task_of(opened.found).labels
+        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} have {have}.")
 
 
 class Parts(NamedTuple):
