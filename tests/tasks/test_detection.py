@@ -15,7 +15,7 @@ from botzoo.options.config import DetectConfig, TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, Placed
 from botzoo.tasks.detection import DETECTION, DetectionEvaluation, DetectionObjective, trained_on
-from botzoo.tasks.detector_for import check_anchors, sides_at
+from botzoo.tasks.detector_for import batch_for, check_anchors, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, eleven_points
@@ -178,3 +178,11 @@ def test_anchors_that_fit_few_boxes_are_said(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level("WARNING", "botzoo"):
         check_anchors(config, ImageData("cells", ("cell",), split([*MIDDLE, *SMALL])))
     assert "fit 50% of the 18 boxes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("images", "processes", "batch"), [(205, 1, 4), (205, 3, 6), (205, 8, 8), (5, 1, 2), (1, 1, 2)]
+)
+def test_a_batch_is_shared_evenly(images: int, processes: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert batch_for(images) == batch
