@@ -53,7 +53,7 @@ SEEN = 12_000  # training images in a run where nobody says how long it is, each
 FEWEST, MOST = 10, 60  # epochs of that
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SegmentationEvaluation:
     """What a network said of each of the N images of a split, K classes.
 
@@ -123,11 +123,7 @@ class SegmentationEvaluation:
 
     @cached_property
     def _resampled(self) -> NDArray[np.float64]:
-        units = self.counts
-        if self.groups is not None:
-            units = np.zeros((int(self.groups.max()) + 1, *units.shape[1:]), np.int64)
-            np.add.at(units, self.groups, self.counts)
-        return 100 * resampled_iou(units)
+        return 100 * resampled_iou(self.counts, self.groups)
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
         """Return the classes that are on image ``i``, those that were said to be, and the share of pixels that are right."""
@@ -193,7 +189,7 @@ class Segmentation(DenseTask):
                 "each picture has many pixels to learn from",
                 "as is usual",
             ),
-            *([Choice("epochs", epochs, seen, "measured with resnet10d_bot")] if long else []),
+            *([Choice("epochs", epochs, seen, "minutes on a processor")] if long else []),
             *([Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")] * taught),
         ]
         return known(config, every, given)
