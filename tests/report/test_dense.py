@@ -19,10 +19,17 @@ from botzoo.report.page import page
 from botzoo.report.view import FinishedRun
 from botzoo.results.record import RunRecord
 from botzoo.results.words import dense_words
+from botzoo.tasks.metrics.dense import resampling
 from reading import HOSTILE, Reader
 from recorded import a_record, found_boxes, told_pixels
 
 SEEN: dict[str, Any] = {"detection": found_boxes, "segmentation": told_pixels}
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many there are changes nothing but the time."""
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
 
 
 def a_dense_record(task: str, names: tuple[str, ...] = ("ant", "bee", "cat", "dog"), **more: Any) -> RunRecord:
