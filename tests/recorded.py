@@ -3,17 +3,23 @@
 import copy
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+from botzoo.data.dense.boxes import FILL, PlacedBoxes
 from botzoo.models.folder import config_sha256
 from botzoo.options.config import TrainConfig
 from botzoo.results.record import RunRecord
+from botzoo.sources.targets.boxes import Boxes, Placed
 from botzoo.tasks.answers import write_answers
 from botzoo.tasks.classification import Evaluation
+from botzoo.tasks.detection import DetectionEvaluation
+from botzoo.tasks.metrics.dense.regions import confusion, counts_of
+from botzoo.tasks.segmentation import SegmentationEvaluation
 from botzoo.util.files import sealed, sha256_of, write_json, write_text
 
 NAMES = ("ant", "bee", "cat", "dog", "eel", "fox")
@@ -90,6 +96,38 @@ def answers(classes: int = 6, each: int = 20, wrong: int = 4) -> Evaluation:
     labels = np.repeat(np.arange(classes), each)
     predicted = np.where(np.arange(classes * each) % each < wrong, (labels + 1) % classes, labels)
     return evaluation(labels, predicted)
+
+
+@cache
+def found_boxes(images: int = 8, classes: int = 3, seed: int = 0) -> DetectionEvaluation:
+    """Return up to four boxes an image, of 100 x 80 pixels, and what was found: near them, of other classes, and elsewhere."""
+    rng, true, found = np.random.default_rng(seed), [], []
+    for i in range(images):
+        corners = rng.uniform(0, 50, (i % 5, 2))
+        boxes = Boxes.of(
+            np.hstack([corners, corners + rng.uniform(15, 30, (i % 5, 2))]), rng.integers(0, classes, i % 5)
+        )
+        moved = boxes.corners + rng.normal(0, 4, boxes.corners.shape)
+        labels = np.where(rng.random(len(boxes)) < 0.2, (boxes.labels + 1) % classes, boxes.labels)
+        true.append(Placed(boxes, 80, 100))
+        every = np.column_stack([np.vstack([moved, [[60, 60, 75, 79]]]), [*labels, 0], rng.random(len(boxes) + 1)])
+        found.append(every[np.argsort(-every[:, 5])])
+    rows = np.full((images, 6, 6), FILL, np.float32)
+    for kept, every in zip(rows, found, strict=True):
+        kept[: len(every)] = every
+    return DetectionEvaluation(rows, PlacedBoxes().stack(true), np.full((images, 2), (80, 100), np.int32))
+
+
+@cache
+def told_pixels(images: int = 8, classes: int = 4, seed: int = 0) -> SegmentationEvaluation:
+    """Return masks of 20 x 30 pixels of which about two thirds are told rightly; the last class is nowhere."""
+    rng, matrices = np.random.default_rng(seed), []
+    for _ in range(images):
+        true = rng.integers(0, classes - 1, (20, 30)).astype(np.uint8)
+        said = np.where(rng.random(true.shape) < 0.5, true, rng.integers(0, classes - 1, true.shape))
+        matrices.append(confusion(true, said, classes))
+    counts = np.stack([counts_of(matrix) for matrix in matrices])
+    return SegmentationEvaluation(counts, np.full(images, 0.5, np.float32), np.stack(matrices).astype(np.int32))
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

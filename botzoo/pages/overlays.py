@@ -66,7 +66,7 @@ class BoxMarks:
             dashed = self.faulty is not None and bool(self.faulty[i])
             pen.outline(canvas, corners[i].tolist(), colour_of(int(self.labels[i])), dashed=dashed)
         free = _Room(picture.size)
-        for i in order[:NAMED].tolist():
+        for i in order[:NAMED].tolist() if names else ():
             score = f" {100 * self.scores[i]:.0f}" if self.scores is not None else ""
             k = int(self.labels[i])
             pen.tag(canvas, corners[i].tolist(), f"{on_picture(names, k)}{score}", colour_of(k), free)
@@ -89,10 +89,10 @@ class MaskMarks:
         grey = np.asarray(picture.convert("L"), np.float32)[..., None]
         mixed = np.where(known[..., None], (1 - OPAQUE) * grey + OPAQUE * table[mask], np.asarray(picture))
         mixed[_striped(mask) & known] *= 0.55
-        mixed[_edges(mask)] = 255
+        mixed[_edges(mask)] = mixed[_edges(mask)] * 0.4 + 255 * 0.6
         drawn, pen = Image.fromarray(mixed.astype(np.uint8)), Pen.of(picture)
         canvas, free = ImageDraw.Draw(drawn), _Room(picture.size)
-        for k in self.classes():
+        for k in self.classes() if names else ():
             own = mask == k
             if own.mean() >= VISIBLE:
                 pen.name(canvas, own, on_picture(names, k), colour_of(k), free)
@@ -105,7 +105,7 @@ def overlay(picture: Convertible, marks: Marks, names: Sequence[str], side: int 
     Args:
         picture: of any mode that converts to RGB.
         marks: boxes or a mask.
-        names: of the classes, which may hold anything.
+        names: of the classes, which may hold anything; without any nothing is written.
         side: of the longer side, in pixels; by default the picture's own.
     """
     return marks.draw(sized(picture, side or max(picture.size)), names)

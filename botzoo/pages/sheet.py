@@ -40,10 +40,10 @@ def sheet(pairs: Sequence[Pair], names: Sequence[str], side: int = 440) -> Image
     rows = [_row(pair, names, side, font) for pair in pairs]
     width = max(row.width for row in rows)
     parts = [*rows, legend(_classes(pairs), names, width)]
-    whole = Image.new("RGB", (width, sum(part.height + GAP for part in parts) - GAP), GROUND)
-    top = 0
+    whole = Image.new("RGB", (width + 2 * GAP, sum(part.height + GAP for part in parts) + GAP), GROUND)
+    top = GAP
     for part in parts:
-        whole.paste(part, (0, top))
+        whole.paste(part, (GAP, top))
         top += part.height + GAP
     return whole
 

@@ -122,7 +122,9 @@ def _length(record: RunRecord) -> Iterator[Advice]:
 
 def _weakest(record: RunRecord) -> Iterator[Advice]:
     """The label with the lowest figure, where one falls behind."""
-    worst = min(words_of(record).figures(record), key=lambda f: f.main)
+    if not (every := words_of(record).figures(record)):
+        return
+    worst = min(every, key=lambda f: f.main)
     mean = record.evaluation.score
     if worst.main < mean - 5:
         name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"

@@ -23,6 +23,7 @@ from botzoo.util.outgoing import shown
 
 WORST = 12  # images in the gallery
 SIDE = 360  # longer side of its pictures, in pixels
+SMALL = 180  # of training images, on which nothing is written
 LISTED = 60  # classes of the legend
 
 
@@ -138,7 +139,7 @@ def _cells(counts: NDArray[np.int64], row: str, columns: Sequence[str], found: C
 
 def augmented(record: RunRecord, material: Material, places: Sequence[int]) -> Iterator[tuple[str, str]]:
     """Yield training images as they are and as the network saw them in the first epoch, with what is there on both."""
-    words, names = dense_words(record), record.class_names
+    words = dense_words(record)
     for i in places:
         picture = material.trained.picture(i)
         if picture is None or material.augment is None:
@@ -146,5 +147,5 @@ def augmented(record: RunRecord, material: Material, places: Sequence[int]) -> I
         target = material.trained.target_of(i)
         pixels, moved, _ = material.augment.pair(picture, target, (0, i))
         both = ((picture, target), (picture_of(pixels), moved))
-        before, after = (overlay(each, words.there(of, each.size), names, SIDE // 2) for each, of in both)
-        yield thumbnail(before, SIDE // 2), thumbnail(after, SIDE // 2)
+        before, after = (overlay(each, words.there(of), (), SMALL) for each, of in both)
+        yield thumbnail(before, SMALL), thumbnail(after, SMALL)

@@ -20,7 +20,7 @@ from botzoo.options.config import DataConfig, TrainConfig
 from botzoo.report.material import Material, at_hand
 from botzoo.results.record import RunRecord
 from botzoo.sources.base import ImageData, Split
-from botzoo.tasks.find import task_of
+from botzoo.tasks.find import kind_of, task_of
 from botzoo.training.recording.facts import data_title
 from botzoo.util.files import sha256_of
 from botzoo.util.outgoing import plain
@@ -35,7 +35,7 @@ def judged(folder: Path, dataset: str) -> tuple[RunRecord, Material]:
         DataError: the images are of another task, or have classes that the model does not know.
     """
     model, config = load(folder), TrainConfig(dataset=dataset, skip_corrupt=True)
-    data = find(dataset, config.data)
+    data = find(dataset, config.data, kind=kind_of(model.task))
     if task_of(data) != model.task:
         raise DataError(
             f"{data.name} has {task_of(data).labels}, and the network is for {model.task.labels}: give other images."
@@ -60,6 +60,10 @@ def _in_classes_of(model: Model, data: ImageData[Split], split: Split) -> Split:
     if unknown := [name for name in theirs if name not in names]:
         knows = f"the network knows {listing(names)}"
         raise DataError(f"{data.name} has images of {listing(unknown)}, and {knows}: give images of its classes.")
+    if not model.task.whole_image and names != theirs:  # in masks and boxes they are numbers too
+        raise DataError(
+            f"{data.name} has its classes in another order than the network: give images with {listing(names)}."
+        )
     return replace(split, labels=_mapped(split.labels, [names.index(name) for name in theirs], len(names)))
 
 

@@ -23,7 +23,7 @@ from botzoo.results.record import RunRecord
 from botzoo.results.words import dense_words, words_of
 from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.files import read_json, write_text
-from botzoo.util.text import and_list, counted, duration, epochs_words, interval_words
+from botzoo.util.text import and_list, counted, duration, epochs_words
 
 log = logging.getLogger("botzoo")
 
@@ -160,7 +160,7 @@ def _of_places(record: RunRecord, material: Material) -> dict[str, Any]:
     matrix, says = dense.matrix_of(record)
     _, *others = dense_words(record).whole(record)
     how = f"The intervals are percentiles of {RESAMPLES:,} bootstrap resamples of the {units(record)}, seed 0."
-    metrics = [Metric(f.name, f"{f.value:.2f} %", interval_words(f.interval), f.says) for f in others]
+    metrics = [Metric(f.name, *f.texts, f.says) for f in others]
     return {
         "gallery": [],
         "metrics": metrics,

@@ -15,7 +15,7 @@ from botzoo.results.per_class import Figures, confusions
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure, reliability_figure
 from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
-from botzoo.results.words import words_of
+from botzoo.results.words import dense_words, words_of
 from botzoo.util.outgoing import as_html
 from botzoo.util.text import interval_words
 
@@ -30,7 +30,8 @@ class Mistake(NamedTuple):
     """What a network answered for one image.
 
     The loss is in nats, the confidence the probability of the answer, in (0, 1]; of several labels the smallest, NaN
-    where none is given.
+    where none is given. Of boxes the loss is 1 - F1 at a score of 0.5, of masks 1 - the mean IoU of the image; label and
+    answer are then what is there and what was found.
     """
 
     name: str  # path of the image within the data set's folder, or its row
@@ -84,9 +85,20 @@ class FinishedRun:
     def confusion(self) -> NDArray[np.int64]:
         """Return how many images of each class (rows) got each answer (columns), int64, shape (K, K).
 
+        Of masks it counts pixels, and of boxes objects, with one row more for boxes on no object and one column more for
+        objects that were missed: shape (K + 1, K + 1).
+
         Raises:
-            DataError: an image may have any number of labels, or there are more than ``DENSE`` classes.
+            DataError: an image may have any number of labels, or there are more than ``DENSE`` classes, or they were too many
+                to be kept.
         """
+        if not self.record.task.whole_image:
+            found = dense_words(self.record).confusion(self.record)
+            if found is None:
+                raise DataError(
+                    "There were too many classes to keep which pixels were taken for which: see per_class()."
+                )
+            return found.counts
         if not self.record.task.one_label:
             raise DataError(
                 "A confusion matrix is of one label for each image, and these may have several: see per_class()."
@@ -103,7 +115,11 @@ class FinishedRun:
             )
 
     def per_class(self) -> list[Figures]:
-        """Return images, answers, precision, recall and F1 in per cent of each class that has images in the split."""
+        """Return the figures of each class that has images in the split.
+
+        They are images, answers, precision, recall and F1 in per cent; of boxes average precision too, and of masks
+        intersection over union in the place of F1.
+        """
         return list(words_of(self.record).figures(self.record))
 
     def predictions(self, split: str | None = None) -> Predictions | BoxAnswers | MaskAnswers:
@@ -131,9 +147,10 @@ class FinishedRun:
             raise ConfigError(f"n is {n!r}: give how many images to return, a whole number from 0.", value=n)
         record, seen = self.record, self.record.evaluation
         found = []
-        for i in np.argsort(-seen.nll, kind="stable")[:n].tolist():
+        losses = seen.nll if record.task.whole_image else dense_words(record).losses(seen)
+        for i in np.argsort(-losses, kind="stable")[:n].tolist():
             label, predicted, confidence = seen.said(i, record.class_names)
-            found.append(Mistake(record.image_names[i], label, predicted, float(seen.nll[i]), confidence))
+            found.append(Mistake(record.image_names[i], label, predicted, float(losses[i]), confidence))
         return found
 
     def plot_curve(self) -> Figure:
@@ -144,8 +161,10 @@ class FinishedRun:
         """Return the confusion matrix as a picture.
 
         Raises:
-            DataError: as of ``confusion``, or there are more than ``PICTURED`` classes.
+            DataError: as of ``confusion``, or there are more than ``PICTURED`` classes, or the answers are boxes or masks.
         """
+        if not self.record.task.whole_image:
+            raise DataError("A picture of confusions is of answers for whole images: confusion() has the numbers.")
         self._check_few(PICTURED)
         self.confusion()
         return confusion_figure(self.record)

@@ -132,6 +132,9 @@ def per_class(figures: Sequence[Figures], total: int, noun: str, nouns: str) -> 
     There are ``total`` classes, which are called ``noun``, "class" or "label", and ``nouns`` where they are several.
     """
     heads = {"average_precision": "average precision", "f1": "F1"}
+    if not figures:  # of images that show none of them
+        yield f"No image of this split has any of the {nouns}."
+        return
     first = figures[0]
     if len(figures) < total:
         yield f"Not listed, as they have no images in this split: {counted(total - len(figures), noun, nouns)}."

@@ -88,6 +88,8 @@ def summary(record: RunRecord) -> Iterator[str]:
 
 def class_table(figures: Sequence[Figures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
     """Yield the lines of the table of all classes, called ``nouns``, or of the worst ``ROWS`` of them."""
+    if not figures:  # of images that show none of them
+        return
     title, first = nouns, figures[0]
     if len(figures) > ROWS:
         figures, title = worst(figures, ROWS), "worst"

@@ -35,6 +35,8 @@ class Words(Protocol):
 class DenseWords(Words, Protocol):
     """What a module says besides of answers that are boxes or masks."""
 
+    MARKS: str  # how pictures of them are to be read
+
     def whole(self, record: RunRecord) -> list[Figure]:
         """Return the figures over all classes, the headline figure first."""
 
@@ -56,8 +58,8 @@ class DenseWords(Words, Protocol):
     def marks(self, evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
         """Return what is there on image ``i`` and what was found, None where there is no network to ask."""
 
-    def there(self, target: Any, size: tuple[int, int]) -> Marks:
-        """Return what a target says: of an image as it is stored, or of the network's input, of the sides ``size``."""
+    def there(self, target: Any) -> Marks:
+        """Return what a target says, of an image as it is stored or of the network's input."""
 
     def same(self, first: Any, second: Any) -> bool:
         """Tell whether two evaluations are of the same objects or masks."""

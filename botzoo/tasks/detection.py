@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from botzoo.data.dense.boxes import FILL, PlacedBoxes, boxes_of
+from botzoo.errors import DataError
 from botzoo.models.create import Network
 from botzoo.models.dense.detector import Detector, DetectorPlan, Targets
 from botzoo.models.preprocessing import Size
@@ -247,6 +248,9 @@ class Detection(DenseTask):
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         super().check(config, data)
+        if data.validation is not None and not data.validation.labels.any():
+            has = f"No image of the validation split of {data.name} has a box"
+            raise DataError(f"{has}: give another, or leave it out so that some training images are set aside.")
         check_anchors(config, data)
 
     def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> list[Choice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -75,7 +76,7 @@ def of_boxes(sides: Sides, stride: int) -> Iterator[Choice]:
 
 def of_training(config: TrainConfig, images: int) -> Iterator[Choice]:
     """Yield the choices of batch, length and learning rates."""
-    yield Choice("batch_size", min(BATCH, images), "a picture has many boxes, each of which is an example", MEASURED)
+    yield Choice("batch_size", batch_for(images), "a picture has many boxes, each of which is an example", MEASURED)
     epochs = min(MOST, max(FEWEST, round(SEEN / images)))
     yield Choice(
         "epochs", epochs, f"about {SEEN:,} pictures seen, {FEWEST} epochs at least and {MOST} at most", MEASURED
@@ -86,6 +87,12 @@ def of_training(config: TrainConfig, images: int) -> Iterator[Choice]:
     yield Choice("lr", LR, "of AdamW, at a batch of 256", MEASURED)
     if not config.scratch:
         yield Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")
+
+
+def batch_for(images: int) -> int:
+    """Return ``BATCH``, or half of so few ``images``; of many processes each gets one picture at least."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return max(2, processes * -(-min(BATCH, images // 2) // processes))
 
 
 def check_anchors(config: TrainConfig, data: ImageData[BoxSplit]) -> None:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from botzoo.errors import CheckpointError
 from botzoo.sources.base import ImageData, Split
+from botzoo.sources.find import Kind
 from botzoo.sources.targets.boxes import BoxSplit
 from botzoo.sources.targets.masks import MaskSplit
 from botzoo.tasks.classification import CLASSIFICATION
@@ -33,6 +34,12 @@ def task_of(data: ImageData[Any]) -> Task:
     if isinstance(data.train, MaskSplit):
         return SEGMENTATION
     return task_for(data.train.labels) if isinstance(data.train, Split) else CLASSIFICATION
+
+
+def kind_of(task: Task) -> Kind:
+    """Return what --task calls a task."""
+    kinds: dict[str, Kind] = {"detection": "detect", "segmentation": "segment"}
+    return kinds.get(task.name, "classify")
 
 
 def task_for(labels: NDArray[Any]) -> Task:

@@ -54,7 +54,7 @@ SEEN = 12_000  # training images in a run where nobody says how long it is, each
 FEWEST, MOST = 10, 60  # epochs of that
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SegmentationEvaluation:
     """What a network said of each of the N images of a split, K classes.
 
@@ -124,11 +124,7 @@ class SegmentationEvaluation:
 
     @cached_property
     def _resampled(self) -> NDArray[np.float64]:
-        units = self.counts
-        if self.groups is not None:
-            units = np.zeros((int(self.groups.max()) + 1, *units.shape[1:]), np.int64)
-            np.add.at(units, self.groups, self.counts)
-        return 100 * resampled_iou(units)
+        return 100 * resampled_iou(self.counts, self.groups)
 
     def said(self, i: int, class_names: Sequence[str]) -> tuple[str, str, float]:
         """Return the classes that are on image ``i``, those that were said to be, and the share of pixels that are right."""
@@ -192,9 +188,12 @@ class Segmentation(DenseTask):
         every = [
             Choice("img_size", size, why, "sides are multiples of 32"),
             Choice(
-                "batch_size", min(BATCH, len(data.train)), "each picture has many pixels to learn from", "as is usual"
+                "batch_size",
+                max(2, min(BATCH, len(data.train) // 2)),
+                "each picture has many pixels to learn from",
+                "as is usual",
             ),
-            *([Choice("epochs", epochs, seen, "measured with resnet10d_bot")] if long else []),
+            *([Choice("epochs", epochs, seen, "minutes on a processor")] if long else []),
             *([Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")] * taught),
         ]
         return known(config, every, given)

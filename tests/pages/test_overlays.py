@@ -109,8 +109,8 @@ def test_a_sheet_has_truth_and_answer_side_by_side() -> None:
     empty, found = boxes([], []), boxes([[20, 30, 100, 80]], [1])
     whole = pixels(sheet([Pair(GREY, empty, found, "\u202eone\nline")], NAMES, 120))
     of_class = (whole == colour_of(1)).all(-1).any(0)
-    assert not of_class[20:121].any()  # the legend's swatch lies before
-    assert of_class[130 + 20]
+    assert not of_class[30:131].any()  # the legend's swatch lies before
+    assert of_class[10 + 130 + 20]
 
 
 def test_a_legend_of_many_classes_names_the_first_and_keeps_its_width() -> None:

@@ -1,10 +1,8 @@
 """The page: what it says is what the run's folder says, it is bounded, and it survives whatever it is given."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +19,9 @@ from botzoo.report.material import Material, Originals, of_folder
 from botzoo.report.page import page, write_report
 from botzoo.results.record import RunRecord
 from conftest import write_photos
+from reading import HOSTILE, Reader
 from recorded import a_record, answers, evaluation
 from running import train_briefly, write_teacher
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "=HYPERLINK(1)",
-    "a\x1b[31m\u202eb",
-    "{{ 7*7 }}",
-]
-
-
-class Reader(HTMLParser):
-    """Collects elements and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags, self.text = Counter[str](), ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def noise(side: int = 64) -> Originals:

@@ -9,16 +9,17 @@ import torch
 
 from botzoo.data.dense.boxes import FILL, PlacedBoxes, boxes_of, rows_of
 from botzoo.data.dense.placement import fitted
-from botzoo.errors import ConfigError
+from botzoo.errors import ConfigError, DataError
 from botzoo.models.preprocessing import Size
 from botzoo.options.config import DetectConfig, TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, Placed
 from botzoo.tasks.detection import DETECTION, DetectionEvaluation, DetectionObjective, trained_on
-from botzoo.tasks.detector_for import check_anchors, sides_at
+from botzoo.tasks.detector_for import batch_for, check_anchors, sides_at
 from botzoo.tasks.metrics.dense import resampling
 from botzoo.tasks.metrics.dense.coco import coco_figures
 from botzoo.tasks.metrics.dense.precision import AveragePrecision, eleven_points
+from botzoo.training.steps.selection import check_selection, undefined
 from tasks.dense.test_boxes import pictures
 
 NAMES = ("cell", "plate", "never")
@@ -178,3 +179,25 @@ def test_anchors_that_fit_few_boxes_are_said(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level("WARNING", "botzoo"):
         check_anchors(config, ImageData("cells", ("cell",), split([*MIDDLE, *SMALL])))
     assert "fit 50% of the 18 boxes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("images", "processes", "batch"), [(205, 1, 4), (205, 3, 6), (205, 8, 8), (5, 1, 2), (1, 1, 2)]
+)
+def test_a_batch_is_shared_evenly(images: int, processes: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert batch_for(images) == batch
+
+
+def test_a_validation_split_without_boxes_is_refused() -> None:
+    empty = BoxSplit.of("val", [Boxes.of()], np.array([[9, 9]], np.int32), lambda i: b"", str).of_classes(1)
+    with pytest.raises(DataError, match=r"No image of the validation split of cells has a box: give another"):
+        DETECTION.check(TrainConfig(task="detect"), ImageData("cells", ("cell",), split(MIDDLE), empty))
+
+
+def test_only_the_headline_figure_chooses_the_epoch() -> None:
+    with pytest.raises(
+        ConfigError, match=r"--select-by macro-f1 is no metric for any number of boxes: leave it out for mAP\."
+    ):
+        check_selection("macro-f1", DETECTION, 9, None, 1)
+    assert "mAP is not defined on the validation split" in str(undefined(None, DETECTION))

@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 from botzoo.pages.overlays import BoxMarks, Marks
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
-from botzoo.results.dense.faults import OVERLAP, SURE, WORDS, Judgement, judgement
+from botzoo.results.dense.faults import OVERLAP, WORDS, Judgement, judgement
 from botzoo.results.dense.figures import BoxFigures, Figure, box_figures, box_summary
 from botzoo.results.dense.looking import Look
 from botzoo.results.dense.shared import TELLING, Confusion, figures_table, shown_answers, terminal_lines
 from botzoo.results.per_class import per_class
 from botzoo.results.record import RunRecord
-from botzoo.sources.targets.boxes import Boxes, Placed
+from botzoo.sources.targets.boxes import Placed
+from botzoo.tasks.detection import GIVEN
 from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.markdown import quoted, table
 from botzoo.util.text import counted
 
 NOUN, NOUNS = "class", "classes"
+MARKS = f"missed objects and wrong boxes are dashed, at a score of {GIVEN:g}"
 
 
 def figures(record: RunRecord) -> list[BoxFigures]:
@@ -35,7 +37,9 @@ def whole(record: RunRecord) -> list[Figure]:
 
 def eval_results(record: RunRecord) -> list[EvalResult]:
     metrics = (record.task.headline.metric, "box_map_50", "box_map_75")
-    named = zip(metrics, whole(record), strict=False)  # those of sizes have no name there
+    named = [
+        (m, f) for m, f in zip(metrics, whole(record), strict=False) if not np.isnan(f.value)
+    ]  # sizes have no name
     return [eval_result(record, metric, f.name, f.value, f.interval) for metric, f in named]
 
 
@@ -50,7 +54,7 @@ def threshold_line(record: RunRecord) -> str:
     there, found, right, _ = at_threshold(record)
     precise = f"{100 * right / found:.1f} % of {found:,} boxes are right" if found else "no box is found"
     recall = f"{100 * right / max(there, 1):.1f} % of {counted(there, 'object')} are found"
-    return f"with a score of {SURE:g} or more and an overlap of {OVERLAP:g}, {precise} and {recall}"
+    return f"with a score of {GIVEN:g} or more and an overlap of {OVERLAP:g}, {precise} and {recall}"
 
 
 def opening(record: RunRecord) -> Iterator[str]:
@@ -60,7 +64,7 @@ def opening(record: RunRecord) -> Iterator[str]:
         record,
         "An object detector",
         f"puts boxes around the objects of {classes}, each with a score",
-        f"decisions in which one wrong answer does harm: at a score of {SURE:g} it missed {there - right:,} of "
+        f"decisions in which one wrong answer does harm: at a score of {GIVEN:g} it missed {there - right:,} of "
         f"{counted(there, 'object')} on {record.split_text}, and {wrong:,} of its {found:,} boxes were wrong",
     )
 
@@ -77,10 +81,10 @@ def results(record: RunRecord) -> Iterator[str]:
     )
     yield "### Class by class"
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
-    yield f"Average precision needs no threshold; precision and recall are those of a score of {SURE:g}."
+    yield f"Average precision needs no threshold; precision and recall are those of a score of {GIVEN:g}."
     yield "### Mistakes"
     yield from mistakes(judgement(record.evaluation))
-    yield from shown_answers(record, f"missed objects and wrong boxes are dashed, at a score of {SURE:g}")
+    yield from shown_answers(record, MARKS)
     yield from sections.learning_curve(record)
 
 
@@ -88,7 +92,7 @@ def mistakes(judged: Judgement) -> Iterator[str]:
     """Yield a table of what became of the boxes that are sure, and of what was missed."""
     counts = counts_of(judged)
     if not sum(counts.values()):
-        yield f"At a score of {SURE:g} no box is wrong and no object is missed."
+        yield f"At a score of {GIVEN:g} no box is wrong and no object is missed."
         return
     yield table(("mistake", "number", "what it is"), ((what, f"{n:,}", SAYS[what]) for what, n in counts.items() if n))
 
@@ -114,20 +118,23 @@ def counts_of(judged: Judgement) -> dict[str, int]:
 def note(record: RunRecord) -> str:
     return (
         f"95 % intervals in brackets are those of {RESAMPLES} bootstrap resamples of the images. AP is the mean over the "
-        f"overlaps from 0.5 to 0.95 and needs no threshold; precision and recall are those of a score of {SURE:g} or more "
+        f"overlaps from 0.5 to 0.95 and needs no threshold; precision and recall are those of a score of {GIVEN:g} or more "
         f"and an overlap of {OVERLAP:g}."
     )
 
 
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
+    if not every:
+        yield "No evaluated image shows an object, so nobody knows what it can do."
+        return
     worst = min(every, key=lambda f: (f.main, -f.objects))
     yield f"Weakest class: {quoted(worst.name)}, with an average precision of {worst.main:.1f} %."
     yield from sections.never_answered(every, "surely found")
     yield from small(whole(record))
     yield from sections.roughness(record, every, NOUNS)
     yield from sections.imbalance(record, "The classes are on unequally many training images")
-    yield f"The threshold of {SURE:g} was not tuned, and no score was calibrated."
+    yield f"The threshold of {GIVEN:g} was not tuned, and no score was calibrated."
 
 
 def small(found: Sequence[Figure]) -> Iterator[str]:
@@ -161,10 +168,10 @@ def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     return there, BoxMarks(one.found.corners, one.found.labels, (width, height), one.found.scores, one.wrong)
 
 
-def there(target: Placed | Boxes, size: tuple[int, int]) -> Marks:
-    """Return the boxes that are a target: of an image as it is stored, or of the network's input, of the sides ``size``."""
-    boxes, frame = (target.boxes, (target.width, target.height)) if isinstance(target, Placed) else (target, size)
-    return BoxMarks(boxes.corners, boxes.labels, frame, faulty=boxes.crowd)
+def there(target: Placed) -> Marks:
+    """Return the boxes that are a target, of an image as it is stored or of the network's input."""
+    boxes = target.boxes
+    return BoxMarks(boxes.corners, boxes.labels, (target.width, target.height), faulty=boxes.crowd)
 
 
 def same(first: Any, second: Any) -> bool:
@@ -177,7 +184,7 @@ def confusion(record: RunRecord) -> Confusion | None:
     """Return as what objects were found, with a row for boxes on nothing and a column for what was missed."""
     matrix = judgement(record.evaluation).matrix(len(record.class_names))
     says = (
-        f"Rows are the objects that are there, columns the boxes with a score of {SURE:g} or more and an overlap of "
+        f"Rows are the objects that are there, columns the boxes with a score of {GIVEN:g} or more and an overlap of "
         f"{OVERLAP:g}. Boxes on nothing are those that no object accounts for, or none that is left."
     )
     return Confusion(matrix, "number", says, _count, more=("on nothing", "missed"))
@@ -190,7 +197,7 @@ def _count(count: int, whole: int) -> str:
 def verdict(record: RunRecord) -> str:
     there, found, right, _ = at_threshold(record)
     finds = f"It finds {right:,} of {counted(there, 'object')} on {record.split_text}"
-    return f"{finds}, and {right:,} of its {found:,} boxes with a score of {SURE:g} or more are right"
+    return f"{finds}, and {right:,} of its {found:,} boxes with a score of {GIVEN:g} or more are right"
 
 
 def hints(record: RunRecord) -> Iterator[tuple[str, float]]:

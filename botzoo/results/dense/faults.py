@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.sources.targets.boxes import Boxes, Flags
+from botzoo.tasks.detection import GIVEN
 from botzoo.tasks.metrics.dense.matching import Detections, overlaps
-
-SURE = 0.5
-"""Score from which on a box counts as found."""
 
 OVERLAP, TOUCH = 0.5, 0.1
 """Intersections over union from which on a box is right, and from which on it is at least near an object."""
@@ -69,9 +67,9 @@ class Judged:
 
 
 def judge(found: Detections, true: Boxes) -> Judged:
-    """Judge the boxes of an image with a score of ``SURE`` or more; the likeliest chooses its object first."""
+    """Judge the boxes of an image with a score of ``GIVEN`` or more; the likeliest chooses its object first."""
     order = np.argsort(-found.scores, kind="stable")
-    order = order[found.scores[order] >= SURE]
+    order = order[found.scores[order] >= GIVEN]
     sure = Detections(found.corners[order], found.labels[order], found.scores[order])
     shares = overlaps(sure.corners, true.corners, true.crowd)
     same = sure.labels[:, None] == true.labels[None]

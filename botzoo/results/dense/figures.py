@@ -16,6 +16,7 @@ from botzoo.tasks.metrics.dense.matching import of_size
 from botzoo.tasks.metrics.dense.precision import AveragePrecision
 from botzoo.tasks.metrics.dense.regions import intersection_over_union, resampled_counts
 from botzoo.tasks.metrics.dense.resampling import interval
+from botzoo.util.text import interval_words
 
 Interval = tuple[float, float]
 
@@ -85,7 +86,7 @@ class RegionFigures:
             "IoU": self.iou,
             "precision": self.precision,
             "recall": self.recall,
-            "of_the_pixels": self.pixels,
+            "of all pixels": self.pixels,
         }
 
     @property
@@ -104,6 +105,8 @@ class RegionFigures:
 def box_figures(evaluation: Any, class_names: Sequence[str]) -> list[BoxFigures]:
     """Return the figures of every class with objects to be found in the evaluated split, in the order of ``class_names``."""
     objects, found, right = judgement(evaluation).by_class(len(class_names))
+    if not objects.any():
+        return []
     precision: AveragePrecision = evaluation.precision
     by_class = 100 * precision.by_class
     drawn = 100 * precision.resampled_by_class.mean(2)  # over the thresholds, of which all or none are known
@@ -128,7 +131,8 @@ def region_figures(evaluation: Any, class_names: Sequence[str]) -> list[RegionFi
     """Return the figures of every class that an evaluated image shows, in the order of ``class_names``."""
     counts: NDArray[np.int64] = evaluation.counts
     right, there, said = total = counts.sum(0)
-    iou, drawn = 100 * intersection_over_union(total), 100 * intersection_over_union(resampled_counts(counts))
+    resampled = resampled_counts(counts, evaluation.groups)
+    iou, drawn = (100 * intersection_over_union(of) for of in (total, resampled))
     return [
         RegionFigures(
             name,
@@ -158,22 +162,36 @@ class Figure:
     interval: Interval
     says: str  # what it is
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The figure and its interval in words."""
+        if np.isnan(self.value):
+            return "not known", "nothing is there to be found"
+        return f"{self.value:.2f} %", interval_words(self.interval)
+
+
+def _mean_over_classes(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of each row over what is known in it, shape (R,), of (R, K); NaN where nothing is."""
+    there = ~np.isnan(drawn)
+    some = there.sum(1)
+    return np.where(some > 0, np.where(there, drawn, 0).sum(1) / np.maximum(some, 1), np.nan)
+
 
 @lru_cache(maxsize=2)
 def box_summary(evaluation: Any, classes: int) -> list[Figure]:
     """Return mAP at overlaps from 0.5 to 0.95, at 0.5 and at 0.75, and of small, medium and large objects."""
+    says = "average precision, mean over classes and overlaps"
+    if not any((~boxes.crowd).any() for boxes in evaluation.boxes):
+        return [Figure("mAP", np.nan, (np.nan, np.nan), says)]
     coco, drawn = evaluation.coco, 100 * evaluation.precision.resampled_by_class
 
     def at(place: int) -> Interval:
-        return interval(np.nanmean(drawn[:, :, place], 1))
+        return interval(_mean_over_classes(drawn[:, :, place]))
 
-    over = f"mean over {classes} classes"
     found = [
-        Figure(
-            "mAP", evaluation.score, evaluation.interval(), f"average precision, {over} and the overlaps 0.5 to 0.95"
-        ),
-        Figure("mAP50", coco.map50, at(0), "at an overlap of 0.5"),
-        Figure("mAP75", coco.map75, at(5), "at an overlap of 0.75"),
+        Figure("mAP", evaluation.score, evaluation.interval(), says),
+        Figure("mAP50", coco.map50, at(0), "the same at an overlap of 0.5 alone"),
+        Figure("mAP75", coco.map75, at(5), "the same at an overlap of 0.75 alone"),
     ]
     said = {
         "small": "of objects of less than 32 x 32 pixels",
@@ -183,6 +201,7 @@ def box_summary(evaluation: Any, classes: int) -> list[Figure]:
     for name, between in SIZES.items():
         value = getattr(coco, name)
         if not np.isnan(value):
-            own = AveragePrecision.coco(evaluation.detections, evaluation.boxes, classes, of_size(between))
+            match, groups = of_size(between), evaluation.groups
+            own = AveragePrecision.coco(evaluation.detections, evaluation.boxes, classes, match, groups)
             found.append(Figure(f"mAP {name}", value, interval(100 * own.resampled()), said[name]))
     return found

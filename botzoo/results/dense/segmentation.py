@@ -23,6 +23,7 @@ from botzoo.util.outgoing import shown
 from botzoo.util.text import counted
 
 NOUN, NOUNS = "class", "classes"
+MARKS = "what the mask leaves open has no colour"
 
 
 def figures(record: RunRecord) -> list[RegionFigures]:
@@ -62,7 +63,7 @@ def results(record: RunRecord) -> Iterator[str]:
     yield "## Results"
     yield figures_table(record, whole(record))
     yield sections.looked_at(record)
-    commonest = max(f.pixels for f in every)
+    commonest = max((f.pixels for f in every), default=0.0)
     yield (
         f"{sections.conditions(record)}; the answers are compared at the size of the stored mask, and the intervals are those "
         f"of {RESAMPLES} bootstrap resamples of the images, seed 0. Always answering with the commonest class would get "
@@ -74,7 +75,7 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
     yield "### Confusions"
     yield confusions(record)
-    yield from shown_answers(record, "grey is what the mask leaves open")
+    yield from shown_answers(record, MARKS)
     yield from sections.learning_curve(record)
 
 
@@ -109,6 +110,9 @@ def note(record: RunRecord) -> str:
 
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
+    if not every:
+        yield "No pixel of the evaluated images has a class, so nobody knows what it can do."
+        return
     worst = min(every, key=lambda f: (f.main, -f.images))
     yield f"Weakest class: {quoted(worst.name)}, with an IoU of {worst.iou:.1f} %."
     yield from sections.never_answered(every, "answered")
@@ -140,7 +144,7 @@ def marks(evaluation: Any, i: int, look: Look) -> tuple[Marks, Marks | None]:
     return MaskMarks(look.target), MaskMarks(found) if found is not None else None
 
 
-def there(target: NDArray[np.uint8], size: tuple[int, int]) -> Marks:
+def there(target: NDArray[np.uint8]) -> Marks:
     """Return the mask that is a target, of an image as it is stored or of the network's input."""
     return MaskMarks(target)
 

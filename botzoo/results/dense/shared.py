@@ -11,7 +11,7 @@ from botzoo.results.card import sections
 from botzoo.results.dense.figures import Figure
 from botzoo.results.record import RunRecord
 from botzoo.util.markdown import table
-from botzoo.util.text import interval_words, under
+from botzoo.util.text import under
 
 PICTURE = "answers.png"
 """The picture of some answers, beside the weights."""
@@ -45,7 +45,7 @@ class Confusion(NamedTuple):
 
 def figures_table(record: RunRecord, found: Sequence[Figure]) -> str:
     """Return the table of the figures over all classes."""
-    rows = ((f.name, f"{f.value:.2f} %", f"{interval_words(f.interval)} %", f.says) for f in found)
+    rows = ((f.name, f.texts[0], f.texts[1] + " %" * (not np.isnan(f.value)), f.says) for f in found)
     return table((f"on {record.split_text}", "value", "95 % interval", "what it is"), rows)
 
 
@@ -64,7 +64,7 @@ def shown_answers(record: RunRecord, marks: str) -> Iterator[str]:
 def terminal_lines(record: RunRecord, found: Sequence[Figure], *more: str) -> Iterator[str]:
     """Yield the lines for the terminal: the headline figure, the others, and what ``more`` there is to say."""
     first, *others = found
-    interval = f"95 % interval {interval_words(first.interval)}"
-    yield f"{'result':10} {first.name} {first.value:.2f} % on {record.split_text} ({interval})"
+    value, interval = first.texts
+    yield f"{'result':10} {first.name} {value} on {record.split_text} (95 % interval {interval})"
     yield f"{'':10} {sections.chosen_remark(record)}"
-    yield from under("metrics", [", ".join(f"{f.name} {f.value:.2f} %" for f in others), *more])
+    yield from under("metrics", [", ".join(f"{f.name} {f.texts[0]}" for f in others), *more])

@@ -28,9 +28,9 @@ def check_selection(name: str | None, task: Task, images: int, labels: Labels | 
         return
     known = {metric.name: metric for metric in task.metrics}
     if name not in known:
+        others = f"give one of {', '.join(known)}, or leave" if known else "leave"
         raise ConfigError(
-            f"{flag('select_by', name)} is no metric for {task.labels}: give one of {', '.join(known)}, or leave it out for "
-            f"{task.headline.figure}.",
+            f"{flag('select_by', name)} is no metric for {task.labels}: {others} it out for {task.headline.figure}.",
             value=name,
             accepted=tuple(known),
         )
@@ -49,7 +49,10 @@ def check_selection(name: str | None, task: Task, images: int, labels: Labels | 
 
 
 def undefined(name: str | None, task: Task) -> DataError:
-    """Return the error of a metric that is not defined on the validation split."""
+    """Return the error of a metric, or of the headline figure, that is not defined on the validation split."""
+    if name is None:
+        shows = f"{task.headline.figure} is not defined on the validation split, on whose images there is nothing to be found"
+        return DataError(f"{shows}: give another split, or leave it out so that some training images are set aside.")
     others = ", ".join(metric.name for metric in task.metrics if not metric.ranks and metric.name != name)
     return DataError(
         f"{flag('select_by', name)} is not defined on the validation split, which shows one class only: give another "

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from botzoo.sources.targets.coding import IGNORED
 from botzoo.tasks.metrics.dense.resampling import resamples
+from botzoo.tasks.metrics.resampling import GroupNumbers
 
 Counts = NDArray[np.int64]
 """Pixels of K classes, shape (..., 3, K): those that are right, those that are there, those that were said."""
@@ -53,12 +54,12 @@ def pixel_accuracy(counts: NDArray[np.integer | np.floating]) -> NDArray[np.floa
     return np.asarray(right / np.maximum(there, 1), np.float64)
 
 
-def resampled_counts(counts: Counts) -> Counts:
-    """Return the sums over each resample of N images, shape (R, 3, K), of their counts, (N, 3, K)."""
+def resampled_counts(counts: Counts, groups: GroupNumbers | None = None) -> Counts:
+    """Return the sums over each resample of N images, or of their groups, shape (R, 3, K), of their counts, (N, 3, K)."""
     flat = counts.reshape(len(counts), -1)
-    return np.array([times @ flat for times in resamples(len(counts))]).reshape(-1, *counts.shape[1:])
+    return np.array([times @ flat for times in resamples(len(counts), groups)]).reshape(-1, *counts.shape[1:])
 
 
-def resampled_iou(counts: Counts) -> NDArray[np.float64]:
-    """Return the mean intersection over union of each resample of N images, shape (R,), from their counts, (N, 3, K)."""
-    return mean_iou(resampled_counts(counts))
+def resampled_iou(counts: Counts, groups: GroupNumbers | None = None) -> NDArray[np.float64]:
+    """Return the mean intersection over union of each resample, shape (R,); arguments as of ``resampled_counts``."""
+    return mean_iou(resampled_counts(counts, groups))
