@@ -31,21 +31,13 @@ def write_out_of_fold(folder: Path, names: Sequence[str]) -> None:
         OSError: a file cannot be written.
     """
     try:
-        parts = [predictions(RunRecord.load(folder / name)) for name in names]
+        found = [predictions(RunRecord.load(folder / name)) for name in names]
     except BotzooError as error:
         log.warning("predictions.csv of all folds is not written. %s", error)
         return
-    folds = [int(name.rpartition("-")[2]) for name in names]
-    whole = [part for part in parts if isinstance(part, Predictions)]
-    if len(whole) == len(parts):
-        _write_images(folder, together(whole), np.repeat(folds, [len(part) for part in parts]))
-        return
-    columns = [*parts[0].columns, "fold"]  # a row is no image, but a box or a class on an image
-    every = ((*row, fold) for part, fold in zip(parts, folds, strict=True) for row in part.rows())
-    write_rows(folder / "predictions.csv", columns, every)
-
-
-def _write_images(folder: Path, whole: Predictions, folds: NDArray[np.int64]) -> None:
+    parts = [each for each in found if isinstance(each, Predictions)]  # folds are of images with one label
+    whole = together(parts)
+    folds = np.repeat([int(name.rpartition("-")[2]) for name in names], [len(part) for part in parts])
     columns = [*whole.columns[:FIRST], "fold", *whole.columns[FIRST:]]
 
     def rows(which: NDArray[np.int64]) -> Iterator[tuple[Any, ...]]:
