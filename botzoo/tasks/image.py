@@ -21,6 +21,7 @@ from botzoo.sources.base import ImageData
 class ImageTask:
     """A network with a classifier, whose target stays as it is however an image is cropped; see ``botzoo.tasks.task.Task``."""
 
+    gives = "classes"
     whole_image = True
     problem_type: str
 
