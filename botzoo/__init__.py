@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # what a type checker sees of ``_PUBLIC``
     from botzoo.api import train
     from botzoo.explain.figure import explanation
     from botzoo.inference.load import load
-    from botzoo.inference.predict import Model, Prediction
+    from botzoo.inference.predict import Model
+    from botzoo.inference.prediction import Prediction
     from botzoo.report.view import FinishedRun
     from botzoo.training.callbacks import Callback
 
@@ -29,7 +30,7 @@ _PUBLIC = {
     "Callback": "botzoo.training.callbacks",
     "FinishedRun": "botzoo.report.view",
     "Model": "botzoo.inference.predict",
-    "Prediction": "botzoo.inference.predict",
+    "Prediction": "botzoo.inference.prediction",
     "explanation": "botzoo.explain.figure",
     "load": "botzoo.inference.load",
     "train": "botzoo.api",

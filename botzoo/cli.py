@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "Train a network from scratch by a recipe.",
     "predict": "Say what a trained network sees in images, folders or addresses.",
     "explain": "Show where in images a trained network found its answers.",
+    "export": "Write a trained network as ONNX, compared with itself.",
     "list": "List the networks: accuracy, parameters, multiply-adds, size, licence, cached or not.",
     "info": "Show a network: its structure, layers, cost, recipe and card.",
     "cache": "Show or clear what is kept on this machine: weights and decoded images.",

@@ -11,16 +11,24 @@ from typing import Any, NoReturn
 from botzoo.errors import ConfigError
 
 
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Raise ConfigError where the file of --output cannot be written, or is there already and not to be replaced.
+def check_output(output: Path, *, overwrite: bool, flag: str = "--output") -> None:
+    """Raise ConfigError where the file of ``flag`` cannot be written, or is there already and not to be replaced.
 
     What is no regular file is never replaced: neither a device, nor whatever a link leads to.
     """
     replaceable = overwrite and output.is_file() and not output.is_symlink()
     if (output.exists() or output.is_symlink()) and not replaceable:
-        raise ConfigError(f"{output} is there already: give another name by --output, or --overwrite for a file.")
+        raise ConfigError(f"{output} is there already: give another name by {flag}, or --overwrite for a file.")
     if not output.parent.is_dir():
-        raise ConfigError(f"--output {output}: there is no folder {output.parent}; make it first.")
+        raise ConfigError(f"{flag} {output}: there is no folder {output.parent}; make it first.")
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise ConfigError where --output is no folder to write into: it is a file, or has something in it already."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output {folder} is a file: give the name of a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ConfigError(f"--output {folder} is not empty: give another folder, or --overwrite to write into it.")
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from botzoo.commands import CommandParser
+from botzoo.commands import CommandParser, check_folder
 from botzoo.errors import ConfigError
 from botzoo.inference.options import DEVICES, check_options
 from botzoo.util.outgoing import say
@@ -73,7 +73,4 @@ def _check(options: argparse.Namespace, folder: Path) -> None:
     check_options(None, options.batch_size, None, device=options.device)
     if "" in (*options.images, options.model, options.output, options.of):
         raise ConfigError("An image, --model, --class or --output is '': give a path, an address or a name.")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--output {folder} is a file: give the name of a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not options.overwrite:
-        raise ConfigError(f"--output {folder} is not empty: give another folder, or --overwrite to write into it.")
+    check_folder(folder, overwrite=options.overwrite)

@@ -17,7 +17,7 @@ from botzoo.explain.overlays import Unseen, look
 from botzoo.explain.stages import Stage, stages, watched
 from botzoo.explain.weights import tiled
 from botzoo.inference.images import AnyImage, check_kind
-from botzoo.inference.predict import Model
+from botzoo.inference.predict import Model, only_of_classes
 
 CHANNELS = 64  # of a stage that are pictured, at most
 STAGES = 24  # that are pictured, at most
@@ -55,6 +55,7 @@ def passage(model: Model, image: AnyImage) -> Passage:
         ModelError: the network does not say which modules are its stages.
         CheckpointError: the network answers with NaN or infinite numbers.
     """
+    only_of_classes(model, "Stages are shown on the way to a class")
     check_kind(image, 0, model.preprocessing.decoding)
     found = look(EvalTransform(model.preprocessing), image)
     if isinstance(found, Unseen):

@@ -16,7 +16,7 @@ from botzoo.errors import CheckpointError, ConfigError, ModelError
 from botzoo.explain.methods import gradcam, layercam, occlusion, occlusion_cells, scaled
 from botzoo.explain.region import Region
 from botzoo.explain.stages import CELLS, Stage, choose, stages, watched
-from botzoo.inference.predict import Model
+from botzoo.inference.predict import Model, only_of_classes
 from botzoo.models.fold import fold_batch_norm
 from botzoo.training.distributed import choose_device
 
@@ -48,6 +48,7 @@ class Explainer:
             raise ConfigError(
                 f"The method is {method!r}: it must be one of {', '.join(METHODS)}.", value=method, accepted=METHODS
             )
+        only_of_classes(model, "Maps show where a class was found")
         self.model, self.method, self.preprocessing = model, method, model.preprocessing
         self.device, self.size = choose_device(device, "--device"), model.preprocessing.shape
         self.batch_size = batch_size or max(1, min(64, PIXELS // self.size.area))

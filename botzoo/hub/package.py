@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from botzoo.errors import BotzooError, CheckpointError, ModelError, PublishError
 from botzoo.models import fold, unlike
 from botzoo.models.create import Network, create_model
+from botzoo.models.dense.folder import read_dense_folder
 from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
 from botzoo.results.card.beside import FILES as BESIDE
 from botzoo.results.card.beside import read_recipe
@@ -84,13 +85,18 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
         if (folder / name).is_symlink():  # it may lead to something private
             raise PublishError(f"{folder / name} is a link to {(folder / name).readlink()}: put the file in its place.")
     try:  # as whoever downloads them will, every tensor of them
-        network = create_model(f"local-dir:{folder}", len(config["label_names"]))
+        if "task" in config:
+            network = None
+            read_dense_folder(folder)
+        else:
+            network = create_model(f"local-dir:{folder}", len(config["label_names"]))
     except BotzooError as error:
         raise PublishError(f"The weights do not fit config.json, so nobody could load them. {error}") from error
     try:
         card, claim = read_card(folder / "README.md"), claim_in_card(folder / "README.md")
         recipe = read_recipe(folder / "recipe.yaml") if (folder / "recipe.yaml").is_file() else {}
-        unlike.beside(folder, network.model)  # which nobody could load where it is damaged
+        if network is not None:
+            unlike.beside(folder, network.model)  # which nobody could load where it is damaged
     except BotzooError as error:
         raise PublishError(f"{error} Write the folder anew, or mend it.") from error
     if public(recipe) != recipe:  # of an earlier version, which kept addresses whole
@@ -110,7 +116,7 @@ def pack(path: Path, repo: str, license: str | None = None, *, fold_temperature:
     changed: dict[str, bytes] = {}
     temperature, where = temperature_in(config), "in config.json"
     try:
-        if fold_temperature and temperature is not None:
+        if fold_temperature and network is not None and temperature is not None:
             card, changed["model.safetensors"] = _folded(folder, network, config, temperature, card)
             config.pop("calibration")
             where = "in the classifier's weights: every program gives the same probabilities"

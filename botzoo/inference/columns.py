@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from botzoo.errors import ConfigError
-from botzoo.inference.predict import Prediction
+from botzoo.inference.prediction import Prediction
 from botzoo.util.outgoing import csv_line
 from botzoo.util.text import few
 

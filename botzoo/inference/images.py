@@ -6,6 +6,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
@@ -18,10 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from botzoo import __version__
-from botzoo.data.decode import DEEP, Seen, decoding
+from botzoo.data.decode import DEEP, Seen, decoding, header_of
 from botzoo.errors import DataError, printable
-from botzoo.models.preprocessing import PLAIN, Decoding
+from botzoo.models.preprocessing import PLAIN, Decoding, Size
 from botzoo.pixels.bands import Picture
+from botzoo.pixels.colours import lies_on_its_side
 from botzoo.sources.folders import NO_IMAGES, files_in, is_image
 from botzoo.sources.layouts.archives import place_of
 from botzoo.util.outgoing import squeezed, without_secrets
@@ -33,6 +35,8 @@ KINDS = (
     "a path, an http(s) address, the bytes of an image file, a PIL image, a numpy array (H, W), (H, W, 3) or (H, W, 4), or a "
     "tensor (3, H, W), of uint8 or of floating point in [0, 1]; of a network for other images, of their channels and values"
 )
+
+UNREDUCED = 1 << 30  # pixels of a side that no image has
 
 URL_BYTES = 64 << 20  # most that are taken from an address
 URL_SECONDS = 20.0  # longest wait for an answer or for its next bytes
@@ -161,14 +165,24 @@ def read_image(image: AnyImage, how: Decoding = PLAIN, seen: Seen = lambda kind:
     Raises:
         ValueError: there is no such file, the address does not answer, or what is there is no image; the message says which.
     """
+    with read_stored(image, how, seen) as (picture, _):
+        yield picture
+
+
+@contextmanager
+def read_stored(
+    image: AnyImage, how: Decoding = PLAIN, seen: Seen = lambda kind: None
+) -> Iterator[tuple[Picture, Callable[[], Size]]]:
+    """Give an image as ``read_image``, and what tells its size as it is stored, upright: it may have come reduced."""
     if isinstance(image, Image.Image):
         with PILLOW, decoding(image, how, seen) as found:
-            pass
-        yield found
+            turned = lies_on_its_side(image)
+        yield found, lambda: Size(*(image.size if turned else image.size[::-1]))
         return
     encoded = read_encoded(str(image)) if isinstance(image, str | Path) else image
-    with decoding(encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how), how, seen) as found:
-        yield found
+    stored = encoded if isinstance(encoded, bytes | Path) else _pixels(encoded, how)
+    with decoding(stored, how, seen) as found:
+        yield found, lambda: Size(*header_of(stored, replace(how, side=UNREDUCED)))
 
 
 def _pixels(image: NDArray[Any] | Tensor, how: Decoding) -> NDArray[Any]:

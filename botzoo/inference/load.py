@@ -15,12 +15,13 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from botzoo.errors import BotzooError, CheckpointError, ModelError, NetworkError, printable
 from botzoo.inference.predict import Model
 from botzoo.models.create import create_model
+from botzoo.models.dense.folder import read_dense_folder
 from botzoo.models.folder import config_sha256
 from botzoo.models.foreign import decoding_in, read_config, temperature_in, threshold_in
-from botzoo.models.loading import hub_id_of
+from botzoo.models.loading import hub_id_of, model_folder
 from botzoo.models.pretrained import WEIGHTS, work_offline
 from botzoo.models.unlike import beside
-from botzoo.tasks.find import task_by_type
+from botzoo.tasks.find import task_by_type, task_named
 from botzoo.util.cache import cached_file
 from botzoo.util.files import parse_json, read_sealed
 from botzoo.util.hub import the_hub
@@ -52,6 +53,11 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
         raise ModelError(f"{printable(repr(where), 60)} is no model: give {ways}.")
     name = str(where)
     address = address_of(name)
+    if (dense := dense_folder(name, address)) is not None:
+        _warn_of_edits(dense)
+        found = read_dense_folder(dense)
+        names = tuple(map(plain, found.class_names))
+        return Model(name, found.module, found.preprocessing, names, task_named(found.task))
     try:
         with advice_offline(name):
             network = create_model(address, None)
@@ -70,9 +76,8 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     # timm keeps only its own part of a config.json, and as "file" the folder that it read
     folder = Path(cfg["file"]) if ":" in address else None
     config = read_config(folder / "config.json") if folder is not None else {}
-    if folder is not None and is_edited(folder):
-        edited = "is not as its run wrote it: answers may not be those that were evaluated; botzoo verify looks at all"
-        log.warning("%s %s.", folder / "config.json", edited)
+    if folder is not None:
+        _warn_of_edits(folder)
     weights = WEIGHTS.get(f"{cfg['architecture']}.{cfg.get('tag')}") if ":" not in address else None
     task = task_by_type(config.get("problem_type"))
     temperature = weights.temperature if weights is not None else temperature_in(config)
@@ -80,6 +85,29 @@ def load(what: str | os.PathLike[str] | HasModelFolder) -> Model:
     prepared = replace(network.preprocessing, decoding=decoding)
     unlike = beside(folder, network.model) if folder is not None else None
     return Model(name, network.model.eval(), prepared, names, task, temperature, threshold_in(config), unlike)
+
+
+def dense_folder(name: str, address: str) -> Path | None:
+    """Return the folder of a network for boxes or masks, fetched where it is on the Hub; None of any other network.
+
+    Args:
+        name: as it was asked for.
+        address: of it, as ``address_of`` has it.
+
+    Raises:
+        BotzooError: as of ``model_folder``.
+    """
+    if not address.startswith(("hf-hub:", "local-dir:")):
+        return None
+    with advice_offline(name):
+        config = read_config(model_folder(address, weights=False) / "config.json")
+        return model_folder(address) if "task" in config else None
+
+
+def _warn_of_edits(folder: Path) -> None:
+    if is_edited(folder):
+        edited = "is not as its run wrote it: answers may not be those that were evaluated; botzoo verify looks at all"
+        log.warning("%s %s.", folder / "config.json", edited)
 
 
 def is_edited(folder: Path) -> bool:

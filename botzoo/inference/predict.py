@@ -19,8 +19,10 @@ from botzoo.data.decoded import Pixels
 from botzoo.data.parallel import in_order
 from botzoo.data.transforms import EvalTransform
 from botzoo.errors import CheckpointError, ConfigError, DataError, ModelError, printable
+from botzoo.inference.dense.predictor import DensePredictor
 from botzoo.inference.images import KINDS, AnyImage, Depths, check_kind, is_one_image, name_of, read_image
-from botzoo.inference.options import Tta, check_options
+from botzoo.inference.options import Tta, check_for, check_options
+from botzoo.inference.prediction import Prediction
 from botzoo.models.fold import fold_batch_norm
 from botzoo.models.layers import features_seen
 from botzoo.models.preprocessing import Preprocessing, Size
@@ -41,64 +43,15 @@ AGREES = 1e-3  # a probability moves by less in the arithmetic that "auto" takes
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The answer for one image.
-
-    Attributes:
-        image: path or address; of an image in memory "image 3", its place counted from 0.
-        labels, probabilities, indices: of the likeliest classes, the likeliest first; empty where the image cannot be
-            read, and where it may have any number of labels and has none.
-        problem: why the image cannot be read, else None.
-        temperature: what the logits were divided by.
-        least: the least probability of an answer; 0 where every image is answered.
-        unlike: how unlike the training images it is, 0 or more: 1 is what 99 % of the validation images keep to. None where
-            the model does not know, see ``botzoo.models.unlike``.
-    """
-
-    image: str
-    labels: tuple[str, ...] = ()
-    probabilities: tuple[float, ...] = ()
-    indices: tuple[int, ...] = field(default=(), repr=False)
-    problem: str | None = None
-    temperature: float = field(default=1.0, repr=False)
-    least: float = field(default=0.0, repr=False)
-    unlike: float | None = None
-
-    @property
-    def rejected(self) -> bool:
-        """Whether the answer is "none of these": the likeliest class is not likely enough. It stands in ``labels`` still."""
-        return bool(self.probabilities) and self.probabilities[0] < self.least
-
-    @property
-    def is_unlike(self) -> bool:
-        """Whether the image is so unlike the training images that its answer means little."""
-        return self.unlike is not None and self.unlike > 1
-
-    @property
-    def label(self) -> str | None:
-        """The likeliest class; None where it is rejected."""
-        return self.labels[0] if self.labels and not self.rejected else None
-
-    @property
-    def probability(self) -> float | None:
-        """That of ``label``."""
-        return self.probabilities[0] if self.probabilities and not self.rejected else None
-
-    @property
-    def top(self) -> list[tuple[str, float]]:
-        """The classes named with their probabilities, the likeliest first; none where the image is rejected."""
-        return [] if self.rejected else list(zip(self.labels, self.probabilities, strict=True))
-
-
-@dataclass(frozen=True)
 class Model:
     """A trained network with all that its answers need; ``botzoo.load`` opens one.
 
     Attributes:
         name: as it was asked for.
         module: the network, in evaluation mode, float32 on the CPU: takes (N, C, H, W), normalised as ``preprocessing`` says,
-            and returns logits (N, K), K being the number of ``label_names``.
-        task: one class for each image, or any number of labels.
+            and returns logits (N, K), K being the number of ``label_names``; of a detector or a segmenter see
+            ``botzoo.models.dense``.
+        task: one class for each image, any number of labels, boxes or masks.
         temperature: what the logits are to be divided by before they become probabilities; None where nobody has fitted any.
         threshold: the least probability of an answer at that temperature, below which it is none of these; None where every
             image is answered.
@@ -113,20 +66,22 @@ class Model:
     temperature: float | None = None
     threshold: float | None = None
     unlike: Unlike | None = field(default=None, repr=False)
-    _last: dict[tuple[object, ...], Predictor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _last: dict[tuple[object, ...], Predictor | DensePredictor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # text is a sequence of texts
         self, x: AnyImage, top_k: int | None = ..., *, device: str | torch.device = ..., batch_size: int | None = ...,
         tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
-        reject: bool = ...,
+        reject: bool = ..., least_score: float | None = ...,
     ) -> Prediction: ...  # fmt: skip
 
     @overload
     def predict(
         self, x: Iterable[AnyImage], top_k: int | None = ..., *, device: str | torch.device = ...,
         batch_size: int | None = ..., tta: Tta = ..., temperature: float | None = ..., mixed_precision: Requested = ...,
-        reject: bool = ...,
+        reject: bool = ..., least_score: float | None = ...,
     ) -> list[Prediction]: ...  # fmt: skip
 
     def predict(
@@ -140,6 +95,7 @@ class Model:
         temperature: float | None = None,
         mixed_precision: Requested = "auto",
         reject: bool = True,
+        least_score: float | None = None,
     ) -> Prediction | list[Prediction]:
         """Say what the network sees in an image, or in each image of a list, in their order.
 
@@ -152,7 +108,7 @@ class Model:
                 iterable of these, which an array or tensor with one more axis in front is too. Of a network for other
                 channels, or for values of more than 8 bits, arrays hold these.
             top_k: how many classes to name; by default 5, or of a network that gives an image any number of labels all
-                whose probability is over 0.5.
+                whose probability is over 0.5. Of a detector, how many boxes to give, and all by default.
             device: "auto", "cpu", "cuda", "cuda:1" or "mps".
             batch_size: images in a forward pass; by default as many as suit their size.
             tta: the views of each image whose probabilities are averaged: "none", "flip", "five-crop" or "ten-crop".
@@ -161,6 +117,10 @@ class Model:
                 batch, no probability is 0.001 or more from that in fp32.
             reject: whether an image is none of these where its likeliest class is less likely than the threshold that was
                 fitted after the training, if there is one; see ``Prediction.rejected``.
+            least_score: of a detector's boxes, those with a lower score are left out; 0.5 by default.
+
+        A detector gives ``Prediction.boxes``, a segmenter ``Prediction.mask``, and neither takes ``tta``, ``temperature``
+        and ``reject``; "auto" is fp32 to them.
 
         Returns:
             A Prediction of one image, else a list of them.
@@ -177,8 +137,9 @@ class Model:
             raise DataError(f"{printable(repr(x), 60)} is no image: give {KINDS}, or a list of these.") from error
         for i, image in enumerate(images):
             check_kind(image, i, self.preprocessing.decoding)
-        check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision)
-        predictor = self.predictor(len(images), device, mixed_precision, tta, batch_size, temperature, reject)
+        check_options(top_k, batch_size, temperature, tta, str(device), mixed_precision, least_score)
+        how = (device, mixed_precision, tta, batch_size, temperature, reject, least_score)
+        predictor = self.predictor(len(images), *how)
         answers = list(predictor(images, top_k))
         for line in predictor.depths.remarks(self.name):
             log.warning("%s.", line)
@@ -216,17 +177,35 @@ class Model:
         batch_size: int | None = None,
         temperature: float | None = None,
         reject: bool = True,
-    ) -> Predictor:
-        """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time."""
+        least_score: float | None = None,
+    ) -> Predictor | DensePredictor:
+        """Return a predictor for so many images; the last one is kept, as folding and placing the network takes its time.
+
+        Raises:
+            ConfigError: an option is for networks of another task.
+        """
         chosen = choose_device(str(device).partition(":")[0], "--device")
         found = torch.device(device) if ":" in str(device) else chosen  # a certain one of several
-        options: dict[str, Any] = {"requested": mixed_precision, "tta": tta, "batch_size": batch_size}
-        options |= {"temperature": temperature, "reject": reject}
-        key = (found, images <= FEW, *options.values())
+        given = {"tta": tta, "temperature": temperature, "reject": reject, "least_score": least_score}
+        check_for(self.task.gives, self.name, given)
+        options: dict[str, Any] = {"requested": mixed_precision, "batch_size": batch_size}
+        key = (found, images <= FEW, *given.values(), *options.values())
         if key not in self._last:
             self._last.clear()
-            self._last[key] = Predictor(self, found, expected=images, **options)
+            if self.task.whole_image:
+                of_classes: Any = {"tta": tta, "temperature": temperature, "reject": reject, "expected": images}
+                self._last[key] = Predictor(self, found, **options, **of_classes)
+            else:
+                own = self.name, self.module, self.task, self.preprocessing, self.label_names
+                self._last[key] = DensePredictor(*own, found, least_score=least_score, **options)
         return self._last[key]
+
+
+def only_of_classes(model: Model, what: str) -> None:
+    """Raise ModelError, which says ``what`` is for classes, of a network that gives places in images."""
+    if not model.task.whole_image:
+        cure = f"botzoo predict IMAGES --model {model.name} --output FOLDER draws them"
+        raise ModelError(f"{what}, and {model.name} gives {model.task.gives}: {cure}.")
 
 
 class Predictor:

@@ -18,13 +18,14 @@ from botzoo.errors import printable
 from botzoo.inference.load import address_of, advice_offline, label_names
 from botzoo.models.cost import count_macs, on_meta
 from botzoo.models.create import check_name
+from botzoo.models.dense.folder import read_dense_folder
 from botzoo.models.folder import timm_architecture
 from botzoo.models.foreign import meta_network, read_config, read_shapes, temperature_in, threshold_in
 from botzoo.models.loading import model_folder
 from botzoo.models.preprocessing import Size
 from botzoo.models.pretrained import CARDS, WEIGHTS
 from botzoo.util.hub import hub_page
-from botzoo.util.text import HEADING, in_megabytes, table, under
+from botzoo.util.text import HEADING, and_list, in_megabytes, table, under
 
 
 def sheet(name: str, *, every_layer: bool = False) -> list[str]:
@@ -42,6 +43,8 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
         with advice_offline(name):
             folder = model_folder(address, weights=False, extras=("README.md", "recipe.yaml"))
         config, file = read_config(folder / "config.json"), folder / "model.safetensors"
+        if "task" in config:
+            return dense_sheet(name, model_folder(address), every_layer=every_layer)
         model = meta_network(config, read_shapes(file) if file.is_file() else None, str(folder))
         cfg = dict(config.get("pretrained_cfg") or config)
         cfg |= {key: config[key] for key in ("num_classes", "label_names", "architecture") if key in config}
@@ -93,6 +96,56 @@ def sheet(name: str, *, every_layer: bool = False) -> list[str]:
     if rest > 0:  # as in attention
         lines.append(f"and {rest:,} multiply-accumulates in products that are no layers of their own")
     return lines
+
+
+def dense_sheet(name: str, folder: Path, *, every_layer: bool = False) -> list[str]:
+    """Return the lines that describe a network for boxes or masks in a folder; its layers are those of its body.
+
+    Raises:
+        CheckpointError: see ``read_dense_folder``.
+    """
+    found, config = read_dense_folder(folder), read_config(folder / "config.json")
+    p, body = found.preprocessing, found.module.body
+    head = config["head"]
+    made = ", ".join(f"{key} {value}" for key, value in head.items() if not isinstance(value, dict) and key != "name")
+    shown = "; ".join(found.class_names[:5])
+    lines = [_line("network", name), _line("", f"{config['architecture']}, in {folder}")]
+    lines += [
+        _line("task", f"{found.task}, by {head['name']} on maps of stride {and_list(body.strides)}"),
+        _line("head", made),
+        _line("classes", f"{len(found.class_names)}: {shown}{' ...' if len(found.class_names) > 5 else ''}"),
+    ]
+    if (anchors := head.get("anchors")) is not None:
+        sizes, ratios = (", ".join(f"{value:g}" for value in anchors[key]) for key in ("sizes", "ratios"))
+        lines.append(_line("anchors", f"squares of {sizes} px, of the ratios {ratios}"))
+    lines += [
+        _line("input", f"{p.shape.px}, the whole image, {p}"),
+        *_weights(name, folder, config["pretrained_cfg"], None),
+    ]
+    own, every = (sum(tensor.numel() for tensor in module.parameters()) for module in (body, found.module))
+    macs = count_macs(_LastMap(body), p.shape, p.channels)
+    cost = (
+        f"{every:,} parameters, {own:,} of them in the body, which takes {macs:,} multiply-accumulates at {p.shape.px}"
+    )
+    passed = layers(body.net.to("meta"), p.shape, p.channels)
+    rows = (
+        (r.name, " x ".join(map(str, r.shape)), f"{r.params:,}", f"{r.macs:,}", r.kind)
+        for r in (passed if every_layer else blocks(passed))
+    )
+    table_of = table([("layer", "output", "params", "MACs", "what it is"), *rows], left=(0, 4))
+    return [*lines, _line("cost", cost), "", *table_of]
+
+
+class _LastMap(nn.Module):
+    """A body that gives its last map only, as what counts its operations wants one tensor."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: Tensor) -> Tensor:
+        last: Tensor = self.body(images)[-1]
+        return last
 
 
 def _line(title: str, text: str) -> str:

@@ -13,7 +13,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model
 from timm.models import adapt_input_conv, resolve_model_input_args
 from torch import Tensor, nn
 
-from botzoo.errors import BotzooError, ConfigError, ModelError
+from botzoo.errors import BotzooError, ConfigError, ModelError, printable
 from botzoo.models import loading, unlike
 from botzoo.models.cost import modes_kept
 from botzoo.models.foreign import meta_network, read_config, read_shapes
@@ -305,6 +305,9 @@ def _timm_create(
             beside = (unlike.FILE,) if num_classes is None else ()  # of a network that is taken as it is
             folder = loading.model_folder(address, weights=pretrained, extras=beside)
             config, file = read_config(folder / "config.json"), folder / "model.safetensors"
+            if (task := config.get("task")) is not None:
+                cure = "botzoo.load and botzoo predict take it; to train, give the network that it was made of"
+                raise ModelError(f"{address} is a network for {printable(str(task), 60)}, and no classifier: {cure}.")
             # made without memory first, as timm would make whatever a config.json asks for
             meta_network(config, read_shapes(file) if pretrained or file.is_file() else None, str(folder))
             place = f"local-dir:{folder}"

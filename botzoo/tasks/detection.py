@@ -39,6 +39,9 @@ from botzoo.tasks.task import Answers, Headline, PerImage
 GIVEN = 0.5
 """Score from which on a box counts as an answer, where boxes are counted or shown."""
 
+NEAR = 0.01
+"""A score so near to that may be over it in one arithmetic and not in another."""
+
 MOST_FOUND = DetectorPlan.most
 """Boxes that are kept of an image."""
 
@@ -168,10 +171,15 @@ class DetectionEvaluation:
         return int(self.found[..., 5].max(1).argmax())
 
     def confirmed(self, class_names: Sequence[str], lines: Sequence[str]) -> tuple[bool, str]:
-        """Tell whether ``lines``, which are of the telling image, begin with the class of its likeliest box."""
-        names = [class_names[k] for k in self.detections[self.telling()].labels[:1].tolist()]
+        """Tell whether ``lines``, which are of the telling image, begin with the class of its likeliest box.
+
+        Where no box of any image is given, there are none; a score near ``GIVEN`` leaves it open whether it is.
+        """
+        found = self.detections[self.telling()]
+        likeliest = max(found.scores[:1].tolist(), default=0.0)
+        names = [class_names[k] for k in found.labels[:1].tolist() if likeliest >= GIVEN]
         said = [line.rpartition(": ")[0] for line in lines[:1]]
-        return said == names, names[0] if names else "nothing"
+        return said == names or abs(likeliest - GIVEN) < NEAR, names[0] if names else "nothing"
 
 
 def _detections(rows: NDArray[np.float32]) -> Detections:

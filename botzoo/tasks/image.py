@@ -22,6 +22,7 @@ from botzoo.sources.targets.checks import Finding
 class ImageTask:
     """A network with a classifier, whose target stays as it is however an image is cropped; see ``botzoo.tasks.task.Task``."""
 
+    gives = "classes"
     whole_image = True
     problem_type: str
 

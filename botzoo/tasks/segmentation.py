@@ -168,6 +168,7 @@ class Segmentation(DenseTask):
     """The task of naming the class of each pixel; see ``botzoo.tasks.task.Task``."""
 
     name = "segmentation"
+    gives = "masks"
     problem_type = "image_segmentation"
     headline = Headline("mIoU", "mean intersection over union", "miou", "mean_iou")
     labels = "a class for each pixel"

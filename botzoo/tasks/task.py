@@ -112,6 +112,7 @@ class Task(Protocol):
     problem_type: str  # as transformers names it
     headline: Headline
     labels: str  # how many labels an image has, in words that end a sentence
+    gives: str  # what is said of an image: "classes", "boxes" or "masks"
     whole_image: bool  # whether what is said is of the image as a whole, and not of places in it
     one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not

@@ -46,7 +46,11 @@ def followed(tmp_path: Path) -> Path:
     beside = root / "botzoo/results/card/beside.py"
     edit(beside, "\nimport ", "\nimport numpy as np\nimport ")
     beside.write_text(f"{beside.read_text()}\n\n{block('@beside')}", encoding="utf-8")
-    edit(root / "botzoo/cli.py", '    "publish": ', f'{block("    " + chr(34) + "export")}    "publish": ')
+    edit(
+        root / "botzoo/inference/export/formats.py",
+        "FORMATS = {\n",
+        f"FORMATS = {{\n{block('    ' + chr(34) + '.pt2')}",
+    )
     return root
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from conftest import write_photos
+from dense_models import write
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +34,10 @@ def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, An
     photos = write_photos(folder / "photos", classes=2, each=16)
     for k, name in enumerate(("cat", "dog")):
         (photos / f"class{k}").rename(photos / name)
+    for name, kind in (("blood", "boxes"), ("streets", "masks")):
+        write(folder / "runs" / name, kind)
+    for name in ("blood", "street"):
+        Image.new("RGB", (80, 64), "red").save(folder / f"{name}.jpg")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield {"__name__": "page"}

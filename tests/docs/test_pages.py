@@ -122,7 +122,7 @@ def test_every_option_that_a_sentence_names_exists() -> None:
 
 def test_every_command_of_botzoo_that_a_page_shows_exists() -> None:
     named = {name for line in lines() for name in re.findall(r"(?:^|`)botzoo ([a-z]+)", line)}
-    assert named - {"export"} <= set(zoo.COMMANDS)  # export is what contributing.md adds
+    assert named <= set(zoo.COMMANDS)
 
 
 def test_the_readme_is_short_and_has_the_commands_that_everything_starts_with() -> None:

@@ -9,7 +9,7 @@ from botzoo import cli
 from botzoo.errors import ConfigError
 from botzoo.inference.columns import read_columns
 from botzoo.inference.load import load
-from botzoo.inference.predict import Prediction
+from botzoo.inference.prediction import Prediction
 from running import write_teacher
 
 CLASSES = ("cat", "dog", "a,b", "k=v", "=x")

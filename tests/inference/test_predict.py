@@ -19,7 +19,8 @@ from botzoo.errors import BotzooError, CheckpointError, ConfigError, ModelError,
 from botzoo.inference.load import label_names, load, to_fetch
 from botzoo.inference.options import TTA
 from botzoo.inference.output import FORMATS
-from botzoo.inference.predict import Prediction, Predictor, prepared_for, views
+from botzoo.inference.predict import Predictor, prepared_for, views
+from botzoo.inference.prediction import Prediction
 from botzoo.models.preprocessing import Preprocessing, Size
 from botzoo.results.calibration import write_temperature
 from botzoo.tasks.multi_label import MULTI_LABEL
@@ -382,13 +383,13 @@ def test_damaged_weights_are_no_answer(tmp_path: Path, photos: Path) -> None:
 
 def test_who_does_not_know_the_training_images_says_nothing_of_unlike_ones() -> None:
     answer = Prediction("a.png", ("cat",), (0.9,), (0,))
-    assert next(iter(FORMATS["table"]([answer]))) == "a.png"
-    assert json.loads(next(FORMATS["json"]([answer])))["unlike"] is None
-    assert [*FORMATS["csv"]([answer])][1].endswith(",0.900000,")
+    assert next(iter(FORMATS["classes"]["table"]([answer]))) == "a.png"
+    assert json.loads(next(FORMATS["classes"]["json"]([answer])))["unlike"] is None
+    assert [*FORMATS["classes"]["csv"]([answer])][1].endswith(",0.900000,")
 
 
 def test_every_format_tells_an_unlike_image() -> None:
     answer = Prediction("a.png", ("cat",), (0.9,), (0,), unlike=1.25)
-    assert next(iter(FORMATS["table"]([answer]))) == "a.png  (unlike the training images: 1.2)"
-    assert json.loads(next(FORMATS["json"]([answer])))["unlike"] == 1.25
-    assert [*FORMATS["csv"]([answer])][1].endswith(",1.25")
+    assert next(iter(FORMATS["classes"]["table"]([answer]))) == "a.png  (unlike the training images: 1.2)"
+    assert json.loads(next(FORMATS["classes"]["json"]([answer])))["unlike"] == 1.25
+    assert [*FORMATS["classes"]["csv"]([answer])][1].endswith(",1.25")

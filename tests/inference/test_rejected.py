@@ -13,7 +13,7 @@ from PIL import Image
 from botzoo.errors import CheckpointError, ConfigError
 from botzoo.inference.load import load
 from botzoo.inference.output import as_csv, as_json, as_table
-from botzoo.inference.predict import Prediction
+from botzoo.inference.prediction import Prediction
 from botzoo.models.foreign import read_config
 from botzoo.results.calibration import write_rejection, write_temperature
 from running import write_teacher

@@ -94,6 +94,27 @@ def possible_readings(decoding: Decoding) -> list[Reading]:
     return list(dict.fromkeys(reading_of(decoding, kinds) for kinds in seen))
 
 
+BY_BOTZOO = {
+    "classes": """import botzoo  # reads the images as in training
+
+for label, share in botzoo.load("{address}").predict("photo.jpg"{most}).top:
+    print(f"{{label}}: {{share:.1%}}")
+""",
+    "boxes": """import botzoo  # makes the network, and finds places in the image as it is
+
+for box in botzoo.load("{address}").predict("photo.jpg").boxes[:3]:  # the likeliest of those with a score over 0.5
+    print(f"{{box.label}}: {{box.score:.1%}} at", *map(round, box.corners))  # left, top, right, bottom in pixels
+""",
+    "masks": """import botzoo  # makes the network, and gives a mask of the size of the image
+
+found = botzoo.load("{address}").predict("photo.jpg")  # found.mask has the number of the class of each pixel
+for label, share in found.top[:3]:
+    print(f"{{label}}: {{share:.1%}} of the pixels")
+""",
+}
+"""The code that asks by ``botzoo.load``, by what a network gives, see ``Task.gives``."""
+
+
 def usage_code(
     address: str,
     classes: int,
@@ -110,13 +131,9 @@ def usage_code(
     The logits are divided by a ``temperature``, if there is one, a probability below the ``threshold``, if there is one, is
     no answer, and images are read as ``reading`` says.
     """
-    if reading.own:
+    if reading.own or not task.whole_image:
         most = f", {min(3, classes)}" if task.one_label else ""
-        return f"""import botzoo  # reads the images as in training
-
-for label, share in botzoo.load("{address}").predict("photo.jpg"{most}).top:
-    print(f"{{label}}: {{share:.1%}}")
-"""
+        return BY_BOTZOO[task.gives].format(address=address, most=most)
     first = "import botzoo  # names the network to timm\n" if ours else ""
     kept, logits = "", "model(transform(image).unsqueeze(0))"
     if temperature is not None:
@@ -145,5 +162,5 @@ with torch.inference_mode():
 
 
 def needs_botzoo(config: Mapping[str, Any]) -> bool:
-    """Tell whether timm alone has no network of the name in a config.json."""
-    return str(config.get("architecture")).endswith("_bot")
+    """Tell whether timm alone has no network as a config.json describes it."""
+    return "task" in config or str(config.get("architecture")).endswith("_bot")
