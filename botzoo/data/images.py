@@ -92,6 +92,9 @@ class Images(LoadedSplit):
         index = self.decoded.index
         size = int(index.offsets[-1])
         shorter = f"shorter side at most {self.decoding.side} px" if REDUCED in index.kinds else "of full size"
+        if self.cached:
+            folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
+            return f"{folder} ({in_megabytes(size)}, {shorter})"
         by = f"decoded in every epoch by {_decoder()}"
         if self.copied:
             pixels = index.channels * int(index.shapes.astype(np.int64).prod(1).sum())
@@ -99,12 +102,9 @@ class Images(LoadedSplit):
             return (
                 f"as smaller JPEGs in {DECODED.folder} ({kept}), {by}; --data.copies never decodes the files themselves"
             )
-        if not self.cached:
-            smaller = f", {_gib(COPIED * size)} smaller copies of them" if REDUCED in index.kinds else ""
-            kept = f"{by} ({shorter}; --data.cache-gib {_gib(size)} would keep them{smaller})"
-            return f"{kept}; before the first epoch only their headers are checked" if index.by_header else kept
-        folder = f"decoded in {self.decoded.path.parent}" if self.decoded.path else "in memory"
-        return f"{folder} ({in_megabytes(size)}, {shorter})"
+        smaller = f", {_gib(COPIED * size)} smaller copies of them" if REDUCED in index.kinds else ""
+        kept = f"{by} ({shorter}; --data.cache-gib {_gib(size)} would keep them{smaller})"
+        return f"{kept}; before the first epoch only their headers are checked" if index.by_header else kept
 
     def pixels(self, i: int) -> Pixels:
         """Return image i, uint8 (H, W, C), to be read only; where it is cached, a view."""
