@@ -57,6 +57,14 @@ def decoded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pictures_as_they_fall() -> Iterator[None]:
+    """Draw the pictures of a run without arranging what is in them, which takes over half the time of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botzoo.util.pictures.LAYOUT", "none")
+        yield
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three classes of 20 images each."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("botzoo")
 
+LAYOUT = "constrained"
+"""How figures are arranged: nothing is cut off or overlaps. This takes longer than drawing them."""
+
 
 def new_figure(width: float, height: float, dpi: int = 120) -> Figure:
     """Return an empty figure of ``width`` x ``height`` inches, made without pyplot: it belongs to no window and no backend."""
@@ -35,7 +38,7 @@ def new_figure(width: float, height: float, dpi: int = 120) -> Figure:
             matplotlib.rcParams["backend"] = backend
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=LAYOUT)
     figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]  # a notebook shows only pyplot's figures by itself
     return figure
 
