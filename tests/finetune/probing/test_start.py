@@ -59,6 +59,7 @@ def useless_probe(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_look.probes, "gentle", nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("useless_probe")
 def test_an_epoch_that_is_better_is_kept_and_its_gain_said(
     photos: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -72,6 +73,7 @@ def test_an_epoch_that_is_better_is_kept_and_its_gain_said(
     assert f"{gain:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("useless_probe")
 def test_the_interval_of_the_gain_is_worked_out_once(
     pictures: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,6 +92,7 @@ def test_the_interval_of_the_gain_is_worked_out_once(
     assert asked == [max(scores)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["--dry-run", "--find-lr"])
 def test_a_rehearsal_does_not_evaluate_what_a_run_would_start_from(
     mode: str, photos: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
