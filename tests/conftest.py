@@ -1,5 +1,6 @@
 """Fixtures that every test may use: tiny images in class folders, and the data sets beside the repository."""
 
+import gc
 import io
 import os
 import sys
@@ -15,6 +16,8 @@ from PIL import Image
 
 from botzoo.util.private import reset_precision
 
+gc.disable()  # what is imported and collected stays: looking it through again and again takes seconds
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -22,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files of most slow tests, so that none of them is left to one process when the other has ended."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on, but never again look through what is there by now."""
+    gc.freeze()
+    gc.enable()
 
 
 def write_photos(folder: Path, classes: int, each: int, size: int = 16, seed: int = 0) -> Path:
