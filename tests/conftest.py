@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from botzoo.util import pictures as drawing
 from botzoo.util.private import reset_precision
 
 gc.disable()  # what is imported and collected stays: looking it through again and again takes seconds
 
+ARRANGED = drawing.LAYOUT
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -77,7 +79,7 @@ def decoded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _pictures_as_they_fall() -> Iterator[None]:
     """Draw the pictures of a run without arranging what is in them, which takes over half the time of a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botzoo.util.pictures.LAYOUT", "none")
+        patch.setattr(drawing, "LAYOUT", None)
         yield
 
 

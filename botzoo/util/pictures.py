@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botzoo.util.files import written_whole
 from botzoo.util.outgoing import one_line
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("botzoo")
 
-LAYOUT = "constrained"
+LAYOUT: Literal["constrained"] | None = "constrained"
 """How figures are arranged: nothing is cut off or overlaps. This takes longer than drawing them."""
 
 
