@@ -1,8 +1,10 @@
 """Fixtures that every test may use: tiny images in class folders, and the data sets beside the repository."""
 
+import gc
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +14,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from botzoo.util import pictures as drawing
 from botzoo.util.private import reset_precision
 
+gc.disable()  # what is imported and collected stays: looking it through again and again takes seconds
+
+ARRANGED = drawing.LAYOUT
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of most slow tests, so that none of them is left to one process when the other has ended."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on, but never again look through what is there by now."""
+    gc.freeze()
+    gc.enable()
 
 
 def write_photos(folder: Path, classes: int, each: int, size: int = 16, seed: int = 0) -> Path:
@@ -55,6 +73,14 @@ def decoded_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("botzoo")
         patch.setenv("BOTZOO_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pictures_as_they_fall() -> Iterator[None]:
+    """Draw the pictures of a run without arranging what is in them, which takes over half the time of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "LAYOUT", None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,19 @@ import json
 import logging
 import multiprocessing
 import os
+import runpy
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import chdir, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
+from warnings import catch_warnings
 
 import pytest
 from safetensors.torch import load_file
@@ -98,6 +104,47 @@ def run_distributed(world_size: int, body: Callable[..., None], *args: Any) -> l
         "MASTER_PORT": port,
     }
     return run_all([(body, args, {**common, "RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(world_size)])
+
+
+def python(*words: str) -> None:
+    """Do in this process what Python does with these words: a module after ``-m``, and its arguments."""
+    module, *argv = words[words.index("-m") + 1 :]
+    with patch.object(sys, "argv", [module, *argv]):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+class ForkedPython:
+    """``subprocess.Popen`` of a module, but that its process is forked from one that has imported everything."""
+
+    def __init__(self, words: list[str]) -> None:
+        assert words[0] == sys.executable
+        self.process = context.Process(target=_child, args=(python, words[1:], dict(os.environ)))
+
+    def __enter__(self) -> "ForkedPython":
+        self.process.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.join()
+
+    def wait(self) -> int | None:
+        self.process.join(240)
+        return self.process.exitcode
+
+
+def code_run_here(code: str, image: bytes, model: Path) -> list[str]:
+    """Do in this process what ``botzoo.hub.verify.run_code`` does in one that has to import timm first."""
+    with (
+        TemporaryDirectory() as folder,
+        chdir(folder),
+        redirect_stdout(StringIO()) as said,
+        catch_warnings(action="ignore"),
+    ):
+        Path("photo.jpg").write_bytes(image)
+        for name in ("config.json", "model.safetensors"):
+            shutil.copyfile(model / name, name)
+        exec(code, {"__name__": "__main__"})
+    return said.getvalue().strip().splitlines()
 
 
 def _child(body: Callable[..., None], args: tuple[Any, ...], env: dict[str, str]) -> None:

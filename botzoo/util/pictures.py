@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botzoo.util.files import written_whole
 from botzoo.util.outgoing import one_line
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("botzoo")
+
+LAYOUT: Literal["constrained"] | None = "constrained"
+"""How figures are arranged: nothing is cut off or overlaps. This takes longer than drawing them."""
 
 
 def new_figure(width: float, height: float, dpi: int = 120) -> Figure:
@@ -35,7 +38,7 @@ def new_figure(width: float, height: float, dpi: int = 120) -> Figure:
             matplotlib.rcParams["backend"] = backend
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=LAYOUT)
     figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]  # a notebook shows only pyplot's figures by itself
     return figure
 

@@ -2,8 +2,6 @@
 
 import pickle
 import random
-import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.options.config import AugmentConfig
 from botzoo.sources.base import Encoded, Split
 from botzoo.tricks.paper_augment import aspect_ratio
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run
 
 MEAN = (0.5, 0.4, 0.3)
 FILL = [128, 102, 76]  # MEAN in eight bits
@@ -244,17 +241,3 @@ def test_a_transform_can_be_sent_to_a_worker_that_shares_no_memory() -> None:
     sent = pickle.loads(pickle.dumps(whole))
     assert np.array_equal(sent(image, (2, 3)), whole(image, (2, 3)))
     assert sent.colour((2, 3)) == whole.colour((2, 3))
-
-
-# A whole run
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_with_workers_the_weights_are_the_same(photos: Path, tmp_path: Path) -> None:
-    options = {**TINY, "epochs": 2, "dataset": str(photos), "paper_augment": True, "augment": ALL}
-    assert run(finetune, {**options, "output": str(tmp_path / "whole")}) == 0
-    options |= {"output": str(tmp_path / "run"), "engine": {"workers": 2}}
-    assert run(finetune_and_signal, options, signal.SIGKILL, 7) == SIGKILLED
-    assert run(finetune, options, options["output"]) == 0
-    ours, other = final_weights(tmp_path / "run"), final_weights(tmp_path / "whole")
-    assert all(torch.equal(ours[name], other[name]) for name in ours)

@@ -34,7 +34,7 @@ from botzoo.util.nested import nested
 from botzoo_finetune.config import FinetuneConfig
 from conftest import write_photos
 from damage import DAMAGES, damage
-from running import final_weights
+from running import ForkedPython, code_run_here, final_weights
 
 CARD = Path(__file__).parents[2] / "cards" / f"{EMBEDDED}.md"
 
@@ -97,10 +97,14 @@ def test_a_run_with_damaged_answers_does_not_agree(kind: str, run: Path, photos:
 
 
 @pytest.mark.slow
-def test_an_honest_model_agrees_in_everything(run: Path, photos: Path) -> None:
-    checks = list(verify(str(run), str(photos)))
+def test_an_honest_model_agrees_in_everything_and_its_folders_name_never_becomes_code(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    hostile = run.rename(tmp_path / 'run") or open("trace", "w") #')
+    checks = list(verify(str(hostile), str(photos)))
     assert outcomes(checks) == dict.fromkeys(("weights", "run", "classes", "images", "code", "accuracy"), "agrees")
     assert exit_status(checks) == 0
+    assert not list(tmp_path.rglob("trace"))
 
 
 def test_the_interval_has_the_digits_of_the_card(run: Path, photos: Path) -> None:
@@ -195,13 +199,6 @@ def test_code_sees_weights_and_image_and_imports_nothing_beside_them(
     assert seen.startswith("['config.json', 'model.safetensors', 'photo.jpg']")
 
 
-@pytest.mark.slow
-def test_a_folders_name_never_becomes_code(run: Path, photos: Path, tmp_path: Path) -> None:
-    hostile = run.rename(tmp_path / 'run") or open("trace", "w") #')
-    assert checked("code", hostile, photos).outcome == "agrees"
-    assert not list(tmp_path.rglob("trace"))
-
-
 def test_without_its_images_nothing_is_claimed(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     checks = list(verify(str(run)))
@@ -243,10 +240,13 @@ def test_the_interval_of_a_figure_on_imagenet_is_wilsons() -> None:
 
 
 @pytest.mark.slow
-def test_the_recipe_trains_the_same_again(run: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_recipe_trains_the_same_again(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = reproduction(str(run), str(photos), str(tmp_path / "again"))
     assert found.command.startswith(f"botzoo train --config {run / 'model' / 'recipe.yaml'} --dataset ")
     assert found.command.endswith(f" --output {tmp_path / 'again'}")
+    monkeypatch.setattr("subprocess.Popen", ForkedPython)
     assert rerun(found) == 0
     ours, theirs = final_weights(tmp_path / "again"), final_weights(run)
     assert all(torch.allclose(ours[name].float(), theirs[name].float(), atol=1e-4) for name in theirs)
@@ -347,8 +347,11 @@ def with_temperature(run: Path, code: float, config: float) -> None:
     write_temperature(run / "model", config)
 
 
-@pytest.mark.parametrize(("config", "outcome"), [pytest.param(2.5, "agrees", marks=pytest.mark.slow), (0.4, "differs")])
-def test_code_and_config_have_one_temperature(run: Path, photos: Path, config: float, outcome: str) -> None:
+@pytest.mark.parametrize(("config", "outcome"), [(2.5, "agrees"), (0.4, "differs")])
+def test_code_and_config_have_one_temperature(
+    run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, config: float, outcome: str
+) -> None:
+    monkeypatch.setattr("botzoo.hub.verify.run_code", code_run_here)
     with_temperature(run, 2.5, config)
     check = checked("code", run, photos)
     assert (check.outcome, "2.5, that of config.json 0.4" in check.words) == (outcome, outcome == "differs")

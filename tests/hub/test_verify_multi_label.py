@@ -16,6 +16,7 @@ from botzoo.hub.package import pack
 from botzoo.hub.verify import Check, exit_status, verify
 from botzoo.results.card.claim import claim_in_card
 from conftest import write_pictures
+from running import code_run_here
 
 CHECKS = ("weights", "run", "classes", "images", "mAP", "code")
 
@@ -44,8 +45,8 @@ def test_the_card_claims_the_map_of_the_log(run: Path) -> None:
     assert claim.value == pytest.approx(max(line["map"] for line in lines if line["split"] == "validation"), abs=1e-3)
 
 
-@pytest.mark.slow
-def test_an_honest_model_agrees_in_everything(run: Path, pictures: Path) -> None:
+def test_an_honest_model_agrees_in_everything(run: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "run_code", code_run_here)
     checks = list(verify(str(run), str(pictures)))
     assert [(check.name, check.outcome) for check in checks] == [(name, "agrees") for name in CHECKS]
     assert exit_status(checks) == 0

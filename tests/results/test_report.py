@@ -18,6 +18,7 @@ from botzoo.results.record import RunRecord
 from botzoo.results.report import describe
 from botzoo.util.files import sealed, write_json, write_text
 from botzoo.util.pictures import drawn, new_figure
+from conftest import ARRANGED
 from recorded import a_record, answers, write_run
 
 LINES = (
@@ -170,6 +171,16 @@ def test_the_confusion_matrix_has_room_for_its_labels(classes: int) -> None:
     record = a_record(names=tuple(f"class {k}" for k in range(classes)), seen=answers(classes, each=5, wrong=1))
     figure = pictures.confusion_figure(record)
     assert min(figure.get_size_inches() * figure.dpi) > (400 if classes < 100 else 100 * 14)  # 14 pixels a row
+
+
+def test_nothing_of_a_picture_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botzoo.util.pictures.LAYOUT", ARRANGED)
+    record = a_record(names=("a class of a long name", "b"), seen=answers(2, each=5, wrong=1))
+    figure = pictures.confusion_figure(record)
+    figure.draw_without_rendering()
+    (left, lower), (right, upper) = figure.get_tightbbox().get_points()
+    assert 0 <= left < right <= figure.get_figwidth()
+    assert 0 <= lower < upper <= figure.get_figheight()
 
 
 def test_the_learning_curve_shows_every_record() -> None:

@@ -27,7 +27,7 @@ from botzoo.training.run import train
 from botzoo.tricks.label_smoothing import label_smoothing
 from botzoo.tricks.mixup import mixup_lambda, partners
 from conftest import write_photos
-from running import TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
+from running import TINY, final_weights, run_distributed
 
 LABELS = np.repeat([0, 1, 2, 4], [60, 20, 5, 15])
 """Class 3 is declared and has no images."""
@@ -200,17 +200,6 @@ def test_weights_and_balanced_accuracy_are_told(skewed: Path, tmp_path: Path) ->
     assert any("balanced accuracy" in line for line in lines)
     assert "in balanced accuracy and macro F1 each counts alike" in card
     assert "| `class_weights` | `balanced` |" in card
-
-
-@pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_weights(skewed: Path, tmp_path: Path) -> None:
-    common = {**OPTIONS, "data": {"sampling": "balanced"}, "dataset": str(skewed)}
-    whole, cut = ({**common, "output": str(tmp_path / name)} for name in ("a", "b"))
-    assert run(finetune, whole) == 0
-    assert run(finetune_and_signal, cut, 15, 7) == 0
-    assert run(finetune, cut, str(tmp_path / "b")) == 0
-    first, second = final_weights(tmp_path / "a"), final_weights(tmp_path / "b")
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def labels_and_images(options: dict[str, Any], folder: str) -> None:

@@ -141,6 +141,7 @@ def test_the_images_set_aside_are_drawn_from_the_readable_ones(tmp_path: Path) -
     assert len(run.left_out) == 5
 
 
+@pytest.mark.slow
 def test_mobilenet_trains_on_small_images(photos: Path, tmp_path: Path) -> None:
     result = quick(photos, tmp_path / "run", model="mobilenet_v1_bot", xavier_init=True, drop_rate=0.2)
     assert result.progress.step == 3

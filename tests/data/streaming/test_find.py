@@ -250,6 +250,7 @@ print(json.dumps([data.class_names, data.license, len(data.splits["validation"])
 """
 
 
+@pytest.mark.slow
 def test_a_data_set_on_the_hub_is_read_there(tables: Path, tmp_path: Path) -> None:
     handler = type("Handler", (OneDataSet,), {"root": tables.parent})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

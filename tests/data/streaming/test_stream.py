@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from botzoo.models.preprocessing import Preprocessing
 from botzoo.tasks.answers import read_answers
 from botzoo.util.files import write_json
 from data.streaming.made import GREY, TRANSFORM, numbers, samples, stream, table, write_tar
-from running import SIGKILLED, TINY, final_weights, finetune, finetune_and_signal, run, run_distributed
+from running import TINY, finetune, run, run_distributed
 
 pytestmark = pytest.mark.slow
 
@@ -189,14 +188,6 @@ def uninterrupted(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("runs") / "whole"
     assert run(finetune, options_for(tars, output)) == 0
     return output
-
-
-def test_killed_and_resumed_weights_are_identical_to_the_bit(tars: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    options = {**options_for(tars, tmp_path / "run"), "engine": {"workers": 2}}
-    assert run(finetune_and_signal, options, signal.SIGKILL, 8) == SIGKILLED  # in the second pass
-    assert run(finetune, options, options["output"]) == 0
-    ours, theirs = final_weights(tmp_path / "run"), final_weights(uninterrupted)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_what_is_streamed_is_in_log_and_card(uninterrupted: Path) -> None:

@@ -95,6 +95,7 @@ def test_a_probe_never_looks_at_the_test_split(pretrained: str, tmp_path: Path) 
     assert json.loads((tmp_path / "look" / "probe.json").read_text())["split"] == "validation"
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_probe_and_a_frozen_body_from_the_best(
     photos: Path, pretrained: str, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_fine_tuning_starts_from_the_probe_and_a_frozen_body_from_the_best(
     assert f"probe      {found['--lp-ft']['top1']:.2f} %" in (tmp_path / "--lp-ft" / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_classifier_that_came_with_the_weights_is_kept(photos: Path, tmp_path: Path) -> None:
     start = write_teacher(tmp_path / "model", classes=3)
     options = ["--dataset", photos, "--model", f"local-dir:{start}", *OPTIONS, "--lr", "1e-9"]
@@ -169,6 +171,7 @@ def test_weights_with_nan_are_one_line_and_status_2(
     assert not (tmp_path / "look").exists()
 
 
+@pytest.mark.slow
 def test_of_too_many_classes_there_is_no_probe_and_a_run_starts_without(
     photos: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from botzoo.results.record import RunRecord
 from botzoo.tasks.multi_label import MultiLabelEvaluation
 from botzoo_finetune.probing import first_look, start
 from botzoo_finetune.probing.probe import Linear, Probe, probe
-from running import SIGKILLED, command, final_weights, finetune, finetune_and_signal, run, write_teacher
+from running import SIGKILLED, command, final_weights, finetune, finetune_and_signal, run
 
 WORDS = ("--epochs", 2, "--batch-size", 16, "--mixed-precision", "fp32")
 
@@ -59,6 +59,7 @@ def useless_probe(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_look.probes, "gentle", nothing)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("useless_probe")
 def test_an_epoch_that_is_better_is_kept_and_its_gain_said(
     photos: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -72,6 +73,7 @@ def test_an_epoch_that_is_better_is_kept_and_its_gain_said(
     assert f"{gain:+.2f} points (95 % interval {low:+.2f} to {high:+.2f}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("useless_probe")
 def test_the_interval_of_the_gain_is_worked_out_once(
     pictures: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,6 +92,7 @@ def test_the_interval_of_the_gain_is_worked_out_once(
     assert asked == [max(scores)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["--dry-run", "--find-lr"])
 def test_a_rehearsal_does_not_evaluate_what_a_run_would_start_from(
     mode: str, photos: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -102,20 +105,28 @@ def test_a_rehearsal_does_not_evaluate_what_a_run_would_start_from(
     )  # 2: the loss never falls
 
 
+@pytest.fixture(scope="module")
+def options(photos: Path, pretrained: str) -> dict[str, Any]:
+    plain = {"epochs": 2, "batch_size": 16, "lr": 0.3, "mixed_precision": "fp32", "auto": False}
+    return {"dataset": str(photos), "model": pretrained, **plain}
+
+
+@pytest.fixture(scope="module")
+def whole(options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "whole"
+    finetune({**options, "output": str(folder)})
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 5])  # before the first checkpoint, and after it
-def test_killed_and_resumed_it_is_compared_all_the_same(step: int, photos: Path, tmp_path: Path) -> None:
-    weights = write_teacher(tmp_path / "weights", classes=5)
-    options = {"dataset": str(photos), "model": f"local-dir:{weights}", "epochs": 2, "batch_size": 16, "lr": 0.3}
-    options |= {"mixed_precision": "fp32", "auto": False}
-    for name in ("whole", "killed"):
-        options["output"] = str(tmp_path / name)
-        if name == "whole":
-            finetune(options)
-        else:
-            assert run(finetune_and_signal, options, signal.SIGKILL, step) == SIGKILLED
-            finetune(options, resume=options["output"])
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+def test_killed_and_resumed_it_is_compared_all_the_same(
+    step: int, options: dict[str, Any], whole: Path, tmp_path: Path
+) -> None:
+    killed = tmp_path / "killed"
+    cut = {**options, "output": str(killed)}
+    assert run(finetune_and_signal, cut, signal.SIGKILL, step) == SIGKILLED
+    finetune(options, resume=str(killed))
     assert RunRecord.load(whole).gain == RunRecord.load(killed).gain is not None
     assert all(torch.equal(tensor, final_weights(killed)[name]) for name, tensor in final_weights(whole).items())
     starts = [line for line in (killed / "metrics.jsonl").read_text().splitlines() if '"start"' in line]

@@ -3,12 +3,15 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from botzoo.options.command_line import load_config
 from botzoo.options.config import TrainConfig
 from botzoo.results.report import describe
 from botzoo.training.run import train
 
 
+@pytest.mark.slow
 def test_what_the_files_of_a_run_lead_to_is_never_changed(finished_run: Path, tmp_path: Path) -> None:
     run, kept = (Path(shutil.copytree(finished_run, tmp_path / name)) for name in ("run", "kept"))
     files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
