@@ -141,7 +141,7 @@ def finished_boxes_run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The folder of a run on ``boxes`` of an epoch, which has learned next to nothing; to be read only."""
     from running import BOXES, train_briefly
 
-    return train_briefly(boxes, tmp_path_factory.mktemp("finished-boxes") / "run", **BOXES)
+    return train_briefly(boxes, tmp_path_factory.mktemp("finished-boxes") / "run", **BOXES, predict=("train",))
 
 
 @pytest.fixture

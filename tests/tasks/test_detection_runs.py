@@ -69,6 +69,12 @@ def test_the_folder_gives_the_boxes_that_were_evaluated(finished_boxes_run: Path
     np.testing.assert_allclose(found.scores, kept.scores, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_the_answers_for_another_split_are_kept_too(finished_boxes_run: Path) -> None:
+    names, answers = read_answers(finished_boxes_run / "evaluation" / "train.parquet")
+    assert len(names) == len(answers["found"]) == 12
+
+
 @pytest.mark.parametrize("count", [0, 1000])
 def test_pictures_with_any_number_of_boxes_teach_something(count: int) -> None:
     network = create_model("test_resnet", 1, scratch=True, img_size=64)

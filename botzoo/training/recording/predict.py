@@ -67,7 +67,7 @@ class Predict(Callback):
             batches = replace(run.feed.whole, images={name: asked.images}).eval_batches(run.order, name)
             how = (run.accelerator, trainer.evaluated, batches, trainer.normalise, asked.images.evaluated, task)
             answers = gathered_answers(*how, everything=True)
-            names = names_of(asked.images, len(answers["loss"]))
+            names = names_of(asked.images, len(next(iter(answers.values()))))
             if not asked.labelled:
                 answers = {key: each for key, each in answers.items() if key not in task.of_labels}
             path = run.folder / "evaluation" / f"{name}.parquet"
