@@ -27,6 +27,7 @@ from botzoo.options.facts import Need, differing, fitted_to, giving_way, presumi
 from botzoo.sources.base import ImageData, Split
 from botzoo.tasks.find import task_of
 from botzoo.tasks.objective import OwnObjective
+from botzoo.tasks.task import Task
 from botzoo.training.callbacks import Callback
 from botzoo.training.distributed import from_main, make_accelerator, on_each_node, place, same_everywhere, worker_count
 from botzoo.training.sizes import check_sizes, make_order
@@ -79,11 +80,10 @@ def check(
     accelerator: Accelerator,
     callbacks: Sequence[Callback] = (),
     given: Collection[str] | None = None,
-) -> None:
-    """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
+) -> Task:
+    """Raise what a run of ``config`` would raise before it reads its images; return what it is asked to predict."""
     _, found, _, _ = open_parts(config, accelerator, callbacks, differing(config) if given is None else given)
-    if not task_of(found).one_label:
-        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} may have several labels each.")
+    return task_of(found)
 
 
 def open_parts(

@@ -1,7 +1,6 @@
 """What an ablation says of its runs: means, paired differences, and when a difference is no more than noise."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,10 @@ TOP1 = {"plain": [70.0, 71.0, 69.5], "cosine": [72.0, 73.1, 71.4], "noise": [72.
 FACTS = {"hardware": "1 process", "python": "3.11.7", "versions": {"torch": "2.15.0"}, "images": {"train": 1000}}
 
 
+def cell(rung: str, seed: int, top1: float) -> Cell:
+    return Cell(rung, seed, {"top1": top1, "top5": 90.0, "loss": 1.0}, 5000, 100.0 + seed, 2.0, 0.5)
+
+
 def ablation(folder: Path, seeds: int = 3) -> Ablation:
     """Three rungs: the second far above the first, the third not to be told from the second."""
     rungs = (
@@ -23,7 +26,7 @@ def ablation(folder: Path, seeds: int = 3) -> Ablation:
         Rung("noise", {"lr": 3.0}, "cosine", "nothing at all"),
     )
     cells = {
-        (name, seed): Cell(name, seed, top1, 90.0, 1.0, 5000, 100.0 + seed, 2.0, 0.5)
+        (name, seed): cell(name, seed, top1)
         for name, values in TOP1.items()
         for seed, top1 in enumerate(values[:seeds])
     }
@@ -62,9 +65,7 @@ def test_one_seed_leaves_the_noise_unknown(tmp_path: Path) -> None:
 def test_equal_seeds_leave_the_noise_unknown(tmp_path: Path) -> None:
     results = ablation(tmp_path)
     for seed in range(3):
-        results.cells["cosine", seed] = replace(
-            results.cells["plain", seed], top1=results.cells["plain", seed].top1 + 0.3
-        )
+        results.cells["cosine", seed] = cell("cosine", seed, TOP1["plain"][seed] + 0.3)
     found = as_json(results)["rungs"][1]["difference"]
     assert (found["interval_95"], found["within_noise"]) == (None, None)
     assert "| +0.30 to plain |  | equal seeds: noise unknown |" in as_markdown(results)
@@ -72,7 +73,7 @@ def test_equal_seeds_leave_the_noise_unknown(tmp_path: Path) -> None:
 
 def test_every_one_of_equal_seeds_is_drawn_as_a_ring_of_its_own(tmp_path: Path) -> None:
     results = ablation(tmp_path)
-    results.cells["plain", 2] = replace(results.cells["plain", 2], top1=TOP1["plain"][0])
+    results.cells["plain", 2] = cell("plain", 2, TOP1["plain"][0])
     rings = [line for line in ladder_figure(results).axes[0].lines if line.get_marker() == "o"][:3]
     assert len({(line.get_xdata()[0], line.get_markersize()) for line in rings}) == 3
     assert {line.get_markerfacecolor() for line in rings} == {"none"}
@@ -123,7 +124,7 @@ def test_the_papers_own_difference_stands_beside_ours(tmp_path: Path) -> None:
 
 def test_an_interval_of_an_accuracy_stays_below_100(tmp_path: Path) -> None:
     results = ablation(tmp_path, seeds=2)
-    results.cells["plain", 0] = Cell("plain", 0, 99.9, 100.0, 0.1, 5000, 1.0, 1.0, 1.0)
+    results.cells["plain", 0] = cell("plain", 0, 99.9)
     assert "to 100.00)" in as_table(results)
 
 
