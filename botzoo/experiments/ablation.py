@@ -38,7 +38,7 @@ REGISTER = Register("ladder.json", "ladder", "rungs", "its rung {} has")
 RUNS = "cells/*/seed-*"
 
 WEIGHTS = "weights"
-"""Under which the register has the SHA-256 of what a rung starts from; no option is called so."""
+"""Under which the register has what tells the weights of a rung from others; no option of a run is called so."""
 
 
 def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | None) -> dict[str, Options]:
@@ -108,8 +108,6 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
         BotzooError: a rung cannot be trained, or the folder holds results of another ladder.
     """
     whole = load_ladder(config.ladder, common.get("model"))
-    if whole.target is not None:
-        raise ConfigError(f"{config.ladder} is a ladder of weights: botzoo transfer --ladder {config.ladder}.")
     asked = whole if config.rungs is None else select(whole, [name.strip() for name in config.rungs.split(",")])
     if config.leave_one_out:
         whole = asked = leave_one_out(asked)
@@ -177,7 +175,7 @@ class Climb(Generic[ConfigT]):
 
         # What the weights are is written down beside the options: other ones in their place would be noticed.
         known = {
-            name: own | ({WEIGHTS: self.weights[name]["sha256"]} if name in self.weights else {})
+            name: own | ({WEIGHTS: self.weights[name]["identity"]} if name in self.weights else {})
             for name, own in options.items()
         }
         with series.opened(REGISTER, known, precision.name, begun, RUNS) as claimed:

@@ -99,13 +99,13 @@ class Ladder:
         return {name for one in flats for name in one if any(other.get(name) != one[name] for other in flats)}
 
 
-def load_ladder(name: str, model: str | None = None) -> Ladder:
+def load_ladder(name: str, model: str | None = None, *, of_weights: bool = False) -> Ladder:
     """Return a ladder by its name, table4 for one, or from a YAML file of one's own by its path.
 
     The paper's figures are those of ``model`` where it has them for all rungs, else of the ladder's own network.
 
     Raises:
-        ConfigError: there is no such ladder, or the file is none.
+        ConfigError: there is no such ladder, the file is none, or it is one of weights where none is meant, and vice versa.
     """
     path = recipes.file_of(name, FOLDER, "ladder")
     values = read_yaml(path)
@@ -114,6 +114,10 @@ def load_ladder(name: str, model: str | None = None) -> Ladder:
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: rungs must be a list, each `- recipe: NAME` or `- {{name: ..., options: ...}}`.")
     target = _target(path, values["target"]) if "target" in values else None
+    if of_weights != (target is not None):
+        what = "a ladder of weights" if target else "a ladder of trainings: it has no target"
+        cure = f"botzoo {'transfer' if target else 'ablate'} --ladder {name}"
+        raise ConfigError(f"{name} is {what}. For it: {cure}.")
     base = recipes.load(str(values["recipe"])).resolved() if values.get("recipe") else {}
     named = [recipes.load(str(entry["recipe"])) for entry in entries if "recipe" in entry]
     shown = model if named and all(model in recipe.paper for recipe in named) else str(values.get("model"))

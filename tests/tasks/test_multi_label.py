@@ -230,7 +230,7 @@ def test_a_run_asks_before_its_folder_is_made(pictures: Path, tmp_path: Path) ->
 def test_runs_on_them_are_not_compared_by_accuracy(pictures: Path) -> None:
     config = made({**TINY, "dataset": str(pictures)}, TrainConfig)
     folds = repeated("folds", "fold", config, "", lambda _: [], (), first={})
-    with pytest.raises(ConfigError, match="--folds goes by top-1, and images of .* any number of labels"), folds:
+    with pytest.raises(ConfigError, match=r"--folds goes by top-1, and images of .* any number of labels"), folds:
         pass
 
 
