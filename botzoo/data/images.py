@@ -23,12 +23,12 @@ from torch.utils.data import Dataset
 
 from botzoo.data.decode import DEEP, RAW, REDUCED, decoding, extremes, header_of, is_of_other_channels, size_of
 from botzoo.data.decoded import Decoded, Index, Pixels, find_decoded, finish, is_kept, key_of, open_decoded
-from botzoo.data.loader import Batch, LoadedSplit, Row, collate, load
+from botzoo.data.loader import Batch, LoadedSplit, Stack, collate, load
 from botzoo.data.order import Order, share
 from botzoo.data.parallel import in_order
 from botzoo.data.progress import Progress
 from botzoo.data.remembered import Remembered, in_files, mark_of, remember, remembered
-from botzoo.data.transforms import Key, Transform
+from botzoo.data.transforms import Key, Row, Transform
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
 from botzoo.pixels.bands import AtHand, Picture, picture_of, pixels_of
@@ -50,7 +50,7 @@ class Images(LoadedSplit):
 
     def __init__(self, split: Split, decoded: Decoded, rows: NDArray[np.int64], how: Decoding = PLAIN) -> None:
         self.split, self.labels, self.decoded, self.rows, self.decoding = split, split.labels, decoded, rows, how
-        sha = hashlib.sha256(split.labels.tobytes())
+        sha = hashlib.sha256(split.target_bytes())
         sha.update(np.ascontiguousarray(decoded.index.digests[rows]).data)
         self.fingerprint, self.evaluated = sha.hexdigest(), len(split)
         self.cached = decoded.kept  # in memory or mapped from a file
@@ -136,7 +136,9 @@ class Images(LoadedSplit):
         So batches are a function of the files alone, and a run that is resumed goes on with the same ones.
         """
         keys = (batch for step in range(first, last) for batch in order.micro_batches(step))
-        batches = load(_Replacing(self, transform), keys, _collate_replaced, workers, pin)
+        batches = load(
+            _Replacing(self, transform), keys, partial(_collate_replaced, stack=transform.stack), workers, pin
+        )
         for _ in range(first, last):
             try:
                 found = [next(batches) for _ in range(order.accumulate)]
@@ -161,7 +163,7 @@ class Images(LoadedSplit):
     ) -> Iterator[Batch]:
         mine = [(0, i) for i in share(len(self), rank, world_size)]
         keys = (mine[k : k + batch_size] for k in range(0, len(mine), batch_size))
-        yield from load(_Keyed(self, transform), keys, collate, workers, pin)
+        yield from load(_Keyed(self, transform), keys, partial(collate, stack=transform.stack), workers, pin)
 
     def readable(self, rows: Iterable[int], transform: Transform) -> Iterator[Row]:
         """Yield images as an evaluation sees them, without those whose headers alone were sound."""
@@ -183,8 +185,7 @@ class _Keyed(Dataset[Row]):
     def __getitem__(self, key: Key) -> Row:
         index = key[1]
         with self.images.at_hand(index) as picture:
-            pixels = self.transform(picture, key)
-        return pixels, self.images.labels[index], self.transform.colour(key)
+            return self.transform.pair(picture, self.images.split.target(index), key)
 
 
 FEW, MANY = 10, 0.01
@@ -217,9 +218,9 @@ class _Replacing(_Keyed):
             key = epoch, (index + len(replaced)) % len(self.images), turn + 1
 
 
-def _collate_replaced(rows: Sequence[tuple[Row, dict[int, str]]]) -> tuple[Batch, dict[int, str]]:
+def _collate_replaced(rows: Sequence[tuple[Row, dict[int, str]]], stack: Stack) -> tuple[Batch, dict[int, str]]:
     """Return a batch, and what is wrong with the images that others replace in it."""
-    return collate([row for row, _ in rows]), {i: reason for _, met in rows for i, reason in met.items()}
+    return collate([row for row, _ in rows], stack), {i: reason for _, met in rows for i, reason in met.items()}
 
 
 def read_images(
@@ -264,10 +265,11 @@ def read_images(
     index = decoded.index
     if index.offsets[-1] > cache_bytes:  # an earlier run had more room
         decoded = Decoded(index)
-    bad = [Unreadable(split.describe(i), problem) for i, problem in sorted(index.problems.items())]
+    problems = {**split.problems, **index.problems}
+    bad = [Unreadable(split.describe(i), problem) for i, problem in sorted(problems.items())]
     if bad and not skip_corrupt:
         raise unreadable(bad, len(split))
-    kept = np.setdiff1d(np.arange(len(split)), list(index.problems))
+    kept = np.setdiff1d(np.arange(len(split)), list(problems))
     if not len(kept):
         raise DataError(f"None of {counted(len(split), 'image')} in {split.name} can be read: {bad[0]}.")
     good = split.take(kept) if bad else split

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from botzoo.data.decoded import Pixels
 from botzoo.data.order import Order
 from botzoo.data.parallel import SharedRoom, use_room
-from botzoo.data.transforms import Transform
+from botzoo.data.transforms import Row, Transform
 from botzoo.models.preprocessing import Decoding
 from botzoo.sources.base import Labels
 from botzoo.util.guard import ENDING
@@ -25,18 +24,19 @@ from botzoo.util.guard import ENDING
 PREFETCH = 4
 """Batches that each worker has ready before they are asked for."""
 
-Row = tuple[Pixels, Any, tuple[float, ...]]
-"""Pixels, label (or 0 or 1 for each label) and colour parameters, if any, of an image."""
-
 Batch = tuple[Tensor, ...]
-"""Images uint8 (N, C, H, W), labels int64 (N,) or uint8 (N, K), and, with paper_augment, colour parameters float32 (N, 6)."""
+"""Images uint8 (N, C, H, W); targets, of which the first axis counts the images: labels int64 (N,) or uint8 (N, K), or as the
+task has them; and, where the transform gives any, numbers of each image, such as colour parameters float32 (N, 6)."""
+
+Stack = Callable[[Sequence[Any]], NDArray[Any]]
+"""Makes one array of the targets of a batch."""
 
 
-def collate(rows: Sequence[Row]) -> Batch:
+def collate(rows: Sequence[Row], stack: Stack = np.array) -> Batch:
     """Return a batch; its images have the channels last in memory."""
-    pixels, labels, colours = zip(*rows, strict=True)
-    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(np.array(labels))
-    return (*batch, torch.tensor(colours)) if any(colours) else batch
+    pixels, targets, numbers = zip(*rows, strict=True)
+    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2), torch.from_numpy(stack(targets))
+    return (*batch, torch.tensor(numbers)) if any(numbers) else batch
 
 
 def _set_up_worker(room: SharedRoom, worker: int) -> None:

@@ -31,7 +31,7 @@ from botzoo.options.accepted import fold_of, splits_of
 from botzoo.options.config import DataConfig
 from botzoo.pixels.values import Extremes, usual_range
 from botzoo.sources.base import ImageData, SourceOptions, Split
-from botzoo.sources.find import find_images
+from botzoo.sources.find import Kind, find_images
 from botzoo.util.text import counted
 
 T = TypeVar("T")
@@ -136,7 +136,11 @@ def kind_notes(images: Iterable[Images], how: Decoding) -> Iterator[str]:
 
 
 def find(
-    dataset: Any, config: DataConfig, from_main: Callable[[Callable[[], Any]], Any] = alone, labels: Any = None
+    dataset: Any,
+    config: DataConfig,
+    from_main: Callable[[Callable[[], Any]], Any] = alone,
+    labels: Any = None,
+    kind: Kind | None = None,
 ) -> ImageData[Any]:
     """Find a data set, without the splits that a run leaves unread.
 
@@ -144,6 +148,7 @@ def find(
         dataset: name or data, see ``find_images``.
         from_main: does work on the main process and gives its answer to all; of shards that one counts for all.
         labels: the table of them, see ``SourceOptions``.
+        kind: what is to be learned, see ``find_images``.
 
     Raises:
         DataError, NetworkError: as of ``find_images`` and ``find_shards``.
@@ -151,7 +156,9 @@ def find(
     options = source_options(config, labels)
     found: ImageData[Any]
     if not config.streaming:
-        found = find_images(dataset, options)
+        found = find_images(dataset, options, kind or "classify")
+    elif kind not in (None, "classify"):
+        raise DataError(f"Boxes and masks are not streamed: leave --data.streaming out for --task {kind}.")
     elif not isinstance(dataset, str | os.PathLike):
         raise DataError("Data in memory is not streamed: leave data.streaming out.")
     else:

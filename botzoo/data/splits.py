@@ -1,9 +1,7 @@
 """Splits that a run makes itself: validation images set aside, and folds."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,6 @@ from botzoo.sources.groups import numbered
 from botzoo.util.outgoing import in_quotes
 from botzoo.util.text import counted, listing
 
-T = TypeVar("T")
-
 
 def without_test(data: ImageData[Any]) -> ImageData[Any]:
     """Return ``data`` without its test split, which is not even read then."""
@@ -25,22 +21,7 @@ def without_test(data: ImageData[Any]) -> ImageData[Any]:
 def joined(data: ImageData[Split]) -> ImageData[Split]:
     """Return ``data`` with training and validation images as one training split; the test split is left out."""
     data = without_test(data)
-    if data.validation is None:
-        return data
-    first, second = data.train, data.validation
-    labels, before = np.concatenate([first.labels, second.labels]), len(first)
-    read = partial(_of_either, first.read, second.read, before)
-    describe = partial(_of_either, first.describe, second.describe, before)
-    both = first.columns.keys() & second.columns.keys()
-    columns = {column: np.concatenate([first.columns[column], second.columns[column]]) for column in both}
-    train = Split(f"{first.name} and {second.name}", labels, read, describe, root=first.root, columns=columns)
-    if first.groups is not None and second.groups is not None:
-        train = replace(train, groups=np.concatenate([first.groups, second.groups]))
-    return replace(data, train=train, validation=None)
-
-
-def _of_either(first: Callable[[int], T], second: Callable[[int], T], before: int, i: int) -> T:
-    return first(i) if i < before else second(i - before)
+    return data if data.validation is None else replace(data, train=data.train.joined(data.validation), validation=None)
 
 
 def in_fold(data: ImageData[Split], fold: int, folds: int, seed: int) -> ImageData[Split]:

@@ -14,20 +14,25 @@ or, squashed, w / h. So r is how much longer things look than in evaluation, wha
 images and a square input k = 1, and the three ways are one.
 """
 
+from __future__ import annotations
+
 import inspect
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
-from botzoo.data.augment import Augment
+from botzoo.data.augment import Augment, make_augment
 from botzoo.data.decoded import Pixels
 from botzoo.errors import DataError, printable
 from botzoo.models.preprocessing import Preprocessing, Side, Size
+from botzoo.options.config import AugmentConfig
 from botzoo.pixels.bands import AtHand, Bands, Picture, each_band, picture_of, pixels_of, size_at_hand
 from botzoo.pixels.resizing import part
 from botzoo.tricks import paper_augment
@@ -43,6 +48,10 @@ AspectRatio = Callable[[random.Random], float]
 """Draws the width of a crop over its height."""
 
 
+Row = tuple[Pixels, Any, tuple[float, ...]]
+"""Pixels, target (a label, or 0 or 1 for each label, or as the task has it) and numbers, if any, of an image."""
+
+
 class Transform(Protocol):
     """Makes an image of a data set into pixels of one size; what is random in it follows from the key."""
 
@@ -52,6 +61,63 @@ class Transform(Protocol):
     def colour(self, key: Key) -> tuple[float, ...]:
         """Return the six colour parameters of ``paper_augment``, or none: colours stay as they are."""
         return ()
+
+    def pair(self, image: AtHand, target: Any, key: Key) -> Row:
+        """Return an image with its target, which moves with the pixels where it says where things are.
+
+        The numbers are the third tensor of a batch: here the colour parameters.
+        """
+        return self(image, key), target, self.colour(key)
+
+    def stack(self, targets: Sequence[Any]) -> NDArray[Any]:
+        """Return the targets of a batch as one array, whose first axis counts the images."""
+        return np.array(targets)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training transform is made of.
+
+    Attributes:
+        size: of the result in pixels.
+        preprocessing: how evaluation prepares images.
+        crop_min: smallest area of the crop as a share of the image, in (0, 1].
+        hflip: probability of a flip.
+        seed: of the run.
+        augment: what else is done to the pixels.
+        paper: whether crop and colour are those of the paper.
+        scales: sides of a picture as shares of those in evaluation, drawn between these two; where a target moves along.
+    """
+
+    size: Size
+    preprocessing: Preprocessing
+    crop_min: float = 1.0
+    hflip: float = 0.0
+    seed: int = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    paper: bool = False
+    scales: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def augmentation(self) -> Augment | None:
+        """What is done to the pixels besides crop and flip."""
+        return make_augment(self.augment, min(self.size), self.preprocessing.mean)
+
+    @property
+    def train_transform(self) -> TrainTransform:
+        """Crop, flip and augmentation of images whose target does not move."""
+        p = self.preprocessing
+        return TrainTransform(
+            self.size.side,
+            p.interpolation,
+            self.crop_min,
+            self.hflip,
+            self.seed,
+            paper=self.paper,
+            augment=self.augmentation,
+            crop_mode=p.crop_mode,
+            fill=p.fill,
+        )
 
 
 class TrainTransform(Transform):
@@ -88,7 +154,7 @@ class TrainTransform(Transform):
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: AtHand, key: Key) -> Pixels:
-        rng = self._rng(key, 0)
+        rng = rng_of(self.seed, key, 0)
         width, height = size_at_hand(image)
         frame = frame_of(width, height, self.size, self.crop_mode)
         box = random_crop_box(rng, width, height, self.crop_min, self.aspect_ratio, frame)
@@ -98,11 +164,13 @@ class TrainTransform(Transform):
         return pixels if self.augment is None else self.augment(pixels, rng.getrandbits(63))
 
     def colour(self, key: Key) -> tuple[float, ...]:
-        return paper_augment.draw_colour(self._rng(key, 1)) if self.paper else ()
+        return paper_augment.draw_colour(rng_of(self.seed, key, 1)) if self.paper else ()
 
-    def _rng(self, key: Key, stream: int) -> random.Random:
-        epoch, index, turn = (*key, 0)[:3]  # the first time that an image comes is turn 0, with a sampler or without
-        return random.Random((turn << 129) | (stream << 128) | (self.seed << 96) | (epoch << 64) | index)
+
+def rng_of(seed: int, key: Key, stream: int) -> random.Random:
+    """Return the numbers that an image of a key is augmented by, in one of two streams, 0 or 1."""
+    epoch, index, turn = (*key, 0)[:3]  # the first time that an image comes is turn 0, with a sampler or without
+    return random.Random((turn << 129) | (stream << 128) | (seed << 96) | (epoch << 64) | index)
 
 
 def log_uniform_aspect_ratio(rng: random.Random) -> float:
@@ -171,17 +239,17 @@ def resized(image: AtHand, box: Box, size: Size, resample: Image.Resampling, fil
     left, top, right, lower = box
     inside = max(0, left), max(0, top), min(width, right), min(height, lower)
     if inside == box:
-        return _part(image, box, (size.width, size.height), resample)
+        return resized_part(image, box, (size.width, size.height), resample)
     w, x = _placed(inside[0] - left, inside[2] - inside[0], right - left, size.width)
     h, y = _placed(inside[1] - top, inside[3] - inside[1], lower - top, size.height)
-    found = _part(image, inside, (w, h), resample)
+    found = resized_part(image, inside, (w, h), resample)
     canvas = np.empty((*size, found.shape[2]), np.uint8)
     canvas[:] = fill[: found.shape[2]]
     canvas[y : y + h, x : x + w] = found
     return canvas
 
 
-def _part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
+def resized_part(image: AtHand, box: Box, size: tuple[int, int], resample: Image.Resampling) -> Pixels:
     """Return what is in ``box``, all of which lies in the image, resized to ``size``, width and height."""
     # Small images come as Pillow makes them, which takes little time; so results on such data sets stay what they were.
     if math.prod(size_at_hand(image)) <= math.prod(size):
@@ -334,6 +402,12 @@ class ProgressiveResizing(Transform):
 
     def colour(self, key: Key) -> tuple[float, ...]:
         return self._at(key).colour(key)
+
+    def pair(self, image: AtHand, target: Any, key: Key) -> Row:
+        return self._at(key).pair(image, target, key)
+
+    def stack(self, targets: Sequence[Any]) -> NDArray[Any]:
+        return self.first.stack(targets)
 
     def _at(self, key: Key) -> Transform:
         return self.first if key[0] < self.epochs else self.then

@@ -197,7 +197,7 @@ def _measure(
     subject: _Subject, claim: Claim, model: Model, dataset: str | None, labels: str | None = None
 ) -> _Measured:
     config = replace(subject.config, dataset=dataset or claim.dataset, skip_corrupt=True)
-    data = opening.find(config.dataset, config.data, labels=labels or own_table(config))
+    data = opening.find(config.dataset, config.data, labels=labels or own_table(config), kind=config.task)
     here, task, another = task_of(data), model.task, "give another --dataset"
     if here != task:
         raise DataError(f"{config.dataset} has {here.labels}, and the network is for {task.labels}: {another}.")

@@ -84,6 +84,9 @@ def _is_colour(text: object) -> bool:
 RANGE = Accepted(
     "two numbers, the lower one first, such as 0,4095", lambda ends: ends[0] < ends[1] < inf and ends[0] > -inf
 )
+SCALES = Accepted(
+    "two numbers from 0.1 to 4, the lower one first, such as 0.5,2", lambda ends: 0.1 <= ends[0] <= ends[1] <= 4
+)
 COLOUR = Accepted("a colour's name in CSS, such as white, or #rrggbb", _is_colour)
 REPO = Accepted("owner/name, of letters, digits, '-', '_' and '.', such as me/pets", _is_repo)
 LICENSE = Accepted(

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from botzoo.errors import ConfigError
-from botzoo.options.accepted import BUDGET, COLOUR, FOLD, IMG_SIZE, LICENSE, MILESTONES, RANGE, REPO, SEEDS, SPLITS
+from botzoo.options.accepted import (
+    BUDGET,
+    COLOUR,
+    FOLD,
+    IMG_SIZE,
+    LICENSE,
+    MILESTONES,
+    RANGE,
+    REPO,
+    SCALES,
+    SEEDS,
+    SPLITS,
+)
 from botzoo.options.facts import Accepted, Configuration, Need, When, above, at_least, between, check, option, refuse
 
 _SEED = between(0, 2**32, "[)")
@@ -61,6 +73,9 @@ class DataConfig:
     crop_min: float | None = option(None, "Smallest area of the random training crop, as a share of the image. 1 "
         "trains on whole images.", "Augmentation", unset="0.35 from ten epochs on and 0.7 below; 0.8 for characters; "
         "0.08 with --paper-augment", accepts=between(0, 1, "(]"), instead={"paper_augment", "budget"})
+    scales: tuple[float, float] | None = option(None, "Sides of a picture in training as shares of those in evaluation, "
+        "for masks and boxes: drawn between these two for each, cropped where it is larger and padded where it is "
+        "smaller.", "Augmentation", metavar="LOW,HIGH", unset="0.75,1.5 for masks, 0.8,1.25 for boxes", accepts=SCALES)
     train_scale: float = option(1.0, "Side of the training crops as a share of the input's. It is rounded to 32 "
         "pixels, or 16 where the input is below 128. Less than 1 trains faster, on images that are unlike those of "
         "evaluation. Without effect on networks of fixed size.", "Model", accepts=between(0.25, 2),
@@ -72,7 +87,8 @@ class DataConfig:
     fit: Literal["crop", "squash", "pad"] | None = option(None, "How images of another shape than the input's are made "
         "to fit it. crop: the middle is cut out, and what lies outside is never evaluated; squash: all of the image, "
         "its sides resized apart; pad: all of the image, with the mean colour beside it. Training crops follow.",
-        "Model", unset="the weights' own, mostly crop; botzoo-finetune tries the three on long images")
+        "Model", unset="the weights' own, mostly crop; botzoo-finetune tries the three on long images",
+        presumes={Need.WHOLE_IMAGE})
     hflip: float | None = option(None, "Probability of a horizontal flip.", "Augmentation",
         unset="0.5, and 0 for data sets of characters", accepts=between(0, 1))
     sampling: Literal["uniform", "balanced", "sqrt"] = option("uniform",
@@ -99,14 +115,16 @@ class DataConfig:
 class AugmentConfig:
     """What is done to training images besides crop and flip, in this order and before --paper-augment's colours."""
 
-    vflip: float = option(0.0, "Probability of a vertical flip.", "Augmentation", accepts=between(0, 1), unsaid=0.0)
+    vflip: float = option(0.0, "Probability of a vertical flip.", "Augmentation", accepts=between(0, 1),
+        presumes={Need.WHOLE_IMAGE}, unsaid=0.0)
     rotate90: bool = option(False, "Turn images by 0, 90, 180 or 270 degrees, each as likely.", "Augmentation",
-        unsaid=False)
+        presumes={Need.WHOLE_IMAGE}, unsaid=False)
     randaugment: int = option(0, "RandAugment: two random operations of this magnitude. 9 of 30 is usual, 0 for none.",
         "Augmentation", common=True, accepts=between(0, 30),
-        presumes={Need.COLOURS}, excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
+        presumes={Need.COLOURS, Need.WHOLE_IMAGE},
+        excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
     trivialaugment: bool = option(False, "TrivialAugment: one random operation of random magnitude.", "Augmentation",
-        presumes={Need.COLOURS}, unsaid=False)
+        presumes={Need.COLOURS, Need.WHOLE_IMAGE}, unsaid=False)
     color_jitter: float = option(0.0, "Scale brightness, contrast and saturation by factors up to this far from 1. 0.4 "
         "is usual.", "Augmentation", accepts=between(0, 1), presumes={Need.COLOURS}, unsaid=0.0)
     blur: float = option(0.0, "Probability of a Gaussian blur. Its sigma is 0.1 to 2 pixels, within a tenth of the "
@@ -187,6 +205,9 @@ class TrainConfig(Configuration):
 
     dataset: str = option("digits", "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data", common=True, metavar="NAME", accepts=_something("a name, a Hub id or a folder"), stated=True)
+    task: Literal["classify", "detect", "segment"] | None = option(None, "What is learned. classify: which class an image "
+        "is of, or which labels it has; detect: the boxes of objects; segment: the class of each pixel.", "Data",
+        common=True, unset="classify", stated=True)
     labels: str | None = option(None, "Table of the labels of the images in --dataset. It is a .csv, .tsv, .jsonl, "
         ".parquet, .txt or .json file, also .gz, with a row for each image; folders takes the class folders, where a "
         "table says otherwise.",
@@ -197,6 +218,9 @@ class TrainConfig(Configuration):
     pretrained: str | None = option(None, "Weights to start from: a tag, hf-hub:owner/name, local-dir:PATH or a "
         ".safetensors file. FILE.safetensors@PREFIX names one network of several in a file.", "Model", metavar="WEIGHTS",
         unset="the model's own")
+    head: Literal["fpn", "fcn16", "fcn8"] | None = option(None, "What gives each pixel its class. fpn: a feature pyramid on "
+        "maps of all sizes; fcn16 and fcn8: the head of a fully convolutional network on the last map, 1/16 or 1/8 as "
+        "large as the input.", "Model", unset="fpn", needs=When("task", "segment"))
     scratch: bool = option(False, "Start from random weights instead of pretrained ones.", "Model", common=True,
         excludes={When("pretrained"): "each say what weights to start from"}, stated=True)
     output: str | None = option(None, "Folder of the run.", "Output", common=True, metavar="PATH",
@@ -241,7 +265,7 @@ class TrainConfig(Configuration):
         counts_with=When("scratch"))
     paper_augment: bool = option(False, "Crop and colour images as the paper does. Crops from 8 % on, hue, saturation "
         "and brightness scaled by 0.6 to 1.4, PCA noise; with --scratch its mean and std too, else those of the "
-        "weights.", "Tricks", presumes={Need.IMAGES_EACH_STEP, Need.COLOURS},
+        "weights.", "Tricks", presumes={Need.IMAGES_EACH_STEP, Need.COLOURS, Need.WHOLE_IMAGE},
         excludes={When("augment.color_jitter"): "both scale brightness and saturation"})
     no_bias_decay: bool = option(True, "Weight decay on weights only, not on biases, gammas and betas.", "Tricks")
     label_smoothing: float = option(0.0, "Share of the target spread over the other classes. 0.1 in the paper.",
@@ -256,11 +280,12 @@ class TrainConfig(Configuration):
         "images is 1.", "Data", presumes={Need.ONE_LABEL},
         excludes={When("data.sampling"): "both make up for rare classes"}, instead={"data.sampling"})
     mixup: float = option(0.0, "Mix pairs of images, with this alpha. It is that of the Beta distribution, 0.2 in the "
-        "paper, 0 for none.", "Tricks", common=True, accepts=at_least(0), presumes={Need.IMAGES_EACH_STEP},
+        "paper, 0 for none.", "Tricks", common=True, accepts=at_least(0),
+        presumes={Need.IMAGES_EACH_STEP, Need.WHOLE_IMAGE},
         instead={"cutmix", "distillation", "budget"})
     cutmix: float = option(0.0, "Alpha of CutMix, which puts a box of one image into another. 1 is usual, 0 for none. "
         "With --mixup each takes half of the steps.", "Augmentation", accepts=at_least(0),
-        presumes={Need.IMAGES_EACH_STEP})
+        presumes={Need.IMAGES_EACH_STEP, Need.WHOLE_IMAGE})
     distillation: str | None = option(None, "A teacher whose answers are learned too. It has the same classes: any "
         "model of timm with weights, name or name.tag, hf-hub:owner/name, local-dir:PATH, or the folder of a finished "
         "run.", "Tricks", common=True, metavar="MODEL", accepts=_something("a model or the folder of a run"),
@@ -268,12 +293,12 @@ class TrainConfig(Configuration):
     mixed_precision: Literal["auto", "bf16", "fp16", "fp32"] = option("auto",
         "Trick: arithmetic in half precision with fp32 weights. auto takes the fastest that is sound here.", "Engine")
     drop_rate: float = option(0.0, "Dropout before the classifier: share of its inputs set to 0 in training.",
-        "Tricks", accepts=between(0, 1, "[)"))
+        "Tricks", accepts=between(0, 1, "[)"), presumes={Need.WHOLE_IMAGE})
     ema: float | None = option(None, "Also average the weights with this decay, such as 0.999, and evaluate and keep "
         "the average. The average is warmed up.", "Evaluation", accepts=between(0, 1, "()"))
     soup: int | None = option(None, "Greedy model soup: average the weights of up to so many of the best epochs at "
         "the end. Each of them is added only where the validation split gains by it; 5 is usual.", "Evaluation",
-        unset="the best epoch is kept alone", accepts=at_least(2, "epochs"), presumes={Need.ONE_LABEL})
+        unset="the best epoch is kept alone", accepts=at_least(2, "epochs"))
     unlike: bool = option(True, "Keep what tells images unlike the training images: how the features of some of them are "
         "distributed. botzoo predict marks such images. It takes another look at 500 to 1,000 training and 200 validation "
         "images at the end.", "Evaluation", unsaid=True)

@@ -26,6 +26,7 @@ class Need(Enum):
     """What an option may presume of a run, in the words of a refusal."""
 
     ONE_LABEL = "one label for each image"
+    WHOLE_IMAGE = "an answer for each image as a whole"
     IMAGES_EACH_STEP = "images in every step"
     SINGLE_RUN = "a run of its own"
     READ_WHOLE = "all images at once"

@@ -4,6 +4,7 @@ A file of ``ladders/`` or of a user's own is one ladder. Its keys:
 
 - about: what is compared;
 - recipe: the recipe that all rungs start from, where they are not recipes themselves;
+- options: those that all rungs have besides;
 - model: the network whose figures in the recipes are the paper's for this ladder;
 - rungs: from the bottom up, each with ``recipe``, the name of one, or with ``name`` and ``options``; ``below`` names the rung
   that it is compared with (by default the recipe's base, or else the rung before it) and ``paper`` gives the paper's top-1
@@ -36,10 +37,10 @@ from botzoo.util.nested import flat, nested
 from botzoo.util.yaml_files import read_yaml
 
 FOLDER = recipes.FOLDER / "ladders"
-KEYS = ("about", "recipe", "model", "rungs", "target")
+KEYS = ("about", "recipe", "model", "options", "rungs", "target")
 RUNG_KEYS = ("recipe", "name", "options", "below", "paper", "about", "weights")
 TARGET_KEYS = ("task", "figure", "paper_on", "remark", "trained_by")
-GIVEN_BY_WEIGHTS = {"model", "pretrained", "scratch"}
+GIVEN_BY_WEIGHTS = {"model", "pretrained", "scratch", "task"}
 TASKS = ("classify", "detect", "segment")
 
 
@@ -119,11 +120,13 @@ def load_ladder(name: str, model: str | None = None, *, of_weights: bool = False
         cure = f"botzoo {'transfer' if target else 'ablate'} --ladder {name}"
         raise ConfigError(f"{name} is {what}. For it: {cure}.")
     base = recipes.load(str(values["recipe"])).resolved() if values.get("recipe") else {}
+    if not isinstance(shared := values.get("options", {}), dict):
+        raise ConfigError(f"{path}: options must be `name: value` lines.")
     named = [recipes.load(str(entry["recipe"])) for entry in entries if "recipe" in entry]
     shown = model if named and all(model in recipe.paper for recipe in named) else str(values.get("model"))
     rungs: list[Rung] = []
     for entry in entries:  # one after another, as each stands on one of those before it
-        rungs.append(_rung(path, entry, base, rungs, shown, target))
+        rungs.append(_rung(path, entry, base, shared, rungs, shown, target))
     about = printable(str(values.get("about", "")))
     return Ladder(name, about, tuple(rungs), rungs[0].options.get("epochs"), target)
 
@@ -148,7 +151,13 @@ def _target(path: Path, values: Any) -> Target:
 
 
 def _rung(
-    path: Path, entry: dict[str, Any], base: Options, lower: list[Rung], model: str | None, target: Target | None
+    path: Path,
+    entry: dict[str, Any],
+    base: Options,
+    shared: Options,
+    lower: list[Rung],
+    model: str | None,
+    target: Target | None,
 ) -> Rung:
     recipes.check_keys(entry, RUNG_KEYS if target else RUNG_KEYS[:-1], f"{path}: a rung has")
     recipe = recipes.load(str(entry["recipe"])) if "recipe" in entry else None
@@ -161,7 +170,8 @@ def _rung(
     if not isinstance(entry.get("options", {}), dict):
         raise ConfigError(f"{path}: options of the rung {name} must be `name: value` lines.")
     start: Options = {"scratch": True} if target is None else {}
-    options = merged(start | (recipe.resolved() if recipe else base), entry.get("options") or {})
+    every = merged(start | (recipe.resolved() if recipe else base), shared)
+    options = merged(every, entry.get("options") or {})
     own_base = recipe.base.name if recipe and recipe.base else None
     below = entry.get("below") or (own_base if own_base in names else names[-1] if names else None)
     if below is not None and below not in names:
@@ -170,7 +180,9 @@ def _rung(
     weights = entry.get("weights")
     if target is not None:
         if given := flat(options).keys() & GIVEN_BY_WEIGHTS:
-            raise ConfigError(f"{path}: {name} has the option {min(given)}, which its weights decide: leave it out.")
+            raise ConfigError(
+                f"{path}: {name} has the option {min(given)}, which its weights or its target decide: leave it out."
+            )
         if (paper := entry.get("paper")) is not None and not isinstance(paper, int | float):
             raise ConfigError(f"{path}: paper is {paper!r}; in a ladder of weights it must be a number.")
         return Rung(name, options, below, about, paper, None if weights is None else str(weights))

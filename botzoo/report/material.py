@@ -10,7 +10,7 @@ from typing import Any
 from botzoo.data.decode import decoding
 from botzoo.data.images import Images
 from botzoo.data.open import cut, find
-from botzoo.data.transforms import Transform
+from botzoo.data.transforms import Prepared, Transform
 from botzoo.errors import BotzooError, DataError
 from botzoo.inference.load import load
 from botzoo.inference.predict import Model
@@ -18,7 +18,6 @@ from botzoo.models.preprocessing import Decoding, Preprocessing
 from botzoo.pixels.bands import AtHand, Picture, picture_of
 from botzoo.results.record import RunRecord
 from botzoo.sources.base import Encoded, ImageData, Split
-from botzoo.training.steps.feed import ImageFeed
 from botzoo.util.text import brief, counted
 
 UNREADABLE = (BotzooError, OSError, ValueError, MemoryError)
@@ -141,7 +140,8 @@ def _found(record: RunRecord, dataset: Any) -> ImageData[Split]:
     config = record.config
     if config.data.streaming:
         raise DataError("streamed images are not kept")
-    return find(config.dataset if dataset is None else dataset, config.data, labels=config.labels)
+    where = config.dataset if dataset is None else dataset
+    return find(where, config.data, labels=config.labels, kind=config.task)
 
 
 def _by_name(found: ImageData[Split], names: Sequence[str], role: str, how: Decoding) -> Originals | None:
@@ -179,6 +179,5 @@ def _augment(record: RunRecord, prepared: Preprocessing) -> Transform | None:
         return None
     size = prepared.train_size(config.data.train_scale)
     crop, flips = config.data.crop_min or 1.0, config.data.hflip or 0.0
-    sizes: dict[str, Any] = {"train_size": size, "later_size": size, "small_epochs": None}
-    how: dict[str, Any] = {"seed": config.seed, "augment": config.augment, "paper": config.paper_augment}
-    return ImageFeed({}, prepared, crop_min=crop, hflip=flips, **sizes, **how).transform(size)
+    how = Prepared(size, prepared, crop, flips, config.seed, config.augment, config.paper_augment)
+    return record.task.train_transform(how)

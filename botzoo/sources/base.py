@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,7 @@ class Split:
         root: how ``describe`` begins for every image: the data set's folder.
         columns: of the table that the labels stand in, all but those of images and labels.
         groups: of images that belong together, see ``botzoo.sources.groups``; None where nobody named any.
+        problems: what is wrong with the targets of images that cannot be used for that, by their places.
     """
 
     name: str
@@ -79,24 +80,62 @@ class Split:
     root: str = ""
     columns: Columns = field(default_factory=dict)
     groups: Groups | None = None
+    problems: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.int64], name: str | None = None) -> Split:
+    def take(self, rows: NDArray[np.int64], name: str | None = None) -> Self:
         """Return the split of the images ``rows``, in that order."""
-        read, describe = partial(_at_row, self.read, rows), partial(_at_row, self.describe, rows)
-        columns = {column: cells[rows] for column, cells in self.columns.items()}
-        groups = None if self.groups is None else self.groups[rows]
-        return Split(name or self.name, self.labels[rows], read, describe, rows, self.root, columns, groups)
+        return replace(
+            self,
+            name=name or self.name,
+            labels=self.labels[rows],
+            read=partial(at_row, self.read, rows),
+            describe=partial(at_row, self.describe, rows),
+            rows=rows,
+            columns={column: cells[rows] for column, cells in self.columns.items()},
+            groups=None if self.groups is None else self.groups[rows],
+            problems={k: self.problems[i] for k, i in enumerate(rows.tolist()) if i in self.problems},
+        )
+
+    def joined(self, other: Split) -> Self:
+        """Return the split of these images and then those of ``other``, which is of the same kind."""
+        both, before = self.columns.keys() & other.columns.keys(), len(self)
+        grouped = self.groups is not None and other.groups is not None
+        return replace(
+            self,
+            name=f"{self.name} and {other.name}",
+            labels=np.concatenate([self.labels, other.labels]),
+            read=partial(of_either, self.read, other.read, before),
+            describe=partial(of_either, self.describe, other.describe, before),
+            rows=None,
+            columns={column: np.concatenate([self.columns[column], other.columns[column]]) for column in both},
+            groups=np.concatenate([self.groups, other.groups]) if grouped else None,
+            problems={**self.problems, **{before + i: problem for i, problem in other.problems.items()}},
+        )
+
+    def target(self, i: int) -> Any:
+        """Return what a network is to say of image i: its label, or 0 or 1 for each label; other kinds of splits have more."""
+        return self.labels[i]
+
+    def target_bytes(self) -> bytes:
+        """Return bytes that change with the targets, for a fingerprint."""
+        return self.labels.tobytes()
 
     def class_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many images each of the classes has, shape (classes,)."""
         return np.bincount(self.labels, minlength=classes) if self.labels.ndim == 1 else self.labels.sum(0, np.int64)
 
 
-def _at_row(of_image: Callable[[int], T], rows: NDArray[np.int64], i: int) -> T:
+def at_row(of_image: Callable[[int], T], rows: NDArray[np.int64], i: int) -> T:
+    """Return what ``of_image`` has of the image that is number ``i`` of ``rows``."""
     return of_image(int(rows[i]))
+
+
+def of_either(first: Callable[[int], T], second: Callable[[int], T], before: int, i: int) -> T:
+    """Return what ``first`` has of image i, or, where that is not one of the ``before``, ``second`` of one of its own."""
+    return first(i) if i < before else second(i - before)
 
 
 @dataclass(frozen=True)

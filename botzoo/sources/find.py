@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from botzoo.errors import DataError, did_you_mean
 from botzoo.sources.annotated import Annotated
@@ -16,6 +16,8 @@ from botzoo.sources.layouts.class_folders import Folders
 from botzoo.sources.layouts.unpacking import SUFFIXES
 from botzoo.sources.memory import in_memory
 from botzoo.sources.tables import Tables, shard_files
+from botzoo.sources.targets.find import find_boxes, find_masks
+from botzoo.sources.targets.presence import with_presence
 from botzoo.util.outgoing import in_quotes
 
 
@@ -41,7 +43,11 @@ SOURCES: list[Source] = [Digits(), ARCHIVES, Annotated(), Tables(), _Shards(), F
 """The kinds of data sets, in the order in which they are asked: those that look closer before those that take any folder."""
 
 
-def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageData[Split]:
+Kind = Literal["classify", "detect", "segment"]
+"""What is to be learned of images: their classes, the boxes on them, or the class of each pixel."""
+
+
+def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID, kind: Kind = "classify") -> ImageData[Any]:
     """Find a data set and return its splits as they are.
 
     Args:
@@ -49,13 +55,24 @@ def find_images(dataset: Any, options: SourceOptions = NOTHING_SAID) -> ImageDat
             are several), or the path of a folder (of class folders, of parquet files, or written by
             ``datasets.save_to_disk``), or of a zip or tar file of one; or the data itself, see ``in_memory``.
         options: what the user says of it.
+        kind: what is to be learned; of boxes and masks see ``botzoo.sources.targets.find``.
 
     Raises:
-        DataError: it does not exist, is empty, has fewer than two classes, labels out of range, or ambiguous columns.
+        DataError: it does not exist, has nothing of that kind, is empty, has fewer than two classes, labels out of range,
+            or ambiguous columns.
         NetworkError: it is on the Hub, not cached, and the Hub cannot be reached.
     """
-    data = _find(dataset, options)
+    data: ImageData[Any] = _find(dataset, options) if kind == "classify" else _with_targets(dataset, options, kind)
     return data if options.group is None else grouped(data, options.group)
+
+
+def _with_targets(dataset: Any, options: SourceOptions, kind: Kind) -> ImageData[Any]:
+    if not isinstance(dataset, str | os.PathLike):
+        raise DataError(f"Data in memory has no boxes or masks: give a folder or a Hub id for --task {kind}.")
+    if options.labels is not None:
+        raise DataError(f"--labels is a table of classes: leave it out for --task {kind}.")
+    name = os.fspath(dataset)
+    return find_boxes(name, options) if kind == "detect" else with_presence(find_masks(name, options))
 
 
 def _find(dataset: Any, options: SourceOptions) -> ImageData[Split]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from botzoo.errors import ConfigError
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
+from botzoo.tasks.image import ImageTask
 from botzoo.tasks.metrics.of_classes import CLASS_METRICS, Weighted
 from botzoo.tasks.metrics.resampling import GroupNumbers, Times, mean_interval
 from botzoo.tasks.objective import Objective
@@ -167,7 +168,7 @@ def class_weights(
     return tuple((worth * counts.sum() / (worth * counts).sum()).tolist())
 
 
-class Classification:
+class Classification(ImageTask):
     """The task of naming the one class of an image; see ``botzoo.tasks.task.Task``."""
 
     name = "classification"
@@ -202,8 +203,10 @@ class Classification:
             class_weights=class_weights(counts, config.class_weights) if counts is not None else None,
         )
 
-    def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        log_p = logits.log_softmax(1)
+    def answers(
+        self, said: Tensor, targets: Tensor, sizes: Tensor | None = None, *, everything: bool = True
+    ) -> Answers:
+        log_p, labels = said.log_softmax(1), targets
         top = log_p.topk(min(5, log_p.shape[1]), 1).indices
         found = {
             "label": labels,

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse
 from botzoo.sources.base import ImageData, MultiHot
+from botzoo.tasks.image import ImageTask
 from botzoo.tasks.metrics.of_labels import LABEL_METRICS, WeightedLabels
 from botzoo.tasks.metrics.ranking import Ranked
 from botzoo.tasks.metrics.resampling import GroupNumbers, Times, percentiles, resamples
@@ -152,7 +153,7 @@ def _joined(there: NDArray[np.bool_], class_names: Sequence[str]) -> list[str]:
     return [", ".join([class_names[k] for k in np.flatnonzero(row).tolist()]) for row in there]
 
 
-class MultiLabel:
+class MultiLabel(ImageTask):
     """The task of giving an image any number of labels; see ``botzoo.tasks.task.Task``."""
 
     name = "multi_label"
@@ -175,9 +176,11 @@ class MultiLabel:
         classes = len(class_names)
         return MultiLabelObjective(classes, mixup_alpha=config.mixup, seed=config.seed, cutmix_alpha=config.cutmix)
 
-    def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        loss = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").sum(1)
-        found = {"labels": labels, "logits": logits, "loss": loss}
+    def answers(
+        self, said: Tensor, targets: Tensor, sizes: Tensor | None = None, *, everything: bool = True
+    ) -> Answers:
+        loss = F.binary_cross_entropy_with_logits(said, targets.float(), reduction="none").sum(1)
+        found = {"labels": targets, "logits": said, "loss": loss}
         return {name: column.cpu().numpy() for name, column in found.items()}
 
     def evaluation(self, answers: Answers) -> MultiLabelEvaluation:

@@ -6,7 +6,7 @@ The images of a step are mixed by the paper's mixup, by timm's CutMix, or by eit
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from timm.data.mixup import cutmix_bbox_and_lam
 from torch import Tensor
 from torch.nn import functional as F
 
+from botzoo.models.preprocessing import Size
 from botzoo.tricks.distillation import distillation, distillation_floor
 from botzoo.tricks.label_smoothing import label_smoothing
 from botzoo.tricks.mixup import mixup, mixup_lambda, partners
@@ -72,8 +73,14 @@ class Objective:
         how = self.temperature, self.distill_weight
         return distillation(logits, teacher_logits, targets, *how) - distillation_floor(teacher_logits, *how)
 
-    def labels_of(self, images: int) -> Tensor:
-        """Return labels of so many images that do not exist, to try out a step."""
+    def step_loss(
+        self, net: Callable[..., Any], images: Tensor, targets: Tensor, teacher_logits: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of what ``prepare`` returned, passed through the network, which is in training mode."""
+        return self.loss(net(images), targets, teacher_logits)
+
+    def labels_of(self, images: int, size: Size) -> Tensor:
+        """Return targets of so many images of this ``size`` that do not exist, to try out a step."""
         return torch.zeros(images, dtype=torch.long)
 
 
@@ -92,7 +99,7 @@ class MultiLabelObjective(Objective):
         """Return the mean over the batch of the summed binary cross-entropy, a float32 scalar; there is no teacher."""
         return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum") / len(logits)
 
-    def labels_of(self, images: int) -> Tensor:
+    def labels_of(self, images: int, size: Size) -> Tensor:
         return torch.zeros(images, self.num_classes, dtype=torch.uint8)
 
 

@@ -1,12 +1,17 @@
-"""What is asked of a network, as a protocol: all that differs between one class for an image and any number of labels."""
+"""What is asked of a network, as a protocol: all that differs between classes, labels, masks and boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from botzoo.data.transforms import Prepared, Transform
+from botzoo.models.create import Network
+from botzoo.models.preprocessing import Preprocessing
+from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.sources.base import ImageData
 from botzoo.tasks.metrics.metric import Metric
@@ -52,7 +57,7 @@ class Evaluation(Protocol):
     Attributes:
         answers: as ``Task.answers`` gave them, for the whole split; the evaluation can be made from them again.
         score: the headline figure, in per cent.
-        loss: mean over the images, in nats.
+        loss: mean over the images, in nats; None where an evaluation has none.
         figures: what metrics.jsonl has of it.
         one_answer: how many points the score moves at most where one answer turns over.
         groups: of images that belong together, numbers from 0 on, shape (N,); None where nobody named any.
@@ -65,7 +70,7 @@ class Evaluation(Protocol):
     @property
     def score(self) -> float: ...
     @property
-    def loss(self) -> float: ...
+    def loss(self) -> float | None: ...
     @property
     def figures(self) -> dict[str, float]: ...
     @property
@@ -106,6 +111,7 @@ class Task(Protocol):
     problem_type: str  # as transformers names it
     headline: Headline
     labels: str  # how many labels an image has, in words that end a sentence
+    whole_image: bool  # whether what is said is of the image as a whole, and not of places in it
     one_label: bool  # whether each image has one, as sampling by class, folds, probes and comparisons by accuracy need
     interval_around: bool  # whether the interval always holds the score itself; that of a bootstrap may not
     metrics: tuple[Metric, ...]  # that people choose by, besides the headline figure
@@ -115,17 +121,56 @@ class Task(Protocol):
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         """Raise ConfigError for options that do not go with the task."""
 
+    def choices(self, config: TrainConfig, data: ImageData[Any], given: Collection[str]) -> Sequence[Choice]:
+        """Return what suits the task in the place of options that are not ``given``, before the network is made."""
+
+    def network(self, network: Network, classes: int, config: TrainConfig) -> Network:
+        """Return the network for the task, made of a classifier with its weights, before it is placed on a device."""
+
+    def train_transform(self, how: Prepared) -> Transform:
+        """Return what makes an image and its target ready for training."""
+
+    def eval_transform(self, preprocessing: Preprocessing) -> Transform:
+        """Return what makes them ready for evaluation."""
+
+    def scales(self, config: TrainConfig) -> tuple[float, float] | None:
+        """Return the sides of a picture in training as shares of those in evaluation, the least and the greatest.
+
+        None where images are cropped as --data.crop-min says.
+        """
+
     def objective(self, config: TrainConfig, class_names: Sequence[str], counts: NDArray[np.int64] | None) -> Objective:
         """Return targets and loss of a step; ``counts`` are the training images of each class, (K,), if known."""
 
-    def answers(self, logits: Tensor, labels: Tensor, *, everything: bool = True) -> Answers:
-        """Return what is kept of a batch with float32 ``logits`` (N, K): with ``everything``, the ``optional`` too."""
+    def say(self, module: nn.Module, images: Tensor) -> Any:
+        """Return what a network in evaluation mode says of normalised images, such as logits, float32 (N, K)."""
+
+    def answers(self, said: Any, targets: Tensor, sizes: Tensor | None = None, *, everything: bool = True) -> Answers:
+        """Return what is kept of a batch: with ``everything``, the ``optional`` too.
+
+        Args:
+            said: what ``say`` returned.
+            targets: of the batch, as the evaluation transform stacks them, on the same device.
+            sizes: the numbers that it gives of each image, (N, n), if any.
+        """
 
     def evaluation(self, answers: Answers) -> Any:
         """Return the ``Evaluation`` of a whole split."""
 
     def per_image(self, answers: Answers, class_names: Sequence[str]) -> PerImage:
         """Return in words what the answers, of a whole split or a part of it, say of each image."""
+
+    def write_folder(
+        self,
+        folder: Path,
+        module: nn.Module,
+        preprocessing: Preprocessing,
+        class_names: Sequence[str],
+        *,
+        tag: str,
+        license: str | None,
+    ) -> None:
+        """Write model.safetensors and config.json; arguments as of ``botzoo.models.folder.write_model_folder``."""
 
     def fits(self, outputs: int, classes: int) -> bool:
         """Tell whether a network with so many outputs can be evaluated on images of so many classes."""

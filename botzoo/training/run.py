@@ -18,7 +18,6 @@ from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from botzoo.errors import CheckpointError
-from botzoo.models.folder import write_model_folder
 from botzoo.models.licence import combined_license
 from botzoo.options.config import TrainConfig
 from botzoo.training.autotune.batch_size import fit_memory
@@ -175,7 +174,7 @@ def end_epoch(run: Run, callbacks: Sequence[Callback], watch: Watch) -> None:
     """Evaluate on the validation split, keep the weights if they are the best so far, and ask the callbacks."""
     step, epoch = run.progress.step, run.epochs_done
     evaluation = evaluate_split(run, "validation")
-    if not math.isfinite(evaluation.loss):
+    if evaluation.loss is not None and not math.isfinite(evaluation.loss):
         raise diverged(run, step)
     if math.isnan(run.score(evaluation)):  # of a stream, whose labels nobody knew beforehand
         raise undefined(run.config.select_by, run.task)
@@ -237,14 +236,13 @@ def finish(run: Run, callbacks: Sequence[Callback]) -> None:
     run.facts["finished"] = time.strftime("%Y-%m-%d")
 
     def write() -> None:
-        write_model_folder(
+        run.task.write_folder(
             run.folder / "model",
             run.trainer.evaluated,
             run.preprocessing,
             run.data.class_names,
             tag=run.folder.name,
             license=combined_license(run.network.start.license, run.data.license, run.config.license),
-            problem_type=run.task.problem_type,
         )
         for role, evaluation in evaluations.items():
             write_evaluation(run, role, evaluation)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -64,7 +64,7 @@ def set_up(
         BotzooError: anything that a user can mend, in one line.
     """
     given = differing(config) if given is None else given
-    draft = open_draft(config, given, callbacks, own or NOTHING)
+    draft = open_draft(config, given, callbacks, own or NOTHING, resumed=resumed)
     for callback in () if resumed else callbacks:  # each sees what those before it have chosen
         draft = with_choices(draft, callback.on_resolve(draft))
     run = build(draft)
@@ -82,8 +82,17 @@ def check(
     given: Collection[str] | None = None,
 ) -> Task:
     """Raise what a run of ``config`` would raise before it reads its images; return what it is asked to predict."""
-    _, found, _, _ = open_parts(config, accelerator, callbacks, differing(config) if given is None else given)
-    return task_of(found)
+    return task_of(open_parts(config, accelerator, callbacks, differing(config) if given is None else given).found)
+
+
+class Parts(NamedTuple):
+    """What is there before the images are read: options that go together, and what they name."""
+
+    config: TrainConfig
+    found: ImageData[Any]
+    network: Network
+    teacher: Teacher | None
+    choices: tuple[Choice, ...]
 
 
 def open_parts(
@@ -92,15 +101,24 @@ def open_parts(
     callbacks: Sequence[Callback],
     given: Collection[str],
     own: Own = NOTHING,
-) -> tuple[TrainConfig, ImageData[Any], Network, Teacher | None]:
-    """Return options that go together, data set, network and teacher, after all that can be refused without the images."""
+    *,
+    resumed: bool = False,
+) -> Parts:
+    """Return the parts of a run, after all that can be refused without the images."""
     dataset = config.dataset if own.data is None else own.data
     labels = config.labels if own.labels is None else own.labels
-    found = opening.find(dataset, config.data, partial(from_main, accelerator), labels)
+    found = opening.find(dataset, config.data, partial(from_main, accelerator), labels, kind=config.task)
     task = task_of(found)
-    if not task.one_label:  # a recipe's label smoothing gives way, one that was asked for is refused
-        config = giving_way(config, presuming(config, Need.ONE_LABEL), given)
+    lacking = [
+        need for need, there in ((Need.ONE_LABEL, task.one_label), (Need.WHOLE_IMAGE, task.whole_image)) if not there
+    ]
+    for need in lacking:  # a recipe's label smoothing gives way, one that was asked for is refused
+        config = giving_way(config, presuming(config, need), given)
+    if not task.whole_image:
+        own.refuse(task.labels)
     task.check(config, found)
+    choices = () if resumed else tuple(task.choices(config, found, given))
+    config = chosen(config, choices)
     channels = opening.decoding_of(found, config.data).channels
     data = opening.cut(found, config.data, config.split_seed)  # as far as names and labels go
     known = data.validation.labels if isinstance(data.validation, Split) else None  # shards have them with the images
@@ -108,24 +126,30 @@ def open_parts(
     if channels != 3:
         config = giving_way(config, presuming(config, Need.COLOURS), given)
         refuse(config, Need.COLOURS, f"and those of {found.name} have {channels}")
-    network = make_network(config, len(data.class_names), accelerator, own.model, channels)
+    network = make_network(config, task, len(data.class_names), accelerator, own.model, channels)
     for callback in callbacks:
         callback.on_network(network)
     teacher = make_teacher_of(config, data, network, accelerator)
     # Built and thrown away: a wrong optimizer or too few epochs are told of before the images are read.
     make_optimizer_of(config, network.model, accelerator)
     resolved(config, given, make_order(config, config.data.epoch_images or len(data.train), accelerator), data.mirrored)
-    return config, found, network, teacher
+    return Parts(config, found, network, teacher, choices)
 
 
 def open_draft(
-    config: TrainConfig, given: Collection[str], callbacks: Sequence[Callback] = (), own: Own = NOTHING
+    config: TrainConfig,
+    given: Collection[str],
+    callbacks: Sequence[Callback] = (),
+    own: Own = NOTHING,
+    *,
+    resumed: bool = False,
 ) -> Draft:
     """Return a run whose images are read and whose network is there, while its options may still change."""
     config = own.fitted(config, given)
     accelerator, precision = make_accelerator(config)
     config = replace(config, mixed_precision=precision.name)  # a run that is resumed goes on in the same arithmetic
-    config, found, network, teacher = open_parts(config, accelerator, callbacks, given, own)
+    parts = open_parts(config, accelerator, callbacks, given, own, resumed=resumed)
+    config, found, network, teacher, choices = parts
     crops = smallest_crop(config, found, accelerator, callbacks)
     side = needed_side(config, network.preprocessing, crops, own)
     config = replace(config, data=replace(config.data, side=side))  # before a crop is chosen: resumed, it is the same
@@ -151,6 +175,7 @@ def open_draft(
         decoded_as(network, images),
         task=task_of(found),
         teacher=teacher,
+        choices=choices,
         own=own,
     )
 
@@ -159,6 +184,8 @@ def smallest_crop(
     config: TrainConfig, found: ImageData[Any], accelerator: Accelerator, callbacks: Sequence[Callback]
 ) -> float:
     """Return the smallest training crop that a run may come to, as a share of the image: it may still be chosen."""
+    if (scales := task_of(found).scales(config)) is not None:
+        return scales[1] ** -2  # as large as the largest of its copies
     if config.data.crop_min is not None:
         return config.data.crop_min
     chosen = [each.smallest_crop(config, found, accelerator.device.type != "cpu") for each in callbacks]
@@ -196,7 +223,8 @@ def with_choices(draft: Draft, choices: Iterable[Choice]) -> Draft:
     network, teacher = draft.network, draft.teacher
     if config.img_size != draft.config.img_size:
         channels = draft.network.preprocessing.channels
-        network = make_network(config, len(draft.data.class_names), draft.accelerator, draft.own.model, channels)
+        classes = len(draft.data.class_names)
+        network = make_network(config, draft.task, classes, draft.accelerator, draft.own.model, channels)
         network = decoded_as(network, draft.images)
         teacher = make_teacher_of(config, draft.data, network, draft.accelerator)
     else:
@@ -223,6 +251,7 @@ def build(draft: Draft) -> Run:
     train_size, small_epochs = preprocessing.train_size(config.data.train_scale), config.data.train_scale_epochs
     own = draft.own.transform
     feed = ImageFeed(
+        draft.task,
         draft.images,
         preprocessing,
         train_size=train_size,
@@ -237,6 +266,7 @@ def build(draft: Draft) -> Run:
         workers=worker_count(config, accelerator, 3 * order.micro_batch, preprocessing),
         pin=accelerator.device.type == "cuda",
         own_transform=OwnTransform(own, preprocessing.shape, config.seed) if own is not None else None,
+        scales=draft.task.scales(config),
     )
     objective = draft.task.objective(config, data.class_names, data.train.class_counts(len(data.class_names)))
     if draft.own.loss is not None:
@@ -303,7 +333,12 @@ def resolved(
 
 
 def make_network(
-    config: TrainConfig, num_classes: int, accelerator: Accelerator, own: nn.Module | None = None, channels: int = 3
+    config: TrainConfig,
+    task: Task,
+    num_classes: int,
+    accelerator: Accelerator,
+    own: nn.Module | None = None,
+    channels: int = 3,
 ) -> Network:
     """Return the network with its initial weights, on its device; new layers are drawn from the run's seed."""
     torch.manual_seed(config.seed)  # here, so that what was drawn before does not matter
@@ -328,7 +363,8 @@ def make_network(
     if config.paper_augment and config.scratch:
         preprocessing = replace(preprocessing, mean=paper_augment.MEAN, std=paper_augment.STD)
         network = replace(network, start=replace(network.start, prepared="mean and std as in the paper"))
-    return replace(network, model=place(network.model, config, accelerator), preprocessing=preprocessing)
+    network = task.network(replace(network, preprocessing=preprocessing), num_classes, config)
+    return replace(network, model=place(network.model, config, accelerator))
 
 
 def make_teacher_of(

@@ -33,14 +33,17 @@ TOP1 = Criterion("top-1", "top1")
 
 
 class Score(NamedTuple):
-    """What the validation split says: the points of what chooses the epoch, mean negative log-likelihood in nats."""
+    """What the validation split says: the points of what chooses the epoch, mean negative log-likelihood in nats.
+
+    The loss is None where an evaluation has none.
+    """
 
     points: float
-    loss: float
+    loss: float | None
 
     def beats(self, other: Self) -> bool:
         """Tell whether the points are more, or as many at a lower loss."""
-        return (self.points, -self.loss) > (other.points, -other.loss)
+        return (self.points, -(self.loss or 0)) > (other.points, -(other.loss or 0))
 
 
 class Ingredient(NamedTuple):
@@ -51,7 +54,7 @@ class Ingredient(NamedTuple):
 
     epoch: int
     points: float
-    loss: float
+    loss: float | None
     digest: str | None = None
 
 
@@ -90,13 +93,14 @@ class Soup:
         def points(row: Mapping[str, Any]) -> float:
             return by.points(row[by.key])
 
-        ingredients = (Ingredient(i["epoch"], points(i), i["loss"], i.get("digest")) for i in facts["ingredients"])
-        trials = (Trial(tuple(t["epochs"]), Score(points(t), t["loss"]), t["kept"]) for t in facts["trials"])
+        ingredients = (Ingredient(i["epoch"], points(i), i.get("loss"), i.get("digest")) for i in facts["ingredients"])
+        trials = (Trial(tuple(t["epochs"]), Score(points(t), t.get("loss")), t["kept"]) for t in facts["trials"])
         return cls(tuple(ingredients), tuple(trials), by)
 
     def figures(self, score: Score | Ingredient) -> dict[str, float]:
         """Return a score by the names of its figures, as metrics.jsonl has them."""
-        return {self.by.key: self.by.points(score.points), "loss": score.loss}
+        loss = {} if score.loss is None else {"loss": score.loss}
+        return {self.by.key: self.by.points(score.points), **loss}
 
     def text(self, score: Score | Ingredient) -> str:
         """Return the value of what chose, with its unit."""
@@ -129,7 +133,7 @@ def best_of(ingredients: Iterable[Ingredient], best_epoch: int, most: int) -> tu
     What has once fallen out would never come back, so that the weights of so many epochs, >= 1, are all that is to be kept.
     ``best_epoch`` is the first one with the most points, as the run has it.
     """
-    return tuple(sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.points, i.loss, i.epoch))[:most])
+    return tuple(sorted(ingredients, key=lambda i: (i.epoch != best_epoch, -i.points, i.loss or 0, i.epoch))[:most])
 
 
 def greedy_soup(
@@ -186,12 +190,16 @@ def remove_others(folder: Path, ingredients: Iterable[Ingredient]) -> None:
 def told(soup: Soup) -> list[str]:
     """Return what to say of it, line by line, for the log."""
     best = soup.ingredients[0]
-    lines = [f"epoch {best.epoch}, the best: validation {soup.by.figure} {soup.text(best)}, loss {best.loss:.4f}"]
+    lines = [f"epoch {best.epoch}, the best: validation {soup.by.figure} {soup.text(best)}{_loss_of(best)}"]
     for trial in soup.trials:
         outcome = "kept" if trial.kept else f"{trial.epochs[-1]} left out"
-        score = f"{soup.text(trial.score)}, loss {trial.score.loss:.4f}"
+        score = f"{soup.text(trial.score)}{_loss_of(trial.score)}"
         lines.append(f"epochs {and_list(trial.epochs)} averaged: {score}: {outcome}")
     return [*lines, f"{outcome_of(soup)}; the validation split chose"]
+
+
+def _loss_of(score: Score | Ingredient) -> str:
+    return "" if score.loss is None else f", loss {score.loss:.4f}"
 
 
 def outcome_of(soup: Soup) -> str:
@@ -200,7 +208,8 @@ def outcome_of(soup: Soup) -> str:
         return f"no average is better: the weights of epoch {soup.epochs[0]} are kept alone"
     before, after = soup.ingredients[0], soup.score
     first = soup.text(before).removesuffix(" %").removesuffix(" nats")
-    gain = f"{soup.by.figure} {first} -> {soup.text(after)}, loss {before.loss:.4f} -> {after.loss:.4f}"
+    loss = f"{_loss_of(before)} -> {after.loss:.4f}" if after.loss is not None else ""
+    gain = f"{soup.by.figure} {first} -> {soup.text(after)}{loss}"
     return f"the average of epochs {and_list(soup.epochs)} is kept: validation {gain}"
 
 
@@ -269,7 +278,7 @@ class MakeSoup(Callback):
         if not self._average(run, epochs):
             return None
         found = evaluate_split(run, "validation")
-        return Score(run.score(found), found.loss) if math.isfinite(found.loss) else None
+        return Score(run.score(found), found.loss) if math.isfinite(found.loss or 0) else None
 
     def _average(self, run: Run, epochs: tuple[int, ...]) -> bool:
         """Give every process the average of the weights after ``epochs``, its BatchNorm statistics measured anew.

@@ -74,6 +74,13 @@ class Own:
             config = giving_way(config, used, given)  # a recipe's option gives way in silence
         return config
 
+    def refuse(self, why: str) -> None:
+        """Raise ConfigError where any of it is given; ``why`` says what the images have that does not go with it."""
+        if self.names:
+            raise ConfigError(
+                f"Images have {why}, and {and_list(self.names)} of your own are for classes: leave them out."
+            )
+
     @property
     def names(self) -> list[str]:
         """What of it is given."""

@@ -10,7 +10,7 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import RandomResizedCrop, v2
 
-from botzoo.data.transforms import EvalTransform, OwnTransform, TrainTransform, random_crop_box
+from botzoo.data.transforms import EvalTransform, OwnTransform, TrainTransform, random_crop_box, rng_of
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import Preprocessing
 from data.pictures import IMAGENET, noise
@@ -71,7 +71,7 @@ def test_without_cropping_and_flipping_the_image_is_only_resized() -> None:
 def test_an_image_no_larger_than_the_result_comes_as_pillow_makes_it() -> None:
     image = noise(16, 16)
     pixels = TrainTransform(16, "bicubic", crop_min=0.3, hflip=0, seed=0)(image, (0, 0))
-    rng = TrainTransform(16, "bicubic", crop_min=0.3, hflip=0, seed=0)._rng((0, 0), 0)
+    rng = rng_of(0, (0, 0), 0)
     box = random_crop_box(rng, 16, 16, 0.3)
     assert np.array_equal(pixels, np.asarray(image.resize((16, 16), Image.Resampling.BICUBIC, box)))
 

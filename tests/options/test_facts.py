@@ -57,7 +57,7 @@ def test_what_one_machine_has_is_left_out_of_a_recipe() -> None:
 
 USES: list[tuple[dict[str, Any], Need, list[str]]] = [
     ({}, Need.ONE_LABEL, []),
-    ({"label_smoothing": 0.1, "soup": 5}, Need.ONE_LABEL, ["--label-smoothing 0.1", "--soup 5"]),
+    ({"label_smoothing": 0.1, "reject": 0.9}, Need.ONE_LABEL, ["--label-smoothing 0.1", "--reject 0.9"]),
     ({"class_weights": "balanced"}, Need.ONE_LABEL, ["--class-weights balanced"]),
     ({"data": {"sampling": "sqrt"}}, Need.ONE_LABEL, ["--data.sampling sqrt"]),
     ({"mixup": 0.2, "paper_augment": True}, Need.IMAGES_EACH_STEP, ["--paper-augment", "--mixup 0.2"]),
@@ -75,8 +75,8 @@ def test_options_in_use_are_named_as_they_are_typed(options: dict[str, Any], nee
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"soup": 5}, "--soup 5 needs one label for each image, and there are several: leave it out."),
-        ({"soup": 5, "label_smoothing": 0.1}, "--label-smoothing 0.1 and --soup 5 need one label"),
+        ({"reject": 0.9}, "--reject 0.9 needs one label for each image, and there are several: leave it out."),
+        ({"reject": 0.9, "label_smoothing": 0.1}, "--label-smoothing 0.1 and --reject 0.9 need one label"),
     ],
 )
 def test_a_refusal_names_what_is_to_be_left_out(options: dict[str, Any], said: str) -> None:

@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
 from botzoo.data.order import ClassSampler, Order, class_sampler
-from botzoo.data.transforms import TrainTransform
+from botzoo.data.transforms import rng_of
 from botzoo.errors import ConfigError
 from botzoo.models.create import Network
 from botzoo.options.command_line import made
@@ -137,10 +137,9 @@ def test_processes_share_a_balanced_batch(world: int, accumulate: int) -> None:
 
 
 def test_an_image_that_comes_again_is_augmented_in_another_way() -> None:
-    transform = TrainTransform(8, "bilinear", 0.08, 0.5, seed=0)
-    draws = [transform._rng(key, stream).random() for key in ((0, 7, 0), (0, 7, 1), (0, 7, 2)) for stream in (0, 1)]
+    draws = [rng_of(0, key, stream).random() for key in ((0, 7, 0), (0, 7, 1), (0, 7, 2)) for stream in (0, 1)]
     assert len(set(draws)) == 6
-    assert transform._rng((0, 7), 0).random() == draws[0]
+    assert rng_of(0, (0, 7), 0).random() == draws[0]
 
 
 # What is refused

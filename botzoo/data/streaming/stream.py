@@ -28,10 +28,10 @@ from torch.utils.data import Dataset
 
 from botzoo.data.decode import DEEP, decoding
 from botzoo.data.loader import Batch, LoadedSplit, collate, load
-from botzoo.data.loader import Row as Decoded
 from botzoo.data.order import Order, share
 from botzoo.data.streaming.shards import Shards
 from botzoo.data.transforms import Key, Transform
+from botzoo.data.transforms import Row as Decoded
 from botzoo.errors import DataError
 from botzoo.models.preprocessing import PLAIN, Decoding
 
@@ -257,7 +257,7 @@ class _Prepared(Dataset[Any]):
                 return f"{row.source}: {error}"
             if DEEP in kinds and self.how.range is None:
                 return f"{row.source}: it has more than 8 bits, and shards are not read beforehand: give --data.range LOW,HIGH"
-            return self.transform(image, row.key), row.label, self.transform.colour(row.key)
+            return self.transform.pair(image, row.label, row.key)
 
 
 def _collate_readable(rows: Sequence[Decoded | str], fill: bool) -> tuple[Batch | None, list[str]]:

@@ -31,7 +31,7 @@ def box_split(role: str, entries: Sequence[Boxed], found: Found) -> BoxSplit:
     """Return a split of images that lie in files."""
     files = Files([found.files[each.place] for each in entries])
     sizes = np.array([(each.height, each.width) for each in entries], np.int32).reshape(-1, 2)
-    return BoxSplit(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+    return BoxSplit.of(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
 
 
 def checked_boxes(
@@ -54,7 +54,7 @@ def checked_boxes(
     Raises:
         DataError: there is no training image or no box on any, no class, two of one name, or one that is never trained.
     """
-    used = {role: splits[role] for role in ROLES if role in splits}
+    used = {role: splits[role].of_classes(len(class_names)) for role in ROLES if role in splits}
     for role, split in used.items():
         if not len(split):
             raise DataError(f"The {role} split of {name} is empty: it has no images.")

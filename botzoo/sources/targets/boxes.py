@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from botzoo.sources.base import Encoded
+from botzoo.sources.base import Encoded, MultiHot, Split
+from botzoo.sources.targets.pictures import encoded_size
 
 Flags = NDArray[np.bool_]
 
@@ -89,36 +90,80 @@ def from_centres(boxes: ArrayLike, height: int, width: int) -> NDArray[np.float3
     return np.concatenate([found[:, :2] - half, found[:, :2] + half], 1).astype(np.float32)
 
 
+class Placed(NamedTuple):
+    """The boxes of an image, in pixels of the picture as it is stored, which is ``height`` x ``width``, upright."""
+
+    boxes: Boxes
+    height: int
+    width: int
+
+
 @dataclass(frozen=True, eq=False)
-class BoxSplit:
-    """Images of one split, still encoded, with their boxes.
+class BoxSplit(Split):
+    """Images of one split, still encoded, with their boxes; ``labels`` are uint8 (N, K), the classes that an image has.
 
     Attributes:
-        name: in its source.
         boxes: of each of the N images; some may have none.
         sizes: int32, shape (N, 2), height and width of each image as its annotation or its header has them, upright; 0
             where nothing says.
-        read, describe, root: as of ``botzoo.sources.base.Split``.
     """
 
-    name: str
-    boxes: Sequence[Boxes]
-    sizes: NDArray[np.int32]
-    read: Callable[[int], Encoded]
-    describe: Callable[[int], str]
-    root: str = ""
+    boxes: Sequence[Boxes] = ()
+    sizes: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
 
-    def __len__(self) -> int:
-        return len(self.boxes)
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        boxes: Sequence[Boxes],
+        sizes: NDArray[np.int32],
+        read: Callable[[int], Encoded],
+        describe: Callable[[int], str],
+        root: str = "",
+    ) -> Self:
+        """Return a split of as many classes as its boxes name; ``of_classes`` says how many there are."""
+        most = 1 + max((int(each.labels.max()) for each in boxes if len(each)), default=-1)
+        return cls(name, _there(boxes, most), read, describe, root=root, boxes=boxes, sizes=sizes)
 
-    def class_counts(self, classes: int) -> NDArray[np.int64]:
-        """Return how many images have a box of each of the classes, shape (classes,)."""
-        counts = np.zeros(classes, np.int64)
-        for each in self.boxes:
-            counts[np.unique(each.labels)] += 1
-        return counts
+    def of_classes(self, classes: int) -> Self:
+        """Return the same of K ``classes``."""
+        return replace(self, labels=_there(self.boxes, classes))
+
+    def take(self, rows: NDArray[np.int64], name: str | None = None) -> Self:
+        """See ``Split``."""
+        return replace(super().take(rows, name), boxes=[self.boxes[i] for i in rows.tolist()], sizes=self.sizes[rows])
+
+    def joined(self, other: Split) -> Self:
+        """See ``Split``."""
+        assert isinstance(other, BoxSplit)
+        sizes = np.concatenate([self.sizes, other.sizes])
+        return replace(super().joined(other), boxes=[*self.boxes, *other.boxes], sizes=sizes)
+
+    def target(self, i: int) -> Placed:
+        """Return the boxes of image i and the size of its picture.
+
+        Raises:
+            DataError: nothing says the size, and the picture cannot be read.
+        """
+        height, width = self.sizes[i].tolist()
+        if not (height and width):
+            height, width = encoded_size(self.read(i), self.describe(i))
+        return Placed(self.boxes[i], height, width)
+
+    def target_bytes(self) -> bytes:
+        """See ``Split``."""
+        parts = [(each.corners, each.labels, each.crowd, each.difficult) for each in self.boxes]
+        return b"".join(np.int64(len(own[1])).tobytes() + b"".join(part.tobytes() for part in own) for own in parts)
 
     def box_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many boxes each of the classes has, shape (classes,)."""
         labels = [each.labels for each in self.boxes]
         return np.bincount(np.concatenate(labels), minlength=classes) if labels else np.zeros(classes, np.int64)
+
+
+def _there(boxes: Sequence[Boxes], classes: int) -> MultiHot:
+    """Return which of the classes are on each image, shape (N, classes)."""
+    there = np.zeros((len(boxes), classes), np.uint8)
+    for row, each in zip(there, boxes, strict=True):
+        row[each.labels] = 1
+    return there

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import Found
-from botzoo.sources.base import Encoded, Files, ImageData, SourceOptions
+from botzoo.sources.base import Encoded, Files, ImageData, SourceOptions, Split, at_row, of_either
 from botzoo.sources.files import read_text
 from botzoo.sources.targets.assemble import first_double
 from botzoo.sources.targets.coding import IGNORED, MOST_CLASSES, Coding, Colour, Mask, coding_of
@@ -36,36 +37,73 @@ SAMPLE = 200
 """Training masks that are looked at to find out what their values mean; all are looked at by the checks."""
 
 
+UNREAD = Coding("numbers", MOST_CLASSES)
+"""Of masks that nobody has looked at."""
+
+
+def of_none(i: int) -> Any:
+    """Stand for masks where there are none."""
+    raise IndexError(i)
+
+
 @dataclass(frozen=True, eq=False)
-class MaskSplit:
-    """Images of one split, still encoded, with a mask for each.
+class MaskSplit(Split):
+    """Images of one split, still encoded, with a mask for each; ``labels`` are uint8 (N, K), the classes on an image.
+
+    They are 0 until the masks have been read, see ``botzoo.sources.targets.presence``.
 
     Attributes:
-        name, read, describe, root: as of ``botzoo.sources.base.Split``.
-        read_mask, describe_mask: the same of the masks.
+        read_mask, describe_mask: as ``read`` and ``describe``, of the masks.
         coding: what the masks' values mean.
-        images: N.
+        digests: uint8 (N, 32), SHA-256 of the masks, once they have been read.
     """
 
-    name: str
-    images: int
-    read: Callable[[int], Encoded]
-    describe: Callable[[int], str]
-    read_mask: Callable[[int], Encoded]
-    describe_mask: Callable[[int], str]
-    coding: Coding
-    root: str = ""
+    read_mask: Callable[[int], Encoded] = of_none
+    describe_mask: Callable[[int], str] = of_none
+    coding: Coding = UNREAD
+    digests: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 32), np.uint8))
 
-    def __len__(self) -> int:
-        return self.images
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        images: int,
+        read: Callable[[int], Encoded],
+        describe: Callable[[int], str],
+        read_mask: Callable[[int], Encoded],
+        describe_mask: Callable[[int], str],
+        coding: Coding,
+        root: str = "",
+    ) -> Self:
+        """Return a split of so many images, whose masks have not been read."""
+        how: dict[str, Any] = {"read_mask": read_mask, "describe_mask": describe_mask, "coding": coding}
+        digests = np.zeros((images, 32), np.uint8)
+        return cls(name, np.zeros((images, 1), np.uint8), read, describe, root=root, **how, digests=digests)
 
     def mask(self, i: int) -> Mask:
         """Return the mask of image ``i``: uint8 (H, W), classes and ``IGNORED``; raise DataError as ``Coding.decode``."""
         return self.coding.decode(self.read_mask(i), self.describe_mask(i))
 
-    def class_counts(self, classes: int) -> NDArray[np.int64] | None:
-        """Return None: which classes are on how many images is known when all masks have been read."""
-        return None
+    target = mask
+
+    def take(self, rows: NDArray[np.int64], name: str | None = None) -> Self:
+        """See ``Split``."""
+        masks, names = partial(at_row, self.read_mask, rows), partial(at_row, self.describe_mask, rows)
+        return replace(super().take(rows, name), read_mask=masks, describe_mask=names, digests=self.digests[rows])
+
+    def joined(self, other: Split) -> Self:
+        """See ``Split``."""
+        assert isinstance(other, MaskSplit)
+        return replace(
+            super().joined(other),
+            read_mask=partial(of_either, self.read_mask, other.read_mask, len(self)),
+            describe_mask=partial(of_either, self.describe_mask, other.describe_mask, len(self)),
+            digests=np.concatenate([self.digests, other.digests]),
+        )
+
+    def target_bytes(self) -> bytes:
+        """See ``Split``."""
+        return self.digests.tobytes()
 
 
 MakeMasks = Callable[[str, Coding], MaskSplit]
@@ -136,7 +174,7 @@ def open_masks(
 
     def make(places: Sequence[int], role: str, coding: Coding) -> MaskSplit:
         files, of = Files([found.files[i] for i in places]), Files([found.files[mask_of[i]] for i in places])
-        return MaskSplit(role, len(places), files.read, files.describe, of.read, of.describe, coding, f"{root}/")
+        return MaskSplit.of(role, len(places), files.read, files.describe, of.read, of.describe, coding, f"{root}/")
 
     makers: dict[str, MakeMasks] = {role: partial(make, places) for role, places in by_role.items()}
     return masked(name, makers, names, colours, [*notes, *more])
@@ -161,7 +199,7 @@ def masked(
     """
     if "train" not in makers:
         raise DataError(f"{name} has no training split, only {listing(list(makers))}: name one train.")
-    unread = makers["train"]("train", Coding("numbers", MOST_CLASSES))
+    unread = makers["train"]("train", UNREAD)
     chosen = np.unique(np.linspace(0, len(unread) - 1, min(SAMPLE, len(unread))).round().astype(int)).tolist()
     sample = ((unread.read_mask(i), unread.describe_mask(i)) for i in chosen)
     coding, note = coding_of(sample, len(names), colours)

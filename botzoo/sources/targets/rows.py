@@ -113,7 +113,7 @@ def open_box_rows(
                 )
             made.append(Boxes.of(way(found, size), [number_of[key] for key in keys]))
         sizes = np.array([size for _, _, size in of_role], np.int32).reshape(-1, 2)
-        splits[role] = BoxSplit(role, made, sizes, cells[role], cells[role].describe)
+        splits[role] = BoxSplit.of(role, made, sizes, cells[role], cells[role].describe)
     return checked_boxes(
         name, splits, names, [*left, f"boxes are those in {objects!r}: {note}"], declared=declared is not None
     )
@@ -218,7 +218,7 @@ def open_mask_rows(
     def make(table: Any, role: str, coding: Coding) -> MaskSplit:
         image, mask = (_cells(table, column, role, folders) for column in columns)
         of = partial(_described, mask)
-        return MaskSplit(role, len(table), image, image.describe, mask, of, coding)
+        return MaskSplit.of(role, len(table), image, image.describe, mask, of, coding)
 
     makers = {role: partial(make, table) for role, table in tables.items()}
     return masked(name, makers, [], {}, [*left, f"images are those in {columns[0]!r}, masks those in {columns[1]!r}"])

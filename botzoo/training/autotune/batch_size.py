@@ -121,7 +121,7 @@ def largest_micro_batch(trainer: Trainer, largest: int, size: Size, say: Callabl
     def fits(micro: int) -> bool:
         pixels = torch.randint(0, 256, (micro, *size, channels), dtype=torch.uint8, generator=generator)
         try:
-            trainer.probe((pixels.permute(0, 3, 1, 2), trainer.objective.labels_of(micro)))
+            trainer.probe((pixels.permute(0, 3, 1, 2), trainer.objective.labels_of(micro, size)))
         except torch.OutOfMemoryError:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()  # what the larger one reserved would be missing for the smaller one

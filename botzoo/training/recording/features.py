@@ -88,5 +88,5 @@ def features(run: Run, images: Images, most: int) -> NDArray[np.float32]:
     with features_seen(trainer.evaluated.eval()) as seen:
         while batch := list(islice(rows, 2 * run.order.micro_batch)):
             pixels, *_ = collate(batch)
-            trainer.forward(trainer.normalise(pixels.to(run.accelerator.device)), trainer.evaluated)
+            trainer.forward(trainer.normalise(pixels.to(run.accelerator.device)), model=trainer.evaluated)
     return torch.cat(seen).cpu().numpy() if seen else np.empty((0, 0), np.float32)

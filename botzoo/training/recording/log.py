@@ -87,8 +87,7 @@ def log_evaluation(run: Run, split: str, evaluation: Any, epoch: int, seconds: f
     if split == "validation":
         number, of = epochs_number(min(epoch, run.epochs)), epochs_number(run.epochs)
         chosen_by = run.criterion.beside(evaluation)
-        figure = (
-            f"validation {run.task.headline.figure} {evaluation.score:.2f} %{chosen_by}, loss {evaluation.loss:.4f}"
-        )
+        loss = "" if evaluation.loss is None else f", loss {evaluation.loss:.4f}"
+        figure = f"validation {run.task.headline.figure} {evaluation.score:.2f} %{chosen_by}{loss}"
         best = " (best so far)" if better else ""
         log.info("epoch %*s/%s  %s, after %s%s", len(of), number, of, figure, duration(seconds), best)

@@ -61,11 +61,11 @@ def gathered_answers(
             torch.distributed.broadcast(buffer, 0)
     parts: list[Answers] = []
     room = KEPT // accelerator.num_processes  # in the end each has those of all
-    for images, labels in batches:
-        labels = labels.to(accelerator.device)
+    for images, *known in batches:  # targets, and sizes where the task has any
         with accelerator.autocast():
-            logits = model(normalise(images.to(accelerator.device, non_blocking=True)))
-        parts.append(task.answers(logits.float(), labels, everything=everything))
+            said = task.say(model, normalise(images.to(accelerator.device, non_blocking=True)))
+        on_device = (tensor.to(accelerator.device) for tensor in known)
+        parts.append(task.answers(said, *on_device, everything=everything))
         room -= sum(parts[-1][name].nbytes for name in task.optional if name in parts[-1])
         if everything and room < 0:
             everything = False

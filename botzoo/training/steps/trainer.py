@@ -118,15 +118,15 @@ class Trainer:
             self.ema.update(self.model, step=step + 1)
         return total
 
-    def _loss(self, net: Callable[[Tensor], Tensor], images: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, net: Callable[..., Any], images: Tensor, targets: Tensor) -> Tensor:
         taught = self.teacher(images) if self.teacher is not None else None
-        return self.objective.loss(net(images), targets, taught)
+        return self.objective.step_loss(net, images, targets, taught)
 
     def inputs(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the network sees of a micro-batch in optimizer step ``step``, on the device, and its targets (N, K)."""
         device = self.accelerator.device
-        images, labels, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
-        images, targets = self.objective.prepare(self.normalise(images, *colour), labels, step)
+        images, targets, *colour = (tensor.to(device, non_blocking=True) for tensor in batch)
+        images, targets = self.objective.prepare(self.normalise(images, *colour), targets, step)
         for trick in self.tricks:
             images, targets = trick(images, targets, step, self.accelerator.process_index)
         return images, targets
@@ -158,11 +158,13 @@ class Trainer:
                 for parameter in frozen:
                     parameter.requires_grad_(False)
 
-    def forward(self, images: Tensor, model: nn.Module | None = None) -> Tensor:
-        """Return the logits of the bare network or ``model``, in the run's precision, for normalised images on the device."""
+    def forward(self, images: Tensor, *targets: Any, model: nn.Module | None = None) -> Any:
+        """Return what the bare network or ``model`` says, in the run's precision, of normalised images on the device.
+
+        ``targets`` are given to networks that want them in training.
+        """
         with self.accelerator.autocast():
-            logits: Tensor = (self.model if model is None else model)(images)
-        return logits
+            return (self.model if model is None else model)(images, *targets)
 
     def state(self) -> dict[str, Any]:
         """Return every tensor that the rest of the run depends on."""

@@ -59,7 +59,7 @@ class Body(nn.Module):
         return pooled
 
 
-class View:
+class View(Transform):
     """An augmentation of training with ``number`` in the place of the epoch; ``name`` is all else that it depends on."""
 
     def __init__(self, transform: Transform, number: int, name: str) -> None:

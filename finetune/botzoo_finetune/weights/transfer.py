@@ -53,7 +53,8 @@ def transfer(config: TransferConfig, common: Options, given: Collection[str], co
     """
     whole = load_ladder(config.ladder, of_weights=True)
     for name in GIVEN_BY_WEIGHTS & common.keys():
-        raise ConfigError(f"--{name} is what the ladder {whole.name} varies, by its weights: leave it out.")
+        raise ConfigError(f"--{name} is what the ladder {whole.name} says, or its weights: leave it out.")
+    task: Options = {"task": whole.target.task} if whole.target else {}
     asked = whole if config.rungs is None else select(whole, [name.strip() for name in config.rungs.split(",")])
     usual = f"runs/transfer-{Path(config.ladder).stem}-{last_part(config.dataset)}"
     folder = Path(config.output or usual).expanduser()
@@ -70,14 +71,14 @@ def transfer(config: TransferConfig, common: Options, given: Collection[str], co
     def options_of(ladder: Ladder) -> dict[str, Options]:
         if earlier := [rung.name for rung in ladder.rungs if rung.name not in found]:
             raise no_weights(whole, earlier)
-        return checked_options(ladder, FinetuneConfig, shared, lambda rung: {"model": found[rung.name].model})
+        return checked_options(ladder, FinetuneConfig, shared, lambda rung: task | {"model": found[rung.name].model})
 
     def make_callbacks(run: FinetuneConfig) -> list[Callback]:
         return all_callbacks(run, transfer_callbacks(run, kept), summary=False)
 
     base = for_optimizer(of_one_run(config), given)
     if config.budget is not None:
-        top = with_values(base, {"model": found[asked.rungs[-1].name].model})
+        top = with_values(base, task | {"model": found[asked.rungs[-1].name].model})
         steps = steps_before(folder) or steps_in_budget(top, make_callbacks(top), kept)
         log.info("--budget %s: %s for every run", config.budget, counted(steps, "step"))
         base = with_values(base, {"budget": None})

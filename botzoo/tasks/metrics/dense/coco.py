@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from botzoo.errors import ConfigError
 from botzoo.sources.targets.boxes import Boxes
-from botzoo.tasks.measures.matching import COCO_THRESHOLDS, Detections
+from botzoo.tasks.metrics.dense.matching import COCO_THRESHOLDS, Detections
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 """What COCO calls so, by the areas in pixels."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.sources.targets.coding import IGNORED
-from botzoo.tasks.measures.resampling import resamples
+from botzoo.tasks.metrics.dense.resampling import resamples
 
 Counts = NDArray[np.int64]
 """Pixels of K classes, shape (..., 3, K): those that are right, those that are there, those that were said."""

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from botzoo.sources.targets.boxes import Boxes
-from botzoo.tasks.measures.coco import SIZES, coco_figures
-from botzoo.tasks.measures.matching import Detections, of_size
-from botzoo.tasks.measures.precision import AveragePrecision, area, at_points, eleven_points
-from botzoo.tasks.measures.resampling import interval, resamples
+from botzoo.tasks.metrics.dense.coco import SIZES, coco_figures
+from botzoo.tasks.metrics.dense.matching import Detections, of_size
+from botzoo.tasks.metrics.dense.precision import AveragePrecision, area, at_points, eleven_points
+from botzoo.tasks.metrics.dense.resampling import interval, resamples
 
 Pictures = tuple[list[Detections], list[Boxes]]
 

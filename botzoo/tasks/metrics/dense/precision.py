@@ -8,8 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.sources.targets.boxes import Boxes
-from botzoo.tasks.measures.matching import COCO_THRESHOLDS, Detections, Match, Matches, match_coco, match_voc, matched
-from botzoo.tasks.measures.resampling import resamples
+from botzoo.tasks.metrics.dense.matching import (
+    COCO_THRESHOLDS,
+    Detections,
+    Match,
+    Matches,
+    match_coco,
+    match_voc,
+    matched,
+)
+from botzoo.tasks.metrics.dense.resampling import resamples
 
 Curve = NDArray[np.float64]
 

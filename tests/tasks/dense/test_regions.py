@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
 from botzoo.sources.targets.coding import IGNORED
-from botzoo.tasks.measures.regions import (
+from botzoo.tasks.metrics.dense.regions import (
     confusion,
     counts_of,
     intersection_over_union,
@@ -13,7 +13,7 @@ from botzoo.tasks.measures.regions import (
     pixel_accuracy,
     resampled_iou,
 )
-from botzoo.tasks.measures.resampling import resamples
+from botzoo.tasks.metrics.dense.resampling import resamples
 
 K = 5
 
