@@ -15,15 +15,15 @@ from botzoo_finetune.config import FinetuneConfig
 class TransferConfig(FinetuneConfig, LadderConfig):
     """A ladder of weights, each fine-tuned with several seeds."""
 
-    ladder: str = option("table7", "table7 (classification), table8 (detection), table9 (segmentation), or a YAML file of "
-        "your own.", "Ladder", common=True, metavar="NAME")
-    weights: str | None = option(None, "Where the weights are: folders of botzoo ablate, in which they are found by the "
-        "rung's name, and NAME=FOLDER of one run, or NAME=MODEL for what --model takes.", "Ladder", common=True,
+    ladder: str = option("table7", "table7, table8, table9, or a YAML file of your own. They are classification, "
+        "detection and segmentation.", "Ladder", common=True, metavar="NAME")
+    weights: str | None = option(None, "Folders of botzoo ablate, or NAME=FOLDER of a run. In a folder of botzoo ablate "
+        "they are found by the rung's name; NAME=MODEL is what --model takes.", "Ladder", common=True,
         metavar="FOLDER,...")
     budget: str | None = option(None, "Time for each run, such as 4m, in place of --epochs. It is measured once, with the "
         "top rung, and the steps that fit are those of all rungs.", "Length", common=True, metavar="TIME", accepts=BUDGET)
-    pretrain: str | None = option(None, "Train the weights that --weights does not have first, by botzoo ablate with the "
-        "options in this YAML file. They go into the folder beside --output that ends in -weights.", "Ladder", common=True,
+    pretrain: str | None = option(None, "Options of botzoo ablate, which trains what is missing. They stand in a YAML "
+        "file; the weights go into the folder beside --output that ends in -weights.", "Ladder", common=True,
         metavar="FILE")
 
     def __post_init__(self) -> None:
