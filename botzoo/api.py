@@ -19,6 +19,7 @@ from botzoo.options.config import TrainConfig
 from botzoo.options.facts import flag, values_of
 from botzoo.report.callback import WritePage
 from botzoo.report.view import FinishedRun
+from botzoo.results.dense.pictures import KeepPictures
 from botzoo.results.report import Report, is_complete
 from botzoo.results.summary import shown_in_python
 from botzoo.training import run as training
@@ -165,6 +166,7 @@ def all_callbacks(
         *([KeepFeatures()] if config.unlike else []),  # of the weights that all before it have left
         *([Predict(config.predict)] if config.predict is not None else []),  # the same weights
         ListReplaced(),  # the list is whole before run.json, and so the card, is written
+        KeepPictures(),  # they are on the card
         Report(summary),  # the card is written before the model is published
         *([WritePage()] if config.report else []),  # it shows the recipe, which comes with the card
         *([Publish(config.push_to, private=config.private)] if config.push_to is not None else []),

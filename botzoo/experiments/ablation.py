@@ -5,7 +5,7 @@ that the differences between them are paired. A cell is one rung with one seed, 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic
@@ -139,6 +139,7 @@ class Climb(Generic[ConfigT]):
     options_of: Callable[[Ladder], dict[str, Options]]  # those of each rung's runs, which are their own
     command: str  # as typed
     make_callbacks: MakeCallbacks[ConfigT]
+    given: Collection[str] = ()  # names of options that keep their values besides those of the rungs
     report: str = "ablation"  # names of its files
     weights: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # what each rung starts from, for the report
 
@@ -150,7 +151,8 @@ class Climb(Generic[ConfigT]):
         before = [at for at in map(_rung_and_seed, ended) if at[0] in order]
         ladder = select(self.whole, [*rungs, *(rung for rung, _ in before)])
         options = self.options_of(ladder)
-        series = Series(ladder.name, self.base, self.folder, self.command, accelerator, self.make_callbacks)
+        made_by = self.command, accelerator, self.make_callbacks
+        series = Series(ladder.name, self.base, self.folder, *made_by, self.given)
         for rung in rungs:  # a teacher that does not fit is named now, not in hours
             self._check(rung, options[rung], accelerator)
         # Seed by seed, so that whole ladders are there early.
@@ -194,7 +196,7 @@ class Climb(Generic[ConfigT]):
         """Raise ConfigError where the runs of a rung cannot be trained."""
         probe = with_values(self.base, options)
         try:
-            check(probe, accelerator, self.make_callbacks(probe), flat(options))
+            check(probe, accelerator, self.make_callbacks(probe), {*self.given, *flat(options)})
         except BotzooError as error:
             taught = options.get("distillation")
             advice = " For all rungs at once: --teacher." if taught is not None and error.value == taught else ""

@@ -1,15 +1,17 @@
 """The answers of all folds in one table: each image once, by the network that has not seen it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from botzoo.errors import BotzooError
-from botzoo.results.predictions import ImageAnswer, Predictions, predictions, write_errors, write_rows
+from botzoo.results.predictions import ImageAnswer, Predictions, predictions, without_correct, write_rows
 from botzoo.results.record import RunRecord
 from botzoo.training.steps.evaluation import KEPT
 
@@ -33,13 +35,24 @@ def write_out_of_fold(folder: Path, names: Sequence[str]) -> None:
     except BotzooError as error:
         log.warning("predictions.csv of all folds is not written. %s", error)
         return
-    whole = together(parts)
-    folds = np.repeat([int(name.rpartition("-")[2]) for name in names], [len(part) for part in parts])
+    folds = [int(name.rpartition("-")[2]) for name in names]
+    whole = [part for part in parts if isinstance(part, Predictions)]
+    if len(whole) == len(parts):
+        _write_images(folder, together(whole), np.repeat(folds, [len(part) for part in parts]))
+        return
+    columns = [*parts[0].columns, "fold"]  # a row is no image, but a box or a class on an image
+    every = ((*row, fold) for part, fold in zip(parts, folds, strict=True) for row in part.rows())
+    write_rows(folder / "predictions.csv", columns, every)
+
+
+def _write_images(folder: Path, whole: Predictions, folds: NDArray[np.int64]) -> None:
     columns = [*whole.columns[:FIRST], "fold", *whole.columns[FIRST:]]
-    every, wrong = np.arange(len(whole)), whole.wrong()
-    for write, file, which in ((write_rows, "predictions.csv", every), (write_errors, "errors.csv", wrong)):
-        rows = zip(whole.rows(which), folds[which], strict=True)
-        write(folder / file, columns, ((*row[:FIRST], fold, *row[FIRST:]) for row, fold in rows))
+
+    def rows(which: NDArray[np.int64]) -> Iterator[tuple[Any, ...]]:
+        return ((*row[:FIRST], k, *row[FIRST:]) for row, k in zip(whole.rows(which), folds[which], strict=True))
+
+    write_rows(folder / "predictions.csv", columns, rows(np.arange(len(whole))))
+    write_rows(folder / "errors.csv", *without_correct(columns, rows(whole.wrong())))
 
 
 def together(parts: Sequence[Predictions]) -> Predictions:

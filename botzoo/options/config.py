@@ -120,7 +120,7 @@ class AugmentConfig:
     rotate90: bool = option(False, "Turn images by 0, 90, 180 or 270 degrees, each as likely.", "Augmentation",
         presumes={Need.WHOLE_IMAGE}, unsaid=False)
     randaugment: int = option(0, "RandAugment: two random operations of this magnitude. 9 of 30 is usual, 0 for none.",
-        "Augmentation", common=True, accepts=between(0, 30),
+        "Augmentation", accepts=between(0, 30),
         presumes={Need.COLOURS, Need.WHOLE_IMAGE},
         excludes={When("augment.trivialaugment"): "each choose the operations"}, unsaid=0)
     trivialaugment: bool = option(False, "TrivialAugment: one random operation of random magnitude.", "Augmentation",
@@ -205,9 +205,9 @@ class TrainConfig(Configuration):
 
     dataset: str = option("digits", "Folder of images, Hub id, or short name such as cifar10. digits is built in.",
         "Data", common=True, metavar="NAME", accepts=_something("a name, a Hub id or a folder"), stated=True)
-    task: Literal["classify", "detect", "segment"] | None = option(None, "What is learned. classify: which class an image "
-        "is of, or which labels it has; detect: the boxes of objects; segment: the class of each pixel.", "Data",
-        common=True, unset="classify", stated=True)
+    task: Literal["classify", "detect", "segment"] | None = option(None, "classify, detect or segment. classify: which "
+        "class an image is of, or which labels it has; detect: boxes around objects; segment: the class of each pixel.",
+        "Data", common=True, metavar="KIND", unset="classify", stated=True)
     labels: str | None = option(None, "Table of the labels of the images in --dataset. It is a .csv, .tsv, .jsonl, "
         ".parquet, .txt or .json file, also .gz, with a row for each image; folders takes the class folders, where a "
         "table says otherwise.",
@@ -308,11 +308,11 @@ class TrainConfig(Configuration):
         "better for --patience. Of --select-by log-loss it is in nats.", "Length",
         accepts=at_least(0, "percentage points"))
     select_by: Literal["balanced-accuracy", "macro-f1", "micro-f1", "roc-auc", "average-precision", "kappa",
-        "quadratic-kappa", "log-loss"] | None = option(None, "Metric of the validation split that chooses the epoch, and "
-        "that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 (several labels only), roc-auc, "
-        "average-precision, kappa, quadratic-kappa (classes whose names stand in their order, such as 0_none to "
-        "4_severe) or log-loss. The headline figure stays.", "Evaluation", metavar="METRIC",
-        unset="top-1, or mAP of several labels")
+        "quadratic-kappa", "log-loss", "pixel-accuracy", "mean-accuracy"] | None = option(None, "Metric of the validation "
+        "split that chooses the epoch, and that --patience and --soup go by. It is balanced-accuracy, macro-f1, micro-f1 "
+        "(several labels only), roc-auc, average-precision, kappa, quadratic-kappa (classes whose names stand in their "
+        "order, such as 0_none to 4_severe) or log-loss; of masks pixel-accuracy or mean-accuracy. The headline figure "
+        "stays.", "Evaluation", metavar="METRIC", unset="top-1, mAP of several labels, mIoU of masks")
     reject: float | None = option(None, "Answer none of these where the model is unsure. The least probability of an "
         "answer is fitted on the validation split, so that the answers given are right with this probability, such as "
         "0.95; botzoo predict keeps to it.", "Evaluation", metavar="P", unset="every image is answered",

@@ -7,7 +7,7 @@ import numpy as np
 
 from botzoo.results.per_class import confusions
 from botzoo.results.record import RunRecord
-from botzoo.results.words import words_of
+from botzoo.results.words import dense_words, words_of
 from botzoo.util.outgoing import shown
 from botzoo.util.text import counted
 
@@ -35,7 +35,9 @@ def verdict(record: RunRecord) -> str:
     """Return how good the network is, with the 95 % interval."""
     seen, headline = record.evaluation, record.task.headline
     low, high = seen.interval()
-    if record.task.one_label:
+    if not record.task.whole_image:
+        first = dense_words(record).verdict(record)
+    elif record.task.one_label:
         first = f"It answers {seen.correct:,} of {record.split_text} correctly"
     else:
         first = f"It gives {counted(len(record.class_names), 'label')} to {record.split_text}"
@@ -49,6 +51,8 @@ def advice(record: RunRecord, suspects: int = 0) -> list[Advice]:
         found += [*_pairs(record, wrong), *_small_classes(record, wrong), *_labels(suspects, wrong)]
     if not record.task.one_label:
         found += _weakest(record)
+    if not record.task.whole_image:
+        found += (Advice(*hint) for hint in dense_words(record).hints(record))
     return sorted([*found, *_sureness(record), *_images(record)], key=lambda each: -each.share)
 
 
@@ -101,12 +105,13 @@ def _labels(suspects: int, wrong: int) -> Iterator[Advice]:
 def _length(record: RunRecord) -> Iterator[Advice]:
     """Whether the run was too short, or went on to learn its images by heart."""
     headline, lines, trained = record.task.headline, record.of("validation"), record.of("train")
-    losses = np.array([line["loss"] for line in lines], float)
+    known = all(line.get("loss") is not None for line in lines)  # a detector has none in evaluation
+    losses = np.array([line["loss"] if known else -line[headline.key] for line in lines], float)
     if len(lines) < 3 or not trained or not np.isfinite(losses).all():
         return
     best, last = int(losses.argmin()), len(lines) - 1
     gained = lines[last][headline.key] - max(line[headline.key] for line in lines[:last])
-    if losses[last] > RISEN * losses[best]:
+    if known and losses[last] > RISEN * losses[best]:
         rose = f"the validation loss rose from {losses[best]:.3f} in epoch {lines[best]['epoch']} to {losses[last]:.3f}"
         fell = f"that of training fell to {trained[-1]['loss']:.3f}"
         yield Advice(f"More images or stronger augmentation, or fewer epochs: {rose} while {fell}.", 0.6)
@@ -121,7 +126,8 @@ def _weakest(record: RunRecord) -> Iterator[Advice]:
     mean = record.evaluation.score
     if worst.main < mean - 5:
         name, reached = shown(worst.name), f"{worst.main:.1f} %, and the mean is {mean:.1f} %"
-        yield Advice(f"More training images with '{name}': its average precision is {reached}.", 0.5)
+        figure = worst.main_share.replace("_", " ")
+        yield Advice(f"More training images with '{name}': its {figure} is {reached}.", 0.5)
 
 
 def _images(record: RunRecord) -> Iterator[Advice]:

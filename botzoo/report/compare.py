@@ -21,6 +21,7 @@ from botzoo.report.material import Material, of_folder
 from botzoo.report.mistakes import Album, Shown
 from botzoo.report.page import HERE, MAKER, check_replaceable, not_shown
 from botzoo.results.record import RunRecord
+from botzoo.results.words import dense_words
 from botzoo.util.files import write_text
 from botzoo.util.nested import flat
 from botzoo.util.text import brief, counted, duration
@@ -115,7 +116,7 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     rows = _shared(records)
     parts = [_part(record, which) for record, which in zip(records, rows, strict=True)]
     for record, part in zip(records[1:], parts[1:], strict=True):
-        if not np.array_equal(part.labels, parts[0].labels):
+        if not _same(first, part, parts[0]):
             raise DataError(
                 f"Images of {record.folder} have other labels in {first.folder}: these are other data sets."
             )
@@ -123,6 +124,13 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     runs = [Against(first, names[0], parts[0].score)]
     others = zip(records[1:], names[1:], parts[1:], strict=True)
     return Comparison([*runs, *(_against(record, name, parts[0], part) for record, name, part in others)], rows)
+
+
+def _same(record: RunRecord, one: Any, other: Any) -> bool:
+    """Tell whether two evaluations of a run's images are of the same labels."""
+    if record.task.whole_image:
+        return np.array_equal(one.labels, other.labels)
+    return dense_words(record).same(one, other)
 
 
 def names_of(records: Sequence[RunRecord]) -> list[str]:

@@ -1,7 +1,7 @@
 """The charts and tables of a page, of what the run's folder says."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +12,13 @@ from botzoo.models.preprocessing import PLAIN
 from botzoo.pages.charts import COLOURS, Points, Series, line_chart, scatter_chart
 from botzoo.pages.thumbnails import thumbnail
 from botzoo.pixels.bands import picture_of
+from botzoo.report import dense
 from botzoo.report.embedding import Map
 from botzoo.report.material import UNREADABLE, Material, Originals
 from botzoo.results.calibration import reliability
-from botzoo.results.per_class import ClassFigures
+from botzoo.results.per_class import Figures
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
-from botzoo.tasks.classification import wilson
 
 CLASSES = 1000  # in the table, at most; of more the worst
 POINTS = 400  # of a line, at most
@@ -39,8 +39,7 @@ class ClassRow(NamedTuple):
 
     name: str
     trained: int | None  # training images, None where nobody counted
-    figures: ClassFigures
-    intervals: dict[str, tuple[float, float]]  # 95 %, Wilson's, of those shares that are shares of images
+    figures: Figures
 
 
 def curves(record: RunRecord) -> Curves | None:
@@ -55,12 +54,14 @@ def curves(record: RunRecord) -> Curves | None:
         few = lines[:: -(-len(lines) // POINTS) or 1]
         return Series(name, [one["step"] / each for one in few], [float(one[key]) / unit for one in few])
 
-    losses = [line("training", train, "loss"), line("validation", evaluated, "loss")]
+    losses, unit = [line("training", train, "loss")], "loss"
+    if all(one.get("loss") is not None for one in evaluated):  # a detector has none in evaluation
+        losses, unit = [*losses, line("validation", evaluated, "loss")], "loss (nats)"
     figure, highest = f"{headline.figure} (%)", max((one["lr"] for one in train), default=1.0) or 1.0
     power = math.floor(math.log10(highest))
     reached, rates = [line("", evaluated, headline.key)], [line("", train, "lr", 10.0**power)]
     return Curves(
-        line_chart("Training and validation loss over the epochs", losses, "epoch", "loss (nats)", y_low=0.0),
+        line_chart("Training and validation loss over the epochs", losses, "epoch", unit, y_low=0.0),
         line_chart(f"Validation {headline.measure} over the epochs", reached, "epoch", figure),
         line_chart("Learning rate over the epochs", rates, "epoch", f"learning rate (1e{power})", y_low=0.0),
     )
@@ -93,15 +94,8 @@ def class_rows(record: RunRecord) -> tuple[list[ClassRow], int]:
     trained = dict(zip(names, counts, strict=True)) if counts is not None else {}
     figures = list(words_of(record).figures(record))
     listed = figures if len(figures) <= CLASSES else sorted(figures, key=lambda f: f.main)[:CLASSES]
-    rows = [ClassRow(f.name, trained.get(f.name), f, dict(_intervals(f))) for f in listed]
+    rows = [ClassRow(f.name, trained.get(f.name), f) for f in listed]
     return rows, len(figures) - len(rows)
-
-
-def _intervals(figures: ClassFigures) -> Iterator[tuple[str, tuple[float, float]]]:
-    right = round(figures.recall * figures.images / 100)
-    yield "recall", wilson(right, figures.images)
-    if figures.answers:
-        yield "precision", wilson(right, figures.answers)
 
 
 def map_chart(record: RunRecord, found: Map) -> tuple[Markup, list[str]]:
@@ -128,12 +122,15 @@ def _points(record: RunRecord, found: Map, name: str, which: Any) -> Points:
     return Points(name, x, y, titles, found.suspected[which].tolist())
 
 
-def augmented(material: Material) -> list[tuple[str, str]]:
+def augmented(record: RunRecord, material: Material) -> list[tuple[str, str]]:
     """Return some training images as they are and as the network saw them in the first epoch, as data: URIs."""
     if material.augment is None:
         return []
-    found = []
-    for i in np.unique(np.linspace(0, material.training - 1, min(AUGMENTED, material.training)).astype(int)).tolist():
+    found, count = [], min(AUGMENTED, material.training)
+    places = np.unique(np.linspace(0, material.training - 1, count).astype(int)).tolist()
+    if not record.task.whole_image:
+        return [*dense.augmented(record, material, places)]
+    for i in places:
         if (picture := material.trained.picture(i)) is not None:
             seen = picture_of(material.augment(picture, (0, i)))
             found.append((thumbnail(picture, 96), thumbnail(seen, 96)))

@@ -30,11 +30,13 @@ class Originals:
     Attributes:
         opened: gives image i, decoded as for the network; None where no image can be had.
         encoded: returns image i as it is stored.
+        target: returns what is there on image i, as ``Split.target``.
         lost: those that were asked for and could not be had.
     """
 
     opened: Callable[[int], AbstractContextManager[AtHand]] | None = None
     encoded: Callable[[int], Encoded] | None = None
+    target: Callable[[int], Any] | None = None
     lost: set[int] = field(default_factory=set)
 
     def picture(self, i: int) -> Picture | None:
@@ -47,6 +49,12 @@ class Originals:
         except UNREADABLE:
             self.lost.add(i)
             return None
+
+    def target_of(self, i: int) -> Any:
+        """Return what is there on image i; raise DataError where that cannot be had."""
+        if self.target is None:
+            raise DataError(f"What is on image {i} is not known.")
+        return self.target(i)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ def _frozen(options: Mapping[str, Any]) -> bool:
 
 def at_hand(images: Images) -> Originals:
     """Return images that were read just now."""
-    return Originals(images.at_hand, images.split.read)
+    return Originals(images.at_hand, images.split.read, images.split.target)
 
 
 def of_folder(record: RunRecord, dataset: Any = None) -> Material:
@@ -125,7 +133,9 @@ def of_folder(record: RunRecord, dataset: Any = None) -> Material:
         gone = f"None of the evaluated images is in {found.name} any more"
         absent = [*absent, f"{gone}. Say where they are with --data."]
     train, augment = _trained(record, found), _augment(record, prepared) if prepared is not None else None
-    trained = Originals(lambda i: decoding(train.read(i), how), train.read) if train is not None else Originals()
+    trained = Originals()
+    if train is not None:
+        trained = Originals(lambda i: decoding(train.read(i), how), train.read, train.target)
     return Material(evaluated or Originals(), trained, len(train or ()), augment, model, absent)
 
 
@@ -154,13 +164,20 @@ def _by_name(found: ImageData[Split], names: Sequence[str], role: str, how: Deco
     if not any(name in places for name in names):
         return None
 
-    def encoded(i: int) -> Encoded:
+    def place_of(i: int) -> tuple[Split, int]:
         if names[i] not in places:
             raise DataError(f"There is no {names[i]} in {found.name} any more.")
-        split, place = places[names[i]]
+        return places[names[i]]
+
+    def encoded(i: int) -> Encoded:
+        split, place = place_of(i)
         return split.read(place)
 
-    return Originals(lambda i: decoding(encoded(i), how), encoded)
+    def target(i: int) -> Any:
+        split, place = place_of(i)
+        return split.target(place)
+
+    return Originals(lambda i: decoding(encoded(i), how), encoded, target)
 
 
 def _trained(record: RunRecord, found: ImageData[Split]) -> Split | None:
@@ -179,5 +196,6 @@ def _augment(record: RunRecord, prepared: Preprocessing) -> Transform | None:
         return None
     size = prepared.train_size(config.data.train_scale)
     crop, flips = config.data.crop_min or 1.0, config.data.hflip or 0.0
-    how = Prepared(size, prepared, crop, flips, config.seed, config.augment, config.paper_augment)
+    scales = record.task.scales(config) or (1.0, 1.0)
+    how = Prepared(size, prepared, crop, flips, config.seed, config.augment, config.paper_augment, scales)
     return record.task.train_transform(how)

@@ -50,14 +50,16 @@ class Cell(NamedTuple):
     share: float  # of the row, in [0, 1]
     pair: str  # key of the ``Pair`` that it opens, "" for none
     title: str
+    text: str  # what the cell says
 
 
 class Matrix(NamedTuple):
     """The confusion matrix, in which the classes that are seldom confused are one."""
 
     names: Sequence[str]
-    rows: Sequence[tuple[str, int, Sequence[Cell]]]  # class, its images, its answers
-    others: int  # classes that are in the last row and column together
+    rows: Sequence[tuple[str, str, Sequence[Cell]]]  # class, its images, its answers
+    others: int  # classes that are in one row and column together
+    total: str = "images"  # what is in the last column
 
 
 @dataclass
@@ -138,11 +140,12 @@ def matrix_of(evaluation: Any, names: Sequence[str], kept: NDArray[np.int64]) ->
     codes = place[evaluation.labels] * size + place[evaluation.predicted]
     counts = np.bincount(codes, minlength=size * size).reshape(size, size)
     heads = [names[k] for k in kept] + [f"{others:,} others"] * (others > 0)
-    rows = [(heads[a], int(counts[a].sum()), list(_cells(counts[a], heads, kept, a))) for a in range(size)]
+    rows = [(heads[a], f"{counts[a].sum():,}", list(_cells(counts[a], heads, kept, a))) for a in range(size)]
     return Matrix(heads, rows, others)
 
 
 def _cells(row: NDArray[np.int64], heads: Sequence[str], kept: NDArray[np.int64], a: int) -> Iterator[Cell]:
     for b, count in enumerate(row.tolist()):
         pair = f"{kept[a]}-{kept[b]}" if max(a, b) < len(kept) and count else ""
-        yield Cell(count, count / max(int(row.sum()), 1), pair, f"{count:,} of {heads[a]} answered as {heads[b]}")
+        title = f"{count:,} of {heads[a]} answered as {heads[b]}"
+        yield Cell(count, count / max(int(row.sum()), 1), pair, title, f"{count:,}")

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from botzoo.errors import ConfigError
 from botzoo.pages.render import render
 from botzoo.pages.thumbnails import thumbnail
-from botzoo.report import figures, mistakes
+from botzoo.report import dense, figures, mistakes
 from botzoo.report.advice import advice, verdict
 from botzoo.report.embedding import Map, map_of
 from botzoo.report.material import Material, of_folder
@@ -18,11 +18,12 @@ from botzoo.report.mistakes import Album
 from botzoo.report.reasons import asked, reasons
 from botzoo.results.card.sections import without_folders
 from botzoo.results.classification import sureness
-from botzoo.results.metrics import metrics_notes
+from botzoo.results.metrics import metrics_notes, units
 from botzoo.results.record import RunRecord
-from botzoo.results.words import words_of
+from botzoo.results.words import dense_words, words_of
+from botzoo.tasks.metrics.dense.resampling import RESAMPLES
 from botzoo.util.files import read_json, write_text
-from botzoo.util.text import and_list, counted, duration, epochs_words
+from botzoo.util.text import and_list, counted, duration, epochs_words, interval_words
 
 log = logging.getLogger("botzoo")
 
@@ -78,25 +79,22 @@ def page(record: RunRecord, material: Material) -> str:
         "maker": MAKER,
         "one_label": record.task.one_label,
         "record": record,
-        "wrong": int(mistakes.are_wrong(record).sum()),
         "curves": figures.curves(record),
         "reliability": figures.reliability_chart(record),
         "words": words_of(record),
         "classes": classes,
         "unlisted": unlisted,
-        "augmented": figures.augmented(material),
+        "augmented": figures.augmented(record, material),
         "sizes": figures.sizes(material.evaluated, len(record.evaluation)),
         "spread": figures.spread(record.facts["data"]["class_counts"]),
         "findings": check_findings(record),
         "augmentation": augmentation(record),
         "at_temperature": at_temperature(record),
         "sureness": _sureness(record),
-        "metrics_notes": list(metrics_notes(record)),
         "command": without_folders(record.facts.get("command", "")),
         "recipe": _recipe(record),
         "run": list(run_facts(record)),
-        **_gallery(album, material),
-        **_matrix(record, album),
+        **(_of_images(album, material) if record.task.whole_image else _of_places(record, material)),
         **_mapped(record, album, found),
     }
     suspects = int(found.suspected.sum()) if found is not None else 0
@@ -131,12 +129,49 @@ def _mapped(record: RunRecord, album: Album, found: Map | None) -> dict[str, Any
     return {"map": chart, "coloured": coloured, "mapped": found, "suspects": suspects, "suspected": len(doubtful)}
 
 
-def _matrix(record: RunRecord, album: Album) -> dict[str, Any]:
+def _of_images(album: Album, material: Material) -> dict[str, Any]:
+    """Return mistakes and confusions where an answer is of a whole image."""
+    record, found = album.record, _gallery(album, material) | {"matrix": None, "pairs": [], "beside": None}
+    found["wrong"] = int(mistakes.are_wrong(record).sum())
+    shown = [Metric(m.metric.title, m.metric.text(m.value), m.interval, m.metric.says) for m in record.metrics]
+    found |= {"metrics": shown, "metrics_notes": list(metrics_notes(record))}
     if not record.task.one_label:
-        return {"matrix": None, "pairs": []}
+        return found
     kept = mistakes.most_confused(record.evaluation, len(record.class_names))
     matrix = mistakes.matrix_of(record.evaluation, record.class_names, kept)
-    return {"matrix": matrix, "pairs": mistakes.pairs_of(album, kept)}
+    return found | {"matrix": matrix, "matrix_says": MATRIX, "pairs": mistakes.pairs_of(album, kept)}
+
+
+class Metric(NamedTuple):
+    """A line of the table of metrics."""
+
+    title: str
+    value: str
+    interval: str
+    says: str
+
+
+MATRIX = "Rows are the classes of the labels, columns the answers. A number leads to its images."
+
+
+def _of_places(record: RunRecord, material: Material) -> dict[str, Any]:
+    """Return the worst answers and confusions where an answer is of places in an image."""
+    beside, keys, wrong = dense.worst(record, material)
+    matrix, says = dense.matrix_of(record)
+    _, *others = dense_words(record).whole(record)
+    how = f"The intervals are percentiles of {RESAMPLES:,} bootstrap resamples of the {units(record)}, seed 0."
+    metrics = [Metric(f.name, f"{f.value:.2f} %", interval_words(f.interval), f.says) for f in others]
+    return {
+        "gallery": [],
+        "metrics": metrics,
+        "metrics_notes": [how],
+        "beside": beside,
+        "keys": keys,
+        "wrong": wrong,
+        "matrix": matrix,
+        "matrix_says": says,
+        "pairs": [],
+    }
 
 
 def _gallery(album: Album, material: Material) -> dict[str, Any]:
@@ -158,7 +193,7 @@ def remarks(record: RunRecord, material: Material, album: Album) -> list[str]:
     found = [*material.absent, *not_shown(album)]
     if record.chosen_on_split:
         found.append("These images also chose the epoch, so expect a little less on new ones.")
-    if odd := int((~np.isfinite(record.evaluation.nll)).sum()):
+    if record.task.whole_image and (odd := int((~np.isfinite(record.evaluation.nll)).sum())):
         found.append(
             f"The loss of {counted(odd, 'image')} is no number (NaN or infinite): weights or images are damaged."
         )
@@ -231,6 +266,8 @@ def augmentation(record: RunRecord) -> str:
     config = record.config
     crop, flips = config.data.crop_min or 1.0, config.data.hflip or 0.0
     first = f"random crops of {crop:.0%} to 100 %" if crop < 1 else "whole images"
+    if (scales := record.task.scales(config)) is not None:
+        first = "pictures {:g} to {:g} times as large, anywhere in the input".format(*scales)
     more = [name.replace("_", " ") for name, value in vars(config.augment).items() if value]
     later = [name for name in ("mixup", "cutmix", "paper_augment") if getattr(config, name)]
     said = ", ".join([first, f"flipped with probability {flips:g}", *more])

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import ConfigError, DataError
-from botzoo.results.per_class import ClassFigures, confusions
+from botzoo.results.dense.tables import BoxAnswers, MaskAnswers
+from botzoo.results.per_class import Figures, confusions
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure, reliability_figure
 from botzoo.results.predictions import Predictions, predictions
 from botzoo.results.record import RunRecord
@@ -101,12 +102,14 @@ class FinishedRun:
                 f"and predicted of {file}, which has a row for each image."
             )
 
-    def per_class(self) -> list[ClassFigures]:
+    def per_class(self) -> list[Figures]:
         """Return images, answers, precision, recall and F1 in per cent of each class that has images in the split."""
         return list(words_of(self.record).figures(self.record))
 
-    def predictions(self, split: str | None = None) -> Predictions:
-        """Return the answer for each image, as predictions.csv has it: to go through, or as columns by ``table()``.
+    def predictions(self, split: str | None = None) -> Predictions | BoxAnswers | MaskAnswers:
+        """Return the answers, as predictions.csv has them: to go through, or as columns by ``table()``.
+
+        Their rows are images, of a detector boxes, and of a network for segmentation the classes of each image.
 
         Args:
             split: by default the one that the figures are of; else "validation", or what ``predict`` asked for, by its name in

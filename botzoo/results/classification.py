@@ -172,6 +172,12 @@ def beyond(found: Rejection) -> str:
     return f"of {counted(found.fitted_on, 'validation image')} no share is surely right as often"
 
 
+def note(record: RunRecord) -> str:
+    """Return how the figures of the classes are to be read; those of several labels are read alike."""
+    groups = "" if record.evaluation.groups is None else ", which takes images of one group for independent"
+    return f"95 % intervals in brackets are Wilson's{groups}."
+
+
 def limits(record: RunRecord) -> Iterator[str]:
     every = figures(record)
     worst = min(every, key=lambda f: (f.recall, -f.images))  # of equals the one with the most images

@@ -7,6 +7,7 @@ from huggingface_hub import EvalResult
 
 from botzoo.results.card import sections
 from botzoo.results.card.claim import eval_result
+from botzoo.results.classification import note as wilson_note
 from botzoo.results.metrics import eval_results as other_results
 from botzoo.results.metrics import interval_note, metrics_lines, metrics_section, units
 from botzoo.results.per_class import LabelFigures, label_figures, per_class
@@ -57,6 +58,12 @@ def results(record: RunRecord) -> Iterator[str]:
     yield from per_class(every, len(record.class_names), NOUN, NOUNS)
     yield "Average precision needs no threshold; the other figures are those of a probability over 0.5."
     yield from sections.learning_curve(record)
+
+
+def note(record: RunRecord) -> str:
+    return (
+        f"{wilson_note(record)} Average precision needs no threshold, the others are those of a probability over 0.5."
+    )
 
 
 def limits(record: RunRecord) -> Iterator[str]:

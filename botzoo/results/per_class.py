@@ -2,18 +2,42 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from sklearn.metrics import precision_recall_fscore_support
 
-from botzoo.tasks.classification import Evaluation
+from botzoo.tasks.classification import Evaluation, wilson
 from botzoo.tasks.multi_label import MultiLabelEvaluation
 from botzoo.util.markdown import escaped, table
 from botzoo.util.text import counted
 
 FULL_TABLE = 30  # up to so many classes are listed one by one
 WORST = 15  # so many of more
+
+
+class Figures(Protocol):
+    """How one class was recognised; shares are in per cent."""
+
+    @property
+    def name(self) -> str: ...  # as the data has it
+    @property
+    def images(self) -> int: ...  # that have it, 1 or more
+    @property
+    def answers(self) -> int: ...  # how often the network answered with it
+    @property
+    def counts(self) -> dict[str, int]: ...  # what of it is there, images first
+    @property
+    def shares(self) -> dict[str, float]: ...  # all figures
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]: ...  # 95 %, of those shares that have one
+    @property
+    def main(self) -> float: ...  # the one that says which class is worst
+    @property
+    def main_share(self) -> str: ...  # its name
+
+    def cell(self, share: str) -> str: ...  # one of the shares for a table
 
 
 @dataclass(frozen=True)
@@ -26,6 +50,7 @@ class ClassFigures:
     precision: float  # 0 where there are no answers
     recall: float
     f1: float
+    main_share: ClassVar[str] = "f1"
 
     @property
     def shares(self) -> dict[str, float]:
@@ -33,9 +58,21 @@ class ClassFigures:
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1}
 
     @property
+    def counts(self) -> dict[str, int]:
+        """What of it is in the split."""
+        return {"images": self.images}
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Of those shares that are shares of images, Wilson's 95 % intervals."""
+        right = round(self.recall * self.images / 100)
+        found = {"recall": wilson(right, self.images)}
+        return found | ({"precision": wilson(right, self.answers)} if self.answers else {})
+
+    @property
     def main(self) -> float:
         """The figure that says which class is worst."""
-        return self.f1
+        return self.shares[self.main_share]
 
     def cell(self, share: str) -> str:
         """Return one of ``shares`` for a table; of a class that was never answered there is no precision."""
@@ -47,14 +84,11 @@ class LabelFigures(ClassFigures):
     """How one label of images with any number of them was recognised."""
 
     average_precision: float  # needs no threshold; the other shares are those at a probability of 0.5
+    main_share: ClassVar[str] = "average_precision"
 
     @property
     def shares(self) -> dict[str, float]:
         return {"average_precision": self.average_precision, **super().shares}
-
-    @property
-    def main(self) -> float:
-        return self.average_precision
 
 
 def class_figures(evaluation: Evaluation, class_names: Sequence[str]) -> list[ClassFigures]:
@@ -92,20 +126,24 @@ def confusions(evaluation: Evaluation, classes: int) -> csr_array:
     return csr_array(pairs)  # which adds up those of one pair
 
 
-def per_class(figures: Sequence[ClassFigures], total: int, noun: str, nouns: str) -> Iterator[str]:
+def per_class(figures: Sequence[Figures], total: int, noun: str, nouns: str) -> Iterator[str]:
     """Yield a table of the ``figures`` of every class with images; of many the worst, where all go into per_class.csv.
 
     There are ``total`` classes, which are called ``noun``, "class" or "label", and ``nouns`` where they are several.
     """
     heads = {"average_precision": "average precision", "f1": "F1"}
-    shares = list(figures[0].shares)
+    first = figures[0]
     if len(figures) < total:
         yield f"Not listed, as they have no images in this split: {counted(total - len(figures), noun, nouns)}."
     if total > FULL_TABLE:
-        figures = sorted(figures, key=lambda f: f.main)[:WORST]
-        least = heads[next(share for share in heads if share in shares)]
+        figures, least = worst(figures, WORST), heads.get(first.main_share, first.main_share)
         yield f"The {len(figures)} {nouns} with the lowest {least}; all are in [per_class.csv](per_class.csv)."
     yield table(
-        (noun, "images", *(heads.get(share, share) for share in shares)),
-        ((escaped(f.name), f"{f.images:,}", *map(f.cell, shares)) for f in figures),
+        (noun, *first.counts, *(heads.get(share, share) for share in first.shares)),
+        ((escaped(f.name), *(f"{n:,}" for n in f.counts.values()), *map(f.cell, f.shares)) for f in figures),
     )
+
+
+def worst(figures: Sequence[Figures], most: int) -> list[Figures]:
+    """Return the classes with the lowest figures, the lowest first, ``most`` at most."""
+    return sorted(figures, key=lambda f: f.main)[:most]

@@ -30,8 +30,10 @@ def curve_figure(record: RunRecord) -> Figure:
         axes.plot(epochs, [line[key] for line in lines], style, **how)
 
     plot(left, record.of("train"), "loss", ".-", lw=1, ms=3, label="training")
-    plot(left, validation, "loss", "o-", label="validation")
-    left.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None))
+    known = all(line.get("loss") is not None for line in validation)  # a detector has none in evaluation
+    if known:
+        plot(left, validation, "loss", "o-", label="validation")
+    left.set(xlabel="epoch", ylabel="loss (nats)" if known else "loss", ylim=(0, None))
     left.legend()
     plot(right, validation, by.key, "o-", color="C1")
     if validation:

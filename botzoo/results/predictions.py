@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from botzoo.errors import DataError
+from botzoo.results.dense.tables import BoxAnswers, MaskAnswers
 from botzoo.results.record import RunRecord
 from botzoo.tasks.answers import read_answers
 from botzoo.tasks.task import Answers, PerImage, Task
@@ -118,6 +119,10 @@ class Predictions:
         order = np.argsort(-np.concatenate(losses), kind="stable")
         return np.concatenate(found)[order]
 
+    def errors(self) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+        """Return columns and rows of the images that were answered wrongly, the largest loss first; errors as of ``wrong``."""
+        return without_correct(self.columns, self.rows(self.wrong()))
+
     def not_finite(self) -> int:
         """Return how many images got NaN or an infinite number."""
         kept = [
@@ -152,7 +157,11 @@ def _first_columns(names: list[str], block: PerImage) -> list[Sequence[Any]]:
     return [names, block.label or nothing, block.answer, block.probability.tolist(), loss, correct]
 
 
-def predictions(record: RunRecord, split: str | None = None) -> Predictions:
+TABLES: dict[str, type[BoxAnswers | MaskAnswers]] = {"detection": BoxAnswers, "segmentation": MaskAnswers}
+"""Of the tasks whose answers are not one row an image."""
+
+
+def predictions(record: RunRecord, split: str | None = None) -> Predictions | BoxAnswers | MaskAnswers:
     """Return the answers for a split, or for a folder by its name here: by default for the split that the figures are of.
 
     Raises:
@@ -170,7 +179,9 @@ def predictions(record: RunRecord, split: str | None = None) -> Predictions:
     names, answers = record.image_names, record.evaluation.answers
     if split != record.split:
         names, answers = read_answers(record.folder / "evaluation" / f"{split}.parquet")
-    return Predictions(record.task, record.class_names, names, answers, record.config.predictions)
+    given = record.task, record.class_names, names, answers
+    other = TABLES.get(record.task.name)
+    return other(*given) if other is not None else Predictions(*given, record.config.predictions)
 
 
 def write_predictions(record: RunRecord) -> None:
@@ -189,7 +200,7 @@ def write_predictions(record: RunRecord) -> None:
             log.warning("answers for %s that are no finite numbers: %d; their cells are empty", split, odd)
         write_rows(record.folder / f"predictions{ending}.csv", found.columns, found.rows())
         if found.labelled:
-            write_errors(record.folder / f"errors{ending}.csv", found.columns, found.rows(found.wrong()))
+            write_rows(record.folder / f"errors{ending}.csv", *found.errors())
 
 
 def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -199,10 +210,12 @@ def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]
             file.write(csv_line([_cell(value) if isinstance(value, float) else value for value in row]) + "\n")
 
 
-def write_errors(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write the rows of wrong answers as ``write_rows`` does, without the column that says so."""
+def without_correct(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """Return columns and rows of wrong answers without the column that says so."""
     at = columns.index("correct")
-    write_rows(path, [*columns[:at], *columns[at + 1 :]], ((*row[:at], *row[at + 1 :]) for row in rows))
+    return [*columns[:at], *columns[at + 1 :]], ((*row[:at], *row[at + 1 :]) for row in rows)
 
 
 def _cell(value: float) -> float | None:

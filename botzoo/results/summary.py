@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from botzoo.results.card.usage import needs_botzoo
-from botzoo.results.per_class import ClassFigures
+from botzoo.results.per_class import Figures, worst
 from botzoo.results.record import RunRecord
 from botzoo.results.words import words_of
 from botzoo.util.outgoing import shown
@@ -74,6 +75,10 @@ def summary(record: RunRecord) -> Iterator[str]:
     yield f"{'model':10} {folder} (README.md is its card)"
     if not record.facts["network"]["known"]:
         return  # neither timm nor transformers has its code
+    if not record.task.whole_image:
+        yield f"{'predict':10} botzoo predict FOLDER --model {shlex.quote(folder)} --output ANSWERS"
+        yield f"{'':10} or in Python: botzoo.load({folder!r}).predict('photo.jpg')"
+        return
     yield f"{'load':10} {imports}"
     yield f"{'':10} timm.create_model({f'local-dir:{folder}'!r}, pretrained=True)"
     yield f"{'predict':10} {first}from transformers import pipeline  # pip install transformers"
@@ -81,11 +86,11 @@ def summary(record: RunRecord) -> Iterator[str]:
     yield f"{'':10} or with timm alone: the lines in the card"
 
 
-def class_table(figures: Sequence[ClassFigures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
+def class_table(figures: Sequence[Figures], noun: str = "class", nouns: str = "classes") -> Iterator[str]:
     """Yield the lines of the table of all classes, called ``nouns``, or of the worst ``ROWS`` of them."""
-    title, shares = nouns, list(figures[0].shares)
+    title, first = nouns, figures[0]
     if len(figures) > ROWS:
-        figures, title = sorted(figures, key=lambda f: f.main)[:ROWS], "worst"
-    head = [noun, "images", *({"average_precision": "AP", "f1": "F1"}.get(share, share) for share in shares)]
-    rows = [[shown(f.name), f"{f.images:,}", *map(f.cell, shares)] for f in figures]
-    yield from under(title, table([head, *rows]))
+        figures, title = worst(figures, ROWS), "worst"
+    shares = [{"average_precision": "AP", "f1": "F1"}.get(share, share) for share in first.shares]
+    rows = [[shown(f.name), *(f"{n:,}" for n in f.counts.values()), *map(f.cell, f.shares)] for f in figures]
+    yield from under(title, table([[noun, *first.counts, *shares], *rows]))

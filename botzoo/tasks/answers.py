@@ -1,5 +1,7 @@
 """What a network answered image by image, on the disk: one parquet file a split, one row an image, in the split's order."""
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +19,8 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
     Args:
         path: of the file, whose folder is made where it is missing.
         names: of the N images: file paths or row numbers. They may hold anything, and are no more than text.
-        answers: arrays of shape (N,) or (N, K); a row of the latter becomes a list.
+        answers: arrays whose first axis is N; a row of more than one axis becomes a list, and its shape is kept if it has
+            several.
 
     Raises:
         OSError: it cannot be written.
@@ -27,12 +30,19 @@ def write_answers(path: Path, names: Sequence[str], answers: Answers) -> None:
 
     # A file system may hold names that are no UTF-8.
     columns = {"name": pa.array([name.encode(errors="backslashreplace").decode() for name in names], pa.string())}
+    shaped: dict[str, str] = {}
     for name, values in answers.items():
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        flat, each = pa.array(np.ascontiguousarray(values).reshape(-1)), math.prod(values.shape[1:])
+        if each:
+            columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, each)
+        else:  # lists of no length do not say how many they are
+            columns[name] = pa.ListArray.from_arrays(np.zeros(len(values) + 1, np.int32), flat)
+        if values.ndim > 2 or not each:
+            shaped[name] = json.dumps(values.shape[1:])
+    table = pa.table(columns)
     own_folder(path.parent)
     with written_whole(path) as part:
-        pq.write_table(pa.table(columns), part)
+        pq.write_table(table.replace_schema_metadata(shaped) if shaped else table, part)
 
 
 def read_answers(path: Path) -> tuple[list[str], Answers]:
@@ -47,11 +57,13 @@ def read_answers(path: Path) -> tuple[list[str], Answers]:
         table = pq.read_table(path).combine_chunks()
         names = table.column("name").to_pylist()
         answers: Answers = {}
+        kept = table.schema.metadata or {}
         for name in table.column_names[1:]:
             column = table.column(name).combine_chunks()
-            lists = hasattr(column.type, "list_size")  # (N, K), else (N,)
-            flat = (column.flatten() if lists else column).to_numpy(zero_copy_only=False)  # booleans need a copy
-            answers[name] = flat.reshape(len(names), -1) if lists else flat
+            size = getattr(column.type, "list_size", None)  # of an array of two axes; of more the shape is kept
+            shape = json.loads(kept[name.encode()]) if name.encode() in kept else [] if size is None else [size]
+            flat = (column.flatten() if shape else column).to_numpy(zero_copy_only=False)  # booleans need a copy
+            answers[name] = flat.reshape(len(names), *shape)
         return names, answers
     except Exception as error:  # pyarrow's own, OSError, KeyError and ValueError for a table of another form
         reason, run = brief(error) if path.is_file() else "there is no such file", path.parent.parent

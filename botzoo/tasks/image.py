@@ -42,6 +42,10 @@ class ImageTask:
         """Return logits, float32 (N, K)."""
         return module(images).float()
 
+    def shown(self, said: Any, sizes: Tensor) -> list[Any]:
+        """Return the logits of each image, float32 (K,)."""
+        return list(said)
+
     def write_folder(
         self,
         folder: Path,

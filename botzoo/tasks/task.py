@@ -145,6 +145,12 @@ class Task(Protocol):
     def say(self, module: nn.Module, images: Tensor) -> Any:
         """Return what a network in evaluation mode says of normalised images, such as logits, float32 (N, K)."""
 
+    def shown(self, said: Any, sizes: Tensor) -> list[Any]:
+        """Return what is said of each image: where it is of places, in pixels of the picture as it is stored.
+
+        ``sizes`` are as of ``answers``.
+        """
+
     def answers(self, said: Any, targets: Tensor, sizes: Tensor | None = None, *, everything: bool = True) -> Answers:
         """Return what is kept of a batch: with ``everything``, the ``optional`` too.
 

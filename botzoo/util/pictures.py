@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,17 +47,34 @@ def _png(figure: Figure) -> bytes:
 
 
 def label(text: str, otherwise: str | None = None) -> str:
-    """Return ``text`` as matplotlib draws it as it is: on one line, a dollar being a dollar.
+    """Return ``text`` as matplotlib draws it as it is: ``drawable``, a dollar being a dollar."""
+    return drawable(text, otherwise).replace("$", r"\$")
+
+
+def drawable(text: str, otherwise: str | None = None) -> str:
+    """Return ``text`` on one line, as far as the font of pictures has its letters.
 
     Where there is no text or the font lacks a letter of it, ``otherwise`` is returned, or question marks stand for them.
     """
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    font, text = get_font(findfont(FontProperties())), one_line(text)
-    lacking = {letter for letter in text if font.get_char_index(ord(letter)) == 0}
+    known, text = _letters(), one_line(text)
+    lacking = {letter for letter in text if ord(letter) not in known}
     if otherwise is not None and (lacking or not text):
         return otherwise
-    return "".join("?" if letter in lacking else letter for letter in text).replace("$", r"\$")
+    return "".join("?" if letter in lacking else letter for letter in text)
+
+
+def font_file() -> str:
+    """Return the path of the font of pictures, which comes with matplotlib unless its settings name another."""
+    from matplotlib.font_manager import FontProperties, findfont
+
+    return str(findfont(FontProperties()))
+
+
+@cache
+def _letters() -> frozenset[int]:
+    from matplotlib.font_manager import get_font
+
+    return frozenset(get_font(font_file()).get_charmap())
 
 
 def drawn(path: Path, draw: Callable[[], Figure]) -> bool:

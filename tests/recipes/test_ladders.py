@@ -202,7 +202,8 @@ NO_WEIGHTS = {
     "target: {trained_by: {table6: e}}\nrungs:\n- {name: a}\n": "trained_by is",
     "target: {tsk: classify}\nrungs:\n- {name: a}\n": "no key 'tsk'. Did you mean 'task'",
     OF_WEIGHTS + "- {name: a, paper: [70, 80]}\n": "in a ladder of weights it must be a number",
-    OF_WEIGHTS + "- {name: a, options: {model: resnet18}}\n": "the option model of a is what its weights",
+    OF_WEIGHTS
+    + "- {name: a, options: {model: resnet18}}\n": "a has the option model, which its weights or its target decide",
     "options: 3\n" + OF_WEIGHTS + "- {name: a}\n": "options must be `name: value` lines",
 }
 

@@ -71,7 +71,7 @@ def test_the_bins_of_reliability_make_the_calibration_error() -> None:
 def test_recall_and_precision_have_wilson_s_interval() -> None:
     (row, *_), left_out = class_rows(a_record(seen=answers(wrong=4)))
     assert left_out == 0
-    assert row.intervals == {"recall": wilson(16, 20), "precision": wilson(16, 20)}
+    assert row.figures.intervals == {"recall": wilson(16, 20), "precision": wilson(16, 20)}
     assert row.trained == 100
 
 

@@ -9,9 +9,12 @@ import torch
 from botzoo.errors import CheckpointError
 from botzoo.tasks.answers import read_answers, write_answers
 from botzoo.tasks.classification import CLASSIFICATION
-from botzoo.tasks.find import TASKS, task_named
+from botzoo.tasks.find import task_named
+from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tasks.task import Answers, Task
 
+TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL)
+"""Those whose answers are of an image as a whole."""
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 LABELS = {"classification": torch.arange(6) % 4, "multi_label": (LOGITS > 0.3).to(torch.uint8)}
 
@@ -30,6 +33,15 @@ def test_answers_come_back_to_the_bit(task: Task, tmp_path: Path) -> None:
         k: (v.dtype, v.shape, v.tobytes()) for k, v in before.items()
     }
     assert [path.name for path in (tmp_path / "evaluation").iterdir()] == ["test.parquet"]
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (2, 0), (1, 3, 4), (2, 0, 8), (4, 1, 2, 3)], ids=str)
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint8, bool], ids=lambda kind: kind.__name__)
+def test_arrays_of_any_rank_come_back_to_the_bit(shape: tuple[int, ...], kind: type, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2, shape).astype(kind)
+    write_answers(tmp_path / "a.parquet", [str(i) for i in range(shape[0])], {"values": values})
+    after = read_answers(tmp_path / "a.parquet")[1]["values"]
+    assert (after.dtype, after.shape, after.tobytes()) == (values.dtype, values.shape, values.tobytes())
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -61,8 +73,8 @@ def test_half_a_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_task_that_there_is_not_is_called_so() -> None:
-    with pytest.raises(CheckpointError, match="no task 'detection'"):
-        task_named("detection")
+    with pytest.raises(CheckpointError, match="no task 'counting'"):
+        task_named("counting")
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

@@ -222,8 +222,8 @@ def test_what_needs_one_label_is_refused(options: dict[str, Any], flag: str) -> 
 
 
 def test_a_run_asks_before_its_folder_is_made(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--soup 2 need"):
-        train_briefly(pictures, tmp_path / "run", **PLAIN, soup=2)
+    with pytest.raises(ConfigError, match=r"--reject 0\.9 need"):
+        train_briefly(pictures, tmp_path / "run", **PLAIN, reject=0.9)
     assert not (tmp_path / "run").exists()
 
 

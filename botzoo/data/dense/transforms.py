@@ -77,7 +77,7 @@ class DenseTraining(Transform):
         fill: Sequence[int] = (0, 0, 0),
     ) -> None:
         self.size, self.scales, self.hflip, self.seed = Size.of(size), scales, hflip, seed
-        self.kind, self.augment, self.fill, self.stack = kind, augment, tuple(fill), kind.stack
+        self.kind, self.augment, self.fill = kind, augment, tuple(fill)
         self.resample = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: AtHand, key: Key) -> Pixels:
@@ -87,6 +87,9 @@ class DenseTraining(Transform):
         """Return pixels, uint8 (H, W, C), and the target, which has moved with them."""
         pixels, place = self._placed(image, key)
         return pixels, self.kind.moved(target, place), ()
+
+    def stack(self, targets: Sequence[Any]) -> NDArray[Any]:
+        return self.kind.stack(targets)
 
     def _placed(self, image: AtHand, key: Key) -> tuple[Pixels, Placement]:
         rng = rng_of(self.seed, key, 0)
@@ -100,7 +103,7 @@ class DenseEvaluation(Transform):
     """The whole picture in the upper left corner. The target stays the picture's, in whose pixels figures are computed."""
 
     def __init__(self, preprocessing: Preprocessing, kind: Target) -> None:
-        self.preprocessing, self.kind, self.stack = preprocessing, kind, kind.stack
+        self.preprocessing, self.kind = preprocessing, kind
 
     def __call__(self, image: AtHand, key: Key) -> Pixels:
         p = self.preprocessing
@@ -113,6 +116,9 @@ class DenseEvaluation(Transform):
         """
         place = self._place(image)
         return self(image, key), target, (*self.kind.size(target), place.down.until, place.across.until)
+
+    def stack(self, targets: Sequence[Any]) -> NDArray[Any]:
+        return self.kind.stack(targets)
 
     def _place(self, image: AtHand) -> Placement:
         width, height = size_at_hand(image)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import timm
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from botzoo.errors import CheckpointError, ModelError
@@ -143,6 +146,25 @@ def copy_weights(classifier: nn.Module, body: Body) -> None:
             f"{body.architecture} lacks {listing(missing, 3)} of its feature maps: take another --model."
         )
     body.net.load_state_dict({name: there[_plain(name)] for name in wanted}, strict=True)
+
+
+def group_as(classifier: Any, module: Any, place: str) -> None:
+    """Give ``module``, a head on a body at ``place`` in it, the layers of its classifier, as timm's networks name them.
+
+    The head is above them. A classifier that names none is left at that.
+    """
+    if not hasattr(classifier, "group_matcher"):
+        return
+    layers: dict[bool, dict[str, float]] = {}
+    for coarse in (False, True):
+        own = group_parameters(classifier, classifier.group_matcher(coarse=coarse), reverse=True)
+        layers[coarse] = {_plain(name): float(str(layer)) for name, layer in own.items()}
+
+    def layer_of(coarse: bool, name: str) -> float:
+        inside = name.startswith(f"{place}.net.")
+        return layers[coarse].get(_plain(name.removeprefix(f"{place}.net.")), math.inf) if inside else math.inf
+
+    module.group_matcher = lambda coarse=False: partial(layer_of, coarse)
 
 
 def _plain(name: str) -> str:

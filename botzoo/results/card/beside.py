@@ -15,6 +15,7 @@ import yaml
 from botzoo.errors import CheckpointError, ConfigError
 from botzoo.models import unlike
 from botzoo.options.facts import without_machine
+from botzoo.results.dense.shared import DRAWN, PICTURE
 from botzoo.results.per_class import FULL_TABLE
 from botzoo.results.pictures import PICTURED, confusion_figure, curve_figure
 from botzoo.results.record import RunRecord
@@ -88,8 +89,8 @@ def every_class(record: RunRecord, path: Path) -> None:
         return
     words = words_of(record)
     figures = words.figures(record)
-    rows = [(f.name, f.images, f.answers, *(round(share, 2) for share in f.shares.values())) for f in figures]
-    lines = map(csv_line, [(words.NOUN, "images", "answers", *figures[0].shares), *rows])
+    rows = [(f.name, *f.counts.values(), f.answers, *(round(s, 2) for s in f.shares.values())) for f in figures]
+    lines = map(csv_line, [(words.NOUN, *figures[0].counts, "answers", *figures[0].shares), *rows])
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
@@ -104,3 +105,11 @@ def confusion(record: RunRecord, path: Path) -> None:
     """Draw the confusion matrix, where each image has one label and the classes are few enough to be seen."""
     if record.task.one_label and len(record.class_names) <= PICTURED:
         drawn(path, partial(confusion_figure, record))
+
+
+@beside_the_model(PICTURE)
+def answers(record: RunRecord, path: Path) -> None:
+    """Copy the picture of some answers, where the run has kept one."""
+    if (record.folder / DRAWN).is_file():
+        with written_whole(path) as part:
+            shutil.copyfile(record.folder / DRAWN, part)

@@ -26,6 +26,14 @@ IMAGENET = 50_000  # validation images of ImageNet-1k
 FIGURES = {task.headline.metric: task.headline.figure for task in TASKS}
 """The figures that are claimed: the name that the Hub has for each, and ours."""
 
+PIPELINES = {
+    "classification": ("image-classification", "Image Classification"),
+    "multi_label": ("image-classification", "Multi-label Image Classification"),
+    "detection": ("object-detection", "Object Detection"),
+    "segmentation": ("image-segmentation", "Semantic Segmentation"),
+}
+"""What the Hub calls each task, and what people do."""
+
 HUB_LICENSES = frozenset(
     {
         *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "mpl-2.0", "gpl-3.0", "agpl-3.0", "openrail"),
@@ -59,11 +67,12 @@ class Claim:
 def card_data(record: RunRecord, figures: list[EvalResult]) -> ModelCardData:
     """Return the front matter of a run's card, for the Hub's search and widgets; ``figures`` are its ``model-index``."""
     base, hub_id = record.facts["network"]["base_model"], record.facts["data"]["hub_id"]
+    pipeline, _ = PIPELINES[record.task.name]
     return ModelCardData(
         model_name=record.facts["name"],
-        library_name="timm",
-        pipeline_tag="image-classification",
-        tags=["image-classification", "timm", "botzoo"],
+        library_name="timm" if record.task.whole_image else "botzoo",  # the program that loads it
+        pipeline_tag=pipeline,
+        tags=[pipeline, "timm", "botzoo"],
         **license_fields(record.license),
         base_model=base,
         base_model_relation="finetune" if base else None,
@@ -85,9 +94,10 @@ def eval_result(record: RunRecord, metric: str, name: str, value: float, interva
     It is in per cent, with its 95 % interval; to its ``name`` the image size is added.
     """
     data, split = record.facts["data"], record.split
+    pipeline, title = PIPELINES[record.task.name]
     return EvalResult(
-        task_type="image-classification",
-        task_name="Image Classification" if record.task.one_label else "Multi-label Image Classification",
+        task_type=pipeline,
+        task_name=title,
         dataset_type=data["hub_id"] or data["title"],
         dataset_name=data["title"],
         dataset_split=data["split_names"][split],

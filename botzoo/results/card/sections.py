@@ -14,7 +14,7 @@ from botzoo.models.preprocessing import Size
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import effective
 from botzoo.results.card.usage import HERE, HERE_FOR_TRANSFORMERS, HERE_NOTE, Reading, needs_botzoo, usage_code
-from botzoo.results.per_class import FULL_TABLE, ClassFigures
+from botzoo.results.per_class import FULL_TABLE, Figures
 from botzoo.results.record import RunRecord
 from botzoo.training.plan import decay_words
 from botzoo.training.soup import outcome_of
@@ -38,7 +38,8 @@ def opening_of(record: RunRecord, kind: str, does: str, harm: str) -> Iterator[s
         f"{kind}: {code(network['architecture'])} ({network['parameters']:,} parameters), {start} on {_data_name(record)}. "
         f"It takes {_images(record)} at {record.size} pixels and {does}: {some}{rest}."
     )
-    yield f"It is for images like those it learned from, and a start for fine-tuning on others. It is not for {harm}."
+    start = ", and a start for fine-tuning on others" if record.task.whole_image else ""
+    yield f"It is for images like those it learned from{start}. It is not for {harm}."
 
 
 def _images(record: RunRecord) -> str:
@@ -57,6 +58,9 @@ def use(record: RunRecord) -> Iterator[str]:
             '`model.load_state_dict(safetensors.torch.load_file("model.safetensors"))`; how images are prepared, and '
             "the names of the classes, are in config.json."
         )
+        return
+    if not record.task.whole_image:
+        yield from _use_of_places(record)
         return
     if ours:
         yield f"timm has no {code(config['architecture'])}: `pip install botzoo`, and import it first."
@@ -82,6 +86,14 @@ def use(record: RunRecord) -> Iterator[str]:
 print(pipeline("image-classification", {HERE_FOR_TRANSFORMERS})({given}))
 ```"""
     yield f"To fine-tune it on your own images: `botzoo-finetune --model {HERE} --dataset FOLDER`."
+
+
+def _use_of_places(record: RunRecord) -> Iterator[str]:
+    """Yield how a network is used that timm and transformers do not have."""
+    yield "Neither timm nor transformers has such a network: `pip install botzoo`."
+    usage = usage_code(HERE, len(record.class_names), ours=True, task=record.task, reading=record.reading)
+    yield f"```python\n{usage}```"
+    yield f"{HERE_NOTE}`botzoo predict FOLDER --model {HERE} --output ANSWERS` draws what it finds on the images in a folder."
 
 
 def data_section(record: RunRecord) -> Iterator[str]:
@@ -244,7 +256,7 @@ def limits(lines: Iterable[str]) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in (*lines, *always))
 
 
-def roughness(record: RunRecord, figures: Sequence[ClassFigures], nouns: str) -> Iterator[str]:
+def roughness(record: RunRecord, figures: Sequence[Figures], nouns: str) -> Iterator[str]:
     """Yield what too few images leave open: of the headline figure, and of single ``nouns``, "classes" or "labels"."""
     low, high = record.evaluation.interval()
     if high - low > 2:
@@ -256,7 +268,7 @@ def roughness(record: RunRecord, figures: Sequence[ClassFigures], nouns: str) ->
         yield f"Figures of single {nouns} are rough: {quoted(fewest.name)} has {rough} in this split."
 
 
-def never_answered(figures: Sequence[ClassFigures], answered: str) -> Iterator[str]:
+def never_answered(figures: Sequence[Figures], answered: str) -> Iterator[str]:
     """Yield the classes that images have and that were never ``answered``, which says how."""
     for f in figures:
         if not f.answers and len(figures) <= FULL_TABLE:

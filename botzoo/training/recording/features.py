@@ -41,6 +41,8 @@ class KeepFeatures(Callback):
     def keep(self, run: Run) -> None:
         """Write the file, or say why there is none."""
         (run.folder / PLACE).unlink(missing_ok=True)  # of an end that was interrupted
+        if not run.task.whole_image:
+            return
         found = fitted(run)
         if isinstance(found, unlike.Unlike):
             (run.folder / PLACE).parent.mkdir(exist_ok=True)
@@ -52,7 +54,7 @@ class KeepFeatures(Callback):
 def batches_of(run: Run) -> int:
     """Return how many batches are looked at, of the size of evaluation; 0 where nothing is kept."""
     splits = [run.images["train"], run.images["validation"]]
-    if not run.config.unlike or not all(isinstance(split, Images) for split in splits):
+    if not run.config.unlike or not run.task.whole_image or not all(isinstance(split, Images) for split in splits):
         return 0
     return sum(math.ceil(most / (2 * run.order.micro_batch)) for most in looked_at(*map(len, splits)))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from botzoo.data.images import read_images
 from botzoo.data.progress import progress_of
-from botzoo.errors import DataError
+from botzoo.errors import ConfigError, DataError
 from botzoo.options.accepted import ROLES
 from botzoo.sources.base import Files, Split
 from botzoo.sources.folders import image_files
@@ -82,6 +82,8 @@ def read_folder(run: Run, word: str, name: str) -> Asked:
         DataError: there is no such folder, no image in it, or one that cannot be read.
     """
     folder = _folder_of(run, word)
+    if not run.task.whole_image:
+        raise ConfigError(f"--predict {word} is a folder, and there is a command for those: botzoo predict RUN {word}.")
     paths = image_files(folder)
     if not paths:
         raise DataError(f"There is no image in the folder {folder} of --predict, nor in those inside it.")

@@ -134,6 +134,8 @@ class Look:
 def no_probe(run: Draft | Run) -> str | None:
     """Return why a data set is not probed, None where it is."""
     name, classes = run.data.name, len(run.data.class_names)
+    if not run.task.whole_image:
+        return f"a probe is of images as a whole; those of {name} have {run.task.labels}"
     most = probes.MOST_CLASSES
     return f"a probe is of {most:,} classes at most; {name} has {classes:,}" if classes > most else None
 
@@ -212,6 +214,8 @@ class ChooseForData(Callback):
 
     def on_resolve(self, draft: Draft) -> Iterator[Choice]:
         """Choose; a smaller input first, since a probe at another size says something else."""
+        if not draft.task.whole_image:  # what suits it the task has chosen
+            return
         smaller = None if auto.stands_aside("img_size", draft.given) else self._smaller_input(draft)
         if smaller is not None:
             yield smaller
@@ -272,10 +276,11 @@ def reported(run: Run) -> Look:
     """Return the look that is reported of.
 
     Raises:
-        ConfigError: an image may have several labels.
+        ConfigError: an image may have several labels, or none as a whole.
     """
     if not run.task.one_label:
-        raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} may have several.")
+        have = "may have several" if run.task.whole_image else f"have {run.task.labels}"
+        raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} {have}.")
     return Look(run)
 
 

@@ -92,6 +92,7 @@ def transfer(config: TransferConfig, common: Options, given: Collection[str], co
         options_of,
         command,
         make_callbacks,
+        kept,
         report="transfer",
         weights={name: asdict(weights) for name, weights in found.items()},
     ).train(*make_accelerator(config))

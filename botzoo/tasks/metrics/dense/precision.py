@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,10 +129,15 @@ class AveragePrecision:
         """The mean over thresholds and over the classes that occur; NaN where none does."""
         return _mean(self.by_class)
 
+    @cached_property
+    def resampled_by_class(self) -> NDArray[np.float64]:
+        """Average precision in each of the ``resamples`` of the images, shape (R, K, T); NaN where the class is not there."""
+        images = len(self.rankings[0].there)
+        return np.array([[each.precision(times) for each in self.rankings] for times in resamples(images)])
+
     def resampled(self) -> NDArray[np.float64]:
         """Return the score of each of the ``resamples`` of the images, shape (R,)."""
-        images = len(self.rankings[0].there)
-        return np.array([_mean(np.array([each.precision(t) for each in self.rankings])) for t in resamples(images)])
+        return np.array([_mean(by_class) for by_class in self.resampled_by_class])
 
 
 def _mean(by_class: NDArray[np.float64]) -> float:

@@ -47,14 +47,18 @@ def mean_iou(counts: Counts) -> NDArray[np.float64]:
     return found
 
 
-def pixel_accuracy(counts: Counts) -> NDArray[np.float64]:
+def pixel_accuracy(counts: NDArray[np.integer | np.floating]) -> NDArray[np.float64]:
     """Return the share of pixels that are right, in [0, 1], shape (...)."""
     right, there = counts[..., 0, :].sum(-1), counts[..., 1, :].sum(-1)
     return np.asarray(right / np.maximum(there, 1), np.float64)
 
 
+def resampled_counts(counts: Counts) -> Counts:
+    """Return the sums over each resample of N images, shape (R, 3, K), of their counts, (N, 3, K)."""
+    flat = counts.reshape(len(counts), -1)
+    return np.array([times @ flat for times in resamples(len(counts))]).reshape(-1, *counts.shape[1:])
+
+
 def resampled_iou(counts: Counts) -> NDArray[np.float64]:
     """Return the mean intersection over union of each resample of N images, shape (R,), from their counts, (N, 3, K)."""
-    flat = counts.reshape(len(counts), -1)
-    sums = np.array([times @ flat for times in resamples(len(counts))])
-    return mean_iou(sums.reshape(-1, *counts.shape[1:]))
+    return mean_iou(resampled_counts(counts))
