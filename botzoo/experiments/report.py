@@ -245,12 +245,17 @@ def _of_weights(ablation: Ablation) -> Iterator[str]:
     if not weights:
         return
     head = ("rung", "network", "weights", "seed", "trained on", "epochs", "there")
-    rows = [[rung, *(found[key] or "" for key in WEIGHTS)] for rung, found in weights.items()]
+    rows = [
+        [rung, *("unknown" if found[key] is None else str(found[key]) for key in WEIGHTS)]
+        for rung, found in weights.items()
+    ]
     yield "What each rung starts from; the last column is what its own training came to:"
-    yield markdown.table(head, [[markdown.escaped(str(cell)) for cell in row] for row in rows])
+    yield markdown.table(head, [[markdown.escaped(cell) for cell in row] for row in rows])
     networks = dict.fromkeys(markdown.escaped(found["network"]) for found in weights.values())
     if len(networks) > 1:
         yield f"The networks differ ({and_list([*networks])}), which is a part of the differences between their rungs."
+    if len({found["images"] for found in weights.values()}) > 1:
+        yield "They were not all trained on the same images, or of some that is not known."
     yield (
         "Each rung has one set of weights: the intervals are those of fine-tuning, and what another training of the weights "
         "would have made of them is not in them."
