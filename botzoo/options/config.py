@@ -181,6 +181,18 @@ class DistillConfig:
 
 
 @dataclass(frozen=True)
+class DetectConfig:
+    """What a detector looks for boxes with."""
+
+    anchors: float | None = option(None, "Side of the square anchors, in strides of the map that they lie on. Boxes are "
+        "found as moves of these; 8 is usual.", "Model", unset="what fits the boxes of the training images best",
+        accepts=between(1, 32), needs=When("task", "detect"))
+    stride: int | None = option(None, "Pixels between two cells of the finest map that is looked at: 4, 8 or 16. 4 is for "
+        "small boxes, and takes a third more time than 8.", "Model", unset="8 where boxes are 16 px and more, else 4",
+        accepts=Accepted("4, 8 or 16", lambda stride: stride in (4, 8, 16)), needs=When("task", "detect"))
+
+
+@dataclass(frozen=True)
 class EngineConfig:
     """How the work is done. Only BatchNorm's statistics and the pairs that are mixed, within a micro-batch, depend on it."""
 
@@ -343,6 +355,7 @@ class TrainConfig(Configuration):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
     @property

@@ -20,7 +20,7 @@ from botzoo.models.pretrained import KeyReport
 from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse, values_of
-from botzoo.sources.base import ImageData, Split
+from botzoo.sources.base import ImageData
 from botzoo.sources.targets.pictures import encoded_size
 
 HEAD_LR = 10.0
@@ -106,7 +106,7 @@ STRIDE = 32
 """Pixels of the input to one of the last map, of which the sides of an input are multiples."""
 
 
-def usual_input(data: ImageData[Split], most: int) -> tuple[Side, str]:
+def usual_input(data: ImageData[Any], most: int) -> tuple[Side, str]:
     """Return the input that suits the pictures, and why: their median size, its longer side at most ``most`` pixels."""
     chosen = np.unique(np.linspace(0, len(data.train) - 1, min(LOOKED_AT, len(data.train))).astype(int)).tolist()
     sizes = [encoded_size(data.train.read(i), data.train.describe(i)) for i in chosen]

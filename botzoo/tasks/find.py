@@ -6,13 +6,15 @@ from numpy.typing import NDArray
 
 from botzoo.errors import CheckpointError
 from botzoo.sources.base import ImageData, Split
+from botzoo.sources.targets.boxes import BoxSplit
 from botzoo.sources.targets.masks import MaskSplit
 from botzoo.tasks.classification import CLASSIFICATION
+from botzoo.tasks.detection import DETECTION
 from botzoo.tasks.multi_label import MULTI_LABEL
 from botzoo.tasks.segmentation import SEGMENTATION
 from botzoo.tasks.task import Task
 
-TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL, SEGMENTATION)
+TASKS: tuple[Task, ...] = (CLASSIFICATION, MULTI_LABEL, DETECTION, SEGMENTATION)
 """All of them; a new one gets its line here and its words in ``botzoo.results.words``."""
 
 
@@ -22,10 +24,12 @@ def task_by_type(problem_type: object) -> Task:
 
 
 def task_of(data: ImageData[Any]) -> Task:
-    """Return the task that a data set poses: that of its masks, else by the shape of its labels, (N,) or (N, K).
+    """Return the task that a data set poses: that of its boxes or masks, else by the shape of its labels, (N,) or (N, K).
 
     A stream has one label an image.
     """
+    if isinstance(data.train, BoxSplit):
+        return DETECTION
     if isinstance(data.train, MaskSplit):
         return SEGMENTATION
     return task_for(data.train.labels) if isinstance(data.train, Split) else CLASSIFICATION

@@ -82,7 +82,7 @@ class Placement(NamedTuple):
         found[y.at : y.until, x.at : x.until] = mask[rows[:, None], columns]
         return found[:, ::-1] if self.mirrored else found
 
-    def corners(self, corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    def corners(self, corners: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return corners of boxes in the picture as they are in the input, also outside of it: float32, shape (n, 4)."""
         scale, shift = self._map
         return self._turned(corners * scale + shift).astype(np.float32)
@@ -92,16 +92,20 @@ class Placement(NamedTuple):
         scale, shift = self._map
         return ((self._turned(corners) - shift) / scale).astype(np.float32)
 
-    def boxes(self, boxes: Boxes) -> Boxes:
-        """Return those boxes of the picture that have a part in the input, clipped to it.
+    def boxes(self, boxes: Boxes, size: Size) -> Boxes:
+        """Return those boxes that have a part in the input, clipped to it.
 
         Where that part is less than ``SEEN`` of a box, it counts as a crowd: what is left of an object is no example of it.
+
+        Args:
+            boxes: in pixels of the picture as it is stored.
+            size: of that; the picture may have been reduced since.
         """
-        moved = replace(boxes, corners=self.corners(boxes.corners))
-        whole = box_areas(moved.corners)
+        scale = np.tile([self.picture.width / size.width, self.picture.height / size.height], 2)
+        corners = self.corners(boxes.corners * scale)
         height, width = self.size
-        seen = box_areas(np.clip(moved.corners, 0, np.array([width, height, width, height], np.float32)))
-        cut = replace(moved, crowd=moved.crowd | (seen < SEEN * whole))
+        seen = box_areas(np.clip(corners, 0, np.array([width, height, width, height], np.float32)))
+        cut = replace(boxes, corners=corners, crowd=boxes.crowd | (seen < SEEN * box_areas(corners)))
         return cut.usable(height, width)
 
     @property

@@ -64,13 +64,14 @@ class Body(nn.Module):
         return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
-def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True) -> Body:
+def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True, finest: int = STRIDES[0]) -> Body:
     """Return the body of a classifier, with its weights.
 
     Args:
         network: the classifier, which stays as it is.
         output_stride: 8 or 16: the last stages keep the size of their maps, and their convolutions are dilated.
         pyramid: whether a map of each of ``STRIDES`` is wanted; else the last one only.
+        finest: the least of these strides that a pyramid has.
 
     Raises:
         ModelError: timm has no maps of it, at one size only, of one stride only, or not with this ``output_stride``.
@@ -83,13 +84,18 @@ def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True) 
         )
     made: Mapping[str, Any] = getattr(network.model, "_model_args", {})
     kept = {key: value for key, value in made.items() if key not in _OF_TRAINING}
-    body = make_body(network.architecture, kept, output_stride, pyramid=pyramid)
+    body = make_body(network.architecture, kept, output_stride, pyramid=pyramid, finest=finest)
     copy_weights(network.model, body)
     return body
 
 
 def make_body(
-    architecture: str, model_args: Mapping[str, Any], output_stride: int = 32, *, pyramid: bool = True
+    architecture: str,
+    model_args: Mapping[str, Any],
+    output_stride: int = 32,
+    *,
+    pyramid: bool = True,
+    finest: int = STRIDES[0],
 ) -> Body:
     """Return the body of one of timm's networks with random weights; arguments and errors as of ``body_of``."""
     dilated: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
@@ -108,7 +114,9 @@ def make_body(
         raise ModelError(f"The maps of {architecture} have their channels last: take another --model.")
     # of several maps of one stride the last has seen most; with an output stride several have the last one
     last = {stride: place for place, stride in enumerate(strides)}
-    places = [last[stride] for stride in STRIDES if stride in last] if pyramid else [last[max(last)]]
+    places = (
+        [last[stride] for stride in STRIDES if stride in last and stride >= finest] if pyramid else [last[max(last)]]
+    )
     if pyramid and len(places) < 2:
         has = (
             f"has maps of stride {and_list(sorted(last))} only, and a pyramid needs two or more of {and_list(STRIDES)}"

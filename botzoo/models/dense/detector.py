@@ -17,7 +17,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from botzoo.errors import ModelError
 from botzoo.models.dense.anchors import Anchors, anchors_at
-from botzoo.models.dense.body import Body
+from botzoo.models.dense.body import STRIDES, Body
 from botzoo.util.text import counted
 
 POOLED = 7  # cells along a side of what is seen of a proposal
@@ -33,6 +33,7 @@ class DetectorPlan:
 
     Attributes:
         channels: of the pyramid.
+        finest: stride of its finest map, at least: one of the body's.
         anchors: one size for each map of the pyramid, of which it has one more than its body; None for the usual ones.
         proposals, proposals_in_training: boxes of an image that the second stage looks at.
         sampled: of these, how many are trained on.
@@ -42,6 +43,7 @@ class DetectorPlan:
     """
 
     channels: int = 128
+    finest: int = STRIDES[0]
     anchors: Anchors | None = None
     proposals: int = 150
     proposals_in_training: int = 300
@@ -151,15 +153,29 @@ class Detector(FasterRCNN):
 
         Args:
             images: float32, normalised: (N, C, H, W), or a list of (C, h, w) that may differ in size.
-            targets: in training; boxes have an area and lie in their image.
+            targets: in training; boxes have an area and lie in their image. Without them, as for images without contents,
+                all layers are passed and nothing is chosen, which takes the time and memory of a step.
 
         Returns:
             In training a dict of scalars, the four losses of the paper, in nats and smooth L1. In evaluation a list with
             ``boxes`` (n, 4), ``labels`` (n,), from 0 on, and ``scores`` (n,) in [0, 1], the likeliest first, of each image.
+            Where nothing is chosen, the scores and moves of all boxes that could be.
         """
+        if isinstance(images, Tensor) and (images.is_meta or (self.training and targets is None)):
+            return self._passed(images)
         if targets is not None:
             targets = [{**target, "labels": target["labels"] + 1} for target in targets]
         found: Any = super().forward(list(images), targets)
         if self.training:
             return found
         return [{**each, "labels": each["labels"] - 1} for each in found]
+
+    def _passed(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return what all layers make of images, with as many empty proposals as there usually are."""
+        rpn: Any = self.rpn
+        heads: Any = self.roi_heads
+        maps = self.backbone(images)
+        scores, moves = rpn.head(list(maps.values()))
+        each = self.plan.sampled if self.training else self.plan.proposals
+        pooled = maps["0"].new_zeros(len(images) * each, self.plan.channels, POOLED, POOLED)
+        return (*scores, *moves, *heads.box_predictor(heads.box_head(pooled)))

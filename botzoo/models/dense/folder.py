@@ -28,6 +28,7 @@ HEADS = {"detection": ("faster_rcnn_fpn",), "segmentation": ("fcn", "fpn")}
 
 LIMITS: dict[str, tuple[float, float]] = {
     "channels": (8, 2048),
+    "finest": (4, 32),
     "proposals": (1, 10_000),
     "proposals_in_training": (1, 10_000),
     "sampled": (1, 10_000),
@@ -164,7 +165,8 @@ def _made(config: Mapping[str, Any], classes: int) -> Dense:
         return Segmenter(body, classes, head["name"])
     anchors = Anchors(tuple(head["anchors"]["sizes"]), tuple(head["anchors"]["ratios"]))
     numbers = {key: head[key] for key in LIMITS if key in head and key != "output_stride"}
-    return Detector(make_body(architecture, args), classes, DetectorPlan(anchors=anchors, **numbers))
+    plan = DetectorPlan(anchors=anchors, **numbers)
+    return Detector(make_body(architecture, args, finest=plan.finest), classes, plan)
 
 
 def _checked_head(head: Any, names: Sequence[str], where: str) -> dict[str, Any]:

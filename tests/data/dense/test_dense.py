@@ -105,7 +105,7 @@ def test_of_a_box_that_is_mostly_cut_off_the_rest_is_no_example() -> None:
     x, y = place.across.start, place.down.start
     whole, half, rest = [x + 10, y, x + 20, y + 20], [x - 10, y, x + 10, y + 5], [x - 40, y, x + 5, y + 5]
     outside = [x - 9, y, x - 1, y + 9]
-    moved = place.boxes(Boxes.of([whole, half, rest, outside], [0, 1, 2, 3]))
+    moved = place.boxes(Boxes.of([whole, half, rest, outside], [0, 1, 2, 3]), place.picture)
     assert (moved.labels.tolist(), moved.crowd.tolist()) == ([0, 1, 2], [False, False, True])
     assert moved.corners[0].tolist() == [20, 0, 40, 40]
 

@@ -19,6 +19,7 @@ from botzoo.tasks.metrics.dense.matching import (
     matched,
 )
 from botzoo.tasks.metrics.dense.resampling import resamples
+from botzoo.tasks.metrics.resampling import GroupNumbers
 
 Curve = NDArray[np.float64]
 
@@ -93,18 +94,24 @@ class AveragePrecision:
 
     Args:
         rankings: one of each of the K classes.
+        groups: of images that belong together, and are drawn together; None where nobody named any.
     """
 
-    def __init__(self, rankings: Sequence[Ranking]) -> None:
-        self.rankings = rankings
+    def __init__(self, rankings: Sequence[Ranking], groups: GroupNumbers | None = None) -> None:
+        self.rankings, self.groups = rankings, groups
 
     @classmethod
     def coco(
-        cls, found: Sequence[Detections], true: Sequence[Boxes], classes: int, match: Match = match_coco
+        cls,
+        found: Sequence[Detections],
+        true: Sequence[Boxes],
+        classes: int,
+        match: Match = match_coco,
+        groups: GroupNumbers | None = None,
     ) -> AveragePrecision:
         """Return COCO's, of N images; ``match`` may be ``of_size``."""
         every = matched(found, true, classes, COCO_THRESHOLDS, match)
-        return cls([Ranking(of_class, len(true), len(COCO_THRESHOLDS)) for of_class in every])
+        return cls([Ranking(of_class, len(true), len(COCO_THRESHOLDS)) for of_class in every], groups)
 
     @classmethod
     def voc(
@@ -131,12 +138,12 @@ class AveragePrecision:
 
     @cached_property
     def resampled_by_class(self) -> NDArray[np.float64]:
-        """Average precision in each of the ``resamples`` of the images, shape (R, K, T); NaN where the class is not there."""
-        images = len(self.rankings[0].there)
-        return np.array([[each.precision(times) for each in self.rankings] for times in resamples(images)])
+        """Average precision in each of the ``resamples``, shape (R, K, T); NaN where none of its images has the class."""
+        drawn = resamples(len(self.rankings[0].there), self.groups)
+        return np.array([[each.precision(times) for each in self.rankings] for times in drawn])
 
     def resampled(self) -> NDArray[np.float64]:
-        """Return the score of each of the ``resamples`` of the images, shape (R,)."""
+        """Return the score of each of the ``resamples``, shape (R,)."""
         return np.array([_mean(by_class) for by_class in self.resampled_by_class])
 
 

@@ -5,16 +5,22 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from botzoo.tasks.metrics.resampling import GroupNumbers
+
 RESAMPLES = 500
 """Of the images, with replacement; seed 0."""
 
 
-def resamples(images: int) -> Iterator[NDArray[np.int64]]:
-    """Yield how often each image counts in a resample, shape (images,), ``RESAMPLES`` times."""
-    rng = np.random.default_rng(0)
-    shares = np.full(images, 1 / images)
+def resamples(images: int, groups: GroupNumbers | None = None) -> Iterator[NDArray[np.int64]]:
+    """Yield how often each image counts in a resample, shape (images,), ``RESAMPLES`` times.
+
+    Where images belong to ``groups``, whole groups are drawn.
+    """
+    rng, units = np.random.default_rng(0), images if groups is None else int(groups.max()) + 1
+    shares = np.full(units, 1 / units)
     for _ in range(RESAMPLES):
-        yield rng.multinomial(images, shares)
+        times = rng.multinomial(units, shares)
+        yield times if groups is None else times[groups]
 
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
