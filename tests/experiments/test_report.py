@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from botzoo.errors import ConfigError
 from botzoo.experiments.estimate import estimate
 from botzoo.experiments.report import Ablation, Cell, as_json, as_markdown, as_table, ladder_figure, write_report
 from botzoo.recipes.ladders import Ladder, Rung
@@ -138,3 +139,35 @@ def test_table_and_picture_are_written(tmp_path: Path) -> None:
     write_report(ablation(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ablation.json", "ablation.md", "ablation.png"]
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_figure_of_the_runs_is_compared_where_the_ladder_says_so(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    results.figure = ("top5", "top-5")
+    assert as_json(results)["rungs"][1]["top5"]["mean"] == 90
+    assert "| top-5, mean" in as_markdown(results)
+
+
+def test_a_figure_that_the_runs_do_not_have_is_named(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    results.figure = ("top4", "top-4")
+    with pytest.raises(ConfigError, match=r"no figure 'top4'\. Did you mean 'top1' or 'top5'"):
+        as_json(results)
+
+
+WEIGHTS = {"source": "runs/a|b", "seed": 0, "dataset": "photos", "images": "1", "epochs": 3, "score": "top-1 50.00 %"}
+
+
+def test_what_rungs_start_from_is_said_and_where_their_networks_differ(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    results.weights = {name: WEIGHTS | {"network": f"resnet10{name[0]}"} for name in ("plain", "cosine")}
+    text = as_markdown(results)
+    assert r"| plain | resnet10p | runs/a\|b | 0 | photos | 3 | top-1 50.00 % |" in text
+    assert "The networks differ (resnet10p and resnet10c)" in text
+    assert "not all trained on the same images" not in text
+
+
+def test_weights_of_other_images_are_said_to_be(tmp_path: Path) -> None:
+    results = ablation(tmp_path)
+    results.weights = {name: WEIGHTS | {"network": "x", "images": name} for name in ("plain", "cosine")}
+    assert "not all trained on the same images" in as_markdown(results)
