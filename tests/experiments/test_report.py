@@ -151,7 +151,7 @@ def test_another_figure_of_the_runs_is_compared_where_the_ladder_says_so(tmp_pat
 def test_a_figure_that_the_runs_do_not_have_is_named(tmp_path: Path) -> None:
     results = ablation(tmp_path)
     results.figure = ("top4", "top-4")
-    with pytest.raises(ConfigError, match=r"no figure 'top4'\. Did you mean 'top1' or 'top5'"):
+    with pytest.raises(ConfigError, match=r"no figure 'top4'\. Did you mean 'top5' or 'top1'"):
         as_json(results)
 
 
