@@ -86,6 +86,38 @@ def finished_multi_label_run(pictures: Path, photos: Path, tmp_path_factory: pyt
     return train_briefly(pictures, tmp_path_factory.mktemp("finished-labels") / "run", **plain)
 
 
+@pytest.fixture(scope="session")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures of a square and a disc, with masks."""
+    from drawn import write_masks
+
+    return write_masks(tmp_path_factory.mktemp("masks") / "data")
+
+
+@pytest.fixture(scope="session")
+def finished_masks_run(masks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on ``masks`` that has learned them well; to be read only."""
+    from running import DENSE, train_briefly
+
+    return train_briefly(masks, tmp_path_factory.mktemp("finished-masks") / "run", **DENSE, epochs=6)
+
+
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures of a square and a disc, with boxes."""
+    from drawn import write_boxes
+
+    return write_boxes(tmp_path_factory.mktemp("boxes") / "data")
+
+
+@pytest.fixture(scope="session")
+def finished_boxes_run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on ``boxes`` of an epoch, which has learned next to nothing; to be read only."""
+    from running import BOXES, train_briefly
+
+    return train_briefly(boxes, tmp_path_factory.mktemp("finished-boxes") / "run", **BOXES)
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of real data sets; the test is skipped where it is missing."""

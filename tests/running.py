@@ -35,6 +35,15 @@ TINY = {
 }
 """A run of a few seconds that uses whatever has a state: momentum, averaged weights, mixing, BatchNorm."""
 
+DENSE = {
+    **{"task": "segment", "img_size": (32, 64), "batch_size": 4, "mixup": 0.0, "cutmix": 0.0},
+    **{"optimizer": "adamw", "lr": 0.5, "ema": 0.3},
+}
+"""What of ``TINY`` is another for masks."""
+
+BOXES = {**DENSE, "task": "detect", "img_size": (64, 96), "lr": 0.02, "epochs": 1}
+"""The same for boxes, which take longer."""
+
 QUICK = (
     *("--model", "test_resnet", "--scratch", "--img-size", "32", "--epochs", "1", "--batch-size", "16"),
     *("--mixed-precision", "fp32", "--optimizer", "sgd", "--lr", "0.2", "--no-report"),

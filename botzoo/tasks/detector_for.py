@@ -56,8 +56,7 @@ def suiting(config: TrainConfig, data: ImageData[BoxSplit], given: Collection[st
         *of_boxes(sides, stride),
         *of_training(config, len(data.train)),
     ]
-    chosen = [choice for choice in every if stands_in_for(choice.option).isdisjoint(given)]
-    return known(config, chosen, given)
+    return [choice for choice in known(config, every, given) if stands_in_for(choice.option).isdisjoint(given)]
 
 
 def of_boxes(sides: Sides, stride: int) -> Iterator[Choice]:
@@ -68,7 +67,9 @@ def of_boxes(sides: Sides, stride: int) -> Iterator[Choice]:
         "detect.stride", stride, f"boxes have sides of {low:.0f} px and more there, but for {FEW:.0%}", MEASURED
     )
     best = fitted(sides, strides)
-    why = f"anchors of {_range(best)} overlap {fitting_share(sides, best):.0%} of the boxes by {MET:g} or more"
+    share = fitting_share(sides, best)
+    larger = "" if share >= WELL else "; with a larger --img-size they would be more"
+    why = f"anchors of {_range(best)} overlap {share:.0%} of the boxes by {MET:g} or more{larger}"
     yield Choice("detect.anchors", best.sizes[0] / strides[0], why, "Ren 2015, arXiv:1506.01497, section 3.1.1")
 
 

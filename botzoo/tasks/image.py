@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from botzoo.data.transforms import EvalTransform, Prepared, Transform
+from botzoo.errors import ConfigError
 from botzoo.models.create import Network
 from botzoo.models.folder import write_model_folder
 from botzoo.models.preprocessing import Preprocessing
@@ -36,6 +37,11 @@ class ImageTask:
         return EvalTransform(preprocessing)
 
     def scales(self, config: TrainConfig) -> tuple[float, float] | None:
+        """Return None; raise ConfigError where some are asked for."""
+        if config.data.scales is not None:
+            raise ConfigError(
+                "--data.scales counts with --task detect and segment: leave it out, or give --data.crop-min."
+            )
         return None
 
     def say(self, module: nn.Module, images: Tensor) -> Any:

@@ -184,14 +184,14 @@ class Segmentation(DenseTask):
         size, why = usual_input(data, LONGEST)
         epochs = min(MOST, max(FEWEST, round(SEEN / len(data.train))))
         seen = f"about {SEEN:,} pictures seen, {FEWEST} epochs at least and {MOST} at most"
-        long = {"epochs", "steps", "budget"}.isdisjoint(given)
+        long, taught = {"epochs", "steps", "budget"}.isdisjoint(given), not config.scratch
         every = [
             Choice("img_size", size, why, "sides are multiples of 32"),
             Choice(
                 "batch_size", min(BATCH, len(data.train)), "each picture has many pixels to learn from", "as is usual"
             ),
             *([Choice("epochs", epochs, seen, "measured with resnet10d_bot")] if long else []),
-            Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual"),
+            *([Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")] * taught),
         ]
         return known(config, every, given)
 
@@ -263,7 +263,7 @@ def _resized(said: Tensor, sizes: Tensor) -> Iterator[tuple[Tensor, Mask]]:
         part = logits[None, :, :filled_height, :filled_width]
         if height * width * len(logits) <= AT_ONCE:
             part = F.interpolate(part, (height, width), mode="bilinear", align_corners=False)
-        found = part.argmax(1, keepdim=True)
+        found = part.max(1, keepdim=True).indices  # on a CPU four times as fast as argmax
         if found.shape[-2:] != (height, width):
             found = F.interpolate(found.float(), (height, width), mode="nearest-exact")
         yield part[0], found[0, 0].to(torch.uint8).cpu().numpy()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from botzoo.options.accepted import IMG_SIZE
 from botzoo.options.config import TrainConfig
-from botzoo.options.facts import Accepted, When, above, at_least, between, option
+from botzoo.options.facts import Accepted, Need, When, above, at_least, between, option
 
 KEPT = "do not go together, since random weights would be kept"
 PART = Accepted(
@@ -52,7 +52,7 @@ class FinetuneConfig(TrainConfig):
         "computed once and kept for all epochs. 1 is the plain one, more add augmented ones, 0 keeps none and passes "
         "the whole network in every step.", "Transfer",
         unset="1, and 0 beside options that change images in every step, such as --mixup", accepts=at_least(0),
-        needs=When("freeze", "backbone"))
+        needs=When("freeze", "backbone"), presumes={Need.WHOLE_IMAGE})
     unfreeze_every: int | None = option(None,
         "Gradual unfreezing: begin with the classifier alone and add one stage from the top every so many epochs.",
         "Transfer", accepts=at_least(1, "epochs"),

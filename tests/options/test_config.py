@@ -28,6 +28,7 @@ CONFIGS: tuple[type[TrainConfig], ...] = (TrainConfig, AblateConfig, FinetuneCon
 CANDIDATES = ("", "a b", "\n", -1, 0, 2**40, -1.5, 1e9, (3, 2), (0.9, 2.0), ("a", ""))
 """Values of which each range leaves some out."""
 USED: dict[str, Any] = {
+    "detect.stride": 8,
     "data.train_scale": 0.5,
     "data.fold": "1/3",
     "data.sampling": "sqrt",

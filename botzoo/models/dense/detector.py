@@ -21,7 +21,6 @@ from botzoo.models.dense.body import STRIDES, Body
 from botzoo.util.text import counted
 
 POOLED = 7  # cells along a side of what is seen of a proposal
-HIDDEN = 1024  # units of the two layers that look at it
 
 Targets = list[dict[str, Tensor]]
 """Of each image: ``boxes``, float32 (n, 4), corners in pixels of the input, and ``labels``, int64 (n,), from 0 on."""
@@ -29,7 +28,7 @@ Targets = list[dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class DetectorPlan:
-    """What a detector is made of; the numbers of boxes are far below torchvision's, which suit images of 800 pixels.
+    """What a detector is made of; the numbers are far below torchvision's, which suit images of 800 pixels and 80 classes.
 
     Attributes:
         channels: of the pyramid.
@@ -37,6 +36,7 @@ class DetectorPlan:
         anchors: one size for each map of the pyramid, of which it has one more than its body; None for the usual ones.
         proposals, proposals_in_training: boxes of an image that the second stage looks at.
         sampled: of these, how many are trained on.
+        hidden: units of each of the two layers that look at them.
         most: boxes that are given of an image.
         least_score: of those.
         overlap: from which intersection over union on the less likely one of two boxes of a class is left out.
@@ -48,6 +48,7 @@ class DetectorPlan:
     proposals: int = 150
     proposals_in_training: int = 300
     sampled: int = 128
+    hidden: int = 256
     most: int = 100
     least_score: float = 0.05
     overlap: float = 0.5
@@ -121,8 +122,8 @@ class Detector(FasterRCNN):
         super().__init__(  # type: ignore[no-untyped-call]
             pyramid,
             rpn_head=_Proposing(plan.channels, generator.num_anchors_per_location()[0]),
-            box_head=TwoMLPHead(plan.channels * POOLED**2, HIDDEN),  # type: ignore[no-untyped-call]
-            box_predictor=_Deciding(HIDDEN, 1 + classes),  # type: ignore[no-untyped-call] # the background first
+            box_head=TwoMLPHead(plan.channels * POOLED**2, plan.hidden),  # type: ignore[no-untyped-call]
+            box_predictor=_Deciding(plan.hidden, 1 + classes),  # type: ignore[no-untyped-call] # the background first
             rpn_anchor_generator=generator,
             rpn_pre_nms_top_n_train=2 * plan.proposals_in_training,
             rpn_post_nms_top_n_train=plan.proposals_in_training,

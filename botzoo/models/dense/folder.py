@@ -32,6 +32,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "proposals": (1, 10_000),
     "proposals_in_training": (1, 10_000),
     "sampled": (1, 10_000),
+    "hidden": (8, 8192),
     "most": (1, 10_000),
     "least_score": (0, 1),
     "overlap": (0, 1),

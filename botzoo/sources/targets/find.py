@@ -123,4 +123,4 @@ def _looks_like(root: Path) -> str:
     folders = subfolders(root)
     if not folders:
         return "has images and nothing beside them"
-    return f"has folders of images, {listing(folders)}, as for one label an image (--task classification)"
+    return f"has folders of images, {listing(folders)}, as for one label an image (--task classify)"

@@ -41,7 +41,9 @@ def with_presence(data: ImageData[MaskSplit]) -> ImageData[MaskSplit]:
             raise DataError(f"No mask in the {role} split of {data.name} can be used: {split.problems[0]}.")
         if not split.labels.any():
             raise DataError(f"The masks of the {role} split of {data.name} are all ignored: nothing can be learned.")
+    # A number between those of classes is a class all the same: without it, all others would have to be numbered anew.
     found = replace(data, train=splits["train"], validation=splits.get("validation"), test=splits.get("test"))
+    found = replace(found, declared=True)
     notes = [note for role, split in splits.items() for note in missing_classes(found, role, split, data.class_names)]
     return replace(found, notes=(*found.notes, *notes))
 
