@@ -188,7 +188,10 @@ class Segmentation(DenseTask):
         every = [
             Choice("img_size", size, why, "sides are multiples of 32"),
             Choice(
-                "batch_size", min(BATCH, len(data.train)), "each picture has many pixels to learn from", "as is usual"
+                "batch_size",
+                max(2, min(BATCH, len(data.train) // 2)),
+                "each picture has many pixels to learn from",
+                "as is usual",
             ),
             *([Choice("epochs", epochs, seen, "measured with resnet10d_bot")] if long else []),
             *([Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")] * taught),
