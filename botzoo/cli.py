@@ -23,21 +23,24 @@ COMMANDS = {
     "cache": "Show or clear what is kept on this machine: weights and decoded images.",
     "recipes": "List the recipes as a ladder, or print one: botzoo recipes [NAME].",
     "ablate": "Train every rung of a ladder with every seed and compare them.",
+    "transfer": "Fine-tune each of several weights with every seed and compare them.",
     "report": "Show how good a finished run is and where it errs, on one page, or compare several runs.",
     "card": "Write the card of a finished run anew, from its folder.",
     "verify": "Evaluate a published model anew and compare with what its card claims.",
     "reproduce": "Print, or run, the training of a published model from its own recipe.",
     "publish": "Put a finished run or a model folder on the Hugging Face Hub.",
 }
-"""What each module of ``botzoo.commands`` does."""
+"""What each command does; its module in ``botzoo.commands`` has its name."""
 
-PUBLISHING = ("publish", "verify", "reproduce")
-"""Those in a folder of their own."""
+MODULES = {name: f"botzoo.commands.publishing.{name}" for name in ("publish", "verify", "reproduce")}
+MODULES["transfer"] = "botzoo_finetune.weights.command"
+"""Those that are elsewhere. What fine-tunes is in the package for it, which is imported by its name and here only."""
 
 
 INTERRUPTED = {
     "train": "Interrupted. A run that had begun goes on from its last checkpoint with --resume.",
     "ablate": "Interrupted. The same command goes on from the last checkpoint.",
+    "transfer": "Interrupted. The same command goes on from the last checkpoint.",
 }
 """What commands that leave something to go on with say after Ctrl-C, unless they could stop between two steps."""
 
@@ -63,8 +66,7 @@ def _main(argv: list[str]) -> None:
     elif name == "--version":
         say(f"botzoo {__version__}")
     elif name in COMMANDS:
-        folder = "publishing." if name in PUBLISHING else ""
-        import_module(f"botzoo.commands.{folder}{name}").run(argv[1:])
+        import_module(MODULES.get(name, f"botzoo.commands.{name}")).run(argv[1:])
     else:
         cure = f"There are {', '.join(COMMANDS)}."
         raise ConfigError(f"There is no command {name!r}.", value=name, accepted=COMMANDS, cure=cure)

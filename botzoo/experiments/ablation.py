@@ -5,21 +5,26 @@ that the differences between them are paired. A cell is one rung with one seed, 
 """
 
 import logging
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Generic
+
+from accelerate import Accelerator
 
 from botzoo.errors import BotzooError, ConfigError
 from botzoo.experiments.register import Register
 from botzoo.experiments.report import Ablation, Cell, write_report
-from botzoo.experiments.series import Failure, MakeCallbacks, Outcome, Series, finished
+from botzoo.experiments.series import ConfigT, Failure, MakeCallbacks, Outcome, Series, finished
 from botzoo.options.accepted import seed_list
 from botzoo.options.command_line import check_options, made
 from botzoo.options.config import AblateConfig, TrainConfig
 from botzoo.options.facts import with_values
 from botzoo.recipes import Options, merged
-from botzoo.recipes.ladders import Ladder, leave_one_out, load_ladder, select
+from botzoo.recipes.ladders import Ladder, Rung, leave_one_out, load_ladder, select
 from botzoo.training.distributed import from_main, make_accelerator
 from botzoo.training.setup import check
+from botzoo.tricks.mixed_precision import Precision
 from botzoo.util.nested import flat
 from botzoo.util.outgoing import last_part
 
@@ -31,6 +36,9 @@ OWN = ("ladder", "seeds", "rungs", "leave_one_out", "teacher", "output", "seed",
 REGISTER = Register("ladder.json", "ladder", "rungs", "its rung {} has")
 
 RUNS = "cells/*/seed-*"
+
+WEIGHTS = "weights"
+"""Under which the register has what tells the weights of a rung from others; no option of a run is called so."""
 
 
 def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | None) -> dict[str, Options]:
@@ -47,25 +55,37 @@ def rung_options(ladder: Ladder, common: Options, epochs: int, teacher: str | No
         ConfigError: an option given for all is one that the ladder varies, no rung has a teacher to replace, or a value is
             wrong.
     """
-    checked = [
-        replace(rung, options=check_options(rung.options, TrainConfig, f"Rung {rung.name}")) for rung in ladder.rungs
-    ]
-    ladder = replace(ladder, rungs=tuple(checked))
+    if teacher and not any(rung.options.get("distillation") for rung in ladder.rungs):
+        raise ConfigError(f"--teacher {teacher}: no rung learns from a teacher here; leave it out.")
+    share = epochs / ladder.epochs if ladder.epochs else 1.0
+
+    def own(rung: Rung) -> Options:
+        found: Options = {"epochs": epochs}
+        found |= {"warmup": rung.options["warmup"] * share} if "warmup" in rung.options else {}
+        return found | ({"distillation": teacher} if teacher and rung.options.get("distillation") else {})
+
+    return checked_options(ladder, TrainConfig, common, own)
+
+
+def checked_options(
+    ladder: Ladder, config_class: type[ConfigT], common: Options, own: Callable[[Rung], Options]
+) -> dict[str, Options]:
+    """Return the options of each rung's runs: its own, those that ``own`` gives besides, and the ``common`` ones.
+
+    Raises:
+        ConfigError: one of the common ones is what the ladder varies, or a value is wrong.
+    """
+    checked = {rung.name: check_options(rung.options, config_class, f"Rung {rung.name}") for rung in ladder.rungs}
+    ladder = replace(ladder, rungs=tuple(replace(rung, options=checked[rung.name]) for rung in ladder.rungs))
     for name in flat(common).keys() & ladder.varied() - {"epochs"}:
         advice = " Give --teacher instead." if name == "distillation" else ""
         flag = name.replace("_", "-")
         raise ConfigError(f"--{flag} is what the ladder {ladder.name} varies: leave it out.{advice}")
-    if teacher and not any(rung.options.get("distillation") for rung in ladder.rungs):
-        raise ConfigError(f"--teacher {teacher}: no rung learns from a teacher here; leave it out.")
-    share = epochs / ladder.epochs if ladder.epochs else 1.0
     every: dict[str, Options] = {}
     for rung in ladder.rungs:
-        own: Options = {"epochs": epochs}
-        own |= {"warmup": rung.options["warmup"] * share} if "warmup" in rung.options else {}
-        own |= {"distillation": teacher} if teacher and rung.options.get("distillation") else {}
-        every[rung.name] = merged(merged(rung.options, own), common)
+        every[rung.name] = merged(merged(rung.options, own(rung)), common)
         try:
-            if made(every[rung.name], TrainConfig).optim.decay == "plateau":
+            if made(every[rung.name], config_class).optim.decay == "plateau":
                 raise ConfigError(
                     "--optim.decay plateau looks at the very images that the rungs are compared on: take another one."
                 )
@@ -91,64 +111,110 @@ def ablate(config: AblateConfig, common: Options, command: str, make_callbacks: 
     asked = whole if config.rungs is None else select(whole, [name.strip() for name in config.rungs.split(",")])
     if config.leave_one_out:
         whole = asked = leave_one_out(asked)
-    rungs, order = [rung.name for rung in asked.rungs], [rung.name for rung in whole.rungs]
-    dataset = last_part(config.dataset)
     name = Path(config.ladder).stem + ("-leave-one-out" if config.leave_one_out else "")
-    folder = Path(config.output or f"runs/ablate-{name}-{dataset}").expanduser()
-    accelerator, precision = make_accelerator(config)
-    # What earlier commands have finished is reported too, and so belongs to the ladder.
-    ended = from_main(accelerator, lambda: finished(folder, RUNS))
-    before = [at for at in map(_rung_and_seed, ended) if at[0] in order]
-    ladder = select(whole, [*rungs, *(rung for rung, _ in before)])
     shared = {name: value for name, value in common.items() if name not in OWN}
-    assert config.epochs is not None
-    options = rung_options(ladder, shared, config.epochs, config.teacher)
-    series = Series(ladder.name, TrainConfig(), folder, command, accelerator, make_callbacks)
-    for rung in rungs:  # a teacher that does not fit is named now, not in hours
-        probe = with_values(series.config, options[rung])
-        try:
-            check(probe, accelerator, make_callbacks(probe), flat(options[rung]))
-        except BotzooError as error:
-            taught = options[rung].get("distillation")
-            advice = " For all rungs at once: --teacher." if taught is not None and error.value == taught else ""
-            raise ConfigError(f"Rung {rung}: {error}{advice}") from error
-    # Seed by seed, so that whole ladders are there early.
-    plan = [(rung, seed) for seed in seed_list(config.seeds) for rung in rungs]
-    seeds = list(dict.fromkeys(seed for _, seed in [*plan, *before]))
+    epochs = config.epochs
+    assert epochs is not None
+    return Climb(
+        whole,
+        asked,
+        seed_list(config.seeds),
+        Path(config.output or f"runs/ablate-{name}-{last_part(config.dataset)}").expanduser(),
+        TrainConfig(),
+        lambda ladder: rung_options(ladder, shared, epochs, config.teacher),
+        command,
+        make_callbacks,
+    ).train(*make_accelerator(config))
 
-    def so_far() -> Ablation:
-        every = {_rung_and_seed(name): end for name, end in series.ended.items()}
-        ended = {(rung, seed): end for (rung, seed), end in every.items() if rung in options}
-        outcomes = {at: end for at, end in ended.items() if isinstance(end, Outcome)}
-        return Ablation(
+
+@dataclass(frozen=True)
+class Climb(Generic[ConfigT]):
+    """The rungs of a ladder that are to be trained, and with what."""
+
+    whole: Ladder
+    asked: Ladder  # those of its rungs that are to be trained
+    seeds: list[int]
+    folder: Path
+    base: ConfigT  # of every run, besides its own options
+    options_of: Callable[[Ladder], dict[str, Options]]  # those of each rung's runs, which are their own
+    command: str  # as typed
+    make_callbacks: MakeCallbacks[ConfigT]
+    given: Collection[str] = ()  # names of options that keep their values besides those of the rungs
+    report: str = "ablation"  # names of its files
+    weights: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # what each rung starts from, for the report
+
+    def train(self, accelerator: Accelerator, precision: Precision) -> Ablation:
+        """Train what is missing; see ``ablate``."""
+        rungs, order = [rung.name for rung in self.asked.rungs], [rung.name for rung in self.whole.rungs]
+        # What earlier commands have finished is reported too, and so belongs to the ladder.
+        ended = from_main(accelerator, lambda: finished(self.folder, RUNS))
+        before = [at for at in map(_rung_and_seed, ended) if at[0] in order]
+        ladder = select(self.whole, [*rungs, *(rung for rung, _ in before)])
+        options = self.options_of(ladder)
+        made_by = self.command, accelerator, self.make_callbacks
+        series = Series(ladder.name, self.base, self.folder, *made_by, self.given)
+        for rung in rungs:  # a teacher that does not fit is named now, not in hours
+            self._check(rung, options[rung], accelerator)
+        # Seed by seed, so that whole ladders are there early.
+        plan = [(rung, seed) for seed in self.seeds for rung in rungs]
+        results = Ablation(
             ladder,
             options,
-            seeds,
-            folder,
-            command,
-            cells={at: Cell.of(*at, end) for at, end in outcomes.items()},
-            diverged={at: end.diverged for at, end in ended.items() if isinstance(end, Failure)},
-            facts={seed: end.facts for (_, seed), end in outcomes.items()},
+            list(dict.fromkeys(seed for _, seed in [*plan, *before])),
+            self.folder,
+            self.command,
             earlier=not set(before) <= set(plan),
+            report=self.report,
+            weights=self.weights,
         )
 
-    def options_of_run(name: str) -> Options:
-        rung, seed = _rung_and_seed(name)
-        return options[rung] | {"seed": seed}
+        def options_of_run(name: str) -> Options:
+            rung, seed = _rung_and_seed(name)
+            return results.options[rung] | {"seed": seed}
 
-    def begun(rung: str) -> bool:
-        return (folder / "cells" / rung).exists()
+        def begun(rung: str) -> bool:
+            return (self.folder / "cells" / rung).exists()
 
-    with series.opened(REGISTER, options, precision.name, begun, RUNS) as options:
-        starts = {"random weights" if options[rung].get("scratch") else "pretrained weights" for rung in rungs}
-        start = starts.pop() if len(starts) == 1 else "what each rung says"
-        log.info("%s: %d rungs x %d seeds; they start from %s", ladder.name, len(rungs), len(plan) // len(rungs), start)
-        series.train(
-            {f"cells/{rung}/seed-{seed}": f"{rung}, seed {seed}" for rung, seed in plan},
-            options_of_run,
-            lambda: write_report(so_far()) if series.outcomes else None,
-        )
-    return so_far()
+        # What the weights are is written down beside the options: other ones in their place would be noticed.
+        known = {
+            name: own | ({WEIGHTS: self.weights[name]["identity"]} if name in self.weights else {})
+            for name, own in options.items()
+        }
+        with series.opened(REGISTER, known, precision.name, begun, RUNS) as claimed:
+            results.options = {rung: {k: v for k, v in own.items() if k != WEIGHTS} for rung, own in claimed.items()}
+            starts = {"random weights" if options[rung].get("scratch") else "pretrained weights" for rung in rungs}
+            start = starts.pop() if len(starts) == 1 else "what each rung says"
+            log.info("%s: %d rungs x %d seeds; they start from %s", ladder.name, len(rungs), len(self.seeds), start)
+            series.train(
+                {f"cells/{rung}/seed-{seed}": f"{rung}, seed {seed}" for rung, seed in plan},
+                options_of_run,
+                lambda: write_report(_as_far_as(series, results)) if series.outcomes else None,
+            )
+        return _as_far_as(series, results)
+
+    def _check(self, rung: str, options: Options, accelerator: Accelerator) -> None:
+        """Raise ConfigError where the runs of a rung cannot be trained."""
+        probe = with_values(self.base, options)
+        try:
+            check(probe, accelerator, self.make_callbacks(probe), {*self.given, *flat(options)})
+        except BotzooError as error:
+            taught = options.get("distillation")
+            advice = " For all rungs at once: --teacher." if taught is not None and error.value == taught else ""
+            raise ConfigError(f"Rung {rung}: {error}{advice}") from error
+
+
+def _as_far_as(series: Series[ConfigT], results: Ablation) -> Ablation:
+    """Return the results with what has ended of the series."""
+    every = {_rung_and_seed(name): end for name, end in series.ended.items()}
+    ended = {(rung, seed): end for (rung, seed), end in every.items() if rung in results.options}
+    outcomes = {at: end for at, end in ended.items() if isinstance(end, Outcome)}
+    return replace(
+        results,
+        cells={at: Cell.of(*at, end) for at, end in outcomes.items()},
+        diverged={at: end.diverged for at, end in ended.items() if isinstance(end, Failure)},
+        facts={seed: end.facts for (_, seed), end in outcomes.items()},
+        figure=results.ladder.figure or next(((end.key, end.figure) for end in outcomes.values()), results.figure),
+    )
 
 
 def _rung_and_seed(name: str) -> tuple[str, int]:

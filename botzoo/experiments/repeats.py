@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from botzoo.errors import ConfigError
 from botzoo.experiments.estimate import spread, spread_words
 from botzoo.experiments.out_of_fold import write_out_of_fold
 from botzoo.experiments.register import Register
@@ -55,6 +56,7 @@ def repeated(
     first: Options,
     fixed: Options | None = None,
     identify: Callable[[Run], Any] = fingerprints,
+    one_label: bool = True,
 ) -> Iterator[Series[ConfigT]]:
     """Open the folder of runs that are all of ``config``, but for a few options that each has of its own.
 
@@ -65,6 +67,7 @@ def repeated(
         command, make_callbacks, given, identify: see ``Series``.
         first: own options of one of the runs, by which all of them are tried out.
         fixed: what else the runs of one folder have in common.
+        one_label: whether each image has to have one.
 
     Raises:
         ConfigError: an option makes no sense here, or the folder holds something else.
@@ -81,7 +84,9 @@ def repeated(
     folder = Path(config.output).expanduser() if config.output else usual.with_name(f"{usual.name}-{name}")
     runs = Series(name, config, folder, command, accelerator, make_callbacks, given, identify)
     probe = facts.with_values(config, first)
-    check(probe, accelerator, make_callbacks(probe), given)  # before a folder is made
+    task = check(probe, accelerator, make_callbacks(probe), given)  # before a folder is made
+    if one_label and not task.one_label:
+        raise ConfigError(f"--{name} goes by top-1, and images of {config.dataset} have {task.labels}.")
     part, pattern = f"{prefix}s", f"{prefix}-*"
     parts = {part: facts.without_machine(asdict(config)) | (fixed or {})}
     with runs.opened(REGISTER, parts, precision.name, lambda _: any(folder.glob(pattern)), pattern) as claimed:
@@ -153,11 +158,12 @@ def all_images(run: Run) -> str:
 
 def _table(runs: Series[ConfigT], names: Collection[str], columns: dict[str, str]) -> Iterator[str]:
     """Yield a table of the accuracies, with a column of each of some attributes of the outcomes, by its heading."""
-    rows = [[next(iter(names)).partition("-")[0], "top-1", *columns]]
+    figure = next((outcome.figure for outcome in runs.outcomes.values()), "")
+    rows = [[next(iter(names)).partition("-")[0], figure, *columns]]
     for name in names:
         figures, end = ["diverged", *("" for _ in columns)], runs.outcomes.get(name)
         if end is not None:
-            figures = [f"{end.top1:.2f} %", *(f"{getattr(end, column):,}" for column in columns.values())]
+            figures = [f"{end.score:.2f} %", *(f"{getattr(end, column):,}" for column in columns.values())]
         rows.append([name.partition("-")[2], *figures])
     return table(rows, left=())
 
@@ -165,7 +171,7 @@ def _table(runs: Series[ConfigT], names: Collection[str], columns: dict[str, str
 def _pooled(runs: Series[ConfigT]) -> tuple[int, int]:
     """Return how many images of all folds were classified right, and how many there are."""
     outcomes = runs.outcomes.values()
-    return sum(outcome.correct for outcome in outcomes), sum(outcome.images for outcome in outcomes)
+    return sum(outcome.correct or 0 for outcome in outcomes), sum(outcome.images for outcome in outcomes)
 
 
 def _folds_json(runs: Series[ConfigT], folds: int) -> dict[str, Any]:
@@ -178,7 +184,7 @@ def _folds_json(runs: Series[ConfigT], folds: int) -> dict[str, Any]:
         "split_seed": runs.config.split_seed,
         "complete": len(runs.outcomes) == folds,
         "top1": right | {"interval_95": wilson(correct, images)} if images else None,
-        "over_folds": spread([outcome.top1 for outcome in runs.outcomes.values()]) if images else None,
+        "over_folds": spread([outcome.score for outcome in runs.outcomes.values()]) if images else None,
     }
 
 
@@ -189,7 +195,7 @@ def _folds_lines(runs: Series[ConfigT], folds: int) -> Iterator[str]:
         f"top-1 {100 * correct / images:.2f} % of {counted(images, 'image')}, each evaluated once by a network that has not "
         f"seen it (95 % interval {low:.2f} to {high:.2f})"
     )
-    yield f"over the folds: {spread_words([outcome.top1 for outcome in runs.outcomes.values()])}"
+    yield f"over the folds: {spread_words([outcome.score for outcome in runs.outcomes.values()])}"
     yield "folds share training images, so their interval is somewhat too narrow"
     yield how_chosen(runs.config, folds)
     for name in runs.failures:
@@ -222,7 +228,9 @@ def train_seeds(
     parts = {f"seed-{seed}": {"seed": seed} for seed in seeds}
     # The split keeps the seed of the command, whatever that of a run is.
     config = replace(config, data=replace(config.data, split_seed=config.split_seed))
-    with repeated("seeds", "seed", config, command, make_callbacks, given, first={"seed": seeds[0]}) as runs:
+    with repeated(
+        "seeds", "seed", config, command, make_callbacks, given, first={"seed": seeds[0]}, one_label=False
+    ) as runs:
         names = list(dict.fromkeys([*parts, *runs.ended]))  # seeds of earlier commands are among them
         titles = {name: name.replace("-", " ") for name in parts}
         report = runs.folder / "seeds.json"
@@ -235,19 +243,19 @@ def _seeds_json(runs: Series[ConfigT]) -> dict[str, Any]:
     """Return everything that is known besides the runs themselves, for other programs."""
     outcomes = list(runs.outcomes.values())
     return {
-        "metric": f"top-1 accuracy in per cent on the {outcomes[0].split} images" if outcomes else None,
+        "metric": f"{outcomes[0].figure} in per cent on the {outcomes[0].split} images" if outcomes else None,
         "chosen_on_split": outcomes[0].split == "validation" if outcomes else None,
         "split_seed": runs.config.split_seed if outcomes and outcomes[0].set_aside else None,
         "varies": VARIES,
-        "top1": spread([outcome.top1 for outcome in outcomes]) if outcomes else None,
+        outcomes[0].key if outcomes else "top1": spread([outcome.score for outcome in outcomes]) if outcomes else None,
     }
 
 
 def _seeds_lines(runs: Series[ConfigT]) -> Iterator[str]:
     outcomes = list(runs.outcomes.values())
     one = outcomes[0]
-    top1 = spread_words([outcome.top1 for outcome in outcomes])
-    yield f"top-1 on {counted(one.images, f'{one.split} image')}: {top1}"
+    figures = spread_words([outcome.score for outcome in outcomes])
+    yield f"{one.figure} on {counted(one.images, f'{one.split} image')}: {figures}"
     split = f": seed {runs.config.split_seed} set the validation images aside" if one.set_aside else ""
     yield f"what varies: {VARIES}; the splits do not{split}"
     if one.split == "validation":

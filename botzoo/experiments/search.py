@@ -203,7 +203,7 @@ def _as_trial(end: Outcome | Failure, ranges: dict[str, FloatDistribution]) -> F
 
 def trained(end: Outcome) -> float:
     """Return the accuracy that a trial's training came to, also where the run has kept what it started from."""
-    return end.top1 if end.best_epoch or not end.validation else max(end.validation)
+    return end.score if end.best_epoch or not end.validation else max(end.validation)
 
 
 def best(runs: Series[ConfigT]) -> str:
@@ -233,8 +233,8 @@ def as_json(runs: Series[ConfigT]) -> dict[str, Any]:
         end = runs.outcomes[best(runs)]
         found = {
             "run": best(runs),
-            **{key: getattr(end, key) for key in ("top1", "correct", "images")},
-            "interval_95": wilson(end.correct, end.images),
+            **{"top1": end.score, "correct": end.correct, "images": end.images},
+            "interval_95": wilson(end.correct or 0, end.images),
             "chosen_on_split": True,
             "options": end.options,
             "train_with": train_with(runs.command, end.options),
@@ -257,16 +257,16 @@ def _table(runs: Series[ConfigT]) -> Iterator[str]:
             rows.append([str(number(name)), "", "", *own, "diverged"])
         else:
             remark = "ended early" if end.stopped else "best" if name == best(runs) else ""
-            rows.append([str(number(name)), f"{end.top1:.2f} %", str(len(end.validation)), *own, remark])
+            rows.append([str(number(name)), f"{end.score:.2f} %", str(len(end.validation)), *own, remark])
     return table(rows, left=())
 
 
 def _lines(runs: Series[ConfigT]) -> Iterator[str]:
     name = best(runs)
     end = runs.outcomes[name]
-    low, high = wilson(end.correct, end.images)
+    low, high = wilson(end.correct or 0, end.images)
     yield (
-        f"{name}: top-1 {end.top1:.2f} % on {counted(end.images, 'validation image')} (95 % interval {low:.2f} to "
+        f"{name}: top-1 {end.score:.2f} % on {counted(end.images, 'validation image')} (95 % interval {low:.2f} to "
         f"{high:.2f}); its model is in {runs.folder / name / 'model'}"
     )
     yield (
@@ -282,12 +282,12 @@ def trials_figure(runs: Series[ConfigT]) -> Figure:
     left, right = figure.subplots(1, 2)
     for legend, stopped, form in (("finished", False, "o"), ("ended early", True, "x")):
         ends = [end for end in runs.outcomes.values() if end.stopped == stopped]
-        left.plot([end.options["lr"] for end in ends], [end.top1 for end in ends], form, label=legend)
+        left.plot([end.options["lr"] for end in ends], [end.score for end in ends], form, label=legend)
     for failure in runs.failures.values():
         left.axvline(failure.options["lr"], color="grey", lw=0.8, ls=":")
     left.set(xscale="log", xlabel="--lr (dotted: diverged)", ylabel="validation top-1 (%)")
     left.legend()
-    whole = {number(name): end.top1 for name, end in runs.outcomes.items() if not end.stopped}
+    whole = {number(name): end.score for name, end in runs.outcomes.items() if not end.stopped}
     numbers, heights = zip(*sorted(whole.items()), strict=True)
     right.plot(numbers, heights, "o", mfc="none")
     right.step(numbers, list(accumulate(heights, max)), "-", color="C0", where="post")

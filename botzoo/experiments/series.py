@@ -51,15 +51,17 @@ RECORD = "cell.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run came to: accuracies in per cent, times in seconds, memory in bytes."""
+    """What a finished run came to: figures in per cent, times in seconds, memory in bytes."""
 
     options: Options  # that are its own, by dotted name
-    top1: float  # of the kept weights
-    correct: int  # images, which top1 is the share of
+    figure: str  # what chooses the epoch, such as top-1
+    key: str  # its name in files, such as top1
+    score: float  # that figure, of the kept weights
+    correct: int | None  # images, which top1 is the share of; None of other figures
     images: int
     split: str  # role of those images, "test" or "validation"
     best_epoch: int  # whose weights were kept, counted from 1; 0 where those that the run started from are
-    validation: list[float]  # top-1 on the validation images after each epoch
+    validation: list[float]  # the figure on the validation images after each epoch
     last: dict[str, Any]  # the whole line of metrics.jsonl after the last epoch
     set_aside: bool  # whether the validation images were taken from the training images
     split_seed: int  # by which that was done
@@ -75,14 +77,17 @@ class Outcome:
     def of(cls, record: RunRecord, own: Options, split_seed: int, identity: Any) -> Outcome:
         """Return what the folder of a finished run says."""
         facts, evaluation, validation = record.facts, record.evaluation, record.of("validation")
+        headline = record.task.headline
         return cls(
             options=own,
-            top1=evaluation.top1,
-            correct=evaluation.correct,
+            figure=headline.figure,
+            key=headline.key,
+            score=evaluation.score,
+            correct=getattr(evaluation, "correct", None),
             images=len(evaluation),
             split=record.split,
             best_epoch=facts["best_epoch"],
-            validation=[line["top1"] for line in validation],
+            validation=[line[headline.key] for line in validation],
             last=validation[-1],
             set_aside=facts["data"]["set_aside"],
             split_seed=split_seed,
@@ -95,6 +100,12 @@ class Outcome:
             facts={key: facts[key] for key in ("hardware", "python", "versions", "images", "fingerprints")},
         )
 
+    def row(self) -> dict[str, Any]:
+        """Return what a report says of it, the figure by its own name."""
+        inner = ("options", "figure", "key", "score", "identity", "facts", "last")
+        others = {key: value for key, value in asdict(self).items() if key not in inner}
+        return {"options": self.options, self.key: self.score} | others
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -102,6 +113,10 @@ class Failure:
 
     options: Options
     diverged: str
+
+    def row(self) -> dict[str, Any]:
+        """Return what a report says of it."""
+        return asdict(self)
 
 
 def fingerprints(run: Run) -> dict[str, str]:
@@ -255,9 +270,7 @@ class Series(Generic[ConfigT]):
         head = {"command": self.command, "dataset": self.config.dataset, "model": self.config.model}
         facts = next(iter(self.outcomes.values())).facts if self.outcomes else {}
         where = {key: facts.get(key) for key in ("hardware", "python", "versions", "images")}
-        rows = [{"run": name, **asdict(self.ended[name])} for name in names if name in self.ended]
-        inner = ("identity", "facts", "last")
-        runs = [{key: value for key, value in row.items() if key not in inner} for row in rows]
+        runs = [{"run": name, **self.ended[name].row()} for name in names if name in self.ended]
         diverged = {"diverged": list(self.failures)}
         write_json(self.folder / file, head | values | diverged | {"runs": runs} | where)
 

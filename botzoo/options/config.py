@@ -384,8 +384,8 @@ class TrainConfig(Configuration):
 
 
 @dataclass(frozen=True)
-class AblateConfig(TrainConfig):
-    """A ladder of training runs; the options of ``TrainConfig`` that are given hold for every rung."""
+class LadderConfig(TrainConfig):
+    """The rungs of a ladder with several seeds; the options of one run that are given hold for every rung."""
 
     ladder: str = option("table6", "table4, table5, table6, or a YAML file of your own.", "Ladder", common=True,
         metavar="NAME")
@@ -393,6 +393,17 @@ class AblateConfig(TrainConfig):
         metavar="N|LIST", accepts=SEEDS)
     rungs: str | None = option(None, "Train these rungs only, such as efficient,cosine. The report has those that "
         "were finished before in its folder too.", "Ladder", common=True, metavar="LIST", unset="all")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.seed == 0, "seed", self.seed, "left out: --seeds names those of all rungs")
+        check(self.patience is None, "patience", self.patience, "left out: every rung is trained as long")
+
+
+@dataclass(frozen=True)
+class AblateConfig(LadderConfig):
+    """A ladder of training runs."""
+
     leave_one_out: bool = option(False, "Compare the top rung with all its tricks but one, instead of rung by rung.",
         "Ladder", common=True)
     teacher: str | None = option(None, "Teacher of the rungs with distillation, in place of the ladder's own.",
@@ -400,9 +411,7 @@ class AblateConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.seed == 0, "seed", self.seed, "left out: --seeds names those of an ablation")
         check(self.epochs is not None, "epochs", self.epochs, "given: every rung is trained as long")
-        check(self.patience is None, "patience", self.patience, "left out: every rung is trained as long")
         refuse(self, Need.SINGLE_RUN, "and the rungs of an ablation are compared with each other")
 
 

@@ -49,6 +49,18 @@ def dry_run(
     end_trackers(run.accelerator)
 
 
+def steps_in_budget(config: TrainConfig, callbacks: Sequence[Callback], given: Collection[str]) -> int:
+    """Return how many steps fit into the --budget of a run that begins now.
+
+    Raises:
+        BotzooError: what ``train`` would raise before its first step.
+    """
+    run = set_up(config, callbacks, given)
+    ready(run, callbacks)
+    end_trackers(run.accelerator)
+    return run.schedule.total_steps
+
+
 def find_lr(
     config: TrainConfig,
     callbacks: Sequence[Callback] = (),

@@ -81,12 +81,9 @@ def check(
     accelerator: Accelerator,
     callbacks: Sequence[Callback] = (),
     given: Collection[str] | None = None,
-) -> None:
-    """Raise what a run of ``config`` would raise before it reads its images; runs that are compared need one label each."""
-    opened = open_parts(config, accelerator, callbacks, differing(config) if given is None else given)
-    if not task_of(opened.found).one_label:
-        have = task_of(opened.found).labels
-        raise ConfigError(f"Runs are compared by top-1, and images of {config.dataset} have {have}.")
+) -> Task:
+    """Raise what a run of ``config`` would raise before it reads its images; return what it is asked to predict."""
+    return task_of(open_parts(config, accelerator, callbacks, differing(config) if given is None else given).found)
 
 
 class Parts(NamedTuple):

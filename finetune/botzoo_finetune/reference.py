@@ -1,6 +1,6 @@
 """docs/cli-reference.md, made from the facts of the options: ``python -m botzoo_finetune.reference`` writes it anew.
 
-It stands here since this package alone knows all three commands.
+It stands here since this package alone knows all of the commands.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +15,7 @@ from botzoo.options.values import in_words
 from botzoo.util.markdown import table
 from botzoo.util.outgoing import say
 from botzoo_finetune import cli
+from botzoo_finetune.weights import command as transfer
 
 FILE = Path("docs") / "cli-reference.md"
 OPENING = """# Options of the training commands
@@ -29,8 +30,8 @@ left has the defaults below."""
 
 
 def reference() -> str:
-    """Return the reference of all options of botzoo train, botzoo ablate and botzoo-finetune as Markdown."""
-    return "\n\n".join(blocks([train.command(), ablate.COMMAND, cli.command()])) + "\n"
+    """Return the reference of all options of the commands that train as Markdown."""
+    return "\n\n".join(blocks([train.command(), ablate.COMMAND, cli.command(), transfer.command()])) + "\n"
 
 
 def blocks(commands: Iterable[Command[Any]]) -> Iterator[str]:

@@ -37,7 +37,7 @@ def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
 
 
 WRONG = {
-    ("trian",): "botzoo: There is no command 'trian'. Did you mean 'train'?",
+    ("trian",): "botzoo: There is no command 'trian'. Did you mean 'train' or",
     ("recipes", "cosin"): "botzoo recipes: There is no recipe 'cosin'. Did you mean 'cosine'?",
     ("recipes", "cosine", "mixup"): "botzoo recipes: Give one recipe, not 2",
     ("train", "--recipe", "cosin"): "botzoo train: There is no recipe 'cosin'.",
@@ -45,8 +45,16 @@ WRONG = {
     ("train", "--epochs", "3", "--warmup", "5"): "botzoo train: --warmup is 5.0: it must be less than --epochs 3.",
     ("train", "--epochs", "0"): "botzoo train: --epochs is 0: it must be 1 or more.",
     ("ablate",): "botzoo ablate: --epochs is None: it must be given",
-    ("ablate", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",
-    ("ablate", "--epochs", "2", "--ladder", "table7"): "botzoo ablate: There is no ladder 'table7'.",
+    ("ablate", "--ladder", "table3"): "botzoo ablate: There is no ladder 'table3'.",
+    ("ablate", "--epochs", "2", "--ladder", "table3"): "botzoo ablate: There is no ladder 'table3'.",
+    ("ablate", "--ladder", "table7"): "botzoo ablate: table7 is a ladder of weights. For it: botzoo transfer",
+    ("transfer", "--ladder", "table6"): "botzoo transfer: table6 is a ladder of trainings",
+    ("transfer",): "botzoo transfer: --epochs is None: it must be given, or --steps, or --budget",
+    ("transfer", "--epochs", "1"): "botzoo transfer: There are no weights for standard, efficient, cosine, label",
+    ("transfer", "--epochs", "1", "--model", "x"): "botzoo transfer: --model is what the ladder table7 says, or its",
+    ("transfer", "--epochs", "1", "--rungs", "x"): "botzoo transfer: table7 has no rung 'x'.",
+    ("transfer", "--epochs", "1", "--pretrain", "gone.yaml"): "botzoo transfer: gone.yaml cannot be read",
+    ("transfer", "--resume", "runs/x"): "botzoo transfer: ",
     ("ablate", "--epochs", "2", "--seeds", "1,1"): "botzoo ablate: --seeds is '1,1'",
     ("ablate", "--resume", "runs/x"): "botzoo ablate: ",
     ("ablate", "--epochs", "2", "--push-to", "me/x"): "botzoo ablate: --push-to me/x needs a run of its own",

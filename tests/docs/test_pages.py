@@ -14,6 +14,7 @@ from botzoo.options.command import WORDS, Command
 from botzoo.options.command_line import parse
 from botzoo.options.facts import flag, options_of
 from botzoo_finetune import cli
+from botzoo_finetune.weights import command as transfer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Command[Any]] = {
     "-m botzoo_finetune": cli.command(),
     "botzoo train": train.command(),
     "botzoo ablate": ablate.COMMAND,
+    "botzoo transfer": transfer.command(),
 }
 
 

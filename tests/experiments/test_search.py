@@ -29,11 +29,13 @@ OPTIONS = {"lr": 0.1, "optim.weight_decay": 1e-4, "layer_decay": 0.9}
 
 def outcome(options: dict[str, Any], *validation: float, stopped: bool = False, split_seed: int = 0) -> Outcome:
     """Return what a run of six epochs came to."""
-    kept: dict[str, Any] = {"top1": max(validation), "correct": round(max(validation)), "images": 100, "best_epoch": 1}
+    kept: dict[str, Any] = {"score": max(validation), "correct": round(max(validation)), "images": 100, "best_epoch": 1}
     split: dict[str, Any] = {"split": "validation", "set_aside": True, "split_seed": split_seed, "identity": {}}
     speed: dict[str, Any] = {"epochs": 6, "seconds": 1.0, "images_per_second": 1.0, "peak_memory_bytes": 1}
     seen = list(validation)
-    return Outcome(options, validation=seen, last={}, stopped=stopped, facts={}, **kept, **split, **speed)
+    return Outcome(
+        options, "top-1", "top1", validation=seen, last={}, stopped=stopped, facts={}, **kept, **split, **speed
+    )
 
 
 def runs_of(*ended: Outcome | Failure, config: FinetuneConfig | None = None) -> Series[FinetuneConfig]:
@@ -114,7 +116,7 @@ def test_nothing_is_ended_before_five_trials_are_finished() -> None:
 
 
 def test_trials_below_what_they_started_from_are_told_apart() -> None:
-    kept = {"top1": 95.0, "best_epoch": 0}  # the start, in both
+    kept = {"score": 95.0, "best_epoch": 0}  # the start, in both
     assert best(runs_of(replace(outcome(OPTIONS, 60.0), **kept), replace(outcome(OPTIONS, 80.0), **kept))) == "trial-2"
 
 

@@ -11,8 +11,12 @@ from botzoo.options.command_line import parse
 from botzoo.options.facts import flag, options_of
 from botzoo_finetune import cli
 from botzoo_finetune.reference import reference
+from botzoo_finetune.weights import command as transfer
 
-COMMANDS = {"train": train.command(), "ablate": ablate.COMMAND, "finetune": cli.command()}
+COMMANDS = {
+    **{"train": train.command(), "ablate": ablate.COMMAND},
+    **{"finetune": cli.command(), "transfer": transfer.command()},
+}
 ROOT = Path(__file__).parents[2]
 
 

@@ -130,8 +130,8 @@ def test_a_file_that_is_no_ladder_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_an_unknown_ladder_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no ladder 'table7'.*There are table4, table5, table6"):
-        load_ladder("table7")
+    with pytest.raises(ConfigError, match=r"no ladder 'table3'.*There are standard, table4, table5, table6"):
+        load_ladder("table3")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -147,3 +147,70 @@ def test_from_a_rung_that_stands_on_none_nothing_can_be_left_out() -> None:
 def test_leaving_out_what_changes_twice_means_nothing() -> None:
     with pytest.raises(ConfigError, match="table5 changes model more than once"):
         leave_one_out(load_ladder("table5"))
+
+
+OF_WEIGHTS = "target: {task: classify}\nrungs:\n"
+
+
+def test_the_ladders_of_weights_have_the_papers_figures() -> None:
+    papers = {name: [rung.paper for rung in load_ladder(name, of_weights=True).rungs] for name in ("table8", "table9")}
+    assert papers["table8"] == [77.54, 78.30, 79.23, 80.71, 80.96, 81.10, 81.33]
+    assert papers["table9"] == [37.05, 38.88, 39.33, 38.75, 38.90, 37.99, 38.40]
+
+
+@pytest.mark.parametrize("name", ["table7", "table8", "table9"])
+def test_the_ladders_that_train_them_have_their_rungs(name: str) -> None:
+    ladder = load_ladder(name, of_weights=True)
+    assert ladder.target is not None
+    trained = [rung.name for other in ladder.target.trained_by for rung in load_ladder(other).rungs]
+    assert [rung.name for rung in ladder.rungs] == trained
+
+
+def test_the_standard_is_the_baseline_but_for_a_batch_that_is_given() -> None:
+    own = flat(load_ladder("standard").rungs[0].options)
+    baseline = flat(recipes.load("baseline").resolved())
+    assert {name for name in own if own[name] != baseline.get(name)} == {"model", "linear_scaling"}
+
+
+def test_options_of_a_ladder_are_those_of_all_rungs(tmp_path: Path) -> None:
+    ladder = own(
+        tmp_path, "options: {lr: 1, optim: {momentum: 0}}\nrungs:\n- {name: a}\n- {name: b, options: {lr: 2}}\n"
+    )
+    assert [flat(rung.options)["lr"] for rung in ladder.rungs] == [1, 2]
+    assert {flat(rung.options)["optim.momentum"] for rung in ladder.rungs} == {0}
+
+
+def test_a_ladder_of_weights_is_no_other_and_the_other_way_round() -> None:
+    with pytest.raises(ConfigError, match=r"table8 is a ladder of weights\. For it: botzoo transfer --ladder table8"):
+        load_ladder("table8")
+    with pytest.raises(ConfigError, match=r"table6 is a ladder of trainings.*: botzoo ablate --ladder table6"):
+        load_ladder("table6", of_weights=True)
+
+
+def test_the_ladder_of_weights_in_the_page_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text()
+    (tmp_path / "mine.yaml").write_text(re.search(r"`--ladder mine\.yaml`:\n\n```yaml\n(.*?)```", text, re.DOTALL)[1])
+    ladder = load_ladder(str(tmp_path / "mine.yaml"), of_weights=True)
+    assert [rung.weights for rung in ladder.rungs] == ["resnet18d.ra2_in1k", "runs/plants-resnet18d", None]
+    assert {rung.options["lr"] for rung in ladder.rungs} == {0.002}
+
+
+NO_WEIGHTS = {
+    "target: 3\nrungs:\n- {name: a}\n": "target must be `name: value` lines",
+    "target: {task: count}\nrungs:\n- {name: a}\n": "task is 'count'; it must be classify, detect, segment",
+    "target: {figure: top1}\nrungs:\n- {name: a}\n": "figure is 'top1'; it must be [NAME IN metrics.jsonl, WORDS]",
+    "target: {trained_by: {table6: e}}\nrungs:\n- {name: a}\n": "trained_by is",
+    "target: {tsk: classify}\nrungs:\n- {name: a}\n": "no key 'tsk'. Did you mean 'task'",
+    OF_WEIGHTS + "- {name: a, paper: [70, 80]}\n": "in a ladder of weights it must be a number",
+    OF_WEIGHTS
+    + "- {name: a, options: {model: resnet18}}\n": "a has the option model, which its weights or its target decide",
+    "options: 3\n" + OF_WEIGHTS + "- {name: a}\n": "options must be `name: value` lines",
+}
+
+
+@pytest.mark.parametrize("text", NO_WEIGHTS)
+def test_a_file_that_is_no_ladder_of_weights_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refusal:
+        load_ladder(str(tmp_path / "mine.yaml"), of_weights=True)
+    assert NO_WEIGHTS[text] in str(refusal.value)

@@ -18,6 +18,7 @@ from timm.loss import BinaryCrossEntropy
 from torch import nn
 
 from botzoo.errors import ConfigError
+from botzoo.experiments.repeats import repeated
 from botzoo.inference.load import load
 from botzoo.inference.output import as_json, as_table
 from botzoo.inference.predict import Predictor
@@ -28,7 +29,6 @@ from botzoo.tasks.multi_label import MULTI_LABEL, MultiLabelEvaluation, Ranked
 from botzoo.tasks.objective import MultiLabelObjective
 from botzoo.training.callbacks import Callback
 from botzoo.training.run import train
-from botzoo.training.setup import check
 from botzoo.training.steps.evaluation import evaluate
 from botzoo.tricks.mixup import mixup_lambda, partners
 from running import TINY, run_distributed, train_briefly
@@ -228,10 +228,10 @@ def test_a_run_asks_before_its_folder_is_made(pictures: Path, tmp_path: Path) ->
 
 
 def test_runs_on_them_are_not_compared_by_accuracy(pictures: Path) -> None:
-    AcceleratorState._reset_state()
-    accelerator = Accelerator(cpu=True, mixed_precision="no")
-    with pytest.raises(ConfigError, match="compared by top-1"):
-        check(made({**TINY, "dataset": str(pictures)}, TrainConfig), accelerator)
+    config = made({**TINY, "dataset": str(pictures)}, TrainConfig)
+    folds = repeated("folds", "fold", config, "", lambda _: [], (), first={})
+    with pytest.raises(ConfigError, match=r"--folds goes by top-1, and images of .* any number of labels"), folds:
+        pass
 
 
 class NoteAnswers(Callback):
