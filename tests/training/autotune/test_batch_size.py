@@ -1,7 +1,6 @@
 """--batch-size auto: its limits, the memory that is tried or estimated, and what a run keeps of it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from botzoo.errors import ConfigError
 from botzoo.models.preprocessing import Decoding, Preprocessing, Size
 from botzoo.options.command_line import load_config, made
 from botzoo.options.config import AblateConfig, TrainConfig
+from botzoo.tasks.objective import Objective
 from botzoo.training.autotune import batch_size
 from botzoo.training.autotune.batch_size import USABLE, LargestBatch, largest_fitting, largest_micro_batch
 from botzoo.training.autotune.memory import available_memory
@@ -33,7 +33,7 @@ def test_images_of_the_network_s_channels_are_tried(channels: int, monkeypatch: 
     monkeypatch.setattr(Trainer, "probe", lambda self, batch: tried.append(batch[0].shape))
     trainer = object.__new__(Trainer)
     trainer.preprocessing = Preprocessing(8, (0.5,), (0.5,), 1.0, "bilinear", decoding=Decoding(channels))
-    trainer.objective, trainer.accelerator = SimpleNamespace(labels_of=torch.zeros), Accelerator(cpu=True)  # type: ignore[assignment]
+    trainer.objective, trainer.accelerator = Objective(2), Accelerator(cpu=True)
     assert largest_micro_batch(trainer, 4, Size(6, 8), lambda text: None) == 4
     assert tried == [(4, channels, 6, 8)]
 
