@@ -61,7 +61,7 @@ def run(argv: list[str]) -> None:
         "for pictures with them on, NAME.jpg, and masks, NAME.png, whose values are the numbers of the classes."
     )
     add("--output", help=written)
-    add("--coco", metavar="FILE", help="Write all boxes, whatever their score, as JSON in COCO's form.")
+    add("--coco", metavar="FILE", help="Write all boxes, whatever --least-score, as JSON in COCO's form.")
     add("--least-score", type=float, metavar="S", help="Leave boxes with a lower score out (default: 0.5).")
     add("--overwrite", action="store_true", help="Replace the files of --output and --coco if they are there.")
     add("--tta", choices=TTA, default="none", help="Average over several views.")

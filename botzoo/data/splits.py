@@ -124,6 +124,9 @@ def _whatever_labels(
             aside[row] = True
             left -= labels[row]
             wanted -= 1
+    if not labels[aside].any():  # of images that are mostly without any, such as pictures without boxes
+        some = np.flatnonzero(labels.any(1)).tolist()
+        aside[[row for row in some if (left[labels[row] > 0] > 1).all()][:1]] = True
     if not labels[aside].any() or not labels[~aside].any():
         raise _too_small(data, fraction, "add images")
     return aside, ", whatever their labels"

@@ -21,7 +21,7 @@ from botzoo.options.choices import Choice
 from botzoo.options.config import TrainConfig
 from botzoo.options.facts import Need, refuse, values_of
 from botzoo.sources.base import ImageData
-from botzoo.sources.targets.pictures import encoded_size
+from botzoo.sources.targets.pictures import size_if_readable
 
 HEAD_LR = 10.0
 """Factor on the learning rate of a head on a pretrained body."""
@@ -109,7 +109,7 @@ STRIDE = 32
 def usual_input(data: ImageData[Any], most: int) -> tuple[Side, str]:
     """Return the input that suits the pictures, and why: their median size, its longer side at most ``most`` pixels."""
     chosen = np.unique(np.linspace(0, len(data.train) - 1, min(LOOKED_AT, len(data.train))).astype(int)).tolist()
-    sizes = [encoded_size(data.train.read(i), data.train.describe(i)) for i in chosen]
+    sizes = [size for i in chosen if all(size := size_if_readable(data.train.read(i)))] or [(most, most)]
     height, width = (float(np.median([size[k] for size in sizes])) for k in (0, 1))
     factor = min(1.0, most / max(height, width))
     sides = [max(2 * STRIDE, STRIDE * round(side * factor / STRIDE)) for side in (height, width)]

@@ -256,8 +256,8 @@ class Detection(DenseTask):
 
     def check(self, config: TrainConfig, data: ImageData[Any]) -> None:
         super().check(config, data)
-        if data.validation is not None and not data.validation.labels.any():
-            has = f"No image of the validation split of {data.name} has a box"
+        if data.validation is not None and not data.validation.has_objects():
+            has = f"No image of the validation split of {data.name} has a box to find"
             raise DataError(f"{has}: give another, or leave it out so that some training images are set aside.")
         check_anchors(config, data)
 

@@ -191,7 +191,7 @@ def test_a_batch_is_shared_evenly(images: int, processes: int, batch: int, monke
 
 def test_a_validation_split_without_boxes_is_refused() -> None:
     empty = BoxSplit.of("val", [Boxes.of()], np.array([[9, 9]], np.int32), lambda i: b"", str).of_classes(1)
-    with pytest.raises(DataError, match=r"No image of the validation split of cells has a box: give another"):
+    with pytest.raises(DataError, match=r"No image of the validation split of cells has a box to find: give another"):
         DETECTION.check(TrainConfig(task="detect"), ImageData("cells", ("cell",), split(MIDDLE), empty))
 
 

@@ -80,7 +80,7 @@ def body_of(network: Network, output_stride: int = 32, *, pyramid: bool = True, 
     if network.preprocessing.fixed_size:
         shape = network.preprocessing.shape.px
         raise ModelError(
-            f"{network.architecture} takes images of {shape} only: take one that takes any size, such as resnet18d."
+            f"{network.architecture} takes images of one size, here {shape}: take one that takes any size, such as resnet18d."
         )
     made: Mapping[str, Any] = getattr(network.model, "_model_args", {})
     kept = {key: value for key, value in made.items() if key not in _OF_TRAINING}

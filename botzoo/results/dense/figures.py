@@ -166,7 +166,7 @@ class Figure:
     def texts(self) -> tuple[str, str]:
         """The figure and its interval in words."""
         if np.isnan(self.value):
-            return "not known", "nothing is there to be found"
+            return "not known", "unknown: nothing is there to be found"
         return f"{self.value:.2f} %", interval_words(self.interval)
 
 

@@ -67,4 +67,4 @@ def terminal_lines(record: RunRecord, found: Sequence[Figure], *more: str) -> It
     value, interval = first.texts
     yield f"{'result':10} {first.name} {value} on {record.split_text} (95 % interval {interval})"
     yield f"{'':10} {sections.chosen_remark(record)}"
-    yield from under("metrics", [", ".join(f"{f.name} {f.texts[0]}" for f in others), *more])
+    yield from under("metrics", [*filter(None, [", ".join(f"{f.name} {f.texts[0]}" for f in others)]), *more])

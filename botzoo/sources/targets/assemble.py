@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from botzoo.errors import DataError
 from botzoo.sources.annotations.paths import Found
 from botzoo.sources.base import Files, ImageData, missing_classes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit
+from botzoo.sources.targets.pictures import size_if_readable
 from botzoo.util.text import counted, listing
 
 ROLES = ("train", "validation", "test")
@@ -30,8 +32,14 @@ class Boxed(NamedTuple):
 def box_split(role: str, entries: Sequence[Boxed], found: Found) -> BoxSplit:
     """Return a split of images that lie in files."""
     files = Files([found.files[each.place] for each in entries])
-    sizes = np.array([(each.height, each.width) for each in entries], np.int32).reshape(-1, 2)
+    sizes = np.array([_size(each, found) for each in entries], np.int32).reshape(-1, 2)
     return BoxSplit.of(role, [each.boxes for each in entries], sizes, files.read, files.describe, f"{found.root}/")
+
+
+def _size(entry: Boxed, found: Found) -> tuple[int, int]:
+    """Return height and width as they are stated, else as the image has them: anchors are chosen by them."""
+    stated = entry.height, entry.width
+    return stated if all(stated) else size_if_readable(Path(found.files[entry.place]))
 
 
 def checked_boxes(
@@ -62,6 +70,10 @@ def checked_boxes(
         raise DataError(f"{name} has no training split, only {listing(list(used))}: name one train.")
     if not any(map(len, used["train"].boxes)):
         raise DataError(f"No training image of {name} has a box: nothing can be learned from it.")
+    if not used["train"].has_objects():
+        raise DataError(
+            f"No training image of {name} has a box to learn from: they are crowds, have no area or lie outside their picture."
+        )
     if not class_names:
         raise DataError(f"{name} has no classes: a detector needs one or more.")
     if twice := first_double(class_names):

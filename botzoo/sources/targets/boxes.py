@@ -155,10 +155,19 @@ class BoxSplit(Split):
         parts = [(each.corners, each.labels, each.crowd, each.difficult) for each in self.boxes]
         return b"".join(np.int64(len(own[1])).tobytes() + b"".join(part.tobytes() for part in own) for own in parts)
 
+    def has_objects(self) -> bool:
+        """Tell whether a box on any image is around one object, not a crowd, and has an area within its picture."""
+        return any(_counts(boxes, *size) for boxes, size in zip(self.boxes, self.sizes.tolist(), strict=True))
+
     def box_counts(self, classes: int) -> NDArray[np.int64]:
         """Return how many boxes each of the classes has, shape (classes,)."""
         labels = [each.labels for each in self.boxes]
         return np.bincount(np.concatenate(labels), minlength=classes) if labels else np.zeros(classes, np.int64)
+
+
+def _counts(boxes: Boxes, height: int, width: int) -> bool:
+    own = boxes.take(~boxes.crowd)
+    return len(own.usable(height, width)) > 0 if height and width else bool((box_areas(own.corners) > 0).any())
 
 
 def _there(boxes: Sequence[Boxes], classes: int) -> MultiHot:

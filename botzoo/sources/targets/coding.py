@@ -108,7 +108,7 @@ def stored(encoded: Encoded, where: str) -> NDArray[np.uint8]:
                     )
                 turned = upright(image)
                 values = np.asarray(
-                    turned if turned.mode in ("L", "P", "RGB") or "I" in turned.mode else _plain(turned)
+                    turned if turned.mode in ("L", "P", "RGB", "F") or "I" in turned.mode else _plain(turned)
                 )
     except DataError:
         raise
@@ -117,6 +117,8 @@ def stored(encoded: Encoded, where: str) -> NDArray[np.uint8]:
         raise DataError(f"{where} cannot be read ({what}): mend or remove it.") from error
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
+        raise DataError(f"{where} has numbers with fractions: a mask has the numbers of classes, 0 to 254, and 255.")
     if values.size and (int(values.min()) < 0 or int(values.max()) > 255):
         raise DataError(
             f"{where} has values up to {values.max()}: a mask has the numbers of classes, 0 to 254, and 255."
@@ -150,11 +152,17 @@ def coding_of(masks: Iterable[tuple[Encoded, str]], names: int, colours: Mapping
         colours: the table of colours, empty where there is none.
 
     Raises:
-        DataError: as ``stored``; or they are in colours and there is no table of these.
+        DataError: as ``stored``, of all masks, as a single one is named when all are read; or they are in colours and there
+            is no table of these.
     """
     seen: set[int] = set()
+    problem: DataError | None = None
     for encoded, where in masks:
-        values = stored(encoded, where)
+        try:
+            values = stored(encoded, where)
+        except DataError as error:
+            problem = problem or error
+            continue
         if values.ndim == 3 and (colours or _in_colours(values)):
             if not colours:
                 cure = "add classes.csv with the columns name, r, g, b beside them"
@@ -162,9 +170,14 @@ def coding_of(masks: Iterable[tuple[Encoded, str]], names: int, colours: Mapping
             classes = 1 + max(k for k in colours.values() if k != IGNORED)
             return Coding("colours", classes, colours), f"masks are in the {len(colours)} colours of the table"
         seen.update(np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist())
-    if seen <= {0, IGNORED} and IGNORED in seen:
+    if problem is not None and not seen:
+        raise problem
+    if seen == {0, IGNORED} and names > 2:
+        has = f"The masks have the values 0 and 255 alone, and {names} classes are named"
+        raise DataError(f"{has}: name two, for black and white, or draw the others.")
+    if seen == {0, IGNORED}:
         return Coding("black and white", max(names, 2)), "masks are black and white: 255 is the second class"
-    found = 1 + max((value for value in seen if value != IGNORED), default=0)
+    found = 1 + max((value for value in seen if value != IGNORED), default=1)
     ignored = ", 255 is ignored" if IGNORED in seen else ""
     return Coding("numbers", names or found), f"masks have the numbers of classes{ignored}"
 

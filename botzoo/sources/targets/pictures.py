@@ -149,6 +149,14 @@ def encoded_size(encoded: Encoded, where: str) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def size_if_readable(encoded: Encoded) -> tuple[int, int]:
+    """Return height and width as ``encoded_size``, 0 and 0 of what is no image: that is told when images are read."""
+    try:
+        return encoded_size(encoded, "")
+    except DataError:
+        return 0, 0
+
+
 @contextmanager
 def any_size() -> Iterator[None]:
     """Let Pillow open what it would warn of: sizes are looked at before anything is decoded."""

@@ -64,7 +64,7 @@ def _seen(split: MaskSplit, classes: int, i: int) -> _Seen:
     try:
         mask = split.mask(i)
     except DataError as error:
-        return _Seen(there, bytes(32), str(error))
+        return _Seen(there, bytes(32), str(error).removesuffix("."))
     there[np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORED])] = True
     try:
         size = encoded_size(split.read(i), split.describe(i))

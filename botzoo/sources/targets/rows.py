@@ -20,8 +20,8 @@ from botzoo.sources.targets.assemble import checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_sides
 from botzoo.sources.targets.coding import Coding
 from botzoo.sources.targets.masks import MaskSplit, masked
-from botzoo.sources.targets.pictures import encoded_size, number
-from botzoo.util.text import listing
+from botzoo.sources.targets.pictures import number, size_if_readable
+from botzoo.util.text import brief, counted, listing
 
 BOXES = ("bbox", "bboxes", "box", "boxes")
 CATEGORIES = ("category", "categories", "label", "labels", "category_id", "class", "class_id")
@@ -152,21 +152,22 @@ def _rows(table: Any, cells: _Cells, columns: tuple[str, str, str]) -> Iterator[
         where = f"{cells.describe(i).capitalize()}"
         found = row[objects] or {}
         if isinstance(found, list):
-            found = {field: [each[field] for each in found] for field in (boxes, category)}
-        sides, labels = found.get(boxes) or [], found.get(category) or []
-        if (
-            len(sides) != len(labels)
-            or None in labels
-            or not all(side is not None and len(side) == 4 for side in sides)
-        ):
-            raise DataError(
-                f"{where} has {len(sides)} boxes and {len(labels)} categories: each box needs four numbers and one."
-            )
+            found = {field: [(each or {}).get(field) for each in found] for field in (boxes, category)}
+        sides, labels = ([] if (cell := found.get(field)) is None else cell for field in (boxes, category))
+        if not (isinstance(sides, list) and all(map(_is_box, sides))):
+            has = f"{where} has {brief(repr(sides), 60)} in {boxes!r} of {objects!r}"
+            raise DataError(f"{has}: it must be a list of boxes, and each box needs four numbers.")
+        if not isinstance(labels, list) or len(sides) != len(labels) or None in labels:
+            has = f"{where} has {counted(len(sides), 'box', 'boxes')} and {brief(repr(labels), 60)} in {category!r}"
+            raise DataError(f"{has}: it must be a list with one for each box.")
         values = [[number(value, where, boxes) for value in side] for side in sides]
-        size = (
-            (row["height"], row["width"]) if sized and row["height"] and row["width"] else encoded_size(cells(i), where)
-        )
-        yield np.array(values, np.float64).reshape(-1, 4), list(labels), (int(size[0]), int(size[1]))
+        stated = [number(row[side] or 0, where, side, 0) for side in ("height", "width")] if sized else [0]
+        size = stated if all(stated) else size_if_readable(cells(i))
+        yield np.array(values, np.float64).reshape(-1, 4), labels, (int(size[0]), int(size[1]))
+
+
+def _is_box(side: Any) -> bool:
+    return isinstance(side, list) and len(side) == 4
 
 
 Way = Callable[[NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
@@ -174,7 +175,7 @@ Way = Callable[[NDArray[np.float64], tuple[int, int]], NDArray[np.float32]]
 
 def _way(seen: Sequence[tuple[NDArray[np.float64], tuple[int, int]]]) -> tuple[Way, str]:
     """Return how boxes are read, and the words for it."""
-    some = [(boxes, size) for boxes, size in seen if len(boxes)]
+    some = [(boxes, size) for boxes, size in seen if len(boxes) and all(size)]
     shares = bool(some) and max(boxes.max() for boxes, _ in some) <= 1
     scale = (lambda size: (1, 1)) if shares else (lambda size: size)
     as_sides = all(_fit(from_sides(boxes), scale(size)) for boxes, size in some)

@@ -280,7 +280,9 @@ def reported(run: Run) -> Look:
     """
     if not run.task.one_label:
         have = "may have several" if run.task.whole_image else f"have {run.task.labels}"
-        raise ConfigError(f"A probe is reported of one class of each image; those of {run.data.name} {have}.")
+        raise ConfigError(
+            f"A probe is reported of one class of each image; those of {run.data.name} {have}: train instead."
+        )
     return Look(run)
 
 

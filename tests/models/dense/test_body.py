@@ -66,7 +66,7 @@ def test_a_dilated_body_has_the_weights_and_finer_maps(stride: int) -> None:
     [
         ("test_mambaout", 16, "has no output stride of 16"),
         ("test_mambaout", 8, "has no output stride of 8"),
-        ("test_vit", 32, "takes images of 160 px only"),
+        ("test_vit", 32, "takes images of one size, here 160 px"),
     ],
 )
 def test_what_a_network_cannot_do_is_said_in_a_line(name: str, stride: int, says: str) -> None:

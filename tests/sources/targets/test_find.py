@@ -53,6 +53,13 @@ def rows(folder: Path, boxes: list[list[float]], *, grouped: bool = True) -> str
     return str(folder)
 
 
+def write_rows(folder: Path, columns: dict[str, list[object]]) -> None:
+    """Write a parquet file of one image without pixels, and these columns, whose types are those of the values."""
+    folder.mkdir()
+    made = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}], **columns})
+    made.cast_column("image", datasets.Image()).to_parquet(folder / "train.parquet")
+
+
 @pytest.mark.parametrize("grouped", [True, False])
 def test_rows_have_boxes_as_coco_has_them(tmp_path: Path, grouped: bool) -> None:
     data = find_boxes(rows(tmp_path / "set", SIDES, grouped=grouped))
@@ -77,17 +84,32 @@ def test_rows_of_shares_become_pixels(tmp_path: Path) -> None:
     assert corners(data) == CORNERS
 
 
-def test_rows_with_an_odd_number_of_values_are_refused(tmp_path: Path) -> None:
-    labels = {"bbox": [[1.0, 2.0]], "category": [0]}
-    (tmp_path / "set").mkdir()
-    fields = {
-        "bbox": datasets.List(datasets.List(datasets.Value("float32"))),
-        "category": datasets.List(datasets.Value("int64")),
-    }
-    features = datasets.Features({"image": datasets.Image(), "objects": fields})
-    made = datasets.Dataset.from_dict({"image": [{"bytes": b"", "path": None}], "objects": [labels]}, features)
-    made.to_parquet(tmp_path / "set" / "train.parquet")
-    assert "each box needs four numbers" in refusal(tmp_path / "set")
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (
+            {"bbox": [[1.0, 2.0]], "category": [0]},
+            "[[1.0, 2.0]] in 'bbox' of 'objects': it must be a list of boxes, and each",
+        ),
+        (
+            {"bbox": [1.0, 2.0, 3.0, 4.0], "category": [0]},
+            "it must be a list of boxes, and each box needs four numbers",
+        ),
+        ({"bbox": "1 2 3 4", "category": "cat"}, "it must be a list of boxes"),
+        ({"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": 0}, "has 1 box and 0 in 'category': it must be a list with one"),
+        ({"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [0, 1]}, "has 1 box and [0, 1] in 'category': it must be a list"),
+    ],
+)
+def test_rows_with_other_cells_are_refused(cell: dict[str, object], said: str, tmp_path: Path) -> None:
+    write_rows(tmp_path / "set", {"objects": [cell]})
+    assert said in refusal(tmp_path / "set")
+
+
+@pytest.mark.parametrize("side", ["wide", [5], -5, 10**12])
+def test_sides_that_are_no_number_of_pixels_are_refused(side: object, tmp_path: Path) -> None:
+    cell = {"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [0]}
+    write_rows(tmp_path / "set", {"objects": [cell], "height": [side], "width": [side]})
+    assert " as height, which is no number of pixels: mend it." in refusal(tmp_path / "set")
 
 
 def test_rows_may_name_their_categories_and_have_none_on_an_image(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from faster_coco_eval import mask as rle
 
+from botzoo.data.images import read_images
 from botzoo.sources.base import SourceOptions
 from botzoo.sources.targets.boxes import Boxes
 from botzoo.sources.targets.find import find_boxes
-from botzoo.sources.targets.formats.outlines import area_of, run_lengths
+from botzoo.sources.targets.formats.outlines import area_of, run_lengths, sides_of
+from botzoo.tasks.dense import usual_input
 from sources.targets.made import (
     BOXES,
     HEIGHT,
@@ -120,14 +122,14 @@ def test_coco_numbers_categories_with_holes_in_their_order(tmp_path: Path) -> No
 
 def test_coco_has_images_without_boxes_and_crowds(tmp_path: Path) -> None:
     made = coco(images=("a.png", "b.png"))
-    made["annotations"] = [made["annotations"][0] | {"iscrowd": 1}]
+    made["annotations"] = [made["annotations"][0] | {"iscrowd": 1}, made["annotations"][1]]
     for name in "ab":
         picture(tmp_path / "train2017" / f"{name}.png")
     write_json(tmp_path / "annotations" / "instances_train2017.json", made)
     text(tmp_path / "annotations" / "captions_train2017.json", "{}")
     data = find_boxes(str(tmp_path))
-    assert [each.crowd.tolist() for each in data.train.boxes] == [[True], []]
-    assert "train: 2 images with 1 box, 1 of them crowds, 1 image without boxes" in data.notes
+    assert [each.crowd.tolist() for each in data.train.boxes] == [[True, False], []]
+    assert "train: 2 images with 2 boxes, 1 of them crowds, 1 image without boxes" in data.notes
 
 
 def test_coco_finds_each_image_in_the_folder_of_its_split(tmp_path: Path) -> None:
@@ -183,9 +185,10 @@ def test_run_lengths_are_those_of_coco(seed: int) -> None:
     assert sum(run_lengths(counts)) == inside.size
 
 
-@pytest.mark.parametrize("counts", ["a" * 40, "\x00", "é", [-1, 3], ["x"], None])
-def test_run_lengths_that_are_none_have_no_area(counts: object) -> None:
+@pytest.mark.parametrize("counts", ["a" * 40, "\x00", "é", [-1, 3], [0, 10**400], ["x"], None])
+def test_run_lengths_that_are_none_have_no_area_and_no_sides(counts: object) -> None:
     assert area_of({"counts": counts}) is None
+    assert sides_of({"size": [9, 7], "counts": counts}) is None
 
 
 def test_yolo_reads_lists_of_names_and_of_numbered_names(tmp_path: Path) -> None:
@@ -304,3 +307,33 @@ def test_lists_that_name_none_of_the_files_are_told(tmp_path: Path) -> None:
     text(tmp_path / "xml" / "a.xml", voc_xml())
     text(tmp_path / "ImageSets" / "Main" / "train.txt", "b")
     assert "name none of its 1 XML file, such as xml/a.xml: put those into Annotations" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("packed", [True, False])
+def test_run_lengths_without_a_box_have_that_around_their_pixels(seed: int, packed: bool) -> None:
+    inside = np.zeros((9, 7), np.uint8)
+    rng = np.random.default_rng(seed)
+    inside[tuple(rng.integers(0, (9, 7), (1 + seed, 2)).T)] = 1
+    inside[3 : 3 + seed, 1:6] = 1
+    encoded = rle.encode(np.asfortranarray(inside))
+    runs = encoded["counts"].decode()
+    found = sides_of({"size": [9, 7], "counts": runs if packed else run_lengths(runs)})
+    y, x = np.nonzero(inside)
+    assert found == [x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1]
+
+
+@pytest.mark.parametrize("kind", ["yolo", "coco"])
+def test_a_picture_that_is_none_is_found_and_told_when_pictures_are_read(tmp_path: Path, kind: str) -> None:
+    for stem in "ab":
+        picture(tmp_path / f"{stem}.png")
+        text(tmp_path / f"{stem}.txt", *(yolo_lines() if kind == "yolo" else []))
+    if kind == "yolo":
+        text(tmp_path / "data.yaml", "names: [cat, dog]")
+    else:
+        write_json(tmp_path / "train.json", coco(images=("a.png", "b.png")))
+    (tmp_path / "a.png").write_bytes(b"no image")
+    data = find_boxes(str(tmp_path))
+    assert usual_input(data, 480)[0] == 64
+    images, bad = read_images(data.train, skip_corrupt=True)
+    assert (len(images), [each.name for each in bad]) == (1, [str(tmp_path / "a.png")])

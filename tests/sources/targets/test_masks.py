@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from botzoo.errors import DataError
+from botzoo.sources.find import find_images
 from botzoo.sources.targets.coding import IGNORED
 from botzoo.sources.targets.find import find_masks
-from sources.targets.made import mask, picture, refusal, text
+from sources.targets.made import HEIGHT, WIDTH, mask, picture, refusal, text
 
 NUMBERS = np.array([[0, 1, 2], [2, 1, IGNORED]])
 COLOURS = {"sky": (1, 2, 200), "road": (90, 90, 90), "tree": (0, 120, 7)}
@@ -165,3 +167,35 @@ def test_real_masks_have_the_values_that_pillow_reads(shared_data: Path) -> None
     path = Path(data.train.describe_mask(5))
     assert (path.parent.name, path.stem) == ("masks", Path(data.train.describe(5)).stem)
     assert np.array_equal(data.train.mask(5), np.asarray(Image.open(path)))
+
+
+def _three(folder: Path, *values: int, names: str = "a b c") -> Path:
+    """Write pictures with masks of one value each."""
+    for i, value in enumerate(values):
+        picture(folder / "images" / f"{i}.png")
+        mask(folder / "masks" / f"{i}.png", np.full((HEIGHT, WIDTH), value))
+    text(folder / "classes.txt", *names.split())
+    return folder
+
+
+def test_black_and_white_is_of_two_classes(tmp_path: Path) -> None:
+    assert "0 and 255 alone, and 3 classes are named: name two" in refusal(_three(tmp_path, 0, 255), find_masks)
+
+
+def test_masks_of_nothing_but_ignored_pixels_teach_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"The masks of the train split of .* are all ignored"):
+        find_images(str(_three(tmp_path, 255, 255)), kind="segment")
+
+
+def test_fractions_are_no_classes(tmp_path: Path) -> None:
+    _three(tmp_path, 0)
+    Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32)).save(tmp_path / "masks" / "0.tif")
+    (tmp_path / "masks" / "0.png").unlink()
+    assert "has numbers with fractions" in refusal(tmp_path, find_masks)
+
+
+def test_a_damaged_mask_is_named_when_all_are_read(tmp_path: Path) -> None:
+    _three(tmp_path, 0, 1, 2)
+    (tmp_path / "masks" / "0.png").write_bytes(b"none")
+    problems = find_images(str(tmp_path), kind="segment").train.problems
+    assert problems == {0: f"{tmp_path / 'masks' / '0.png'} cannot be read (it is no image): mend or remove it"}

@@ -128,13 +128,15 @@ def _entries(
             continue
         height, width = (int(number(image.get(side) or 0, where, side, 0)) for side in ("height", "width"))
         entries.append(Boxed(place, _boxes(of_image[key], number_of, where), height, width))
+    if not images:
+        raise DataError(f"{path} lists no images: there is nothing of the {role} split.")
     if not entries:
         raise DataError(f"{path} names no image in {found.root}, only {listing(lost, 2)}: put them there.")
     return entries, lost
 
 
 def _boxes(annotations: Sequence[Mapping[str, Any]], number_of: Mapping[int, int], where: str) -> Boxes:
-    """Return the boxes of an image; of an annotation without one, that around its polygons."""
+    """Return the boxes of an image; of an annotation without one, that around its polygons or run lengths."""
     sides, labels, crowd, areas = [], [], [], []
     for each in annotations:
         own = _whole(each, "category_id", where)
@@ -142,7 +144,7 @@ def _boxes(annotations: Sequence[Mapping[str, Any]], number_of: Mapping[int, int
             raise DataError(f"{where} has the category_id {own}, which is none of its categories: mend it.")
         labels.append(number_of[own])
         sides.append(_sides(each, where))
-        crowd.append(bool(each.get("iscrowd", 0)))
+        crowd.append(str(each.get("iscrowd")).lower() in ("1", "1.0", "true"))
         areas.append(_area(each, sides[-1], where))
     return Boxes.of(from_sides(sides), labels, crowd, areas=np.array(areas, np.float32))
 
@@ -150,7 +152,7 @@ def _boxes(annotations: Sequence[Mapping[str, Any]], number_of: Mapping[int, int
 def _sides(annotation: Mapping[str, Any], where: str) -> list[float]:
     sides = annotation.get("bbox")
     if sides is None and (around := sides_of(annotation.get("segmentation"))) is not None:
-        return around
+        return [number(side, where, "a side of its segmentation") for side in around]
     if not isinstance(sides, list) or len(sides) != 4:
         raise DataError(f"{where} has {brief(repr(sides), 60)} as bbox: it must be [left, top, width, height].")
     return [number(side, where, "bbox") for side in sides]
@@ -161,7 +163,9 @@ def _area(annotation: Mapping[str, Any], sides: Sequence[float], where: str) -> 
     if annotation.get("area") is not None:
         return number(annotation["area"], where, "area", 0)
     outlined = area_of(annotation.get("segmentation"))
-    return max(0.0, sides[2]) * max(0.0, sides[3]) if outlined is None else outlined
+    if outlined is not None:
+        return number(outlined, where, "area of its segmentation", 0)
+    return max(0.0, sides[2]) * max(0.0, sides[3])
 
 
 def _whole(values: Any, key: str, where: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,36 @@ def area_of(outline: Any) -> float | None:
     try:
         if isinstance(outline, dict):
             return float(sum(run_lengths(outline["counts"])[1::2]))  # the first run is of what is outside
-        return sum(polygon_area(points) for points in _polygons(outline)) if outline else None
-    except (KeyError, TypeError, ValueError):
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no finite number is refused by whoever asks
+            return sum(polygon_area(points) for points in _polygons(outline)) if outline else None
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
 
 
-def sides_of(polygons: Any) -> list[float] | None:
-    """Return left, top, width and height of the box around polygons, None where there are none."""
+def sides_of(outline: Any) -> list[float] | None:
+    """Return left, top, width and height of the box around polygons or run lengths, None where it is neither."""
     try:
-        points = np.concatenate(_polygons(polygons))
-    except (TypeError, ValueError):
+        points = _ends_of_runs(outline) if isinstance(outline, dict) else np.concatenate(_polygons(outline))
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
     low, high = points.min(0), points.max(0)
     return [*low.tolist(), *(high - low).tolist()]
+
+
+def _ends_of_runs(outline: dict[str, Any]) -> NDArray[np.float64]:
+    """Return corners, shape (n, 2), of the pixels inside of run lengths: of each run its first and its last."""
+    height, width = outline["size"]
+    ends = [*accumulate(run_lengths(outline["counts"]))]
+    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and ends[-1] <= height * width):
+        raise ValueError("run lengths of another picture")
+    points: list[tuple[int, int]] = []
+    for start, end in zip(ends[::2], ends[1::2], strict=False):
+        (first, top), (last, bottom) = divmod(start, height), divmod(end - 1, height)
+        rows = (top, bottom + 1) if first == last else (0, height)  # a run goes on at the top of the next column
+        points += [(first, rows[0]), (last + 1, rows[1])] if end > start else []
+    if not points:
+        raise ValueError("nothing is inside")
+    return np.array(points, np.float64)
 
 
 def _polygons(outline: Any) -> list[NDArray[np.float64]]:

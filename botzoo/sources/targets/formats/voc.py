@@ -20,7 +20,7 @@ from botzoo.sources.targets.assemble import ROLES, Boxed, box_split, checked_box
 from botzoo.sources.targets.boxes import Boxes, BoxSplit
 from botzoo.sources.targets.formats.markup import read_xml
 from botzoo.sources.targets.pictures import Pairs, files_named, number, roles_of_folders
-from botzoo.util.text import counted, listing
+from botzoo.util.text import brief, counted, listing
 
 OWN = "The VOC"
 """Begins the name of the data base in the challenge's own files."""
@@ -84,6 +84,10 @@ def _boxed(place: int, found: Annotation, number_of: dict[str, int]) -> Boxed:
 def read_annotation(path: Path) -> Annotation:
     """Return what an XML file says of its image; raise DataError where it is damaged or a box has no class or edge."""
     root = read_xml(path)
+    if root.tag != "annotation":
+        raise DataError(
+            f"{path} begins with <{brief(root.tag, 40)}>, and files of VOC's kind with <annotation>: remove it."
+        )
     own = (root.findtext("source/database") or "").strip().startswith(OWN)
     objects = root.findall("object")
     names = [_text(each, "name", path) for each in objects]

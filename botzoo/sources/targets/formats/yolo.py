@@ -20,7 +20,7 @@ from botzoo.sources.layouts.split_names import role_of
 from botzoo.sources.targets.assemble import Boxed, box_split, checked_boxes
 from botzoo.sources.targets.boxes import Boxes, BoxSplit, from_centres
 from botzoo.sources.targets.formats.outlines import polygon_area
-from botzoo.sources.targets.pictures import Pairs, encoded_size, files_named, is_kind, number, roles_of_folders
+from botzoo.sources.targets.pictures import Pairs, files_named, is_kind, number, roles_of_folders, size_if_readable
 from botzoo.util.text import brief, counted, listing
 from botzoo.util.yaml_files import read_yaml
 
@@ -90,7 +90,7 @@ def open_yolo(name: str, root: Path, file: Path, options: SourceOptions) -> Imag
         notes.append(f"{counted(bare, 'image')} without a text file: nothing is on them")
     entries: dict[str, list[Boxed]] = {}
     for i in chosen:
-        height, width = encoded_size(Path(found.files[i]), found.files[i])
+        height, width = size_if_readable(Path(found.files[i]))
         boxes = _read_boxes(at[i], height, width, class_names, file) if i in at else Boxes.of()
         entries.setdefault(roles[i], []).append(Boxed(i, boxes, height, width))
     splits = {role: box_split(role, each, found) for role, each in entries.items()}
