@@ -193,7 +193,10 @@ def _check(options: argparse.Namespace, output: Path | None) -> str | None:
     if "" in (*options.images, options.model, options.coco):
         raise ConfigError("An image, --model or --coco is '': give a path, an address or a name.")
     if options.coco is not None:
-        check_output(Path(options.coco).expanduser(), overwrite=options.overwrite, flag="--coco")
+        coco = Path(options.coco).expanduser()
+        if output is not None and output.resolve() == coco.resolve():
+            raise ConfigError(f"--output and --coco are both {output}: give each a name of its own.")
+        check_output(coco, overwrite=options.overwrite, flag="--coco")
     form: str | None = options.format or ("csv" if options.columns is not None else None)
     if output is not None:
         if not output.is_dir():  # into which pictures of some networks go

@@ -211,3 +211,34 @@ def test_usable_boxes_are_cut_at_the_edge_and_have_an_area() -> None:
     kept = boxes.usable(height=20, width=30)
     assert kept.corners.tolist() == [[0, 2, 8, 20]]
     assert kept.labels.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"iscrowd": 1}, {"bbox": [4, 4, 0, 9]}, {"bbox": [9, 9, -4, -4]}, {"bbox": [500, 500, 9, 9]}],
+)
+def test_boxes_that_teach_nothing_are_as_good_as_none(change: dict[str, object], tmp_path: Path) -> None:
+    made = coco()
+    made["annotations"] = [each | change for each in made["annotations"]]
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", made)
+    assert "has a box to learn from: they are crowds, have no area or lie outside" in refusal(tmp_path)
+
+
+def test_sizes_that_nothing_says_are_those_of_the_pictures(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.xml", voc_xml().replace("size>", "other>"))
+    assert find_boxes(str(tmp_path)).train.sizes.tolist() == [[HEIGHT, WIDTH]]
+
+
+def test_other_xml_among_annotations_is_named(tmp_path: Path) -> None:
+    for stem in "ab":
+        picture(tmp_path / f"{stem}.png")
+        text(tmp_path / f"{stem}.xml", voc_xml() if stem == "a" else "<html/>")
+    assert "b.xml begins with <html>" in refusal(tmp_path)
+
+
+def test_a_list_without_images_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    write_json(tmp_path / "train.json", coco([], images=()))
+    assert "train.json lists no images: there is nothing of the train split." in refusal(tmp_path)
