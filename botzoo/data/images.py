@@ -585,6 +585,19 @@ def way_to_keep(split: Split, how: Decoding, room: int) -> Literal["pixels", "co
     return "copies" if worth and COPIED * needed <= room else None
 
 
+SCALED = 4.0
+"""How many times the pixels that are needed the files must have, on average, for JPEGs to be decoded at half their size."""
+
+
+def decode_smaller(split: Split, how: Decoding) -> bool:
+    """Tell whether most images of a split are decoded at a part of their size, by the headers of a few.
+
+    Others would be decoded whole and then resized twice: to the side of ``how`` and to that of the crop.
+    """
+    needed, stored = _expected(split, how)
+    return stored >= SCALED * needed
+
+
 def _expected(split: Split, how: Decoding) -> tuple[float, float]:
     """Return about how many bytes the decoded images of a split take, and those of their full size would.
 

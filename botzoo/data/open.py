@@ -12,6 +12,7 @@ from botzoo.data.images import (
     Images,
     Survey,
     Unreadable,
+    decode_smaller,
     extremes_in,
     few_extremes,
     of_other_channels,
@@ -103,6 +104,11 @@ def are_kept(found: ImageData[Any], config: DataConfig, side: int) -> bool:
         return False
     way = way_to_keep(found.train, replace(decoding_of(found, config), side=side), _room(config))
     return way is not None and (way != "copies" or config.copies != "never")
+
+
+def are_shrunk(found: ImageData[Any], config: DataConfig, side: int) -> bool:
+    """Tell whether training images are decoded faster for being reduced to ``side``; of shards nobody has looked."""
+    return config.streaming or decode_smaller(found.train, replace(decoding_of(found, config), side=side))
 
 
 COPIES = {"auto": None, "always": True, "never": False}

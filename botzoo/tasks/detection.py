@@ -45,7 +45,7 @@ NEAR = 0.01
 MOST_FOUND = DetectorPlan.most
 """Boxes that are kept of an image."""
 
-SCALES = 0.8, 1.25
+SCALES = 1.0, 1.0
 """Sides of a picture in training as shares of those in evaluation."""
 
 

@@ -41,6 +41,8 @@ FEWEST, MOST = 3, 30
 BATCH = 4
 LR = 0.0064
 """Of the body, at a batch of 256."""
+CLIP = 5.0
+"""Norm of the gradient, at most."""
 MEASURED = "measured on blood cells with resnet10d_bot"
 WELL = 0.9
 """Share of boxes that anchors should fit."""
@@ -85,8 +87,10 @@ def of_training(config: TrainConfig, images: int) -> Iterator[Choice]:
         yield Choice("optimizer", "adamw", "few steps are better used by steps of each weight's own size", MEASURED)
         yield Choice("optim.weight_decay", 0.05, "usual for AdamW", "Loshchilov 2019, arXiv:1711.05101")
     yield Choice("lr", LR, "of AdamW, at a batch of 256", MEASURED)
+    yield Choice("optim.clip_grad", CLIP, "the losses of single pictures differ much", MEASURED)
     if not config.scratch:
         yield Choice("head_lr_scale", HEAD_LR, "the head is new and the body is not", "as is usual")
+        yield Choice("layer_decay", 1.0, "the body's lower layers have small objects to learn too", MEASURED)
 
 
 def batch_for(images: int) -> int:

@@ -152,8 +152,8 @@ def open_draft(
     parts = open_parts(config, accelerator, callbacks, given, own, resumed=resumed)
     config, found, network, teacher, choices = parts
     crops = smallest_crop(config, found, accelerator, callbacks)
-    kept = partial(opening.are_kept, found, config.data)
-    side = needed_side(config, network.preprocessing, crops, own, kept)
+    kept, shrunk = (partial(tell, found, config.data) for tell in (opening.are_kept, opening.are_shrunk))
+    side = needed_side(config, network.preprocessing, crops, own, kept, shrunk)
     config = replace(config, data=replace(config.data, side=side))  # before a crop is chosen: resumed, it is the same
     data, images, left_out = opening.read(
         found,
@@ -198,19 +198,28 @@ def smallest_crop(
 
 
 def needed_side(
-    config: TrainConfig, preprocessing: Preprocessing, crop_min: float, own: Own, kept: Callable[[int], bool]
+    config: TrainConfig,
+    preprocessing: Preprocessing,
+    crop_min: float,
+    own: Own,
+    kept: Callable[[int], bool],
+    shrunk: Callable[[int], bool],
 ) -> int:
     """Return the side that images are reduced to where no crop is smaller than ``crop_min``; 0 for images of full size.
 
     A user's own transform may cut out any part of an image, and gets all of it. ``kept`` tells whether images of such a
-    side are kept, so that it pays to reduce them further.
+    side are kept, so that it pays to reduce them further; ``shrunk``, whether those that are decoded in every epoch are
+    decoded faster for it.
     """
     if config.data.side is not None or own.transform is not None:
         return config.data.side or 0
     size = preprocessing.train_size(config.data.train_scale)
     later = preprocessing.shape if config.data.train_scale_epochs is not None else size
     side = preprocessing.needed_side(max(size, later), crop_min)
-    return side if kept(side) else preprocessing.needed_side(max(size, later), crop_min, smallest=True)
+    if kept(side):
+        return side
+    enough = preprocessing.needed_side(max(size, later), crop_min, smallest=True)
+    return enough if shrunk(enough) else 0
 
 
 def copied(config: DataConfig, train: LoadedSplit) -> DataConfig:

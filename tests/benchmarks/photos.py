@@ -39,9 +39,9 @@ import torch
 from PIL import Image
 
 from botzoo.data.decode import decode
-from botzoo.data.images import Images, _look, read_images
+from botzoo.data.images import Images, _look, decode_smaller, read_images
 from botzoo.data.transforms import TrainTransform
-from botzoo.models.preprocessing import Decoding, Preprocessing
+from botzoo.models.preprocessing import PLAIN, Decoding, Preprocessing
 from botzoo.pixels import jpeg
 from botzoo.sources.base import Files, Split
 
@@ -111,7 +111,8 @@ def times(folder: Path, rounds: int) -> None:
         lambda: [_look(as_they_are, i, HOW) for i in range(len(files))],
     )
     print(f"start, by the header against decoding: {ours / theirs:.2f} ({1000 * ours / len(files):.2f} ms a photo)")
-    again, _ = read_images(as_they_are, EVERY_EPOCH, cache_bytes=0)
+    every_epoch = EVERY_EPOCH if decode_smaller(as_they_are, EVERY_EPOCH) else PLAIN  # as a run chooses it
+    again, _ = read_images(as_they_are, every_epoch, cache_bytes=0)
     copies, _ = read_images(as_they_are, HOW, cache_bytes=COPIES_BYTES, copies=True)
     ways = {"TorchCodec": again, "copies": copies} if jpeg.fast_decoder() else {"copies": copies}
     for name, make in {"timm": timm_data, "fastai": fastai_data}.items():

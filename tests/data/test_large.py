@@ -22,7 +22,7 @@ from botzoo.data import decode as decode_module
 from botzoo.data import images as module
 from botzoo.data import parallel, remembered
 from botzoo.data.decode import decode
-from botzoo.data.images import read_images
+from botzoo.data.images import decode_smaller, read_images
 from botzoo.data.open import find, read
 from botzoo.data.order import Order
 from botzoo.data.parallel import SharedRoom
@@ -114,15 +114,30 @@ def test_a_hundred_thousand_photos_fit_on_a_disk(crop_min: float) -> None:
     assert all(side >= 224 and 1e5 * 3 * side * round(side * 4 / 3) < 28.2e9 for side in sides)
 
 
+def never(side: int) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(("times", "smaller"), [(1, False), (1.9, False), (2, True), (5, True)])
+def test_images_are_reduced_in_every_epoch_where_they_are_decoded_at_half_their_size(
+    times: float, smaller: bool
+) -> None:
+    split = split_of([encode(noise(round(20 * times), round(20 * times)), "JPEG")])
+    assert decode_smaller(split, Decoding(side=20)) is smaller
+
+
 def test_the_side_is_of_the_run_and_a_users_own_crops_get_whole_images() -> None:
     preprocessing = Preprocessing(64, *IMAGENET, 1.0, "bicubic")
     config = TrainConfig()
-    sides = [needed_side(config, preprocessing, 0.35, NOTHING, lambda side, kept=kept: kept) for kept in (True, False)]  # type: ignore[misc]
-    assert sides == [math.ceil(64 / math.sqrt(0.9)), math.ceil(64 / math.sqrt(0.35))]
-    assert needed_side(config, preprocessing, 0.35, Own(transform=lambda image: image), bool) == 0
+    sides = [
+        needed_side(config, preprocessing, 0.35, NOTHING, *told)
+        for told in ((bool, bool), (never, bool), (never, never))
+    ]
+    assert sides == [math.ceil(64 / math.sqrt(0.9)), math.ceil(64 / math.sqrt(0.35)), 0]
+    assert needed_side(config, preprocessing, 0.35, Own(transform=lambda image: image), bool, bool) == 0
     for side in (0, 77):  # as a run that is resumed has it
         given = replace(config, data=replace(config.data, side=side, crop_min=0.7))
-        assert needed_side(given, preprocessing, 0.35, NOTHING, bool) == side
+        assert needed_side(given, preprocessing, 0.35, NOTHING, bool, bool) == side
 
 
 class Chooses(Callback):

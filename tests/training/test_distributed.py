@@ -102,13 +102,13 @@ def read_and_record(photos: str, folder: str) -> None:
     from botzoo.training.setup import set_up
 
     os.environ["BOTZOO_CACHE"] = folder
-    decoding = data.decoding
+    at_hand = data.at_hand
 
     def recorded(*given: Any) -> Any:
         Path(folder, "by", os.environ["RANK"]).touch()
-        return decoding(*given)
+        return at_hand(*given)
 
-    data.decoding = recorded
+    data.at_hand = recorded
     images: Any = set_up(made({**OPTIONS, "dataset": photos}, TrainConfig)).images
     sha = hashlib.sha256(images["train"].pixels(3).tobytes()).hexdigest()
     Path(folder, f"rank{os.environ['RANK']}.json").write_text(json.dumps([images["train"].kept_in, sha]))
